@@ -1,0 +1,325 @@
+package coupa
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestFirstTokenIsHeldBackFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{api: pages(`[]`)}
+		c := newClient(t, f)
+		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+			t.Fatal(err)
+		}
+		if held := f.times[0].Sub(f.minted[0]); held != 5*time.Second {
+			t.Errorf("first use %s after issue, want 5s", held)
+		}
+		form, _ := url.ParseQuery(f.forms[0])
+		want := url.Values{"grant_type": {"client_credentials"}, "client_id": {"id"}, "client_secret": {"s3cret"}, "scope": {"core.invoice.read core.user.read"}}
+		if form.Encode() != want.Encode() {
+			t.Errorf("token request sent %v, want %v", form, want)
+		}
+	})
+}
+
+func TestTokenIsRenewedWhileTheOldOneServes(t *testing.T) {
+	tests := []struct {
+		name     string
+		lifetime int
+		renewal  time.Duration
+	}{
+		{"a day's token is renewed at 20 hours", 86399, 20 * time.Hour},
+		{"an hour's token is renewed at five sixths", 3600, 50 * time.Minute},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{lifetime: tt.lifetime, api: pages(`[]`)}
+				c := newClient(t, f)
+				use := func(at time.Duration) string {
+					pass(at - time.Since(f.start(t, c)))
+					if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					return f.used[len(f.used)-1]
+				}
+				for _, step := range []struct {
+					at    time.Duration
+					token string
+					mints int
+				}{
+					{6 * time.Second, "token-1", 1},
+					{tt.renewal - time.Second, "token-1", 1},
+					{tt.renewal, "token-1", 2},
+					{tt.renewal + 4*time.Second, "token-1", 2},
+					{tt.renewal + 5*time.Second, "token-2", 2},
+				} {
+					if got := use(step.at); got != "Bearer "+step.token || f.mints != step.mints {
+						t.Errorf("after %s: used %q with %d tokens issued, want %s with %d", step.at, got, f.mints, step.token, step.mints)
+					}
+				}
+			})
+		})
+	}
+}
+
+// start makes the first token be issued and returns when that was.
+func (f *fake) start(t *testing.T, c *Client) time.Time {
+	if len(f.minted) == 0 {
+		if err := c.CheckToken(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f.minted[0]
+}
+
+func TestRenewalThatFailsLeavesTheOldTokenUntilItExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{api: pages(`[]`)}
+		f.grant = func(n int, _ *http.Request) *http.Response {
+			if n == 1 {
+				return f.token(1)
+			}
+			return answer(500, ``)
+		}
+		c := newClient(t, f)
+		for range 23 {
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+				t.Fatal(err)
+			}
+			pass(time.Hour)
+			synctest.Wait()
+		}
+		pass(time.Hour)
+		_, _, err := collect(t.Context(), c, Query{Path: "invoices"})
+		if KindOf(err) != Retry || err == nil {
+			t.Errorf("after expiry: %v, want a temporary error", err)
+		}
+		if s := c.Stats(); s.Tokens != 1 || s.TokenFailures != 4 {
+			t.Errorf("%d tokens and %d failures, want 1 and 4", s.Tokens, s.TokenFailures)
+		}
+	})
+}
+
+func TestCallersShareOneTokenRequestAndOneWhoLeavesDoesNotEndIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{api: pages(`[]`)}
+		f.grant = func(n int, _ *http.Request) *http.Response {
+			pass(time.Second)
+			return f.token(n)
+		}
+		c := newClient(t, f)
+		leaving, leave := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		results := make([]error, 8)
+		for i := range results {
+			ctx := t.Context()
+			if i == 0 {
+				ctx = leaving
+			}
+			wg.Go(func() { _, _, results[i] = collect(ctx, c, Query{Path: "invoices"}) })
+			synctest.Wait()
+		}
+		leave()
+		wg.Wait()
+		if !errors.Is(results[0], context.Canceled) {
+			t.Errorf("the caller who left got %v", results[0])
+		}
+		for _, err := range results[1:] {
+			if err != nil {
+				t.Errorf("a caller who stayed got %v", err)
+			}
+		}
+		if f.mints != 1 {
+			t.Errorf("%d token requests, want 1", f.mints)
+		}
+	})
+}
+
+func TestHoldListensToTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{api: pages(`[]`)}
+		c := newClient(t, f)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, _, err := collect(ctx, c, Query{Path: "invoices"})
+		if !errors.Is(err, context.DeadlineExceeded) || f.calls != 0 {
+			t.Errorf("got %v after %d requests, want the context's error and none", err, f.calls)
+		}
+	})
+}
+
+func TestUnauthorized(t *testing.T) {
+	refuse := func(times ...int) func(int, *http.Request) *http.Response {
+		return func(n int, _ *http.Request) *http.Response {
+			for _, i := range times {
+				if i == n {
+					return answer(401, ``)
+				}
+			}
+			return answer(200, `[]`)
+		}
+	}
+	tests := []struct {
+		name  string
+		age   time.Duration // of the token when it is used
+		api   func(int, *http.Request) *http.Response
+		used  []string
+		fails bool
+	}{
+		{"a young token is tried again as it is", 6 * time.Second, refuse(1), []string{"1", "1"}, false},
+		{"an older token is replaced once", time.Hour, refuse(1), []string{"1", "2"}, false},
+		{"a young token that stays refused is replaced", 6 * time.Second, refuse(1, 2), []string{"1", "1", "2"}, false},
+		{"a replacement gets its second try too", time.Hour, refuse(1, 2), []string{"1", "2", "2"}, false},
+		{"a replacement that stays refused is an error", time.Hour, refuse(1, 2, 3, 4, 5), []string{"1", "2", "2"}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{api: tt.api}
+				c := newClient(t, f)
+				f.start(t, c)
+				pass(tt.age)
+				_, _, err := collect(t.Context(), c, Query{Path: "invoices"})
+				if (err != nil) != tt.fails || err != nil && KindOf(err) != Reauthenticate {
+					t.Errorf("got %v", err)
+				}
+				want := "Bearer token-" + strings.Join(tt.used, " Bearer token-")
+				if got := strings.Join(f.used, " "); got != want {
+					t.Errorf("tokens used: %s, want %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+func TestConcurrentRefusalsReplaceTheTokenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		f.api = func(_ int, r *http.Request) *http.Response {
+			pass(time.Second)
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				return answer(401, ``)
+			}
+			return answer(200, `[]`)
+		}
+		c := newClient(t, f)
+		f.start(t, c)
+		pass(time.Hour)
+		var wg sync.WaitGroup
+		for range 7 {
+			wg.Go(func() {
+				if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if f.mints != 2 {
+			t.Errorf("%d tokens issued, want 2", f.mints)
+		}
+	})
+}
+
+func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
+	tests := []struct {
+		name   string
+		answer *http.Response
+		kind   Kind
+		says   []string
+	}{
+		{"an unknown scope with 400", answer(400, `{"error":"invalid_scope"}`), Scope, []string{"invalid_scope", "core.invoice.read core.user.read", "https://acme.coupahost.com/oauth2/clients"}},
+		{"an unknown scope with 401", answer(401, `{"error":"invalid_scope"}`), Scope, []string{"core.invoice.read"}},
+		{"a wrong secret with 401", answer(401, `{"error":"invalid_client"}`), Misconfigured, []string{"invalid_client", "coupa.client.secret", "/oauth2/clients", "sandbox"}},
+		{"a wrong secret with 400", answer(400, `{"error":"invalid_client","error_description":"Client authentication failed"}`), Misconfigured, []string{"coupa.client.id", "Client authentication failed"}},
+		{"a refusal without a body", answer(401, ``), Misconfigured, []string{"401 Unauthorized", "coupa.client.secret"}},
+		{"another grant type", answer(400, `{"error":"unauthorized_client"}`), Misconfigured, []string{"unauthorized_client", "client credentials"}},
+		{"too many requests", answer(429, ``, "Retry-After", "7"), Throttled, []string{"429"}},
+		{"maintenance", answer(503, `<html>`, "Content-Type", "text/html"), Throttled, []string{"503"}},
+		{"a server error", answer(500, `{"error":"invalid_client"}`), Retry, []string{"500"}},
+		{"a web page", answer(200, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"coupa.token.path"}},
+		{"an answer without a token", answer(200, `{}`), Retry, []string{"access_token"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{grant: func(int, *http.Request) *http.Response { return tt.answer }}
+				c := newClient(t, f)
+				_, _, err := collect(t.Context(), c, Query{Path: "invoices"})
+				if err == nil || KindOf(err) != tt.kind {
+					t.Fatalf("got %v of kind %v, want kind %v", err, KindOf(err), tt.kind)
+				}
+				for _, part := range tt.says {
+					if !strings.Contains(err.Error(), part) {
+						t.Errorf("%q does not say %q", err, part)
+					}
+				}
+				if strings.Contains(err.Error(), "s3cret") {
+					t.Errorf("%q holds the secret", err)
+				}
+				var e *Error
+				if errors.As(err, &e); tt.kind == Throttled && tt.answer.StatusCode == 429 && e.RetryAfter != 7*time.Second {
+					t.Errorf("RetryAfter %s, want 7s", e.RetryAfter)
+				}
+			})
+		})
+	}
+}
+
+func TestTokensThatHardlyLiveAreStillUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{lifetime: 4, api: pages(`[]`)}
+		c := newClient(t, f)
+		for range 3 {
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+				t.Fatal(err)
+			}
+			pass(10 * time.Second)
+		}
+	})
+}
+
+func TestNowIsALowerBoundThatFollowsCoupasClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := 3 * time.Minute
+		f := &fake{}
+		date := func() string { return time.Now().Add(ahead).UTC().Format(http.TimeFormat) }
+		f.grant = func(n int, _ *http.Request) *http.Response {
+			res := f.token(n)
+			res.Header.Set("Date", date())
+			return res
+		}
+		f.api = func(int, *http.Request) *http.Response { return answer(200, `[]`, "Date", date()) }
+		c := newClient(t, f)
+		now := func() time.Duration {
+			n, err := c.Now(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n.Sub(time.Now())
+		}
+		if got := now(); got != ahead || f.calls != 0 || f.mints != 1 {
+			t.Errorf("by the token's answer Coupa is %s ahead after %d API requests, want %s after none", got, f.calls, ahead)
+		}
+		pass(1500 * time.Millisecond)
+		if got := now(); got != ahead {
+			t.Errorf("after a while Coupa is %s ahead, want %s", got, ahead)
+		}
+		ahead = -time.Hour
+		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := now(); got > ahead || got <= ahead-time.Second {
+			t.Errorf("after an answer Coupa is %s ahead, want %s less the cut of a second", got, ahead)
+		}
+	})
+}

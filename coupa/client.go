@@ -1,0 +1,141 @@
+package coupa
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Client reads one Coupa instance. It is safe for concurrent use and needs no closing.
+type Client struct {
+	cfg     Config
+	base    *url.URL
+	http    *http.Client
+	limiter *Limiter
+	clock   clock
+	tokens  *tokens
+	buffers sync.Pool
+
+	longest  atomic.Int64 // rows of the longest page seen
+	counters counters
+}
+
+// counters are what [Client.Stats] shows.
+type counters struct {
+	requests  atomic.Uint64
+	byClass   [6]atomic.Uint64
+	throttled atomic.Uint64
+	retries   atomic.Uint64
+	tokens    atomic.Uint64
+	refused   atomic.Uint64
+	rows      atomic.Uint64
+	bytes     atomic.Uint64
+}
+
+// Stats counts what a client did since it was made.
+type Stats struct {
+	Requests      uint64    // API requests, token requests not counted
+	ByClass       [6]uint64 // their answers by status/100; [0]: no answer
+	Throttled     uint64    // answers 429 and 503
+	Retries       uint64    // requests repeated at once because of a 401
+	Tokens        uint64    // tokens issued
+	TokenFailures uint64    // token requests that failed
+	Rows          uint64    // rows handed out
+	Bytes         uint64    // bytes of their pages after decompression
+	Rate          float64   // present rate of the limiter in requests a second; 0: no limit
+	PageSize      int       // rows of the longest page seen
+}
+
+// New returns a client. It sends nothing; an error names every problem of cfg at once.
+func New(cfg Config) (*Client, error) {
+	cfg = cfg.withDefaults()
+	base, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg:     cfg,
+		base:    base,
+		limiter: cfg.Limiter,
+		http:    &http.Client{Transport: cfg.Transport, CheckRedirect: sameHostOnly},
+	}
+	c.tokens = newTokens(c.minter())
+	return c, nil
+}
+
+// Now returns a lower bound of Coupa's clock, UTC: the Date of the last answer and the time that has passed since by the local
+// monotonic clock. Where there was no answer yet it gets a token, whose answer has a Date, so it never costs an API request.
+func (c *Client) Now(ctx context.Context) (time.Time, error) {
+	if now, ok := c.clock.now(); ok {
+		return now, nil
+	}
+	if err := c.CheckToken(ctx); err != nil {
+		return time.Time{}, err
+	}
+	if now, ok := c.clock.now(); ok {
+		return now, nil
+	}
+	return time.Time{}, broken("asking for Coupa's time", "the token endpoint answered without a Date header")
+}
+
+// CheckToken sees to it that there is a token, which may still be held back from use. An error says what the API client lacks.
+func (c *Client) CheckToken(ctx context.Context) error {
+	return c.tokens.ensure(ctx)
+}
+
+// MaxID returns the highest id among the rows that fit q's window, range and filter; 0 when there is none. It is meant for
+// dividing a walk into ranges: rows with a higher id may appear right after, so the last range must stay open above.
+func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
+	op := "asking for the highest id of " + q.Path
+	if err := q.check(op); err != nil {
+		return 0, err
+	}
+	res, err := c.get(ctx, op, q.Path, q.highest())
+	if err != nil {
+		return 0, err
+	}
+	defer res.close()
+	if err := res.checkDate(c, q.Window); err != nil {
+		return 0, err
+	}
+	rows := newRows(res, &c.buffers)
+	defer rows.release()
+	highest, count := int64(0), 0
+	err = res.each(rows, func(r row) error {
+		id, ok := parseID(r.id)
+		if !ok || id <= q.After || q.Through > 0 && id > q.Through {
+			return broken(op, "Coupa answered with an id outside the range asked for (after %d, through %d)", q.After, q.Through)
+		}
+		if count++; count > 1 {
+			return broken(op, "Coupa answered with more than one row although limit=1 was asked for")
+		}
+		highest = id
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return highest, nil
+}
+
+// Stats returns the counters as they are now.
+func (c *Client) Stats() Stats {
+	s := Stats{
+		Requests:      c.counters.requests.Load(),
+		Throttled:     c.counters.throttled.Load(),
+		Retries:       c.counters.retries.Load(),
+		Tokens:        c.counters.tokens.Load(),
+		TokenFailures: c.counters.refused.Load(),
+		Rows:          c.counters.rows.Load(),
+		Bytes:         c.counters.bytes.Load(),
+		Rate:          c.limiter.Rate(),
+		PageSize:      int(c.longest.Load()),
+	}
+	for i := range s.ByClass {
+		s.ByClass[i] = c.counters.byClass[i].Load()
+	}
+	return s
+}

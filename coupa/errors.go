@@ -1,0 +1,116 @@
+package coupa
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Kind says what helps against an error.
+type Kind uint8
+
+// The kinds, by remedy.
+const (
+	// Retry: try again later. Networks, maintenance and unknown errors.
+	Retry Kind = iota
+	// Throttled: try again later and slower; [Error.RetryAfter] holds what Coupa asked for, if it did.
+	Throttled
+	// Reauthenticate: Coupa refuses tokens that it has just issued; look at the API client.
+	Reauthenticate
+	// Scope: the API client lacks a scope; the error names it. Other resources are not concerned.
+	Scope
+	// BadRow: one row cannot be used.
+	BadRow
+	// Misconfigured: the request is wrong and stays so until somebody changes the configuration.
+	Misconfigured
+	// Broken: Coupa did what its contract excludes; going on could lose changes.
+	Broken
+)
+
+// String returns the kind in words, as used in status texts and metrics.
+func (k Kind) String() string {
+	names := [...]string{"retry", "throttled", "reauthenticate", "scope", "bad row", "misconfigured", "broken"}
+	if int(k) >= len(names) {
+		return fmt.Sprintf("kind %d", k)
+	}
+	return names[k]
+}
+
+// Error is a failed exchange with Coupa.
+type Error struct {
+	Op         string        // what was being done: "reading invoices"
+	Kind       Kind          // what helps
+	Status     int           // HTTP status; 0: there was no answer, or it was not the trouble
+	RetryAfter time.Duration // how long Coupa asks to wait; 0: it did not say. At most an hour
+	Hint       string        // what to do next, in words
+	Err        error         // what happened
+}
+
+// Error returns one line: act, status, cause, hint. It holds no secret, no query string and no payload.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Status != 0 {
+		b.WriteString(strings.TrimRight(fmt.Sprintf(": %d %s", e.Status, http.StatusText(e.Status)), " "))
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %s", oneLine(e.Err.Error(), 1000))
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, "; %s", e.Hint)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Temporary tells whether the same request may succeed later without anybody's doing.
+func (e *Error) Temporary() bool { return e.Kind == Retry || e.Kind == Throttled }
+
+// KindOf returns the kind of the [*Error] in err's chain, and [Retry] for any other error. The end of the caller's own
+// context is not a failure of Coupa: test for it first.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Retry
+}
+
+// broken describes a breach of Coupa's contract.
+func broken(op, format string, args ...any) *Error {
+	return &Error{Op: op, Kind: Broken, Err: fmt.Errorf(format, args...)}
+}
+
+// misused describes a request that cannot be right.
+func misused(op, format string, args ...any) *Error {
+	return &Error{Op: op, Kind: Misconfigured, Err: fmt.Errorf(format, args...)}
+}
+
+// withoutURL removes the address that net/http puts into its errors: it holds the whole query.
+func withoutURL(err error) error {
+	var u *url.Error
+	for errors.As(err, &u) {
+		err = u.Err
+	}
+	return err
+}
+
+// oneLine makes foreign text fit for an error: without control characters, blanks folded, at most limit characters.
+func oneLine(text string, limit int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r == '\ufffd' {
+			return ' '
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > limit {
+		return string(r[:limit]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,438 @@
+package coupa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	march = time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC)
+	april = time.Date(2024, 4, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// afterApril is a Date header by which the window that ends in April is over.
+const afterApril = "Mon, 01 Apr 2024 00:00:00 GMT"
+
+func TestFetchAsksAsDocumented(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked *http.Request
+		f := &fake{api: func(_ int, r *http.Request) *http.Response {
+			asked = r
+			return answer(200, `[]`, "Date", afterApril)
+		}}
+		c := newClient(t, f)
+		berlin := time.FixedZone("", 3600)
+		_, _, err := collect(t.Context(), c, Query{
+			Path: "coupa_pay/payments", After: 7, Through: 90, Fields: `["id",{"invoice_lines":["id"]}]`,
+			Window: Window{From: march.In(berlin), To: april.In(berlin)},
+			Filter: url.Values{"order_lines[updated_at][gt_or_eq]": {"2024-03-25T18:38:00+01:00"}, "status": {"a b&c"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := url.Values{
+			"updated_at[gt_or_eq]": {"2024-03-01T00:00:00Z"}, "updated_at[lt]": {"2024-04-01T00:00:00Z"},
+			"id[gt]": {"7"}, "id[lt_or_eq]": {"90"}, "order_by": {"id"}, "dir": {"asc"}, "limit": {"50"},
+			"fields":                            {`["id",{"invoice_lines":["id"]}]`},
+			"order_lines[updated_at][gt_or_eq]": {"2024-03-25T18:38:00+01:00"}, "status": {"a b&c"},
+		}
+		if got := asked.URL.Query(); got.Encode() != want.Encode() {
+			t.Errorf("asked for %v\nwant %v", got, want)
+		}
+		if strings.ContainsAny(asked.URL.RawQuery, `[]:"{} `) {
+			t.Errorf("the query is not escaped: %s", asked.URL.RawQuery)
+		}
+		if asked.URL.Path != "/api/coupa_pay/payments" || asked.URL.Host != "acme.coupahost.com" {
+			t.Errorf("asked %s", asked.URL)
+		}
+		for name, want := range map[string]string{"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "coupastream", "Authorization": "Bearer token-1"} {
+			if got := asked.Header.Get(name); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+		}
+	})
+}
+
+func TestFetchYieldsRowsAsTheyAreSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rows := []string{
+			`{ "id": 3, "updated-at": "2024-03-10T01:30:00-08:00", "total":"1.00" }`,
+			`{"updated_at":"2024-03-10T10:30:00Z","id":"5"}`,
+			`{"id":900719925474099300,"nested":{"id":1,"updated-at":"x"},"updated-at":"2024-03-31T23:59:59.9+00:00"}`,
+		}
+		body := "\n [" + strings.Join(rows, " ,\n") + "] \n"
+		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response { return answer(200, body, "Date", afterApril) }})
+		var got []string
+		page, err := c.Fetch(t.Context(), Query{Path: "invoices", After: 2, Window: Window{From: march, To: april}}, func(r Row) error {
+			got = append(got, fmt.Sprintf("%d %s %s", r.ID, r.UpdatedAt.Format(time.RFC3339Nano), r.JSON))
+			if r.Digest == 0 || r.UpdatedAt.Location() != time.UTC {
+				t.Errorf("row %d: digest %d, zone %s", r.ID, r.Digest, r.UpdatedAt.Location())
+			}
+			return nil
+		})
+		want := []string{
+			"3 2024-03-10T09:30:00Z " + rows[0],
+			"5 2024-03-10T10:30:00Z " + rows[1],
+			"900719925474099300 2024-03-31T23:59:59Z " + rows[2],
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %v, %v\nwant %v", got, err, want)
+		}
+		if page != (Page{Rows: 3, LastID: 900719925474099300, Date: april, Bytes: int64(len(body))}) {
+			t.Errorf("page %+v", page)
+		}
+		if s := c.Stats(); s.Rows != 3 || s.Bytes != uint64(len(body)) || s.Requests != 1 || s.ByClass[2] != 1 || s.PageSize != 3 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestBreachesOfTheContractAreBroken(t *testing.T) {
+	const in, out = "2024-03-15T00:00:00Z", "2024-04-01T00:00:00Z"
+	window := Window{From: march, To: april}
+	tests := []struct {
+		name   string
+		q      Query
+		body   string
+		header []string
+		yields int
+		says   string
+	}{
+		{"descending ids", Query{}, array(in, 5, 9, 7), nil, 2, "id 7 after id 9"},
+		{"an id twice", Query{}, array(in, 5, 5), nil, 1, "id 5 after id 5"},
+		{"an id that was read already", Query{After: 5}, array(in, 5, 6), nil, 0, "ignores id[gt]"},
+		{"an id beyond the range", Query{Through: 6}, array(in, 5, 7), nil, 1, "ignores id[lt_or_eq]"},
+		{"an updated-at before the window", Query{}, array("2024-02-29T23:59:59Z", 1), nil, 0, "ignores updated_at"},
+		{"an updated-at at the window's end", Query{}, array(out, 1), nil, 0, "ignores updated_at"},
+		{"an updated-at that is inside as text only", Query{}, array("2024-03-31T23:00:00-02:00", 1), nil, 0, "2024-04-01T01:00:00Z"},
+		{"no updated-at", Query{}, `[{"id":1}]`, nil, 0, "id 1 without updated-at"},
+		{"null as updated-at", Query{}, `[{"id":1,"updated-at":null}]`, nil, 0, "id 1 without updated-at"},
+		{"an updated-at that is no instant", Query{}, `[{"id":1,"updated-at":"2024-03-32T00:00:00Z"}]`, nil, 0, "not an instant"},
+		{"an updated-at that is a number", Query{}, `[{"id":1,"updated-at":17}]`, nil, 0, "not an instant"},
+		{"no id", Query{After: 4}, `[{"updated-at":"` + in + `"}]`, nil, 0, "without a usable id after id 4"},
+		{"an id that is a fraction", Query{}, `[{"id":1.5}]`, nil, 0, "without a usable id"},
+		{"an id of zero", Query{}, `[{"id":0}]`, nil, 0, "without a usable id"},
+		{"fifty-one rows", Query{}, array(in, upTo(51)...), nil, 50, "more than the 50 rows"},
+		{"an object instead of an array", Query{}, `{"errors":["private"]}`, nil, 0, "array of objects"},
+		{"null instead of an array", Query{}, `null`, nil, 0, "array of objects"},
+		{"an array of numbers", Query{}, `[1]`, nil, 0, "array of objects"},
+		{"XML", Query{}, `<a/>`, []string{"Content-Type", "application/xml"}, 0, `"application/xml" although JSON`},
+		{"no type", Query{}, `[]`, []string{"Content-Type", ""}, 0, "although JSON"},
+		{"no Date", Query{}, array(in, 1), []string{"Date", ""}, 0, "without a Date"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
+					return answer(200, tt.body, append([]string{"Date", afterApril}, tt.header...)...)
+				}})
+				tt.q.Path, tt.q.Window = "invoices", window
+				ids, page, err := collect(t.Context(), c, tt.q)
+				var e *Error
+				if !errors.As(err, &e) || e.Kind != Broken || e.Temporary() || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("got %v, want a broken contract that says %q", err, tt.says)
+				}
+				if len(ids) != tt.yields || page.Rows != tt.yields {
+					t.Errorf("yielded %d rows, page counts %d, want %d", len(ids), page.Rows, tt.yields)
+				}
+				if strings.Contains(err.Error(), "private") {
+					t.Errorf("%q holds the payload", err)
+				}
+			})
+		})
+	}
+}
+
+func TestRowsWithoutUpdatedAtPassTheZeroWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, &fake{api: pages(`[{"id":1,"code":"USD"},{"id":2,"updated-at":null},{"id":3,"updated-at":""}]`)})
+		ids, _, err := collect(t.Context(), c, Query{Path: "currencies"})
+		if err != nil || len(ids) != 3 {
+			t.Errorf("got %v, %v", ids, err)
+		}
+	})
+}
+
+func TestWindowThatIsNotOverByCoupasClockIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
+			return answer(200, array("2024-03-15T00:00:00Z", 1), "Date", "Sun, 31 Mar 2024 23:59:59 GMT")
+		}})
+		ids, page, err := collect(t.Context(), c, Query{Path: "invoices", After: 0, Window: Window{From: march, To: april}})
+		if KindOf(err) != Retry || err == nil || len(ids) != 0 {
+			t.Errorf("got %v, %v; want no rows and a temporary error", ids, err)
+		}
+		if now, _ := c.Now(t.Context()); !now.Equal(april.Add(-time.Second)) || !page.Date.Equal(now) {
+			t.Errorf("the clock shows %s and the page %s, want what the answer said", now, page.Date)
+		}
+	})
+}
+
+func TestPageSizeIsLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		steps := []struct {
+			rows int
+			last bool
+			why  string
+		}{
+			{0, true, "an empty page is last"},
+			{3, false, "nothing longer was seen"},
+			{2, true, "a longer one was seen"},
+			{3, false, "it is as long as the longest"},
+			{20, false, "it is the longest"},
+			{19, true, "it is shorter than the longest"},
+			{50, false, "it is full"},
+			{49, true, "it is not full"},
+			{0, true, "an empty page is last"},
+		}
+		f := &fake{api: func(n int, _ *http.Request) *http.Response {
+			return answer(200, array("2024-01-01T00:00:00Z", upTo(steps[n-1].rows)...))
+		}}
+		c := newClient(t, f)
+		for i, step := range steps {
+			path := []string{"invoices", "users"}[i%2]
+			_, page, err := collect(t.Context(), c, Query{Path: path})
+			if err != nil || page.Last != step.last || page.Rows != step.rows {
+				t.Errorf("page %d of %d rows: last %t, want %t since %s (%v)", i, page.Rows, page.Last, step.last, step.why, err)
+			}
+		}
+	})
+}
+
+func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
+	cut := array("2024-01-01T00:00:00Z", 4, 6, 9)
+	tests := []struct {
+		name string
+		body io.Reader
+		says string
+	}{
+		{"a body that is cut off inside a row", strings.NewReader(cut[:len(cut)-10]), "cut off"},
+		{"a body without its bracket", strings.NewReader(cut[:len(cut)-1]), "cut off"},
+		{"a connection that is reset", io.MultiReader(strings.NewReader(cut[:len(cut)-5]), iotest.ErrReader(errors.New("connection reset by peer"))), "connection reset"},
+		{"text that is not JSON", strings.NewReader(cut[:len(cut)-10] + "\n<html>"), "not JSON"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
+					res := answer(200, ``)
+					res.Body = io.NopCloser(iotest.OneByteReader(tt.body))
+					return res
+				}})
+				ids, page, err := collect(t.Context(), c, Query{Path: "invoices", After: 2})
+				var e *Error
+				if !errors.As(err, &e) || !e.Temporary() || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("got %v, want a temporary error that says %q", err, tt.says)
+				}
+				if len(ids) < 2 || page.LastID != ids[len(ids)-1] || page.Last {
+					t.Errorf("took %v, page %+v", ids, page)
+				}
+			})
+		})
+	}
+}
+
+func TestTextAfterTheArrayIsAnError(t *testing.T) {
+	for _, tail := range []string{"x", "[]", ",", "]"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newClient(t, &fake{api: pages(array("2024-01-01T00:00:00Z", 1) + " " + tail)})
+			if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || page.Last {
+				t.Errorf("page %+v with %q after it passed", page, tail)
+			}
+		})
+	}
+}
+
+func TestErrorOfYieldEndsTheRequestAndComesBackAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed := false
+		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
+			res := answer(200, array("2024-01-01T00:00:00Z", 1, 2, 3))
+			res.Body = closer{res.Body, &closed}
+			return res
+		}})
+		for _, want := range []error{errors.New("full"), io.EOF, errShort, errNoArray} {
+			page, err := c.Fetch(t.Context(), Query{Path: "invoices"}, func(r Row) error {
+				if r.ID == 2 {
+					return want
+				}
+				return nil
+			})
+			if err != want || page.Rows != 1 || page.LastID != 1 || !closed {
+				t.Errorf("got %v, page %+v, closed %t; want %v after one row", err, page, closed, want)
+			}
+		}
+	})
+}
+
+type closer struct {
+	io.Reader
+	closed *bool
+}
+
+func (c closer) Close() error { *c.closed = true; return nil }
+
+func TestEndOfTheCallersContextIsPassedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
+			res := answer(200, ``)
+			res.Body = io.NopCloser(stalled{r.Context()})
+			return res
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, _, err := collect(ctx, c, Query{Path: "invoices"})
+		var e *Error
+		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) {
+			t.Errorf("got %v, want the context's error", err)
+		}
+	})
+}
+
+// stalled is a body of which nothing more comes.
+type stalled struct{ ctx context.Context }
+
+func (s stalled) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
+}
+
+func TestSilenceEndsARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		c := newClient(t, f)
+		f.start(t, c)
+		pass(time.Minute)
+		check := func(what string) {
+			began := time.Now()
+			_, _, err := collect(t.Context(), c, Query{Path: "invoices"})
+			if took := time.Since(began); took != time.Minute || KindOf(err) != Retry || !strings.Contains(fmt.Sprint(err), "coupa.request.timeout.ms") {
+				t.Errorf("%s: %v after %s, want a temporary error after 1m", what, err, took)
+			}
+		}
+		f.api = func(_ int, r *http.Request) *http.Response {
+			res := answer(200, ``)
+			res.Body = io.NopCloser(stalled{r.Context()})
+			return res
+		}
+		check("a body that does not come")
+		c.http.Transport = silent{}
+		check("a header that does not come")
+	})
+}
+
+type silent struct{}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestSlowBodyThatMovesIsNotCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{api: func(int, *http.Request) *http.Response {
+			res := answer(200, ``)
+			res.Body = io.NopCloser(slow{strings.NewReader(array("2024-01-01T00:00:00Z", upTo(10)...))})
+			return res
+		}}
+		c := newClient(t, f)
+		began := time.Now()
+		page, err := c.Fetch(t.Context(), Query{Path: "invoices"}, func(Row) error {
+			pass(5 * time.Minute) // the time that yield takes is not Coupa's
+			return nil
+		})
+		if err != nil || page.Rows != 10 || time.Since(began) < time.Hour {
+			t.Errorf("page %+v after %s: %v", page, time.Since(began), err)
+		}
+	})
+}
+
+// slow is a body of which few bytes come a time, just within the request timeout.
+type slow struct{ src io.Reader }
+
+func (s slow) Read(p []byte) (int, error) {
+	pass(59 * time.Second)
+	return s.src.Read(p[:min(7, len(p))])
+}
+
+func TestQueriesThatCannotBeAskedCostNoRequest(t *testing.T) {
+	tests := []struct {
+		name string
+		q    Query
+		says string
+	}{
+		{"an empty path", Query{}, "resource path"},
+		{"a path that climbs", Query{Path: "../setup"}, "resource path"},
+		{"a path with a query", Query{Path: "invoices?limit=1"}, "resource path"},
+		{"a window in fractions", Query{Path: "invoices", Window: Window{To: april.Add(time.Millisecond)}}, "whole seconds"},
+		{"a negative id", Query{Path: "invoices", After: -1}, "negative"},
+		{"a filter that sets the page's length", Query{Path: "invoices", Filter: url.Values{"limit": {"10"}}}, `"limit"`},
+		{"a filter on the walk's own id", Query{Path: "invoices", Filter: url.Values{"id[gt]": {"10"}}}, `"id[gt]"`},
+		{"a filter on the window with dashes", Query{Path: "invoices", Filter: url.Values{"updated-at[lt]": {"x"}}}, `"updated-at[lt]"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &fake{}
+			c := newClient(t, f)
+			_, _, err := collect(t.Context(), c, tt.q)
+			if KindOf(err) != Misconfigured || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := c.MaxID(t.Context(), tt.q); KindOf(err) != Misconfigured {
+				t.Errorf("MaxID: got %v", err)
+			}
+			if f.calls+f.mints != 0 {
+				t.Errorf("%d requests were sent", f.calls+f.mints)
+			}
+		})
+	}
+}
+
+func TestMaxID(t *testing.T) {
+	tests := []struct {
+		name string
+		q    Query
+		body string
+		want int64
+		kind Kind
+		fail bool
+	}{
+		{"the highest id", Query{}, `[{"id":77}]`, 77, 0, false},
+		{"no row", Query{}, `[]`, 0, 0, false},
+		{"two rows", Query{}, `[{"id":77},{"id":78}]`, 0, Broken, true},
+		{"an id outside the range", Query{Through: 76}, `[{"id":77}]`, 0, Broken, true},
+		{"no id", Query{}, `[{}]`, 0, Broken, true},
+		{"a cut body", Query{}, `[{"id":77}`, 0, Retry, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var asked url.Values
+				c := newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
+					asked = r.URL.Query()
+					return answer(200, tt.body, "Date", afterApril)
+				}})
+				tt.q.Path, tt.q.Window, tt.q.Filter = "invoices", Window{To: april}, url.Values{"status": {"new"}}
+				got, err := c.MaxID(t.Context(), tt.q)
+				if got != tt.want || (err != nil) != tt.fail || err != nil && KindOf(err) != tt.kind {
+					t.Errorf("got %d, %v", got, err)
+				}
+				for key, want := range map[string]string{"order_by": "id", "dir": "desc", "limit": "1", "fields": `["id"]`, "status": "new", "updated_at[lt]": "2024-04-01T00:00:00Z"} {
+					if asked.Get(key) != want {
+						t.Errorf("%s is %q, want %q", key, asked.Get(key), want)
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,131 @@
+package coupa
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// pageLimit is the most rows that Coupa puts into one page (API "Pagination").
+const pageLimit = 50
+
+// instantLayout is how instants are sent: UTC with Z, since a + that is not escaped means a blank.
+const instantLayout = "2006-01-02T15:04:05Z"
+
+// Window is a span of updated-at, closed below and open above, in whole seconds, UTC. A zero From has no lower bound, a zero
+// To no upper one; rows without updated-at fit no window but the zero one.
+type Window struct{ From, To time.Time }
+
+// holds tells whether an instant lies in the window.
+func (w Window) holds(t time.Time) bool {
+	return (w.From.IsZero() || !t.Before(w.From)) && (w.To.IsZero() || t.Before(w.To))
+}
+
+func (w Window) isZero() bool { return w.From.IsZero() && w.To.IsZero() }
+
+// String returns the window as used in errors: "[2024-01-01T00:00:00Z, …)".
+func (w Window) String() string {
+	return "[" + bound(w.From) + ", " + bound(w.To) + ")"
+}
+
+func bound(t time.Time) string {
+	if t.IsZero() {
+		return "…"
+	}
+	return t.UTC().Format(instantLayout)
+}
+
+// Query is one page request of a walk by id.
+type Query struct {
+	Path    string     // resource path below /api, "invoices"
+	Window  Window     // updated_at[gt_or_eq] and updated_at[lt]
+	After   int64      // id[gt]
+	Through int64      // id[lt_or_eq]; 0: no upper bound
+	Fields  string     // value of fields, the text of a JSON array; "": not sent
+	Filter  url.Values // further conditions, ANDed, as Coupa spells them: "status" or "order_lines[updated_at][gt_or_eq]"
+}
+
+// page returns the query string of a page of the walk.
+func (q Query) page() string {
+	b := make([]byte, 0, 512+2*len(q.Fields))
+	b = q.conditions(b)
+	b = pair(b, "order_by", "id")
+	b = pair(b, "dir", "asc")
+	b = pair(b, "limit", strconv.Itoa(pageLimit))
+	if q.Fields != "" {
+		b = pair(b, "fields", q.Fields)
+	}
+	return string(b)
+}
+
+// highest returns the query string that asks for the row with the highest id.
+func (q Query) highest() string {
+	b := q.conditions(nil)
+	b = pair(b, "order_by", "id")
+	b = pair(b, "dir", "desc")
+	b = pair(b, "limit", "1")
+	b = pair(b, "fields", `["id"]`)
+	return string(b)
+}
+
+// conditions appends the user's conditions, the window and the range of ids. id[gt] is sent from the first page on, so that an
+// instance that does not take it says so at once.
+func (q Query) conditions(b []byte) []byte {
+	if len(q.Filter) > 0 {
+		b = append(b, q.Filter.Encode()...)
+	}
+	if !q.Window.From.IsZero() {
+		b = pair(b, "updated_at[gt_or_eq]", bound(q.Window.From))
+	}
+	if !q.Window.To.IsZero() {
+		b = pair(b, "updated_at[lt]", bound(q.Window.To))
+	}
+	b = pair(b, "id[gt]", strconv.FormatInt(q.After, 10))
+	if q.Through > 0 {
+		b = pair(b, "id[lt_or_eq]", strconv.FormatInt(q.Through, 10))
+	}
+	return b
+}
+
+func pair(b []byte, key, value string) []byte {
+	if len(b) > 0 {
+		b = append(b, '&')
+	}
+	b = append(b, url.QueryEscape(key)...)
+	b = append(b, '=')
+	return append(b, url.QueryEscape(value)...)
+}
+
+// reserved are the parameters that steer a walk; a filter that sets one of them would make it skip rows.
+var reserved = []string{"limit", "offset", "order_by", "dir", "fields", "filter", "format", "return_object",
+	"id", "id[gt]", "id[lt_or_eq]", "updated_at", "updated_at[gt_or_eq]", "updated_at[lt]"}
+
+// check refuses what cannot be asked for.
+func (q Query) check(op string) error {
+	if !isResourcePath(q.Path) {
+		return misused(op, "%q is not a resource path: write it as invoices or coupa_pay/payments", oneLine(q.Path, 60))
+	}
+	if q.Window.From.Nanosecond() != 0 || q.Window.To.Nanosecond() != 0 {
+		return misused(op, "the window %s to %s is not in whole seconds, as Coupa compares them", q.Window.From, q.Window.To)
+	}
+	if q.After < 0 || q.Through < 0 {
+		return misused(op, "ids cannot be negative (after %d, through %d)", q.After, q.Through)
+	}
+	for key := range q.Filter {
+		if slices.Contains(reserved, strings.ReplaceAll(key, "-", "_")) {
+			return misused(op, "the filter sets %q, which the walk itself needs: use another operator, as id[in] or created_at[gt_or_eq]", key)
+		}
+	}
+	return nil
+}
+
+func isResourcePath(path string) bool {
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			return false
+		}
+	}
+	return true
+}

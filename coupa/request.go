@@ -1,0 +1,186 @@
+package coupa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// youngToken is the age below which a 401 is put down to the token not having spread yet: the same token is tried again, since
+// a new one would be younger still (OAuth "Design Considerations").
+const youngToken = 10 * time.Second
+
+// errSilent ends a request during which nothing arrived for the request timeout.
+var errSilent = errors.New("no answer")
+
+// response is an answer with status 200 and a JSON body. Reading it is bounded by silence, not by its length: every Read has the
+// request timeout, and the time between Reads belongs to the caller.
+type response struct {
+	*http.Response
+	op     string
+	caller context.Context // whose end is passed on as it is
+	cancel context.CancelCauseFunc
+	ctx    context.Context
+	silent *time.Timer
+	limit  time.Duration
+
+	latency time.Duration // until the header came
+}
+
+// get sends one API request, with a token and at the limiter's pace, and returns the answer if it is 200 with JSON. A 401 is
+// repeated: once with the same token where that is young, once with a new one.
+func (c *Client) get(ctx context.Context, op, path, query string) (*response, error) {
+	for reminted := false; ; c.counters.retries.Add(1) {
+		token, err := c.tokens.get(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", op, err)
+		}
+		sent, err := c.turn(ctx, op)
+		if err != nil {
+			return nil, err
+		}
+		res, err := c.send(ctx, op, path, query, token.value)
+		if err != nil {
+			return nil, err
+		}
+		if res.StatusCode != http.StatusUnauthorized {
+			return c.judge(res, path, sent)
+		}
+		res.discard()
+		switch age := time.Since(token.minted); {
+		case age < youngToken:
+			if err := sleep(ctx, youngToken-age); err != nil {
+				return nil, fmt.Errorf("%s: %w", op, err)
+			}
+		case !reminted:
+			reminted = true
+			c.tokens.drop(token)
+		default:
+			return nil, &Error{Op: op, Kind: Reauthenticate, Status: res.StatusCode, Err: errors.New("Coupa refuses a token that it has just issued"),
+				Hint: "see whether the API client is active at " + c.clientsPage()}
+		}
+	}
+}
+
+// turn waits for the limiter and tells when the request goes out.
+func (c *Client) turn(ctx context.Context, op string) (time.Time, error) {
+	if err := c.limiter.Wait(ctx); err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", op, err)
+	}
+	return time.Now(), nil
+}
+
+// send sends the request and returns the answer whatever its status.
+func (c *Client) send(ctx context.Context, op, path, query, token string) (*response, error) {
+	c.counters.requests.Add(1)
+	r := &response{op: op, caller: ctx, limit: c.cfg.RequestTimeout}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.silent = time.AfterFunc(r.limit, func() { r.cancel(errSilent) })
+	target := *c.base
+	target.Path += "/api/" + path
+	target.RawQuery = query
+	req := (&http.Request{
+		Method: http.MethodGet,
+		URL:    &target,
+		Host:   target.Host,
+		Header: http.Header{
+			// Both types are to be set to the same (API "Getting Started"); without them Coupa answers in XML.
+			"Accept":        {"application/json"},
+			"Content-Type":  {"application/json"},
+			"Authorization": {"Bearer " + token},
+			"User-Agent":    {c.cfg.UserAgent},
+		},
+	}).WithContext(r.ctx)
+	began := time.Now()
+	res, err := c.http.Do(req)
+	r.latency = time.Since(began)
+	r.silent.Stop()
+	if err != nil {
+		r.cancel(err)
+		c.counters.byClass[0].Add(1)
+		return nil, r.failed(withoutURL(err))
+	}
+	r.Response = res
+	c.counters.byClass[min(res.StatusCode/100, len(c.counters.byClass)-1)].Add(1)
+	return r, nil
+}
+
+// Read implements [io.Reader] on the body.
+func (r *response) Read(p []byte) (int, error) {
+	r.silent.Reset(r.limit)
+	n, err := r.Body.Read(p)
+	r.silent.Stop()
+	return n, err
+}
+
+// close ends the exchange. A body that was read to its end leaves its connection for the next request.
+func (r *response) close() {
+	r.silent.Stop()
+	_ = r.Body.Close()
+	r.cancel(nil)
+}
+
+// discard ends an exchange whose body says nothing, and keeps the connection where the body is short.
+func (r *response) discard() {
+	_, _ = io.CopyN(io.Discard, r, mostErrorBody)
+	r.close()
+}
+
+// each calls yield with every row of the body. An error of yield is returned as it is; any other is an [*Error], or the
+// caller's context's.
+func (r *response) each(rows *rows, yield func(row) error) error {
+	err := rows.open()
+	for err == nil {
+		var one row
+		if one, err = rows.next(); err == nil {
+			if err := yield(one); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case err == io.EOF:
+		return nil
+	case errors.Is(err, errNoArray), errors.Is(err, errNoObject):
+		return &Error{Op: r.op, Kind: Broken, Err: fmt.Errorf("Coupa sent something else than an array of objects: %w", err)}
+	default:
+		return r.failed(err)
+	}
+}
+
+// failed classes an error of the network or of the body's text.
+func (r *response) failed(err error) error {
+	if r.caller.Err() != nil {
+		return fmt.Errorf("%s: %w", r.op, r.caller.Err())
+	}
+	e := &Error{Op: r.op, Kind: Retry, Err: err}
+	switch {
+	case errors.Is(context.Cause(r.ctx), errSilent):
+		e.Err = fmt.Errorf("%w from Coupa for %s", errSilent, r.limit)
+		e.Hint = "if it goes on, raise coupa.request.timeout.ms or ask for fewer fields"
+	case errors.Is(err, errRedirect):
+		e.Hint = "maintenance does that; if it goes on, set coupa.url to the address that a browser ends at"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e.Err = fmt.Errorf("the body was cut off: %w", err)
+	}
+	return e
+}
+
+// clientsPage is where an administrator looks after API clients and their scopes.
+func (c *Client) clientsPage() string { return c.base.String() + "/oauth2/clients" }
+
+// isType tells whether a Content-Type names a media type, whatever its parameters.
+func isType(contentType string, names ...string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.TrimSpace(media)
+	for _, name := range names {
+		if strings.EqualFold(media, name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,347 @@
+package coupa
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+var (
+	// errShort: the data ends before the row does.
+	errShort = errors.New("row goes on")
+	// errSyntax: the data is not JSON at the scanner's position.
+	errSyntax = errors.New("not JSON")
+)
+
+// deepest is how far values may nest, as encoding/json has it.
+const deepest = 10000
+
+// span is a part of a row; zero where there is none.
+type span struct{ from, to int }
+
+// scanner goes once over the JSON text of a row: it validates it as strictly as encoding/json, notes where the row's own id
+// and updated-at are, and computes the digest. It allocates nothing.
+//
+// The digest is kept in checkpoints: changing how it is computed makes every row of the look-back look new.
+// TestDigestIsPinned holds it.
+type scanner struct {
+	data    []byte
+	pos     int // next byte; at the offending byte after errSyntax
+	depth   int // open objects and arrays, the page's own array not counted
+	id      span
+	updated span
+}
+
+// Seeds of the digest: one a type of value, so that "1", 1 and [1] differ.
+const (
+	tagString  = 0x9e3779b97f4a7c15
+	tagLiteral = 0xd1b54a32d192ed03
+	tagObject  = 0x8cb92ba72f3d8dd7
+	tagArray   = 0xaef17502108ef2d9
+	nullDigest = 0x2545f4914f6cdd1d
+)
+
+// mix folds two hashes into one; the order counts.
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a^0xa0761d6478bd642f, b^0xe7037ed1a0b428db)
+	return hi ^ lo
+}
+
+// row scans one object, which must start at pos.
+func (s *scanner) row() (uint64, error) {
+	if s.pos >= len(s.data) {
+		return 0, errShort
+	}
+	if s.data[s.pos] != '{' {
+		return 0, errSyntax
+	}
+	return s.object()
+}
+
+// value scans a value that starts at pos. The digest of null is nullDigest.
+func (s *scanner) value() (uint64, error) {
+	if s.pos >= len(s.data) {
+		return 0, errShort
+	}
+	start := s.pos
+	var err error
+	switch c := s.data[start]; {
+	case c == '"':
+		if err = s.text(); err != nil {
+			return 0, err
+		}
+		return mix(xxhash.Sum64(s.data[start+1:s.pos-1]), tagString), nil
+	case c == '{':
+		return s.object()
+	case c == '[':
+		return s.array()
+	case c == 'n':
+		return nullDigest, s.literal("null")
+	case c == 't':
+		err = s.literal("true")
+	case c == 'f':
+		err = s.literal("false")
+	default:
+		err = s.number()
+	}
+	if err != nil {
+		return 0, err
+	}
+	return mix(xxhash.Sum64(s.data[start:s.pos]), tagLiteral), nil
+}
+
+// object sums its members, so that their order does not count, and leaves out those that are null.
+func (s *scanner) object() (uint64, error) {
+	if s.depth++; s.depth >= deepest {
+		return 0, errSyntax
+	}
+	s.pos++
+	var sum, members uint64
+	c, err := s.peek()
+	if err != nil {
+		return 0, err
+	}
+	for c != '}' {
+		if c != '"' {
+			return 0, errSyntax
+		}
+		digest, null, err := s.member()
+		if err != nil {
+			return 0, err
+		}
+		if !null {
+			sum += digest
+			members++
+		}
+		if c, err = s.after('}'); err != nil {
+			return 0, err
+		}
+	}
+	s.pos++
+	s.depth--
+	return mix(sum, tagObject+members), nil
+}
+
+// member scans a key, the colon and the value.
+func (s *scanner) member() (digest uint64, null bool, err error) {
+	start := s.pos
+	if err := s.text(); err != nil {
+		return 0, false, err
+	}
+	key := s.data[start+1 : s.pos-1]
+	c, err := s.peek()
+	if err != nil {
+		return 0, false, err
+	}
+	if c != ':' {
+		return 0, false, errSyntax
+	}
+	s.pos++
+	if c, err = s.peek(); err != nil {
+		return 0, false, err
+	}
+	at := s.pos
+	value, err := s.value()
+	if err != nil {
+		return 0, false, err
+	}
+	if s.depth == 1 {
+		s.note(key, span{at, s.pos})
+	}
+	return mix(xxhash.Sum64(key), value), c == 'n', nil
+}
+
+// note keeps where the members that every walk needs are. Legacy endpoints answer with underscores (API "Addresses").
+func (s *scanner) note(key []byte, at span) {
+	switch string(key) {
+	case "id":
+		s.id = at
+	case "updated-at", "updated_at":
+		s.updated = at
+	}
+}
+
+// array chains its elements: their order counts, and so does a null among them.
+func (s *scanner) array() (uint64, error) {
+	if s.depth++; s.depth >= deepest {
+		return 0, errSyntax
+	}
+	s.pos++
+	digest := uint64(tagArray)
+	c, err := s.peek()
+	if err != nil {
+		return 0, err
+	}
+	for c != ']' {
+		value, err := s.value()
+		if err != nil {
+			return 0, err
+		}
+		digest = mix(digest, value)
+		if c, err = s.after(']'); err != nil {
+			return 0, err
+		}
+	}
+	s.pos++
+	s.depth--
+	return digest, nil
+}
+
+// after goes past the comma that follows an element, if another follows, and returns the byte that comes then: closing one, or
+// the first of the next element.
+func (s *scanner) after(closing byte) (byte, error) {
+	c, err := s.peek()
+	if err != nil || c == closing {
+		return c, err
+	}
+	if c != ',' {
+		return 0, errSyntax
+	}
+	s.pos++
+	if c, err = s.peek(); err == nil && c == closing {
+		return 0, errSyntax
+	}
+	return c, err
+}
+
+// peek goes past white space and returns the byte that follows without taking it.
+func (s *scanner) peek() (byte, error) {
+	for s.pos < len(s.data) {
+		if c := s.data[s.pos]; !isSpace(c) {
+			return c, nil
+		}
+		s.pos++
+	}
+	return 0, errShort
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+
+// Byte-wise constants for eight bytes at once.
+const (
+	each  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// text scans a string that starts at pos. Eight bytes at a time are tested for a quote, a backslash and control characters:
+// (w - n·each) &^ w & highs has its lowest bit at the first byte below n.
+func (s *scanner) text() error {
+	data, i := s.data, s.pos+1
+	for {
+		for i+8 <= len(data) {
+			w := binary.LittleEndian.Uint64(data[i:])
+			quote, slash := w^'"'*each, w^'\\'*each
+			found := ((w-' '*each)&^w | (quote-each)&^quote | (slash-each)&^slash) & highs
+			if found != 0 {
+				i += bits.TrailingZeros64(found) / 8
+				break
+			}
+			i += 8
+		}
+		if i >= len(data) {
+			return errShort
+		}
+		switch c := data[i]; {
+		case c == '"':
+			s.pos = i + 1
+			return nil
+		case c == '\\':
+			n, err := escape(data[i:])
+			if err != nil {
+				s.pos = i
+				return err
+			}
+			i += n
+		case c < ' ':
+			s.pos = i
+			return errSyntax
+		default:
+			i++
+		}
+	}
+}
+
+// escape returns the length of the escape sequence at the start of data.
+func escape(data []byte) (int, error) {
+	if len(data) < 2 {
+		return 0, errShort
+	}
+	switch data[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2, nil
+	case 'u':
+	default:
+		return 0, errSyntax
+	}
+	for i := 2; i < 6; i++ {
+		if i >= len(data) {
+			return 0, errShort
+		}
+		if c := data[i] | 0x20; (data[i] < '0' || data[i] > '9') && (c < 'a' || c > 'f') {
+			return 0, errSyntax
+		}
+	}
+	return 6, nil
+}
+
+// literal scans null, true or false.
+func (s *scanner) literal(want string) error {
+	rest := s.data[s.pos:]
+	if len(rest) < len(want) {
+		return errShort
+	}
+	if string(rest[:len(want)]) != want {
+		return errSyntax
+	}
+	s.pos += len(want)
+	return nil
+}
+
+// number scans a number. One that reaches the end of the data may go on, and in any case its row does.
+func (s *scanner) number() error {
+	if s.data[s.pos] == '-' {
+		s.pos++
+	}
+	if s.pos < len(s.data) && s.data[s.pos] == '0' {
+		s.pos++
+	} else if err := s.digits(); err != nil {
+		return err
+	}
+	if s.pos < len(s.data) && s.data[s.pos] == '.' {
+		s.pos++
+		if err := s.digits(); err != nil {
+			return err
+		}
+	}
+	if s.pos < len(s.data) && s.data[s.pos]|0x20 == 'e' {
+		s.pos++
+		if s.pos < len(s.data) && (s.data[s.pos] == '+' || s.data[s.pos] == '-') {
+			s.pos++
+		}
+		if err := s.digits(); err != nil {
+			return err
+		}
+	}
+	if s.pos == len(s.data) {
+		return errShort
+	}
+	return nil
+}
+
+// digits scans one digit or more.
+func (s *scanner) digits() error {
+	start := s.pos
+	for s.pos < len(s.data) && s.data[s.pos] >= '0' && s.data[s.pos] <= '9' {
+		s.pos++
+	}
+	switch {
+	case s.pos > start:
+		return nil
+	case s.pos == len(s.data):
+		return errShort
+	default:
+		return errSyntax
+	}
+}
