@@ -1,0 +1,125 @@
+package schemas_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/internal/catalogue"
+	"github.com/coupastream/coupastream/schemas/internal/schematext"
+)
+
+func TestSchemasAreThoseThatTheCatalogueGives(t *testing.T) {
+	c, err := catalogue.Load(os.DirFS("catalogue"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.Streams(), schemas.Objects()) {
+		t.Errorf("selection.yaml streams %v, Objects() are %v", c.Streams(), schemas.Objects())
+	}
+	for _, path := range c.Streams() {
+		row, err := c.Draft(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := schematext.Pretty(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join("avsc", path+".avsc")); err != nil || string(got) != string(want) {
+			t.Errorf("avsc/%s.avsc is not what the catalogue gives (%v); run go generate ./schemas", path, err)
+		}
+	}
+	files, err := fs.Glob(os.DirFS("avsc"), "*")
+	if err != nil || len(files) != len(c.Streams()) {
+		t.Errorf("avsc holds %v (%v), want one file for each of %v", files, err, c.Streams())
+	}
+}
+
+// catalogueOf is a catalogue of two objects and the given selection.
+func catalogueOf(selection string) fs.FS {
+	const objects = `{"collections": {"things": "Thing"}, "objects": {
+		"Thing": {"id": "integer", "name": "string", "x": "boolean", "x?": "boolean", "price": "decimal(46,20)", "rate": "decimal(8,2)",
+			"share": "decimal", "due-date": "datetime", "due-at": "datetime", "parts": "array:Part", "parent": "ref:Thing", "owner": "ref:Part",
+			"created-by": "ref:Part", "about": "any"},
+		"Part": {"id": "integer", "code": "string", "size": "integer", "whole": "ref:Thing"}}}`
+	return fstest.MapFS{"objects.json": {Data: []byte(objects)}, "selection.yaml": {Data: []byte("streams: [things]\n" + selection)}}
+}
+
+func TestDraft(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		selection string
+		want      []string // parts of the schema's text
+		without   string
+	}{
+		{"the id alone is never null", "", []string{`{"name":"id","type":"long","coupa.name":"id"}`}, ""},
+		{"a described scale is kept up to 20", "", []string{`"price","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":20}]`}, ""},
+		{"a small scale becomes 6", "", []string{`"rate","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":6}]`}, ""},
+		{"no scale at all becomes 9", "", []string{`"share","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":9}]`}, ""},
+		{"a date by its name is a day", "", []string{`"due_date","type":["null",{"type":"int","logicalType":"date"}]`}, ""},
+		{"any other time is an instant", "", []string{`"due_at","type":["null",{"type":"long","logicalType":"timestamp-millis"}]`}, ""},
+		{"an override beats the name", "types: {Thing.due-date: instant}", []string{`"due_date","type":["null",{"type":"long","logicalType":"timestamp-millis"}]`}, ""},
+		{"names that meet stay two", "", []string{`"name":"x",`, `"name":"x__2",`, `"coupa.name":"x?"`}, ""},
+		{"an association is cut, and cycles with it", "", []string{`"name":"ThingRef","coupa.object":"Thing"`, `"name":"PartRef","coupa.object":"Part"`}, `"size"`},
+		{"a part is shown in full", "full: [Thing.parts]", []string{`"name":"Part","coupa.object":"Part"`, `"size"`, `"owner","type":["null",{"type":"record","name":"PartRef"`}, ""},
+		{"a reference shows what is listed", "references: {Part: [id, size]}", []string{`"size"`}, `"code"`},
+		{"what is left out is not there", "leave-out: [{reason: test, fields: [Thing.price, owner]}]", []string{`"rate"`}, `"price"`},
+		{"custom fields stand before unmapped", "custom-fields: [Thing]", []string{`"coupa.name":"custom-fields","coupa.role":"custom-fields"},`}, ""},
+		{"custom fields are asked of no other object", "", nil, `custom_fields`},
+		{"a later record is named only", "", []string{`{"name":"created_by","type":["null","PartRef"],"default":null,"coupa.name":"created-by"}`}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := catalogue.Load(catalogueOf(tt.selection))
+			if err != nil {
+				t.Fatal(err)
+			}
+			row, err := c.Draft("things")
+			if err != nil {
+				t.Fatal(err)
+			}
+			pretty, err := schematext.Pretty(row)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(string(pretty), part) {
+					t.Errorf("the schema lacks %s:\n%s", part, pretty)
+				}
+			}
+			if tt.without != "" && strings.Contains(string(pretty), tt.without) {
+				t.Errorf("the schema has %s:\n%s", tt.without, pretty)
+			}
+		})
+	}
+}
+
+func TestCatalogueRefusesWhatLeadsNowhere(t *testing.T) {
+	for selection, want := range map[string]string{
+		"full: [Thing.wheels]":                            "Thing.wheels",
+		"types: {Nothing.at-all: string}":                 "Nothing.at-all",
+		"leave-out: [{reason: test, fields: [colour]}]":   "colour",
+		"references: {Part: [weight]}":                    "Part.weight",
+		"order: {Part: [weight]}":                         "Part.weight",
+		"custom-fields: [Nothing]":                        "Nothing",
+		"docs: {Part.weight: heavy}":                      "Part.weight",
+		"unheard-of: 1":                                   "unheard-of",
+		"full: [Thing.parent]":                            "would contain itself in full",
+		"references: {Part: [id, whole], Thing: [owner]}": "holds itself",
+		"types: {Thing.x: complex}":                       `"complex" is unknown`,
+		"types: {Thing.x: ref:Nothing}":                   "no known object",
+	} {
+		c, err := catalogue.Load(catalogueOf(selection))
+		if err == nil {
+			_, err = c.Draft("things")
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", selection, err, want)
+		}
+	}
+}

@@ -1,0 +1,34 @@
+// Package schemas gives the shape of what coupastream writes: the Avro schema of every Coupa object that it streams, the
+// encoder from Coupa's JSON to Avro, the key, and the registry's framing and client.
+//
+//	s, err := schemas.For("invoices", schemas.Options{})   // the schema
+//	s.Fields()                                             // ask Coupa for just what it holds
+//	plan, err := s.Plan()                                  // compiled once
+//	id, err := registry.Register(ctx, subject, s.JSON())   // its id in the registry
+//	value := schemas.AppendHeader(nil, id)
+//	value, err = plan.Encoder().Append(value, row)         // one JSON object → Avro
+//
+// # What a schema is made of
+//
+// The schemas in avsc are made by go generate from the data in catalogue: what Coupa's API description says of each object,
+// and a selection with its reasons. A field has the Coupa name with - as _ (see FieldNames) and carries the Coupa name in the
+// property coupa.name. Every field but the row's id is nullable with default null.
+//
+//	integer            long
+//	decimal            bytes, logicalType decimal, precision 38, scale as described but 6 to 20 (9 where nothing is described)
+//	instant            long, logicalType timestamp-millis
+//	calendar day       int, logicalType date
+//	boolean, text      boolean, string
+//	association        a record: in full where it is part of the row (lines, allocations, addresses), else named ...Ref and cut
+//	                   to what identifies it, so that a department's new name does not rewrite every invoice
+//	custom_fields      map of string to JSON text, by the fields' API names
+//	unmapped           map of string to JSON text: what Coupa sent that the record has no field for, or that its field cannot
+//	                   hold exactly. Every record has one; nothing is dropped and no number is rounded.
+//
+// # Evolution
+//
+// Schemas are registered under the rule BACKWARD: a new version may add fields, which are nullable, and never changes the
+// type, scale or name of one.
+package schemas
+
+//go:generate go run ./internal/generate

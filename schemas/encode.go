@@ -1,0 +1,231 @@
+package schemas
+
+import "encoding/binary"
+
+// Encoder turns rows into Avro, one row at a time in a single pass over its bytes: no tree, no maps, no allocation once its
+// memory has grown to the largest row. Values are written as they arrive; where a row's keys stand in the schema's order
+// that is already the record, elsewhere the pieces are put in order at the object's end.
+//
+// One goroutine at a time may use it.
+type Encoder struct {
+	scanner
+	plan   *Plan
+	spans  []span  // where the fields of the open records are in the output
+	extras []extra // what the open records and maps keep as JSON text
+	// follow is what the last rows taught of the order of keys: by record and field, the field that came next.
+	follow []int
+	utf8   []byte     // room to repair text that is not UTF-8
+	tens   [20]uint64 // powers of ten
+}
+
+// span is one field of an open record.
+type span struct {
+	start, end int // in the output; end 0: not written yet
+	full       bool // holds more than null
+	as         spelling
+	extra      int // 1 + the place in extras of the value as sent, 0: not kept
+}
+
+// spelling tells by what key a field was given.
+type spelling uint8
+
+const (
+	absent  spelling = iota
+	byTwin           // by the underscored twin of its key
+	byExact          // by its key
+)
+
+// verdict tells what became of a value.
+type verdict uint8
+
+const (
+	stored verdict = iota
+	blank          // null, or what Coupa sends for it
+	misfit         // good JSON that the type has no room for
+)
+
+// Encoder makes an encoder with memory of its own.
+func (p *Plan) Encoder() *Encoder {
+	e := &Encoder{plan: p, follow: make([]int, p.slots)}
+	for i := range e.follow {
+		e.follow[i] = -1
+	}
+	e.tens[0] = 1
+	for i := 1; i < len(e.tens); i++ {
+		e.tens[i] = e.tens[i-1] * 10
+	}
+	return e
+}
+
+// Append appends the Avro bytes of row, one JSON object, without the registry's header. On error dst comes back at its
+// former length and the error is a *FieldError. The row is only read during the call.
+//
+// What becomes of a value:
+//   - Absent and null are null, also as a member of custom fields or under an unknown key. Of a key given twice the last counts.
+//   - "" is null, except where the type is string. For records and lists "", [] (an empty list for a list) and an object
+//     without any value are null too.
+//   - Values of another JSON type are read where that is exact: numbers in texts, texts from numbers and booleans, booleans
+//     from 0, 1 and texts, a lone object as a list of one. A null or "" in a list of records is left out.
+//   - What the type has no room for stays, as the JSON text that was sent, in unmapped of the record around it, under its key,
+//     and its field is null: a decimal of more digits, an integer beyond 64 bits, an object for a number. So do unknown keys.
+//   - Text that is no number, boolean or date where one is declared is an error: no reading of it is safe.
+//   - An instant is floored to the millisecond. A date is the calendar day as written, whatever the hour and offset.
+func (e *Encoder) Append(dst, row []byte) ([]byte, error) {
+	e.scanner = scanner{row: row, unquoted: e.unquoted[:0]}
+	e.spans, e.extras = e.spans[:0], e.extras[:0]
+	start := len(dst)
+	out, err := e.top(dst)
+	e.row = nil
+	if err != nil {
+		return out[:start], asFieldError(err)
+	}
+	return out, nil
+}
+
+func (e *Encoder) top(out []byte) ([]byte, error) {
+	if e.next() != '{' {
+		return out, e.syntax(e.pos, "a row is an object")
+	}
+	out, _, err := e.object(out, e.plan.root, 0, false)
+	if err != nil {
+		return out, err
+	}
+	if e.next() != 0 || e.pos < len(e.row) {
+		return out, e.syntax(e.pos, "something follows the row")
+	}
+	return out, nil
+}
+
+// put appends one value of the row. On blank and misfit it appends the null of a nullable type, and nothing for another;
+// the value is passed over in any case.
+func (e *Encoder) put(out []byte, n *planNode, depth int) ([]byte, verdict, error) {
+	start, at := len(out), e.pos
+	if n.nullable {
+		out = append(out, 2) // branch 1 of ["null", T]
+	}
+	out, v, err := e.value(out, n, depth)
+	if err != nil || v == stored {
+		return out, v, err
+	}
+	if v == misfit {
+		e.pos = at
+		if err := e.skip(depth); err != nil {
+			return out, v, err
+		}
+	}
+	out = out[:start]
+	if n.nullable {
+		out = append(out, 0)
+	}
+	return out, v, nil
+}
+
+func (e *Encoder) value(out []byte, n *planNode, depth int) ([]byte, verdict, error) {
+	c := e.peek()
+	if c == 'n' {
+		return out, blank, e.literal("null")
+	}
+	switch n.kind {
+	case kindRecord:
+		return e.association(out, n, c, depth)
+	case kindArray:
+		return e.list(out, n, c, depth)
+	case kindMap:
+		return e.customFields(out, c, depth)
+	}
+	return e.scalar(out, n, c)
+}
+
+// association appends the record of an associated object.
+func (e *Encoder) association(out []byte, n *planNode, c byte, depth int) ([]byte, verdict, error) {
+	if c != '{' {
+		v, err := e.emptiness(c)
+		return out, v, err
+	}
+	out, filled, err := e.object(out, n.record, depth, n.nullable)
+	if !filled && n.nullable {
+		return out, blank, err
+	}
+	return out, stored, err
+}
+
+// emptiness reads what stands where an object belongs: "" and [] mean that there is none.
+func (e *Encoder) emptiness(c byte) (verdict, error) {
+	switch c {
+	case '"':
+		body, _, err := e.quoted()
+		if err == nil && len(body) == 0 {
+			return blank, nil
+		}
+		return misfit, err
+	case '[':
+		e.pos++
+		if e.next() == ']' {
+			e.pos++
+			return blank, nil
+		}
+	}
+	return misfit, nil
+}
+
+// list appends an array as one block.
+func (e *Encoder) list(out []byte, n *planNode, c byte, depth int) ([]byte, verdict, error) {
+	switch {
+	case c == '{' && n.items.kind == kindRecord:
+		out = append(out, 2) // a count of 1
+		out, v, err := e.put(out, n.items, depth)
+		return append(out, 0), v, err
+	case c != '[':
+		v, err := e.emptiness(c)
+		return out, v, err
+	}
+	if err := e.enter(depth); err != nil {
+		return out, misfit, err
+	}
+	at, count := len(out), 0
+	out = append(out, 0) // the count, when it is below 64
+	for i := 0; ; i++ {
+		more, err := e.element(i == 0)
+		if err != nil {
+			return out, misfit, err
+		}
+		if !more {
+			return closeBlock(out, at, count), stored, nil
+		}
+		begin, v := len(out), stored
+		if out, v, err = e.put(out, n.items, depth+1); err != nil {
+			return out, misfit, inElement(i, err)
+		}
+		if v == misfit {
+			return out, misfit, nil // an element has no unmapped of its own: the field keeps the list as sent
+		}
+		if len(out) > begin {
+			count++
+		}
+	}
+}
+
+// closeBlock writes the count of the block that begins at at, behind one byte of room, and the block's end. An empty block
+// is its own end.
+func closeBlock(out []byte, at, count int) []byte {
+	if count == 0 {
+		return out
+	}
+	out = append(out, 0)
+	if count < 64 {
+		out[at] = byte(count << 1)
+		return out
+	}
+	var room [10]byte
+	head := binary.AppendVarint(room[:0], int64(count))
+	end := len(out)
+	out = append(out, head[1:]...)
+	copy(out[at+len(head):], out[at+1:end])
+	copy(out[at:], head)
+	return out
+}
+
+// appendText appends an Avro string or bytes. Avro's long is zigzag in base 128, as binary.AppendVarint writes it.
+func appendText(dst, text []byte) []byte {
+	return append(binary.AppendVarint(dst, int64(len(text))), text...)
+}

@@ -1,0 +1,136 @@
+package catalogue
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/internal/schematext"
+)
+
+// namespace is that of every record.
+const namespace = "coupa"
+
+// Draft makes the schema of a collection's rows.
+func (c *Catalogue) Draft(path string) (*schematext.Record, error) {
+	object := c.collections[path]
+	if object == "" {
+		return nil, fmt.Errorf("drafting the schema of %s: objects.json has no such collection", path)
+	}
+	d := drafter{Catalogue: c, defined: map[string]bool{}}
+	row, err := d.row(object)
+	if err != nil {
+		return nil, fmt.Errorf("drafting the schema of %s: %w", path, err)
+	}
+	return row, nil
+}
+
+// drafter makes one schema.
+type drafter struct {
+	*Catalogue
+	defined map[string]bool // records that stand in the text already, by name
+	open    []string        // records on the way from the row to the view being made
+}
+
+// row is the full view of the row's object; its id alone is never null.
+func (d *drafter) row(object string) (*schematext.Record, error) {
+	t, err := d.fullView(object)
+	if err != nil {
+		return nil, err
+	}
+	row := t.Record
+	row.Namespace = namespace
+	row.Doc = "A row of Coupa's " + object + "; field names are Coupa's, with - as _."
+	id := slices.IndexFunc(row.Fields, func(f schematext.Field) bool { return f.CoupaName == "id" })
+	if id < 0 {
+		return nil, fmt.Errorf("object %s has no id", object)
+	}
+	row.Fields[id].Type.Nullable = false
+	return row, nil
+}
+
+// fullView shows every field of an object but those left out.
+func (d *drafter) fullView(object string) (schematext.Type, error) {
+	name := schemas.RecordName(object)
+	if slices.Contains(d.open, name) {
+		return schematext.Type{}, fmt.Errorf("%s would contain itself in full (%s); take one of these out of `full`", object, strings.Join(d.open, " → "))
+	}
+	d.open = append(d.open, name)
+	defer func() { d.open = d.open[:len(d.open)-1] }()
+	return d.view(name, object, d.fieldsInFull(object))
+}
+
+// reference shows what identifies an object.
+func (d *drafter) reference(object string) (schematext.Type, error) {
+	name := schemas.RecordName(object) + "Ref"
+	if slices.Contains(d.open, name) {
+		return schematext.Type{}, fmt.Errorf("the reference to %s holds itself (%s); take one of these out of `references`", object, strings.Join(d.open, " → "))
+	}
+	d.open = append(d.open, name)
+	defer func() { d.open = d.open[:len(d.open)-1] }()
+	return d.view(name, object, d.identity(object))
+}
+
+// view makes a record of an object's fields, or names it where it stands in the text already.
+func (d *drafter) view(name, object string, fields []string) (schematext.Type, error) {
+	if d.defined[name] {
+		return schematext.Type{Name: name}, nil
+	}
+	d.defined[name] = true
+	if len(fields) == 0 {
+		return schematext.Type{}, fmt.Errorf("object %s has no field to show; leave it out", object)
+	}
+	r := &schematext.Record{Type: "record", Name: name, Object: object}
+	avro := schemas.FieldNames(namingOrder(fields))
+	named := map[string]string{}
+	for i, field := range namingOrder(fields) {
+		named[field] = avro[i]
+	}
+	for _, field := range fields {
+		typ, err := d.fieldType(object, field)
+		if err != nil {
+			return schematext.Type{}, fmt.Errorf("%s.%s: %w", object, field, err)
+		}
+		r.Fields = append(r.Fields, schematext.Field{Name: named[field], Type: typ, Doc: d.choice.Docs[object+"."+field], CoupaName: field})
+	}
+	full := !strings.HasSuffix(name, "Ref")
+	r.Fields = append(r.Fields, d.closing(full && d.custom[object])...)
+	return schematext.Type{Record: r}, nil
+}
+
+// closing are the fields at the end of every record.
+func (d *drafter) closing(custom bool) []schematext.Field {
+	text := schematext.Type{Nullable: true, Values: "string"}
+	unmapped := schematext.Field{Name: "unmapped", Type: text, Role: schematext.RoleUnmapped,
+		Doc: "JSON text, by Coupa's key, of what this record has no field for or cannot hold exactly."}
+	if !custom {
+		return []schematext.Field{unmapped}
+	}
+	return []schematext.Field{{Name: "custom_fields", Type: text, Role: schematext.RoleCustomFields, CoupaName: "custom-fields",
+		Doc: "JSON text of each custom field, by its API name."}, unmapped}
+}
+
+// fieldType is the nullable Avro type of a field.
+func (d *drafter) fieldType(object, field string) (schematext.Type, error) {
+	kind, target, association := strings.Cut(d.objects[object][field], ":")
+	if !association {
+		return plainType(kind, field)
+	}
+	if d.objects[target] == nil {
+		return schematext.Type{}, fmt.Errorf("its type %s:%s is of no known object", kind, target)
+	}
+	show := d.reference
+	if d.full[object+"."+field] {
+		show = d.fullView
+	}
+	t, err := show(target)
+	if err != nil {
+		return t, err
+	}
+	if kind == "array" {
+		return schematext.Type{Nullable: true, Items: &t}, nil
+	}
+	t.Nullable = true
+	return t, nil
+}

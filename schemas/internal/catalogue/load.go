@@ -1,0 +1,168 @@
+package catalogue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Catalogue is the two files, read and checked against each other.
+type Catalogue struct {
+	collections map[string]string            // path → object of its rows
+	objects     map[string]map[string]string // object → field → type, corrections applied
+	choice      selection
+	leaveOut    map[string]bool // "Object.field" or "field"
+	full        map[string]bool // "Object.field"
+	custom      map[string]bool // object
+}
+
+// selection is selection.yaml.
+type selection struct {
+	Streams      []string                     `yaml:"streams"`
+	Types        map[string]string            `yaml:"types"`
+	Objects      map[string]map[string]string `yaml:"objects"`
+	References   map[string][]string          `yaml:"references"`
+	Full         []string                     `yaml:"full"`
+	CustomFields []string                     `yaml:"custom-fields"`
+	LeaveOut     []struct {
+		Reason string   `yaml:"reason"`
+		Fields []string `yaml:"fields"`
+	} `yaml:"leave-out"`
+	Order map[string][]string `yaml:"order"`
+	Docs  map[string]string   `yaml:"docs"`
+}
+
+// Load reads objects.json and selection.yaml from dir. The error lists every name in selection.yaml that leads nowhere.
+func Load(dir fs.FS) (*Catalogue, error) {
+	c := &Catalogue{leaveOut: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}}
+	if err := c.readObjects(dir); err != nil {
+		return nil, err
+	}
+	if err := c.readSelection(dir); err != nil {
+		return nil, err
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c.apply()
+	return c, nil
+}
+
+// Streams gives the paths of the collections that have a schema, in the order of selection.yaml.
+func (c *Catalogue) Streams() []string { return slices.Clone(c.choice.Streams) }
+
+func (c *Catalogue) readObjects(dir fs.FS) error {
+	text, err := fs.ReadFile(dir, "objects.json")
+	if err != nil {
+		return fmt.Errorf("reading the catalogue: %w", err)
+	}
+	var file struct {
+		Collections map[string]string
+		Objects     map[string]map[string]string
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		return fmt.Errorf("reading objects.json: %w", err)
+	}
+	c.collections, c.objects = file.Collections, file.Objects
+	return nil
+}
+
+func (c *Catalogue) readSelection(dir fs.FS) error {
+	file, err := dir.Open("selection.yaml")
+	if err != nil {
+		return fmt.Errorf("reading the catalogue: %w", err)
+	}
+	defer file.Close()
+	dec := yaml.NewDecoder(file)
+	dec.KnownFields(true)
+	if err := dec.Decode(&c.choice); err != nil {
+		return fmt.Errorf("reading selection.yaml: %w", err)
+	}
+	maps.Copy(c.objects, c.choice.Objects)
+	return nil
+}
+
+// apply makes the choices into sets, once they are known to be sound.
+func (c *Catalogue) apply() {
+	for at, typ := range c.choice.Types {
+		object, field, _ := strings.Cut(at, ".")
+		c.objects[object][field] = typ
+	}
+	for _, group := range c.choice.LeaveOut {
+		for _, at := range group.Fields {
+			c.leaveOut[at] = true
+		}
+	}
+	for _, at := range c.choice.Full {
+		c.full[at] = true
+	}
+	for _, object := range c.choice.CustomFields {
+		c.custom[object] = true
+	}
+}
+
+// check finds what selection.yaml names and objects.json lacks.
+func (c *Catalogue) check() error {
+	var errs []error
+	miss := func(section, name string) {
+		errs = append(errs, fmt.Errorf("selection.yaml, %s: objects.json has no %s; correct or remove it", section, name))
+	}
+	fields := func(section, object string, names []string) {
+		for _, name := range names {
+			if _, ok := c.objects[object][name]; !ok {
+				miss(section, object+"."+name)
+			}
+		}
+	}
+	places := func(section string, places []string) {
+		for _, at := range places {
+			object, field, two := strings.Cut(at, ".")
+			if two {
+				fields(section, object, []string{field})
+			} else if !c.anywhere(at) {
+				miss(section, at)
+			}
+		}
+	}
+	for _, path := range c.choice.Streams {
+		if c.collections[path] == "" {
+			miss("streams", path)
+		}
+	}
+	places("types", sortedKeys(c.choice.Types))
+	places("full", c.choice.Full)
+	places("docs", sortedKeys(c.choice.Docs))
+	for _, group := range c.choice.LeaveOut {
+		places("leave-out", group.Fields)
+	}
+	for _, object := range sortedKeys(c.choice.References) {
+		fields("references", object, c.choice.References[object])
+	}
+	for _, object := range sortedKeys(c.choice.Order) {
+		fields("order", object, c.choice.Order[object])
+	}
+	for _, object := range c.choice.CustomFields {
+		if c.objects[object] == nil {
+			miss("custom-fields", object)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// anywhere tells whether some object has the field.
+func (c *Catalogue) anywhere(field string) bool {
+	for _, fields := range c.objects {
+		if _, ok := fields[field]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,185 @@
+// Package schematext holds the text of an Avro schema as a tree that keeps its order, so that a schema can be made, changed
+// and written again with nothing moved. It knows the part of Avro that coupastream's schemas use, and their own properties:
+//
+//	coupa.object  on a record: the Coupa object that it shows
+//	coupa.name    on a field: its key in Coupa's JSON
+//	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped
+//	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double
+package schematext
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// What a field that is a map of string to JSON text holds.
+const (
+	RoleCustomFields = "custom-fields" // an object's custom fields, by their own names
+	RoleUnmapped     = "unmapped"      // what Coupa sent that the record has no place for, by Coupa's names
+)
+
+// TypeDecimal is the coupa.type of a decimal that is carried as string or double.
+const TypeDecimal = "decimal"
+
+// Record is an Avro record.
+type Record struct {
+	Type      string  `json:"type"` // "record"
+	Name      string  `json:"name"`
+	Namespace string  `json:"namespace,omitempty"`
+	Doc       string  `json:"doc,omitempty"`
+	Object    string  `json:"coupa.object,omitempty"`
+	Fields    []Field `json:"fields"`
+}
+
+// Field is a field of a record. A nullable field has the default null.
+type Field struct {
+	Name      string    `json:"name"`
+	Type      Type      `json:"type"`
+	Default   *struct{} `json:"default"` // always null in the text; left out of it unless Type is nullable
+	Doc       string    `json:"doc,omitempty"`
+	CoupaName string    `json:"coupa.name,omitempty"`
+	CoupaType string    `json:"coupa.type,omitempty"`
+	Role      string    `json:"coupa.role,omitempty"`
+}
+
+// MarshalJSON writes the field; the default stands there only where the type is nullable, as Avro asks.
+func (f Field) MarshalJSON() ([]byte, error) {
+	type plain Field
+	if f.Type.Nullable {
+		return json.Marshal(plain(f))
+	}
+	return json.Marshal(struct {
+		plain
+		Default any `json:"default,omitempty"` // hides the one of plain
+	}{plain: plain(f)})
+}
+
+// Type is the type of a field or of an array's items: exactly one of Name, Record, Items and Values is set.
+type Type struct {
+	Nullable  bool    // the union ["null", T]
+	Name      string  // a primitive type, or the name of a record that stands earlier in the text
+	Logical   string  // logicalType of the primitive type, "" for none
+	Precision int     // of a decimal
+	Scale     int     // of a decimal
+	Record    *Record // a record in place
+	Items     *Type   // an array
+	Values    string  // a map of this primitive type
+}
+
+// logical is a primitive type that carries a meaning, as Avro spells it.
+type logical struct {
+	Type      string `json:"type"`
+	Logical   string `json:"logicalType"`
+	Precision int    `json:"precision,omitempty"`
+	Scale     int    `json:"scale,omitempty"`
+}
+
+type array struct {
+	Type  string `json:"type"`
+	Items *Type  `json:"items"`
+}
+
+type mapping struct {
+	Type   string `json:"type"`
+	Values string `json:"values"`
+}
+
+// MarshalJSON writes the type as Avro spells it.
+func (t Type) MarshalJSON() ([]byte, error) {
+	var v any
+	switch {
+	case t.Record != nil:
+		v = t.Record
+	case t.Items != nil:
+		v = array{Type: "array", Items: t.Items}
+	case t.Values != "":
+		v = mapping{Type: "map", Values: t.Values}
+	case t.Logical != "":
+		v = logical{Type: t.Name, Logical: t.Logical, Precision: t.Precision, Scale: t.Scale}
+	default:
+		v = t.Name
+	}
+	if t.Nullable {
+		v = []any{"null", v}
+	}
+	return json.Marshal(v)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes and refuses other forms of Avro.
+func (t *Type) UnmarshalJSON(text []byte) error {
+	switch text[0] {
+	case '"':
+		*t = Type{}
+		return json.Unmarshal(text, &t.Name)
+	case '[':
+		return t.unmarshalUnion(text)
+	}
+	var head struct {
+		Type   string `json:"type"`
+		Values string `json:"values"`
+		Items  *Type  `json:"items"`
+		logical
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return err
+	}
+	switch head.Type {
+	case "record":
+		*t = Type{Record: &Record{}}
+		return json.Unmarshal(text, t.Record)
+	case "array":
+		*t = Type{Items: head.Items}
+	case "map":
+		*t = Type{Values: head.Values}
+	default:
+		*t = Type{Name: head.Type, Logical: head.Logical, Precision: head.Precision, Scale: head.Scale}
+	}
+	return nil
+}
+
+func (t *Type) unmarshalUnion(text []byte) error {
+	var members []json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return err
+	}
+	if len(members) != 2 || string(members[0]) != `"null"` {
+		return fmt.Errorf(`a union other than ["null", T] has no place in these schemas`)
+	}
+	if err := json.Unmarshal(members[1], t); err != nil {
+		return err
+	}
+	t.Nullable = true
+	return nil
+}
+
+// Parse reads the text of a schema.
+func Parse(text []byte) (*Record, error) {
+	var r Record
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&r); err != nil {
+		return nil, fmt.Errorf("reading schema text: %w", err)
+	}
+	return &r, nil
+}
+
+// Walk calls visit for every record in the text, outermost first, each once and where it is defined.
+func (r *Record) Walk(visit func(*Record)) {
+	visit(r)
+	for i := range r.Fields {
+		t := &r.Fields[i].Type
+		if t.Items != nil {
+			t = t.Items
+		}
+		if t.Record != nil {
+			t.Record.Walk(visit)
+		}
+	}
+}
+
+// Records gives every record of the text by the name that references use.
+func (r *Record) Records() map[string]*Record {
+	all := map[string]*Record{}
+	r.Walk(func(n *Record) { all[n.Name] = n })
+	return all
+}

@@ -1,0 +1,70 @@
+package schemas_test
+
+import (
+	"bytes"
+	"math"
+	"testing"
+
+	"github.com/hamba/avro/v2"
+	twmb "github.com/twmb/avro"
+
+	"github.com/coupastream/coupastream/schemas"
+)
+
+func TestKeyIsWhatItsSchemaSays(t *testing.T) {
+	schema := avro.MustParse(schemas.KeySchema())
+	other := twmb.MustParse(schemas.KeySchema())
+	type key struct {
+		Tenant string `avro:"tenant"`
+		ID     int64  `avro:"id"`
+	}
+	for _, want := range []key{
+		{"acme", 92010}, {"", 0}, {"Ünïcode", 1}, {"x", -1}, {"acme", 63}, {"acme", 64},
+		{string(bytes.Repeat([]byte("t"), 200)), math.MaxInt64}, {"acme", math.MinInt64},
+	} {
+		wire := schemas.AppendKey([]byte("before"), want.Tenant, want.ID)
+		wire, ok := bytes.CutPrefix(wire, []byte("before"))
+		if !ok {
+			t.Fatal("AppendKey wrote over what was there")
+		}
+		if byHamba, err := avro.Marshal(schema, want); err != nil || !bytes.Equal(wire, byHamba) {
+			t.Errorf("%+v: got % x, another encoder % x (%v)", want, wire, byHamba, err)
+		}
+		var got key
+		if rest, err := other.Decode(wire, &got); err != nil || len(rest) != 0 || got != want {
+			t.Errorf("%+v decoded as %+v, rest % x, %v", want, got, rest, err)
+		}
+	}
+}
+
+func TestHeaderIsTheRegistrysFraming(t *testing.T) {
+	for _, tt := range []struct {
+		id   int
+		want []byte
+	}{
+		{1, []byte{9, 0, 0, 0, 0, 1}}, {0x01020304, []byte{9, 0, 1, 2, 3, 4}}, {math.MaxInt32, []byte{9, 0, 0x7f, 0xff, 0xff, 0xff}},
+	} {
+		if got := schemas.AppendHeader([]byte{9}, tt.id); !bytes.Equal(got, tt.want) {
+			t.Errorf("AppendHeader(9, %d) = % x, want % x", tt.id, got, tt.want)
+		}
+	}
+}
+
+func TestSubject(t *testing.T) {
+	for _, tt := range []struct {
+		strategy schemas.SubjectStrategy
+		key      bool
+		want     string
+	}{
+		{schemas.TopicNameStrategy, false, "coupa.invoices-value"},
+		{schemas.TopicNameStrategy, true, "coupa.invoices-key"},
+		{schemas.RecordNameStrategy, false, "coupa.InvoiceHeader"},
+		{schemas.RecordNameStrategy, true, "coupa.InvoiceHeader"},
+		{schemas.TopicRecordNameStrategy, false, "coupa.invoices-coupa.InvoiceHeader"},
+		{"", false, "coupa.invoices-value"},
+	} {
+		if got := schemas.Subject(tt.strategy, "coupa.invoices", "coupa.InvoiceHeader", tt.key); got != tt.want {
+			t.Errorf("%s, key %v: %s, want %s", tt.strategy, tt.key, got, tt.want)
+		}
+	}
+}

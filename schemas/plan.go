@@ -1,0 +1,241 @@
+package schemas
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hamba/avro/v2"
+)
+
+// Properties of a schema's fields that steer the encoder.
+const (
+	propName = "coupa.name" // the key in Coupa's JSON; without it the field's name with - for _
+	propRole = "coupa.role" // what a map of string holds: roleUnmapped or roleCustomFields
+
+	roleUnmapped     = "unmapped"      // what the row has and the record has no place for
+	roleCustomFields = "custom-fields" // an object's custom fields
+)
+
+// planKind says how a JSON value becomes an Avro one.
+type planKind uint8
+
+const (
+	kindString planKind = iota
+	kindBoolean
+	kindInt
+	kindLong
+	kindDouble
+	kindDecimal
+	kindTimestamp
+	kindDate
+	kindRecord
+	kindArray
+	kindMap      // custom fields
+	kindUnmapped // filled from what no other field takes
+)
+
+// Plan is an Avro schema made ready to encode Coupa's rows. It never changes once compiled, so any number of goroutines may
+// share it; each takes its own Encoder.
+type Plan struct {
+	root  *planRecord
+	slots int // entries of Encoder.follow that all records need together
+}
+
+// planRecord is one record type. A record that occurs in several places, or within itself, is one planRecord.
+type planRecord struct {
+	name     string
+	fields   []planField
+	byKey    map[string]keyMatch
+	required []int // fields that may not be null
+	unmapped int   // index of the field of role unmapped
+	slot     int   // where its len(fields)+1 entries of Encoder.follow begin
+}
+
+type planField struct {
+	key string // as Coupa spells it
+	planNode
+}
+
+// planNode is a type in a place: of a field or of an array's items.
+type planNode struct {
+	kind      planKind
+	nullable  bool // the union ["null", T]
+	record    *planRecord
+	items     *planNode
+	precision int
+	scale     int
+}
+
+// keyMatch is what a key of the row leads to.
+type keyMatch struct {
+	field int
+	twin  bool // the key is the underscored twin of the field's own key
+}
+
+// noKey is the key of a field that no key of a row leads to: keys are always valid UTF-8.
+const noKey = "\xff"
+
+// Compile makes a plan from the text of an Avro schema: a record whose fields name their key in Coupa's JSON with the
+// property "coupa.name" (without it: the field's name with - for _). A field's type is T or ["null", T], T one of
+//
+//   - string, boolean, int, long, double
+//   - bytes with logicalType decimal, long with timestamp-millis, int with date
+//   - a record, in place or by name; an array of any of these
+//   - a map of string, with the property "coupa.role": "custom-fields" or "unmapped"
+//
+// Every record must have a field of role unmapped: without one the encoder would have to drop what Coupa sent. A key that
+// matches no field is tried as the underscored twin of one (postal_code for postal-code), since some of Coupa's older
+// endpoints answer so; where two fields share a twin it leads to neither. The error names the record and field.
+func Compile(avsc string) (*Plan, error) {
+	// An own cache: names in hamba's default one would be shared between unrelated schemas.
+	parsed, err := avro.ParseWithCache(avsc, "", &avro.SchemaCache{})
+	if err != nil {
+		return nil, fmt.Errorf("compiling schema: %w", err)
+	}
+	root, ok := parsed.(*avro.RecordSchema)
+	if !ok {
+		return nil, fmt.Errorf("compiling schema: the top is of type %s, not a record", parsed.Type())
+	}
+	c := compiler{records: map[string]*planRecord{}}
+	rec, err := c.record(root)
+	if err != nil {
+		return nil, fmt.Errorf("compiling schema %s: %w", root.FullName(), err)
+	}
+	return &Plan{root: rec, slots: c.slots}, nil
+}
+
+// compiler holds what the records of one schema share.
+type compiler struct {
+	records map[string]*planRecord // by full name; entered before its fields, so a record may contain itself
+	slots   int
+}
+
+func (c *compiler) record(s *avro.RecordSchema) (*planRecord, error) {
+	if r := c.records[s.FullName()]; r != nil {
+		return r, nil
+	}
+	r := &planRecord{name: s.FullName(), unmapped: -1, slot: c.slots, byKey: map[string]keyMatch{}}
+	c.records[s.FullName()] = r
+	c.slots += len(s.Fields()) + 1
+	r.fields = make([]planField, len(s.Fields()))
+	for i, f := range s.Fields() {
+		if err := c.field(r, i, f); err != nil {
+			return nil, fmt.Errorf("record %s, field %s: %w", r.name, f.Name(), err)
+		}
+	}
+	if r.unmapped < 0 {
+		return nil, fmt.Errorf("record %s has no field with the property %q: %q; add one, of type [\"null\", map of string], to hold what the record has no place for", r.name, propRole, roleUnmapped)
+	}
+	r.addTwins()
+	return r, nil
+}
+
+func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
+	role, _ := f.Prop(propRole).(string)
+	n, err := c.node(f.Type(), role)
+	if err != nil {
+		return err
+	}
+	key, ok := f.Prop(propName).(string)
+	if !ok {
+		key = strings.ReplaceAll(f.Name(), "_", "-")
+	}
+	if n.kind == kindUnmapped {
+		if r.unmapped >= 0 || !n.nullable {
+			return fmt.Errorf("a record has one field of role %q, of type [\"null\", map of string]", roleUnmapped)
+		}
+		key, r.unmapped = noKey, i
+	} else {
+		if m, taken := r.byKey[key]; taken {
+			return fmt.Errorf("its key %q is also that of field number %d; give one of them another %s", key, m.field, propName)
+		}
+		r.byKey[key] = keyMatch{field: i}
+	}
+	if !n.nullable {
+		r.required = append(r.required, i)
+	}
+	r.fields[i] = planField{key: key, planNode: n}
+	return nil
+}
+
+// addTwins lets the underscored spelling of a key lead to its field, unless that is another field's key or twin.
+func (r *planRecord) addTwins() {
+	owners := map[string][]int{}
+	for i, f := range r.fields {
+		if strings.Contains(f.key, "-") {
+			twin := strings.ReplaceAll(f.key, "-", "_")
+			owners[twin] = append(owners[twin], i)
+		}
+	}
+	for twin, fields := range owners {
+		if _, taken := r.byKey[twin]; !taken && len(fields) == 1 {
+			r.byKey[twin] = keyMatch{field: fields[0], twin: true}
+		}
+	}
+}
+
+// node plans a type. role is the field's, "" for an array's items.
+func (c *compiler) node(s avro.Schema, role string) (planNode, error) {
+	switch s := s.(type) {
+	case *avro.UnionSchema:
+		types := s.Types()
+		if len(types) != 2 || types[0].Type() != avro.Null {
+			return planNode{}, errors.New(`a union other than ["null", T] cannot be encoded`)
+		}
+		n, err := c.node(types[1], role)
+		n.nullable = true
+		return n, err
+	case *avro.RefSchema:
+		return c.node(s.Schema(), role)
+	case *avro.RecordSchema:
+		r, err := c.record(s)
+		return planNode{kind: kindRecord, record: r}, err
+	case *avro.ArraySchema:
+		items, err := c.node(s.Items(), "")
+		return planNode{kind: kindArray, items: &items}, err
+	case *avro.MapSchema:
+		return mapNode(s, role)
+	case *avro.PrimitiveSchema:
+		return primitiveNode(s)
+	}
+	return planNode{}, fmt.Errorf("type %s cannot be encoded", s.Type())
+}
+
+func mapNode(s *avro.MapSchema, role string) (planNode, error) {
+	kinds := map[string]planKind{roleUnmapped: kindUnmapped, roleCustomFields: kindMap}
+	kind, ok := kinds[role]
+	if !ok || s.Values().Type() != avro.String {
+		return planNode{}, fmt.Errorf("a map must be of string and its field have the property %q: %q or %q", propRole, roleUnmapped, roleCustomFields)
+	}
+	return planNode{kind: kind}, nil
+}
+
+func primitiveNode(s *avro.PrimitiveSchema) (planNode, error) {
+	logical := avro.LogicalType("")
+	if s.Logical() != nil {
+		logical = s.Logical().Type()
+	}
+	plain := map[avro.Type]planKind{
+		avro.String: kindString, avro.Boolean: kindBoolean, avro.Int: kindInt, avro.Long: kindLong, avro.Double: kindDouble,
+	}
+	switch {
+	case s.Type() == avro.Bytes && logical == avro.Decimal:
+		d, ok := s.Logical().(*avro.DecimalLogicalSchema)
+		if !ok || d.Precision() < 1 || d.Scale() < 0 || d.Scale() > d.Precision() {
+			return planNode{}, errors.New("a decimal needs a precision of at least 1 and a scale between 0 and the precision")
+		}
+		return planNode{kind: kindDecimal, precision: d.Precision(), scale: d.Scale()}, nil
+	case s.Type() == avro.Long && logical == avro.TimestampMillis:
+		return planNode{kind: kindTimestamp}, nil
+	case s.Type() == avro.Int && logical == avro.Date:
+		return planNode{kind: kindDate}, nil
+	case logical != "" && s.Type() != avro.String:
+		return planNode{}, fmt.Errorf("type %s with logicalType %s cannot be encoded", s.Type(), logical)
+	}
+	kind, ok := plain[s.Type()]
+	if !ok {
+		return planNode{}, fmt.Errorf("type %s cannot be encoded; use string, boolean, int, long, double, or bytes with logicalType decimal", s.Type())
+	}
+	return planNode{kind: kind}, nil
+}

@@ -1,0 +1,151 @@
+package schemas
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+	"golang.org/x/sync/singleflight"
+)
+
+// requestTime bounds one request to the registry, workTime all that one Register or Lookup needs, over all URLs.
+const (
+	requestTime = 10 * time.Second
+	workTime    = 45 * time.Second
+)
+
+// RegistryConfig says where the schema registry is and how to log in. The registry's API is Confluent's, which Apicurio and
+// others speak too.
+type RegistryConfig struct {
+	// URLs are tried in this order when one cannot be reached; at least one.
+	URLs []string
+	// Username and Password are for HTTP basic authentication, "" for none. A URL may hold them instead (https://user:pw@…).
+	Username string
+	Password string
+	// CAFile is a PEM file of the authorities that the registry's certificate is checked against, "" for the system's.
+	CAFile string
+	// HTTPClient does the requests; nil: one with a timeout of 10 seconds. It excludes CAFile.
+	HTTPClient *http.Client
+}
+
+// Registry is a client of a schema registry. It may be used by any number of goroutines. Ids never change, so each is asked
+// for once; goroutines that want the same one share the request.
+type Registry struct {
+	client *sr.Client
+	flight singleflight.Group
+
+	mu  sync.Mutex
+	ids map[idKey]int
+}
+
+type idKey struct{ subject, schema string }
+
+// NewRegistry makes a client; nothing is sent yet. The error names the setting that is wrong.
+func NewRegistry(cfg RegistryConfig) (*Registry, error) {
+	opts, err := cfg.clientOptions()
+	if err != nil {
+		return nil, err
+	}
+	client, err := sr.NewClient(opts...)
+	if err != nil {
+		return nil, errors.New("the schema registry's settings do not fit together") // sr's own text might show a URL
+	}
+	return &Registry{client: client, ids: map[idKey]int{}}, nil
+}
+
+// Register gives the id of a schema under a subject, registering it if it is not there yet. A subject that is new and has no
+// compatibility level of its own is given BACKWARD first, the rule that coupastream's schemas evolve by; a level that someone
+// has set is left as it is, as are subjects that exist. The error is a *RegistryError, or that of ctx.
+func (r *Registry) Register(ctx context.Context, subject, schema string) (int, error) {
+	return r.shared(ctx, "register", idKey{subject, schema}, r.register)
+}
+
+// Lookup gives the id of a schema that must be registered under the subject already (auto.register.schemas=false). It
+// changes nothing in the registry. The error is a *RegistryError, or that of ctx.
+func (r *Registry) Lookup(ctx context.Context, subject, schema string) (int, error) {
+	return r.shared(ctx, "lookup", idKey{subject, schema}, func(ctx context.Context, k idKey) (int, error) {
+		id, err := r.lookup(ctx, k)
+		return id, explain(k.subject, notRegistered, err)
+	})
+}
+
+// shared answers from memory or does the work once for all who ask at the same time. The work does not end with the one who
+// happened to ask first, so it has its own time limit.
+func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(context.Context, idKey) (int, error)) (int, error) {
+	if id := r.known(k); id != 0 {
+		return id, nil
+	}
+	done := r.flight.DoChan(verb+"\x00"+k.subject+"\x00"+k.schema, func() (any, error) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), workTime)
+		defer cancel()
+		id, err := work(own, k)
+		if err == nil {
+			r.mu.Lock()
+			r.ids[k] = id
+			r.mu.Unlock()
+		}
+		return id, err
+	})
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case answer := <-done:
+		id, _ := answer.Val.(int)
+		return id, answer.Err
+	}
+}
+
+// known is the id in memory, 0 for none: registries count from 1.
+func (r *Registry) known(k idKey) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[k]
+}
+
+// register looks first, so that a schema that is there already is found without the right to write.
+func (r *Registry) register(ctx context.Context, k idKey) (int, error) {
+	id, err := r.lookup(ctx, k)
+	if err == nil {
+		return id, nil
+	}
+	if statusOf(err) != http.StatusNotFound {
+		return 0, explain(k.subject, readSubject, err)
+	}
+	if codeOf(err) != sr.ErrSchemaNotFound.Code { // the subject is not there either
+		if err := r.protect(ctx, k.subject); err != nil {
+			return 0, err
+		}
+	}
+	id, err = r.client.RegisterSchema(ctx, k.subject, sr.Schema{Schema: k.schema, Type: sr.TypeAvro}, -1, -1)
+	return id, explain(k.subject, registerSchema, checkID(id, err))
+}
+
+func (r *Registry) lookup(ctx context.Context, k idKey) (int, error) {
+	found, err := r.client.LookupSchema(ctx, k.subject, sr.Schema{Schema: k.schema, Type: sr.TypeAvro})
+	return found.ID, checkID(found.ID, err)
+}
+
+// protect gives a new subject the level BACKWARD unless it has one of its own, which may be set before the first schema.
+// Registries answer 404 (40408) where there is none.
+func (r *Registry) protect(ctx context.Context, subject string) error {
+	own := r.client.Compatibility(ctx, subject)[0]
+	if own.Err == nil {
+		return nil
+	}
+	if statusOf(own.Err) != http.StatusNotFound {
+		return explain(subject, readLevel, own.Err)
+	}
+	set := r.client.SetCompatibility(ctx, sr.SetCompatibility{Level: sr.CompatBackward}, subject)[0]
+	return explain(subject, setLevel, set.Err)
+}
+
+// checkID refuses an answer without an id: something that is no registry answered.
+func checkID(id int, err error) error {
+	if err == nil && id <= 0 {
+		return errNoID
+	}
+	return err
+}

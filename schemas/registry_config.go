@@ -1,0 +1,90 @@
+package schemas
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/twmb/franz-go/pkg/sr"
+)
+
+// clientOptions checks the settings, all of them, and makes sr's options of them. No error shows a URL as it was given: it
+// may hold a password.
+func (cfg RegistryConfig) clientOptions() ([]sr.ClientOpt, error) {
+	var errs []error
+	if len(cfg.URLs) == 0 {
+		errs = append(errs, errors.New("schema.registry.url is missing; give the registry's address, https://registry.example.com"))
+	}
+	username, password := cfg.Username, cfg.Password
+	var urls []string
+	for i, text := range cfg.URLs {
+		clean, user, err := cleanURL(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("schema.registry.url: address %d %w", i+1, err))
+			continue
+		}
+		urls = append(urls, clean)
+		if user != nil && username == "" {
+			username = user.Username()
+			password, _ = user.Password()
+		}
+	}
+	client, err := cfg.httpClient()
+	if err != nil {
+		errs = append(errs, err)
+	}
+	opts := []sr.ClientOpt{sr.URLs(urls...), sr.HTTPClient(client), sr.UserAgent("coupastream")}
+	if username != "" {
+		opts = append(opts, sr.BasicAuth(username, password))
+	}
+	return opts, errors.Join(errs...)
+}
+
+// cleanURL parts an address from the credentials in it.
+func cleanURL(text string) (clean string, user *url.Userinfo, err error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return "", nil, errors.New("is not a URL; write it as https://registry.example.com and percent-encode special characters of a password")
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return "", nil, errors.New("is not a http or https URL; write it as https://registry.example.com")
+	}
+	user, u.User = u.User, nil
+	return u.String(), user, nil
+}
+
+// httpClient is the one given, or one with a timeout and the authorities of CAFile.
+func (cfg RegistryConfig) httpClient() (*http.Client, error) {
+	switch {
+	case cfg.HTTPClient != nil && cfg.CAFile != "":
+		return nil, errors.New("schema.registry.ssl.ca.location cannot be combined with an HTTP client of one's own; give that client the authorities")
+	case cfg.HTTPClient != nil:
+		return cfg.HTTPClient, nil
+	}
+	// A transport of our own: idle connections must not outlive the registry's certificates in a shared one.
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: requestTime * 3}
+	if cfg.CAFile != "" {
+		pool, err := readAuthorities(cfg.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &http.Client{Timeout: requestTime, Transport: transport}, nil
+}
+
+func readAuthorities(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("schema.registry.ssl.ca.location: %w; give a readable PEM file", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("schema.registry.ssl.ca.location: %s holds no certificate; give a PEM file with -----BEGIN CERTIFICATE-----", file)
+	}
+	return pool, nil
+}

@@ -1,0 +1,146 @@
+package schemas
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/sr"
+)
+
+// RegistryError is what went wrong between coupastream and the schema registry. It shows no credentials, and of the
+// registry's answer at most answerLength bytes.
+type RegistryError struct {
+	Subject string
+	Act     string // what was being done, "registering the schema"
+	Status  int    // HTTP status, 0 when there was no answer
+	Code    int    // the registry's error_code, 0 for none
+	Answer  string // what the registry said, or why there was no answer
+	Remedy  string // what to do next
+	Err     error
+}
+
+func (e *RegistryError) Error() string {
+	status := ""
+	if e.Status != 0 {
+		status = fmt.Sprintf(" (HTTP %d)", e.Status)
+	}
+	return fmt.Sprintf("schema registry, subject %q: %s failed%s: %s; %s", e.Subject, e.Act, status, e.Answer, e.Remedy)
+}
+
+// Unwrap gives the cause. Its text is not cut and may name the registry's address, without credentials.
+func (e *RegistryError) Unwrap() error { return e.Err }
+
+// Temporary tells whether the same request may succeed later with nothing changed: the registry was not reached, or is
+// overloaded or broken.
+func (e *RegistryError) Temporary() bool {
+	return e.Status == 0 && !noRegistry(e.Err) || e.Status == http.StatusTooManyRequests ||
+		e.Status == http.StatusRequestTimeout || e.Status >= http.StatusInternalServerError
+}
+
+// answerLength bounds what is quoted of a registry's answer: on incompatible schemas some send both schemas in full.
+const answerLength = 600
+
+// registryAct is a step of the conversation.
+type registryAct string
+
+const (
+	notRegistered  registryAct = "looking the schema up"
+	readSubject    registryAct = "looking for the schema"
+	readLevel      registryAct = "reading the subject's compatibility level"
+	setLevel       registryAct = "setting the subject's compatibility level to BACKWARD"
+	registerSchema registryAct = "registering the schema"
+)
+
+// errNoID is a success without an id.
+var errNoID = errors.New("the answer holds no schema id")
+
+// explain makes the error that users see, nil of nil.
+func explain(subject string, act registryAct, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &RegistryError{Subject: subject, Act: string(act), Status: statusOf(err), Code: codeOf(err), Err: err}
+	e.Answer = answerOf(err)
+	e.Remedy = remedy(act, e)
+	return e
+}
+
+// remedy says what to do next.
+func remedy(act registryAct, e *RegistryError) string {
+	switch {
+	case noRegistry(e.Err):
+		return "check that schema.registry.url is the root of a registry with Confluent's API (Apicurio: …/apis/ccompat/v7)"
+	case e.Status == 0:
+		return "check schema.registry.url, the network and schema.registry.ssl.ca.location; it is tried again"
+	case e.Status == http.StatusUnauthorized:
+		return "check schema.registry.basic.auth.user.info"
+	case e.Status == http.StatusForbidden && act == setLevel:
+		return "let this user write the subject's config, or set a level on the subject yourself: one that is there is left as it is"
+	case e.Status == http.StatusForbidden:
+		return "let this user read and write the subject, or register the schema yourself (coupastream schema prints it) and set auto.register.schemas=false"
+	case e.Status == http.StatusNotFound && act == notRegistered:
+		return "the schema is not registered there; register it (coupastream schema prints it) or set auto.register.schemas=true"
+	case e.Status == http.StatusNotFound:
+		return "check that schema.registry.url is the root of a registry with Confluent's API (Apicurio: …/apis/ccompat/v7)"
+	case e.Status == http.StatusConflict:
+		return "the subject holds a schema that this one may not follow; use another topic or subject name strategy, or relax the subject's compatibility level if its readers can cope"
+	case e.Status == http.StatusUnprocessableEntity:
+		return "the registry refuses the schema or the subject as such; check that it accepts Avro, this subject's name and writes (its mode)"
+	case e.Temporary():
+		return "the registry is overloaded or broken; it is tried again"
+	}
+	return "check the registry's log"
+}
+
+// noRegistry tells whether the answer came from something else: a success that is not JSON, or has no id.
+func noRegistry(err error) bool {
+	_, notJSON := errors.AsType[*json.SyntaxError](err)
+	_, otherJSON := errors.AsType[*json.UnmarshalTypeError](err)
+	return notJSON || otherJSON || errors.Is(err, errNoID)
+}
+
+func statusOf(err error) int {
+	if answer, ok := errors.AsType[*sr.ResponseError](err); ok {
+		return answer.StatusCode
+	}
+	return 0
+}
+
+func codeOf(err error) int {
+	if answer, ok := errors.AsType[*sr.ResponseError](err); ok {
+		return answer.ErrorCode
+	}
+	return 0
+}
+
+// answerOf is what the registry said on one line, or why it said nothing.
+func answerOf(err error) string {
+	if answer, ok := errors.AsType[*sr.ResponseError](err); ok {
+		return cut(strings.Join(strings.Fields(answer.Error()), " "))
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return cut(failed.Err.Error()) // without the URL that *url.Error prints
+	}
+	return cut(err.Error())
+}
+
+// cut keeps the start of a long text, whole characters only.
+func cut(text string) string {
+	if len(text) <= answerLength {
+		return text
+	}
+	end := answerLength
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}

@@ -1,0 +1,107 @@
+package schemas
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/hamba/avro/v2"
+
+	"github.com/coupastream/coupastream/schemas/internal/schematext"
+)
+
+// DecimalMode says how a schema carries Coupa's decimals, in the terms of Kafka Connect's decimal.handling.mode.
+type DecimalMode string
+
+// The ways to carry a decimal.
+const (
+	DecimalPrecise DecimalMode = "precise" // Avro's decimal, exact; the default
+	DecimalString  DecimalMode = "string"  // the text as Coupa sends it
+	DecimalDouble  DecimalMode = "double"  // the nearest binary floating-point number: not exact
+)
+
+// Options shape a schema. The zero value is the default.
+type Options struct {
+	Decimals DecimalMode // "" is DecimalPrecise
+}
+
+// Schema is the Avro schema of one object's rows. It never changes and may be shared.
+type Schema struct {
+	name   string
+	text   string
+	pretty string
+	fields string
+	plan   func() (*Plan, error)
+}
+
+// For gives the schema of the object whose collection has the path, "invoices". The error of an unknown path names the
+// nearest known one.
+func For(path string, o Options) (*Schema, error) {
+	row, err := readObject(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := carryDecimals(row, o.Decimals); err != nil {
+		return nil, err
+	}
+	s, err := newSchema(row)
+	if err != nil {
+		return nil, fmt.Errorf("making the schema of %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func newSchema(row *schematext.Record) (*Schema, error) {
+	text, err := json.Marshal(row)
+	if err != nil {
+		return nil, err
+	}
+	pretty, err := schematext.Pretty(row)
+	if err != nil {
+		return nil, err
+	}
+	// An own cache: schemas share names, such as coupa.SupplierRef, and hamba's default cache would mix them.
+	if _, err := avro.ParseWithCache(string(text), "", &avro.SchemaCache{}); err != nil {
+		return nil, fmt.Errorf("it is not valid Avro: %w", err)
+	}
+	s := &Schema{name: row.Namespace + "." + row.Name, text: string(text), pretty: string(pretty), fields: requestFields(row)}
+	s.plan = sync.OnceValues(func() (*Plan, error) { return Compile(s.text) })
+	return s, nil
+}
+
+// Name is the full Avro name, "coupa.InvoiceHeader".
+func (s *Schema) Name() string { return s.name }
+
+// JSON is the schema on one line, as it is registered.
+func (s *Schema) JSON() string { return s.text }
+
+// Pretty is the schema for people, a line a field, ending with a newline.
+func (s *Schema) Pretty() string { return s.pretty }
+
+// Fields is the value of Coupa's request parameter `fields` that asks for just what the schema holds: a JSON array of names
+// with underscores, an association as an object of one key, {"custom_fields":{}} for all custom fields (Coupa's API Return
+// Formats page). It is not URL-encoded. Coupa answers with hyphens all the same.
+func (s *Schema) Fields() string { return s.fields }
+
+// Plan is the schema compiled for encoding, by the first call.
+func (s *Schema) Plan() (*Plan, error) { return s.plan() }
+
+// carryDecimals changes every decimal of the schema to what the mode says.
+func carryDecimals(row *schematext.Record, mode DecimalMode) error {
+	switch mode {
+	case "", DecimalPrecise:
+		return nil
+	case DecimalString, DecimalDouble:
+	default:
+		return fmt.Errorf("decimal.handling.mode %q is unknown; use %q, %q or %q", mode, DecimalPrecise, DecimalString, DecimalDouble)
+	}
+	row.Walk(func(r *schematext.Record) {
+		for i := range r.Fields {
+			if f := &r.Fields[i]; f.Type.Logical == "decimal" {
+				f.Type = schematext.Type{Nullable: f.Type.Nullable, Name: string(mode)}
+				f.CoupaType = schematext.TypeDecimal
+			}
+		}
+	})
+	return nil
+}

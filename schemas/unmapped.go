@@ -1,0 +1,125 @@
+package schemas
+
+import (
+	"bytes"
+	"slices"
+	"unicode/utf8"
+)
+
+// extra is a value that is kept as the JSON text that was sent.
+type extra struct {
+	key    []byte
+	text   []byte
+	hidden bool // superseded, or held only in case that another spelling of its key comes
+}
+
+// keepUnknown keeps the value at pos, whose key leads to no field of the record.
+func (e *Encoder) keepUnknown(f *frame, key []byte) error {
+	at := e.pos
+	if err := e.skip(f.depth + 1); err != nil {
+		return err
+	}
+	e.keep(f.extras, key, e.row[at:e.pos])
+	return nil
+}
+
+// keep adds a value to the extras from base on. A null counts as absent: it is noted only where it may replace an earlier
+// value.
+func (e *Encoder) keep(base int, key, text []byte) {
+	if len(e.extras) == base && isNull(text) {
+		return
+	}
+	e.extras = append(e.extras, extra{key: key, text: text})
+}
+
+func isNull(text []byte) bool { return string(text) == "null" }
+
+// closeUnmapped writes the record's field of role unmapped and gives its extras back.
+func (e *Encoder) closeUnmapped(out []byte, f *frame) []byte {
+	if len(e.extras) == f.extras {
+		return out
+	}
+	i := f.rec.unmapped
+	if i < f.written {
+		f.ordered = false
+	} else if f.ordered {
+		out = e.fillTo(out, f, i)
+	}
+	begin := len(out)
+	out = append(out, 2)
+	out, count := e.appendExtras(out, f.extras)
+	if count == 0 {
+		return out[:begin]
+	}
+	e.spans[f.spans+i] = span{start: begin, end: len(out)}
+	if f.ordered {
+		f.written = i + 1
+	}
+	f.filled++
+	return out
+}
+
+// customFields appends the map of an object's custom fields: each value as the JSON text that was sent.
+func (e *Encoder) customFields(out []byte, c byte, depth int) ([]byte, verdict, error) {
+	if c != '{' {
+		v, err := e.emptiness(c)
+		return out, v, err
+	}
+	if err := e.enter(depth); err != nil {
+		return out, misfit, err
+	}
+	base := len(e.extras)
+	for first := true; ; first = false {
+		key, more, err := e.member(first)
+		if err != nil {
+			return out, misfit, err
+		}
+		if !more {
+			break
+		}
+		at := e.pos
+		if err := e.skip(depth + 1); err != nil {
+			return out, misfit, err
+		}
+		e.keep(base, key, e.row[at:e.pos])
+	}
+	out, count := e.appendExtras(out, base)
+	if count == 0 {
+		return out, blank, nil
+	}
+	return out, stored, nil
+}
+
+// appendExtras appends the extras from base on as a map of string and gives them back. They are sorted by key, so that equal
+// content gives equal bytes; of one key the last counts.
+func (e *Encoder) appendExtras(out []byte, base int) ([]byte, int) {
+	kept := slices.DeleteFunc(e.extras[base:], func(x extra) bool { return x.hidden })
+	slices.SortStableFunc(kept, func(a, b extra) int { return bytes.Compare(a.key, b.key) })
+	at, count := len(out), 0
+	out = append(out, 0)
+	for i, x := range kept {
+		superseded := i+1 < len(kept) && bytes.Equal(x.key, kept[i+1].key)
+		if superseded || isNull(x.text) {
+			continue
+		}
+		out = appendText(out, x.key)
+		out = appendText(out, e.repaired(x.text))
+		count++
+	}
+	e.extras = e.extras[:base]
+	return closeBlock(out, at, count), count
+}
+
+// repaired gives JSON text as valid UTF-8, with U+FFFD for what is not.
+func (e *Encoder) repaired(text []byte) []byte {
+	if utf8.Valid(text) {
+		return text
+	}
+	e.utf8 = e.utf8[:0]
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		e.utf8 = utf8.AppendRune(e.utf8, r)
+		text = text[n:]
+	}
+	return e.utf8
+}
