@@ -1,0 +1,163 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// filled writes a file with some hundred pages and returns its path.
+func filled(t testing.TB) string {
+	t.Helper()
+	path := storePath(t)
+	s := openTest(t, path)
+	mustApply(t, s, 7, many(acme, 1, 10_000, 0), commitOf(Stream{"acme", "users"}, 1, [3]int64{1, 0, 1}))
+	mustApply(t, s, 9, many(acme, 2, 3_000, 5_000))
+	closeChecked(t, s)
+	return path
+}
+
+func TestAFileThatDoesNotFitIsSetAside(t *testing.T) {
+	edit := func(fn func(tx *bbolt.Tx) error) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
+			db, err := bbolt.Open(path, 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if err := db.Update(fn); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	truncate := func(size int64) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
+			if err := os.Truncate(path, size); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	whose := func(change func(*Identity)) func(*testing.T, string) {
+		return edit(func(tx *bbolt.Tx) error {
+			id := testIdentity()
+			change(&id)
+			return putMeta(tx.Bucket([]byte(bucketMeta)), keyIdentity, id.encode())
+		})
+	}
+	tests := map[string]struct {
+		spoil func(*testing.T, string)
+		want  string
+	}{
+		"of another cluster":   {whose(func(id *Identity) { id.ClusterID = "cluster-b" }), `belongs to cluster "cluster-b", this is "cluster-a"`},
+		"of an older topic":    {whose(func(id *Identity) { id.TopicID = [16]byte{9} }), "deleted and created again"},
+		"of another topic":     {whose(func(id *Identity) { id.Topic = "other" }), "belongs to partition 3 of other"},
+		"of another partition": {whose(func(id *Identity) { id.Partition = 1 }), "belongs to partition 1 of checkpoints"},
+		"of a newer format": {edit(func(tx *bbolt.Tx) error {
+			return putMeta(tx.Bucket([]byte(bucketMeta)), keyFormat, binary.BigEndian.AppendUint64(nil, 2))
+		}), "its format is 2, this version reads 1"},
+		"without a bucket":    {edit(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketChunks)) }), "not a state file"},
+		"without an identity": {edit(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Delete([]byte(keyIdentity)) }), "damaged"},
+		"with a stray key": {edit(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte(bucketLedger)).Put([]byte("x"), seal([]byte("x"), nil))
+		}), "damaged"},
+		"with a nameless stream": {edit(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketStreams)).Delete(streamKey(acme)) }), "has no name"},
+		"cut to half":            {truncate(300 << 10), "it is damaged"},
+		"cut to a page":          {truncate(4096), "not a readable state file"},
+		"cut to a word":          {truncate(10), "not a readable state file"},
+		"that is a text": {func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte(strings.Repeat("not bbolt ", 4096)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "not a readable state file"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filled(t)
+			tt.spoil(t, path)
+			s := openTest(t, path)
+			if !strings.Contains(s.Aside(), tt.want) || !strings.Contains(s.Aside(), path) {
+				t.Errorf("the reason is %q", s.Aside())
+			}
+			if s.Next() != 0 || len(positions(t, s)) != 0 || s.Stats().Entries != 0 {
+				t.Error("something was taken over")
+			}
+			if got := asides(path); len(got) != 1 {
+				t.Errorf("set aside: %v", got)
+			}
+			mustApply(t, s, 1, commitOf(acme, 1))
+		})
+	}
+}
+
+func TestOnlyTheYoungestAsidesAreKept(t *testing.T) {
+	path := storePath(t)
+	var seen []string
+	for i := range 4 {
+		id := testIdentity()
+		id.Partition = int32(i)
+		s, err := Open(path, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeChecked(t, s)
+		for _, a := range asides(path) {
+			if !slices.Contains(seen, a) {
+				seen = append(seen, a)
+			}
+		}
+	}
+	if got := asides(path); len(seen) != 3 || !slices.Equal(got, seen[1:]) {
+		t.Errorf("kept %v of %v", got, seen)
+	}
+}
+
+// A flipped byte is either in no page in use, or the file is set aside: what a store answers is never
+// something else than what was applied.
+func TestFlippedBytesNeverChangeAnAnswer(t *testing.T) {
+	good, err := os.ReadFile(filled(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := storePath(t)
+	s := openTest(t, path)
+	closeChecked(t, s)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	aside := 0
+	for range 150 {
+		at := rnd.IntN(len(good))
+		bad := slices.Clone(good)
+		bad[at] ^= byte(1 + rnd.IntN(255))
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path, testIdentity())
+		if err != nil {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		switch {
+		case s.Aside() != "":
+			aside++
+		case s.Next() == 7: // the younger of bbolt's two meta pages was hit: the state before its last commit
+			if n := len(ledger(t, s, acme)); n != 10_000 {
+				t.Errorf("byte %d: %d entries of the older state", at, n)
+			}
+		default:
+			if n, p := len(ledger(t, s, acme)), positions(t, s)[acme]; s.Next() != 9 || n != 13_000 || p.Seq != 2 {
+				t.Errorf("byte %d: next %d, %d entries, seq %d", at, s.Next(), n, p.Seq)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if aside == 0 {
+		t.Error("no flipped byte was ever noticed")
+	}
+}

@@ -1,0 +1,271 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRecordsOfACommit(t *testing.T) {
+	at := func(s string) time.Time {
+		v, err := parseTime(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	c := Commit{
+		Stream:    acme,
+		Retention: week,
+		Position: Position{Seq: 12, Mark: at("2026-11-23T19:00:00Z"), Walk: &Walk{
+			From: at("2026-11-23T18:59:00Z"), To: at("2026-11-23T19:00:28Z"), Ranges: []Range{{After: 1500}}, Rows: 1500,
+		}},
+		Entries: []Entry{{ID: 9, UpdatedAt: noon, Digest: 2}, {ID: 7, UpdatedAt: noon - day, Digest: 1}, {ID: 9, UpdatedAt: noon, Digest: 3}},
+		Expired: []ChunkKey{{Stream: acme, Until: at("2026-11-16T00:00:00Z").Unix(), Seq: 3}},
+	}
+	records, err := c.Records("checkpoints", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []struct{ key, value string }{
+		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-16T00:00:00Z","seq":3}`, ""},
+		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-23T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{7, noon - day, 1}}))},
+		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{9, noon, 3}}))},
+		{`{"v":1,"type":"position","tenant":"acme","object":"invoices"}`, `{"seq":12,"mark":"2026-11-23T19:00:00Z","walk":{"snapshot":false,"from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500}}`},
+	}
+	if len(records) != len(want) {
+		t.Fatalf("%d records, want %d", len(records), len(want))
+	}
+	for i, r := range records {
+		if string(r.Key) != want[i].key || string(r.Value) != want[i].value || r.Topic != "checkpoints" || r.Partition != 3 {
+			t.Errorf("record %d: %s = %q to %s/%d", i, r.Key, r.Value, r.Topic, r.Partition)
+		}
+	}
+	if records[0].Value != nil {
+		t.Error("the expired chunk has no tombstone")
+	}
+}
+
+func TestChunkBytes(t *testing.T) {
+	got := encodeChunk([]Entry{{ID: 5, UpdatedAt: 64, Digest: 1}, {ID: 3, UpdatedAt: 66, Digest: 2}})
+	want := []byte{1, 2, 0x80, 1, 10, 0, 0, 0, 0, 0, 0, 0, 1, 4, 3, 0, 0, 0, 0, 0, 0, 0, 2}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestEveryChangeSurvivesItsRecord(t *testing.T) {
+	mark := time.Date(2026, 11, 23, 19, 0, 0, 0, time.UTC)
+	odd := Stream{Tenant: `tenant "<ä>/&`, Object: "objects/sub"}
+	tests := map[string]change{
+		"a position that is drained":      {kind: move, stream: acme, position: Position{Seq: 1, Mark: mark}},
+		"a position without a mark":       {kind: move, stream: odd, position: Position{Seq: math.MaxUint64}},
+		"a position inside a snapshot":    {kind: move, stream: acme, position: Position{Seq: 2, Walk: &Walk{Snapshot: true, To: mark, Ranges: []Range{{0, 50}, {70, 0}}, Rows: 9}}},
+		"a position in fractions":         {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark.Add(time.Nanosecond)}},
+		"a walk with nothing left":        {kind: move, stream: acme, position: Position{Seq: 3, Walk: &Walk{From: mark, To: mark}}},
+		"a stream that is forgotten":      {kind: forget, stream: acme},
+		"a chunk of one":                  {kind: put, stream: odd, chunk: ChunkKey{odd, noon + 1, 4}, entries: []Entry{{0, noon, 0}}},
+		"a chunk of the widest values":    {kind: put, stream: acme, chunk: ChunkKey{acme, maxUnix + 1, 4}, entries: []Entry{{math.MaxInt64, minUnix, math.MaxUint64}, {0, maxUnix, 1}, {math.MaxInt64, maxUnix, 1}}},
+		"a chunk before 1970":             {kind: put, stream: acme, chunk: ChunkKey{acme, 0, 4}, entries: []Entry{{1, -5, 7}, {2, -5, 7}}},
+		"a chunk that expired":            {kind: expire, stream: acme, chunk: ChunkKey{acme, noon, 1}},
+		"a fence":                         {kind: fence, partition: 0, nonce: "b3f1"},
+		"a fence of the last partition":   {kind: fence, partition: math.MaxInt32, nonce: ""},
+		"a chunk of entries at one time":  {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 4}, entries: []Entry{{1, noon, 1}, {2, noon, 1}, {9, noon, 1}}},
+		"a chunk whose ids fall":          {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 9, 4}, entries: []Entry{{900, noon, 1}, {2, noon + 1, 1}}},
+		"a chunk of a stream at midnight": {kind: put, stream: acme, chunk: ChunkKey{acme, day, 4}, entries: []Entry{{1, 0, 1}}},
+	}
+	for name, want := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := want.record("topic", 1)
+			got, err := decode(r.Key, r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestRecordsThatAreRefused(t *testing.T) {
+	position := `{"v":1,"type":"position","tenant":"a","object":"b"}`
+	ledger := `{"v":1,"type":"ledger","tenant":"a","object":"b","until":"2026-11-24T00:00:00Z","seq":1}`
+	chunk := func(b ...byte) string { return string(b) }
+	two := encodeChunk([]Entry{{1, noon, 1}, {2, noon, 1}})
+	tests := map[string]struct {
+		key, value string
+		newer      bool
+	}{
+		"a key of a newer version":           {`{"v":2,"kind":"x"}`, "", true},
+		"a key without a version":            {`{"type":"position"}`, "", true},
+		"a key that is not JSON":             {"acme", "", false},
+		"an empty key":                       {"", "", false},
+		"an unknown type":                    {`{"v":1,"type":"lease","tenant":"a","object":"b"}`, "{}", true},
+		"an unknown member in the key":       {`{"v":1,"type":"position","tenant":"a","object":"b","zone":"z"}`, "{}", false},
+		"something behind the key":           {position + "{}", "{}", false},
+		"a position without a tenant":        {`{"v":1,"type":"position","object":"b"}`, `{"seq":1}`, false},
+		"a position without a seq":           {position, `{}`, false},
+		"a position with an unknown member":  {position, `{"seq":1,"lag":2}`, false},
+		"a position with a malformed mark":   {position, `{"seq":1,"mark":"noon"}`, false},
+		"a position with a malformed window": {position, `{"seq":1,"walk":{"snapshot":true,"to":"?","ranges":[],"rows":0}}`, false},
+		"an empty position":                  {position, "", false},
+		"a chunk without an end":             {`{"v":1,"type":"ledger","tenant":"a","object":"b","until":"?","seq":1}`, string(two), false},
+		"an empty chunk":                     {ledger, "", false},
+		"a chunk of a newer version":         {ledger, chunk(2, 0), true},
+		"a chunk that claims too much":       {ledger, chunk(1, 0xff, 0xff, 0xff, 0xff, 0x0f), false},
+		"a chunk cut short":                  {ledger, string(two[:len(two)-1]), false},
+		"a chunk with a tail":                {ledger, string(two) + "\x00", false},
+		"a chunk that holds a row twice":     {ledger, string(encodeChunk([]Entry{{1, noon, 1}, {1, noon, 1}})), false},
+		"a chunk out of order":               {ledger, string(encodeChunk([]Entry{{2, noon, 1}, {1, noon, 1}})), false},
+		"a chunk with a negative id":         {ledger, string(encodeChunk([]Entry{{-1, noon, 1}})), false},
+		"a chunk with a time beyond 9999":    {ledger, string(encodeChunk([]Entry{{1, maxUnix + 1, 1}})), false},
+		"a chunk with a row of a later day":  {ledger, string(encodeChunk([]Entry{{1, noon + day, 1}})), false},
+		"a chunk whose ids overflow":         {ledger, string(overflowing()), false},
+		"a fence without a partition":        {`{"v":1,"type":"fence"}`, `{"nonce":"x"}`, false},
+		"a fence that is not JSON":           {`{"v":1,"type":"fence","partition":1}`, `x`, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, err := decode([]byte(tt.key), []byte(tt.value))
+			if err == nil {
+				t.Fatalf("accepted as %+v", c)
+			}
+			if errors.Is(err, ErrNewer) != tt.newer {
+				t.Errorf("%v: newer is not %v", err, tt.newer)
+			}
+		})
+	}
+}
+
+// overflowing is a chunk of two entries whose second id is the largest one plus 1.
+func overflowing() []byte {
+	b := encodeChunk([]Entry{{ID: math.MaxInt64, UpdatedAt: noon, Digest: 1}})
+	b[1] = 2
+	b = binary.AppendVarint(b, 1)
+	b = binary.AppendVarint(b, 1)
+	return binary.BigEndian.AppendUint64(b, 1)
+}
+
+func TestCommitsThatAreRefused(t *testing.T) {
+	good := commitOf(acme, 5, [3]int64{1, 0, 1})
+	tests := map[string]struct {
+		spoil func(*Commit)
+		want  string
+	}{
+		"seq 0":                       {func(c *Commit) { c.Position.Seq = 0 }, "count a stream's commits from 1"},
+		"no tenant":                   {func(c *Commit) { c.Stream.Tenant = "" }, "needs a tenant"},
+		"a tenant that is not UTF-8":  {func(c *Commit) { c.Stream.Tenant = "\xff" }, "UTF-8"},
+		"a negative id":               {func(c *Commit) { c.Entries[0].ID = -1 }, "row -1"},
+		"a time before year 1":        {func(c *Commit) { c.Entries[0].UpdatedAt = minUnix - 1 }, "years 1 to 9999"},
+		"a mark beyond 9999":          {func(c *Commit) { c.Position.Mark = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
+		"a chunk of another stream":   {func(c *Commit) { c.Expired = []ChunkKey{{Seq: 1}} }, "commit's own stream"},
+		"a chunk of the commit":       {func(c *Commit) { c.Expired = []ChunkKey{{Stream: acme, Seq: 5}} }, "only earlier chunks"},
+		"more entries than one takes": {func(c *Commit) { c.Entries = make([]Entry, MaxEntries+1) }, "commit fewer rows"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := good
+			c.Entries = append([]Entry{}, good.Entries...)
+			tt.spoil(&c)
+			_, err := c.Records("topic", 0)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestTheLargestCommitFitsOneRecord(t *testing.T) {
+	c := commitOf(acme, 1)
+	for i := range MaxEntries {
+		e := Entry{ID: int64(i), UpdatedAt: minUnix, Digest: math.MaxUint64}
+		if i%2 == 0 {
+			e.ID = math.MaxInt64 - int64(i)
+			e.UpdatedAt++
+		}
+		c.Entries = append(c.Entries, e)
+	}
+	records, err := c.Records("topic", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if len(r.Value) > 1_000_000 {
+			t.Errorf("a record of %d bytes", len(r.Value))
+		}
+	}
+}
+
+func TestBucketEnd(t *testing.T) {
+	midnight := noon + 12*hour
+	tests := map[string]struct {
+		at        int64
+		retention time.Duration
+		want      int64
+	}{
+		"a week's look-back has days":             {noon, week, midnight},
+		"two days are the least that have days":   {noon, 48 * time.Hour, midnight},
+		"less has hours":                          {noon, 48*time.Hour - 1, noon + hour},
+		"none at all has hours":                   {noon, 0, noon + hour},
+		"the end is exclusive":                    {midnight, week, midnight + day},
+		"the last second belongs to its own day":  {midnight - 1, week, midnight},
+		"a time before 1970 rounds the same way":  {-1, week, 0},
+		"a whole day before 1970 has its own end": {-day, week, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := BucketEnd(tt.at, tt.retention); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	for _, c := range []change{
+		{kind: move, stream: acme, position: Position{Seq: 2, Mark: time.Unix(noon, 0), Walk: &Walk{Ranges: []Range{{1, 2}}}}},
+		{kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 2}, entries: []Entry{{1, noon, 9}, {2, noon, 9}}},
+		{kind: expire, stream: acme, chunk: ChunkKey{acme, noon, 2}},
+		{kind: fence, partition: 3, nonce: "n"},
+	} {
+		f.Add(c.key(), c.value(), c.kind == expire)
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte, tombstone bool) {
+		if tombstone {
+			value = nil
+		}
+		c, err := decode(key, value)
+		if err != nil {
+			return
+		}
+		again, err := decode(c.key(), c.value())
+		if err != nil {
+			t.Fatalf("%+v was read, but not what it was written as: %v", c, err)
+		}
+		if !reflect.DeepEqual(c, again) {
+			t.Errorf("read %+v, then %+v", c, again)
+		}
+	})
+}
+
+func FuzzChunk(f *testing.F) {
+	f.Add(encodeChunk(nil))
+	f.Add(encodeChunk([]Entry{{1, noon, 9}, {2, noon, 9}, {1, noon + 1, 8}}))
+	f.Add(overflowing())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		entries, err := decodeChunk(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeChunk(encodeChunk(entries))
+		if err != nil || !reflect.DeepEqual(entries, again) {
+			t.Errorf("read %v, then %v (%v)", entries, again, err)
+		}
+	})
+}

@@ -1,0 +1,87 @@
+// Package checkpoint keeps where every stream is, and what it has published, in two places: a
+// compacted Kafka topic, which is the truth because its records are part of the transaction that
+// carries the data, and a bbolt file, which is a copy that is fast to ask.
+//
+// # Flow
+//
+// A shard is one partition of the topic with one owner. The owner
+//
+//  1. opens the file with [Open]; one that is damaged or of another partition is set aside;
+//  2. calls InitProducerID, which fences the owner before it, and commits a [FenceRecord];
+//  3. calls [Restore], which reads from [Store.Next] up to that fence under read_committed;
+//  4. produces [Commit.Records] inside each transaction, beside the data;
+//  5. calls [Store.Apply] with the same commits once the transaction is committed.
+//
+// A crash before the commit leaves nothing. A crash between 4 and 5 leaves the file behind, and step 3
+// of the next owner catches up. A lost file is an empty one, and the same step fills it. Steps 3 and 5
+// run the same code on the same changes in the same order. Where file and topic disagree the topic
+// wins: a file that is ahead of it is set aside, and read again from the topic.
+//
+// # Commits
+//
+// A commit is what one transaction says about one stream (tenant and object). Its Seq counts the
+// stream's commits from 1, without a gap. Its records are produced in this order:
+//
+//   - a tombstone for each ledger chunk that the look-back has passed;
+//   - one ledger chunk per bucket of updated-at touched (see [BucketEnd]);
+//   - the position.
+//
+// The position comes last: who has read it has read all that belongs to it. The key of a chunk holds
+// the Seq, so no two chunks share a key, and compaction never drops one that is live.
+//
+// # Records of the topic
+//
+// Keys are JSON, with members in this order and no white space:
+//
+//	{"v":1,"type":"position","tenant":"acme","object":"invoices"}
+//	{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}
+//	{"v":1,"type":"fence","partition":3}
+//
+// until is the end, exclusive, of the bucket; seq is that of the commit that wrote the chunk.
+//
+// The value of a position is JSON. Times are RFC 3339 in UTC and absent where there is none; walk is
+// absent when the last window is drained; ranges are [after, through], ids above after up to and
+// including through, where a through of 0 is no upper end:
+//
+//	{"seq":12,"mark":"2026-11-23T19:00:00Z","walk":{"snapshot":false,"from":"2026-11-23T18:59:00Z",
+//	 "to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500}}
+//
+// A tombstone of a position forgets the stream: position, chunks and entries. coupastream writes none;
+// whoever does must write one for each of the stream's chunks too, since Seq begins at 1 again.
+//
+// The value of a fence is {"nonce":"…"}: any text that no other fence of the partition has.
+//
+// The value of a ledger chunk is binary:
+//
+//	byte     1, the version
+//	uvarint  number of entries
+//	then for each entry, in order of updated-at and id, no two with the same pair:
+//	varint   updated-at in unix seconds, less that of the entry before (of the first: less 0)
+//	varint   id, less that of the entry before (of the first: less 0)
+//	8 bytes  digest, big-endian
+//
+// uvarint and varint are those of package encoding/binary (the latter zigzag). A tombstone of a chunk
+// says that it expired.
+//
+// A version, type or member that this version does not know is an error, [ErrNewer] where it can only
+// come from a later one: a record passed over could be a change published twice, or never.
+//
+// # The file
+//
+// One bbolt file a partition, of four buckets. Numbers are big-endian; a time is unix seconds with its
+// sign bit flipped, so that keys sort by it. Every value ends in 4 bytes of CRC-32C over key and value.
+//
+//	meta     format → 8 bytes: 1; identity → JSON of Identity; next → 8 bytes
+//	streams  uvarint length of tenant, tenant, object → 4 bytes number of the stream, position JSON or nothing
+//	ledger   4 bytes stream, 8 bytes updated-at, 8 bytes id → 8 bytes digest
+//	chunks   4 bytes stream, 8 bytes end of bucket, 8 bytes seq → nothing
+//
+// The time stands before the id so that a window is one run of keys and expiry removes the front.
+// The entries of a bucket are removed when the last chunk of that bucket, and of all older ones, has
+// expired. Where two chunks hold the same version of a row, the younger digest stays.
+//
+// # Limits
+//
+// A commit carries at most [MaxEntries] ledger entries. Ids are not negative; times lie in the years
+// 1 to 9999. A file takes about 50 bytes a ledger entry, a chunk about 14.
+package checkpoint

@@ -1,0 +1,120 @@
+package checkpoint
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+var acme = Stream{Tenant: "acme", Object: "invoices"}
+
+const (
+	week = 7 * 24 * time.Hour
+	noon = int64(1795435200) // 2026-11-23T12:00:00Z
+)
+
+func testIdentity() Identity {
+	return Identity{ClusterID: "cluster-a", TopicID: [16]byte{1, 2, 3}, Topic: "checkpoints", Partition: 3}
+}
+
+// openTest opens a store and, when the test ends, checks the file page by page.
+func openTest(t testing.TB, path string) *Store {
+	t.Helper()
+	s, err := Open(path, testIdentity())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeChecked(t, s) })
+	return s
+}
+
+// closeChecked closes the store, and checks pages, keys, checksums and counts of its file.
+func closeChecked(t testing.TB, s *Store) {
+	t.Helper()
+	stats := s.Stats()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bbolt.Tx) error {
+		n, err := inspectTables(tx, s.id)
+		if err != nil {
+			return err
+		}
+		if want := (counts{streams: stats.Streams, chunks: stats.Chunks, entries: stats.Entries}); stats.FileBytes > 0 && n != want {
+			return fmt.Errorf("the file holds %+v, Stats said %+v", n, want)
+		}
+		for err := range tx.Check() {
+			return err
+		}
+		return checkPages(db)
+	})
+	if err != nil {
+		t.Errorf("%s: %v", filepath.Base(s.path), err)
+	}
+}
+
+// commitOf is a commit whose entries are (id, updated-at − noon, digest) triples.
+func commitOf(stream Stream, seq uint64, triples ...[3]int64) Commit {
+	c := Commit{Stream: stream, Position: Position{Seq: seq, Mark: time.Unix(noon+int64(seq), 0).UTC()}, Retention: week}
+	for _, e := range triples {
+		c.Entries = append(c.Entries, Entry{ID: e[0], UpdatedAt: noon + e[1], Digest: uint64(e[2])})
+	}
+	return c
+}
+
+func mustApply(t testing.TB, s *Store, next int64, commits ...Commit) {
+	t.Helper()
+	if err := s.Apply(commits, next); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func ledger(t testing.TB, s *Store, stream Stream) []Entry {
+	t.Helper()
+	return entriesIn(t, s, stream, minUnix, 0)
+}
+
+func entriesIn(t testing.TB, s *Store, stream Stream, from, to int64) []Entry {
+	t.Helper()
+	var out []Entry
+	if err := s.Range(stream, from, to, func(e Entry) bool { out = append(out, e); return true }); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func positions(t testing.TB, s *Store) map[Stream]Position {
+	t.Helper()
+	p, err := s.Positions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func chunks(t testing.TB, s *Store, stream Stream) []ChunkKey {
+	t.Helper()
+	out, err := s.ExpiredChunks(stream, maxUnix, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// wantEntries compares with (id, updated-at − noon, digest) triples.
+func wantEntries(t testing.TB, got []Entry, triples ...[3]int64) {
+	t.Helper()
+	want := commitOf(acme, 1, triples...).Entries
+	if !slices.Equal(got, want) {
+		t.Errorf("ledger holds %v, want %v", got, want)
+	}
+}

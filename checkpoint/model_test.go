@@ -1,0 +1,246 @@
+package checkpoint
+
+import (
+	"cmp"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+// model is the store in three maps.
+type model struct {
+	positions map[Stream]Position
+	entries   map[version]uint64
+	chunks    map[ChunkKey]bool
+}
+
+type version struct {
+	stream        Stream
+	updatedAt, id int64
+}
+
+func newModel() *model {
+	return &model{positions: map[Stream]Position{}, entries: map[version]uint64{}, chunks: map[ChunkKey]bool{}}
+}
+
+func (m *model) apply(c Commit) {
+	if c.Position.Seq <= m.positions[c.Stream].Seq {
+		return
+	}
+	expired := slices.SortedFunc(slices.Values(c.Expired), ChunkKey.compare)
+	for _, k := range expired {
+		had := m.chunks[k]
+		delete(m.chunks, k)
+		older := false
+		for live := range m.chunks {
+			older = older || live.Stream == k.Stream && live.Until <= k.Until
+		}
+		if had && !older {
+			maps.DeleteFunc(m.entries, func(v version, _ uint64) bool { return v.stream == k.Stream && v.updatedAt < k.Until })
+		}
+	}
+	for _, e := range c.Entries {
+		m.entries[version{c.Stream, e.UpdatedAt, e.ID}] = e.Digest
+		m.chunks[ChunkKey{c.Stream, BucketEnd(e.UpdatedAt, c.Retention), c.Position.Seq}] = true
+	}
+	m.positions[c.Stream] = c.Position
+}
+
+func (m *model) ledger(stream Stream) []Entry {
+	var out []Entry
+	for v, digest := range m.entries {
+		if v.stream == stream {
+			out = append(out, Entry{ID: v.id, UpdatedAt: v.updatedAt, Digest: digest})
+		}
+	}
+	slices.SortFunc(out, Entry.compare)
+	return out
+}
+
+func (m *model) chunksOf(stream Stream) []ChunkKey {
+	var out []ChunkKey
+	for k := range m.chunks {
+		if k.Stream == stream {
+			out = append(out, k)
+		}
+	}
+	slices.SortFunc(out, ChunkKey.compare)
+	return out
+}
+
+// history makes random commits, of three streams, as a connector would make them over ten days: some
+// rows twice, some late by days, chunks expiring in portions.
+type history struct {
+	rnd     *rand.Rand
+	clock   int64
+	seqs    map[Stream]uint64
+	streams []Stream
+}
+
+func newHistory(seed uint64) *history {
+	return &history{
+		rnd: rand.New(rand.NewPCG(seed, 1)), clock: noon, seqs: map[Stream]uint64{},
+		streams: []Stream{acme, {"acme", "users"}, {"b", "invoices"}},
+	}
+}
+
+func (h *history) commit(expired func(Stream, int64, int) []ChunkKey) Commit {
+	h.clock += h.rnd.Int64N(hour)
+	stream := h.streams[h.rnd.IntN(len(h.streams))]
+	h.seqs[stream]++
+	c := Commit{Stream: stream, Position: Position{Seq: h.seqs[stream], Mark: time.Unix(h.clock, 0).UTC()}, Retention: 3 * 24 * time.Hour}
+	if h.rnd.IntN(5) == 0 {
+		c.Retention = 24 * time.Hour
+	}
+	if h.rnd.IntN(3) == 0 {
+		c.Position.Walk = &Walk{To: c.Position.Mark, Ranges: []Range{{After: h.rnd.Int64N(100)}}, Rows: 50}
+	}
+	for range h.rnd.IntN(20) {
+		late := h.rnd.Int64N(60)
+		if h.rnd.IntN(10) == 0 {
+			late = h.rnd.Int64N(4 * day)
+		}
+		c.Entries = append(c.Entries, Entry{ID: h.rnd.Int64N(40), UpdatedAt: (h.clock - late) / 30 * 30, Digest: h.rnd.Uint64()})
+	}
+	c.Expired = expired(stream, h.clock-3*day, 1+h.rnd.IntN(4))
+	return c
+}
+
+func TestStoreAgreesWithItsModel(t *testing.T) {
+	for range 4 {
+		seed := rand.Uint64()
+		h, m := newHistory(seed), newModel()
+		path := storePath(t)
+		live := openTest(t, path)
+		var log []change // what a topic would hold
+		for i := range 200 {
+			c := h.commit(func(st Stream, before int64, limit int) []ChunkKey {
+				keys, err := live.ExpiredChunks(st, before, limit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return keys
+			})
+			m.apply(c)
+			mustApply(t, live, int64(i+1), c)
+			log = append(log, throughRecords(t, c)...)
+			if h.rnd.IntN(40) == 0 {
+				closeChecked(t, live)
+				live = openTest(t, path)
+			}
+		}
+		whole, compacted := replay(t, log), replay(t, compactLog(log))
+		for _, stream := range h.streams {
+			if got, want := ledger(t, live, stream), m.ledger(stream); !slices.Equal(got, want) {
+				t.Errorf("seed %d: %v has %d entries, the model %d", seed, stream, len(got), len(want))
+			}
+			if got, want := chunks(t, live, stream), m.chunksOf(stream); !slices.Equal(got, want) {
+				t.Errorf("seed %d: %v has chunks %v, the model %v", seed, stream, got, want)
+			}
+			if !slices.Equal(ledger(t, whole, stream), ledger(t, live, stream)) {
+				t.Errorf("seed %d: the whole topic gives another ledger of %v", seed, stream)
+			}
+			if !slices.Equal(chunks(t, compacted, stream), chunks(t, live, stream)) {
+				t.Errorf("seed %d: the compacted topic gives other chunks of %v", seed, stream)
+			}
+			recent := h.clock - 3*day + day // buckets that have not begun to expire
+			if !slices.Equal(entriesIn(t, compacted, stream, recent, 0), entriesIn(t, live, stream, recent, 0)) {
+				t.Errorf("seed %d: the compacted topic gives another ledger of %v", seed, stream)
+			}
+		}
+		for name, s := range map[string]*Store{"live": live, "whole": whole, "compacted": compacted} {
+			if got := positions(t, s); !reflect.DeepEqual(got, m.positions) {
+				t.Errorf("seed %d: %s has positions %v, want %v", seed, name, got, m.positions)
+			}
+		}
+	}
+}
+
+// throughRecords writes the commit as records and reads it back.
+func throughRecords(t *testing.T, c Commit) []change {
+	t.Helper()
+	records, err := c.Records("checkpoints", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []change
+	for _, r := range records {
+		ch, err := decode(r.Key, r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, ch)
+	}
+	return out
+}
+
+// compactLog keeps the last record of every key, and no tombstone.
+func compactLog(log []change) []change {
+	last := map[string]int{}
+	for i, c := range log {
+		last[string(c.key())] = i
+	}
+	var out []change
+	for _, i := range slices.SortedFunc(maps.Values(last), cmp.Compare[int]) {
+		if log[i].value() != nil {
+			out = append(out, log[i])
+		}
+	}
+	return out
+}
+
+// replay applies changes to an empty store, some at a time.
+func replay(t *testing.T, log []change) *Store {
+	t.Helper()
+	s := openTest(t, storePath(t))
+	for part := range slices.Chunk(log, 37) {
+		if err := s.update(s.Next()+int64(len(part)), func(u *update) error {
+			for _, c := range part {
+				if err := u.take(c); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func TestCompare(t *testing.T) {
+	mine := testIdentity()
+	at := func(start, end int64) partitionState { return partitionState{Identity: mine, Start: start, End: end} }
+	rebuilt := at(0, 100)
+	rebuilt.ClusterID = "cluster-b"
+	recreated := at(0, 100)
+	recreated.TopicID = [16]byte{9}
+	tests := map[string]struct {
+		next   int64
+		topic  partitionState
+		want   verdict
+		reason bool
+	}{
+		"a file at the end goes on":                             {100, at(0, 100), goOn, false},
+		"a file behind applies":                                 {40, at(0, 100), apply, false},
+		"a file at the first offset held applies":               {40, at(40, 100), apply, false},
+		"a file ahead is set aside":                             {101, at(0, 100), setAside, true},
+		"a file whose offset is gone is set aside":              {39, at(40, 100), setAside, true},
+		"an empty file applies":                                 {0, at(0, 100), apply, false},
+		"an empty file applies from the first offset held":      {0, at(40, 100), apply, false},
+		"an empty file of an empty topic applies":               {0, at(0, 0), apply, false},
+		"a file of another cluster is set aside, even at equal": {100, rebuilt, setAside, true},
+		"a file of a topic made again is set aside":             {40, recreated, setAside, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, why := compare(mine, tt.next, tt.topic)
+			if got != tt.want || (why != "") != tt.reason {
+				t.Errorf("got %d %q", got, why)
+			}
+		})
+	}
+}

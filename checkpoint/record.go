@@ -1,0 +1,281 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ErrNewer says that a record was written by a newer coupastream, in a form that this one would have
+// to guess at.
+var ErrNewer = errors.New("written by a newer coupastream: run that version or a later one")
+
+const recordVersion = 1
+
+// Record types, as they stand in keys.
+const (
+	typePosition = "position"
+	typeLedger   = "ledger"
+	typeFence    = "fence"
+)
+
+// kind says what a record does to the state.
+type kind uint8
+
+const (
+	move   kind = iota + 1 // the stream stands at position
+	put                    // the ledger gains entries, under chunk
+	expire                 // chunk is gone
+	forget                 // the stream is gone: position, chunks and entries
+	fence                  // nothing; marks how far a reader has to come
+)
+
+// change is one record, decoded.
+type change struct {
+	kind      kind
+	stream    Stream
+	position  Position // move
+	chunk     ChunkKey // put, expire
+	entries   []Entry  // put; sorted by updated-at and id, no two for one version
+	partition int32    // fence
+	nonce     string   // fence
+}
+
+// FenceRecord is what an owner commits, alone, right after InitProducerID has fenced its forerunner.
+// Restore reads up to it: a reader can't wait for the last offset, which holds a transaction marker
+// and never arrives as a record. The nonce tells it from the fences of earlier owners.
+func FenceRecord(topic string, partition int32, nonce string) *kgo.Record {
+	return change{kind: fence, partition: partition, nonce: nonce}.record(topic, partition)
+}
+
+func (c change) record(topic string, partition int32) *kgo.Record {
+	return &kgo.Record{Topic: topic, Partition: partition, Key: c.key(), Value: c.value()}
+}
+
+// keyJSON is a record's key; the order of members is the order of fields.
+type keyJSON struct {
+	V         int    `json:"v"`
+	Type      string `json:"type"`
+	Tenant    string `json:"tenant,omitempty"`
+	Object    string `json:"object,omitempty"`
+	Until     string `json:"until,omitempty"`
+	Seq       uint64 `json:"seq,omitempty"`
+	Partition *int32 `json:"partition,omitempty"`
+}
+
+type positionJSON struct {
+	Seq  uint64    `json:"seq"`
+	Mark string    `json:"mark,omitempty"`
+	Walk *walkJSON `json:"walk,omitempty"`
+}
+
+type walkJSON struct {
+	Snapshot bool       `json:"snapshot"`
+	From     string     `json:"from,omitempty"`
+	To       string     `json:"to,omitempty"`
+	Ranges   [][2]int64 `json:"ranges"`
+	Rows     int64      `json:"rows"`
+}
+
+type fenceJSON struct {
+	Nonce string `json:"nonce"`
+}
+
+func (c change) key() []byte {
+	k := keyJSON{V: recordVersion, Tenant: c.stream.Tenant, Object: c.stream.Object}
+	switch c.kind {
+	case move, forget:
+		k.Type = typePosition
+	case put, expire:
+		k.Type, k.Seq, k.Until = typeLedger, c.chunk.Seq, formatTime(time.Unix(c.chunk.Until, 0))
+	case fence:
+		k.Type, k.Partition = typeFence, &c.partition
+	}
+	return marshal(k)
+}
+
+func (c change) value() []byte {
+	switch c.kind {
+	case move:
+		return encodePosition(c.position)
+	case put:
+		return encodeChunk(c.entries)
+	case fence:
+		return marshal(fenceJSON{Nonce: c.nonce})
+	default:
+		return nil
+	}
+}
+
+// decode reads one record of the topic. A nil value is a tombstone. An unknown version, type or
+// member is an error: to skip it could mean to publish twice or not at all.
+func decode(key, value []byte) (change, error) {
+	k, err := decodeKey(key)
+	if err != nil {
+		return change{}, fmt.Errorf("record key: %w", err)
+	}
+	c := change{stream: Stream{Tenant: k.Tenant, Object: k.Object}}
+	switch k.Type {
+	case typeFence:
+		err = c.readFence(k, value)
+	case typePosition:
+		err = c.readPosition(value)
+	case typeLedger:
+		err = c.readChunk(k, value)
+	default:
+		err = fmt.Errorf("unknown type %q: %w", k.Type, ErrNewer)
+	}
+	if err != nil {
+		return change{}, fmt.Errorf("%s record of %v: %w", k.Type, c.stream, err)
+	}
+	return c, nil
+}
+
+func decodeKey(key []byte) (keyJSON, error) {
+	var k keyJSON
+	var version struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(key, &version); err != nil {
+		return k, err
+	}
+	if version.V != recordVersion {
+		return k, fmt.Errorf("version %d, this one reads %d: %w", version.V, recordVersion, ErrNewer)
+	}
+	return k, unmarshal(key, &k)
+}
+
+func (c *change) readFence(k keyJSON, value []byte) error {
+	c.kind = fence
+	if k.Partition == nil {
+		return errors.New("no partition")
+	}
+	c.partition = *k.Partition
+	if value == nil {
+		return nil
+	}
+	var v fenceJSON
+	err := unmarshal(value, &v)
+	c.nonce = v.Nonce
+	return err
+}
+
+func (c *change) readPosition(value []byte) error {
+	if err := c.stream.check(); err != nil {
+		return err
+	}
+	if value == nil {
+		c.kind = forget
+		return nil
+	}
+	c.kind = move
+	var err error
+	c.position, err = decodePosition(value)
+	return err
+}
+
+func (c *change) readChunk(k keyJSON, value []byte) error {
+	until, err := parseTime(k.Until)
+	if err := errors.Join(c.stream.check(), err); err != nil {
+		return err
+	}
+	c.chunk = ChunkKey{Stream: c.stream, Until: until.Unix(), Seq: k.Seq}
+	if value == nil {
+		c.kind = expire
+		return nil
+	}
+	c.kind = put
+	if c.entries, err = decodeChunk(value); err != nil {
+		return err
+	}
+	if n := len(c.entries); n > 0 && c.entries[n-1].UpdatedAt >= c.chunk.Until {
+		return fmt.Errorf("row %d lies behind the end of its bucket", c.entries[n-1].ID)
+	}
+	return nil
+}
+
+func encodePosition(p Position) []byte {
+	v := positionJSON{Seq: p.Seq, Mark: formatTime(p.Mark)}
+	if w := p.Walk; w != nil {
+		ranges := make([][2]int64, 0, len(w.Ranges))
+		for _, r := range w.Ranges {
+			ranges = append(ranges, [2]int64{r.After, r.Through})
+		}
+		v.Walk = &walkJSON{Snapshot: w.Snapshot, From: formatTime(w.From), To: formatTime(w.To), Ranges: ranges, Rows: w.Rows}
+	}
+	return marshal(v)
+}
+
+func decodePosition(value []byte) (Position, error) {
+	var v positionJSON
+	if err := unmarshal(value, &v); err != nil {
+		return Position{}, err
+	}
+	if v.Seq == 0 {
+		return Position{}, errors.New("seq is 0 or absent")
+	}
+	mark, err := parseTime(v.Mark)
+	p := Position{Seq: v.Seq, Mark: mark}
+	if w := v.Walk; w != nil && err == nil {
+		p.Walk, err = w.walk()
+	}
+	if err == nil {
+		err = p.check()
+	}
+	return p, err
+}
+
+func (w *walkJSON) walk() (*Walk, error) {
+	from, errFrom := parseTime(w.From)
+	to, errTo := parseTime(w.To)
+	out := &Walk{Snapshot: w.Snapshot, From: from, To: to, Rows: w.Rows}
+	for _, r := range w.Ranges {
+		out.Ranges = append(out.Ranges, Range{After: r[0], Through: r[1]})
+	}
+	return out, errors.Join(errFrom, errTo)
+}
+
+// formatTime prints RFC 3339 in UTC, and the zero time as "".
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func parseTime(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	return t.UTC(), err
+}
+
+// marshal is for types that always have a JSON form, and keeps <, > and & readable.
+func marshal(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Sprintf("checkpoint: %T has no JSON form: %v", v, err))
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// unmarshal takes one JSON value with nothing behind it and no member that v does not know.
+func unmarshal(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("something follows the JSON value")
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.etcd.io/bbolt"
+)
+
+// ErrBehind says that an earlier Apply failed and was not repeated, or that a commit is missing
+// before this one: the file may take nothing more until Restore has brought it to the end of the topic.
+var ErrBehind = errors.New("the state file is behind the topic: restore it first")
+
+// Store is the local copy of one checkpoint partition: where every stream is, and the ledger. It
+// answers in microseconds what the topic would have to be read for. Losing it loses nothing.
+//
+// One goroutine may call Apply or Restore; all other methods may be called beside it from any number.
+type Store struct {
+	path string
+	// failpoint, where set, is asked inside an Update, before and after its commit; an error fails
+	// Apply there. Tests set it.
+	failpoint func(point string) error
+	maxSize   int // most bytes of the file; 0: no limit
+
+	// Lock order: file before mu.
+	file sync.RWMutex // held for reading by whoever reads db, for writing while another file takes its place
+	id   Identity
+	db   *bbolt.DB
+
+	mu     sync.Mutex // guards what follows
+	counts counts
+	next   int64
+	aside  string
+	owed   map[Stream]uint64 // first commit of each stream that a failed Apply left out
+}
+
+// counts are the rows of the tables.
+type counts struct{ streams, chunks, entries int64 }
+
+// Open opens the file at path, or makes it, and reads all of it once to check it. A file that is
+// damaged, of another format or of another identity is renamed to <path>.aside-<time>, and an empty
+// one takes its place: Aside then tells why. An error means that the place is at fault: ErrLocked, or
+// a folder that can't be written.
+func Open(path string, id Identity) (*Store, error) {
+	return open(path, id, 0)
+}
+
+func open(path string, id Identity, maxSize int) (*Store, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, placeError(path, err)
+	}
+	s := &Store{path: path, id: id, maxSize: maxSize}
+	err := s.load()
+	var u *unusable
+	if errors.As(err, &u) {
+		err = s.startOver(id, u.reason)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// load opens the file and takes over what it says.
+func (s *Store) load() error {
+	db, n, err := load(s.path, s.id, s.maxSize)
+	if err != nil {
+		return err
+	}
+	next, err := readNext(db)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db, s.counts, s.next = db, n, next
+	return nil
+}
+
+// startOver sets the file aside, with the reason, and opens an empty one under its name.
+func (s *Store) startOver(id Identity, reason string) error {
+	s.file.Lock()
+	defer s.file.Unlock()
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			return placeError(s.path, err)
+		}
+	}
+	to, err := moveAside(s.path)
+	if err != nil {
+		return err
+	}
+	s.id = id
+	s.mu.Lock()
+	s.owed = nil
+	s.aside = fmt.Sprintf("the state file %s was set aside as %s: %s", s.path, to, reason)
+	s.mu.Unlock()
+	return s.load()
+}
+
+// Aside says which file was set aside, since Open, and why: for a warning. "" where none was.
+func (s *Store) Aside() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.aside
+}
+
+// Next is the offset of the checkpoint partition up to which, exclusive, the file is applied.
+func (s *Store) Next() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}
+
+// view runs fn over the tables as the last Apply left them.
+func (s *Store) view(fn func(tables) error) error {
+	s.file.RLock()
+	defer s.file.RUnlock()
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		t, ok := tablesOf(tx)
+		if !ok {
+			return errors.New("a bucket is missing")
+		}
+		return fn(t)
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint: reading %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Positions gives the position of every stream that has one.
+func (s *Store) Positions() (map[Stream]Position, error) {
+	out := map[Stream]Position{}
+	err := s.view(func(t tables) error {
+		return t.streams.ForEach(func(k, v []byte) error {
+			stream, err := parseStreamKey(k)
+			if err != nil {
+				return err
+			}
+			state, err := parseStreamState(k, v)
+			if err == nil && state.position.Seq > 0 {
+				out[stream] = state.position
+			}
+			return err
+		})
+	})
+	return out, err
+}
+
+// Range calls fn for the stream's ledger entries with from ≤ updated-at < to (unix seconds; to 0: no
+// end) in order of updated-at and id, until fn returns false. fn must not call the store: it could
+// wait for itself.
+func (s *Store) Range(st Stream, from, to int64, fn func(Entry) bool) error {
+	return s.view(func(t tables) error {
+		state, ok, err := t.stream(st)
+		if !ok || err != nil {
+			return err
+		}
+		_, hi := prefixes(state.id)
+		if to != 0 {
+			hi = appendLedgerKey(nil, state.id, to, 0)
+		}
+		return ascend(t.ledger, appendLedgerKey(nil, state.id, from, 0), hi, func(k, v []byte) (bool, error) {
+			_, e, err := parseEntry(k, v)
+			return err == nil && fn(e), err
+		})
+	})
+}
+
+// ExpiredChunks gives the stream's oldest chunks, at most limit, whose bucket ended at or before the
+// unix second before. The next commit names them in Expired.
+func (s *Store) ExpiredChunks(st Stream, before int64, limit int) ([]ChunkKey, error) {
+	var out []ChunkKey
+	err := s.view(func(t tables) error {
+		state, ok, err := t.stream(st)
+		if !ok || err != nil {
+			return err
+		}
+		lo, hi := prefixes(state.id)
+		return ascend(t.chunks, lo, hi, func(k, v []byte) (bool, error) {
+			_, until, seq, err := parseChunk(k, v)
+			if err != nil || until > before || len(out) >= limit {
+				return false, err
+			}
+			out = append(out, ChunkKey{Stream: st, Until: until, Seq: seq})
+			return true, nil
+		})
+	})
+	return out, err
+}
+
+// stream looks a stream up; ok is false where the file doesn't know it.
+func (t tables) stream(st Stream) (state streamState, ok bool, err error) {
+	key := streamKey(st)
+	sealed := t.streams.Get(key)
+	if sealed == nil {
+		return streamState{}, false, nil
+	}
+	state, err = parseStreamState(key, sealed)
+	return state, err == nil, err
+}
+
+// Stats are plain numbers for status pages and metrics.
+type Stats struct {
+	Next      int64 // as Store.Next
+	Streams   int64 // streams known
+	Chunks    int64 // live ledger records of the topic
+	Entries   int64 // ledger entries
+	FileBytes int64 // bytes of the file in use, free pages included
+	FreeBytes int64 // of these, in free pages; Open compacts the file when they are more than half
+}
+
+// Stats is cheap enough to be called for every scrape.
+func (s *Store) Stats() Stats {
+	s.file.RLock()
+	defer s.file.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	free, size := space(s.db)
+	return Stats{
+		Next: s.next, Streams: s.counts.streams, Chunks: s.counts.chunks, Entries: s.counts.entries,
+		FileBytes: size, FreeBytes: free,
+	}
+}
+
+// Close waits for running reads and releases the file.
+func (s *Store) Close() error {
+	s.file.Lock()
+	defer s.file.Unlock()
+	return s.db.Close()
+}
+
+// readNext gives the offset up to which the file is applied.
+func readNext(db *bbolt.DB) (next int64, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		v, err := metaUint(tx.Bucket([]byte(bucketMeta)), keyNext)
+		next = int64(v)
+		return err
+	})
+	return next, err
+}

@@ -1,0 +1,364 @@
+package checkpoint
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+func storePath(t testing.TB) string {
+	return filepath.Join(t.TempDir(), "state", "shard-3.db")
+}
+
+func TestAppliedCommitsAreThereAfterAReopen(t *testing.T) {
+	path := storePath(t)
+	users := Stream{Tenant: "acme", Object: "users"}
+	first := commitOf(acme, 1, [3]int64{5, 0, 50}, [3]int64{4, 1, 40})
+	second := commitOf(acme, 2, [3]int64{5, 2, 51}, [3]int64{9, -day, 90})
+	second.Position.Walk = &Walk{Snapshot: true, From: time.Unix(1, 0).UTC(), To: time.Unix(noon, 0).UTC(), Ranges: []Range{{50, 100}, {150, 0}}, Rows: 50}
+
+	s := openTest(t, path)
+	if s.Next() != 0 || len(positions(t, s)) != 0 {
+		t.Error("a new store is not empty")
+	}
+	mustApply(t, s, 40, first, commitOf(users, 1, [3]int64{5, 0, 7}))
+	mustApply(t, s, 44, second)
+	closeChecked(t, s)
+
+	s = openTest(t, path)
+	if s.Aside() != "" {
+		t.Error(s.Aside())
+	}
+	if s.Next() != 44 {
+		t.Errorf("next is %d", s.Next())
+	}
+	want := map[Stream]Position{acme: second.Position, users: commitOf(users, 1).Position}
+	if got := positions(t, s); !reflect.DeepEqual(got, want) {
+		t.Errorf("positions are %v, want %v", got, want)
+	}
+	wantEntries(t, ledger(t, s, acme), [3]int64{9, -day, 90}, [3]int64{5, 0, 50}, [3]int64{4, 1, 40}, [3]int64{5, 2, 51})
+	wantEntries(t, ledger(t, s, users), [3]int64{5, 0, 7})
+	if got := s.Stats(); got.Entries != 5 || got.Chunks != 4 || got.Streams != 2 || got.FileBytes == 0 {
+		t.Errorf("stats are %+v", got)
+	}
+}
+
+func TestRangeOfTheLedger(t *testing.T) {
+	s := openTest(t, storePath(t))
+	mustApply(t, s, 1, commitOf(acme, 1, [3]int64{3, 0, 1}, [3]int64{1, 1, 1}, [3]int64{2, 1, 1}, [3]int64{1, 5, 1}, [3]int64{8, -noon - 7, 1}))
+	tests := map[string]struct {
+		stream   Stream
+		from, to int64
+		want     [][3]int64
+	}{
+		"is closed below and open above":       {acme, noon, noon + 1, [][3]int64{{3, 0, 1}}},
+		"orders ids within a second":           {acme, noon + 1, noon + 5, [][3]int64{{1, 1, 1}, {2, 1, 1}}},
+		"has no end where to is 0":             {acme, noon + 1, 0, [][3]int64{{1, 1, 1}, {2, 1, 1}, {1, 5, 1}}},
+		"sorts times before 1970 to the front": {acme, -10, noon, [][3]int64{{8, -noon - 7, 1}}},
+		"is empty for a stream not known":      {Stream{"acme", "users"}, 0, 0, nil},
+		"keeps tenant and object apart":        {Stream{"acmei", "nvoices"}, 0, 0, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			wantEntries(t, entriesIn(t, s, tt.stream, tt.from, tt.to), tt.want...)
+		})
+	}
+	t.Run("stops when fn says so", func(t *testing.T) {
+		n := 0
+		if err := s.Range(acme, 0, 0, func(Entry) bool { n++; return n < 2 }); err != nil || n != 2 {
+			t.Errorf("called %d times, %v", n, err)
+		}
+	})
+}
+
+func TestApplyIsIdempotentAndLeavesNoGap(t *testing.T) {
+	s := openTest(t, storePath(t))
+	one, two, three := commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(acme, 2, [3]int64{1, 0, 2}), commitOf(acme, 3)
+	if err := s.Apply([]Commit{two}, 9); !errors.Is(err, ErrBehind) {
+		t.Errorf("a first commit that is not number 1: %v", err)
+	}
+	mustApply(t, s, 10, one, two)
+	mustApply(t, s, 10, one, two)
+	mustApply(t, s, 5, one)
+	if s.Next() != 10 {
+		t.Errorf("next went to %d", s.Next())
+	}
+	wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 2})
+	if err := s.Apply([]Commit{commitOf(acme, 4)}, 20); !errors.Is(err, ErrBehind) {
+		t.Errorf("a gap: %v", err)
+	}
+	if s.Next() != 10 {
+		t.Errorf("a refused commit moved next to %d", s.Next())
+	}
+	mustApply(t, s, 20, three, commitOf(acme, 4))
+}
+
+func TestExpiry(t *testing.T) {
+	s := openTest(t, storePath(t))
+	end := BucketEnd(noon, week)
+	mustApply(t, s, 1, commitOf(acme, 1, [3]int64{1, -2 * day, 1}, [3]int64{2, 0, 1}))
+	mustApply(t, s, 2, commitOf(acme, 2, [3]int64{3, -2 * day, 1}, [3]int64{4, -day, 1}))
+	expired := func(before int64, max int) []ChunkKey {
+		t.Helper()
+		out, err := s.ExpiredChunks(acme, before, max)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	old := []ChunkKey{{acme, end - 2*day, 1}, {acme, end - 2*day, 2}, {acme, end - day, 2}}
+	if got := expired(end-day, 9); !reflect.DeepEqual(got, old) {
+		t.Errorf("expired are %v, want %v", got, old)
+	}
+	if got := expired(end-day, 2); !reflect.DeepEqual(got, old[:2]) {
+		t.Errorf("the first two are %v", got)
+	}
+	if got := expired(end-day-1, 9); !reflect.DeepEqual(got, old[:2]) {
+		t.Errorf("a second earlier %v", got)
+	}
+
+	commit := func(seq uint64, gone []ChunkKey, entries ...[3]int64) {
+		t.Helper()
+		c := commitOf(acme, seq, entries...)
+		c.Expired = gone
+		mustApply(t, s, int64(seq)*10, c)
+	}
+	commit(3, old[:1])
+	wantEntries(t, ledger(t, s, acme), [3]int64{1, -2 * day, 1}, [3]int64{3, -2 * day, 1}, [3]int64{4, -day, 1}, [3]int64{2, 0, 1})
+	commit(4, old[1:2], [3]int64{7, -2 * day, 1})
+	wantEntries(t, ledger(t, s, acme), [3]int64{7, -2 * day, 1}, [3]int64{4, -day, 1}, [3]int64{2, 0, 1})
+	commit(5, []ChunkKey{old[2], {acme, end - 2*day, 4}})
+	wantEntries(t, ledger(t, s, acme), [3]int64{2, 0, 1})
+	commit(6, old)
+	if got := chunks(t, s, acme); !reflect.DeepEqual(got, []ChunkKey{{acme, end, 1}}) {
+		t.Errorf("chunks left: %v", got)
+	}
+}
+
+func TestExpiryOfMoreThanOneBatchLeavesOtherStreamsAlone(t *testing.T) {
+	s := openTest(t, storePath(t))
+	before, after := Stream{"acme", "a"}, Stream{"acme", "z"}
+	mustApply(t, s, 1, commitOf(before, 1, [3]int64{1, 0, 1}), many(acme, 1, 25_000, -3*day), commitOf(after, 1, [3]int64{1, -9 * day, 1}))
+	c := commitOf(acme, 2, [3]int64{1, 0, 1})
+	c.Expired = chunks(t, s, acme)
+	mustApply(t, s, 2, c)
+	wantEntries(t, ledger(t, s, before), [3]int64{1, 0, 1})
+	wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1})
+	wantEntries(t, ledger(t, s, after), [3]int64{1, -9 * day, 1})
+}
+
+// many is a commit of n entries, one a second from noon+at on.
+func many(stream Stream, seq uint64, n int, at int64) Commit {
+	c := commitOf(stream, seq)
+	for i := range int64(n) {
+		c.Entries = append(c.Entries, Entry{ID: i, UpdatedAt: noon + at + i, Digest: uint64(i)})
+	}
+	return c
+}
+
+func TestForgettingAStream(t *testing.T) {
+	s := openTest(t, storePath(t))
+	users := Stream{"acme", "users"}
+	mustApply(t, s, 1, commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(users, 1, [3]int64{2, 0, 2}))
+	err := s.update(2, func(u *update) error { return u.take(change{kind: forget, stream: acme}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEntries(t, ledger(t, s, acme))
+	wantEntries(t, ledger(t, s, users), [3]int64{2, 0, 2})
+	if got := positions(t, s); len(got) != 1 || len(chunks(t, s, acme)) != 0 {
+		t.Errorf("left: %v, %v", got, chunks(t, s, acme))
+	}
+	mustApply(t, s, 3, commitOf(acme, 1, [3]int64{3, 0, 3}))
+	wantEntries(t, ledger(t, s, acme), [3]int64{3, 0, 3})
+}
+
+// Each failure of the one durable act here, once not carried out and once carried out all the same.
+func TestApplyThatFails(t *testing.T) {
+	tests := map[string]struct {
+		point string
+		next  int64
+		want  [][3]int64
+	}{
+		"before its commit applies nothing":   {pointBefore, 1, [][3]int64{{1, 0, 1}}},
+		"after its commit has applied it all": {pointAfter, 2, [][3]int64{{1, 0, 1}, {2, 1, 1}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := storePath(t)
+			s := openTest(t, path)
+			users := Stream{"acme", "users"}
+			mustApply(t, s, 1, commitOf(acme, 1, [3]int64{1, 0, 1}))
+			s.failpoint = func(point string) error {
+				if point == tt.point {
+					return errors.New("no space left on device")
+				}
+				return nil
+			}
+			two := commitOf(acme, 2, [3]int64{2, 1, 1})
+			err := s.Apply([]Commit{two}, 2)
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "writable disk with room") {
+				t.Errorf("the error is %v", err)
+			}
+			s.failpoint = nil
+			wantEntries(t, ledger(t, s, acme), tt.want...)
+			if s.Next() != tt.next {
+				t.Errorf("next is %d, want %d", s.Next(), tt.next)
+			}
+			if err := s.Apply([]Commit{commitOf(users, 1)}, 9); !errors.Is(err, ErrBehind) {
+				t.Errorf("another stream may pass over what is missing: %v", err)
+			}
+			mustApply(t, s, 9, two, commitOf(users, 1))
+			wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1}, [3]int64{2, 1, 1})
+			mustApply(t, s, 12, commitOf(acme, 3))
+		})
+	}
+}
+
+func TestApplyOnAFullDisk(t *testing.T) {
+	path := storePath(t)
+	const room = 64 << 10
+	s, err := open(path, testIdentity(), room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeChecked(t, s)
+	mustApply(t, s, 1, commitOf(acme, 1, [3]int64{1, 0, 1}))
+	big := many(acme, 2, 20_000, 1)
+	if err := s.Apply([]Commit{big}, 2); !errors.Is(err, berrors.ErrMaxSizeReached) {
+		t.Fatalf("the error is %v", err)
+	}
+	wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1})
+	s.db.MaxSize, s.maxSize = 0, 0
+	mustApply(t, s, 2, big)
+	if n := len(ledger(t, s, acme)); n != 20_001 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+func TestACommitThatIsRefusedHoldsBackItsWholeCall(t *testing.T) {
+	s := openTest(t, storePath(t))
+	if err := s.Apply([]Commit{commitOf(acme, 1), commitOf(Stream{"acme", ""}, 1)}, 5); err == nil {
+		t.Error("accepted")
+	}
+	if s.Next() != 0 || len(positions(t, s)) != 0 {
+		t.Error("a part of the call was applied")
+	}
+	mustApply(t, s, 5, commitOf(acme, 1))
+}
+
+func TestALockedFileNamesTheRemedy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := storePath(t)
+		openTest(t, path)
+		_, err := Open(path, testIdentity())
+		if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "state.dir") || !strings.Contains(err.Error(), path) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAPlaceThatTakesNoFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{
+		"a folder below a file":   filepath.Join(file, "state", "shard-0.db"),
+		"a folder under the name": dir,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Open(path, testIdentity())
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "state.dir needs a writable disk") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestCompactionAtOpen(t *testing.T) {
+	path := storePath(t)
+	s := openTest(t, path)
+	for i := range 8 {
+		mustApply(t, s, int64(i+1), many(acme, uint64(i+1), 20_000, int64(i)*20_000-10*day))
+	}
+	c := commitOf(acme, 9, [3]int64{1, 0, 1})
+	c.Expired = chunks(t, s, acme)
+	mustApply(t, s, 9, c)
+	before := s.Stats()
+	if before.FreeBytes <= before.FileBytes/2 {
+		t.Fatalf("nothing to compact: %+v", before)
+	}
+	closeChecked(t, s)
+
+	s = openTest(t, path)
+	if after := s.Stats(); after.FileBytes > before.FileBytes/10 || s.Next() != 9 || s.Aside() != "" {
+		t.Errorf("after: %+v, before: %+v", after, before)
+	}
+	wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1})
+	mustApply(t, s, 10, commitOf(acme, 10))
+	if _, err := os.Stat(path + ".compact"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the copy is still there: %v", err)
+	}
+}
+
+// A file that was created but not laid out, as a crash between the two leaves it, is a new one.
+func TestAFileWithoutBuckets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shard-3.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := openTest(t, path)
+	if s.Aside() != "" {
+		t.Error(s.Aside())
+	}
+	mustApply(t, s, 1, commitOf(acme, 1))
+}
+
+func TestReadsBesideWrites(t *testing.T) {
+	s := openTest(t, storePath(t))
+	done := make(chan error, 4)
+	for range cap(done) {
+		go func() {
+			var err error
+			for s.Next() < 60 && err == nil {
+				s.Stats()
+				_ = s.Aside()
+				seen := 0
+				err = s.Range(acme, 0, 0, func(Entry) bool { seen++; return true })
+				if seen%50 != 0 {
+					err = errors.Join(err, errors.New("a read saw half a commit"))
+				}
+			}
+			done <- err
+		}()
+	}
+	for i := range uint64(60) {
+		mustApply(t, s, int64(i+1), many(acme, i+1, 50, int64(i)*50))
+		if i == 30 { // swaps the file below the readers
+			s.failpoint = func(string) error { return errors.New("disk") }
+			if s.Apply([]Commit{commitOf(acme, 32)}, 99) == nil {
+				t.Error("applied")
+			}
+			s.failpoint = nil
+		}
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
