@@ -1,0 +1,189 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// Connector is the configuration of one Coupa instance.
+type Connector struct {
+	File           string // the path that it was read from; "" when it came over REST
+	Name           string
+	Class          string
+	Tenant         string
+	URL            string // scheme and host, without a trailing slash
+	ClientID       string
+	ClientSecret   coupa.Secret
+	Scope          string // separated by spaces; what the objects need when the user gave none
+	TokenPath      string
+	Objects        []Object // in the order of coupa.objects
+	RateLimit      float64  // requests a second; 0: no limit
+	RequestTimeout time.Duration
+	InitialState   string // RUNNING, PAUSED, STOPPED
+
+	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
+
+	tasksMax int
+	paths    []string
+}
+
+// LoadConnector reads a connector file. The error is Problems.
+func LoadConnector(path string, env Lookup) (*Connector, error) {
+	doc, problems := readDocument(path)
+	if len(doc.values) == 0 && len(problems) > 0 {
+		return nil, problems
+	}
+	return parseConnector(doc, problems, env)
+}
+
+// ParseConnector reads a connector configuration that is not in a file. The error is Problems.
+func ParseConnector(raw map[string]string, env Lookup) (*Connector, error) {
+	return parseConnector(document{values: raw}, nil, env)
+}
+
+func parseConnector(doc document, problems Problems, env Lookup) (*Connector, error) {
+	known, keys := connectorNames()
+	v := resolveAll(doc, problems, keys, env)
+	v.wholeConnector()
+	v.unknown(known, WorkerKeys(), "worker")
+	c := &Connector{File: doc.file, Raw: doc.values}
+	fill(v, c, connectorSettings())
+	if _, given := v.raw["tenant"]; !given && !v.problems.touch("coupa.url") {
+		c.Tenant = tenantOf(c.URL)
+		if c.Tenant == "" {
+			v.problem("tenant", "", "cannot be derived from coupa.url", "give a tenant")
+		}
+	}
+	c.readObjects(v)
+	if c.Scope == "" {
+		c.Scope = strings.Join(coupa.Scopes(c.paths), " ")
+	}
+	if err := v.problems.orNil(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Coupa is the part that package coupa needs for a client. The limiter is left to the caller, because all clients of
+// one instance share one.
+func (c *Connector) Coupa() coupa.Config {
+	return coupa.Config{
+		URL:            c.URL,
+		ClientID:       c.ClientID,
+		ClientSecret:   c.ClientSecret,
+		TokenPath:      c.TokenPath,
+		Scopes:         strings.Fields(c.Scope),
+		RequestTimeout: c.RequestTimeout,
+	}
+}
+
+// Echo is the configuration as it was given, with references as they were written and [hidden] in place of every
+// secret that was written out.
+func (c *Connector) Echo() map[string]string {
+	_, keys := connectorNames()
+	echo := make(map[string]string, len(c.Raw))
+	for name, raw := range c.Raw {
+		if echo[name] = raw; keys(name).Secret() && raw != "" && !onlyReferences(raw) {
+			echo[name] = hidden
+		}
+	}
+	return echo
+}
+
+// tenantOf is the first label of the URL's host.
+func tenantOf(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	label, _, _ := strings.Cut(u.Hostname(), ".")
+	return label
+}
+
+// coupaURL checks and stores the instance's address: https, or http to this machine, and nothing behind the host.
+func coupaURL(c *Connector, value string) *fault {
+	if f := httpURL(value); f != nil {
+		f.remedy = "write e.g. https://acme.coupahost.com"
+		return f
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || strings.Trim(u.Path, "/") != "":
+		return &fault{"holds a path", "end the URL behind the host: " + u.Scheme + "://" + u.Host}
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return &fault{"http:// is for this machine only, because a token must not travel in clear", "write https://" + u.Host}
+	}
+	c.URL = u.Scheme + "://" + u.Host
+	return nil
+}
+
+// loopback tells whether host can only be this machine.
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// objectPaths checks and stores coupa.objects.
+func objectPaths(c *Connector, value string) *fault {
+	var paths []string
+	collect := texts(func(*Connector) *[]string { return &paths }, func(path string) *fault {
+		if _, known := coupa.LookupResource(path); !known {
+			return &fault{"unknown object " + path, "did you mean " + nearest(path, catalogue()) + "?"}
+		}
+		return nil
+	})
+	if f := collect(c, value); f != nil {
+		return f
+	}
+	for i, path := range paths {
+		if slices.Contains(paths[:i], path) {
+			return &fault{"names " + path + " twice", "name each object once"}
+		}
+	}
+	c.paths = paths
+	return nil
+}
+
+// catalogue lists the paths of the objects that this version streams.
+func catalogue() []string {
+	var paths []string
+	for _, r := range coupa.Resources() {
+		paths = append(paths, r.Path)
+	}
+	return paths
+}
+
+// scopes accepts what people write between scopes; Coupa wants spaces.
+func scopes(c *Connector, value string) *fault {
+	c.Scope = strings.Join(strings.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' }), " ")
+	return nil
+}
+
+// connectorName refuses what could not be addressed in a URL of the REST API.
+func connectorName(value string) *fault {
+	if strings.ContainsAny(value, "/%?#\\") || oneLine(value) != value {
+		return &fault{"holds a character that a REST path can't carry", "use letters, digits, '.', '_' and '-'"}
+	}
+	return nil
+}
+
+// tenantName refuses control characters and overlong names: a tenant stands in every key and header.
+func tenantName(value string) *fault {
+	if oneLine(value) != value || len(value) > 200 {
+		return &fault{"not a tenant's name", "use up to 200 printable characters"}
+	}
+	return nil
+}
+
+// absolutePath checks the path of a URL.
+func absolutePath(value string) *fault {
+	if !strings.HasPrefix(value, "/") || strings.ContainsAny(value, "?# ") {
+		return &fault{"not a path", "write e.g. /oauth2/token"}
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package config
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// ConnectorKeys is the declaration of every key of a connector, in the order of the reference; those with PerObject
+// set may also be given as object.<path>.<name>.
+func ConnectorKeys() []Key { return append(keysOf(connectorSettings()), keysOf(objectSettings())...) }
+
+// connectorSettings is the table of keys that hold for a whole Coupa instance.
+func connectorSettings() []setting[Connector] {
+	return append(identitySettings(), instanceSettings()...)
+}
+
+func identitySettings() []setting[Connector] {
+	return []setting[Connector]{
+		{Key{Name: "name", Type: String, Importance: High, Required: true, Example: "acme", Doc: "The connector's name, unique among a group's workers."},
+			text(func(c *Connector) *string { return &c.Name }, connectorName)},
+		{Key{Name: "connector.class", Type: String, Importance: High, Default: "CoupaSource", Values: []string{"CoupaSource"},
+			Doc: "The kind of connector."},
+			text(func(c *Connector) *string { return &c.Class })},
+		{Key{Name: "tasks.max", Type: Int, Importance: Low, Derived: "any",
+			Doc: "Accepted for tools that set it; there is one task per object whatever it says."},
+			whole(func(c *Connector) *int { return &c.tasksMax }, 1, math.MaxInt32)},
+		{Key{Name: "tenant", Type: String, Importance: High, Derived: "first label of the URL's host",
+			Doc: "Name of the Coupa instance in keys, headers and metrics."},
+			text(func(c *Connector) *string { return &c.Tenant }, tenantName)},
+		{Key{Name: "initial_state", Type: String, Importance: Low, Default: "RUNNING", Values: []string{"RUNNING", "PAUSED", "STOPPED"},
+			Doc: "State in which a new connector begins."},
+			text(func(c *Connector) *string { return &c.InitialState })},
+	}
+}
+
+func instanceSettings() []setting[Connector] {
+	return []setting[Connector]{
+		{Key{Name: "coupa.url", Type: String, Importance: High, Required: true, Example: "https://acme.coupahost.com",
+			Doc: "Address of the Coupa instance; `http://` only to this machine."}, coupaURL},
+		{Key{Name: "coupa.client.id", Type: String, Importance: High, Required: true, Example: "${env:COUPA_CLIENT_ID}",
+			Doc: "OAuth 2 client (client credentials), made in Coupa at /oauth2/clients."},
+			text(func(c *Connector) *string { return &c.ClientID })},
+		{Key{Name: "coupa.client.secret", Type: Password, Importance: High, Required: true, Example: "${env:COUPA_CLIENT_SECRET}",
+			Doc: "Secret of that client."},
+			secret(func(c *Connector) *coupa.Secret { return &c.ClientSecret })},
+		{Key{Name: "coupa.scope", Type: String, Importance: Low, Derived: "what the objects need",
+			Doc: "Scopes to ask for, separated by spaces."}, scopes},
+		{Key{Name: "coupa.token.path", Type: String, Importance: Low, Default: "/oauth2/token", Doc: "Path of the token endpoint."},
+			text(func(c *Connector) *string { return &c.TokenPath }, absolutePath)},
+		{Key{Name: "coupa.objects", Type: List, Importance: High, Default: strings.Join(catalogue(), ", "),
+			Doc: "Objects to stream: resource paths by comma."}, objectPaths},
+		{Key{Name: "coupa.rate.limit", Type: Double, Importance: Medium, Default: "15",
+			Doc: "Most requests a second to this instance, all objects together (Coupa documents 25); 0: no limit."},
+			rate(func(c *Connector) *float64 { return &c.RateLimit })},
+		{Key{Name: "coupa.request.timeout.ms", Type: Long, Importance: Low, Default: "60000",
+			Doc: "Longest silence of Coupa within a request."},
+			millis(func(c *Connector) *time.Duration { return &c.RequestTimeout }, 1)},
+	}
+}

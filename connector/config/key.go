@@ -1,0 +1,148 @@
+package config
+
+import "strings"
+
+// Type is the type of a key's value, by the name that Kafka Connect's REST API gives it.
+type Type string
+
+// The types that keys have. All values are written as strings, whatever their type.
+const (
+	String   Type = "STRING"
+	Int      Type = "INT"
+	Long     Type = "LONG"
+	Double   Type = "DOUBLE"
+	Boolean  Type = "BOOLEAN"
+	List     Type = "LIST" // comma separated; a YAML or JSON list is taken too
+	Password Type = "PASSWORD"
+)
+
+// Importance tells how likely a user has to think about a key, by Kafka Connect's names.
+type Importance string
+
+// The three importances that Kafka Connect knows.
+const (
+	High   Importance = "HIGH"
+	Medium Importance = "MEDIUM"
+	Low    Importance = "LOW"
+)
+
+// Key is the declaration of one configuration key.
+type Key struct {
+	Name       string
+	Type       Type
+	Importance Importance
+	Required   bool
+	Default    string            // the value used when the key is not given; "" for none, or a derived one
+	Derived    string            // where the default comes from when it is not a constant, in words
+	Example    string            // a value to show in remedies
+	Values     []string          // all values there are, for keys with a closed set
+	Refused    map[string]string // values of the set that this version does not carry out → what to write instead
+	PerObject  bool              // object.<path>.<name> may override it for one object
+	Doc        string            // one or two sentences for users
+}
+
+// Secret tells whether values of the key must never be shown.
+func (k Key) Secret() bool { return k.Type == Password }
+
+// setting binds a key to the field of T that it fills. set gets a value that is not empty unless the key's default is
+// empty too, trimmed, and already one of Values where the key has them; on a fault the field keeps what it held.
+type setting[T any] struct {
+	Key
+	set func(into *T, value string) *fault
+}
+
+// fault is what is wrong with a value: the message completes "key = value: …", the remedy completes "…; …".
+type fault struct{ message, remedy string }
+
+// assign checks a value against the declaration and stores it. Values are trimmed, as Kafka's ConfigDef does.
+func (s setting[T]) assign(into *T, value string) *fault {
+	value = strings.TrimSpace(value)
+	if value == "" && (s.Required || s.Default != "") {
+		return &fault{"is empty", "give a value" + s.example() + s.orLeaveOut()}
+	}
+	if len(s.Values) > 0 && value != "" {
+		canonical, f := s.oneOf(value)
+		if f != nil {
+			return f
+		}
+		value = canonical
+	}
+	return s.set(into, value)
+}
+
+// oneOf finds value in the key's closed set, whatever its letter case.
+func (k Key) oneOf(value string) (string, *fault) {
+	for _, v := range k.Values {
+		if !strings.EqualFold(v, value) {
+			continue
+		}
+		if instead, refused := k.Refused[v]; refused {
+			return "", &fault{"not available in this version", instead}
+		}
+		return v, nil
+	}
+	return "", &fault{"not one of " + strings.Join(k.Values, ", "), "did you mean " + nearest(value, k.available()) + "?"}
+}
+
+// available lists the values of the closed set that this version carries out.
+func (k Key) available() []string {
+	var values []string
+	for _, v := range k.Values {
+		if _, refused := k.Refused[v]; !refused {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+func (k Key) example() string {
+	if k.Example == "" {
+		return ""
+	}
+	return ", e.g. " + k.Example
+}
+
+func (k Key) orLeaveOut() string {
+	if k.Required {
+		return ""
+	}
+	return ", or leave the key out"
+}
+
+// keysOf strips the bindings off a table.
+func keysOf[T any](settings []setting[T]) []Key {
+	keys := make([]Key, len(settings))
+	for i, s := range settings {
+		keys[i] = s.Key
+	}
+	return keys
+}
+
+// find looks a key up by name.
+func find(keys []Key, name string) (Key, bool) {
+	for _, k := range keys {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// names lists the keys' names.
+func names(keys []Key) []string {
+	all := make([]string, len(keys))
+	for i, k := range keys {
+		all[i] = k.Name
+	}
+	return all
+}
+
+// keyNamed looks declarations up; an unknown name may be a mistyped secret and is treated as one.
+func keyNamed(keys []Key) func(name string) Key {
+	return func(name string) Key {
+		if k, found := find(keys, name); found {
+			return k
+		}
+		return Key{Name: name, Type: Password}
+	}
+}

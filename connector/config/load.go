@@ -1,0 +1,64 @@
+package config
+
+import "fmt"
+
+// Load reads a file that is either a worker's or a connector's, by its content: exactly one of the results is not nil
+// when there is no error. The error is Problems.
+func Load(path string, env Lookup) (*Worker, *Connector, error) {
+	doc, problems := readDocument(path)
+	worker, connector := 0, 0
+	for name := range doc.values {
+		worker += count(WorkerKeys(), name)
+		connector += count(ConnectorKeys(), name)
+	}
+	switch {
+	case len(doc.values) == 0 && len(problems) > 0:
+		return nil, nil, problems
+	case worker > connector:
+		w, err := parseWorker(doc, problems, env)
+		return w, nil, err
+	case connector > 0:
+		c, err := parseConnector(doc, problems, env)
+		return nil, c, err
+	}
+	return nil, nil, append(problems, Problem{File: path, Message: "neither a worker nor a connector file",
+		Remedy: "a worker file has bootstrap.servers, a connector file coupa.url"})
+}
+
+// count is 1 when name is among the keys.
+func count(keys []Key, name string) int {
+	if _, found := find(keys, name); found {
+		return 1
+	}
+	return 0
+}
+
+// CheckTogether looks at connectors that are to run in one group. Two of them may not have one name, may not stream
+// the same object of the same tenant, and may not put different objects into one topic. The error is Problems.
+func CheckTogether(connectors []*Connector) error {
+	var problems Problems
+	type stream struct{ tenant, path string }
+	named, streams, topics := map[string]*Connector{}, map[stream]*Connector{}, map[string]Object{}
+	for _, c := range connectors {
+		clash := func(key, value, message, remedy string) {
+			problems = append(problems, Problem{c.File, key, value, message, remedy})
+		}
+		if other := named[c.Name]; other != nil {
+			clash("name", c.Name, "the name of another connector ("+other.File+") too", "give each a name of its own")
+		}
+		named[c.Name] = c
+		for _, o := range c.Objects {
+			s := stream{c.Tenant, o.Path}
+			if other := streams[s]; other != nil {
+				clash("coupa.objects", "", fmt.Sprintf("%s of tenant %s is streamed by %s (%s) too", o.Path, c.Tenant, other.Name, other.File),
+					"stream it once, or give the instances different tenants")
+			}
+			if other, taken := topics[o.Topic]; taken && other.Path != o.Path {
+				clash(templateKey, o.template, fmt.Sprintf("puts %s into %s, where another connector puts %s", o.Path, o.Topic, other.Path),
+					"give each object a topic of its own")
+			}
+			streams[s], topics[o.Topic] = c, o
+		}
+	}
+	return problems.orNil()
+}

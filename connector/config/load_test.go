@@ -1,0 +1,80 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestConnectorsOfOneRunMustNotClash(t *testing.T) {
+	connector := func(file string, changes ...string) *Connector {
+		raw := minimal("coupa.objects", "invoices,suppliers")
+		for i := 0; i < len(changes); i += 2 {
+			raw[changes[i]] = changes[i+1]
+		}
+		c, err := ParseConnector(raw, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.File = file
+		return c
+	}
+	for _, test := range []struct {
+		name   string
+		second *Connector
+		want   []string
+	}{
+		{"another tenant with a topic shared", connector("b.yaml", "name", "b", "tenant", "b"), nil},
+		{"other objects of the same tenant", connector("b.yaml", "name", "b", "coupa.objects", "users"), nil},
+		{"the same name", connector("b.yaml", "tenant", "b"),
+			[]string{`b.yaml: name = "acme": the name of another connector (a.yaml) too; give each a name of its own`}},
+		{"the same object of the same tenant", connector("b.yaml", "name", "b", "coupa.objects", "suppliers"),
+			[]string{`b.yaml: coupa.objects: suppliers of tenant acme is streamed by acme (a.yaml) too; stream it once, or give the instances different tenants`}},
+		{"another object in the same topic", connector("b.yaml", "name", "b", "tenant", "b", "coupa.objects", "users", "topic.template", "coupa.invoices"),
+			[]string{`b.yaml: topic.template = "coupa.invoices": puts users into coupa.invoices, where another connector puts invoices; give each object a topic of its own`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := ""
+			if err := CheckTogether([]*Connector{connector("a.yaml"), test.second}); err != nil {
+				got = err.Error()
+			}
+			if want := strings.Join(test.want, "\n"); got != want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestTenantIsTheFirstLabelOfTheHost(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://acme.coupahost.com":       "acme",
+		"https://ACME-test.coupahost.com":  "ACME-test",
+		"http://localhost:8090":            "localhost",
+		"https://acme.coupahost.com:8443/": "acme",
+	} {
+		c, err := ParseConnector(minimal("coupa.url", url), env)
+		if err != nil || c.Tenant != want {
+			t.Errorf("%s: got %v (%v), want %s", url, c, err, want)
+		}
+	}
+}
+
+func TestScopesComeFromTheObjects(t *testing.T) {
+	c, err := ParseConnector(minimal("coupa.objects", "suppliers, invoices"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "core.invoice.read core.supplier.read"; c.Scope != want || strings.Join(c.Coupa().Scopes, " ") != want {
+		t.Errorf("got %q, want %q", c.Scope, want)
+	}
+}
+
+func TestUnreadableFilesAreOneProblem(t *testing.T) {
+	for path, want := range map[string]string{
+		"testdata/nowhere.yaml": "testdata/nowhere.yaml: there is no such file; check the path",
+		"testdata":              "testdata: unknown kind of file; name it .yaml, .json or .properties",
+	} {
+		if _, _, err := Load(path, env); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// nearest is the candidate that takes the fewest edits to become name, the first one of equals; letter case and the
+// choice among '-', '_' and '.' cost nothing. "" when there are no candidates.
+func nearest(name string, candidates []string) string {
+	best, least := "", -1
+	for _, c := range candidates {
+		d := levenshtein.ComputeDistance(folded(name), folded(c))
+		if least < 0 || d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// folded evens out what people commonly confuse in keys.
+func folded(name string) string {
+	return strings.NewReplacer("-", ".", "_", ".").Replace(strings.ToLower(name))
+}

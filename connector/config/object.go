@@ -1,0 +1,191 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// Object is the configuration of one stream: the connector's keys with the object's overrides.
+type Object struct {
+	Path            string // resource path, "invoices"
+	Topic           string
+	PollInterval    time.Duration
+	Overlap         time.Duration
+	Lookback        time.Duration // 0: no look-backs
+	Settle          time.Duration
+	InitialFrom     InitialFrom
+	Fields          string // "schema" or "all"
+	CustomFields    string // "map" or "off"; auto is resolved
+	Decimals        schemas.DecimalMode
+	KeySubject      schemas.SubjectStrategy
+	ValueSubject    schemas.SubjectStrategy
+	AutoRegister    bool
+	ErrorsTolerance string // "none"
+	DLQTopic        string
+	ExportedMode    string // "off"
+	Deletes         string // "off"
+
+	template string
+}
+
+// InitialFrom is where a stream without a checkpoint begins. Exactly one field is set.
+type InitialFrom struct {
+	Earliest bool
+	Latest   bool
+	At       time.Time
+}
+
+// readObjects makes one Object per path: the connector's own values first, then what object.<path>.<key> overrides.
+func (c *Connector) readObjects(v *values) {
+	var base Object
+	fill(v, &base, objectSettings())
+	for _, path := range c.paths {
+		o := base
+		o.Path = path
+		for _, s := range objectSettings() {
+			override(v, &o, s, objectKey(path, s.Name))
+		}
+		o.Topic = strings.NewReplacer("${object}", path, "${tenant}", c.Tenant).Replace(o.template)
+		c.Objects = append(c.Objects, o)
+	}
+	for i, o := range c.Objects {
+		checkObject(v, o, c.Tenant != "")
+		checkTopic(v, o, c.Objects[:i])
+	}
+	checkStreamed(v, c.paths)
+}
+
+// objectKey is the name of a key for one object.
+func objectKey(path, key string) string { return "object." + path + "." + key }
+
+// deciding is the name under which the value that holds for an object was given: its override, or the connector's key.
+func (v *values) deciding(path, key string) string {
+	if _, given := v.raw[objectKey(path, key)]; given {
+		return objectKey(path, key)
+	}
+	return key
+}
+
+// checkObject runs the checks across the keys of one object. What is wrong with the connector's own keys is reported
+// once, not for each object.
+func checkObject(v *values, o Object, topicKnown bool) {
+	checkLookback(v, o)
+	dlq, tolerance := v.deciding(o.Path, "errors.deadletterqueue.topic.name"), v.deciding(o.Path, "errors.tolerance")
+	if o.DLQTopic != "" && !v.problems.touch(dlq, tolerance) {
+		v.problem(dlq, o.DLQTopic, "has no effect with errors.tolerance=none, the only one available in this version", "leave it out")
+	}
+	template := v.deciding(o.Path, templateKey)
+	if f := topicName(o.Topic); f != nil && topicKnown && !v.problems.touch(template, "tenant", "coupa.url") {
+		v.problem(template, o.template, fmt.Sprintf("gives %q, %s", o.Topic, f.message), f.remedy+"; or give another tenant")
+	}
+}
+
+// checkLookback wants look-backs that go further than every poll does. The problem is reported at a key that the user
+// gave: the overlap if it was given, otherwise the look-back.
+func checkLookback(v *values, o Object) {
+	overlap, lookback := v.deciding(o.Path, "overlap.ms"), v.deciding(o.Path, "lookback.ms")
+	if o.Lookback == 0 || o.Overlap <= o.Lookback || v.problems.touch(overlap, lookback) {
+		return
+	}
+	short, long := o.Lookback.Milliseconds(), o.Overlap.Milliseconds()
+	if _, given := v.raw[overlap]; given {
+		v.problem(overlap, fmt.Sprint(long), fmt.Sprintf("longer than %s = %d", lookback, short),
+			"give at most that, or "+lookback+" = 0 for no look-backs")
+		return
+	}
+	v.problem(lookback, fmt.Sprint(short), fmt.Sprintf("shorter than %s = %d", overlap, long),
+		"give at least that, or 0 for no look-backs")
+}
+
+// checkTopic refuses a topic that another object has already.
+func checkTopic(v *values, o Object, others []Object) {
+	i := slices.IndexFunc(others, func(other Object) bool { return other.Topic == o.Topic })
+	key := v.deciding(o.Path, templateKey)
+	if i < 0 || v.problems.touch(key) {
+		return
+	}
+	v.problem(key, o.template, fmt.Sprintf("gives the topic %s to both %s and %s", o.Topic, others[i].Path, o.Path),
+		"give each a topic of its own, with ${object} in the template or with "+objectKey(o.Path, templateKey))
+}
+
+// checkStreamed refuses overrides for objects that the connector does not stream.
+func checkStreamed(v *values, paths []string) {
+	if v.problems.touch("coupa.objects") {
+		return
+	}
+	for _, path := range catalogue() {
+		for _, s := range objectSettings() {
+			name := objectKey(path, s.Name)
+			if _, given := v.raw[name]; given && !slices.Contains(paths, path) {
+				v.problem(name, "", path+" is not in coupa.objects", "add it there, or leave this key out")
+			}
+		}
+	}
+}
+
+// wholeConnector reports overrides of keys that can't differ from object to object.
+func (v *values) wholeConnector() {
+	for _, path := range catalogue() {
+		for _, s := range connectorSettings() {
+			if _, given := v.raw[objectKey(path, s.Name)]; given {
+				v.problem(objectKey(path, s.Name), "", "holds for the whole connector", "write "+s.Name+" instead")
+			}
+		}
+	}
+}
+
+// connectorNames lists every key that a connector may have, with the overrides, and the lookup of their declarations.
+func connectorNames() ([]string, func(name string) Key) {
+	keys := ConnectorKeys()
+	for _, path := range catalogue() {
+		for _, s := range objectSettings() {
+			s.Name = objectKey(path, s.Name)
+			keys = append(keys, s.Key)
+		}
+	}
+	return names(keys), keyNamed(keys)
+}
+
+// topicTemplate checks the placeholders and stores the template.
+func topicTemplate(o *Object, value string) *fault {
+	placeholders := []string{"${object}", "${tenant}"}
+	for _, p := range regexp.MustCompile(`\$\{[^}]*\}?`).FindAllString(value, -1) {
+		if !slices.Contains(placeholders, p) {
+			return &fault{"has the unknown placeholder " + p, "did you mean " + nearest(p, placeholders) + "?"}
+		}
+	}
+	o.template = value
+	return nil
+}
+
+// initialFrom reads earliest, latest or an instant.
+func initialFrom(o *Object, value string) *fault {
+	switch strings.ToLower(value) {
+	case "earliest":
+		o.InitialFrom = InitialFrom{Earliest: true}
+		return nil
+	case "latest":
+		o.InitialFrom = InitialFrom{Latest: true}
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return &fault{"not earliest, latest or an RFC 3339 instant", "write e.g. 2026-01-01T00:00:00Z"}
+	}
+	o.InitialFrom = InitialFrom{At: at.UTC()}
+	return nil
+}
+
+// customFields resolves auto to what this version does.
+func customFields(o *Object, value string) *fault {
+	if value == "auto" {
+		value = "map"
+	}
+	o.CustomFields = value
+	return nil
+}

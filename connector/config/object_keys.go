@@ -1,0 +1,89 @@
+package config
+
+import (
+	"time"
+
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// templateKey is the one key whose values hold placeholders.
+const templateKey = "topic.template"
+
+// objectSettings is the table of keys that may differ from object to object.
+func objectSettings() []setting[Object] {
+	var all []setting[Object]
+	for _, part := range [][]setting[Object]{pollSettings(), recordSettings(), handlingSettings()} {
+		for _, s := range part {
+			s.PerObject = true
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func pollSettings() []setting[Object] {
+	return []setting[Object]{
+		{Key{Name: templateKey, Type: String, Importance: High, Default: "coupa.${object}",
+			Doc: "Name of an object's topic; `${object}` and `${tenant}` are replaced."},
+			topicTemplate},
+		{Key{Name: "poll.interval.ms", Type: Long, Importance: High, Default: "30000", Doc: "Time from one poll of an object to the next."},
+			millis(func(o *Object) *time.Duration { return &o.PollInterval }, 1)},
+		{Key{Name: "overlap.ms", Type: Long, Importance: Medium, Default: "60000", Doc: "How far each poll looks back behind its mark."},
+			millis(func(o *Object) *time.Duration { return &o.Overlap }, 0)},
+		{Key{Name: "lookback.ms", Type: Long, Importance: Medium, Default: "604800000",
+			Doc: "How far the deeper, rarer look-backs go; 0: none."},
+			millis(func(o *Object) *time.Duration { return &o.Lookback }, 0)},
+		{Key{Name: "settle.ms", Type: Long, Importance: Low, Default: "2000", Doc: "How far a poll stays behind Coupa's clock."},
+			millis(func(o *Object) *time.Duration { return &o.Settle }, 0)},
+		{Key{Name: "initial.from", Type: String, Importance: Medium, Default: "earliest",
+			Doc: "Where a stream begins: `earliest`, `latest`, or an RFC 3339 instant."}, initialFrom},
+	}
+}
+
+func recordSettings() []setting[Object] {
+	return []setting[Object]{
+		{Key{Name: "fields", Type: String, Importance: Medium, Default: "schema", Values: []string{"schema", "all"},
+			Doc: "Ask Coupa for just the schema's fields, or for everything."},
+			text(func(o *Object) *string { return &o.Fields })},
+		{Key{Name: "custom.fields", Type: String, Importance: Medium, Default: "auto", Values: []string{"auto", "typed", "map", "off"},
+			Refused: map[string]string{"typed": "write map (auto means map in this version) or off"},
+			Doc:     "How custom fields stand in records; `auto` is `map` in this version."}, customFields},
+		{Key{Name: "decimal.handling.mode", Type: String, Importance: Medium, Default: "precise", Values: []string{"precise", "string", "double"},
+			Doc: "Avro decimal, string or double."},
+			named(func(o *Object) *schemas.DecimalMode { return &o.Decimals })},
+		{Key{Name: "key.subject.name.strategy", Type: String, Importance: Low, Default: "TopicNameStrategy", Values: subjectStrategies(),
+			Doc: "Subject of the key's schema in the registry."},
+			named(func(o *Object) *schemas.SubjectStrategy { return &o.KeySubject })},
+		{Key{Name: "value.subject.name.strategy", Type: String, Importance: Low, Default: "TopicNameStrategy", Values: subjectStrategies(),
+			Doc: "Subject of the value's schema in the registry."},
+			named(func(o *Object) *schemas.SubjectStrategy { return &o.ValueSubject })},
+		{Key{Name: "auto.register.schemas", Type: Boolean, Importance: Low, Default: "true", Values: []string{"true", "false"},
+			Doc: "With false the schema must be in the registry already."},
+			truth(func(o *Object) *bool { return &o.AutoRegister })},
+	}
+}
+
+func subjectStrategies() []string {
+	return []string{"TopicNameStrategy", "RecordNameStrategy", "TopicRecordNameStrategy"}
+}
+
+func handlingSettings() []setting[Object] {
+	return []setting[Object]{
+		{Key{Name: "errors.tolerance", Type: String, Importance: Medium, Default: "none", Values: []string{"none", "all"},
+			Refused: map[string]string{"all": "write none: an object with a row that cannot be encoded stops and says which"},
+			Doc:     "What happens with a row that cannot be encoded: `none` stops the object, `all` sends it to the dead letter topic."},
+			text(func(o *Object) *string { return &o.ErrorsTolerance })},
+		{Key{Name: "errors.deadletterqueue.topic.name", Type: String, Importance: Low, Doc: "Dead letter topic for `errors.tolerance=all`."},
+			text(func(o *Object) *string { return &o.DLQTopic }, topicName)},
+		{Key{Name: "exported.mode", Type: String, Importance: Low, Default: "off", Values: []string{"off", "filter", "mark"},
+			Refused: map[string]string{
+				"filter": "write off: every change is read, whatever its exported flag",
+				"mark":   "write off: every change is read, and no exported flag is touched"},
+			Doc: "Use of Coupa's exported flag: read only rows that do not have it, and set it."},
+			text(func(o *Object) *string { return &o.ExportedMode })},
+		{Key{Name: "deletes", Type: String, Importance: Medium, Default: "off", Values: []string{"off", "sweep"},
+			Refused: map[string]string{"sweep": "write off: rows deleted in Coupa stay in the topics"},
+			Doc:     "Find hard deletes with sweeps over the ids and publish tombstones."},
+			text(func(o *Object) *string { return &o.Deletes })},
+	}
+}

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/coupa"
+)
+
+func TestClientsReachASecuredBroker(t *testing.T) {
+	folder := t.TempDir()
+	certificate := selfSigned(t, folder)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}),
+		kfake.Superuser("PLAIN", "plain", "pw"), kfake.Superuser("SCRAM-SHA-256", "scram", "pw"), kfake.Superuser("SCRAM-SHA-512", "scram", "pw"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	for _, test := range []struct {
+		mechanism, user, password string
+		works                     bool
+	}{
+		{"PLAIN", "plain", "pw", true},
+		{"PLAIN", "plain", "wrong", false},
+		{"SCRAM-SHA-256", "scram", "pw", true},
+		{"SCRAM-SHA-512", "scram", "pw", true},
+	} {
+		t.Run(test.mechanism+" with "+test.password, func(t *testing.T) {
+			w, err := ParseWorker(map[string]string{
+				"bootstrap.servers": cluster.ListenAddrs()[0], "schema.registry.url": "http://localhost:8081",
+				"security.protocol": "SASL_SSL", "sasl.mechanism": test.mechanism, "sasl.username": test.user, "sasl.password": test.password,
+				"ssl.ca.location": filepath.Join(folder, "cert.pem"),
+			}, env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ping(t, w); (err == nil) != test.works {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// ping connects with the worker's options.
+func ping(t *testing.T, w *Worker) error {
+	t.Helper()
+	opts, err := w.Security.KafkaOpts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(w.BootstrapServers...), kgo.RequestRetries(0))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	return client.Ping(t.Context())
+}
+
+func TestOAuthBearerTokensComeFromTheEndpoint(t *testing.T) {
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, secret, _ := r.BasicAuth()
+		if id != "client" || secret != "pw" || r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") != "a b" {
+			http.Error(w, `{"error":"invalid_client"}`, http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"access_token":"the-token","token_type":"bearer","expires_in":3600}`)
+	}))
+	t.Cleanup(endpoint.Close)
+	for secret, want := range map[coupa.Secret]string{"pw": "auth=Bearer the-token", "wr0ng": "sasl.oauthbearer.token.endpoint.url"} {
+		security := Security{Protocol: "SASL_SSL", Mechanism: "OAUTHBEARER",
+			OAuth: OAuth{TokenURL: endpoint.URL, ClientID: "client", ClientSecret: secret, Scope: "a  b"}}
+		mechanism, err := security.sasl(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, first, err := mechanism.Authenticate(context.Background(), "broker")
+		if got := fmt.Sprint(string(first), err); !strings.Contains(got, want) || strings.Contains(got, "wr0ng") {
+			t.Errorf("got %q, want %q in it", got, want)
+		}
+	}
+}
+
+func TestUnusableCertificatesNameTheirKey(t *testing.T) {
+	folder := t.TempDir()
+	selfSigned(t, folder)
+	junk := filepath.Join(folder, "junk.pem")
+	write(t, junk, "no certificate")
+	cert := filepath.Join(folder, "cert.pem")
+	for _, test := range []struct {
+		name     string
+		security Security
+		want     string
+	}{
+		{"no such file", Security{Protocol: "SSL", CA: filepath.Join(folder, "nowhere")}, "ssl.ca.location = "},
+		{"no certificate in the file", Security{Protocol: "SSL", CA: junk}, "holds no certificate"},
+		{"no key in the file", Security{Protocol: "SSL", Cert: cert, Key: junk}, "ssl.certificate.location = "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := test.security.KafkaOpts(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q in it", err, test.want)
+			}
+		})
+	}
+	if opts, err := (Security{Protocol: "SSL", CA: cert, Cert: cert, Key: filepath.Join(folder, "key.pem")}).KafkaOpts(t.Context()); err != nil || len(opts) != 1 {
+		t.Errorf("good files: %d options, %v", len(opts), err)
+	}
+}
+
+// selfSigned writes cert.pem and key.pem for 127.0.0.1.
+func selfSigned(t *testing.T, folder string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM, keyPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	write(t, filepath.Join(folder, "cert.pem"), string(certPEM))
+	write(t, filepath.Join(folder, "key.pem"), string(keyPEM))
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}

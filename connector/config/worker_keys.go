@@ -1,0 +1,117 @@
+package config
+
+import (
+	"math"
+	"time"
+
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// WorkerKeys is the declaration of every key of a worker file, in the order of the reference.
+func WorkerKeys() []Key { return keysOf(workerSettings()) }
+
+// workerSettings is the worker's table. Names of security keys are librdkafka's, names of topic keys Kafka Connect's.
+func workerSettings() []setting[Worker] {
+	var all []setting[Worker]
+	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), topicSettings()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+func brokerSettings() []setting[Worker] {
+	return []setting[Worker]{
+		{Key{Name: "bootstrap.servers", Type: List, Importance: High, Required: true, Example: "localhost:9092",
+			Doc: "Brokers to start from, host:port by comma."},
+			texts(func(w *Worker) *[]string { return &w.BootstrapServers }, hostPort)},
+		{Key{Name: "security.protocol", Type: String, Importance: Medium, Default: "PLAINTEXT",
+			Values: []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"},
+			Doc:    "How to speak to the brokers."},
+			text(func(w *Worker) *string { return &w.Security.Protocol })},
+		{Key{Name: "sasl.mechanism", Type: String, Importance: Medium, Example: "SCRAM-SHA-512",
+			Values: []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"},
+			Doc:    "How to log in at the brokers; required with a SASL protocol."},
+			text(func(w *Worker) *string { return &w.Security.Mechanism })},
+		{Key{Name: "sasl.username", Type: String, Importance: Medium, Example: "coupastream", Doc: "User for PLAIN and SCRAM."},
+			text(func(w *Worker) *string { return &w.Security.Username })},
+		{Key{Name: "sasl.password", Type: Password, Importance: Medium, Example: "${env:KAFKA_PASSWORD}", Doc: "Password for PLAIN and SCRAM."},
+			secret(func(w *Worker) *coupa.Secret { return &w.Security.Password })},
+		{Key{Name: "sasl.oauthbearer.token.endpoint.url", Type: String, Importance: Low, Example: "https://idp.example.com/oauth2/token",
+			Doc: "Where OAUTHBEARER gets its tokens with client credentials."},
+			text(func(w *Worker) *string { return &w.Security.OAuth.TokenURL }, httpURL)},
+		{Key{Name: "sasl.oauthbearer.client.id", Type: String, Importance: Low, Example: "coupastream", Doc: "Client for OAUTHBEARER."},
+			text(func(w *Worker) *string { return &w.Security.OAuth.ClientID })},
+		{Key{Name: "sasl.oauthbearer.client.secret", Type: Password, Importance: Low, Example: "${env:KAFKA_CLIENT_SECRET}", Doc: "Secret of that client."},
+			secret(func(w *Worker) *coupa.Secret { return &w.Security.OAuth.ClientSecret })},
+		{Key{Name: "sasl.oauthbearer.scope", Type: String, Importance: Low, Doc: "Scopes to ask for, separated by spaces."},
+			text(func(w *Worker) *string { return &w.Security.OAuth.Scope })},
+		{Key{Name: "ssl.ca.location", Type: String, Importance: Medium, Derived: "the system's roots",
+			Doc: "PEM file with the authorities that the brokers' certificates are checked against."},
+			text(func(w *Worker) *string { return &w.Security.CA })},
+		{Key{Name: "ssl.certificate.location", Type: String, Importance: Low, Example: "/etc/coupastream/client.pem",
+			Doc: "PEM file with the client's certificate, for brokers that ask for one."},
+			text(func(w *Worker) *string { return &w.Security.Cert })},
+		{Key{Name: "ssl.key.location", Type: String, Importance: Low, Example: "/etc/coupastream/client.key",
+			Doc: "PEM file with the key of that certificate."},
+			text(func(w *Worker) *string { return &w.Security.Key })},
+	}
+}
+
+func registrySettings() []setting[Worker] {
+	return []setting[Worker]{
+		{Key{Name: "schema.registry.url", Type: List, Importance: High, Required: true, Example: "http://localhost:8081",
+			Doc: "Confluent-compatible schema registry; several URLs by comma."},
+			texts(func(w *Worker) *[]string { return &w.Registry.URLs }, httpURL)},
+		{Key{Name: "schema.registry.basic.auth.user.info", Type: Password, Importance: Medium, Example: "${env:SCHEMA_REGISTRY_USER_INFO}",
+			Doc: "user:password for the registry."}, userInfo},
+		{Key{Name: "schema.registry.ssl.ca.location", Type: String, Importance: Medium, Derived: "the system's roots",
+			Doc: "PEM file with the authorities that the registry's certificate is checked against."},
+			text(func(w *Worker) *string { return &w.Registry.CA })},
+	}
+}
+
+func memberSettings() []setting[Worker] {
+	return []setting[Worker]{
+		{Key{Name: "group.id", Type: String, Importance: High, Default: "coupastream",
+			Doc: "Workers with one id share the connectors. Prefix of the transactional ids and of the worker's topics."},
+			text(func(w *Worker) *string { return &w.GroupID }, topicName)},
+		{Key{Name: "state.dir", Type: String, Importance: Medium, Default: "./state",
+			Doc: "Folder of the local state. It may be lost: the checkpoint topic restores it."},
+			text(func(w *Worker) *string { return &w.StateDir })},
+		{Key{Name: "listeners", Type: List, Importance: Medium, Default: "http://127.0.0.1:8083",
+			Doc: "Where the REST API listens; several by comma."},
+			texts(func(w *Worker) *[]string { return &w.Listeners }, listenerURL)},
+		{Key{Name: "listeners.https.ssl.certificate.location", Type: String, Importance: Low, Example: "/etc/coupastream/rest.pem",
+			Doc: "PEM file with the certificate of https listeners."},
+			text(func(w *Worker) *string { return &w.ListenerCert })},
+		{Key{Name: "listeners.https.ssl.key.location", Type: String, Importance: Low, Example: "/etc/coupastream/rest.key",
+			Doc: "PEM file with the key of that certificate."},
+			text(func(w *Worker) *string { return &w.ListenerKey })},
+	}
+}
+
+func topicSettings() []setting[Worker] {
+	return []setting[Worker]{
+		{Key{Name: "checkpoint.topic", Type: String, Importance: Low, Derived: "`<group.id>-checkpoints`",
+			Doc: "Compacted topic that holds the position of every stream, written in the data's own transaction."},
+			text(func(w *Worker) *string { return &w.CheckpointTopic }, topicName)},
+		{Key{Name: "checkpoint.topic.partitions", Type: Int, Importance: Low, Default: "8",
+			Doc: "Units of ownership that workers share; fixed when the topic is created."},
+			whole(func(w *Worker) *int { return &w.CheckpointPartitions }, 1, 10_000)},
+		{Key{Name: "config.storage.topic", Type: String, Importance: Low, Derived: "`<group.id>-configs`",
+			Doc: "Compacted topic that holds the connectors created over REST."},
+			text(func(w *Worker) *string { return &w.ConfigTopic }, topicName)},
+		{Key{Name: "transaction.commit.interval.ms", Type: Long, Importance: Medium, Default: "100",
+			Doc: "Longest time that a fetched page waits for its transaction."},
+			millis(func(w *Worker) *time.Duration { return &w.CommitInterval }, 1)},
+		{Key{Name: "topic.creation.default.partitions", Type: Int, Importance: Medium, Default: "3",
+			Doc: "Partitions of a data topic that is created; -1 for the broker's default. An existing topic is left as it is."},
+			partitions(func(w *Worker) *int { return &w.TopicPartitions }, 100_000)},
+		{Key{Name: "topic.creation.default.replication.factor", Type: Int, Importance: Medium, Default: "-1",
+			Doc: "Replicas of a data topic that is created; -1 for the broker's default."},
+			partitions(func(w *Worker) *int { return &w.TopicReplication }, math.MaxInt16)},
+		{Key{Name: "topic.creation.default.cleanup.policy", Type: List, Importance: Medium, Default: "delete",
+			Doc: "cleanup.policy of a data topic that is created: delete, compact, or both by comma."},
+			text(func(w *Worker) *string { return &w.TopicCleanup }, cleanupPolicy)},
+	}
+}
