@@ -1,0 +1,41 @@
+# Every target works from a clean clone with Go alone, except e2e and bench-real, which need Java 21 or newer (17 for Kafka) and Maven.
+GO ?= go
+BIN := bin/coupastream
+FUZZTIME ?= 20s
+
+.PHONY: help build test race lint fuzz bench bench-real e2e generate
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+build: ## build bin/coupastream
+	$(GO) build -trimpath -o $(BIN) ./cmd/coupastream
+
+test: ## all tests that need nothing but Go
+	$(GO) test ./...
+
+race: ## the same under the race detector
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: ## gofmt, vet, staticcheck, and whether generated files are fresh
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./connector/internal/e2e/...
+	$(GO) tool staticcheck ./...
+	$(GO) mod verify
+
+vulncheck: ## known vulnerabilities in what is linked (needs the network)
+	$(GO) tool govulncheck ./...
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@for f in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+).*/\1/p' $$f); do \
+			echo "== $$t in $$(dirname $$f)"; \
+			$(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) $$(dirname $$f) || exit 1; \
+		done; done
+
+bench: ## benchmarks of the hot path
+	$(GO) test -run '^$$' -bench . -benchmem ./coupa/ ./schemas/ ./checkpoint/ ./connector/
+
+generate: ## make the Avro schemas and the configuration reference again
+	$(GO) generate ./...

@@ -1,0 +1,15 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands lists the subcommands; each is built in the file of its name.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newDevCommand(a),
+		newRunCommand(a),
+		newValidateCommand(a),
+		newSchemaCommand(a),
+		newSimulateCommand(a),
+		newVersionCommand(a),
+	}
+}

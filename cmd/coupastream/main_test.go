@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
+)
+
+// result is what a run of the program left behind.
+type result struct {
+	status         int
+	stdout, stderr string
+}
+
+// environment is that of all runs in tests.
+func environment(name string) (string, bool) {
+	value, found := map[string]string{"COUPA_CLIENT_ID": "client", "COUPA_CLIENT_SECRET": "s3cret"}[name]
+	return value, found
+}
+
+// program runs the program in testdata.
+func program(t *testing.T, args ...string) result {
+	t.Helper()
+	t.Chdir("testdata")
+	var stdout, stderr bytes.Buffer
+	status := run(t.Context(), args, environment, &stdout, &stderr)
+	if strings.Contains(stdout.String()+stderr.String(), "s3cret") {
+		t.Errorf("a secret was printed:\n%s%s", &stdout, &stderr)
+	}
+	return result{status, stdout.String(), stderr.String()}
+}
+
+// badConnector is what validate says about testdata/bad-connector.json.
+const badConnector = `bad-connector.json: coupa.object: unknown key; the nearest one is coupa.objects
+bad-connector.json: coupa.url = "http://acme.coupahost.com": http:// is for this machine only, because a token must not travel in clear; write https://acme.coupahost.com
+`
+
+// badWorker is what validate says about testdata/bad-worker.yaml.
+const badWorker = `bad-worker.yaml: transaction.commit.interval.ms = "abc": not a number of milliseconds; give a whole number, e.g. 100
+`
+
+func TestExitStatusAndMessages(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		args []string
+		want result
+	}{
+		{"good files are named on stdout", []string{"validate", "worker.yaml", "acme.yaml"},
+			result{0, "worker.yaml: ok\nacme.yaml: ok\n", ""}},
+		{"all problems of all files at once, and the good file is still named", []string{"validate", "bad-worker.yaml", "worker.yaml", "bad-connector.json"},
+			result{2, "worker.yaml: ok\n", badWorker + badConnector}},
+		{"a missing file", []string{"validate", "nowhere.yaml"},
+			result{2, "", "nowhere.yaml: there is no such file; check the path\n"}},
+		{"two connectors with one name", []string{"validate", "acme.yaml", "./acme.yaml"},
+			result{2, "acme.yaml: ok\n", `./acme.yaml: name = "acme": the name of another connector (acme.yaml) too; give each a name of its own
+./acme.yaml: coupa.objects: invoices of tenant acme is streamed by acme (acme.yaml) too; stream it once, or give the instances different tenants
+./acme.yaml: coupa.objects: suppliers of tenant acme is streamed by acme (acme.yaml) too; stream it once, or give the instances different tenants
+`}},
+		{"no file", []string{"validate"},
+			result{2, "", "coupastream: requires at least 1 arg(s), only received 0\n"}},
+		{"an unknown command names the nearest", []string{"validat", "worker.yaml"},
+			result{2, "", "coupastream: unknown command \"validat\" for \"coupastream\"\n\nDid you mean this?\n\tvalidate\n\n"}},
+		{"an unknown flag", []string{"validate", "--onlin", "acme.yaml"},
+			result{2, "", "coupastream: unknown flag: --onlin; see coupastream validate --help\n"}},
+		{"an unknown log level", []string{"version", "--log-level", "loud"},
+			result{2, "", "coupastream: --log-level \"loud\" is not a level; give debug, info, warn or error\n"}},
+		{"an unknown log format", []string{"version", "--log-format", "xml"},
+			result{2, "", "coupastream: --log-format \"xml\" is not a format; give text or json\n"}},
+		{"an object that the connector does not stream", []string{"schema", "users", "--connector", "acme.yaml"},
+			result{2, "", "coupastream: acme.yaml: users is not in coupa.objects; it streams invoices, suppliers\n"}},
+		{"a schema for a bad connector", []string{"schema", "users", "--connector", "bad-connector.json"},
+			result{2, "", badConnector}},
+		{"a simulated object that there is not", []string{"simulate", "--objects", "invoice"},
+			result{2, "", "coupastream: --objects: unknown object \"invoice\"; there are " + strings.Join(coupatest.Resources(), ", ") + "\n"}},
+		{"a negative flag", []string{"simulate", "--rows", "-1"},
+			result{2, "", "coupastream: a flag has a negative value; give 0 for none, or for no limit\n"}},
+		{"an address that can't be listened on", []string{"simulate", "--listen", "127.0.0.1:none", "--rows", "1"},
+			result{1, "", "coupastream: --listen: listen tcp: lookup tcp/none: unknown port; give a free host:port, or port 0\n"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := program(t, test.args...); got != test.want {
+				t.Errorf("got  %#v\nwant %#v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestNoCommandPrintsTheUsage(t *testing.T) {
+	got := program(t)
+	if got.status != 2 || got.stdout != "" || !strings.Contains(got.stderr, "Available Commands:") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestHelpIsAResult(t *testing.T) {
+	got := program(t, "--help")
+	if got.status != 0 || got.stderr != "" || !strings.Contains(got.stdout, "validate") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestVersionNamesVersionCommitAndGo(t *testing.T) {
+	got := program(t, "version")
+	words := strings.Fields(got.stdout)
+	if got.status != 0 || len(words) < 5 || words[0] != "coupastream" || words[2] != "commit" || !strings.HasPrefix(words[len(words)-1], "go1.") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestSchemaIsPrintedAsTheConnectorRegistersIt(t *testing.T) {
+	plain := program(t, "schema", "invoices")
+	if plain.status != 0 || !strings.Contains(plain.stdout, `"InvoiceHeader"`) || !strings.Contains(plain.stdout, `"decimal"`) {
+		t.Errorf("status %d, stderr %s, %d bytes", plain.status, plain.stderr, len(plain.stdout))
+	}
+	t.Chdir("..")
+	asStrings := program(t, "schema", "invoices", "--connector", "acme.yaml")
+	if asStrings.status != 0 || strings.Contains(asStrings.stdout, `"logicalType": "decimal"`) || asStrings.stdout == plain.stdout {
+		t.Errorf("status %d, stderr %s: decimals as strings make no difference", asStrings.status, asStrings.stderr)
+	}
+	t.Chdir("..")
+	if got := program(t, "schema", "invoice"); got.status != 2 || !strings.Contains(got.stderr, "invoices") {
+		t.Errorf("an unknown object does not name the nearest: %+v", got)
+	}
+}
+
+func TestSecondSignalEndsTheProcess(t *testing.T) {
+	signals := make(chan os.Signal)
+	ctx, cancel := context.WithCancel(t.Context())
+	exited := make(chan int, 1)
+	go interrupt(signals, cancel, func(status int) { exited <- status })
+	signals <- os.Interrupt
+	<-ctx.Done()
+	if len(exited) != 0 {
+		t.Error("the first signal ended the process")
+	}
+	signals <- os.Interrupt
+	if status := <-exited; status != 1 {
+		t.Errorf("exit status %d", status)
+	}
+}

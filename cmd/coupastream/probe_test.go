@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// instance is a Coupa instance in process: it grants some scopes and answers with one row or a status.
+type instance struct {
+	granted  []string
+	secret   string
+	statuses map[string]int // by resource path; 200 when not there
+}
+
+func (i instance) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Date", "Mon, 23 Nov 2026 12:00:00 GMT")
+	if r.URL.Path == "/oauth2/token" {
+		i.token(w, r)
+	} else {
+		i.row(w, strings.TrimPrefix(r.URL.Path, "/api/"))
+	}
+	response := w.Result()
+	response.Request = r
+	return response, nil
+}
+
+func (i instance) token(w *httptest.ResponseRecorder, r *http.Request) {
+	asked := strings.Fields(r.FormValue("scope"))
+	refuse := func(code string) {
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": code})
+	}
+	switch {
+	case r.FormValue("client_secret") != i.secret:
+		refuse("invalid_client")
+	case slices.ContainsFunc(asked, func(s string) bool { return !slices.Contains(i.granted, s) }):
+		refuse("invalid_scope")
+	default:
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "t", "token_type": "bearer", "expires_in": 86399, "scope": r.FormValue("scope")})
+	}
+}
+
+func (i instance) row(w *httptest.ResponseRecorder, path string) {
+	if status := i.statuses[path]; status != 0 {
+		w.WriteHeader(status)
+		return
+	}
+	_, _ = w.WriteString(`[{"id": 7}]`)
+}
+
+func TestOnlineValidationReadsOneRowOfEveryObject(t *testing.T) {
+	both := []string{"core.invoice.read", "core.supplier.read"}
+	for _, test := range []struct {
+		name   string
+		coupa  instance
+		status int
+		stdout string
+		stderr []string // parts of the error, in order; nothing else may be named
+		absent string
+	}{
+		{"everything is granted", instance{both, "s3cret", nil}, 0, "acme.yaml: ok\n", nil, "suppliers:"},
+		{"the token is refused for one scope", instance{both[:1], "s3cret", nil}, 2, "",
+			[]string{"acme.yaml: suppliers: ", "core.supplier.read"}, "invoices:"},
+		{"a row is refused", instance{both, "s3cret", map[string]int{"invoices": 403}}, 2, "",
+			[]string{"acme.yaml: invoices: ", "core.invoice.read"}, "suppliers:"},
+		{"the secret is wrong", instance{both, "another", nil}, 2, "",
+			[]string{"acme.yaml: getting a token: ", "coupa.client.secret"}, "suppliers:"},
+		{"Coupa has trouble of its own", instance{both, "s3cret", map[string]int{"invoices": 502}}, 1, "",
+			[]string{"acme.yaml: invoices: ", "502"}, "suppliers:"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir("testdata")
+			synctest.Test(t, func(t *testing.T) {
+				var stdout, stderr bytes.Buffer
+				a := &app{env: environment, stdout: &stdout, stderr: &stderr, transport: test.coupa, logLevel: "error"}
+				status := a.execute(t.Context(), []string{"validate", "--log-level", "error", "--online", "acme.yaml"})
+				if status != test.status || stdout.String() != test.stdout {
+					t.Errorf("status %d, stdout %q; want %d, %q", status, &stdout, test.status, test.stdout)
+				}
+				rest := stderr.String()
+				for _, part := range test.stderr {
+					_, after, found := strings.Cut(rest, part)
+					if !found {
+						t.Errorf("no %q in %s", part, &stderr)
+					}
+					rest = after
+				}
+				if strings.Contains(stderr.String(), test.absent) || strings.Contains(stderr.String(), "s3cret") {
+					t.Errorf("too much is said: %s", &stderr)
+				}
+			})
+		})
+	}
+}

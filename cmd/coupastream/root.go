@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/coupastream/coupastream/connector/config"
+)
+
+// app is what every command works with: where results and logs go, and the environment. Commands reach neither os.Stdout
+// nor os.Getenv.
+type app struct {
+	stdout, stderr io.Writer
+	env            config.Lookup
+
+	logFormat, logLevel string       // flags
+	log                 *slog.Logger // set before a command runs
+	started             bool         // the command line was understood: errors from here on are the command's own
+
+	transport http.RoundTripper // carries the requests of validate --online; nil: the client's own. A test seam
+}
+
+// logger is where commands log to.
+func (a *app) logger() *slog.Logger { return a.log }
+
+// newRootCommand builds the command tree.
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:               "coupastream",
+		Short:             "Stream every change of Coupa instances to Kafka, exactly once, as Avro",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.start() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageError{errors.New("no command given\n\n" + strings.TrimSpace(cmd.UsageString()))}
+		},
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.logFormat, "log-format", "text", "form of the log on stderr: text or json")
+	flags.StringVar(&a.logLevel, "log-level", "info", "least level that is logged: debug, info, warn or error")
+	root.AddCommand(commands(a)...)
+	return root
+}
+
+// start makes the logger. It runs after cobra has understood the command line.
+func (a *app) start() error {
+	log, err := newLogger(a.stderr, a.logFormat, a.logLevel)
+	if err != nil {
+		return err
+	}
+	a.log, a.started = log, true
+	return nil
+}
+
+// newLogger builds the logger that the flags ask for.
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	least, known := levels[strings.ToLower(level)]
+	if !known {
+		return nil, fmt.Errorf("--log-level %q is not a level; give debug, info, warn or error", level)
+	}
+	options := &slog.HandlerOptions{Level: least}
+	switch strings.ToLower(format) {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q is not a format; give text or json", format)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime/debug"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// userAgent names this program to Coupa, as its administrators see it in their logs.
+func userAgent() string { return "coupastream/" + version() }
+
+// version is the module's version as the Go toolchain wrote it into the program.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// newWorker builds a worker from its files: the only place that puts the parts together. ctx must live as long as the worker.
+func newWorker(ctx context.Context, settings *config.Worker, connectors []*config.Connector, log *slog.Logger, adjust func(*connector.Config)) (*connector.Worker, error) {
+	kafka, err := settings.Security.KafkaOpts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	registry, err := schemas.NewRegistry(schemas.RegistryConfig{
+		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cfg := connector.Config{
+		Settings: settings, Connectors: connectors,
+		Kafka:    append(kafka, kgo.SeedBrokers(settings.BootstrapServers...)),
+		Registry: registry,
+		Source:   newSources().client,
+		Log:      log,
+	}
+	if adjust != nil {
+		adjust(&cfg)
+	}
+	return connector.New(cfg)
+}
+
+// sources makes the clients of Coupa instances. Connectors to one host share its limiter: what Coupa grants, it grants to the instance.
+type sources struct {
+	limiters map[string]*coupa.Limiter
+}
+
+func newSources() *sources { return &sources{limiters: map[string]*coupa.Limiter{}} }
+
+func (s *sources) client(c *config.Connector) (connector.Source, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("coupa.url = %s: %w", c.URL, err)
+	}
+	host := strings.ToLower(u.Host)
+	if s.limiters[host] == nil {
+		s.limiters[host] = coupa.NewLimiter(c.RateLimit)
+	}
+	cfg := c.Coupa()
+	cfg.Limiter, cfg.UserAgent = s.limiters[host], userAgent()
+	return coupa.New(cfg)
+}
+
+var (
+	_ connector.Source   = (*coupa.Client)(nil)
+	_ connector.Registry = (*schemas.Registry)(nil)
+)

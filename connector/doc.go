@@ -1,0 +1,49 @@
+// Package connector is the pipeline: it reads Coupa without loss and publishes to Kafka exactly once. It is the only package that knows all
+// the others; coupa, schemas and checkpoint know nothing of each other.
+//
+// # Flow
+//
+// A Worker has a shard per partition of the checkpoint topic that any of its tenants hash to. A shard is one transactional id, one producer and
+// one local store; it has a poller per stream, and a stream is one object of one tenant. A poller carries out one walk after the other; a walk is a
+// pass over a fixed window of updated-at, in order of id.
+//
+//	1 fetch    a page of the walk                                  pass.go, coupa.Client.Fetch
+//	2 decode   rows as they arrive, each checked                   package coupa
+//	3 decide   row + what was published → fresh, duplicate, stale  dedupe.go; nothing is stored yet
+//	4 encode   row → record                                        encode.go, package schemas
+//	5 begin    a batch of many pollers' pages → open transaction   batch.go, transaction.go
+//	6 produce  the data records
+//	7 mark     the new positions and ledger entries, in the same transaction
+//	8 commit   the truth. Before it, nothing happened: the batch is forgotten. After it, it happened, whatever follows
+//	9 apply    the same commit to the local store; start-up does the same when the topic is ahead of the file
+//
+// Steps 1 to 4 run beside each other and beside 5 to 9: while a batch is committed, the next pages are read. No request to Coupa or to the registry is
+// made while a transaction is open.
+//
+// # What is guaranteed
+//
+//  1. No row is skipped. A window is closed below and open above, in whole seconds, and its upper end lies behind Coupa's own clock. A row that changes
+//     during the walk leaves the window and is in the next one; ids only grow; nothing is counted in offsets, so nothing shifts.
+//  2. No row is repeated. What a poll reads again is compared by id, updated-at and content with the ledger, and the ledger is written in
+//     the transaction that published the row.
+//  3. Versions of one id come in the order of updated-at: a walk reads each id once, a walk starts when the one before is committed, and a row that is
+//     older than what was published is dropped.
+//  4. A mark moves in the transaction of the last page of its window, or later, never before.
+//  5. The local store may be lost, old or foreign: the checkpoint topic decides (see package checkpoint).
+//  6. A stream that fails stops alone. A record that Kafka refuses takes its stream out of the transaction; the others go again without it.
+//
+// # After a crash
+//
+// Before step 8 the transaction is open or was never begun: the next owner's InitProducerID aborts it, readers never see it, and the position is that
+// of the commit before; the pages are read again. Between 8 and 9 the topic is ahead of the local store: restoring applies the difference.
+// After 9 nothing is left to do. If the answer to 8 was lost, the shard does not guess: it is rebuilt from the topic as after a crash.
+//
+// # Goroutines and who owns what
+//
+//   - Worker.Run: starts shards, waits for them.
+//   - shard.Run, one per shard: the producer, the store, the transaction. It receives submissions and answers each exactly once.
+//   - poller.Run, one per stream: waits between polls; in pass.run, the state of the walk.
+//   - pass.fetch, up to 4 per walk: one page each; sends what it read to pass.run.
+//
+// DESIGN.md beside this file has the decisions and what was rejected.
+package connector

@@ -1,0 +1,131 @@
+package connector
+
+import (
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// Names of the headers on every record.
+const (
+	HeaderTenant    = "coupa.tenant"
+	HeaderObject    = "coupa.object"
+	HeaderUpdatedAt = "coupa.updated_at" // RFC 3339, UTC
+	HeaderOp        = "coupa.op"
+)
+
+// Values of HeaderOp.
+const (
+	OpUpsert   = "upsert"
+	OpSnapshot = "snapshot"
+)
+
+// slabSize is the size of the blocks that keys and values of records are cut from, so that a page costs a few allocations and not hundreds.
+const slabSize = 64 << 10
+
+// encoding turns rows of one stream into records. It exists once the stream's schemas are registered, and is used by fetches side by side.
+type encoding struct {
+	tenant, object, topic string
+	keyPrefix             []byte // the registry's framing of keys: magic byte and schema id
+	valuePrefix           []byte
+	encoders              sync.Pool // *rowEncoder
+}
+
+// rowEncoder is the scratch space of one fetch.
+type rowEncoder struct {
+	plan *schemas.Encoder
+	buf  []byte
+}
+
+func newEncoding(st checkpoint.Stream, topic string, plan *schemas.Plan, keyID, valueID int) *encoding {
+	return &encoding{
+		tenant: st.Tenant, object: st.Object, topic: topic,
+		keyPrefix:   schemas.AppendHeader(nil, keyID),
+		valuePrefix: schemas.AppendHeader(nil, valueID),
+		encoders:    sync.Pool{New: func() any { return &rowEncoder{plan: plan.Encoder()} }},
+	}
+}
+
+// chunk is a part of a page: records that were encoded and not handed over yet. Records, headers, keys and values lie in slabs.
+type chunk struct {
+	records []*kgo.Record
+	ids     []int64            // ids[i] is the row of records[i]
+	entries []checkpoint.Entry // what the ledger will know
+	bytes   int
+	rows    int // rows read, dropped ones included
+	dropped int
+	slab    []byte
+	recs    []kgo.Record
+	headers []kgo.RecordHeader
+}
+
+// add encodes a row into the chunk. The row's bytes are not kept.
+func (c *chunk) add(e *encoding, enc *rowEncoder, r coupa.Row, op string) error {
+	enc.buf = append(enc.buf[:0], e.valuePrefix...)
+	var err error
+	if enc.buf, err = enc.plan.Append(enc.buf, r.JSON); err != nil {
+		return rowError(e.object, r.ID, err)
+	}
+	value := c.keep(enc.buf)
+	enc.buf = append(enc.buf[:0], e.keyPrefix...)
+	enc.buf = schemas.AppendKey(enc.buf, e.tenant, r.ID)
+	key := c.keep(enc.buf)
+	enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
+	at := c.keep(enc.buf)
+
+	rec := c.record()
+	rec.Topic, rec.Key, rec.Value = e.topic, key, value
+	rec.Headers = c.header(
+		kgo.RecordHeader{Key: HeaderTenant, Value: c.keepString(e.tenant)},
+		kgo.RecordHeader{Key: HeaderObject, Value: c.keepString(e.object)},
+		kgo.RecordHeader{Key: HeaderUpdatedAt, Value: at},
+		kgo.RecordHeader{Key: HeaderOp, Value: c.keepString(op)},
+	)
+	c.records = append(c.records, rec)
+	c.ids = append(c.ids, r.ID)
+	c.bytes += len(key) + len(value)
+	return nil
+}
+
+// keep copies b into the slab.
+func (c *chunk) keep(b []byte) []byte {
+	if cap(c.slab)-len(c.slab) < len(b) {
+		c.slab = make([]byte, 0, max(slabSize, len(b)))
+	}
+	from := len(c.slab)
+	c.slab = append(c.slab, b...)
+	return c.slab[from:len(c.slab):len(c.slab)]
+}
+
+func (c *chunk) keepString(s string) []byte {
+	if cap(c.slab)-len(c.slab) < len(s) {
+		c.slab = make([]byte, 0, slabSize)
+	}
+	from := len(c.slab)
+	c.slab = append(c.slab, s...)
+	return c.slab[from:len(c.slab):len(c.slab)]
+}
+
+const recordsPerSlab = 50 // a full page
+
+func (c *chunk) record() *kgo.Record {
+	if len(c.recs) == cap(c.recs) {
+		c.recs = make([]kgo.Record, 0, recordsPerSlab)
+	}
+	c.recs = c.recs[:len(c.recs)+1]
+	return &c.recs[len(c.recs)-1]
+}
+
+func (c *chunk) header(h ...kgo.RecordHeader) []kgo.RecordHeader {
+	if cap(c.headers)-len(c.headers) < len(h) {
+		c.headers = make([]kgo.RecordHeader, 0, recordsPerSlab*len(h))
+	}
+	from := len(c.headers)
+	c.headers = append(c.headers, h...)
+	return c.headers[from:len(c.headers):len(c.headers)]
+}

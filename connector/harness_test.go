@@ -1,0 +1,365 @@
+package connector
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// harness is a simulated tenant, an in-process Kafka and workers that can be started, killed and started again, in one synctest bubble. Its checker runs
+// when the test ends.
+type harness struct {
+	t        *testing.T
+	tenant   *coupatest.Tenant
+	cluster  *kfake.Cluster
+	net      *kfake.VirtualNetwork
+	registry *memoryRegistry
+	state    string
+	keys     map[string]string // connector keys beside the usual ones
+	worker   map[string]string // worker keys beside the usual ones
+	source   func(Source) Source
+	log      *syncBuffer
+	running  *running
+}
+
+// running is one worker's run.
+type running struct {
+	*Worker
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// simulate runs f in a bubble with a harness over a tenant of cfg.
+func simulate(t *testing.T, cfg coupatest.Config, f func(*harness)) {
+	t.Helper()
+	state := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		cfg.ClientID, cfg.ClientSecret = "id", "secret"
+		if cfg.Objects == nil {
+			cfg.Objects = []string{"invoices", "suppliers"}
+		}
+		h := &harness{
+			t: t, net: &kfake.VirtualNetwork{}, registry: &memoryRegistry{}, state: state,
+			keys:   map[string]string{"coupa.objects": strings.Join(cfg.Objects, ","), "fields": "all", "poll.interval.ms": "1000", "coupa.rate.limit": "0"},
+			worker: map[string]string{}, log: &syncBuffer{},
+		}
+		h.tenant = coupatest.New(cfg)
+		var err error
+		h.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(h.net.Listen), kfake.SleepOutOfOrder())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.cluster.Close()
+		defer func() {
+			if h.running != nil {
+				h.stop()
+			}
+			if t.Failed() {
+				t.Log(h.log.String())
+			}
+		}()
+		f(h)
+	})
+}
+
+func (h *harness) kafka() []kgo.Opt {
+	return []kgo.Opt{kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(h.net.DialContext)}
+}
+
+// make builds a worker as the program does, from configuration keys.
+func (h *harness) make() *Worker {
+	h.t.Helper()
+	worker := map[string]string{
+		"bootstrap.servers": "127.0.0.1:9092", "schema.registry.url": "http://127.0.0.1:1", "state.dir": h.state, "checkpoint.topic.partitions": "2",
+	}
+	maps.Copy(worker, h.worker)
+	connector := map[string]string{
+		"name": "acme", "tenant": "acme", "coupa.url": "http://127.0.0.1", "coupa.client.id": "id", "coupa.client.secret": "secret",
+	}
+	maps.Copy(connector, h.keys)
+	none := func(string) (string, bool) { return "", false }
+	w, err := config.ParseWorker(worker, none)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c, err := config.ParseConnector(connector, none)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	made, err := New(Config{
+		Settings: w, Connectors: []*config.Connector{c}, Kafka: h.kafka(), Registry: h.registry,
+		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
+		Source: h.client,
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return made
+}
+
+func (h *harness) client(c *config.Connector) (Source, error) {
+	cfg := c.Coupa()
+	cfg.Transport = inProcess{h.tenant}
+	cfg.Limiter = coupa.NewLimiter(c.RateLimit)
+	client, err := coupa.New(cfg)
+	if err != nil || h.source == nil {
+		return client, err
+	}
+	return h.source(client), nil
+}
+
+// start runs a worker in the background.
+func (h *harness) start() *running {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(h.t.Context())
+	r := &running{Worker: h.make(), cancel: cancel, done: make(chan error, 1)}
+	go func() { r.done <- r.Run(ctx) }()
+	h.running = r
+	return r
+}
+
+// stop stops the worker cleanly and expects it to say so.
+func (h *harness) stop() {
+	h.t.Helper()
+	h.running.cancel()
+	if err := <-h.running.done; err != nil {
+		h.t.Errorf("a clean stop gave an error: %v", err)
+	}
+	h.running = nil
+}
+
+// settle lets the worker run until it has caught up with what the tenant has now.
+func (h *harness) settle() {
+	h.t.Helper()
+	h.pass(30 * time.Second)
+}
+
+// pass lets the bubble's clock run on.
+func (h *harness) pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// record is a record as a read_committed consumer sees it.
+type record struct {
+	id        int64
+	updatedAt string
+	op        string
+	value     []byte
+	partition int32
+	offset    int64
+}
+
+// records reads a topic to its end under read_committed.
+func (h *harness) records(topic string) []record {
+	h.t.Helper()
+	cl, err := kgo.NewClient(append(h.kafka(), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer cl.Close()
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(h.t.Context(), topic)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	left := 0
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left++
+		}
+	})
+	var all []record
+	for left > 0 {
+		fetches := cl.PollFetches(h.t.Context())
+		fetches.EachError(func(_ string, _ int32, err error) { h.t.Fatal(err) })
+		fetches.EachRecord(func(r *kgo.Record) {
+			if o, _ := ends.Lookup(topic, r.Partition); r.Offset == o.Offset-1 {
+				left--
+			}
+			if !r.Attrs.IsControl() {
+				all = append(all, parseRecord(h.t, r))
+			}
+		})
+	}
+	return all
+}
+
+func parseRecord(t *testing.T, r *kgo.Record) record {
+	t.Helper()
+	rec := record{partition: r.Partition, offset: r.Offset, value: r.Value}
+	for _, hd := range r.Headers {
+		switch hd.Key {
+		case HeaderUpdatedAt:
+			rec.updatedAt = string(hd.Value)
+		case HeaderOp:
+			rec.op = string(hd.Value)
+		}
+	}
+	tenant := "acme"
+	prefix := append([]byte{0, 0, 0, 0}, r.Key[4], byte(2*len(tenant)))
+	prefix = append(prefix, tenant...)
+	rest, ok := bytes.CutPrefix(r.Key, prefix)
+	if !ok {
+		t.Fatalf("key %x does not begin with %x", r.Key, prefix)
+	}
+	var u uint64
+	for i, b := range rest {
+		u |= uint64(b&0x7f) << (7 * i)
+	}
+	rec.id = int64(u>>1) ^ -int64(u&1)
+	return rec
+}
+
+// check compares a topic with the tenant's history: nothing lost, nothing repeated, nothing that never was, versions of an id in order.
+func (h *harness) check(object string) []record {
+	h.t.Helper()
+	records := h.records("coupa." + object)
+	existed := map[string]bool{}
+	encode := h.encoder(object)
+	for _, v := range h.tenant.Versions(object) {
+		existed[string(encode(v.JSON))] = true
+	}
+	latest := map[int64]record{}
+	seen := map[string]bool{}
+	for _, r := range records {
+		if !existed[string(r.value)] {
+			h.t.Errorf("%s id %d of %s: the record equals no version that the tenant had", object, r.id, r.updatedAt)
+		}
+		key := fmt.Sprint(r.id, r.updatedAt, string(r.value))
+		if seen[key] {
+			h.t.Errorf("%s id %d of %s was published twice", object, r.id, r.updatedAt)
+		}
+		seen[key] = true
+		if before, ok := latest[r.id]; ok && before.updatedAt > r.updatedAt {
+			h.t.Errorf("%s id %d: %s was published after %s", object, r.id, r.updatedAt, before.updatedAt)
+		}
+		if before, ok := latest[r.id]; ok && before.partition != r.partition {
+			h.t.Errorf("%s id %d is in partitions %d and %d", object, r.id, before.partition, r.partition)
+		}
+		latest[r.id] = r
+	}
+	for _, v := range h.tenant.Rows(object) {
+		switch r, ok := latest[v.ID]; {
+		case !ok:
+			h.t.Errorf("%s id %d of %s was not published", object, v.ID, v.UpdatedAt)
+		case !bytes.Equal(r.value, encode(v.JSON)):
+			h.t.Errorf("%s id %d: the last record is of %s, the tenant has %s", object, v.ID, r.updatedAt, v.UpdatedAt.UTC().Format(time.RFC3339))
+		}
+	}
+	return records
+}
+
+// encoder encodes rows as the worker does, framing included. A row that can't be encoded gives nil.
+func (h *harness) encoder(object string) func(row []byte) []byte {
+	h.t.Helper()
+	s, err := schemas.For(object, schemas.Options{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	plan, err := s.Plan()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	id := h.registry.id("coupa."+object+"-value", s.JSON())
+	enc := plan.Encoder()
+	return func(row []byte) []byte {
+		b, err := enc.Append(schemas.AppendHeader(nil, id), row)
+		if err != nil {
+			return nil
+		}
+		return b
+	}
+}
+
+// memoryRegistry gives every schema an id.
+type memoryRegistry struct {
+	mu   sync.Mutex
+	all  []string
+	fail error
+}
+
+func (r *memoryRegistry) id(subject, schema string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := subject + "\x00" + schema
+	i := slices.Index(r.all, key)
+	if i < 0 {
+		i = len(r.all)
+		r.all = append(r.all, key)
+	}
+	return i + 1
+}
+
+func (r *memoryRegistry) Register(_ context.Context, subject, schema string) (int, error) {
+	if r.fail != nil {
+		return 0, r.fail
+	}
+	return r.id(subject, schema), nil
+}
+
+func (r *memoryRegistry) Lookup(ctx context.Context, subject, schema string) (int, error) {
+	return r.Register(ctx, subject, schema)
+}
+
+// inProcess serves requests from a handler without a network. A handler that hijacks or aborts breaks the connection.
+type inProcess struct{ h http.Handler }
+
+func (p inProcess) RoundTrip(req *http.Request) (res *http.Response, err error) {
+	defer func() {
+		if recover() != nil {
+			res, err = nil, errors.New("connection reset by peer")
+		}
+	}()
+	if req.Body == nil {
+		req.Body = http.NoBody
+	}
+	rec := httptest.NewRecorder()
+	p.h.ServeHTTP(rec, req)
+	res = rec.Result()
+	res.Request = req
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// syncBuffer is a log that can be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+var _ io.Writer = (*syncBuffer)(nil)

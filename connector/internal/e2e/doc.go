@@ -1,0 +1,32 @@
+// Package e2e tests coupastream on real parts: the built binary, a real Kafka broker, a real Schema Registry, a simulated Coupa
+// instance in a process of its own, and a judge that is none of ours (Kafka's consumer and Apache Avro's reader, in Java).
+//
+// The package holds tests only, behind the build tag e2e:
+//
+//	go test -tags e2e -count=1 -v -timeout 20m ./connector/internal/e2e/
+//	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
+//
+// It needs bash, curl, mvn, a JDK 17 and a Java 21 (see kafka.sh, judge.sh). The first run fetches Kafka and the registry from
+// Maven Central into a cache; later ones don't.
+//
+//	E2E_SEED       the seed of everything that is random: the tenant's data, the moments of the kills; printed by each run
+//	E2E_BOOTSTRAP  and E2E_REGISTRY: a broker and a registry that are up already, instead of starting some
+//	E2E_BINARY     a coupastream that is built already
+//	E2E_WORK       a folder for files and logs that stays after the run
+//	E2E_ROWS       rows of each object in a snapshot (5000)
+//	E2E_CHANGES    how long rows change while the connector streams (60s)
+//
+// # File map
+//
+//	kafka.sh rig.xml     broker and registry: install, start, stop, kill
+//	judge.sh judge/      the judge: what a tenant went through against what its topics hold
+//	parts_test.go        the parts of one run: broker, registry, binary
+//	process_test.go      a child process, its logs, its CPU time and memory
+//	tenant_test.go       a simulated Coupa instance
+//	worker_test.go       `coupastream run` with its two files
+//	verdict_test.go      running the judge, and waiting until the connector has caught up
+//	real_test.go         the scenarios
+//	refuse_test.go       parts that do not answer, or say no
+//	faults_test.go       the judge is shown each fault that it must find; forge_test.go writes them
+//	bench_test.go        speed, CPU and memory; floor_test.go is what they are compared with
+package e2e

@@ -1,0 +1,76 @@
+package judge;
+
+import java.net.URI;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Compares what a Coupa instance went through with what a read_committed consumer finds in the topics.
+ *
+ * <p>Nothing here is coupastream's own: the consumer is Apache Kafka's, the decoder Apache Avro's, the schema is the one that
+ * the registry gives for the id in each record. It wants a tenant that rests: pause its writers and wait until the connector
+ * has caught up, or a row on its way counts as lost.
+ *
+ * <pre>
+ * Judge --bootstrap HOST:PORT --registry URL --tenant NAME --control URL
+ *       [--fields schema|all] [--since RFC3339] [--poll-ms N] OBJECT=TOPIC ...
+ * </pre>
+ *
+ * <p>Prints one line of JSON per object on stdout. Exit status: 0 nothing wrong, 1 something is, 2 wrong usage.
+ */
+public final class Judge {
+    private final Map<String, String> options = new HashMap<>(Map.of("fields", "schema", "poll-ms", "1000"));
+    private final Map<String, String> topics = new java.util.LinkedHashMap<>();
+
+    public static void main(String[] args) throws Exception {
+        Judge judge = new Judge();
+        List<String> missing = judge.parse(args);
+        if (!missing.isEmpty()) {
+            System.err.println("judge: missing " + String.join(", ", missing) + "; see the head of Judge.java");
+            System.exit(2);
+        }
+        System.exit(judge.run() ? 0 : 1);
+    }
+
+    private List<String> parse(String[] args) {
+        for (int i = 0; i < args.length; i++) {
+            if (args[i].startsWith("--") && i + 1 < args.length) {
+                options.put(args[i].substring(2), args[++i]);
+            } else if (args[i].indexOf('=') > 0) {
+                String[] pair = args[i].split("=", 2);
+                topics.put(pair[0], pair[1]);
+            }
+        }
+        List<String> missing = new ArrayList<>();
+        for (String name : List.of("bootstrap", "registry", "tenant", "control")) {
+            if (!options.containsKey(name)) {
+                missing.add("--" + name);
+            }
+        }
+        if (topics.isEmpty()) {
+            missing.add("OBJECT=TOPIC");
+        }
+        return missing;
+    }
+
+    private boolean run() throws Exception {
+        Registry registry = new Registry(options.get("registry"));
+        Values values = new Values(options.get("fields").equals("all"));
+        Instant since = Instant.parse(options.getOrDefault("since", "9999-01-01T00:00:00Z"));
+        Duration unseen = Duration.ofMillis(3 * Long.parseLong(options.get("poll-ms")));
+        boolean clean = true;
+        for (Map.Entry<String, String> e : topics.entrySet()) {
+            Tenant tenant = Tenant.load(URI.create(options.get("control")), e.getKey());
+            Verdict verdict = new Verdict(options.get("tenant"), e.getKey(), e.getValue(), tenant, registry, values);
+            Topic.read(options.get("bootstrap"), e.getValue(), verdict::record);
+            verdict.close(since, unseen);
+            System.out.println(verdict.json());
+            clean &= verdict.clean();
+        }
+        return clean;
+    }
+}

@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# A real Apache Kafka broker (KRaft, transactions on) and a real Schema Registry (Apicurio, through its
+# Confluent-compatible API) on loopback, from Maven Central.
+#
+#   kafka.sh up [DIR]      install what is missing, start what is not running, wait until both answer, print the addresses
+#   kafka.sh down [DIR]    stop both; the data stays in DIR
+#   kafka.sh install       only fill the cache
+#   kafka.sh kill-broker | start-broker | kill-registry | start-registry [DIR]      for crash tests
+#
+# DIR (default ./.e2e) holds data, logs and process ids. The programs stay in a cache that all runs share.
+#
+#   KAFKA_PORT (19092), REGISTRY_PORT (18081)   each takes the next port too (controller, management); below 32768,
+#                                               because clients use the ports above
+#   E2E_CACHE (${XDG_CACHE_HOME:-$HOME/.cache}/coupastream-e2e)   where the programs are kept
+#   JAVA_HOME, JAVA21_HOME                      Kafka needs Java 17, the registry Java 21; found by themselves in /usr/lib/jvm
+#   OWNER                                       a process id: when that process is gone, both are stopped
+set -euo pipefail
+
+usage() { sed -n '5,8p' "$0" | cut -c3- >&2; exit 2; }
+fail() { echo "kafka.sh: $*" >&2; exit 1; }
+
+cmd=${1:-}
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${E2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coupastream-e2e}
+kafka_port=${KAFKA_PORT:-19092}
+registry_port=${REGISTRY_PORT:-18081}
+registry_version=3.3.3
+registry_api=http://127.0.0.1:$registry_port/apis/ccompat/v7
+# The folder of the jars carries a checksum of the list they come from: another list, another folder.
+kafka_home=$cache/kafka-$(cksum <"$here/rig.xml" | cut -d' ' -f1)
+registry_home=$cache/apicurio-$registry_version
+
+# java_of N REMEDY: prints the first Java that is N or newer.
+java_of() {
+  local j v
+  for j in ${JAVA21_HOME:+"$JAVA21_HOME/bin/java"} ${JAVA_HOME:+"$JAVA_HOME/bin/java"} java /usr/lib/jvm/*/bin/java; do
+    v=$("$j" -version 2>&1 | sed -nE '1s/.*version "([0-9]+).*/\1/p') || continue
+    [ "${v:-0}" -ge "$1" ] && { command -v "$j"; return; }
+  done
+  fail "no Java $1 or newer found; $2"
+}
+
+install() {
+  [ -d "$kafka_home" ] && [ -d "$registry_home" ] && return
+  command -v mvn >/dev/null || fail "mvn is not installed; it fetches Kafka and the registry (Debian: apt-get install maven)"
+  mkdir -p "$cache"
+  local fresh
+  fresh=$(mktemp -d "$cache/fresh.XXXXXX")
+  if [ ! -d "$kafka_home" ]; then
+    mvn -q -B -f "$here/rig.xml" dependency:copy-dependencies -DoutputDirectory="$fresh/kafka" >&2
+    mv -T "$fresh/kafka" "$kafka_home" 2>/dev/null || true # another run may have been first
+  fi
+  if [ ! -d "$registry_home" ]; then
+    mvn -q -B dependency:copy -Dartifact=io.apicurio:apicurio-registry-app:$registry_version:tar.gz:all \
+      -DoutputDirectory="$fresh" >&2
+    mkdir "$fresh/registry"
+    tar xzf "$fresh/apicurio-registry-app-$registry_version-all.tar.gz" -C "$fresh/registry"
+    mv -T "$fresh/registry" "$registry_home" 2>/dev/null || true
+  fi
+  rm -rf "$fresh"
+  [ -d "$kafka_home" ] && [ -d "$registry_home" ] || fail "Kafka or the registry did not arrive in $cache"
+}
+
+# broker_settings prints the broker's file. Defaults everywhere except: replication factors that one broker can serve, no
+# pause before a group's first rebalance, and a short session with the controller, which a broker that was killed has to wait
+# out before it may come back.
+broker_settings() {
+  cat <<P
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$((kafka_port + 1))
+listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$((kafka_port + 1))
+advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs=$dir/data
+num.partitions=3
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+P
+}
+
+start_broker() {
+  running broker && return
+  local java
+  java=$(java_of 17 "Kafka needs it; set JAVA_HOME")
+  if [ ! -f "$dir/data/meta.properties" ]; then
+    broker_settings >"$dir/server.properties"
+    rm -rf "$dir/data"
+    "$java" -XX:TieredStopAtLevel=1 -cp "$kafka_home/*" kafka.tools.StorageTool format -c "$dir/server.properties" \
+      -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-22 | sed 's/^-/A/')" >"$dir/format.log" 2>&1 ||
+      fail "the broker's folder could not be prepared; see $dir/format.log"
+  fi
+  free "$kafka_port"
+  launch broker "$java" -Xms256m -Xmx1g -XX:+UseG1GC -cp "$kafka_home/*" kafka.Kafka "$dir/server.properties"
+  answer broker "127.0.0.1:$kafka_port" tcp "$kafka_port"
+}
+
+# The registry keeps its schemas in a file: by default they are in memory, and a restart would lose them.
+start_registry() {
+  running registry && return
+  local java
+  java=$(java_of 21 "the registry needs it; set JAVA21_HOME")
+  free "$registry_port"
+  QUARKUS_HTTP_HOST=127.0.0.1 QUARKUS_HTTP_PORT=$registry_port \
+    QUARKUS_MANAGEMENT_HOST=127.0.0.1 QUARKUS_MANAGEMENT_PORT=$((registry_port + 1)) \
+    APICURIO_STORAGE_KIND=sql APICURIO_STORAGE_SQL_KIND=h2 \
+    APICURIO_DATASOURCE_URL="jdbc:h2:file:$dir/registry-db;WRITE_DELAY=0" \
+    launch registry "$java" -Xmx512m -XX:TieredStopAtLevel=1 -jar "$registry_home/quarkus-run.jar"
+  answer registry "$registry_api" http "$registry_api/subjects"
+}
+
+launch() { # NAME COMMAND…
+  local name=$1
+  shift
+  setsid "$@" >>"$dir/$name.log" 2>&1 </dev/null &
+  echo $! >"$dir/$name.pid"
+}
+
+running() { # NAME
+  [ -f "$dir/$1.pid" ] && kill -0 "$(cat "$dir/$1.pid")" 2>/dev/null
+}
+
+tcp() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+http() { curl -fsS -o /dev/null --max-time 2 "$1" 2>/dev/null; }
+
+# answer NAME ADDRESS CHECK ARGUMENT: waits until CHECK passes. An open port is not an answer for the registry: it opens
+# before the schemas are loaded.
+answer() {
+  local _
+  for _ in $(seq 240); do
+    "$3" "$4" && return
+    running "$1" || { tail -5 "$dir/$1.log" >&2; fail "the $1 stopped; see $dir/$1.log"; }
+    sleep 0.25
+  done
+  fail "the $1 did not answer at $2 in 60 s; see $dir/$1.log"
+}
+
+# free PORT: a killed server's socket can outlive its process for a moment.
+free() {
+  local _
+  for _ in $(seq 100); do
+    tcp "$1" || return 0
+    sleep 0.1
+  done
+  fail "port $1 is taken by another program; choose others with KAFKA_PORT and REGISTRY_PORT"
+}
+
+stop() { # NAME SIGNAL
+  local pid _
+  running "$1" || { rm -f "$dir/$1.pid"; return 0; }
+  pid=$(cat "$dir/$1.pid")
+  rm "$dir/$1.pid"
+  kill -"$2" "$pid" 2>/dev/null || return 0
+  for _ in $(seq 100); do
+    kill -0 "$pid" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "$pid" 2>/dev/null || true
+}
+
+watch_owner() {
+  (
+    while kill -0 "$OWNER" 2>/dev/null; do sleep 2; done
+    "$here/kafka.sh" down "$dir"
+  ) >/dev/null 2>&1 </dev/null &
+}
+
+case $cmd in
+  up | down | kill-broker | start-broker | kill-registry | start-registry)
+    mkdir -p "${2:-.e2e}"
+    dir=$(cd "${2:-.e2e}" && pwd)
+    ;;
+esac
+case $cmd in
+  install) install ;;
+  up)
+    command -v curl >/dev/null || fail "curl is not installed; it asks the registry whether it is up"
+    [ "$kafka_port" -lt 32768 ] && [ "$registry_port" -lt 32768 ] || fail "choose KAFKA_PORT and REGISTRY_PORT below 32768: clients use the ports above"
+    install
+    start_broker &
+    broker=$!
+    start_registry
+    wait "$broker"
+    [ -z "${OWNER:-}" ] || watch_owner
+    echo "KAFKA=127.0.0.1:$kafka_port REGISTRY=$registry_api"
+    ;;
+  down) stop registry TERM; stop broker TERM ;;
+  kill-broker) stop broker KILL ;;
+  start-broker) start_broker ;;
+  kill-registry) stop registry KILL ;;
+  start-registry) start_registry ;;
+  *) usage ;;
+esac

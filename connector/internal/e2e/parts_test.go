@@ -1,0 +1,156 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+)
+
+// parts are what all scenarios of one run share. Scenarios keep apart by name: each has its own tenant, group and topics.
+type parts struct {
+	dir       string // for files and logs
+	bootstrap string
+	registry  string
+	binary    string
+	seed      uint64
+	run       string // in the names of this run, so that runs may share a broker
+}
+
+// start builds the binary and the judge and starts broker and registry, unless the environment names ready ones.
+func start(tb testing.TB) *parts {
+	tb.Helper()
+	p := &parts{
+		dir:       workDir(tb),
+		bootstrap: os.Getenv("E2E_BOOTSTRAP"),
+		registry:  os.Getenv("E2E_REGISTRY"),
+		binary:    os.Getenv("E2E_BINARY"),
+		seed:      seed(tb),
+		run:       strconv.FormatInt(time.Now().Unix(), 36),
+	}
+	var g errgroup.Group
+	g.Go(func() error { return command("./judge.sh").Run() })
+	if p.binary == "" {
+		p.binary = filepath.Join(p.dir, "coupastream")
+		g.Go(func() error {
+			return command("go", "build", "-o", p.binary, "github.com/coupastream/coupastream/cmd/coupastream").Run()
+		})
+	}
+	if p.bootstrap == "" {
+		g.Go(func() error { return p.startRig(tb) })
+	}
+	if err := g.Wait(); err != nil {
+		tb.Fatalf("starting the parts: %v", err)
+	}
+	tb.Logf("kafka %s, registry %s, files %s", p.bootstrap, p.registry, p.dir)
+	return p
+}
+
+func (p *parts) startRig(tb testing.TB) error {
+	kafka, registry := freePort(tb), freePort(tb)
+	p.bootstrap = fmt.Sprintf("127.0.0.1:%d", kafka)
+	p.registry = fmt.Sprintf("http://127.0.0.1:%d/apis/ccompat/v7", registry)
+	rig := func(verb string) *exec.Cmd {
+		cmd := command("./kafka.sh", verb, filepath.Join(p.dir, "rig"))
+		cmd.Env = append(os.Environ(), fmt.Sprintf("KAFKA_PORT=%d", kafka), fmt.Sprintf("REGISTRY_PORT=%d", registry),
+			fmt.Sprintf("OWNER=%d", os.Getpid()))
+		return cmd
+	}
+	tb.Cleanup(func() {
+		if err := rig("down").Run(); err != nil {
+			tb.Errorf("kafka.sh down: %v", err)
+		}
+	})
+	return rig("up").Run()
+}
+
+// admin asks the broker about topics.
+func (p *parts) admin(tb testing.TB) *kadm.Client {
+	tb.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.bootstrap))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(cl.Close)
+	return kadm.NewClient(cl)
+}
+
+// workDir is E2E_WORK, or a temporary folder that goes with the test.
+func workDir(tb testing.TB) string {
+	if dir := os.Getenv("E2E_WORK"); dir != "" {
+		dir, err := filepath.Abs(dir)
+		if err == nil {
+			err = os.MkdirAll(dir, 0o755)
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return dir
+	}
+	return tb.TempDir()
+}
+
+// seed is E2E_SEED or a new one, printed so that a run can be had again.
+func seed(tb testing.TB) uint64 {
+	n, err := strconv.ParseUint(cmp.Or(os.Getenv("E2E_SEED"), strconv.FormatUint(rand.Uint64()>>32, 10)), 10, 64)
+	if err != nil {
+		tb.Fatalf("E2E_SEED: %v; give a whole number", err)
+	}
+	tb.Logf("E2E_SEED=%d", n)
+	return n
+}
+
+// freePort finds a port that is free now, as its next one is, below those that the system hands to clients.
+func freePort(tb testing.TB) int {
+	tb.Helper()
+	for range 200 {
+		port := 20000 + 2*rand.IntN(5000)
+		if free(port) && free(port+1) {
+			return port
+		}
+	}
+	tb.Fatal("no free port between 20000 and 30000")
+	return 0
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// command is a child whose output goes to the test's own.
+func command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd
+}
+
+// setting is a number or a duration from the environment.
+func setting[T any](tb testing.TB, name string, fallback T, parse func(string) (T, error)) T {
+	tb.Helper()
+	text := strings.TrimSpace(os.Getenv(name))
+	if text == "" {
+		return fallback
+	}
+	v, err := parse(text)
+	if err != nil {
+		tb.Fatalf("%s: %v", name, err)
+	}
+	return v
+}

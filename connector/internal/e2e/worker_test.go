@@ -1,0 +1,133 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// worker is `coupastream run` for one tenant: two files, and the process while it runs.
+type worker struct {
+	*process
+	parts     *parts
+	tenant    *tenant
+	objects   []string
+	state     string // state.dir
+	worker    string // paths of the two files
+	connector string
+	poll      time.Duration
+	logs      string
+}
+
+// worker writes the files of a worker for all objects, with the given settings over the defaults of these tests: settings that
+// the connector knows go to its file, those starting with "worker:" to the worker's.
+func (p *parts) worker(tb testing.TB, t *tenant, settings map[string]string) *worker {
+	tb.Helper()
+	base := filepath.Join(p.dir, t.name)
+	w := &worker{
+		parts: p, tenant: t, objects: objects(), poll: time.Second, logs: base + "-run",
+		state: base + "-state", worker: base + "-worker.json", connector: base + "-connector.json",
+	}
+	run := map[string]string{
+		"bootstrap.servers":   p.bootstrap,
+		"schema.registry.url": p.registry,
+		"group.id":            t.name,
+		"state.dir":           w.state,
+		"listeners":           fmt.Sprintf("http://127.0.0.1:%d", freePort(tb)),
+		"topic.creation.default.replication.factor": "1",
+	}
+	config := map[string]string{
+		"connector.class":     "CoupaSource",
+		"tenant":              t.name,
+		"coupa.url":           t.url,
+		"coupa.client.id":     t.clientID,
+		"coupa.client.secret": t.secret,
+		"coupa.rate.limit":    "0",
+		"topic.template":      "${tenant}.${object}",
+		"poll.interval.ms":    "1000",
+	}
+	for key, value := range settings {
+		if key, ok := strings.CutPrefix(key, "worker:"); ok {
+			run[key] = value
+		} else {
+			config[key] = value
+		}
+	}
+	if only, ok := settings["coupa.objects"]; ok {
+		w.objects = strings.Split(only, ",")
+	}
+	write(tb, w.worker, run)
+	write(tb, w.connector, map[string]any{"name": t.name, "config": config})
+	return w
+}
+
+func write(tb testing.TB, path string, v any) {
+	tb.Helper()
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// topics gives each object's topic.
+func (w *worker) topics() map[string]string {
+	out := map[string]string{}
+	for _, o := range w.objects {
+		out[o] = w.tenant.name + "." + o
+	}
+	return out
+}
+
+// topicNames are the topics alone.
+func (w *worker) topicNames() []string {
+	var names []string
+	for name := range maps.Values(w.topics()) {
+		names = append(names, name)
+	}
+	return names
+}
+
+// start runs the worker; it is not waited for.
+func (w *worker) start(tb testing.TB) {
+	tb.Helper()
+	w.process = launch(tb, w.logs, w.parts.binary, "run", w.worker, w.connector)
+}
+
+// stop is SIGTERM. The process must end by itself, with status 0, within the five seconds that are promised.
+func (w *worker) stop(tb testing.TB) {
+	tb.Helper()
+	begun := time.Now()
+	w.signal(syscall.SIGTERM)
+	status, err := w.wait(30 * time.Second)
+	took := time.Since(begun).Round(time.Millisecond)
+	switch {
+	case err != nil:
+		tb.Errorf("SIGTERM: %v", err)
+		w.kill()
+	case status != 0:
+		tb.Errorf("SIGTERM: exit status %d, want 0", status)
+	case took > 5*time.Second:
+		tb.Errorf("SIGTERM: ended after %v, want less than 5s", took)
+	default:
+		tb.Logf("SIGTERM: ended after %v", took)
+	}
+}
+
+// alive fails the test when the worker has ended although nobody asked it to.
+func (w *worker) alive(tb testing.TB) {
+	tb.Helper()
+	if !w.running() {
+		tb.Fatalf("the worker ended by itself with status %d", w.cmd.ProcessState.ExitCode())
+	}
+}

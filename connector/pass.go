@@ -1,0 +1,364 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// maxChunkBytes is how much of a page is encoded before it is handed over. A walk may be resumed behind any row, so a page of huge rows goes
+// out in parts and memory is bounded by the largest row.
+const maxChunkBytes = 1 << 20
+
+// maxRequests is the most requests that one walk has under way.
+const maxRequests = 4
+
+// pass is one walk being carried out. Its own goroutine (run) holds the state; fetches run beside it, one page each, and send it what they read.
+//
+// Ranges of ids are read side by side because one request after the other can't use the rate that Coupa grants: at 100 ms a page, one reader
+// makes 10 requests a second. Ranges are disjoint, so a row is read once and its versions stay in order.
+type pass struct {
+	p       *poller
+	seen    seen
+	op      string
+	horizon int64 // rows with an updated-at before it are never read again by a poll: the ledger need not know them
+
+	// Owned by run.
+	walk        checkpoint.Walk // To, From, Snapshot, Rows; Ranges is derived from spans
+	spans       []*span
+	busy        int
+	maxID       int64 // 0: not known
+	covered     int64 // ids walked over, for the density of rows
+	rows        int64
+	latency     time.Duration
+	pending     []*submission
+	outstanding int // accepted by the shard and not answered
+	reading     bool
+	err         error // why nothing more is read; what was read until then still goes out
+	broken      bool  // nothing more goes out either: a submission failed, or the shard is being released
+
+	dead   atomic.Bool
+	events chan event
+	acks   chan error
+}
+
+// event is what a fetch tells run.
+type event struct {
+	span    *span
+	chunk   *chunk
+	after   int64 // rows of the span up to this id are in chunk or in an earlier one
+	page    coupa.Page
+	pageEnd bool // the fetch is over
+	maxID   int64
+	err     error
+}
+
+// walk carries out one walk from its ranges on. It returns when every range is drained and everything it found is committed.
+func (p *poller) walk(ctx context.Context, mark time.Time, w checkpoint.Walk) error {
+	seen, err := loadSeen(p.shard.store, p.stream, w.From, mark)
+	if err != nil {
+		return err
+	}
+	ps := &pass{
+		p: p, seen: seen, walk: w, op: OpUpsert, horizon: w.To.Add(-retention(p.object)).Unix(),
+		events: make(chan event, 2*maxRequests),
+		acks:   make(chan error, 1),
+	}
+	if w.Snapshot {
+		ps.op = OpSnapshot
+		p.task.update(func(s *TaskStatus) { s.Snapshot = true })
+	}
+	for _, r := range w.Ranges {
+		ps.spans = append(ps.spans, &span{Range: r})
+	}
+	p.shard.startReading()
+	ps.reading = true
+	return ps.run(ctx)
+}
+
+// run is the pass's loop. It ends when nothing is left to read, to submit or to be answered; after an error, when nothing is under way any more.
+func (ps *pass) run(ctx context.Context) error {
+	fetchCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	var fetches sync.WaitGroup
+	defer fetches.Wait()
+	done := ctx.Done()
+	for {
+		if ps.err == nil {
+			ps.dispatch(fetchCtx, &fetches)
+		} else {
+			stop()
+		}
+		if ps.broken {
+			ps.drop()
+		}
+		if ps.busy == 0 && len(ps.pending) == 0 {
+			ps.doneReading()
+			if ps.outstanding == 0 {
+				return ps.err
+			}
+		}
+		var in chan<- *submission
+		var head *submission
+		if len(ps.pending) > 0 {
+			in, head = ps.p.shard.in, ps.pending[0]
+		}
+		select {
+		case in <- head:
+			ps.pending = ps.pending[1:]
+			ps.outstanding++
+		case ev := <-ps.events:
+			ps.handle(ev)
+		case err := <-ps.acks:
+			ps.outstanding--
+			if err != nil {
+				ps.broken = true
+				ps.fail(err)
+			}
+		case <-done:
+			done = nil
+			ps.broken = true
+			ps.fail(ctx.Err())
+		}
+	}
+}
+
+// fail keeps the first error. Those after it are its consequences.
+func (ps *pass) fail(err error) {
+	if ps.err == nil {
+		ps.err = err
+	}
+}
+
+func (ps *pass) doneReading() {
+	if ps.reading {
+		ps.reading = false
+		ps.p.shard.stopReading()
+	}
+}
+
+// drop gives back what was not submitted yet.
+func (ps *pass) drop() {
+	for _, sub := range ps.pending {
+		ps.p.shard.w.memory.Release(memoryOf(sub.bytes))
+	}
+	ps.pending = nil
+}
+
+// dispatch starts the next page of each idle span, splitting a span where more requests can be used than there are spans.
+func (ps *pass) dispatch(ctx context.Context, fetches *sync.WaitGroup) {
+	for i := 0; i < len(ps.spans) && ps.busy < maxRequests; i++ {
+		sp := ps.spans[i]
+		if sp.busy {
+			continue
+		}
+		more := len(ps.spans) < ps.wanted() && ps.rows >= 2*recordsPerSlab
+		if more {
+			ps.trySplit(sp)
+		}
+		sp.busy = true
+		ps.busy++
+		r, askMax := sp.Range, more && ps.maxID == 0 && sp.Through == 0
+		fetches.Go(func() { ps.fetch(ctx, sp, r, askMax) })
+	}
+}
+
+// wanted is how many requests must be under way to use the rate that is granted, by the time that Coupa takes to answer.
+func (ps *pass) wanted() int {
+	if ps.p.rate == 0 {
+		return maxRequests
+	}
+	return min(maxRequests, max(1, int(math.Ceil(1.2*ps.p.rate*ps.latency.Seconds()))))
+}
+
+func (ps *pass) trySplit(sp *span) {
+	if sp.Through == 0 && ps.maxID == 0 {
+		return
+	}
+	lower, upper, ok := split(sp.Range, ps.maxID, float64(ps.rows)/float64(max(1, ps.covered)))
+	if ok {
+		sp.Range = lower
+		ps.spans = append(ps.spans, &span{Range: upper})
+	}
+}
+
+// handle takes in what a fetch read.
+func (ps *pass) handle(ev event) {
+	sp := ev.span
+	if ps.broken {
+		ps.p.shard.w.memory.Release(memoryOf(ev.chunk.bytes))
+	} else {
+		ps.covered += ev.after - sp.After
+		ps.rows += int64(ev.chunk.rows)
+		ps.walk.Rows += int64(ev.chunk.rows)
+		sp.After = ev.after
+		if ev.maxID > 0 {
+			ps.maxID = ev.maxID
+		}
+	}
+	if ev.pageEnd {
+		sp.busy = false
+		ps.busy--
+		if ev.page.Latency > 0 {
+			ps.latency = ev.page.Latency
+		}
+		if ev.err == nil && ev.page.Last || sp.Through > 0 && sp.After >= sp.Through {
+			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
+		}
+	}
+	if !ps.broken {
+		ps.submit(ev.chunk)
+	}
+	ps.fail(ev.err)
+	ps.p.task.update(func(s *TaskStatus) {
+		s.Rows += int64(ev.chunk.rows)
+		s.Dropped += int64(ev.chunk.dropped)
+	})
+}
+
+// submit queues a chunk with the position that holds once it is committed. A chunk without records changes only the position, which may stay in memory
+// unless it is a while ago that one was written, or the committed position is in the middle of this walk.
+func (ps *pass) submit(c *chunk) {
+	p := ps.p
+	finished := len(ps.spans) == 0
+	if len(c.records) == 0 {
+		committed := p.shard.position(p.stream)
+		due := time.Since(p.persisted) >= markPersistence || committed.Seq == 0
+		midWalk := committed.Walk != nil || len(ps.pending) > 0 || ps.outstanding > 0
+		if !due && !(finished && midWalk) {
+			return
+		}
+	}
+	p.persisted = time.Now()
+	sub := &submission{
+		stream: p.stream, task: p.task, records: c.records, ids: c.ids, entries: c.entries, bytes: c.bytes,
+		position: ps.position(finished), keep: retention(p.object), dead: &ps.dead,
+	}
+	sub.done = func(err error) {
+		p.shard.w.memory.Release(memoryOf(sub.bytes))
+		ps.acks <- err
+	}
+	if finished {
+		sub.expired = p.expired(ps.walk.To)
+	}
+	ps.pending = append(ps.pending, sub)
+}
+
+// position is where the stream is after all that was handed over.
+func (ps *pass) position(finished bool) checkpoint.Position {
+	if finished {
+		return checkpoint.Position{Mark: ps.walk.To}
+	}
+	w := ps.walk
+	w.Ranges = make([]checkpoint.Range, len(ps.spans))
+	for i, sp := range ps.spans {
+		w.Ranges[i] = sp.Range
+	}
+	return checkpoint.Position{Mark: ps.p.shard.position(ps.p.stream).Mark, Walk: &w}
+}
+
+// expired lists ledger records that have fallen out of the look-back, some at a time; they are tombstoned in the transaction of the walk's last page.
+func (p *poller) expired(mark time.Time) []checkpoint.ChunkKey {
+	const atOnce = 200
+	keys, err := p.shard.store.ExpiredChunks(p.stream, mark.Add(-retention(p.object)).Unix(), atOnce)
+	if err != nil {
+		p.log.Warn("the ledger could not be pruned", "error", err)
+	}
+	return keys
+}
+
+// fetch reads one page of a span, encodes what is fresh, and sends it to run in chunks. Trouble that passes is waited out here.
+func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.encoding.encoders.Get().(*rowEncoder)}
+	defer ps.p.encoding.encoders.Put(f.enc)
+	end := event{span: sp, pageEnd: true}
+	for tries := 0; ; tries++ {
+		end.page, end.err = f.page(ctx)
+		if end.err == nil || ctx.Err() != nil || !isTemporary(end.err) {
+			break
+		}
+		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))
+		ps.p.trouble.report(ps.p.log, end.err, delay)
+		if err := f.hand(ctx, event{span: sp}); err != nil || !sleep(ctx, delay) {
+			break
+		}
+	}
+	if end.err == nil {
+		ps.p.trouble.over(ps.p.log)
+		if askMax {
+			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.p.query(ps.walk, f.r))
+			if end.err != nil && isTemporary(end.err) {
+				end.err = nil // the split can wait
+			}
+		}
+	}
+	if err := f.hand(ctx, end); err != nil { // what is not handed over is read again
+		ps.events <- event{span: sp, chunk: &chunk{}, after: f.handed, pageEnd: true, err: err}
+	}
+}
+
+// fetch is the reading of one page.
+type fetch struct {
+	ps     *pass
+	span   *span
+	r      checkpoint.Range // After moves with each row
+	handed int64            // rows up to this id were handed over
+	chunk  *chunk
+	enc    *rowEncoder
+}
+
+func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
+	return f.ps.p.source.Fetch(ctx, f.ps.p.query(f.ps.walk, f.r), func(row coupa.Row) error {
+		if err := f.ps.take(f.chunk, f.enc, row); err != nil {
+			return err
+		}
+		f.r.After = row.ID
+		if f.chunk.bytes < maxChunkBytes {
+			return nil
+		}
+		return f.hand(ctx, event{span: f.span})
+	})
+}
+
+// hand sends what was read to run once there is memory for it. An error: it was not sent.
+func (f *fetch) hand(ctx context.Context, ev event) error {
+	if err := f.ps.p.shard.w.memory.Acquire(ctx, memoryOf(f.chunk.bytes)); err != nil {
+		return err
+	}
+	ev.chunk, ev.after = f.chunk, f.r.After
+	f.ps.events <- ev
+	f.chunk, f.handed = &chunk{}, f.r.After
+	return nil
+}
+
+func retryAfter(err error) time.Duration {
+	var ce *coupa.Error
+	if errors.As(err, &ce) {
+		return ce.RetryAfter
+	}
+	return 0
+}
+
+// take decides about a row and encodes it if it is fresh.
+func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
+	if ps.seen.decide(row) != fresh {
+		c.rows++
+		c.dropped++
+		return nil
+	}
+	if err := c.add(ps.p.encoding, enc, row, ps.op); err != nil {
+		return err
+	}
+	c.rows++
+	if at := row.UpdatedAt.Unix(); at >= ps.horizon {
+		c.entries = append(c.entries, checkpoint.Entry{ID: row.ID, UpdatedAt: at, Digest: row.Digest})
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// poller reads one stream (tenant × object) for as long as its shard is owned: wait, walk a window, submit, again.
+type poller struct {
+	stream checkpoint.Stream
+	object config.Object
+	source Source
+	shard  *shard
+	rate   float64 // coupa.rate.limit, for the number of requests side by side; 0: unlimited
+	task   *task
+	log    *slog.Logger
+
+	// Owned by the goroutine of Run.
+	encoding  *encoding
+	schema    *schemas.Schema
+	persisted time.Time // when the position last went to Kafka
+
+	trouble trouble
+}
+
+// How long a failed object waits before it is tried again: soon where time heals, seldom where a person has to act.
+var (
+	temporaryBackoff = coupa.Backoff{Base: time.Second, Max: time.Minute}
+	permanentBackoff = coupa.Backoff{Base: 2 * time.Minute, Max: 15 * time.Minute}
+)
+
+// Run polls until ctx ends. A failure stops this object alone: it is FAILED with the reason, and is tried again by itself.
+func (p *poller) Run(ctx context.Context) {
+	p.task.update(func(s *TaskStatus) {
+		if s.State == Unassigned {
+			s.State = Running
+		}
+	})
+	for failures := 0; ; failures++ {
+		polls := p.task.Status().Polls
+		err := p.attempt(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, errReleased) {
+			<-ctx.Done() // the shard is being rebuilt and ends this ownership
+			return
+		}
+		if p.task.Status().Polls > polls {
+			failures = 0
+		}
+		delay := permanentBackoff.Delay(failures, 0)
+		if isTemporary(err) {
+			delay = temporaryBackoff.Delay(failures, 0)
+		}
+		p.task.update(func(s *TaskStatus) { s.State, s.Trace = Failed, err.Error() })
+		p.log.Error("the object has stopped", "error", err, "again_in", delay.Round(time.Second))
+		if !sleep(ctx, delay) {
+			return
+		}
+	}
+}
+
+// attempt polls from the committed position until something fails.
+func (p *poller) attempt(ctx context.Context) error {
+	if err := p.prepare(ctx); err != nil {
+		return err
+	}
+	pos := p.shard.position(p.stream)
+	mark, walk := pos.Mark, pos.Walk
+	p.persisted = time.Now()
+	if mark.IsZero() && walk == nil && p.object.InitialFrom.Latest {
+		now, err := p.source.Now(ctx)
+		if err != nil {
+			return err
+		}
+		mark = now.Add(-p.object.Settle).Truncate(time.Second).UTC()
+	}
+	for {
+		if walk == nil {
+			now, err := p.source.Now(ctx)
+			if err != nil {
+				return err
+			}
+			walk = nextWalk(mark, now, p.object)
+		}
+		if walk != nil {
+			if err := p.walk(ctx, mark, *walk); err != nil {
+				return err
+			}
+			mark, walk = walk.To, nil
+			p.healthy(mark)
+		}
+		if !sleep(ctx, p.untilNextPoll(time.Now())) {
+			return ctx.Err()
+		}
+	}
+}
+
+// healthy records a drained walk.
+func (p *poller) healthy(mark time.Time) {
+	p.task.update(func(s *TaskStatus) {
+		if s.State != Running {
+			p.log.Info("the object is running again")
+		}
+		s.State, s.Trace, s.Mark, s.Snapshot = Running, "", mark, false
+		s.Polls++
+	})
+}
+
+// prepare makes sure of the topic and the schemas, once for the life of the poller.
+func (p *poller) prepare(ctx context.Context) error {
+	if p.encoding != nil {
+		return nil
+	}
+	topic := p.object.Topic
+	if err := p.shard.w.topics.ensure(ctx, topic); err != nil {
+		return err
+	}
+	schema, err := schemas.For(p.stream.Object, schemas.Options{Decimals: schemas.DecimalMode(p.object.Decimals)})
+	if err != nil {
+		return err
+	}
+	plan, err := schema.Plan()
+	if err != nil {
+		return fmt.Errorf("schema of %s: %w", p.stream.Object, err)
+	}
+	register := p.shard.w.registry.Register
+	if !p.object.AutoRegister {
+		register = p.shard.w.registry.Lookup
+	}
+	keySubject := schemas.Subject(schemas.SubjectStrategy(p.object.KeySubject), topic, "coupa.Key", true)
+	keyID, err := register(ctx, keySubject, schemas.KeySchema())
+	if err != nil {
+		return err
+	}
+	valueSubject := schemas.Subject(schemas.SubjectStrategy(p.object.ValueSubject), topic, schema.Name(), false)
+	valueID, err := register(ctx, valueSubject, schema.JSON())
+	if err != nil {
+		return err
+	}
+	p.schema, p.encoding = schema, newEncoding(p.stream, topic, plan, keyID, valueID)
+	return nil
+}
+
+// untilNextPoll puts the polls of a stream on a grid of its own, shifted by its name, so that a thousand streams do not ask at once.
+func (p *poller) untilNextPoll(now time.Time) time.Duration {
+	every := p.object.PollInterval
+	shift := time.Duration(xxhash.Sum64String(p.stream.Tenant+"\x00"+p.stream.Object) % uint64(every))
+	since := (time.Duration(now.UnixNano()) - shift) % every
+	return every - since
+}
+
+// query asks for the next page of a range of a walk.
+func (p *poller) query(w checkpoint.Walk, r checkpoint.Range) coupa.Query {
+	q := coupa.Query{
+		Path: p.stream.Object, Window: coupa.Window{From: w.From, To: w.To}, After: r.After, Through: r.Through,
+	}
+	if p.object.Fields != "all" {
+		q.Fields = p.schema.Fields()
+	}
+	return q
+}
+
+// trouble says once that something is wrong, again at most every 30 s, and once that it is over.
+type trouble struct {
+	mu    sync.Mutex
+	since time.Time
+	said  time.Time
+	tries int
+}
+
+func (t *trouble) report(log *slog.Logger, err error, again time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if t.tries == 0 {
+		t.since = now
+	}
+	t.tries++
+	if t.said.IsZero() || now.Sub(t.said) >= 30*time.Second {
+		t.said = now
+		log.Warn("reading is held up; it goes on by itself", "error", err, "tries", t.tries, "again_in", again.Round(time.Millisecond))
+	}
+}
+
+func (t *trouble) over(log *slog.Logger) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tries > 0 {
+		log.Info("reading goes on", "after_tries", t.tries, "held_up", time.Since(t.since).Round(time.Second))
+	}
+	t.tries, t.said = 0, time.Time{}
+}
+
+// sleep waits; false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,208 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/checkpoint"
+)
+
+// Producer is the part of a transactional kgo.Client that a shard commits through. It has one user at a time.
+type Producer interface {
+	BeginTransaction() error
+	// Produce buffers a record; promise is called once with the outcome, on any goroutine, before Flush returns nil.
+	Produce(ctx context.Context, r *kgo.Record, promise func(*kgo.Record, error))
+	Flush(ctx context.Context) error
+	// EndTransaction commits or aborts. An error of a commit leaves the outcome unknown, whatever a later abort says.
+	EndTransaction(ctx context.Context, end kgo.TransactionEndTry) error
+}
+
+// transactionTimeout is how long the broker lets a transaction stay open, counted from its start; a dead owner's transaction holds readers back no
+// longer than this, and a successor's InitProducerID ends it at once. produceTimeout is how long a record may wait for its broker: less, so that
+// the transaction is ended by us and not by the broker.
+const (
+	transactionTimeout = 60 * time.Second
+	produceTimeout     = 40 * time.Second
+)
+
+// markerGap is the pause between the end of a transaction and the first record of the next one. EndTxn answers before the commit markers are written;
+// a produce that comes earlier makes the broker wait out its add.partitions.to.txn.retry.backoff.ms (20 ms).
+const markerGap = 2 * time.Millisecond
+
+// commit publishes a batch: steps 5 to 9. Streams whose records fail go no further and the others are committed without them.
+// On return every submission was told its outcome, but for an error: then the caller gives up the shard and tells those that are left.
+func (s *shard) commit(ctx context.Context, batch []*submission) error {
+	for {
+		batch = living(batch)
+		if len(batch) == 0 {
+			return nil
+		}
+		commits := fold(batch, s.seq)
+		failed, next, err := s.transact(ctx, batch, commits)
+		if err != nil {
+			release(batch, err)
+			return err
+		}
+		if len(failed) > 0 {
+			batch = expel(batch, failed)
+			continue
+		}
+		return s.apply(batch, commits, next)
+	}
+}
+
+// transact runs steps 5 to 8. It returns the streams that spoilt the transaction, which is aborted then, or the offset of the checkpoint
+// partition behind the commit. An error: the producer can't go on, and if it is errUnknownOutcome, nobody knows whether the batch happened.
+func (s *shard) transact(ctx context.Context, batch []*submission, commits []checkpoint.Commit) (failed map[checkpoint.Stream]error, next int64, err error) {
+	if wait := markerGap - time.Since(s.ended); wait > 0 {
+		time.Sleep(wait)
+	}
+	defer func() { s.ended = time.Now() }()
+
+	var marks []*kgo.Record
+	for _, c := range commits {
+		records, err := c.Records(s.w.settings.CheckpointTopic, s.partition)
+		if err != nil {
+			return nil, 0, fmt.Errorf("checkpoint of %v: %w", c.Stream, err)
+		}
+		marks = append(marks, records...)
+	}
+	// 5 begin: nothing has left this process yet.
+	if err := s.producer.BeginTransaction(); err != nil {
+		return nil, 0, fmt.Errorf("beginning a transaction: %w", err)
+	}
+	// 6 produce and 7 mark. A crash from here to 8 leaves an open transaction, which a successor's InitProducerID aborts.
+	t := outcome{failed: map[checkpoint.Stream]error{}}
+	for _, sub := range batch {
+		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
+		for _, r := range sub.records {
+			s.producer.Produce(ctx, r, promise)
+		}
+	}
+	for _, r := range marks {
+		s.producer.Produce(ctx, r, t.checkpoint)
+	}
+	if err := s.producer.Flush(ctx); err != nil {
+		return nil, 0, fmt.Errorf("producing: %w", err)
+	}
+	// Each promise is looked at before the commit: EndTransaction would commit the rest without a word about a record that was refused.
+	if len(t.failed) > 0 || t.fatal != nil {
+		if err := s.producer.EndTransaction(ctx, kgo.TryAbort); err != nil {
+			return nil, 0, fmt.Errorf("aborting a transaction: %w", errors.Join(err, t.fatal))
+		}
+		if t.fatal != nil && len(t.failed) == 0 {
+			return nil, 0, fmt.Errorf("producing: %w", t.fatal)
+		}
+		return t.failed, 0, nil
+	}
+	// 8 commit: the truth. Before it, it never was; after it, it happened, whatever follows.
+	if err := s.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", errUnknownOutcome, err)
+	}
+	return nil, t.next, nil
+}
+
+// apply is step 9: the same commit goes into the local store, and the submissions learn of it. A failure here loses nothing, since the topic has it;
+// the shard is rebuilt from there.
+func (s *shard) apply(batch []*submission, commits []checkpoint.Commit, next int64) error {
+	err := s.store.Apply(commits, next)
+	s.mu.Lock()
+	for _, c := range commits {
+		s.positions[c.Stream] = c.Position
+	}
+	s.mu.Unlock()
+	for _, sub := range batch {
+		s.w.committed(sub, s.position(sub.stream))
+		sub.done(nil)
+	}
+	if err != nil {
+		return fmt.Errorf("the transaction is committed, but the local copy of its checkpoint could not be written: %w", err)
+	}
+	return nil
+}
+
+// outcome collects what became of the records of one transaction.
+type outcome struct {
+	mu     sync.Mutex
+	failed map[checkpoint.Stream]error // streams whose records were refused
+	fatal  error                       // anything else
+	next   int64
+}
+
+func (t *outcome) data(sub *submission, r *kgo.Record, err error) {
+	if err == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !blamesRecord(err) {
+		t.fatal = errors.Join(t.fatal, err)
+		return
+	}
+	if t.failed[sub.stream] == nil {
+		t.failed[sub.stream] = &RowError{
+			Object: sub.stream.Object, ID: sub.rowOf(r),
+			Err: produceHint(r.Topic, len(r.Key)+len(r.Value), err),
+		}
+	}
+}
+
+func (t *outcome) checkpoint(r *kgo.Record, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.fatal = errors.Join(t.fatal, fmt.Errorf("checkpoint topic %s: %w", r.Topic, err))
+		return
+	}
+	t.next = max(t.next, r.Offset+1)
+}
+
+// rowOf is the id of the row that a record was made of.
+func (sub *submission) rowOf(r *kgo.Record) int64 {
+	for i := range sub.records {
+		if sub.records[i] == r {
+			return sub.ids[i]
+		}
+	}
+	return 0
+}
+
+// living drops submissions that were built on one that failed.
+func living(batch []*submission) []*submission {
+	alive := batch[:0]
+	for _, sub := range batch {
+		if sub.dead.Load() {
+			sub.done(errOvertaken)
+			continue
+		}
+		alive = append(alive, sub)
+	}
+	return alive
+}
+
+// expel ends the submissions of streams that failed and returns the others.
+func expel(batch []*submission, failed map[checkpoint.Stream]error) []*submission {
+	rest := batch[:0]
+	for _, sub := range batch {
+		if err, ok := failed[sub.stream]; ok {
+			sub.dead.Store(true)
+			sub.done(err)
+			continue
+		}
+		rest = append(rest, sub)
+	}
+	return rest
+}
+
+// release tells submissions that their shard ends.
+func release(batch []*submission, err error) {
+	for _, sub := range batch {
+		sub.dead.Store(true)
+		sub.done(fmt.Errorf("%w: %w", errReleased, err))
+	}
+}

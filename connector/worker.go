@@ -1,0 +1,309 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+)
+
+// memoryBudget bounds the encoded records that wait for their commit, all shards together.
+const memoryBudget = 24 << 20
+
+// memoryOf is what a chunk takes from the budget. One that is larger than the budget takes all of it.
+func memoryOf(bytes int) int64 { return min(int64(bytes), memoryBudget) }
+
+// Config is what a Worker is made of.
+type Config struct {
+	Settings   *config.Worker
+	Connectors []*config.Connector
+	// Kafka reaches the brokers: seeds, TLS, SASL. Each client of the worker is made with these.
+	Kafka    []kgo.Opt
+	Registry Registry
+	// Source makes the client of a connector's Coupa instance. It is called once per connector.
+	Source func(*config.Connector) (Source, error)
+	Log    *slog.Logger
+	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
+	Published func(Publication)
+}
+
+// Publication is a record that was committed.
+type Publication struct {
+	Stream    checkpoint.Stream
+	ID        int64
+	Op        string
+	UpdatedAt string // RFC 3339, UTC
+	Topic     string
+	Partition int32
+	Offset    int64
+	Bytes     int // of the value
+}
+
+// Worker runs connectors: a poller per object, a shard per partition of the checkpoint topic that has any. Run may be called once.
+type Worker struct {
+	settings  *config.Worker
+	cfg       Config
+	log       *slog.Logger
+	registry  Registry
+	memory    *semaphore.Weighted
+	published func(Publication)
+	groups    []*group
+	cluster   atomic.Value // string
+
+	// Set by Run, before anything else starts.
+	topics       *topics
+	checkpointID [16]byte
+	pollers      []*poller
+}
+
+// group is a connector with its tasks.
+type group struct {
+	c      *config.Connector
+	source Source
+	tasks  []*task
+}
+
+// New checks nothing outside and starts nothing. The error is that of Config.Source.
+func New(cfg Config) (*Worker, error) {
+	w := &Worker{
+		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
+		memory: semaphore.NewWeighted(memoryBudget), published: cfg.Published,
+	}
+	for _, c := range cfg.Connectors {
+		src, err := cfg.Source(c)
+		if err != nil {
+			return nil, fmt.Errorf("connector %s: %w", c.Name, err)
+		}
+		g := &group{c: c, source: src}
+		for i, o := range c.Objects {
+			g.tasks = append(g.tasks, &task{s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, State: initialState(c)}})
+		}
+		w.groups = append(w.groups, g)
+	}
+	return w, nil
+}
+
+func initialState(c *config.Connector) State {
+	if c.InitialState == string(Running) {
+		return Unassigned
+	}
+	return State(c.InitialState)
+}
+
+// Status is the state of every connector and task, for people and for REST.
+func (w *Worker) Status() []ConnectorStatus {
+	var all []ConnectorStatus
+	for _, g := range w.groups {
+		cs := ConnectorStatus{Name: g.c.Name, Tenant: g.c.Tenant, State: State(g.c.InitialState), Config: g.c.Echo()}
+		for _, t := range g.tasks {
+			cs.Tasks = append(cs.Tasks, t.Status())
+		}
+		all = append(all, cs)
+	}
+	return all
+}
+
+// ClusterID is the Kafka cluster's id; "" until Run has reached it.
+func (w *Worker) ClusterID() string {
+	id, _ := w.cluster.Load().(string)
+	return id
+}
+
+// Run works until ctx ends, which is a clean stop and gives nil: the batches in hand are committed or dropped whole. It gives an error when the
+// worker can't start (brokers, rights, registry, Coupa's credentials), or lost its shard to another worker (ErrFenced).
+func (w *Worker) Run(ctx context.Context) error {
+	admin, err := kgo.NewClient(w.clientOpts()...)
+	if err != nil {
+		return fmt.Errorf("Kafka client: %w", err)
+	}
+	defer admin.Close()
+	partitions, err := w.connect(ctx, kadm.NewClient(admin))
+	if err != nil || ctx.Err() != nil {
+		return ctxOr(ctx, err)
+	}
+	shards := w.assign(partitions)
+	if err := w.preflight(ctx); err != nil {
+		return ctxOr(ctx, err)
+	}
+	if len(shards) == 0 {
+		w.log.Warn("no connector is running; the worker waits to be stopped")
+		<-ctx.Done()
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, s := range shards {
+		g.Go(func() error { return s.Run(ctx) })
+	}
+	return g.Wait()
+}
+
+func ctxOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// connect finds out which cluster this is and makes sure of the checkpoint topic.
+func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions int32, err error) {
+	const patience = 20 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	meta, err := admin.BrokerMetadata(ctx)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer in %v", patience)
+		}
+		return 0, fmt.Errorf("bootstrap.servers = %v: no broker could be reached; check addresses, security.protocol and sasl.*: %w", w.settings.BootstrapServers, err)
+	}
+	w.cluster.Store(meta.Cluster)
+	w.topics = &topics{admin: admin, settings: w.settings, maxBytes: map[string]int32{}}
+	w.checkpointID, partitions, err = w.topics.ensureCheckpoint(ctx, w.settings.CheckpointTopic)
+	if err == nil && int(partitions) != w.settings.CheckpointPartitions {
+		w.log.Warn("the checkpoint topic was made with another number of partitions, which stays", "topic", w.settings.CheckpointTopic,
+			"partitions", partitions, "checkpoint.topic.partitions", w.settings.CheckpointPartitions)
+	}
+	return partitions, err
+}
+
+// shardOf is the partition that a tenant belongs to, with all its objects: one limiter then sees every request to its Coupa instance.
+func shardOf(tenant string, partitions int32) int32 {
+	return int32(xxhash.Sum64String(tenant) % uint64(partitions))
+}
+
+// assign makes the shards that have streams to run, and their pollers.
+func (w *Worker) assign(partitions int32) []*shard {
+	byPartition := map[int32]*shard{}
+	var shards []*shard
+	for _, g := range w.groups {
+		if State(g.c.InitialState) != Running {
+			w.log.Info("the connector is not started", "connector", g.c.Name, "initial_state", g.c.InitialState)
+			continue
+		}
+		n := shardOf(g.c.Tenant, partitions)
+		s, ok := byPartition[n]
+		if !ok {
+			s = newShard(w, n)
+			byPartition[n] = s
+			shards = append(shards, s)
+		}
+		for i, o := range g.c.Objects {
+			p := &poller{
+				stream: checkpoint.Stream{Tenant: g.c.Tenant, Object: o.Path}, object: o, source: g.source, shard: s, rate: g.c.RateLimit,
+				task: g.tasks[i], log: w.log.With("connector", g.c.Name, "tenant", g.c.Tenant, "object", o.Path),
+			}
+			s.pollers = append(s.pollers, p)
+			w.pollers = append(w.pollers, p)
+		}
+	}
+	return shards
+}
+
+// preflight prepares every stream: topic, schemas, Coupa's token. What fails here is FAILED from the start and tried again by itself; if nothing at all can
+// start, and not for a cause that passes by itself, the worker says why and ends.
+func (w *Worker) preflight(ctx context.Context) error {
+	errs := make([]error, len(w.pollers))
+	var g errgroup.Group
+	g.SetLimit(16)
+	for i, p := range w.pollers {
+		g.Go(func() error {
+			errs[i] = p.preflight(ctx)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	var distinct []error
+	said := map[string]bool{}
+	for _, err := range errs {
+		if err == nil || isTemporary(err) {
+			return nil
+		}
+		if !said[err.Error()] {
+			said[err.Error()] = true
+			distinct = append(distinct, err)
+		}
+	}
+	return errors.Join(distinct...)
+}
+
+func (p *poller) preflight(ctx context.Context) error {
+	if err := p.prepare(ctx); err != nil {
+		return fmt.Errorf("%s: %w", p.stream.Object, err)
+	}
+	if _, err := p.source.Now(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+// clientOpts are the options of every Kafka client.
+func (w *Worker) clientOpts() []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.ClientID("coupastream"),
+		// The default of 5 s stalls a transaction for as long when the broker answers CONCURRENT_TRANSACTIONS or a topic was just made.
+		kgo.MetadataMinAge(50 * time.Millisecond),
+	}
+	return append(opts, w.cfg.Kafka...)
+}
+
+// newProducer makes the client of a shard. After an error that ends its transactional id, a client is of no use any more: make another.
+func (w *Worker) newProducer(transactionalID string) (*kgo.Client, error) {
+	cl, err := kgo.NewClient(append(w.clientOpts(),
+		kgo.TransactionalID(transactionalID),
+		kgo.TransactionTimeout(transactionTimeout),
+		kgo.RecordDeliveryTimeout(produceTimeout),
+		kgo.RecordPartitioner(partitioner{checkpoint: w.settings.CheckpointTopic}),
+		kgo.ProducerBatchMaxBytesFn(w.topics.batchBytes),
+		kgo.MaxBufferedRecords(4*maxBatchRecords),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("Kafka producer: %w", err)
+	}
+	return cl, nil
+}
+
+// partitioner puts checkpoint records where they belong, and data records by key as Kafka's own clients do.
+type partitioner struct{ checkpoint string }
+
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	if topic == p.checkpoint {
+		return kgo.ManualPartitioner().ForTopic(topic)
+	}
+	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+}
+
+// committed tells of the records of a submission.
+func (w *Worker) committed(sub *submission, position checkpoint.Position) {
+	sub.task.update(func(s *TaskStatus) {
+		s.Published += int64(len(sub.records))
+		s.Committed = position
+	})
+	if w.published == nil {
+		return
+	}
+	for i, r := range sub.records {
+		p := Publication{
+			Stream: sub.stream, ID: sub.ids[i], Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value),
+		}
+		for _, h := range r.Headers {
+			switch h.Key {
+			case HeaderOp:
+				p.Op = string(h.Value)
+			case HeaderUpdatedAt:
+				p.UpdatedAt = string(h.Value)
+			}
+		}
+		w.published(p)
+	}
+}
