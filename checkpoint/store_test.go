@@ -330,11 +330,11 @@ func TestAFileWithoutBuckets(t *testing.T) {
 
 func TestReadsBesideWrites(t *testing.T) {
 	s := openTest(t, storePath(t))
-	done := make(chan error, 4)
+	done := make(chan error, 2)
 	for range cap(done) {
 		go func() {
 			var err error
-			for s.Next() < 60 && err == nil {
+			for s.Next() < 24 && err == nil {
 				s.Stats()
 				_ = s.Aside()
 				seen := 0
@@ -346,11 +346,11 @@ func TestReadsBesideWrites(t *testing.T) {
 			done <- err
 		}()
 	}
-	for i := range uint64(60) {
+	for i := range uint64(24) {
 		mustApply(t, s, int64(i+1), many(acme, i+1, 50, int64(i)*50))
-		if i == 30 { // swaps the file below the readers
+		if i == 12 { // swaps the file below the readers
 			s.failpoint = func(string) error { return errors.New("disk") }
-			if s.Apply([]Commit{commitOf(acme, 32)}, 99) == nil {
+			if s.Apply([]Commit{commitOf(acme, 14)}, 99) == nil {
 				t.Error("applied")
 			}
 			s.failpoint = nil

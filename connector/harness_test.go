@@ -33,7 +33,7 @@ type harness struct {
 	t        *testing.T
 	tenant   *coupatest.Tenant
 	cluster  *kfake.Cluster
-	net      *kfake.VirtualNetwork
+	net      *lossy
 	registry *memoryRegistry
 	state    string
 	keys     map[string]string // connector keys beside the usual ones
@@ -59,14 +59,15 @@ func simulate(t *testing.T, cfg coupatest.Config, f func(*harness)) {
 		if cfg.Objects == nil {
 			cfg.Objects = []string{"invoices", "suppliers"}
 		}
+		network := &kfake.VirtualNetwork{}
 		h := &harness{
-			t: t, net: &kfake.VirtualNetwork{}, registry: &memoryRegistry{}, state: state,
+			t: t, net: &lossy{dial: network.DialContext}, registry: &memoryRegistry{}, state: state,
 			keys:   map[string]string{"coupa.objects": strings.Join(cfg.Objects, ","), "fields": "all", "poll.interval.ms": "1000", "coupa.rate.limit": "0"},
 			worker: map[string]string{}, log: &syncBuffer{},
 		}
 		h.tenant = coupatest.New(cfg)
 		var err error
-		h.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(h.net.Listen), kfake.SleepOutOfOrder())
+		h.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.SleepOutOfOrder())
 		if err != nil {
 			t.Fatal(err)
 		}

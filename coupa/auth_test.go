@@ -230,6 +230,62 @@ func TestConcurrentRefusalsReplaceTheTokenOnce(t *testing.T) {
 	})
 }
 
+func TestLateRefusalOfAnOldTokenLeavesTheNewOneAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		f.api = func(n int, r *http.Request) *http.Response {
+			if n == 1 {
+				pass(time.Minute) // the first request's refusal comes when the token is long replaced
+			}
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				return answer(401, ``)
+			}
+			return answer(200, `[]`)
+		}
+		c := newClient(t, f)
+		c.cfg.RequestTimeout = time.Hour
+		f.start(t, c)
+		pass(time.Hour)
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if f.mints != 2 {
+			t.Errorf("%d tokens issued, want 2", f.mints)
+		}
+	})
+}
+
+func TestFailedRenewalIsNotRepeatedWithEveryRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{api: pages(`[]`)}
+		f.grant = func(n int, _ *http.Request) *http.Response {
+			if n == 1 {
+				return f.token(1)
+			}
+			return answer(500, ``)
+		}
+		c := newClient(t, f)
+		f.start(t, c)
+		pass(21 * time.Hour)
+		for range 120 {
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+				t.Fatal(err)
+			}
+			pass(time.Second)
+		}
+		if f.mints != 3 {
+			t.Errorf("%d token requests in two minutes past the renewal, want the first and one a minute", f.mints)
+		}
+	})
+}
+
 func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -20,7 +20,7 @@ type Encoder struct {
 
 // span is one field of an open record.
 type span struct {
-	start, end int // in the output; end 0: not written yet
+	start, end int  // in the output; end 0: not written yet
 	full       bool // holds more than null
 	as         spelling
 	extra      int // 1 + the place in extras of the value as sent, 0: not kept

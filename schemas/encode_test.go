@@ -195,6 +195,7 @@ func TestValuesBecomeWhatTheirTypeDeclares(t *testing.T) {
 		{"more digits than the precision are kept", dec, `"1234567"`, kept(`"1234567"`)},
 		{"the most digits that fit", dec, `"999999.9999"`, `a:9999999999/10000`},
 		{"40 whole digits take the slow path", wide, `"-9999999999999999999999999999999999999999.5"`, `a:-19999999999999999999999999999999999999999/2`},
+		{"a whole number at a large scale", wide, `"-100"`, `a:-100`},
 		{"a comma is no decimal point", dec, `"1,50"`, `error`},
 		{"a point alone is no number", dec, `"."`, `error`},
 		{"an exponent without digits is no number", dec, `"1e"`, `error`},

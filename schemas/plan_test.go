@@ -112,3 +112,29 @@ func readTestdata(t testing.TB, name string) []byte {
 	}
 	return b
 }
+
+func TestEveryObjectHasAPlanInEveryDecimalMode(t *testing.T) {
+	const row = `{"id":7,"updated-at":"2024-04-01T02:16:48+03:00","custom-fields":{"a":{"id":1}},"no-such-key":[1]}`
+	for _, path := range Objects() {
+		for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
+			t.Run(path+" "+string(mode), func(t *testing.T) {
+				s, err := For(path, Options{Decimals: mode})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := s.Plan()
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := p.Encoder().Append(nil, []byte(row))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := `{custom_fields:{a:"{\"id\":1}"} id:7 unmapped:{no-such-key:"[1]"} updated_at:2024-03-31T23:16:48Z}`
+				if got := decode(t, s.JSON(), got); got != want {
+					t.Errorf("decoded %s\nwant    %s", got, want)
+				}
+			})
+		}
+	}
+}

@@ -34,6 +34,21 @@ func TestRandomRowsAreReadAsTheyWereMeant(t *testing.T) {
 	}
 }
 
+func TestDecimalsOfTwoWordsAreThoseOfBigIntegers(t *testing.T) {
+	e := (&Plan{}).Encoder()
+	g := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		text := strings.TrimRight(fmt.Sprint(g.Uint64()>>g.IntN(64)), "0") + "1"
+		d, _ := parseDecimal([]byte(text[max(0, len(text)-19):]))
+		d.negative, d = g.IntN(2) == 0, d.significant()
+		shift := g.IntN(38 - d.digits() + 1)
+		got, v, err := e.appendDecimal(nil, d, 38, shift)
+		if want := appendBig(nil, d, shift); v != stored || err != nil || string(got) != string(want) {
+			t.Fatalf("%s × 10^%d, negative %t: %x, want %x", text, shift, d.negative, got, want)
+		}
+	}
+}
+
 // rowMaker makes JSON and the value that it stands for.
 type rowMaker struct{ *rand.Rand }
 

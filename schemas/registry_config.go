@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/sr"
 )
@@ -37,11 +38,21 @@ func (cfg RegistryConfig) clientOptions() ([]sr.ClientOpt, error) {
 	if err != nil {
 		errs = append(errs, err)
 	}
-	opts := []sr.ClientOpt{sr.URLs(urls...), sr.HTTPClient(client), sr.UserAgent("coupastream")}
+	opts := []sr.ClientOpt{sr.URLs(urls...), sr.HTTPClient(client), sr.UserAgent("coupastream"), sr.PreReq(ownLevelOnly)}
 	if username != "" {
 		opts = append(opts, sr.BasicAuth(username, password))
 	}
 	return opts, errors.Join(errs...)
+}
+
+// ownLevelOnly asks for a subject's own compatibility level in words: not every registry leaves the global one out by itself.
+func ownLevelOnly(r *http.Request) error {
+	if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/config/") {
+		q := r.URL.Query()
+		q.Set("defaultToGlobal", "false")
+		r.URL.RawQuery = q.Encode()
+	}
+	return nil
 }
 
 // cleanURL parts an address from the credentials in it.

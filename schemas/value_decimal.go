@@ -120,11 +120,22 @@ func (e *Encoder) appendDecimal(out []byte, d decimal, precision, scale int) ([]
 	if shift < 0 || d.digits()+shift > precision {
 		return out, misfit, nil
 	}
-	if d.digits() <= 19 && shift < len(e.tens) {
-		hi, lo := bits.Mul64(d.coefficient(), e.tens[shift])
+	if d.digits() <= 19 && d.digits()+shift <= 38 { // below 10^38, and so below 2^127
+		hi, lo := e.timesTen(d.coefficient(), shift)
 		return appendInt128(out, d.negative, hi, lo), stored, nil
 	}
 	return appendBig(out, d, shift), stored, nil
+}
+
+// timesTen is c × 10^shift, which must be below 2^128, in two words.
+func (e *Encoder) timesTen(c uint64, shift int) (hi, lo uint64) {
+	first := min(shift, len(e.tens)-1)
+	hi, lo = bits.Mul64(c, e.tens[first])
+	if rest := shift - first; rest > 0 {
+		carry, low := bits.Mul64(lo, e.tens[rest])
+		hi, lo = hi*e.tens[rest]+carry, low
+	}
+	return hi, lo
 }
 
 // appendInt128 appends a number of magnitude below 2^127 and not 0 as Avro bytes.

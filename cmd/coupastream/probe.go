@@ -21,7 +21,7 @@ func (a *app) probe(ctx context.Context, c *config.Connector) (config.Problems, 
 	}
 	apart := err != nil && coupa.KindOf(err) == coupa.Scope
 	if err != nil && !apart {
-		return sorted(c, []error{fmt.Errorf("getting a token: %w", err)})
+		return sorted(c, []error{err})
 	}
 	errs := make([]error, len(c.Objects))
 	var group errgroup.Group

@@ -131,7 +131,7 @@ func (p *parts) measure(b *testing.B, t *tenant, n int, settings map[string]stri
 	adm, topic := p.admin(b), w.topicNames()[0]
 	err := await(b.Context(), fmt.Sprint(n, " records"), 10*time.Minute, func() error {
 		if !w.running() {
-			return fmt.Errorf("the worker has ended: %s", tail(w.stderr, 3))
+			return fmt.Errorf("%w: %s", errEnded, tail(w.stderr, 3))
 		}
 		ends, err := endOffsets(b.Context(), adm, []string{topic})
 		if err == nil && ends[topic] < int64(n) {

@@ -133,6 +133,9 @@ func tail(path string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
+// errEnded ends an await: the process that it waits for is gone.
+var errEnded = errors.New("the process has ended")
+
 // await asks again every quarter of a second until cond holds. An error of cond is the reason shown at the deadline.
 func await(ctx context.Context, what string, d time.Duration, cond func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
@@ -143,6 +146,9 @@ func await(ctx context.Context, what string, d time.Duration, cond func() error)
 		err := cond()
 		if err == nil {
 			return nil
+		}
+		if errors.Is(err, errEnded) {
+			return fmt.Errorf("waiting for %s: %w", what, err)
 		}
 		select {
 		case <-ctx.Done():

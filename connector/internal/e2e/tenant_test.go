@@ -35,12 +35,12 @@ func (p *parts) tenant(tb testing.TB, name string, flags ...string) *tenant {
 	args := append([]string{
 		"simulate", "--listen", t.url[len("http://"):], "--seed", strconv.FormatUint(p.seed, 10),
 		"--client-id", t.clientID, "--client-secret", t.secret,
-		"--rate-limit", "0", "--token-hold", "-1s", // negative: none
+		"--rate-limit", "0", "--token-hold", "0s",
 	}, flags...)
 	t.process = launch(tb, filepath.Join(p.dir, t.name+"-tenant"), p.binary, args...)
 	err := await(tb.Context(), "the tenant", 60*time.Second, func() error {
 		if !t.running() {
-			return fmt.Errorf("it ended: %s", tail(t.stderr, 3))
+			return fmt.Errorf("%w: %s", errEnded, tail(t.stderr, 3))
 		}
 		_, err := t.requests(tb.Context())
 		return err

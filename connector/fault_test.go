@@ -1,0 +1,157 @@
+package connector
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
+)
+
+func TestWhatCoupaDoesWrongIsWaitedOutAndNothingIsLost(t *testing.T) {
+	for _, kind := range []coupatest.FaultKind{
+		coupatest.Throttle429, coupatest.Unavailable503, coupatest.HTML503, coupatest.Reset, coupatest.Truncate, coupatest.Unauthorized401,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 6, Rows: 130}, func(h *harness) {
+				h.tenant.Inject(coupatest.Fault{Kind: kind, Count: 4})
+				h.start()
+				h.settle()
+				h.tenant.Inject(coupatest.Fault{Kind: kind, Count: 3})
+				h.tenant.Update("invoices", 5)
+				h.pass(5 * time.Minute)
+				h.check("invoices")
+				h.check("suppliers")
+			})
+		})
+	}
+}
+
+func TestACoupaThatBreaksItsContractStopsTheObjectAlone(t *testing.T) {
+	for kind, says := range map[coupatest.FaultKind]string{
+		coupatest.WrongOrder: "order_by", coupatest.IgnoreFilter: "ignores", coupatest.Forbidden403: "core.invoice.read",
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 7, Rows: 130}, func(h *harness) {
+				r := h.start()
+				h.settle()
+				h.tenant.Inject(coupatest.Fault{Kind: kind, Object: "invoices", Count: -1})
+				h.tenant.Tie("invoices", 30)
+				h.pass(5 * time.Second)
+				s := r.Status()[0].Tasks
+				if s[0].State != Failed || !strings.Contains(s[0].Trace, says) {
+					t.Errorf("invoices: %s %q, want FAILED because of %q", s[0].State, s[0].Trace, says)
+				}
+				if s[1].State != Running {
+					t.Errorf("suppliers: %s %q", s[1].State, s[1].Trace)
+				}
+				h.tenant.ClearFaults()
+				h.pass(10 * time.Minute)
+				h.check("invoices")
+			})
+		})
+	}
+}
+
+func TestARecordThatIsTooLargeTakesOnlyItsStreamOutOfTheTransaction(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 8, Rows: 40}, func(h *harness) {
+		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", 2<<20)+`"`)
+		r := h.start()
+		h.settle()
+		s := r.Status()[0].Tasks
+		if s[0].State != Failed || !strings.Contains(s[0].Trace, "id 9:") || !strings.Contains(s[0].Trace, "max.message.bytes") {
+			t.Errorf("invoices: %s %.200q, want FAILED with the row's id and the remedy", s[0].State, s[0].Trace)
+		}
+		h.check("suppliers")
+		h.tenant.SetMember("invoices", 9, "internal-note", `"short"`)
+		h.pass(20 * time.Minute)
+		h.check("invoices")
+	})
+}
+
+// TestEachDurableStepFailsBothWays fails the requests of steps 5 to 8 as "not applied" and as "applied, but the answer was lost". Whatever happens,
+// the history in the topics is whole.
+func TestEachDurableStepFailsBothWays(t *testing.T) {
+	type row struct {
+		name    string
+		key     kmsg.Key
+		err     *kerr.Error // nil: the request is carried out and the connection dies before the answer
+		rebuilt bool        // the shard gives up its ownership and restores
+	}
+	for _, c := range []row{
+		{"InitProducerID is not applied", kmsg.InitProducerID, kerr.CoordinatorNotAvailable, false},
+		{"produce is not applied", kmsg.Produce, kerr.NotEnoughReplicas, false},
+		{"produce is applied, its answer lost", kmsg.Produce, nil, false},
+		{"produce finds the former markers unwritten", kmsg.Produce, kerr.ConcurrentTransactions, false},
+		{"commit is not applied", kmsg.EndTxn, kerr.CoordinatorNotAvailable, false},
+		{"commit is applied, its answer lost", kmsg.EndTxn, nil, false},
+		{"commit is refused", kmsg.EndTxn, kerr.InvalidTxnState, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 9, Rows: 130}, func(h *harness) {
+				h.start()
+				h.settle()
+				fault := kfake.Fault{Keys: []kmsg.Key{c.key}, Err: c.err, Count: 2}
+				if c.err == nil {
+					h.net.lose(c.key, 2)
+				} else {
+					h.cluster.Fault(fault)
+				}
+				for i := range 5 {
+					h.tenant.Update("invoices", int64(3+i))
+					h.tenant.Create("suppliers")
+					h.pass(3 * time.Second)
+				}
+				h.pass(3 * time.Minute)
+				h.check("invoices")
+				h.check("suppliers")
+				if got := strings.Contains(h.log.String(), "rebuilt"); got != c.rebuilt {
+					t.Errorf("shard rebuilt: %v, want %v", got, c.rebuilt)
+				}
+			})
+		})
+	}
+}
+
+func TestAWorkerThatIsFencedEndsAndDoesNotTakeTheIdBack(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 10, Rows: 60}, func(h *harness) {
+		first := h.start()
+		h.settle()
+		h.running = nil
+		h.state = t.TempDir()
+		h.start()
+		h.tenant.Update("invoices", 4)
+		h.settle()
+		if err := <-first.done; !errors.Is(err, ErrFenced) {
+			t.Errorf("the first worker ended with %v, want ErrFenced", err)
+		}
+		h.check("invoices")
+	})
+}
+
+func TestTheCheckpointTopicDecidesWhateverTheLocalStateIs(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 11, Rows: 60}, func(h *harness) {
+		whole := h.state
+		h.start()
+		h.settle()
+		for range 3 {
+			h.tenant.Update("invoices", 4)
+			h.pass(2 * time.Second)
+			h.stop()
+			h.state = t.TempDir() // lost
+			h.start()
+			h.pass(5 * time.Second)
+		}
+		h.stop()
+		h.state = whole // old
+		h.start()
+		h.settle()
+		h.check("invoices")
+		h.check("suppliers")
+	})
+}
