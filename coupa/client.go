@@ -19,7 +19,7 @@ type Client struct {
 	tokens  *tokens
 	buffers sync.Pool
 
-	longest  atomic.Int64 // rows of the longest page seen
+	longest  sync.Map // path → *atomic.Int64: rows of the longest page seen
 	counters counters
 }
 
@@ -46,7 +46,6 @@ type Stats struct {
 	Rows          uint64    // rows handed out
 	Bytes         uint64    // bytes of their pages after decompression
 	Rate          float64   // present rate of the limiter in requests a second; 0: no limit
-	PageSize      int       // rows of the longest page seen
 }
 
 // New returns a client. It sends nothing; an error names every problem of cfg at once.
@@ -132,7 +131,6 @@ func (c *Client) Stats() Stats {
 		Rows:          c.counters.rows.Load(),
 		Bytes:         c.counters.bytes.Load(),
 		Rate:          c.limiter.Rate(),
-		PageSize:      int(c.longest.Load()),
 	}
 	for i := range s.ByClass {
 		s.ByClass[i] = c.counters.byClass[i].Load()

@@ -2,6 +2,7 @@ package coupa
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +18,7 @@ type Row struct {
 type Page struct {
 	Rows   int       // rows that yield took
 	LastID int64     // id of the last of them; Query.After when there was none
-	Last   bool      // the range is drained: the page was empty or shorter than the longest page seen from this instance
+	Last   bool      // the range is drained: the page was empty or shorter than the longest page seen of this resource
 	Date   time.Time // Coupa's clock by the answer's Date header, UTC
 	Bytes  int64     // body bytes after decompression
 
@@ -66,7 +67,7 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err != nil {
 		return page, err
 	}
-	page.Last = int64(page.Rows) < c.learn(int64(page.Rows))
+	page.Last = int64(page.Rows) < c.learn(q.Path, int64(page.Rows))
 	return page, nil
 }
 
@@ -100,14 +101,19 @@ func (p *Page) check(op string, q Query, r row) (Row, error) {
 	return Row{ID: id, UpdatedAt: updated, JSON: r.text, Digest: r.digest}, nil
 }
 
-// learn takes in the length of a page and returns the longest seen, at least 1: an empty page is always a short one.
-func (c *Client) learn(rows int64) int64 {
+// learn takes in the length of a page and returns the longest seen of this resource, at least 1: an empty page is always a short one.
+func (c *Client) learn(path string, rows int64) int64 {
+	seen, ok := c.longest.Load(path)
+	if !ok {
+		seen, _ = c.longest.LoadOrStore(path, new(atomic.Int64))
+	}
+	size := seen.(*atomic.Int64)
 	for {
-		longest := c.longest.Load()
+		longest := size.Load()
 		if rows <= longest {
 			return max(longest, 1)
 		}
-		if c.longest.CompareAndSwap(longest, rows) {
+		if size.CompareAndSwap(longest, rows) {
 			return rows
 		}
 	}

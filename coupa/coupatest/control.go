@@ -24,6 +24,7 @@ import (
 //	POST /_tenant/objects/{object}/{id}      updates one; ?line=1 only a line of it
 //	DELETE /_tenant/objects/{object}/{id}    removes one
 //	POST /_tenant/objects/{object}/{id}/members/{key}   SetMember to the body
+//	POST /_tenant/warm?object=invoices&fields=…   Warm; answers {"rows":200}
 //	GET  /_tenant/requests                   requests to /api so far, {"invoices":12,…}
 //
 // What changes a row answers its Version. Without object, versions and rows are
@@ -49,6 +50,14 @@ func (t *Tenant) newControl() http.Handler {
 		t.reply(w, f)
 	})
 	mux.HandleFunc("DELETE /_tenant/faults", func(w http.ResponseWriter, r *http.Request) { t.ClearFaults() })
+	mux.HandleFunc("POST /_tenant/warm", func(w http.ResponseWriter, r *http.Request) {
+		n, err := t.Warm(r.FormValue("object"), r.FormValue("fields"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		t.reply(w, map[string]int{"rows": n})
+	})
 	mux.HandleFunc("GET /_tenant/requests", func(w http.ResponseWriter, r *http.Request) { t.reply(w, t.RequestCounts()) })
 	mux.HandleFunc("POST /_tenant/objects/{object}", func(w http.ResponseWriter, r *http.Request) {
 		t.replyVersion(w, t.Create(r.PathValue("object")))

@@ -279,6 +279,10 @@ func TestControl(t *testing.T) {
 		if got := call("GET", "requests", "", 200); got != "{\"users\":1}\n" {
 			t.Errorf("requests: %s", got)
 		}
+		if got := call("POST", "warm?object=invoices&fields=%5B%22id%22%5D", "", 200); got != "{\"rows\":2}\n" {
+			t.Errorf("warm: %s", got)
+		}
+		call("POST", "warm?object=colours", "", 400)
 		call("POST", "changes?state=on", "", 200)
 		runFor(t, r.tenant, time.Second)
 		if n := count("versions"); n < 18 {
