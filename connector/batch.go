@@ -13,7 +13,7 @@ import (
 // Bounds of one transaction. An open transaction holds back every read_committed consumer of its topics, so it stays short.
 const (
 	maxBatchRecords = 5000
-	maxBatchBytes   = 8 << 20
+	maxBatchBytes   = 4 << 20
 )
 
 // submission is a part of one stream's progress: records, what the ledger will know of them, and the position that holds once they are

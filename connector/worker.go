@@ -19,7 +19,7 @@ import (
 )
 
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
-const memoryBudget = 24 << 20
+const memoryBudget = 16 << 20
 
 // memoryOf is what a chunk takes from the budget. One that is larger than the budget takes all of it.
 func memoryOf(bytes int) int64 { return min(int64(bytes), memoryBudget) }
