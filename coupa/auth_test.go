@@ -361,7 +361,7 @@ func TestNowIsALowerBoundThatFollowsCoupasClock(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return n.Sub(time.Now())
+			return time.Until(n)
 		}
 		if got := now(); got != ahead || f.calls != 0 || f.mints != 1 {
 			t.Errorf("by the token's answer Coupa is %s ahead after %d API requests, want %s after none", got, f.calls, ahead)

@@ -36,7 +36,7 @@ func (c *Client) judge(r *response, path string, sent time.Time) (*response, err
 		c.counters.throttled.Add(1)
 		c.limiter.throttled(sent)
 	case Scope:
-		e.Err, e.Hint = c.missingScope(path)
+		e.Hint, e.Err = c.missingScope(path)
 	case Misconfigured:
 		e.Err = r.message()
 		e.Hint = "see whether this instance takes the fields and filters configured for " + path
@@ -95,13 +95,13 @@ func (r *response) checkDate(c *Client, w Window) error {
 }
 
 // missingScope names what to grant for a path.
-func (c *Client) missingScope(path string) (error, string) {
+func (c *Client) missingScope(path string) (hint string, err error) {
 	if resource, ok := LookupResource(path); ok {
 		scopes := strings.Join(resource.Scopes, " ")
-		return fmt.Errorf("the API client may not read %s: scope %s is missing", path, scopes),
-			fmt.Sprintf("grant %s at %s, or take %s out of coupa.objects", scopes, c.clientsPage(), path)
+		return fmt.Sprintf("grant %s at %s, or take %s out of coupa.objects", scopes, c.clientsPage(), path),
+			fmt.Errorf("the API client may not read %s: scope %s is missing", path, scopes)
 	}
-	return fmt.Errorf("the API client may not read %s", path), "grant the scope that covers it at " + c.clientsPage()
+	return "grant the scope that covers it at " + c.clientsPage(), fmt.Errorf("the API client may not read %s", path)
 }
 
 // retryAfter reads how long Coupa asks to wait: seconds, or a time by the answer's own Date. Absurd ones are cut to an hour.
