@@ -24,7 +24,7 @@ func TestWhatCoupaDoesWrongIsWaitedOutAndNothingIsLost(t *testing.T) {
 				h.settle()
 				h.tenant.Inject(coupatest.Fault{Kind: kind, Count: 3})
 				h.tenant.Update("invoices", 5)
-				h.pass(5 * time.Minute)
+				h.pass(2 * time.Minute)
 				h.check("invoices")
 				h.check("suppliers")
 			})
@@ -107,7 +107,7 @@ func TestEachDurableStepFailsBothWays(t *testing.T) {
 					h.tenant.Create("suppliers")
 					h.pass(3 * time.Second)
 				}
-				h.pass(3 * time.Minute)
+				h.pass(90 * time.Second)
 				h.check("invoices")
 				h.check("suppliers")
 				if got := strings.Contains(h.log.String(), "rebuilt"); got != c.rebuilt {

@@ -28,6 +28,7 @@ type pass struct {
 	p       *poller
 	seen    seen
 	op      string
+	window  coupa.Window
 	horizon int64 // rows with an updated-at before it are never read again by a poll: the ledger need not know them
 
 	// Owned by run.
@@ -67,7 +68,7 @@ func (p *poller) walk(ctx context.Context, mark time.Time, w checkpoint.Walk) er
 		return err
 	}
 	ps := &pass{
-		p: p, seen: seen, walk: w, op: OpUpsert, horizon: w.To.Add(-retention(p.object)).Unix(),
+		p: p, seen: seen, walk: w, window: coupa.Window{From: w.From, To: w.To}, op: OpUpsert, horizon: w.To.Add(-retention(p.object)).Unix(),
 		events: make(chan event, 2*maxRequests),
 		acks:   make(chan error, 1),
 	}
@@ -293,7 +294,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 	if end.err == nil {
 		ps.p.trouble.over(ps.p.log)
 		if askMax {
-			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.p.query(ps.walk, f.r))
+			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.p.query(ps.window, f.r))
 			if end.err != nil && isTemporary(end.err) {
 				end.err = nil // the split can wait
 			}
@@ -315,7 +316,7 @@ type fetch struct {
 }
 
 func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
-	return f.ps.p.source.Fetch(ctx, f.ps.p.query(f.ps.walk, f.r), func(row coupa.Row) error {
+	return f.ps.p.source.Fetch(ctx, f.ps.p.query(f.ps.window, f.r), func(row coupa.Row) error {
 		if err := f.ps.take(f.chunk, f.enc, row); err != nil {
 			return err
 		}

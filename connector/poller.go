@@ -162,11 +162,9 @@ func (p *poller) untilNextPoll(now time.Time) time.Duration {
 	return every - since
 }
 
-// query asks for the next page of a range of a walk.
-func (p *poller) query(w checkpoint.Walk, r checkpoint.Range) coupa.Query {
-	q := coupa.Query{
-		Path: p.stream.Object, Window: coupa.Window{From: w.From, To: w.To}, After: r.After, Through: r.Through,
-	}
+// query asks for the next page of a range of a walk over a window.
+func (p *poller) query(w coupa.Window, r checkpoint.Range) coupa.Query {
+	q := coupa.Query{Path: p.stream.Object, Window: w, After: r.After, Through: r.Through}
 	if p.object.Fields != "all" {
 		q.Fields = p.schema.Fields()
 	}

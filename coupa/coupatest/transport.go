@@ -79,6 +79,9 @@ func (w *responder) serve(t *Tenant, r *http.Request) {
 			w.WriteHeader(http.StatusOK)
 			w.writer.Close()
 		case http.ErrAbortHandler:
+			if err := context.Cause(r.Context()); err != nil { // the client gave up, and learns that
+				w.writer.CloseWithError(err)
+			}
 			w.writer.CloseWithError(io.ErrUnexpectedEOF)
 		default:
 			panic(p)
