@@ -128,7 +128,7 @@ func (p *poller) prepare(ctx context.Context) error {
 	if err := p.shard.w.topics.ensure(ctx, topic); err != nil {
 		return err
 	}
-	schema, err := schemas.For(p.stream.Object, schemas.Options{Decimals: schemas.DecimalMode(p.object.Decimals)})
+	schema, err := p.shard.w.catalogue.schema(p.stream.Object, p.object.SchemaOptions())
 	if err != nil {
 		return err
 	}
@@ -140,12 +140,12 @@ func (p *poller) prepare(ctx context.Context) error {
 	if !p.object.AutoRegister {
 		register = p.shard.w.registry.Lookup
 	}
-	keySubject := schemas.Subject(schemas.SubjectStrategy(p.object.KeySubject), topic, "coupa.Key", true)
+	keySubject := schemas.Subject(p.object.KeySubject, topic, "coupa.Key", true)
 	keyID, err := register(ctx, keySubject, schemas.KeySchema())
 	if err != nil {
 		return err
 	}
-	valueSubject := schemas.Subject(schemas.SubjectStrategy(p.object.ValueSubject), topic, schema.Name(), false)
+	valueSubject := schemas.Subject(p.object.ValueSubject, topic, schema.Name(), false)
 	valueID, err := register(ctx, valueSubject, schema.JSON())
 	if err != nil {
 		return err

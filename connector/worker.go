@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
@@ -36,6 +38,34 @@ type Config struct {
 	Log    *slog.Logger
 	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
 	Published func(Publication)
+}
+
+// catalogue keeps the schemas in use, with their plans: a thousand tenants share one per object and shape.
+type catalogue struct {
+	mu      sync.Mutex
+	schemas map[shape]*schemas.Schema
+}
+
+type shape struct {
+	object  string
+	options schemas.Options
+}
+
+func (c *catalogue) schema(object string, o schemas.Options) (*schemas.Schema, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.schemas[shape{object, o}]; ok {
+		return s, nil
+	}
+	s, err := schemas.For(object, o)
+	if err != nil {
+		return nil, err
+	}
+	if c.schemas == nil {
+		c.schemas = map[shape]*schemas.Schema{}
+	}
+	c.schemas[shape{object, o}] = s
+	return s, nil
 }
 
 // Publication is a record that was committed.
@@ -59,6 +89,7 @@ type Worker struct {
 	memory    *semaphore.Weighted
 	published func(Publication)
 	groups    []*group
+	catalogue catalogue
 	cluster   atomic.Value // string
 
 	// Set by Run, before anything else starts.

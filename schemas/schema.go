@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/hamba/avro/v2"
@@ -23,6 +24,8 @@ const (
 // Options shape a schema. The zero value is the default.
 type Options struct {
 	Decimals DecimalMode // "" is DecimalPrecise
+	// WithoutCustomFields leaves custom_fields out of every record, and out of what is asked of Coupa.
+	WithoutCustomFields bool
 }
 
 // Schema is the Avro schema of one object's rows. It never changes and may be shared.
@@ -43,6 +46,11 @@ func For(path string, o Options) (*Schema, error) {
 	}
 	if err := carryDecimals(row, o.Decimals); err != nil {
 		return nil, err
+	}
+	if o.WithoutCustomFields {
+		row.Walk(func(r *schematext.Record) {
+			r.Fields = slices.DeleteFunc(r.Fields, func(f schematext.Field) bool { return f.Role == schematext.RoleCustomFields })
+		})
 	}
 	s, err := newSchema(row)
 	if err != nil {

@@ -237,3 +237,18 @@ func ExampleFor() {
 	// ["id","created_at","updated_at","acknowledged_flag","po_numb…
 	// there is no schema for the object "purchase_order"; the nearest is "purchase_orders" (there are invoices, purchase_orders, suppliers, requisitions, expense_reports, contracts, users)
 }
+
+func TestWithoutCustomFieldsNothingOfThemIsAskedForOrHeld(t *testing.T) {
+	for _, path := range schemas.Objects() {
+		s, err := schemas.For(path, schemas.Options{WithoutCustomFields: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(s.JSON(), "custom_fields") || strings.Contains(s.Fields(), "custom_fields") {
+			t.Errorf("%s still has custom_fields", path)
+		}
+		if _, err := s.Plan(); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

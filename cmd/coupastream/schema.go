@@ -36,7 +36,7 @@ func (a *app) printSchema(path, connectorFile string) error {
 		if i < 0 {
 			return usageError{fmt.Errorf("%s: %s is not in coupa.objects; it streams %s", connectorFile, path, pathsOf(c))}
 		}
-		options.Decimals = c.Objects[i].Decimals
+		options = c.Objects[i].SchemaOptions()
 	}
 	s, err := schemas.For(path, options)
 	if err != nil {

@@ -33,6 +33,11 @@ type Object struct {
 	template string
 }
 
+// SchemaOptions are what the object's keys say about its schema.
+func (o Object) SchemaOptions() schemas.Options {
+	return schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off"}
+}
+
 // InitialFrom is where a stream without a checkpoint begins. Exactly one field is set.
 type InitialFrom struct {
 	Earliest bool
