@@ -121,9 +121,6 @@ func (s *shard) open() error {
 	if err != nil {
 		return fmt.Errorf("%w: state.dir = %s: %w", errState, s.w.settings.StateDir, err)
 	}
-	if why := store.Aside(); why != "" {
-		s.log.Warn("the local state was set aside; it is restored from the checkpoint topic", "reason", why)
-	}
 	s.store = store
 	return nil
 }
@@ -158,6 +155,9 @@ func (s *shard) restore(ctx context.Context, nonce string) error {
 	}, s.store)
 	if err != nil {
 		return fmt.Errorf("restoring from %s: %w", s.w.settings.CheckpointTopic, err)
+	}
+	if why := s.store.Aside(); why != "" {
+		s.log.Warn("the local state did not fit and was restored from the checkpoint topic", "reason", why)
 	}
 	positions, err := s.store.Positions()
 	if err != nil {

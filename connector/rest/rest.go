@@ -5,6 +5,7 @@ package rest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -43,8 +44,8 @@ func New(w Worker, info Info) http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, f func(*http.Request) (any, error)) {
 		mux.HandleFunc(path, func(rw http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodGet && r.Method != http.MethodHead {
-				send(rw, nil, &apiError{http.StatusMethodNotAllowed, "HTTP 405 Method Not Allowed: connectors of this worker come from its files"})
+			if changes(r) {
+				send(rw, nil, readOnly)
 				return
 			}
 			body, err := f(r)
@@ -62,7 +63,11 @@ func New(w Worker, info Info) http.Handler {
 	get("/connectors/{name}/topics", h.topics)
 	get("/connectors/{name}/offsets", h.offsets)
 	get("/connector-plugins", h.plugins)
-	mux.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
+		if changes(r) {
+			send(rw, nil, readOnly)
+			return
+		}
 		send(rw, nil, &apiError{http.StatusNotFound, "HTTP 404 Not Found"})
 	})
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -83,11 +88,25 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.Message }
 
+// readOnly answers requests that would change something.
+var readOnly = &apiError{http.StatusMethodNotAllowed, "HTTP 405 Method Not Allowed: connectors of this worker come from its files"}
+
+func changes(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
+
+// healthState is the one answer whose form is the same whatever its status.
+type healthState struct {
+	Status  string `json:"status"`
+	Message string `json:"message"`
+}
+
 func send(rw http.ResponseWriter, body any, err error) {
 	rw.Header().Set("Content-Type", "application/json")
-	if e, ok := err.(*apiError); ok {
+	var e *apiError
+	if errors.As(err, &e) {
 		rw.WriteHeader(e.Code)
 		body = e
+	} else if h, ok := body.(healthState); ok && h.Status != "healthy" {
+		rw.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(rw).Encode(body)
 }
@@ -101,14 +120,10 @@ func (h *handler) root(*http.Request) (any, error) {
 }
 
 func (h *handler) health(*http.Request) (any, error) {
-	type health struct {
-		Status  string `json:"status"`
-		Message string `json:"message"`
-	}
 	if h.w.ClusterID() == "" {
-		return health{"starting", "Worker is still starting up."}, nil
+		return healthState{"starting", "Worker is still starting up."}, nil
 	}
-	return health{"healthy", "Worker has completed startup and is ready to handle requests."}, nil
+	return healthState{"healthy", "Worker has completed startup and is ready to handle requests."}, nil
 }
 
 func (h *handler) connectors(r *http.Request) (any, error) {

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// awaited is a writer that calls a function once it has seen a text.
+type awaited struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	text string
+	then func()
+}
+
+func (a *awaited) Write(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.buf.Write(p)
+	if a.then != nil && strings.Contains(a.buf.String(), a.text) {
+		a.then()
+		a.then = nil
+	}
+	return len(p), nil
+}
+
+func TestDevPublishesTheSnapshotAndChangesAndLeavesNothingBehind(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &awaited{text: "  upsert  ", then: cancel}
+	var logs bytes.Buffer
+	args := []string{"dev", "--rows", "5", "--changes-per-second", "20", "--kafka-port", "0", "--registry-port", "0", "--coupa-port", "0", "--rest-port", "0"}
+	if status := run(ctx, args, os.LookupEnv, out, &logs); status != exitDone {
+		t.Errorf("status %d\n%s", status, logs.String())
+	}
+	for _, want := range []string{"Kafka ", "Schema Registry ", "REST ", "Coupa ", "snapshot  coupa.invoices", "--- stopped after "} {
+		if !strings.Contains(out.buf.String(), want) {
+			t.Errorf("%q is not in the output\n%s", want, out.buf.String())
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(os.TempDir(), "*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
