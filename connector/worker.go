@@ -254,18 +254,19 @@ func (w *Worker) preflight(ctx context.Context) error {
 		})
 	}
 	_ = g.Wait()
-	var distinct []error
-	said := map[string]bool{}
 	for _, err := range errs {
 		if err == nil || isTemporary(err) {
 			return nil
 		}
-		if !said[err.Error()] {
-			said[err.Error()] = true
-			distinct = append(distinct, err)
-		}
 	}
-	return errors.Join(distinct...)
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	default:
+		return fmt.Errorf("none of %d objects can start; the first: %w", len(errs), errs[0])
+	}
 }
 
 func (p *poller) preflight(ctx context.Context) error {

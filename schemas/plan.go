@@ -12,9 +12,12 @@ import (
 const (
 	propName = "coupa.name" // the key in Coupa's JSON; without it the field's name with - for _
 	propRole = "coupa.role" // what a map of string holds: roleUnmapped or roleCustomFields
+	propType = "coupa.type" // typeText: Coupa describes the field as text
 
 	roleUnmapped     = "unmapped"      // what the row has and the record has no place for
 	roleCustomFields = "custom-fields" // an object's custom fields
+
+	typeText = "text"
 )
 
 // planKind says how a JSON value becomes an Avro one.
@@ -61,6 +64,7 @@ type planField struct {
 type planNode struct {
 	kind      planKind
 	nullable  bool // the union ["null", T]
+	text      bool // a text that is no T is kept in unmapped; elsewhere it is an error
 	record    *planRecord
 	items     *planNode
 	precision int
@@ -141,6 +145,7 @@ func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 	if !ok {
 		key = strings.ReplaceAll(f.Name(), "_", "-")
 	}
+	n.text = f.Prop(propType) == typeText
 	if n.kind == kindUnmapped {
 		if r.unmapped >= 0 || !n.nullable {
 			return fmt.Errorf("a record has one field of role %q, of type [\"null\", map of string]", roleUnmapped)

@@ -107,7 +107,9 @@ func carryDecimals(row *schematext.Record, mode DecimalMode) error {
 		for i := range r.Fields {
 			if f := &r.Fields[i]; f.Type.Logical == "decimal" {
 				f.Type = schematext.Type{Nullable: f.Type.Nullable, Name: string(mode)}
-				f.CoupaType = schematext.TypeDecimal
+				if f.CoupaType == "" {
+					f.CoupaType = schematext.TypeDecimal
+				}
 			}
 		}
 	})

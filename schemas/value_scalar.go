@@ -22,7 +22,11 @@ func (e *Encoder) scalar(out []byte, n *planNode, c byte) ([]byte, verdict, erro
 		if err != nil {
 			return out, misfit, err
 		}
-		return e.fromText(out, n, text)
+		out, v, err := e.fromText(out, n, text)
+		if err != nil && n.text {
+			return out, misfit, nil
+		}
+		return out, v, err
 	case '{', '[':
 		return out, misfit, nil
 	case 't', 'f':

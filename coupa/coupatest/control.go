@@ -121,8 +121,14 @@ func (t *Tenant) list(w http.ResponseWriter, r *http.Request, read func(object s
 	encoder.SetEscapeHTML(false)
 	for _, object := range objects {
 		tb, versions := read(object)
+		selected, err := t.plan(tb, r.FormValue("fields"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		for _, v := range versions {
 			out := t.export(tb, v)
+			out.JSON = t.paint.render(nil, tb.resource, v, selected)
 			if !json.Valid(out.JSON) { // a row by hand that is no JSON goes as text
 				out.JSON, _ = json.Marshal(string(out.JSON))
 			}

@@ -33,6 +33,7 @@ func (p *parts) benchmarkSnapshot(b *testing.B) {
 	for i := range b.N {
 		t := p.tenant(b, fmt.Sprint("snapshot", i), "--objects", "invoices", "--rows", fmt.Sprint(n), "--row-bytes", "3000",
 			"--changes-per-second", "0")
+		t.warm(b, "invoices")
 		floor := p.floor(b, t, n)
 		run := p.measure(b, t, n, map[string]string{"coupa.objects": "invoices"})
 		run.report(b)
@@ -79,7 +80,7 @@ func (p *parts) benchmarkIdle(b *testing.B) {
 		w := p.worker(b, t, map[string]string{
 			"coupa.objects": "users,purchase_orders", "overlap.ms": "1000", "lookback.ms": "0", "poll.interval.ms": "1000",
 		})
-		w.start(b)
+		w.start()
 		if err := atRest(b.Context(), p.admin(b), w.topicNames(), 5*time.Second, time.Minute); err != nil {
 			b.Fatal(err)
 		}
@@ -93,15 +94,6 @@ func (p *parts) benchmarkIdle(b *testing.B) {
 		b.ReportMetric((w.usage(b).cpu-cpu).Seconds()*1000/polls, "cpu-ms/s")
 		w.stop(b)
 	}
-}
-
-func (t *tenant) mustCount(tb testing.TB) map[string]int {
-	tb.Helper()
-	counts, err := t.requests(tb.Context())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return counts
 }
 
 // measurement is what one run took.
@@ -127,7 +119,7 @@ func (m measurement) report(b *testing.B) {
 func (p *parts) measure(b *testing.B, t *tenant, n int, settings map[string]string) measurement {
 	b.Helper()
 	w := p.worker(b, t, settings)
-	w.start(b)
+	w.start()
 	adm, topic := p.admin(b), w.topicNames()[0]
 	err := await(b.Context(), fmt.Sprint(n, " records"), 10*time.Minute, func() error {
 		if !w.running() {

@@ -14,6 +14,7 @@
 //	E2E_BINARY     a coupastream that is built already
 //	E2E_WORK       a folder for files and logs that stays after the run
 //	E2E_ROWS       rows of each object in a snapshot (5000)
+//	E2E_ALLOW      faults, by comma, that are told and don't fail a test: stale_lines, …
 //	E2E_CHANGES    how long rows change while the connector streams (60s)
 //
 // # File map

@@ -13,23 +13,26 @@ import (
 	"time"
 )
 
-// faultLog is what the tenant tells: row 1 in two versions, row 2 in one whose associations are empty in Coupa's ways.
-func faultLog(object string) string {
+// faultLog is what the tenant tells, a line a version: row 1 in two versions, row 2 in one whose associations are empty in Coupa's
+// ways, row 3 in two of which the second changes a line alone. The lines of the versions that are current come last.
+func faultLog(object string) []string {
 	const row1 = `{"id":1,"updated-at":"2026-03-08T01:30:0%d-08:00","total":"%d.5","rate":0.125,"due-date":"2026-03-31T23:59:59-07:00",` +
 		`"note":"","supplier":{"id":"7","name":"Bäcker \u0026 Söhne","status":"active"},"invoice-lines":[{"id":1,"price":"0.10"},` +
 		`{"id":2,"price":null}],"custom-fields":{"site":{"id":3},"budget":1.50,"old":null}}`
 	const row2 = `{"id":2,"updated-at":"2026-11-01T01:30:00-07:00","total":null,"due-date":"","note":null,"supplier":"","invoice-lines":[]}`
-	line := func(id, second, seq int, row string) string {
-		at := time.Date(2026, 3, 8, 9, 30, second, 0, time.UTC)
-		if id == 2 {
-			at = time.Date(2026, 11, 1, 8, 30, 0, 0, time.UTC)
-		}
+	const row3 = `{"id":3,"updated-at":"2026-11-01T01:30:00-07:00","invoice-lines":[{"id":5,"price":"%d"}]}`
+	autumn := time.Date(2026, 11, 1, 8, 30, 0, 0, time.UTC)
+	spring := time.Date(2026, 3, 8, 9, 30, 0, 0, time.UTC)
+	line := func(id, seq int, at time.Time, row string) string {
 		return fmt.Sprintf(`{"object":%q,"id":%d,"updated_at":%q,"seq":%d,"row":%s}`+"\n", object, id, at.Format(time.RFC3339), seq, row)
 	}
-	return line(1, 0, 1, fmt.Sprintf(row1, 0, 10)) + line(2, 0, 2, row2) + line(1, 1, 3, fmt.Sprintf(row1, 1, 11))
+	return []string{
+		line(1, 1, spring, fmt.Sprintf(row1, 0, 10)), line(3, 2, autumn, fmt.Sprintf(row3, 1)),
+		line(2, 3, autumn, row2), line(1, 4, spring.Add(time.Second), fmt.Sprintf(row1, 1, 11)), line(3, 5, autumn, fmt.Sprintf(row3, 2)),
+	}
 }
 
-// samples are the three records that a faultless connector writes for faultLog.
+// samples are the records that a faultless connector writes for faultLog.
 func samples(object string) []*sample {
 	row1 := func(second int, total string) *sample {
 		at := time.Date(2026, 3, 8, 9, 30, second, 0, time.UTC)
@@ -41,8 +44,13 @@ func samples(object string) []*sample {
 			"unmapped":      map[string]any{"rate": "0.125"},
 		}}
 	}
-	row2 := &sample{id: 2, partition: 2, value: map[string]any{"id": int64(2), "updated_at": time.Date(2026, 11, 1, 8, 30, 0, 0, time.UTC)}}
-	out := []*sample{row1(0, "10.50"), row2, row1(1, "11.50")}
+	autumn := time.Date(2026, 11, 1, 8, 30, 0, 0, time.UTC)
+	row2 := &sample{id: 2, partition: 2, value: map[string]any{"id": int64(2), "updated_at": autumn}}
+	row3 := func(price string) *sample {
+		lines := []any{map[string]any{"id": int64(5), "price": price}}
+		return &sample{id: 3, partition: 2, value: map[string]any{"id": int64(3), "updated_at": autumn, "lines": lines}}
+	}
+	out := []*sample{row1(0, "10.50"), row2, row1(1, "11.50"), row3("1"), row3("2")}
 	for _, s := range out {
 		s.at = time.Now()
 		s.headers = map[string]string{
@@ -72,16 +80,18 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 	}{
 		{"nothing is wrong", func(s []*sample) []*sample { return s }, "", ""},
 		{"an aborted record is not there", func(s []*sample) []*sample { c := again(s[2]); c.aborted = true; return append(s, c) }, "", ""},
-		{"a row never came", func(s []*sample) []*sample { return []*sample{s[0], s[2]} }, "lost 1", "row"},
-		{"the last version never came", func(s []*sample) []*sample { return s[:2] }, "lost 1", "last version"},
+		{"a row never came", func(s []*sample) []*sample { return slices.Delete(s, 1, 2) }, "lost 1", "row"},
+		{"the last version never came", func(s []*sample) []*sample { return slices.Delete(s, 2, 3) }, "lost 1", "last version"},
+		{"a change of a line alone never came", func(s []*sample) []*sample { return s[:4] }, "stale_lines 1", "last version"},
+		{"a change of a line alone came first", func(s []*sample) []*sample { s[3], s[4] = s[4], s[3]; return s }, "stale_lines 1, out_of_order 1", "version"},
 		{"a record came twice", func(s []*sample) []*sample { return append(s, again(s[1])) }, "repeated 1", "content"},
-		{"an old version came last", func(s []*sample) []*sample { s[0], s[2] = s[2], s[0]; return s }, "lost 1 out of order 1", "updated-at"},
+		{"an old version came last", func(s []*sample) []*sample { s[0], s[2] = s[2], s[0]; return s }, "lost 1, out_of_order 1", "updated-at"},
 		{"a decimal is off by a cent", set(0, "total", "10.51"), "mismatched 1", "total"},
 		{"a decimal that does not fit was rounded", set(0, "unmapped", nil), "mismatched 1", "rate"},
 		{"a decimal that does not fit was changed", set(0, "unmapped", map[string]any{"rate": "0.13"}), "mismatched 1", "unmapped.rate"},
 		{"a date is UTC's day", set(0, "due_date", time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)), "mismatched 1", "due-date"},
 		{"an empty text became null", set(0, "note", nil), "mismatched 1", "note"},
-		{"a null text became empty", set(1, "note", ""), "lost 1 mismatched 1", "note"},
+		{"a null text became empty", set(1, "note", ""), "lost 1, mismatched 1", "note"},
 		{"a name lost its umlaut", set(0, "supplier", map[string]any{"id": int64(7), "name": "Backer & Sohne"}), "mismatched 1", "supplier.name"},
 		{"an association is missing", set(0, "supplier", nil), "mismatched 1", "supplier.id"},
 		{"a line is missing", set(0, "lines", []any{map[string]any{"id": int64(1), "price": "0.10"}}), "mismatched 1", "invoice-lines"},
@@ -90,7 +100,7 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 			s[0].value["total"], s[0].value["unmapped"] = nil, map[string]any{"rate": "0.125", "total": `"10.5"`}
 			return s
 		}, "mismatched 1", "total"},
-		{"something that was never sent is in unmapped", set(1, "unmapped", map[string]any{"x": "1"}), "lost 1 mismatched 1", "unmapped.x"},
+		{"something that was never sent is in unmapped", set(1, "unmapped", map[string]any{"x": "1"}), "lost 1, mismatched 1", "unmapped.x"},
 		{"versions of a row are in two partitions", func(s []*sample) []*sample { s[2].partition = 0; return s }, "… misplaced 1", "partition"},
 		{"the key is another tenant's", func(s []*sample) []*sample { s[1].headers["key"] = "other"; return s }, "misplaced 1", "key"},
 		{"a header is missing", func(s []*sample) []*sample { delete(s[1].headers, "coupa.object"); return s }, "mislabelled 1", "coupa.object"},
@@ -99,18 +109,18 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 			return s
 		}, "mislabelled 1", "coupa.updated_at"},
 		{"the record's timestamp is updated-at", func(s []*sample) []*sample { s[1].at = time.Date(2026, 3, 8, 0, 0, 0, 0, time.UTC); return s }, "mislabelled 1", "record timestamp"},
-		{"bytes follow the value", func(s []*sample) []*sample { s[1].trailing = "x"; return s }, "lost 1 undecodable 1", "partition 2"},
+		{"bytes follow the value", func(s []*sample) []*sample { s[1].trailing = "x"; return s }, "lost 1, undecodable 1", "partition 2"},
 	}
 	tenant := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		log := faultLog(r.URL.Query().Get("object"))
 		if r.URL.Path == "/_tenant/rows" {
-			log = log[strings.IndexByte(log, '\n')+1:]
+			log = log[2:]
 		}
-		_, _ = w.Write([]byte(log))
+		_, _ = w.Write([]byte(strings.Join(log, "")))
 	}))
 	defer tenant.Close()
 	f := p.forger(t)
-	d := docket{p.bootstrap, p.registry, tenant.URL, "judged", time.Second, time.Now(), map[string]string{}}
+	d := docket{p.bootstrap, p.registry, tenant.URL, "judged", time.Second, time.Now(), map[string]string{}, nil}
 	var all []*sample
 	for i, c := range cases {
 		object := fmt.Sprintf("case_%02d", i)
@@ -131,7 +141,7 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 	}
 	for i, c := range cases {
 		v := got[fmt.Sprintf("case_%02d", i)]
-		found, rest := findings(v), strings.TrimPrefix(c.want, "… ")
+		found, rest := v.findings(), strings.TrimPrefix(c.want, "… ")
 		if found != c.want && (rest == c.want || !strings.HasSuffix(found, rest)) {
 			t.Errorf("%s: judge says %q, want %q\n%v", c.name, found, c.want, v)
 		}
@@ -139,21 +149,4 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 			t.Errorf("%s: judge does not show path %s\n%v", c.name, c.path, v)
 		}
 	}
-}
-
-// findings are the counts of a verdict that are not 0.
-func findings(v verdict) string {
-	var out []string
-	for _, c := range []struct {
-		name string
-		n    int
-	}{
-		{"lost", v.Lost}, {"repeated", v.Repeated}, {"out of order", v.OutOfOrder}, {"mismatched", v.Mismatched},
-		{"misplaced", v.Misplaced}, {"mislabelled", v.Mislabelled}, {"undecodable", v.Undecodable},
-	} {
-		if c.n > 0 {
-			out = append(out, fmt.Sprint(c.name, " ", c.n))
-		}
-	}
-	return strings.Join(out, " ")
 }

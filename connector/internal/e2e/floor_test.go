@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/schemas"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -74,12 +73,9 @@ func transaction(b *testing.B, kafka *kgo.Client, rows [][]byte) error {
 
 // pages gives a function that fetches the page of invoices after an id, with the connector's own selection of fields.
 func (t *tenant) pages(b *testing.B) func(after int64) [][]byte {
-	schema, err := schemas.For("invoices", schemas.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
 	token := t.token(b)
-	query := t.url + "/api/invoices?limit=50&order_by=id&dir=asc&fields=" + url.QueryEscape(schema.Fields()) + "&" + url.QueryEscape("id[gt]") + "="
+	query := t.url + "/api/invoices?limit=50&order_by=id&dir=asc&fields=" + url.QueryEscape(selection(b, "invoices")) + "&" +
+		url.QueryEscape("id[gt]") + "="
 	return func(after int64) [][]byte {
 		req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, query+strconv.FormatInt(after, 10), nil)
 		if err != nil {

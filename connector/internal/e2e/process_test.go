@@ -27,6 +27,8 @@ type process struct {
 // launch starts a child that ends with the test at the latest.
 func launch(tb testing.TB, logs, name string, args ...string) *process {
 	tb.Helper()
+	_, err := os.Stat(logs + ".err")
+	first := err != nil // of the processes that write to this log
 	p := &process{cmd: exec.Command(name, args...), stdout: logs + ".out", stderr: logs + ".err", done: make(chan struct{})}
 	out, err := os.OpenFile(p.stdout, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -49,7 +51,7 @@ func launch(tb testing.TB, logs, name string, args ...string) *process {
 	tb.Cleanup(func() {
 		p.signal(syscall.SIGKILL)
 		<-p.done
-		if tb.Failed() {
+		if tb.Failed() && first {
 			tb.Logf("end of %s:\n%s", p.stderr, tail(p.stderr, 15))
 		}
 	})
@@ -136,11 +138,11 @@ func tail(path string, n int) string {
 // errEnded ends an await: the process that it waits for is gone.
 var errEnded = errors.New("the process has ended")
 
-// await asks again every quarter of a second until cond holds. An error of cond is the reason shown at the deadline.
+// await asks again every tenth of a second until cond holds. An error of cond is the reason shown at the deadline.
 func await(ctx context.Context, what string, d time.Duration, cond func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	tick := time.NewTicker(250 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := cond()

@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -26,7 +28,7 @@ func (p *parts) snapshotAndStream(t *testing.T) {
 	begun := time.Now()
 	changes := setting(t, "E2E_CHANGES", time.Minute, time.ParseDuration)
 	w := p.worker(t, p.tenant(t, "stream", "--rows", rows(t), "--changes-per-second", "10"), nil)
-	w.start(t)
+	w.start()
 	phase := func(name string, run func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
 			w.alive(t)
@@ -40,7 +42,7 @@ func (p *parts) snapshotAndStream(t *testing.T) {
 		elapse(t, 3*time.Second)
 		w.stop(t)
 		elapse(t, 3*time.Second) // changes that nobody reads until the start
-		w.start(t)
+		w.start()
 		elapse(t, 5*time.Second)
 	})
 	phase("the state folder deleted between stop and start", func(t *testing.T) {
@@ -49,29 +51,50 @@ func (p *parts) snapshotAndStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		elapse(t, 2*time.Second)
-		w.start(t)
+		w.start()
 		elapse(t, 5*time.Second)
 	})
 	w.stop(t)
 }
 
-// kills ends the worker with kill -9 at random moments: thrice while it reads the history, thrice while it follows changes.
+// kills ends the worker with kill -9 at random moments: thrice while it reads the history, thrice while it follows changes. The
+// moments count from its first request for rows, as a worker that waits for its token has nothing to lose.
 func (p *parts) kills(t *testing.T) {
 	begun := time.Now()
 	random := rand.New(rand.NewPCG(p.seed, 9))
 	w := p.worker(t, p.tenant(t, "kill", "--rows", rows(t), "--changes-per-second", "10"), nil)
-	w.start(t)
-	for i, most := range []time.Duration{2 * time.Second, 2 * time.Second, 3 * time.Second, 6 * time.Second, 6 * time.Second, 6 * time.Second} {
-		moment := 200*time.Millisecond + time.Duration(random.Int64N(int64(most)))
+	adm := p.admin(t)
+	w.start()
+	for i, most := range []time.Duration{700, 700, 700, 5000, 5000, 5000} {
+		w.reads(t)
+		moment := time.Duration(random.Int64N(int64(most * time.Millisecond)))
 		elapse(t, moment)
 		w.alive(t)
 		w.kill()
-		t.Logf("kill -9 number %d, %v after the start", i+1, moment.Round(time.Millisecond))
-		w.start(t)
+		ends, err := endOffsets(t.Context(), adm, w.topicNames())
+		t.Logf("kill -9 number %d, %v after the first request; offsets used %v %v", i+1, moment.Round(time.Millisecond), ends, err)
+		w.start()
 	}
+	w.reads(t)
 	elapse(t, 5*time.Second)
 	w.mustHold(t, begun)
 	w.stop(t)
+}
+
+// reads waits until the worker has begun to ask for rows.
+func (w *worker) reads(t *testing.T) {
+	t.Helper()
+	before := w.tenant.mustCount(t)
+	err := await(t.Context(), "the first request for rows", time.Minute, func() error {
+		w.alive(t)
+		if maps.Equal(before, w.tenant.mustCount(t)) {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // elapse lets the other processes work for d.

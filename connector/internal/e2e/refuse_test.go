@@ -44,7 +44,7 @@ func (p *parts) refusals(t *testing.T) {
 			c.settings["worker:group.id"] = tenant.name + strings.ReplaceAll(c.name, " ", "-")
 			w := p.worker(t, tenant, c.settings)
 			w.logs += strings.ReplaceAll(c.name, " ", "-")
-			w.start(t)
+			w.start()
 			status, err := w.wait(90 * time.Second)
 			if err != nil {
 				t.Fatal(err)

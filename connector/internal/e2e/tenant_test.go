@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -55,6 +56,11 @@ func (p *parts) tenant(tb testing.TB, name string, flags ...string) *tenant {
 func (t *tenant) pause(tb testing.TB)  { t.post(tb, "/_tenant/changes?state=off") }
 func (t *tenant) resume(tb testing.TB) { t.post(tb, "/_tenant/changes?state=on") }
 
+// warm renders an object's rows ahead, as the connector will ask for them.
+func (t *tenant) warm(tb testing.TB, object string) {
+	t.post(tb, "/_tenant/warm?object="+object+"&fields="+url.QueryEscape(selection(tb, object)))
+}
+
 func (t *tenant) post(tb testing.TB, path string) {
 	tb.Helper()
 	resp, err := http.Post(t.url+path, "", nil)
@@ -84,4 +90,14 @@ func (t *tenant) requests(ctx context.Context) (map[string]int, error) {
 	}
 	counts := map[string]int{}
 	return counts, json.NewDecoder(resp.Body).Decode(&counts)
+}
+
+// mustCount is requests, for callers that can't go on without.
+func (t *tenant) mustCount(tb testing.TB) map[string]int {
+	tb.Helper()
+	counts, err := t.requests(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return counts
 }

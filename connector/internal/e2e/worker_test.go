@@ -12,11 +12,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // worker is `coupastream run` for one tenant: two files, and the process while it runs.
 type worker struct {
 	*process
+	owner     testing.TB // the process ends with it, whichever subtest started it
 	parts     *parts
 	tenant    *tenant
 	objects   []string
@@ -33,7 +36,7 @@ func (p *parts) worker(tb testing.TB, t *tenant, settings map[string]string) *wo
 	tb.Helper()
 	base := filepath.Join(p.dir, t.name)
 	w := &worker{
-		parts: p, tenant: t, objects: objects(), poll: time.Second, logs: base + "-run",
+		owner: tb, parts: p, tenant: t, objects: objects(), poll: time.Second, logs: base + "-run",
 		state: base + "-state", worker: base + "-worker.json", connector: base + "-connector.json",
 	}
 	run := map[string]string{
@@ -89,6 +92,26 @@ func (w *worker) topics() map[string]string {
 	return out
 }
 
+// fields gives each object's selection.
+func (w *worker) fields(tb testing.TB) map[string]string {
+	tb.Helper()
+	out := map[string]string{}
+	for _, o := range w.objects {
+		out[o] = selection(tb, o)
+	}
+	return out
+}
+
+// selection is the value of Coupa's parameter `fields` with which the connector asks for an object.
+func selection(tb testing.TB, object string) string {
+	tb.Helper()
+	schema, err := schemas.For(object, schemas.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return schema.Fields()
+}
+
 // topicNames are the topics alone.
 func (w *worker) topicNames() []string {
 	var names []string
@@ -99,9 +122,9 @@ func (w *worker) topicNames() []string {
 }
 
 // start runs the worker; it is not waited for.
-func (w *worker) start(tb testing.TB) {
-	tb.Helper()
-	w.process = launch(tb, w.logs, w.parts.binary, "run", w.worker, w.connector)
+func (w *worker) start() {
+	w.owner.Helper()
+	w.process = launch(w.owner, w.logs, w.parts.binary, "run", w.worker, w.connector)
 }
 
 // stop is SIGTERM. The process must end by itself, with status 0, within the five seconds that are promised.

@@ -92,7 +92,11 @@ func (d *drafter) view(name, object string, fields []string) (schematext.Type, e
 		if err != nil {
 			return schematext.Type{}, fmt.Errorf("%s.%s: %w", object, field, err)
 		}
-		r.Fields = append(r.Fields, schematext.Field{Name: named[field], Type: typ, Doc: d.choice.Docs[object+"."+field], CoupaName: field})
+		f := schematext.Field{Name: named[field], Type: typ, Doc: d.choice.Docs[object+"."+field], CoupaName: field}
+		if d.text[object+"."+field] {
+			f.CoupaType = schematext.TypeText
+		}
+		r.Fields = append(r.Fields, f)
 	}
 	full := !strings.HasSuffix(name, "Ref")
 	r.Fields = append(r.Fields, d.closing(full && d.custom[object])...)

@@ -20,6 +20,7 @@ type Catalogue struct {
 	leaveOut    map[string]bool // "Object.field" or "field"
 	full        map[string]bool // "Object.field"
 	custom      map[string]bool // object
+	text        map[string]bool // "Object.field": described as text, typed more narrowly
 }
 
 // selection is selection.yaml.
@@ -40,7 +41,7 @@ type selection struct {
 
 // Load reads objects.json and selection.yaml from dir. The error lists every name in selection.yaml that leads nowhere.
 func Load(dir fs.FS) (*Catalogue, error) {
-	c := &Catalogue{leaveOut: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}}
+	c := &Catalogue{leaveOut: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}, text: map[string]bool{}}
 	if err := c.readObjects(dir); err != nil {
 		return nil, err
 	}
@@ -92,6 +93,7 @@ func (c *Catalogue) readSelection(dir fs.FS) error {
 func (c *Catalogue) apply() {
 	for at, typ := range c.choice.Types {
 		object, field, _ := strings.Cut(at, ".")
+		c.text[at] = c.objects[object][field] == "string" && !strings.Contains(typ, ":")
 		c.objects[object][field] = typ
 	}
 	for _, group := range c.choice.LeaveOut {

@@ -4,7 +4,8 @@
 //	coupa.object  on a record: the Coupa object that it shows
 //	coupa.name    on a field: its key in Coupa's JSON
 //	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped
-//	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double
+//	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text" where Coupa
+//	              describes a text and sends something narrower
 package schematext
 
 import (
@@ -21,6 +22,10 @@ const (
 
 // TypeDecimal is the coupa.type of a decimal that is carried as string or double.
 const TypeDecimal = "decimal"
+
+// TypeText is the coupa.type of a field that Coupa describes as text although its answers have, say, decimals there. A text
+// that is none is no fault of the row.
+const TypeText = "text"
 
 // Record is an Avro record.
 type Record struct {

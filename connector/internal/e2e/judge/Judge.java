@@ -5,6 +5,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -17,14 +18,18 @@ import java.util.Map;
  *
  * <pre>
  * Judge --bootstrap HOST:PORT --registry URL --tenant NAME --control URL
- *       [--fields schema|all] [--since RFC3339] [--poll-ms N] OBJECT=TOPIC ...
+ *       [--fields schema|all] [--since RFC3339] [--poll-ms N] [--select OBJECT=FIELDS ...] OBJECT=TOPIC ...
  * </pre>
+ *
+ * <p>FIELDS is the value of Coupa's parameter of that name with which the connector asks for an object: what Coupa answers without it
+ * is cut short in deep associations, so the tenant is asked for its versions in the same way.
  *
  * <p>Prints one line of JSON per object on stdout. Exit status: 0 nothing wrong, 1 something is, 2 wrong usage.
  */
 public final class Judge {
     private final Map<String, String> options = new HashMap<>(Map.of("fields", "schema", "poll-ms", "1000"));
-    private final Map<String, String> topics = new java.util.LinkedHashMap<>();
+    private final Map<String, String> topics = new LinkedHashMap<>();
+    private final Map<String, String> selections = new HashMap<>();
 
     public static void main(String[] args) throws Exception {
         Judge judge = new Judge();
@@ -38,11 +43,12 @@ public final class Judge {
 
     private List<String> parse(String[] args) {
         for (int i = 0; i < args.length; i++) {
-            if (args[i].startsWith("--") && i + 1 < args.length) {
+            if (args[i].equals("--select") && i + 1 < args.length) {
+                pair(args[++i], selections);
+            } else if (args[i].startsWith("--") && i + 1 < args.length) {
                 options.put(args[i].substring(2), args[++i]);
-            } else if (args[i].indexOf('=') > 0) {
-                String[] pair = args[i].split("=", 2);
-                topics.put(pair[0], pair[1]);
+            } else {
+                pair(args[i], topics);
             }
         }
         List<String> missing = new ArrayList<>();
@@ -57,6 +63,13 @@ public final class Judge {
         return missing;
     }
 
+    private static void pair(String arg, Map<String, String> into) {
+        String[] pair = arg.split("=", 2);
+        if (pair.length == 2) {
+            into.put(pair[0], pair[1]);
+        }
+    }
+
     private boolean run() throws Exception {
         Registry registry = new Registry(options.get("registry"));
         Values values = new Values(options.get("fields").equals("all"));
@@ -64,7 +77,7 @@ public final class Judge {
         Duration unseen = Duration.ofMillis(3 * Long.parseLong(options.get("poll-ms")));
         boolean clean = true;
         for (Map.Entry<String, String> e : topics.entrySet()) {
-            Tenant tenant = Tenant.load(URI.create(options.get("control")), e.getKey());
+            Tenant tenant = Tenant.load(URI.create(options.get("control")), e.getKey(), selections.getOrDefault(e.getKey(), ""));
             Verdict verdict = new Verdict(options.get("tenant"), e.getKey(), e.getValue(), tenant, registry, values);
             Topic.read(options.get("bootstrap"), e.getValue(), verdict::record);
             verdict.close(since, unseen);

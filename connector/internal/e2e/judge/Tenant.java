@@ -5,6 +5,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.net.URI;
+import java.net.URLEncoder;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
@@ -33,13 +34,15 @@ final class Tenant {
 
     int versionCount;
 
-    static Tenant load(URI control, String object) throws IOException, InterruptedException {
+    /** @param fields which members of a row to tell, as Coupa's parameter of that name; "" for all */
+    static Tenant load(URI control, String object, String fields) throws IOException, InterruptedException {
         Tenant t = new Tenant();
-        lines(control.resolve("/_tenant/versions?object=" + object), v -> {
+        String query = "?object=" + object + (fields.isEmpty() ? "" : "&fields=" + URLEncoder.encode(fields, StandardCharsets.UTF_8));
+        lines(control.resolve("/_tenant/versions" + query), v -> {
             t.versions.computeIfAbsent(v.id, id -> new ArrayList<>(1)).add(v);
             t.versionCount++;
         });
-        lines(control.resolve("/_tenant/rows?object=" + object), v -> t.rows.put(v.id, v));
+        lines(control.resolve("/_tenant/rows" + query), v -> t.rows.put(v.id, v));
         for (List<Version> list : t.versions.values()) {
             list.sort((a, b) -> Long.compare(a.seq, b.seq));
         }

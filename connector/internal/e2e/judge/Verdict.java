@@ -25,6 +25,7 @@ import org.apache.kafka.common.header.Header;
  *
  * <ul>
  *   <li>lost: the last record of an existing row is not the row as it is now, or there is none
+ *   <li>stale_lines: likewise, but only a change of its lines alone is missing, which left the row's updated-at as it was
  *   <li>repeated: an id, updated-at and content a second time
  *   <li>out_of_order: an older version of a row after a newer one
  *   <li>mismatched: a record that is no version the tenant ever had
@@ -68,7 +69,7 @@ final class Verdict {
         this.tenant = tenant;
         this.registry = registry;
         this.values = values;
-        for (String fault : List.of("lost", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable")) {
+        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable")) {
             counts.put(fault, 0);
         }
     }
@@ -192,7 +193,8 @@ final class Verdict {
             if (s == null || s.deleted) {
                 fault("lost", id, "row", "updated-at " + row.updatedAt(), s == null ? "no record" : "deleted");
             } else if (!s.matched.contains(row.seq()) || s.seq < row.seq()) {
-                fault("lost", id, "last version", "updated-at " + row.updatedAt() + " seq " + row.seq(),
+                boolean lines = s.seq != Long.MIN_VALUE && s.updatedAt.equals(row.updatedAt());
+                fault(lines ? "stale_lines" : "lost", id, "last version", "updated-at " + row.updatedAt() + " seq " + row.seq(),
                         "updated-at " + s.updatedAt + (s.seq == Long.MIN_VALUE ? " (mismatched)" : " seq " + s.seq));
             }
         });
