@@ -63,7 +63,7 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 	mark := time.Date(2026, 11, 23, 19, 0, 0, 0, time.UTC)
 	odd := Stream{Tenant: `tenant "<ä>/&`, Object: "objects/sub"}
 	tests := map[string]change{
-		"a position that is drained":      {kind: move, stream: acme, position: Position{Seq: 1, Mark: mark}},
+		"a position that is drained":      {kind: move, stream: acme, position: Position{Seq: 1, Mark: mark, Floor: mark.Add(-week)}},
 		"a position without a mark":       {kind: move, stream: odd, position: Position{Seq: math.MaxUint64}},
 		"a position inside a snapshot":    {kind: move, stream: acme, position: Position{Seq: 2, Walk: &Walk{Snapshot: true, To: mark, Ranges: []Range{{0, 50}, {70, 0}}, Rows: 9}}},
 		"a position in fractions":         {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark.Add(time.Nanosecond)}},

@@ -35,7 +35,10 @@ type Walk struct {
 type Position struct {
 	Seq  uint64    // the stream's commits, counted from 1 without a gap
 	Mark time.Time // everything with updated-at before it is published
-	Walk *Walk     // nil: the last window is drained
+	// Floor is how far back the ledger is complete: every published version with updated-at at or after it has its entry. What lies
+	// before it must not be read again, or it would be published twice.
+	Floor time.Time
+	Walk  *Walk // nil: the last window is drained
 }
 
 // Entry is one published version of a row: what the ledger holds.
@@ -154,7 +157,7 @@ func (e Entry) check() error {
 }
 
 func (p Position) check() error {
-	times := []time.Time{p.Mark}
+	times := []time.Time{p.Mark, p.Floor}
 	if p.Walk != nil {
 		times = append(times, p.Walk.From, p.Walk.To)
 	}

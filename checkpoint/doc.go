@@ -43,7 +43,7 @@
 // absent when the last window is drained; ranges are [after, through], ids above after up to and
 // including through, where a through of 0 is no upper end:
 //
-//	{"seq":12,"mark":"2026-11-23T19:00:00Z","walk":{"snapshot":false,"from":"2026-11-23T18:59:00Z",
+//	{"seq":12,"mark":"2026-11-23T19:00:00Z","floor":"2026-11-16T19:00:00Z","walk":{"snapshot":false,"from":"2026-11-23T18:59:00Z",
 //	 "to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500}}
 //
 // A tombstone of a position forgets the stream: position, chunks and entries. coupastream writes none;

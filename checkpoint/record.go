@@ -69,9 +69,10 @@ type keyJSON struct {
 }
 
 type positionJSON struct {
-	Seq  uint64    `json:"seq"`
-	Mark string    `json:"mark,omitempty"`
-	Walk *walkJSON `json:"walk,omitempty"`
+	Seq   uint64    `json:"seq"`
+	Mark  string    `json:"mark,omitempty"`
+	Floor string    `json:"floor,omitempty"`
+	Walk  *walkJSON `json:"walk,omitempty"`
 }
 
 type walkJSON struct {
@@ -200,7 +201,7 @@ func (c *change) readChunk(k keyJSON, value []byte) error {
 }
 
 func encodePosition(p Position) []byte {
-	v := positionJSON{Seq: p.Seq, Mark: formatTime(p.Mark)}
+	v := positionJSON{Seq: p.Seq, Mark: formatTime(p.Mark), Floor: formatTime(p.Floor)}
 	if w := p.Walk; w != nil {
 		ranges := make([][2]int64, 0, len(w.Ranges))
 		for _, r := range w.Ranges {
@@ -219,8 +220,10 @@ func decodePosition(value []byte) (Position, error) {
 	if v.Seq == 0 {
 		return Position{}, errors.New("seq is 0 or absent")
 	}
-	mark, err := parseTime(v.Mark)
-	p := Position{Seq: v.Seq, Mark: mark}
+	mark, errMark := parseTime(v.Mark)
+	floor, errFloor := parseTime(v.Floor)
+	err := errors.Join(errMark, errFloor)
+	p := Position{Seq: v.Seq, Mark: mark, Floor: floor}
 	if w := v.Walk; w != nil && err == nil {
 		p.Walk, err = w.walk()
 	}

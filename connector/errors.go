@@ -73,11 +73,11 @@ func blamesRecord(err error) bool {
 func produceHint(topic string, size int, err error) error {
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
-		return fmt.Errorf("a record of %d bytes is larger than topic %s takes; raise the topic's max.message.bytes (and the brokers' replica.fetch.max.bytes), then restart the worker: %w", size, topic, err)
+		return fmt.Errorf("a record of %d bytes is larger than topic %s takes; raise the topic's max.message.bytes (and the brokers' replica.fetch.max.bytes), the object goes on by itself then: %w", size, topic, err)
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		return fmt.Errorf("no right to write to topic %s; allow this principal WRITE and DESCRIBE on it: %w", topic, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
-		return fmt.Errorf("topic %s is gone; create it again or restart the worker, which does: %w", topic, err)
+		return fmt.Errorf("topic %s is gone; it is made again: %w", topic, err)
 	default:
 		return fmt.Errorf("topic %s refused the record: %w", topic, err)
 	}

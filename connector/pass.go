@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -57,6 +58,7 @@ type event struct {
 	after   int64 // rows of the span up to this id are in chunk or in an earlier one
 	page    coupa.Page
 	pageEnd bool // the fetch is over
+	rewound bool // after lies before what was handed over already: that was not to be trusted
 	maxID   int64
 	err     error
 }
@@ -65,7 +67,8 @@ type event struct {
 func (p *poller) walk(ctx context.Context, mark time.Time, w checkpoint.Walk) error {
 	seen, err := loadSeen(p.shard.store, p.stream, w.From, mark)
 	if err != nil {
-		return err
+		p.shard.giveUp(fmt.Errorf("reading the ledger of %v: %w", p.stream, err))
+		return fmt.Errorf("%w: %w", errReleased, err)
 	}
 	ps := &pass{
 		p: p, seen: seen, walk: w, window: coupa.Window{From: w.From, To: w.To}, op: OpUpsert, horizon: w.To.Add(-retention(p.object)).Unix(),
@@ -215,7 +218,7 @@ func (ps *pass) handle(ev event) {
 		}
 	}
 	if !ps.broken {
-		ps.submit(ev.chunk)
+		ps.submit(ev.chunk, ev.rewound)
 	}
 	ps.fail(ev.err)
 	ps.p.task.update(func(s *TaskStatus) {
@@ -225,11 +228,11 @@ func (ps *pass) handle(ev event) {
 }
 
 // submit queues a chunk with the position that holds once it is committed. A chunk without records changes only the position, which may stay in memory
-// unless it is a while ago that one was written, or the committed position is in the middle of this walk.
-func (ps *pass) submit(c *chunk) {
+// unless it is a while ago that one was written, or the committed position is in the middle of this walk, or must is set.
+func (ps *pass) submit(c *chunk, must bool) {
 	p := ps.p
 	finished := len(ps.spans) == 0
-	if len(c.records) == 0 {
+	if len(c.records) == 0 && !must {
 		committed := p.shard.position(p.stream)
 		due := time.Since(p.persisted) >= markPersistence || committed.Seq == 0
 		midWalk := committed.Walk != nil || len(ps.pending) > 0 || ps.outstanding > 0
@@ -254,15 +257,17 @@ func (ps *pass) submit(c *chunk) {
 
 // position is where the stream is after all that was handed over.
 func (ps *pass) position(finished bool) checkpoint.Position {
+	committed := ps.p.shard.position(ps.p.stream)
+	floor := later(committed.Floor, time.Unix(ps.horizon, 0).UTC())
 	if finished {
-		return checkpoint.Position{Mark: ps.walk.To}
+		return checkpoint.Position{Mark: ps.walk.To, Floor: floor}
 	}
 	w := ps.walk
 	w.Ranges = make([]checkpoint.Range, len(ps.spans))
 	for i, sp := range ps.spans {
 		w.Ranges[i] = sp.Range
 	}
-	return checkpoint.Position{Mark: ps.p.shard.position(ps.p.stream).Mark, Walk: &w}
+	return checkpoint.Position{Mark: committed.Mark, Floor: floor, Walk: &w}
 }
 
 // expired lists ledger records that have fallen out of the look-back, some at a time; they are tombstoned in the transaction of the walk's last page.
@@ -281,18 +286,25 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 	defer ps.p.encoding.encoders.Put(f.enc)
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {
+		start := f.r.After
 		end.page, end.err = f.page(ctx)
-		if end.err == nil || ctx.Err() != nil || !isTemporary(end.err) {
+		if isKind(end.err, coupa.Broken) { // nothing that this page told is to be trusted, what was handed over of it included
+			end.rewound = f.handed > start
+			f.chunk, f.r.After = &chunk{}, start
+		}
+		// A row that is no JSON may have been mangled on the way.
+		again := isTemporary(end.err) || isKind(end.err, coupa.BadRow) && tries < 3
+		if end.err == nil || ctx.Err() != nil || !again {
 			break
 		}
 		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))
-		ps.p.trouble.report(ps.p.log, end.err, delay)
+		ps.p.heldUp(end.err, delay)
 		if err := f.hand(ctx, event{span: sp}); err != nil || !sleep(ctx, delay) {
 			break
 		}
 	}
 	if end.err == nil {
-		ps.p.trouble.over(ps.p.log)
+		ps.p.going()
 		if askMax {
 			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.p.query(ps.window, f.r))
 			if end.err != nil && isTemporary(end.err) {
@@ -337,6 +349,11 @@ func (f *fetch) hand(ctx context.Context, ev event) error {
 	f.ps.events <- ev
 	f.chunk, f.handed = &chunk{}, f.r.After
 	return nil
+}
+
+func isKind(err error, k coupa.Kind) bool {
+	var ce *coupa.Error
+	return errors.As(err, &ce) && ce.Kind == k
 }
 
 func retryAfter(err error) time.Duration {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -25,6 +26,7 @@ type poller struct {
 	rate   float64 // coupa.rate.limit, for the number of requests side by side; 0: unlimited
 	task   *task
 	log    *slog.Logger
+	clocks *sync.Once // of the connector: whether its clock was complained of
 
 	// Owned by the goroutine of Run.
 	encoding  *encoding
@@ -60,6 +62,10 @@ func (p *poller) Run(ctx context.Context) {
 		if p.task.Status().Polls > polls {
 			failures = 0
 		}
+		if blamesRecord(err) { // what is known of the topic may be why
+			p.encoding = nil
+			p.shard.w.topics.forget(p.object.Topic)
+		}
 		delay := permanentBackoff.Delay(failures, 0)
 		if isTemporary(err) {
 			delay = temporaryBackoff.Delay(failures, 0)
@@ -80,12 +86,15 @@ func (p *poller) attempt(ctx context.Context) error {
 	pos := p.shard.position(p.stream)
 	mark, walk := pos.Mark, pos.Walk
 	p.persisted = time.Now()
-	if mark.IsZero() && walk == nil && p.object.InitialFrom.Latest {
+	if pos.Seq == 0 && p.object.InitialFrom.Latest {
 		now, err := p.source.Now(ctx)
 		if err != nil {
 			return err
 		}
 		mark = now.Add(-p.object.Settle).Truncate(time.Second).UTC()
+		if err := p.record(ctx, checkpoint.Position{Mark: mark, Floor: mark}); err != nil {
+			return err
+		}
 	}
 	for {
 		if walk == nil {
@@ -93,14 +102,18 @@ func (p *poller) attempt(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			walk = nextWalk(mark, now, p.object)
+			p.compareClocks(now)
+			walk = nextWalk(mark, p.shard.position(p.stream).Floor, now, p.object)
+			if walk != nil && walk.To.Before(mark) {
+				p.log.Warn("Coupa's clock has run ahead and is back; the mark goes back with it", "mark", mark, "to", walk.To)
+			}
 		}
 		if walk != nil {
 			if err := p.walk(ctx, mark, *walk); err != nil {
 				return err
 			}
 			mark, walk = walk.To, nil
-			p.healthy(mark)
+			p.drained(mark)
 		}
 		if !sleep(ctx, p.untilNextPoll(time.Now())) {
 			return ctx.Err()
@@ -108,15 +121,59 @@ func (p *poller) attempt(ctx context.Context) error {
 	}
 }
 
-// healthy records a drained walk.
-func (p *poller) healthy(mark time.Time) {
+// compareClocks warns, once per connector, when the two clocks are further apart than the overlap. That is harmless if this machine's clock is wrong. If Coupa's
+// Date header runs ahead of the stamps on its rows, though, windows end before the rows of their time are there, and nothing but another clock shows it.
+func (p *poller) compareClocks(coupaNow time.Time) {
+	if apart := time.Until(coupaNow).Abs(); apart > p.object.Overlap {
+		p.clocks.Do(func() {
+			p.log.Warn("Coupa's clock and this machine's differ by more than overlap.ms; if Coupa stamps rows by another clock than its Date header shows, raise overlap.ms above the difference",
+				"coupa", coupaNow.UTC(), "here", time.Now().UTC(), "apart", apart.Round(time.Second), "overlap", p.object.Overlap)
+		})
+	}
+}
+
+// record commits a position without records.
+func (p *poller) record(ctx context.Context, pos checkpoint.Position) error {
+	done := make(chan error, 1)
+	sub := &submission{
+		stream: p.stream, task: p.task, position: pos, keep: retention(p.object), dead: new(atomic.Bool), done: func(err error) { done <- err },
+	}
+	p.shard.startReading()
+	select {
+	case p.shard.in <- sub:
+		p.shard.stopReading()
+		return <-done
+	case <-ctx.Done():
+		p.shard.stopReading()
+		return ctx.Err()
+	}
+}
+
+// drained records the end of a walk.
+func (p *poller) drained(mark time.Time) {
 	p.task.update(func(s *TaskStatus) {
-		if s.State != Running {
-			p.log.Info("the object is running again")
-		}
-		s.State, s.Trace, s.Mark, s.Snapshot = Running, "", mark, false
+		s.Mark, s.Snapshot = mark, false
 		s.Polls++
 	})
+}
+
+// heldUp says what is being waited for, in the log and in the status.
+func (p *poller) heldUp(err error, again time.Duration) {
+	p.trouble.report(p.log, err, again)
+	p.task.update(func(s *TaskStatus) { s.Trace = "held up, goes on by itself: " + err.Error() })
+}
+
+// going records that Coupa has answered as it should.
+func (p *poller) going() {
+	p.trouble.over(p.log)
+	var was State
+	p.task.update(func(s *TaskStatus) {
+		was = s.State
+		s.State, s.Trace = Running, ""
+	})
+	if was == Failed {
+		p.log.Info("the object is running again")
+	}
 }
 
 // prepare makes sure of the topic and the schemas, once for the life of the poller.

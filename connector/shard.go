@@ -26,12 +26,14 @@ type shard struct {
 	log       *slog.Logger
 	in        chan *submission // unbuffered: what was received is answered
 	quiet     chan struct{}    // one signal: a poller stopped reading
+	faults    chan error       // one reason to rebuild that a poller found
 	reading   atomic.Int32     // pollers that may submit
 
 	// Owned by the goroutine of Run, for one ownership.
 	producer Producer
 	store    *checkpoint.Store
 	ended    time.Time // end of the last transaction
+	opened   bool      // the store could be opened once: from then on a failure may pass
 
 	mu        sync.Mutex
 	positions map[checkpoint.Stream]checkpoint.Position // as committed
@@ -42,7 +44,7 @@ func newShard(w *Worker, partition int32) *shard {
 		w: w, partition: partition,
 		log:   w.log.With(slog.Int("shard", int(partition))),
 		in:    make(chan *submission),
-		quiet: make(chan struct{}, 1),
+		quiet: make(chan struct{}, 1), faults: make(chan error, 1),
 	}
 }
 
@@ -66,6 +68,9 @@ func (s *shard) Run(ctx context.Context) error {
 		}
 		delay := backoff.Delay(attempt, 0)
 		s.log.Warn("the shard is rebuilt from the checkpoint topic", "error", err, "after", delay)
+		for _, p := range s.pollers {
+			p.task.update(func(t *TaskStatus) { t.Trace = "the shard is rebuilt from the checkpoint topic: " + err.Error() })
+		}
 		if !sleep(ctx, delay) {
 			return nil
 		}
@@ -119,9 +124,13 @@ func (s *shard) open() error {
 		ClusterID: s.w.ClusterID(), Topic: s.w.settings.CheckpointTopic, TopicID: s.w.checkpointID, Partition: s.partition,
 	})
 	if err != nil {
-		return fmt.Errorf("%w: state.dir = %s: %w", errState, s.w.settings.StateDir, err)
+		err = fmt.Errorf("state.dir = %s: %w", s.w.settings.StateDir, err)
+		if !s.opened || errors.Is(err, checkpoint.ErrLocked) {
+			err = fmt.Errorf("%w: %w", errState, err)
+		}
+		return err
 	}
-	s.store = store
+	s.store, s.opened = store, true
 	return nil
 }
 
@@ -180,14 +189,14 @@ func (s *shard) serve(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case err := <-s.faults:
+			return err
 		case first := <-s.in:
 			batch := s.gather(ctx, first)
 			commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
-			if ctx.Err() != nil {
-				cancel()
-				commitCtx, cancel = context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-			}
+			unhook := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })
 			err := s.commit(commitCtx, batch)
+			unhook()
 			cancel()
 			if err != nil {
 				return err
@@ -199,12 +208,21 @@ func (s *shard) serve(ctx context.Context) error {
 // stopTimeout bounds the last commit of a shard that is asked to stop.
 const stopTimeout = 3 * time.Second
 
+// giveUp ends this ownership for a reason that a poller found; the shard is rebuilt.
+func (s *shard) giveUp(err error) {
+	select {
+	case s.faults <- err:
+	default: // one reason is enough
+	}
+}
+
 // refuse answers submissions until the pollers are gone.
 func (s *shard) refuse(gone <-chan struct{}, err error) {
 	for {
 		select {
 		case sub := <-s.in:
 			release([]*submission{sub}, err)
+		case <-s.faults: // it ends already
 		case <-gone:
 			return
 		}

@@ -46,6 +46,13 @@ func (t *topics) ensure(ctx context.Context, topic string) error {
 	return nil
 }
 
+// forget drops what is known of a topic: it is made sure of again, with its limit, before it is next used.
+func (t *topics) forget(topic string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.maxBytes, topic)
+}
+
 // ensureCheckpoint creates the checkpoint topic unless it is there and returns its id and number of partitions. It has to be compacted: with
 // retention by time, positions would be deleted.
 func (t *topics) ensureCheckpoint(ctx context.Context, topic string) (id [16]byte, partitions int32, err error) {

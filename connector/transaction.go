@@ -20,6 +20,8 @@ type Producer interface {
 	Flush(ctx context.Context) error
 	// EndTransaction commits or aborts. An error of a commit leaves the outcome unknown, whatever a later abort says.
 	EndTransaction(ctx context.Context, end kgo.TransactionEndTry) error
+	// PurgeTopicsFromProducing forgets what the client knows of a topic: its id, its limit.
+	PurgeTopicsFromProducing(topics ...string)
 }
 
 // transactionTimeout is how long the broker lets a transaction stay open, counted from its start; a dead owner's transaction holds readers back no
@@ -48,12 +50,38 @@ func (s *shard) commit(ctx context.Context, batch []*submission) error {
 			release(batch, err)
 			return err
 		}
-		if len(failed) > 0 {
+		switch len(failed) {
+		case 0:
+			return s.apply(batch, commits, next)
+		case 1:
 			batch = expel(batch, failed)
+		default:
+			return s.commitApart(ctx, batch, failed)
+		}
+	}
+}
+
+// commitApart commits streams that failed together one by one, and before them the others together: the broker refuses whole batches, so that of several
+// streams that write to one topic some may have failed for another one's record.
+func (s *shard) commitApart(ctx context.Context, batch []*submission, failed map[checkpoint.Stream]error) error {
+	groups := map[checkpoint.Stream][]*submission{}
+	var rest []*submission
+	for _, sub := range batch {
+		if failed[sub.stream] == nil {
+			rest = append(rest, sub)
 			continue
 		}
-		return s.apply(batch, commits, next)
+		groups[sub.stream] = append(groups[sub.stream], sub)
 	}
+	err := s.commit(ctx, rest)
+	for _, group := range groups {
+		if err != nil {
+			release(group, err)
+			continue
+		}
+		err = s.commit(ctx, group)
+	}
+	return err
 }
 
 // transact runs steps 5 to 8. It returns the streams that spoilt the transaction, which is aborted then, or the offset of the checkpoint
@@ -97,6 +125,11 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 		}
 		if t.fatal != nil && len(t.failed) == 0 {
 			return nil, 0, fmt.Errorf("producing: %w", t.fatal)
+		}
+		for _, sub := range batch {
+			if t.failed[sub.stream] != nil && len(sub.records) > 0 {
+				s.producer.PurgeTopicsFromProducing(sub.records[0].Topic)
+			}
 		}
 		return t.failed, 0, nil
 	}

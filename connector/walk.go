@@ -12,25 +12,41 @@ import (
 // the older mark and drops what the ledger knows.
 const markPersistence = time.Minute
 
-// nextWalk decides the window of the next poll: [mark − overlap, now − settle), in whole seconds as Coupa stamps rows.
-// now is a lower bound of Coupa's clock. It returns nil when no whole second has passed since the mark.
+// clockSlack is how far Coupa's clock may seem to go back before it is taken to have run ahead until then.
+const clockSlack = 5 * time.Second
+
+// nextWalk decides the window of the next poll: [mark − overlap, now − settle), in whole seconds as Coupa stamps rows, and nothing below the
+// ledger's floor. now is a lower bound of Coupa's clock. It returns nil when no whole second has passed since the mark.
 //
-// A stream without a mark starts with a snapshot of everything from initial.from on.
-func nextWalk(mark, now time.Time, o config.Object) *checkpoint.Walk {
+// A stream without a mark starts with a snapshot of everything from initial.from on. A mark in the future is one that a clock which ran ahead has left
+// behind: rows that are stamped now would lie before it, so the window is laid behind the clock as it is, and the mark goes back.
+func nextWalk(mark, floor, now time.Time, o config.Object) *checkpoint.Walk {
 	to := now.Add(-o.Settle).Truncate(time.Second).UTC()
-	if !to.After(mark) {
+	if to.Before(mark.Add(-clockSlack)) {
+		mark = to
+	} else if !to.After(mark) {
 		return nil
 	}
 	w := &checkpoint.Walk{To: to, Ranges: []checkpoint.Range{{}}}
 	switch {
 	case !mark.IsZero():
-		w.From = mark.Add(-o.Overlap).Truncate(time.Second)
+		w.From = later(mark.Add(-o.Overlap).Truncate(time.Second), floor)
 	case o.InitialFrom.At.IsZero():
 		w.Snapshot = true
 	default:
 		w.Snapshot, w.From = true, o.InitialFrom.At.Truncate(time.Second).UTC()
 	}
+	if !w.From.Before(to) {
+		return nil
+	}
 	return w
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // retention is how far behind the mark the ledger remembers: the look-back, and never less than what the next poll can read again

@@ -229,8 +229,10 @@ func (w *Worker) assign(partitions int32) []*shard {
 			byPartition[n] = s
 			shards = append(shards, s)
 		}
+		clocks := new(sync.Once)
 		for i, o := range g.c.Objects {
 			p := &poller{
+				clocks: clocks,
 				stream: checkpoint.Stream{Tenant: g.c.Tenant, Object: o.Path}, object: o, source: g.source, shard: s, rate: g.c.RateLimit,
 				task: g.tasks[i], log: w.log.With("connector", g.c.Name, "tenant", g.c.Tenant, "object", o.Path),
 			}

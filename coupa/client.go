@@ -65,8 +65,8 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Now returns a lower bound of Coupa's clock, UTC: the Date of the last answer and the time that has passed since by the local
-// monotonic clock. Where there was no answer yet it gets a token, whose answer has a Date, so it never costs an API request.
+// Now returns a lower bound of Coupa's clock, UTC: the Date of an answer and the time that has passed since by the local
+// monotonic clock, for whichever answer of the last minutes makes it earliest. Where there was no answer yet it gets a token, whose answer has a Date, so it never costs an API request.
 func (c *Client) Now(ctx context.Context) (time.Time, error) {
 	if now, ok := c.clock.now(); ok {
 		return now, nil

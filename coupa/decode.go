@@ -188,5 +188,5 @@ func (r *rows) makeRoom(want int) {
 
 // syntax describes what is not JSON, offset bytes after start. The text itself stays out of it.
 func (r *rows) syntax(offset int) error {
-	return fmt.Errorf("byte %d of the body is not JSON as it should be", r.taken+int64(r.start+offset))
+	return fmt.Errorf("byte %d of the body: %w", r.taken+int64(r.start+offset), errSyntax)
 }

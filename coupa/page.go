@@ -2,6 +2,8 @@ package coupa
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -64,6 +66,9 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	page.Bytes = rows.bytes
 	c.counters.rows.Add(uint64(page.Rows))
 	c.counters.bytes.Add(uint64(page.Bytes))
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == BadRow {
+		e.Err = fmt.Errorf("the row after id %d: %w", page.LastID, e.Err)
+	}
 	if err != nil {
 		return page, err
 	}

@@ -223,7 +223,6 @@ func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
 		{"a body that is cut off inside a row", strings.NewReader(cut[:len(cut)-10]), "cut off"},
 		{"a body without its bracket", strings.NewReader(cut[:len(cut)-1]), "cut off"},
 		{"a connection that is reset", io.MultiReader(strings.NewReader(cut[:len(cut)-5]), iotest.ErrReader(errors.New("connection reset by peer"))), "connection reset"},
-		{"text that is not JSON", strings.NewReader(cut[:len(cut)-10] + "\n<html>"), "not JSON"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -244,6 +243,20 @@ func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARowThatIsNotJSONIsBadAndNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := array("2024-01-01T00:00:00Z", 4, 6, 9)
+		c := newClient(t, &fake{api: pages(body[:len(body)-10] + "\n<html>")})
+		_, page, err := collect(t.Context(), c, Query{Path: "invoices", After: 2})
+		if KindOf(err) != BadRow || err == nil || !strings.Contains(err.Error(), "the row after id 6") || strings.Contains(err.Error(), "html") {
+			t.Errorf("got %v, want a bad row after id 6 without its text", err)
+		}
+		if page.LastID != 6 || page.Last {
+			t.Errorf("page %+v", page)
+		}
+	})
 }
 
 func TestTextAfterTheArrayIsAnError(t *testing.T) {

@@ -56,7 +56,7 @@ func (t tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if date, ok := dateOf(res.Header); ok && res.StatusCode == http.StatusOK {
-		t.clock.set(date)
+		t.clock.setProvisional(date)
 	}
 	return res, nil
 }

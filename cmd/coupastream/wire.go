@@ -55,9 +55,12 @@ func newWorker(ctx context.Context, settings *config.Worker, connectors []*confi
 // sources makes the clients of Coupa instances. Connectors to one host share its limiter: what Coupa grants, it grants to the instance.
 type sources struct {
 	limiters map[string]*coupa.Limiter
+	rates    map[string]float64
 }
 
-func newSources() *sources { return &sources{limiters: map[string]*coupa.Limiter{}} }
+func newSources() *sources {
+	return &sources{limiters: map[string]*coupa.Limiter{}, rates: map[string]float64{}}
+}
 
 func (s *sources) client(c *config.Connector) (connector.Source, error) {
 	u, err := url.Parse(c.URL)
@@ -66,7 +69,11 @@ func (s *sources) client(c *config.Connector) (connector.Source, error) {
 	}
 	host := strings.ToLower(u.Host)
 	if s.limiters[host] == nil {
-		s.limiters[host] = coupa.NewLimiter(c.RateLimit)
+		s.limiters[host], s.rates[host] = coupa.NewLimiter(c.RateLimit), c.RateLimit
+	}
+	if s.rates[host] != c.RateLimit {
+		return nil, config.Problem{File: c.File, Key: "coupa.rate.limit", Value: fmt.Sprint(c.RateLimit),
+			Message: fmt.Sprintf("another connector to %s has %v, and an instance has one limit", host, s.rates[host]), Remedy: "give both the same"}
 	}
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent = s.limiters[host], userAgent()

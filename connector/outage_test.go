@@ -1,0 +1,215 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
+)
+
+type cutable struct {
+	net.Conn
+	cut *atomic.Bool
+}
+
+func (c cutable) Write(p []byte) (int, error) {
+	if c.cut.Load() {
+		return 0, errors.Join(errors.New("network is unreachable"), c.Close())
+	}
+	return c.Conn.Write(p)
+}
+
+func TestAnOutageOfKafkaIsWaitedOut(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 131, Rows: 130}, func(h *harness) {
+		var cut atomic.Bool
+		dial := h.net.dial
+		h.net.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if cut.Load() {
+				return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+			}
+			c, err := dial(ctx, network, address)
+			return cutable{c, &cut}, err
+		}
+		r := h.start()
+		h.settle()
+		for range 3 {
+			cut.Store(true)
+			h.tenant.Update("invoices", 5)
+			h.pass(10 * time.Minute)
+			h.tenant.Update("invoices", 6)
+			h.tenant.Create("suppliers")
+			cut.Store(false)
+			h.pass(5 * time.Minute)
+		}
+		select {
+		case err := <-r.done:
+			h.running = nil
+			t.Fatalf("the worker ended: %v", err)
+		default:
+		}
+		h.check("invoices")
+		h.check("suppliers")
+	})
+}
+
+func TestACommitWhoseAnswerNeverComesIsNotRepeated(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 121, Rows: 130}, func(h *harness) {
+		h.start()
+		h.settle()
+		h.net.lose(kmsg.EndTxn, 1<<30)
+		h.tenant.Update("invoices", 5)
+		h.tenant.Create("suppliers")
+		h.pass(3 * time.Minute)
+		h.net.lose(kmsg.EndTxn, 0)
+		h.tenant.Update("invoices", 6)
+		h.pass(5 * time.Minute)
+		h.check("invoices")
+		h.check("suppliers")
+		if !strings.Contains(h.log.String(), "rebuilt") {
+			t.Error("the shard was not rebuilt: the test does not reach the unknown outcome")
+		}
+	})
+}
+
+func TestATopicThatWasDeletedIsMadeAgain(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 132, Rows: 60}, func(h *harness) {
+		r := h.start()
+		h.settle()
+		cl, err := kgo.NewClient(h.kafka()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		adm := kadm.NewClient(cl)
+		if _, err := adm.DeleteTopics(h.t.Context(), "coupa.invoices"); err != nil {
+			t.Fatal(err)
+		}
+		h.tenant.Update("invoices", 5)
+		h.tenant.Update("suppliers", 5)
+		h.pass(time.Minute)
+		h.check("suppliers")
+		if _, err := adm.CreateTopics(h.t.Context(), 3, 1, nil, "coupa.invoices"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(3 * time.Hour)
+		if s := r.Status()[0].Tasks[0]; s.State != Running {
+			t.Errorf("%s %q", s.State, s.Trace)
+		}
+		if n := len(h.records("coupa.invoices")); n != 1 {
+			t.Errorf("%d records, want the change", n)
+		}
+	})
+}
+
+func TestAStopIsShortWhileKafkaTakesNothing(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 106, Rows: 60}, func(h *harness) {
+		h.start()
+		h.settle()
+		h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 1 << 30})
+		h.tenant.Update("invoices", 5)
+		h.pass(8 * time.Second)
+		began := time.Now()
+		h.stop()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+	})
+}
+
+func TestAStopIsShortWhereverKafkaIsSilent(t *testing.T) {
+	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.Produce, kmsg.EndTxn, kmsg.Metadata} {
+		t.Run(key.Name(), func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 122, Rows: 130}, func(h *harness) {
+				h.start()
+				h.settle()
+				h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: kerr.CoordinatorNotAvailable, Count: 1 << 30})
+				h.tenant.Update("invoices", 5)
+				h.pass(8 * time.Second)
+				began := time.Now()
+				h.stop()
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("the stop took %v", took)
+				}
+			})
+		})
+	}
+}
+
+func TestAStopIsShortWhileCoupaIsSilent(t *testing.T) {
+	for _, kind := range []coupatest.FaultKind{coupatest.Hang, coupatest.HangBody, coupatest.Throttle429} {
+		t.Run(string(kind), func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 123, Rows: 130}, func(h *harness) {
+				h.start()
+				h.settle()
+				h.tenant.Inject(coupatest.Fault{Kind: kind, Count: -1, RetryAfter: time.Hour})
+				h.pass(20 * time.Second)
+				began := time.Now()
+				h.stop()
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("the stop took %v", took)
+				}
+			})
+		})
+	}
+}
+
+func TestTheStatusSaysWhatAStreamWaitsFor(t *testing.T) {
+	t.Run("Coupa is in maintenance", func(t *testing.T) {
+		simulate(t, coupatest.Config{Seed: 107, Rows: 60}, func(h *harness) {
+			r := h.start()
+			h.settle()
+			h.tenant.Inject(coupatest.Fault{Kind: coupatest.HTML503, Object: "invoices", Count: -1})
+			h.pass(time.Hour)
+			if s := r.Status()[0].Tasks[0]; s.Trace == "" {
+				t.Errorf("an hour into it: %s %q", s.State, s.Trace)
+			}
+		})
+	})
+	t.Run("Kafka takes nothing", func(t *testing.T) {
+		simulate(t, coupatest.Config{Seed: 107, Rows: 60}, func(h *harness) {
+			r := h.start()
+			h.settle()
+			h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 1 << 30})
+			h.tenant.Update("invoices", 5)
+			h.pass(time.Hour)
+			if s := r.Status()[0].Tasks[0]; s.Trace == "" {
+				t.Errorf("an hour into it: %s %q", s.State, s.Trace)
+			}
+		})
+	})
+}
+
+func TestARowThatIsNotJSONStopsItsObjectAndSaysWhere(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 108, Rows: 60}, func(h *harness) {
+		row := h.tenant.Rows("invoices")[20]
+		h.tenant.SetRaw("invoices", row.ID, append([]byte(nil), strings.Replace(string(row.JSON), `":`, `"=`, 3)...))
+		r := h.start()
+		h.pass(time.Hour)
+		if s := r.Status()[0].Tasks[0]; s.State != Failed {
+			t.Errorf("after an hour: %s %q", s.State, s.Trace)
+		}
+	})
+}
+
+func TestAnObjectThatGoesOnIsNotShownAsFailed(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 110, Rows: 10000, Objects: []string{"users"}, Latency: 100 * time.Millisecond}, func(h *harness) {
+		h.keys["coupa.rate.limit"] = "0.2"
+		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Forbidden403, Object: "users", Count: 1, After: 3})
+		r := h.start()
+		h.pass(10 * time.Minute)
+		if s := r.Status()[0].Tasks[0]; s.State != Running {
+			t.Errorf("%d rows are published and more are being read, but: %s %q", s.Published, s.State, s.Trace)
+		}
+	})
+}
