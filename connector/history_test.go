@@ -53,9 +53,9 @@ func TestALongerOverlapRepeatsNothing(t *testing.T) {
 		h.tenant.Update("invoices", 5)
 		h.pass(5 * time.Minute)
 		h.tenant.Update("invoices", 6)
-		h.pass(time.Hour)
+		h.pass(25 * time.Minute)
 		h.tenant.Update("invoices", 7)
-		h.pass(time.Hour)
+		h.pass(25 * time.Minute)
 		h.tenant.Update("invoices", 8)
 		h.pass(30 * time.Minute)
 		h.tenant.Update("invoices", 9)
@@ -119,7 +119,7 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 				}
 				h.tenant.ClearFaults()
 				h.net.lose(kmsg.EndTxn, 0)
-				h.pass(2 * time.Hour)
+				h.pass(40 * time.Minute)
 				select {
 				case err := <-h.running.done:
 					h.running = nil

@@ -102,7 +102,7 @@ func TestATopicThatWasDeletedIsMadeAgain(t *testing.T) {
 		if _, err := adm.CreateTopics(h.t.Context(), 3, 1, nil, "coupa.invoices"); err != nil {
 			t.Fatal(err)
 		}
-		h.pass(3 * time.Hour)
+		h.pass(40 * time.Minute)
 		if s := r.Status()[0].Tasks[0]; s.State != Running {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
@@ -170,7 +170,7 @@ func TestTheStatusSaysWhatAStreamWaitsFor(t *testing.T) {
 			r := h.start()
 			h.settle()
 			h.tenant.Inject(coupatest.Fault{Kind: coupatest.HTML503, Object: "invoices", Count: -1})
-			h.pass(time.Hour)
+			h.pass(25 * time.Minute)
 			if s := r.Status()[0].Tasks[0]; s.Trace == "" {
 				t.Errorf("an hour into it: %s %q", s.State, s.Trace)
 			}
@@ -182,7 +182,7 @@ func TestTheStatusSaysWhatAStreamWaitsFor(t *testing.T) {
 			h.settle()
 			h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 1 << 30})
 			h.tenant.Update("invoices", 5)
-			h.pass(time.Hour)
+			h.pass(25 * time.Minute)
 			if s := r.Status()[0].Tasks[0]; s.Trace == "" {
 				t.Errorf("an hour into it: %s %q", s.State, s.Trace)
 			}
@@ -195,7 +195,7 @@ func TestARowThatIsNotJSONStopsItsObjectAndSaysWhere(t *testing.T) {
 		row := h.tenant.Rows("invoices")[20]
 		h.tenant.SetRaw("invoices", row.ID, append([]byte(nil), strings.Replace(string(row.JSON), `":`, `"=`, 3)...))
 		r := h.start()
-		h.pass(time.Hour)
+		h.pass(25 * time.Minute)
 		if s := r.Status()[0].Tasks[0]; s.State != Failed {
 			t.Errorf("after an hour: %s %q", s.State, s.Trace)
 		}

@@ -66,10 +66,15 @@ func (p *poller) Run(ctx context.Context) {
 			p.encoding = nil
 			p.shard.w.topics.forget(p.object.Topic)
 		}
-		delay := permanentBackoff.Delay(failures, 0)
 		if isTemporary(err) {
-			delay = temporaryBackoff.Delay(failures, 0)
+			delay := temporaryBackoff.Delay(failures, retryAfter(err))
+			p.heldUp(err, delay)
+			if !sleep(ctx, delay) {
+				return
+			}
+			continue
 		}
+		delay := permanentBackoff.Delay(failures, 0)
 		p.task.update(func(s *TaskStatus) { s.State, s.Trace = Failed, err.Error() })
 		p.log.Error("the object has stopped", "error", err, "again_in", delay.Round(time.Second))
 		if !sleep(ctx, delay) {

@@ -50,6 +50,7 @@ func (c *Client) mintError(err error) *Error {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) {
 		e.Err = errors.New(oneLine(withoutURL(err).Error(), longestMessage))
+		e.Hint = "check coupa.url = " + c.base.String() + " and the network; a silent instance is waited for coupa.request.timeout.ms"
 		if errors.Is(err, errRedirect) || strings.Contains(err.Error(), "cannot parse json") {
 			e.Hint = "maintenance does that; if it goes on, check coupa.url and coupa.token.path"
 		}
@@ -61,7 +62,7 @@ func (c *Client) mintError(err error) *Error {
 	if refused.ErrorCode != "" {
 		e.Err = errors.New(oneLine(refused.ErrorCode+" "+refused.ErrorDescription, longestMessage))
 	}
-	e.Hint = c.refusalHint(e.Kind, refused.ErrorCode)
+	e.Hint = c.refusalHint(e.Kind, e.Status, refused.ErrorCode)
 	return e
 }
 
@@ -82,11 +83,13 @@ func kindOfRefusal(code string, status int) Kind {
 }
 
 // refusalHint says what to do in Coupa's Setup, or in the configuration.
-func (c *Client) refusalHint(k Kind, code string) string {
+func (c *Client) refusalHint(k Kind, status int, code string) string {
 	switch {
 	case k == Scope:
 		return fmt.Sprintf("grant every scope asked for (%s) to the API client at %s, or take objects out of coupa.objects",
 			strings.Join(c.cfg.Scopes, " "), c.clientsPage())
+	case k == Misconfigured && code == "" && status != http.StatusUnauthorized && status != http.StatusBadRequest:
+		return "that is no token endpoint of Coupa: check coupa.url = " + c.base.String() + " and coupa.token.path = " + c.cfg.TokenPath
 	case k == Misconfigured && (code == "invalid_client" || code == ""):
 		return "check coupa.client.id and coupa.client.secret against " + c.clientsPage() +
 			"; refreshing a sandbox from production deletes its API clients"

@@ -221,7 +221,10 @@ func (h *handler) offsets(r *http.Request) (any, error) {
 		if t.Committed.Seq == 0 {
 			continue
 		}
-		offset := map[string]any{"updated_at": t.Committed.Mark.UTC().Format("2006-01-02T15:04:05Z"), "id": 0}
+		offset := map[string]any{"updated_at": nil, "id": 0} // null: the first pass is under way
+		if !t.Committed.Mark.IsZero() {
+			offset["updated_at"] = t.Committed.Mark.UTC().Format("2006-01-02T15:04:05Z")
+		}
 		if w := t.Committed.Walk; w != nil && len(w.Ranges) > 0 {
 			offset["id"] = w.Ranges[0].After
 		}
