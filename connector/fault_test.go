@@ -74,6 +74,28 @@ func TestARecordThatIsTooLargeTakesOnlyItsStreamOutOfTheTransaction(t *testing.T
 	})
 }
 
+func TestATopicThatMayNotBeWrittenStopsItsObjectAlone(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 15, Rows: 40}, func(h *harness) {
+		r := h.start()
+		h.settle()
+		refused := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "coupa.invoices", Err: kerr.TopicAuthorizationFailed, Count: -1})
+		h.tenant.Update("invoices", 5)
+		h.tenant.Update("suppliers", 5)
+		h.pass(10 * time.Second)
+		s := r.Status()[0].Tasks
+		if s[0].State != Failed || !strings.Contains(s[0].Trace, "allow this principal WRITE") {
+			t.Errorf("invoices: %s %q, want FAILED with the remedy", s[0].State, s[0].Trace)
+		}
+		if s[1].State != Running {
+			t.Errorf("suppliers: %s %q", s[1].State, s[1].Trace)
+		}
+		h.check("suppliers")
+		refused.Remove()
+		h.pass(40 * time.Minute)
+		h.check("invoices")
+	})
+}
+
 // TestEachDurableStepFailsBothWays fails the requests of steps 5 to 8 as "not applied" and as "applied, but the answer was lost". Whatever happens,
 // the history in the topics is whole.
 func TestEachDurableStepFailsBothWays(t *testing.T) {

@@ -3,13 +3,10 @@ package connector
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -121,7 +118,7 @@ func (h *harness) make() *Worker {
 
 func (h *harness) client(c *config.Connector) (Source, error) {
 	cfg := c.Coupa()
-	cfg.Transport = inProcess{h.tenant}
+	cfg.Transport = h.tenant.Transport()
 	cfg.Limiter = coupa.NewLimiter(c.RateLimit)
 	client, err := coupa.New(cfg)
 	if err != nil || h.source == nil {
@@ -148,6 +145,16 @@ func (h *harness) stop() {
 		h.t.Errorf("a clean stop gave an error: %v", err)
 	}
 	h.running = nil
+}
+
+// stopsShortly stops the worker and expects that to take less than 5 s, whatever it is waiting for.
+func (h *harness) stopsShortly() {
+	h.t.Helper()
+	began := time.Now()
+	h.stop()
+	if took := time.Since(began); took > 5*time.Second {
+		h.t.Errorf("the stop took %v", took)
+	}
 }
 
 // settle lets the worker run until it has caught up with what the tenant has now.
@@ -321,28 +328,6 @@ func (r *memoryRegistry) Register(_ context.Context, subject, schema string) (in
 
 func (r *memoryRegistry) Lookup(ctx context.Context, subject, schema string) (int, error) {
 	return r.Register(ctx, subject, schema)
-}
-
-// inProcess serves requests from a handler without a network. A handler that hijacks or aborts breaks the connection.
-type inProcess struct{ h http.Handler }
-
-func (p inProcess) RoundTrip(req *http.Request) (res *http.Response, err error) {
-	defer func() {
-		if recover() != nil {
-			res, err = nil, errors.New("connection reset by peer")
-		}
-	}()
-	if req.Body == nil {
-		req.Body = http.NoBody
-	}
-	rec := httptest.NewRecorder()
-	p.h.ServeHTTP(rec, req)
-	res = rec.Result()
-	res.Request = req
-	if err := req.Context().Err(); err != nil {
-		return nil, err
-	}
-	return res, nil
 }
 
 // syncBuffer is a log that can be read while it is written.

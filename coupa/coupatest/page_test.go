@@ -171,7 +171,7 @@ func TestARowThatIsUpdatedDuringAWalkLeavesItsWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 120, Objects: []string{"invoices"}})
 		end := time.Now()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		last := r.walk("invoices")[119].ID
 		r.tenant.OnRequest(func(Request) { r.tenant.Update("invoices", last) })
 		window := r.walk("invoices", "updated_at[lt]", stamp(end))

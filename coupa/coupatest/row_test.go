@@ -123,7 +123,7 @@ func TestAChangeOfALineLeavesTheHeadersStamp(t *testing.T) {
 			{"invoices", "invoice_lines"}, {"purchase_orders", "order_lines"}, {"requisitions", "requisition_lines"},
 			{"expense_reports", "expense_lines"}, {"contracts", "contract_terms"}, {"suppliers", "remit_to_addresses"},
 		} {
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			before := r.page(c.object, "id", "4")[0]
 			at := time.Now()
 			r.tenant.UpdateLine(c.object, 4)
@@ -158,7 +158,7 @@ func TestALateRowIsSeenAfterItsStamp(t *testing.T) {
 		if !r.tenant.SettledAt().Equal(v.VisibleAt) {
 			t.Errorf("settled at %v, want %v", r.tenant.SettledAt(), v.VisibleAt)
 		}
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		rows := r.page("users")
 		if len(rows) != 1 || !rows[0].UpdatedAt.Before(time.Now().Add(-2*time.Second)) || string(rows[0].JSON) != string(next.JSON) {
 			t.Errorf("three seconds later: %v", ids(rows))
@@ -169,7 +169,7 @@ func TestALateRowIsSeenAfterItsStamp(t *testing.T) {
 func TestRowsByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 10, Objects: []string{"invoices"}})
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		now := time.Now()
 		v := r.tenant.SetMember("invoices", 5, "shoe-size", `{"eu":"44","uk":null}`)
 		r.tenant.SetMember("invoices", 5, "status", `""`)

@@ -27,7 +27,7 @@ func TestThePagesOfATenantThatChangesAreItsVersions(t *testing.T) {
 		go func() { done <- r.tenant.Run(ctx) }()
 		seen := map[string]bool{}
 		for ctx.Err() == nil {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			since := stamp(time.Now().Add(-4 * time.Second))
 			for _, object := range r.tenant.cfg.Objects {
 				rows := r.walk(object, "updated_at[gt_or_eq]", since)
@@ -42,7 +42,7 @@ func TestThePagesOfATenantThatChangesAreItsVersions(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Until(r.tenant.SettledAt()))
+		<-time.After(time.Until(r.tenant.SettledAt()))
 		read, versions, lines := len(seen), 0, 0
 		for _, object := range r.tenant.cfg.Objects {
 			log := r.tenant.Versions(object)

@@ -49,14 +49,14 @@ func TestTokens(t *testing.T) {
 		if got := get("/api/invoices"); got != 401 {
 			t.Errorf("a fresh token: %d", got)
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		if got := get("/api/invoices"); got != 200 {
 			t.Errorf("after five seconds: %d", got)
 		}
 		if got := get("/api/users"); got != 403 {
 			t.Errorf("another scope: %d", got)
 		}
-		time.Sleep(24 * time.Hour)
+		<-time.After(24 * time.Hour)
 		if got := get("/api/invoices"); got != 401 {
 			t.Errorf("a day later: %d", got)
 		}
@@ -81,7 +81,7 @@ func TestTheRateLimitIsALeakyBucket(t *testing.T) {
 		if n := burst(); n != 20 {
 			t.Errorf("%d of 60 at once, want 20", n)
 		}
-		time.Sleep(400 * time.Millisecond)
+		<-time.After(400 * time.Millisecond)
 		if n := burst(); n != 10 {
 			t.Errorf("%d of 60 after 0.4 s, want 10", n)
 		}
