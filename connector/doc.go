@@ -7,7 +7,7 @@
 // one local store; it has a poller per stream, and a stream is one object of one tenant. A poller carries out one walk after the other; a walk is a
 // pass over a fixed window of updated-at, in order of id.
 //
-//	1 fetch    a page of the walk                                  pass.go, coupa.Client.Fetch
+//	1 fetch    a page of the walk                                  fetch.go, coupa.Client.Fetch
 //	2 decode   rows as they arrive, each checked                   package coupa
 //	3 decide   row + what was published → fresh, duplicate, stale  dedupe.go; nothing is stored yet
 //	4 encode   row → record                                        encode.go, package schemas
@@ -17,8 +17,8 @@
 //	8 commit   the truth. Before it, nothing happened: the batch is forgotten. After it, it happened, whatever follows
 //	9 apply    the same commit to the local store; start-up does the same when the topic is ahead of the file
 //
-// Steps 1 to 4 run beside each other and beside 5 to 9: while a batch is committed, the next pages are read. No request to Coupa or to the registry is
-// made while a transaction is open.
+// Steps 1 to 4 run beside each other and beside 5 to 9: while a batch is committed, the next pages are read. A
+// transaction holds what is in memory already: it never waits for Coupa or the registry.
 //
 // # What is guaranteed
 //

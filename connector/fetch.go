@@ -1,0 +1,115 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// maxChunkBytes is how much of a page is encoded before it is handed over. A walk may be resumed behind any row, so a page of huge rows goes
+// out in parts and memory is bounded by the largest row.
+const maxChunkBytes = 1 << 20
+
+// fetch reads one page of a span, encodes what is fresh, and sends it to run in chunks. Trouble that passes is waited out here.
+func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.encoding.encoders.Get().(*rowEncoder)}
+	defer ps.p.encoding.encoders.Put(f.enc)
+	end := event{span: sp, pageEnd: true}
+	for tries := 0; ; tries++ {
+		start := f.r.After
+		end.page, end.err = f.page(ctx)
+		if isKind(end.err, coupa.Broken) { // nothing that this page told is to be trusted, what was handed over of it included
+			end.rewound = f.handed > start
+			f.chunk, f.r.After = &chunk{}, start
+		}
+		// A row that is no JSON may have been mangled on the way.
+		again := isTemporary(end.err) || isKind(end.err, coupa.BadRow) && tries < 3
+		if end.err == nil || ctx.Err() != nil || !again {
+			break
+		}
+		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))
+		ps.p.heldUp(end.err, delay)
+		if err := f.hand(ctx, event{span: sp}); err != nil || !sleep(ctx, delay) {
+			break
+		}
+	}
+	if end.err == nil {
+		ps.p.going()
+		if askMax {
+			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.p.query(ps.window, f.r))
+			if end.err != nil && isTemporary(end.err) {
+				end.err = nil // the split can wait
+			}
+		}
+	}
+	if err := f.hand(ctx, end); err != nil { // what is not handed over is read again
+		ps.events <- event{span: sp, chunk: &chunk{}, after: f.handed, pageEnd: true, err: err}
+	}
+}
+
+// fetch is the reading of one page.
+type fetch struct {
+	ps     *pass
+	span   *span
+	r      checkpoint.Range // After moves with each row
+	handed int64            // rows up to this id were handed over
+	chunk  *chunk
+	enc    *rowEncoder
+}
+
+func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
+	return f.ps.p.source.Fetch(ctx, f.ps.p.query(f.ps.window, f.r), func(row coupa.Row) error {
+		if err := f.ps.take(f.chunk, f.enc, row); err != nil {
+			return err
+		}
+		f.r.After = row.ID
+		if f.chunk.bytes < maxChunkBytes {
+			return nil
+		}
+		return f.hand(ctx, event{span: f.span})
+	})
+}
+
+// hand sends what was read to run once there is memory for it. An error: it was not sent.
+func (f *fetch) hand(ctx context.Context, ev event) error {
+	if err := f.ps.p.shard.w.memory.Acquire(ctx, memoryOf(f.chunk.bytes)); err != nil {
+		return err
+	}
+	ev.chunk, ev.after = f.chunk, f.r.After
+	f.ps.events <- ev
+	f.chunk, f.handed = &chunk{}, f.r.After
+	return nil
+}
+
+func isKind(err error, k coupa.Kind) bool {
+	var ce *coupa.Error
+	return errors.As(err, &ce) && ce.Kind == k
+}
+
+func retryAfter(err error) time.Duration {
+	var ce *coupa.Error
+	if errors.As(err, &ce) {
+		return ce.RetryAfter
+	}
+	return 0
+}
+
+// take decides about a row and encodes it if it is fresh.
+func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
+	if ps.seen.decide(row) != fresh {
+		c.rows++
+		c.dropped++
+		return nil
+	}
+	if err := c.add(ps.p.encoding, enc, row, ps.op); err != nil {
+		return err
+	}
+	c.rows++
+	if at := row.UpdatedAt.Unix(); at >= ps.horizon {
+		c.entries = append(c.entries, checkpoint.Entry{ID: row.ID, UpdatedAt: at, Digest: row.Digest})
+	}
+	return nil
+}
