@@ -40,6 +40,7 @@ func (tr transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	case <-ctx.Done():
 		cancel()
+		w.reader.CloseWithError(r.Context().Err()) // nobody will read what the tenant may still write
 		return nil, r.Context().Err()
 	}
 	stop := context.AfterFunc(ctx, func() { w.writer.CloseWithError(context.Cause(ctx)) })
