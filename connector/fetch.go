@@ -21,12 +21,12 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 	for tries := 0; ; tries++ {
 		start := f.r.After
 		end.page, end.err = f.page(ctx)
-		if isKind(end.err, coupa.Broken) { // nothing that this page told is to be trusted, what was handed over of it included
+		if coupa.KindOf(end.err) == coupa.Broken { // nothing that this page told is to be trusted, what was handed over of it included
 			end.rewound = f.handed > start
 			f.chunk, f.r.After = &chunk{}, start
 		}
 		// A row that is no JSON may have been mangled on the way.
-		again := isTemporary(end.err) || isKind(end.err, coupa.BadRow) && tries < 3
+		again := isTemporary(end.err) || coupa.KindOf(end.err) == coupa.BadRow && tries < 3
 		if end.err == nil || ctx.Err() != nil || !again {
 			break
 		}
@@ -82,11 +82,6 @@ func (f *fetch) hand(ctx context.Context, ev event) error {
 	f.ps.events <- ev
 	f.chunk, f.handed = &chunk{}, f.r.After
 	return nil
-}
-
-func isKind(err error, k coupa.Kind) bool {
-	var ce *coupa.Error
-	return errors.As(err, &ce) && ce.Kind == k
 }
 
 func retryAfter(err error) time.Duration {
