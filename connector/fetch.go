@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -61,7 +62,10 @@ type fetch struct {
 }
 
 func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
-	return f.ps.p.source.Fetch(ctx, f.ps.p.query(f.ps.window, f.r), func(row coupa.Row) error {
+	if err := failpoint.Before(failpoint.Fetch); err != nil {
+		return coupa.Page{}, err
+	}
+	page, err := f.ps.p.source.Fetch(ctx, f.ps.p.query(f.ps.window, f.r), func(row coupa.Row) error {
 		if err := f.ps.take(f.chunk, f.enc, row); err != nil {
 			return err
 		}
@@ -71,6 +75,7 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 		}
 		return f.hand(ctx, event{span: f.span})
 	})
+	return page, errors.Join(err, failpoint.After(failpoint.Fetch))
 }
 
 // hand sends what was read to run once there is memory for it. An error: it was not sent.
@@ -94,12 +99,22 @@ func retryAfter(err error) time.Duration {
 
 // take decides about a row and encodes it if it is fresh.
 func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
-	if ps.seen.decide(row) != fresh {
+	if err := errors.Join(failpoint.Before(failpoint.Decode), failpoint.After(failpoint.Decode), failpoint.Before(failpoint.Decide)); err != nil {
+		return err
+	}
+	verdict := ps.seen.decide(row)
+	if err := errors.Join(failpoint.After(failpoint.Decide), failpoint.Before(failpoint.Encode)); err != nil {
+		return err
+	}
+	if verdict != fresh {
 		c.rows++
 		c.dropped++
 		return nil
 	}
 	if err := c.add(ps.p.encoding, enc, row, ps.op); err != nil {
+		return err
+	}
+	if err := failpoint.After(failpoint.Encode); err != nil {
 		return err
 	}
 	c.rows++

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -95,11 +96,17 @@ func (s *shard) own(ctx context.Context) error {
 	defer cl.Close()
 	s.producer = cl
 
+	if err := failpoint.Before(failpoint.Restore); err != nil {
+		return err
+	}
 	nonce := rand.Text()
 	if err := s.fence(ctx, cl, nonce); err != nil {
 		return err
 	}
 	if err := s.restore(ctx, nonce); err != nil {
+		return err
+	}
+	if err := failpoint.After(failpoint.Restore); err != nil {
 		return err
 	}
 	pollCtx, stop := context.WithCancel(ctx)

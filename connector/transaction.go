@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/failpoint"
 )
 
 // Producer is the part of a transactional kgo.Client that a shard commits through. It has one user at a time.
@@ -101,22 +102,31 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 		marks = append(marks, records...)
 	}
 	// 5 begin: nothing has left this process yet.
-	if err := s.producer.BeginTransaction(); err != nil {
+	if err := s.begin(); err != nil {
 		return nil, 0, fmt.Errorf("beginning a transaction: %w", err)
 	}
 	// 6 produce and 7 mark. A crash from here to 8 leaves an open transaction, which a successor's InitProducerID aborts.
 	t := outcome{failed: map[checkpoint.Stream]error{}}
+	if err := failpoint.Before(failpoint.Produce); err != nil {
+		return nil, 0, err
+	}
 	for _, sub := range batch {
 		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
 		for _, r := range sub.records {
 			s.producer.Produce(ctx, r, promise)
 		}
 	}
+	if err := errors.Join(failpoint.After(failpoint.Produce), failpoint.Before(failpoint.Mark)); err != nil {
+		return nil, 0, err
+	}
 	for _, r := range marks {
 		s.producer.Produce(ctx, r, t.checkpoint)
 	}
 	if err := s.producer.Flush(ctx); err != nil {
 		return nil, 0, fmt.Errorf("producing: %w", err)
+	}
+	if err := failpoint.After(failpoint.Mark); err != nil {
+		return nil, 0, err
 	}
 	// Each promise is looked at before the commit: EndTransaction would commit the rest without a word about a record that was refused.
 	if len(t.failed) > 0 || t.fatal != nil {
@@ -134,16 +144,33 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 		return t.failed, 0, nil
 	}
 	// 8 commit: the truth. Before it, it never was; after it, it happened, whatever follows.
-	if err := s.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	if err := s.end(ctx); err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", errUnknownOutcome, err)
 	}
 	return nil, t.next, nil
 }
 
+func (s *shard) begin() error {
+	if err := failpoint.Before(failpoint.Begin); err != nil {
+		return err
+	}
+	return errors.Join(s.producer.BeginTransaction(), failpoint.After(failpoint.Begin))
+}
+
+func (s *shard) end(ctx context.Context) error {
+	if err := failpoint.Before(failpoint.Commit); err != nil {
+		return err
+	}
+	return errors.Join(s.producer.EndTransaction(ctx, kgo.TryCommit), failpoint.After(failpoint.Commit))
+}
+
 // apply is step 9: the same commit goes into the local store, and the submissions learn of it. A failure here loses nothing, since the topic has it;
 // the shard is rebuilt from there.
 func (s *shard) apply(batch []*submission, commits []checkpoint.Commit, next int64) error {
-	err := s.store.Apply(commits, next)
+	err := failpoint.Before(failpoint.Apply)
+	if err == nil {
+		err = errors.Join(s.store.Apply(commits, next), failpoint.After(failpoint.Apply))
+	}
 	s.mu.Lock()
 	for _, c := range commits {
 		s.positions[c.Stream] = c.Position
