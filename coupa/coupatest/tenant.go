@@ -51,6 +51,9 @@ type Config struct {
 	// LateBy is how long after their stamp one in twenty changes of Run become
 	// visible; 0: 2 s, negative: none do.
 	LateBy time.Duration
+	// RepeatParents answers a condition on the lines' updated-at with a row once for
+	// each line that fits, as a join does; repeats count for limit and offset.
+	RepeatParents bool
 	// Gzip compresses answers for requests that accept it.
 	Gzip bool
 }
