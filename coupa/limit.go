@@ -13,6 +13,7 @@ const (
 	slowestRate = 0.5  // requests a second below which no throttling pushes
 	climbShare  = 0.05 // share of the ceiling that a second of success gives back
 	sweepShare  = 0.1  // share of the ceiling that sweeps may use
+	patience    = 20   // turns that a priority may be passed over while it waits, before it gets one
 	allowedRate = 25   // requests a second that Coupa documents ("Rate Limits"); what sweeps have a share of where there is no ceiling
 )
 
@@ -24,7 +25,7 @@ const (
 	PriorityPoll     Priority = iota // changes as they come
 	PrioritySnapshot                 // rows that somebody asked for
 	PriorityBackfill                 // history
-	PrioritySweep                    // looking again: a tenth of the ceiling, and only while nobody else waits
+	PrioritySweep                    // looking again: a tenth of the ceiling at most
 	priorities       = iota
 )
 
@@ -41,7 +42,8 @@ func (p Priority) String() string {
 // Limiter paces the requests to one Coupa instance. The rate finds itself below a ceiling: it halves when Coupa throttles and
 // climbs back by a twentieth of the ceiling for each second of success. Requests are spaced evenly, with no burst, so that
 // no second holds more of them than the ceiling. A turn that is due goes to the waiter of the first [Priority], and within one
-// to the waiter that came first. Safe for concurrent use; it needs no closing.
+// to the waiter that came first; but a priority that was passed over twenty times while it waited gets the next turn, so that history is read also where
+// changes alone could use up the rate. Safe for concurrent use; it needs no closing.
 type Limiter struct {
 	ceiling float64       // set once; requests a second, 0: no limit
 	sweeps  time.Duration // set once; least time between two turns of sweeps
@@ -51,6 +53,7 @@ type Limiter struct {
 	cut     time.Time // last halving
 	raised  time.Time // last climb, or the halving that restarts it
 	waiters [priorities][]*waiter
+	passed  [priorities]int // turns that others got while one of this priority waited
 	last    time.Time   // last turn, whoever's
 	swept   time.Time   // last turn of a sweep
 	timer   *time.Timer // runs wake at due; nil: nobody waits
@@ -135,6 +138,7 @@ func (l *Limiter) grant() {
 		if p == PrioritySweep {
 			l.swept = now
 		}
+		l.passOver(p)
 		close(w.turn)
 		p, due, ok = l.next()
 	}
@@ -147,18 +151,41 @@ func (l *Limiter) next() (Priority, time.Time, bool) {
 	if l.current > 0 {
 		due = due.Add(interval(l.current))
 	}
-	for p := range PrioritySweep {
-		if len(l.waiters[p]) > 0 {
-			return p, due, true
+	sweep := len(l.waiters[PrioritySweep]) > 0
+	sweepDue := due
+	if share := l.swept.Add(l.sweeps); share.After(due) {
+		sweepDue = share
+	}
+	if sweep && l.passed[PrioritySweep] >= patience && !sweepDue.After(due) {
+		return PrioritySweep, due, true
+	}
+	first, found := PrioritySweep, false
+	for p := PrioritySweep; p > 0; p-- {
+		if waits := len(l.waiters[p-1]) > 0; waits && (!found || l.passed[first] < patience) {
+			first, found = p-1, true
 		}
 	}
-	if len(l.waiters[PrioritySweep]) == 0 {
+	switch {
+	case found:
+		return first, due, true
+	case sweep:
+		return PrioritySweep, sweepDue, true
+	default:
 		return 0, time.Time{}, false
 	}
-	if share := l.swept.Add(l.sweeps); share.After(due) {
-		due = share
+}
+
+// passOver counts a turn of priority p against those that wait. mu is held.
+func (l *Limiter) passOver(p Priority) {
+	l.passed[p] = 0
+	for q := range l.waiters {
+		switch {
+		case len(l.waiters[q]) == 0:
+			l.passed[q] = 0
+		case Priority(q) != p:
+			l.passed[q]++
+		}
 	}
-	return PrioritySweep, due, true
 }
 
 // arm sets the timer to when a turn is due, or stops it when nobody waits. mu is held.

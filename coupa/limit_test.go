@@ -213,7 +213,7 @@ func TestNobodyStarvesAmongHisEquals(t *testing.T) {
 	})
 }
 
-func TestSweepsGetATenthOfTheCeilingAndOnlyWhatIsLeft(t *testing.T) {
+func TestSweepsGetATenthOfTheCeilingAndOneTurnInTwentyBesideOthers(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		rps     float64
@@ -226,8 +226,8 @@ func TestSweepsGetATenthOfTheCeilingAndOnlyWhatIsLeft(t *testing.T) {
 		{"below a ceiling of one", 1, false, PrioritySweep, 30, 3},
 		{"no ceiling", 0, false, PrioritySweep, 10, 25},
 		{"a rate below the ceiling", 20, true, PrioritySweep, 10, 20},
-		{"beside a backfill that uses every turn", 20, false, PriorityBackfill, 10, 0},
-		{"beside polls that use every turn", 20, false, PriorityPoll, 10, 0},
+		{"beside a backfill that uses every turn", 20, false, PriorityBackfill, 10, 9},
+		{"beside polls that use every turn", 20, false, PriorityPoll, 10, 9},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -258,6 +258,29 @@ func TestSweepsGetATenthOfTheCeilingAndOnlyWhatIsLeft(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestABackfillGetsOneTurnInTwentyBesidePollsThatUseEveryOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(20)
+		ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second-time.Millisecond)
+		defer cancel()
+		var got [2]int
+		var wg sync.WaitGroup
+		for i, p := range []Priority{PriorityPoll, PriorityPoll, PriorityBackfill} {
+			wg.Go(func() {
+				for l.Wait(ctx, p) == nil {
+					if i != 1 {
+						got[i/2]++
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if got[1] < 19 || got[1] > 21 || got[0] < 190 {
+			t.Errorf("the backfill had %d turns of 420 and one of two polls %d; want 20 and 200", got[1], got[0])
+		}
+	})
 }
 
 func TestASweepDoesNotSaveUpTurns(t *testing.T) {
