@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -73,6 +74,9 @@ func (c *chunk) add(e *encoding, enc *rowEncoder, r coupa.Row, op string) error 
 	var err error
 	if enc.buf, err = enc.plan.Append(enc.buf, r.JSON); err != nil {
 		return rowError(e.object, r.ID, err)
+	}
+	if err := failpoint.After(failpoint.Encode); err != nil {
+		return err
 	}
 	value := c.keep(enc.buf)
 	enc.buf = append(enc.buf[:0], e.keyPrefix...)

@@ -115,9 +115,6 @@ func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
 	if err := c.add(ps.p.encoding, enc, row, ps.op); err != nil {
 		return err
 	}
-	if err := failpoint.After(failpoint.Encode); err != nil {
-		return err
-	}
 	c.rows++
 	c.entries = append(c.entries, entries(row, ps.horizon)...)
 	ps.count(c, row)

@@ -54,9 +54,9 @@ type Limiter struct {
 	raised  time.Time // last climb, or the halving that restarts it
 	waiters [priorities][]*waiter
 	passed  [priorities]int // turns that others got while one of this priority waited
-	last    time.Time   // last turn, whoever's
-	swept   time.Time   // last turn of a sweep
-	timer   *time.Timer // runs wake at due; nil: nobody waits
+	last    time.Time       // last turn, whoever's
+	swept   time.Time       // last turn of a sweep
+	timer   *time.Timer     // runs wake at due; nil: nobody waits
 	due     time.Time
 }
 
