@@ -201,7 +201,11 @@ func TestPagesOfTwoMomentsAreNotTakenForOne(t *testing.T) {
 		}
 		whole++
 		seq := positions(t, s)[acme].Seq
-		if n := len(ledger(t, s, acme)); s.Next() != int64(seq) || n != 300+20*int(seq-1) {
+		want := 0 // free pages still have the state before the first commit
+		if seq > 0 {
+			want = 300 + 20*int(seq-1)
+		}
+		if n := len(ledger(t, s, acme)); s.Next() != int64(seq) || n != want {
 			t.Errorf("next %d, seq %d, %d entries", s.Next(), seq, n)
 		}
 		closeChecked(t, s)

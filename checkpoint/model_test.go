@@ -58,12 +58,16 @@ func (m *model) apply(c Commit, joined bool) {
 		}
 	}
 	for _, e := range c.Entries {
-		m.entries[version{c.Stream, e}] = true
 		key := keys[BucketEnd(e.At, c.Retention)]
 		if m.chunks[key] == nil {
 			m.chunks[key] = map[Entry]bool{}
 		}
 		m.chunks[key][e] = true
+	}
+	for _, key := range keys { // a chunk that is written again brings all it holds
+		for e := range m.chunks[key] {
+			m.entries[version{c.Stream, e}] = true
+		}
 	}
 	m.positions[c.Stream] = c.Position
 }
