@@ -3,9 +3,10 @@
 //
 // # Flow
 //
-// A shard is a partition of the checkpoint topic: one transactional id, one producer, one local store, and one owner among the workers of the group. It has
-// a poller per stream, and a stream is one object of one tenant. What a poller reads, it reads in walks: a pass over a fixed window of time, in
-// order of id.
+// Workers of one group.id are one consumer group on the checkpoint topic, and Kafka's coordinator decides which of them owns which partition. A partition
+// is a shard: one transactional id, one producer and one local store, and all objects of the tenants that hash to it. A worker runs the shards that it is
+// given, if they have tenants. In a shard there is a poller per stream, and a stream is one object of one tenant. What a poller reads, it reads in walks: a
+// pass over a fixed window of time, in order of id.
 //
 //	poll      rows by their own updated-at, [mark − overlap, now − settle)      follow.go
 //	lines     rows of which a line was stamped since the last such walk         follow.go
@@ -48,10 +49,22 @@
 // of the commit before; the pages are read again. Between 8 and 9 the topic is ahead of the local store: restoring applies the difference.
 // After 9 nothing is left to do. If the answer to 8 was lost, the shard does not guess: it is rebuilt from the topic as after a crash.
 //
+// # Who owns a shard
+//
+// A shard begins when the group assigns its partition: heartbeat, InitProducerID, restore, poll. The heartbeat asks the group whether this worker is a
+// member still, before each InitProducerID, so that a worker which was given up for dead does not take the id from its successor.
+//
+// A shard ends when the partition is revoked: the pollers stop, the batch in hand is committed or dropped whole, producer and store are closed, and only then
+// the group gives the partition to the next owner. A worker that the group has given up drops what is not at step 8 yet. If it does not know so, the next
+// owner's InitProducerID makes it harmless.
+//
+// A shard whose id was taken by another process stops, FAILED, and does not take it back. It begins anew when the group assigns the partition, or when after a
+// session timeout the group says that it belongs here still.
+//
 // # Goroutines and who owns what
 //
-//   - Worker.Run: starts shards, waits for them.
-//   - shard.Run, one per shard: the producer, the store, the transaction. It receives submissions and answers each exactly once.
+//   - membership.Run: the place in the group. Kafka's callbacks start and stop shards, one callback at a time.
+//   - shard.Run, one per shard that the group has given: the producer, the store, the transaction. It receives submissions and answers each exactly once.
 //   - poller.Run, one per stream: waits between polls; in pass.run, the state of the walk.
 //   - pass.fetch, up to 4 per walk: one page each; sends what it read to pass.run.
 //

@@ -94,8 +94,10 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 					coupatest.Truncate, coupatest.RedirectAway, coupatest.Unauthorized401, coupatest.WrongOrder, coupatest.RepeatRow, coupatest.LongPage, coupatest.IgnoreFilter, coupatest.ClockBack, coupatest.Hang, coupatest.HangBody}
 				h.keys["lookback.ms"] = "0"
 				h.start()
+				var second *running
+				cut := false
 				for range 60 {
-					switch rng.IntN(8) {
+					switch rng.IntN(10) {
 					case 0, 1, 2:
 						h.tenant.Inject(coupatest.Fault{Kind: kinds[rng.IntN(len(kinds))], Count: 1 + rng.IntN(3), After: rng.IntN(4)})
 					case 3:
@@ -109,6 +111,22 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 						}
 						h.pass(time.Duration(rng.IntN(120)) * time.Second)
 						h.start()
+					case 6:
+						if second == nil {
+							second = h.join(nil)
+						} else if !cut {
+							h.leave(second)
+							second = nil
+						}
+					case 7:
+						switch {
+						case second != nil && cut:
+							second.link.mend()
+							cut = false
+						case second != nil:
+							second.link.cut()
+							cut = true
+						}
 					}
 					for range rng.IntN(40) {
 						h.tenant.Update("invoices", int64(1+rng.IntN(800)))
@@ -119,12 +137,18 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 				}
 				h.tenant.ClearFaults()
 				h.net.lose(kmsg.EndTxn, 0)
+				if cut {
+					second.link.mend()
+				}
 				h.pass(40 * time.Minute)
 				select {
 				case err := <-h.running.done:
 					h.running = nil
 					t.Errorf("the worker ended: %v", err)
 				default:
+				}
+				if n := len(h.owners("acme")); n != 1 {
+					t.Errorf("%d workers run the tenant", n)
 				}
 				h.check("invoices")
 				h.check("suppliers")

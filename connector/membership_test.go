@@ -64,7 +64,11 @@ func (h *harness) partitions() int32 {
 // owners gives the workers that run a tenant, as their status says.
 func (h *harness) owners(tenant string) []*running {
 	var owners []*running
-	for _, r := range h.members {
+	all := slices.Clone(h.members)
+	if h.running != nil {
+		all = append(all, h.running)
+	}
+	for _, r := range all {
 		for _, c := range r.Status() {
 			if c.Name == tenant && c.Tasks[0].State == Running {
 				owners = append(owners, r)
@@ -493,6 +497,24 @@ func TestAShardThatDoesNotEndIsAbandonedAndNotRunBesideItself(t *testing.T) {
 		h.settle()
 		if h.owner(tenant) != stuck {
 			t.Error("the shard does not run")
+		}
+		h.checkAll()
+	})
+}
+
+func TestAWorkerThatWasIdleForADayTakesOverWithoutWaitingForAToken(t *testing.T) {
+	shared(t, 400, func(h *harness, other string) {
+		h.worker["heartbeat.interval.ms"], h.keys["poll.interval.ms"], h.keys["lookback.ms"] = "4900", "600000", "0"
+		h.join(nil)
+		h.join(nil)
+		h.pass(25 * time.Hour)
+		h.change("acme", 1)
+		h.pass(5 * time.Second)
+		before := len(h.records("coupa.invoices"))
+		h.leave(h.owner("acme"))
+		h.pass(7 * time.Second) // a heartbeat until the group tells, and time to read
+		if n := len(h.records("coupa.invoices")) - before; n != 1 {
+			t.Errorf("%d records soon after the take-over, want the change", n)
 		}
 		h.checkAll()
 	})

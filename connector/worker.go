@@ -143,7 +143,26 @@ func (w *Worker) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	var tokens sync.WaitGroup
+	holding, stop := context.WithCancel(ctx)
+	tokens.Go(func() { w.holdTokens(holding) })
+	defer tokens.Wait()
+	defer stop()
 	return newMembership(w, shards).Run(ctx)
+}
+
+// tokenCheck is how often a token that nothing uses is looked after. Coupa's last a day and are renewed at 20 hours.
+const tokenCheck = time.Hour
+
+// holdTokens keeps the tokens of connectors alive whose shards run elsewhere, for the moment they come here; see preflight. What fails is found then.
+func (w *Worker) holdTokens(ctx context.Context) {
+	for sleep(ctx, tokenCheck) {
+		for _, g := range w.groups {
+			if State(g.c.InitialState) == Running {
+				_ = g.source.CheckToken(ctx)
+			}
+		}
+	}
 }
 
 func ctxOr(ctx context.Context, err error) error {

@@ -17,8 +17,11 @@ func newRunCommand(a *app) *cobra.Command {
 		Short: "Run a worker with its connectors until it is stopped",
 		Long: `Run a worker from a worker file and any number of connector files (YAML, JSON or .properties).
 
+Workers with one group.id share the connectors: start as many as you like, each with the same connector files and a state.dir of its own. When one stops,
+the others take over its share at once; when one dies, after session.timeout.ms.
+
 SIGINT or SIGTERM stops it cleanly: the batch in hand is committed or dropped whole. A second signal ends it at once; that is safe too.
-It ends with status 1 when it cannot start, or when another worker has taken over its shard.`,
+It ends with status 1 when it cannot start or cannot be a member of its group.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0], args[1:]) },
 	}

@@ -48,7 +48,7 @@ func sound[T any](t *testing.T, settings []setting[T]) {
 func TestDefaultsAreThePublishedOnes(t *testing.T) {
 	want := map[string]string{
 		"security.protocol": "PLAINTEXT", "group.id": "coupastream", "state.dir": "./state", "listeners": "http://127.0.0.1:8083",
-		"checkpoint.topic.partitions": "8", "transaction.commit.interval.ms": "100", "topic.creation.default.partitions": "3",
+		"session.timeout.ms": "10000", "heartbeat.interval.ms": "1000", "checkpoint.topic.partitions": "8", "transaction.commit.interval.ms": "100", "topic.creation.default.partitions": "3",
 		"topic.creation.default.replication.factor": "-1", "topic.creation.default.cleanup.policy": "delete",
 		"connector.class": "CoupaSource", "coupa.token.path": "/oauth2/token", "topic.template": "coupa.${object}",
 		"coupa.objects":    "invoices, purchase_orders, suppliers, requisitions, expense_reports, contracts, users",

@@ -164,6 +164,14 @@ func checkSession(v *values, w *Worker) {
 		"give a tenth of session.timeout.ms, or raise that")
 }
 
+// instanceID checks what the brokers do: the rules for an instance id are those for a topic's name.
+func instanceID(value string) *fault {
+	if topicName(value) != nil {
+		return &fault{"not an id that Kafka takes for a static member", "use up to 249 letters, digits, '.', '_' and '-', e.g. worker-1"}
+	}
+	return nil
+}
+
 // checkListeners wants a certificate where there is an https listener, and only there.
 func checkListeners(v *values, w *Worker) {
 	secure := false

@@ -77,7 +77,7 @@ func memberSettings() []setting[Worker] {
 			text(func(w *Worker) *string { return &w.GroupID }, topicName)},
 		{Key{Name: "group.instance.id", Type: String, Importance: Medium, Example: "worker-1",
 			Doc: "Makes the worker a static member of the group: restarted within session.timeout.ms, it keeps its share. Each worker needs an id of its own; without one it is a dynamic member, whose share moves as soon as it stops."},
-			text(func(w *Worker) *string { return &w.GroupInstanceID }, topicName)},
+			text(func(w *Worker) *string { return &w.GroupInstanceID }, instanceID)},
 		{Key{Name: "session.timeout.ms", Type: Int, Importance: Low, Default: "10000",
 			Doc: "A worker that the brokers have not heard of for this long is given up, and the others take over its share."},
 			millis(func(w *Worker) *time.Duration { return &w.SessionTimeout }, 1)},
