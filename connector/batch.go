@@ -23,7 +23,7 @@ type submission struct {
 	stream   checkpoint.Stream
 	task     *task
 	records  []*kgo.Record
-	rows     []row // rows[i] is what records[i] was made of
+	rows     []version // rows[i] is what records[i] was made of
 	entries  []checkpoint.Entry
 	expired  []checkpoint.ChunkKey
 	move     func(*checkpoint.Position) // applied to the position behind the submissions before it; may be called again after an aborted transaction
@@ -33,9 +33,6 @@ type submission struct {
 	dead     *atomic.Bool // set when an earlier submission of the same walk failed
 	done     func(error)  // called once, by the shard's goroutine: nil when committed
 }
-
-// row names the version that a record was made of.
-type row struct{ id, updatedAt int64 }
 
 // gather collects submissions for one transaction, beginning with first: until the commit interval since then has passed, a bound is reached, or no
 // poller of this shard is reading, so that nothing more can come.
@@ -97,7 +94,7 @@ func (s *shard) receive(sub *submission) {
 		at, ok := ahead[id]
 		return ok && at > updatedAt
 	}
-	if !slices.ContainsFunc(sub.rows, func(r row) bool { return overtaken(r.id, r.updatedAt) }) {
+	if !slices.ContainsFunc(sub.rows, func(r version) bool { return overtaken(r.id, r.updatedAt) }) {
 		return
 	}
 	records, rows := sub.records[:0:0], sub.rows[:0:0]

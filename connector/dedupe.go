@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"sync"
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -78,17 +79,42 @@ func (s seen) knows(id int64, updatedAt time.Time) bool {
 	return known && last == updatedAt.Unix()
 }
 
+// doubt remembers what was published of pages that turned out not to be trusted and are read again. A crash in between forgets it.
+type doubt struct {
+	mu        sync.Mutex
+	published map[version]struct{}
+}
+
+func (d *doubt) add(all []version) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.published == nil {
+		d.published = map[version]struct{}{}
+	}
+	for _, v := range all {
+		d.published[v] = struct{}{}
+	}
+}
+
+func (d *doubt) has(r coupa.Row) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.published[version{r.ID, r.UpdatedAt.Unix(), r.Digest}]
+	return ok
+}
+
 // entries are what the ledger keeps of a row that is published. Rows that no later walk reads again, because all their stamps lie before the horizon,
-// need none.
+// need none; by linesSlack more is kept, for walks by lines.
 func entries(r coupa.Row, horizon int64) []checkpoint.Entry {
+	const slack = int64(linesSlack / time.Second)
 	at := r.UpdatedAt.Unix()
 	e := checkpoint.Entry{ID: r.ID, At: at, UpdatedAt: at, Digest: r.Digest}
 	var all []checkpoint.Entry
-	if at >= horizon {
+	if at >= horizon-slack {
 		all = append(all, e)
 	}
-	if !r.LinesAt.IsZero() && r.LinesAt.Sub(r.UpdatedAt) > linesSlack && r.LinesAt.Unix() >= horizon {
-		e.At = r.LinesAt.Unix()
+	if lines := r.LinesAt.Unix(); !r.LinesAt.IsZero() && lines-at > slack && lines >= horizon {
+		e.At = lines
 		all = append(all, e)
 	}
 	return all

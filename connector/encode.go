@@ -55,13 +55,14 @@ func newEncoding(st checkpoint.Stream, topic string, plan *schemas.Plan, keyID, 
 // chunk is a part of a page: records that were encoded and not handed over yet. Records, headers, keys and values lie in slabs.
 type chunk struct {
 	records   []*kgo.Record
-	published []row              // published[i] is what records[i] was made of
+	published []version          // published[i] is what records[i] was made of
 	entries   []checkpoint.Entry // what the ledger will know
 	bytes     int
 	rows      int // rows read, dropped ones included
 	dropped   int
 	late      int           // rows that became visible behind the mark
 	latest    time.Duration // how far behind it at most
+	newest    time.Time     // stamp of a row or of one of its lines
 	silent    int           // changes that did not move their row's updated-at
 	slab      []byte
 	recs      []kgo.Record
@@ -94,7 +95,7 @@ func (c *chunk) add(e *encoding, enc *rowEncoder, r coupa.Row, op string) error 
 		kgo.RecordHeader{Key: HeaderOp, Value: c.keepString(op)},
 	)
 	c.records = append(c.records, rec)
-	c.published = append(c.published, row{r.ID, r.UpdatedAt.Unix()})
+	c.published = append(c.published, version{r.ID, r.UpdatedAt.Unix(), r.Digest})
 	c.bytes += len(key) + len(value)
 	return nil
 }

@@ -22,14 +22,17 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {
 		start := f.r.After
+		f.given = nil
 		end.page, end.err = f.page(ctx)
 		if coupa.KindOf(end.err) == coupa.Broken { // nothing that this page told is to be trusted, what was handed over of it included
-			end.rewound = f.handed > start
+			if end.rewound = f.handed > start; end.rewound {
+				ps.p.doubt.add(f.given)
+			}
 			f.chunk, f.r.After = &chunk{}, start
 		}
 		// A row that is no JSON may have been mangled on the way.
 		again := isTemporary(end.err) || coupa.KindOf(end.err) == coupa.BadRow && tries < 3
-		if end.err == nil || ctx.Err() != nil || !again {
+		if end.err == nil || ctx.Err() != nil || !again || ps.p.isAhead(ctx, ps.walk) {
 			break
 		}
 		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))
@@ -58,6 +61,7 @@ type fetch struct {
 	span   *span
 	r      checkpoint.Range // After moves with each row
 	handed int64            // rows up to this id were handed over
+	given  []version        // of the page, what was published of them
 	chunk  *chunk
 	enc    *rowEncoder
 }
@@ -86,6 +90,7 @@ func (f *fetch) hand(ctx context.Context, ev event) error {
 	}
 	ev.chunk, ev.after = f.chunk, f.r.After
 	f.ps.events <- ev
+	f.given = append(f.given, f.chunk.published...)
 	f.chunk, f.handed = &chunk{}, f.r.After
 	return nil
 }
@@ -103,7 +108,11 @@ func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
 	if err := errors.Join(failpoint.Before(failpoint.Decode), failpoint.After(failpoint.Decode), failpoint.Before(failpoint.Decide)); err != nil {
 		return err
 	}
+	c.newest = later(c.newest, later(row.UpdatedAt, row.LinesAt))
 	verdict := ps.seen.decide(row)
+	if ps.p.doubt.has(row) {
+		verdict = duplicate
+	}
 	if ps.walk.Kind == checkpoint.Lines && row.LinesAt.Before(ps.walk.From) {
 		// Found by a line that it does not show, one that was removed, or by none at all. Nothing tells whether it was published like this.
 		verdict = duplicate

@@ -17,6 +17,7 @@ type follower struct {
 	lines      time.Time // the same of lines' stamps
 	persisted  time.Time // when the position last went to Kafka
 	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
+	newest     time.Time // the newest stamp of a row known; at the start, that which the ledger's floor follows from
 	stretch    stretch
 }
 
@@ -28,7 +29,7 @@ type suspects struct {
 
 func newFollower(p *poller) *follower {
 	pos := p.shard.position(p.stream)
-	return &follower{poller: p, mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
+	return &follower{poller: p, newest: pos.Floor.Add(retention(p.object)), mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
 }
 
 // run polls until ctx ends or something fails, and between polls looks after suspects.
@@ -36,7 +37,8 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 	if err := f.probeLines(ctx); err != nil {
 		return err
 	}
-	if unfinished := f.shard.position(f.stream).Walk; unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") {
+	unfinished := f.shard.position(f.stream).Walk
+	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") && !f.isAhead(ctx, *unfinished) {
 		if err := f.walk(ctx, *unfinished); err != nil {
 			return err
 		}
@@ -141,7 +143,7 @@ func (f *follower) poll(ctx context.Context) error {
 // walk carries out a poll or a walk by lines' stamps and takes over where it ended.
 func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 	ps := &pass{
-		p: f.poller, op: OpUpsert, walk: w, mark: f.mark, horizon: w.To.Add(-retention(f.object)).Unix(), persisted: &f.persisted,
+		p: f.poller, op: OpUpsert, walk: w, mark: f.mark, horizon: f.horizon(w.To), persisted: &f.persisted,
 		place: func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Walk },
 	}
 	mark, lines := f.mark, f.lines
@@ -153,6 +155,9 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 		ps.seen, err = f.published(w.From.Add(-linesSlack), time.Time{})
 	} else {
 		mark = w.To
+		if f.collection == "" {
+			lines = mark
+		}
 		ps.ask = f.query(coupa.PriorityPoll, coupa.Window{From: w.From, To: w.To})
 		ps.seen, err = f.published(w.From, time.Time{}) // behind the mark too: it may have gone back
 	}
@@ -164,6 +169,9 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 		return err
 	}
 	f.mark, f.lines = mark, lines
+	if ps.newest.After(f.newest) && ps.newest.Before(w.To) {
+		f.newest = ps.newest
+	}
 	f.stretch.note(ps.latest, f.object, w.To)
 	if w.Kind == checkpoint.Poll {
 		f.task.update(func(s *TaskStatus) {
@@ -174,8 +182,25 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 	return nil
 }
 
+// horizon is that of a walk that ends at to. It goes by the committed mark of the lines: after a crash they begin from there.
+func (f *follower) horizon(to time.Time) int64 {
+	lines := f.shard.position(f.stream).Lines
+	if f.collection == "" {
+		lines = time.Time{}
+	}
+	newest := f.newest
+	if to.Before(newest) {
+		newest = to
+	}
+	return horizon(newest, lines, f.object).Unix()
+}
+
 // repair reads suspects whole and publishes those that the ledger still does not know.
 func (f *follower) repair(ctx context.Context, s suspects) error {
+	// What the ledger has forgotten since the look-back began can't be told from what it never knew.
+	if s.window.From = later(s.window.From, f.shard.position(f.stream).Floor); !s.window.From.Before(s.window.To) {
+		return nil
+	}
 	published, err := f.published(s.window.From, s.window.To)
 	if err != nil {
 		return err
@@ -183,7 +208,7 @@ func (f *follower) repair(ctx context.Context, s suspects) error {
 	ps := &pass{
 		p: f.poller, op: OpUpsert, seen: published, ask: f.query(coupa.PriorityPoll, s.window),
 		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()},
-		mark: f.mark, horizon: f.mark.Add(-retention(f.object)).Unix(), persisted: &f.persisted,
+		mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted,
 		finish: func(*checkpoint.Position) {},
 	}
 	ps.ask.IDs = s.ids

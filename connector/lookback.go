@@ -36,18 +36,22 @@ func (p *poller) lookBack(ctx context.Context, found chan<- suspects) error {
 		return nil
 	}
 	for {
-		i, wait := nextLookBack(depths, p.shard.position(p.stream).Looked, time.Now())
+		now, err := p.source.Now(ctx)
+		if err != nil {
+			return err
+		}
+		i, wait := nextLookBack(depths, p.shard.position(p.stream).Looked, now)
 		if !sleep(ctx, wait) {
 			return ctx.Err()
 		}
-		mark := p.shard.position(p.stream).Mark
-		if err := p.lookBackBy(ctx, depths[i], mark, found); err != nil {
+		if err := p.lookBackBy(ctx, depths[i], found); err != nil {
 			return err
 		}
-		err := p.record(ctx, func(pos *checkpoint.Position) {
+		began := now.Add(wait).Truncate(time.Second).UTC()
+		err = p.record(ctx, func(pos *checkpoint.Position) {
 			looked := make([]time.Time, len(depths))
 			copy(looked, pos.Looked)
-			looked[i], pos.Looked = mark, looked
+			looked[i], pos.Looked = began, looked
 		})
 		if err != nil {
 			return err
@@ -55,29 +59,36 @@ func (p *poller) lookBack(ctx context.Context, found chan<- suspects) error {
 	}
 }
 
-// nextLookBack picks the depth that is due first, the shortest of several that are overdue, and how long to wait for it.
+// nextLookBack picks the depth that has been due for longest, or will be due first, and how long to wait for it. now is Coupa's clock, as the times of
+// the last ones are.
 func nextLookBack(depths []time.Duration, looked []time.Time, now time.Time) (i int, wait time.Duration) {
-	wait = -1
 	for n, depth := range depths {
-		var due time.Duration
+		var last time.Time // never
 		if n < len(looked) {
-			due = max(0, min(looked[n].Add(depth/lookbackShare).Sub(now), depth/lookbackShare))
+			last = looked[n]
 		}
-		if wait < 0 || due < wait {
+		every := depth / lookbackShare
+		due := min(last.Add(every).Sub(now), every) // no longer, should the clock have run ahead
+		if n == 0 || due < wait {
 			i, wait = n, due
 		}
 	}
-	return i, wait
+	return i, max(0, wait)
 }
 
 // sliceEntries is how many ledger entries a look-back holds in memory at a time.
 const sliceEntries = 20_000
 
-// lookBackBy goes over [mark − depth, mark − overlap) in slices of time.
-func (p *poller) lookBackBy(ctx context.Context, depth time.Duration, mark time.Time, found chan<- suspects) error {
-	from := later(mark.Add(-depth), p.shard.position(p.stream).Floor)
+// lookBackBy goes over [mark − depth, mark − overlap) in slices of time, the oldest first.
+func (p *poller) lookBackBy(ctx context.Context, depth time.Duration, found chan<- suspects) error {
+	mark := p.shard.position(p.stream).Mark
+	from := mark.Add(-depth)
 	end := mark.Add(-p.object.Overlap).Truncate(time.Second)
-	for from.Before(end) {
+	for {
+		// What the ledger has forgotten meanwhile can't be compared any more.
+		if from = later(from, p.shard.position(p.stream).Floor); !from.Before(end) {
+			return nil
+		}
 		to, err := p.sliceEnd(from, end)
 		if err != nil {
 			return err
@@ -87,7 +98,6 @@ func (p *poller) lookBackBy(ctx context.Context, depth time.Duration, mark time.
 		}
 		from = to
 	}
-	return nil
 }
 
 // sliceEnd cuts a span of time behind about sliceEntries entries of the ledger.

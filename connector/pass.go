@@ -39,6 +39,7 @@ type pass struct {
 	maxID       int64 // 0: not known
 	covered     int64 // ids walked over, for the density of rows
 	rows        int64
+	newest      time.Time     // of the stamps of the rows, their lines' included
 	latest      time.Duration // how far behind the mark a row was that became visible late, at most
 	latency     time.Duration
 	pending     []*submission
@@ -209,7 +210,7 @@ func (ps *pass) handle(ev event) {
 		ps.submit(ev.chunk, ev.rewound)
 	}
 	ps.fail(ev.err)
-	ps.latest = max(ps.latest, ev.chunk.latest)
+	ps.latest, ps.newest = max(ps.latest, ev.chunk.latest), later(ps.newest, ev.chunk.newest)
 	ps.p.task.update(func(s *TaskStatus) {
 		s.Rows += int64(ev.chunk.rows)
 		s.Dropped += int64(ev.chunk.dropped)
@@ -241,7 +242,7 @@ func (ps *pass) submit(c *chunk, must bool) {
 		ps.acks <- err
 	}
 	if finished && ps.walk.Kind == checkpoint.Poll {
-		sub.expired = p.expired(ps.walk.To)
+		sub.expired = p.expired(ps.horizon)
 	}
 	ps.pending = append(ps.pending, sub)
 }
@@ -278,10 +279,10 @@ func (ps *pass) move(finished bool) func(*checkpoint.Position) {
 	}
 }
 
-// expired lists ledger records that have fallen out of the look-back, some at a time; they are tombstoned in the transaction of the walk's last page.
-func (p *poller) expired(mark time.Time) []checkpoint.ChunkKey {
+// expired lists ledger records that lie behind the horizon, some at a time; they are tombstoned in the transaction of the walk's last page.
+func (p *poller) expired(horizon int64) []checkpoint.ChunkKey {
 	const atOnce = 200
-	keys, err := p.shard.store.ExpiredChunks(p.stream, mark.Add(-retention(p.object)).Unix(), atOnce)
+	keys, err := p.shard.store.ExpiredChunks(p.stream, horizon-int64(linesSlack/time.Second), atOnce)
 	if err != nil {
 		p.log.Warn("the ledger could not be pruned", "error", err)
 	}

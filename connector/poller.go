@@ -34,6 +34,7 @@ type poller struct {
 	schema   *schemas.Schema
 
 	trouble trouble
+	doubt   doubt
 }
 
 // How long a failed object waits before it is tried again: soon where time heals, seldom where a person has to act.
@@ -129,6 +130,16 @@ func (p *poller) compareClocks(coupaNow time.Time) {
 				"coupa", coupaNow.UTC(), "here", time.Now().UTC(), "apart", apart.Round(time.Second), "overlap", p.object.Overlap)
 		})
 	}
+}
+
+// isAhead tells whether a walk over changes ends in the future. It was planned by a clock that ran ahead and is back; waited for until then, it would leave
+// what is stamped meanwhile behind the mark.
+func (p *poller) isAhead(ctx context.Context, w checkpoint.Walk) bool {
+	if w.Kind != checkpoint.Poll && w.Kind != checkpoint.Lines {
+		return false
+	}
+	now, err := p.source.Now(ctx)
+	return err == nil && windowEnd(now, p.object).Add(clockSlack).Before(w.To)
 }
 
 // record commits a change of the position without records.

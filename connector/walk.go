@@ -64,10 +64,15 @@ func nextPoll(mark, floor, to time.Time, overlap time.Duration) *checkpoint.Walk
 }
 
 // nextLines decides the walk by lines' stamps that follows a poll: lines stamped since the last such walk, less the overlap, of rows whose own stamp the
-// polls have passed.
+// polls have passed. A mark in the future goes back as that of the polls does.
 func nextLines(lines, floor, to time.Time, overlap time.Duration) *checkpoint.Walk {
-	from := later(lines.Add(-overlap).Truncate(time.Second), floor.Add(linesSlack))
-	if !to.After(lines) || !from.Before(to) {
+	if to.Before(lines.Add(-clockSlack)) {
+		lines = to
+	} else if !to.After(lines) {
+		return nil
+	}
+	from := later(lines.Add(-overlap).Truncate(time.Second), floor)
+	if !from.Before(to) {
 		return nil
 	}
 	return &checkpoint.Walk{Kind: checkpoint.Lines, From: from, To: to, Ranges: everything()}
@@ -94,6 +99,17 @@ func later(a, b time.Time) time.Time {
 // after a crash that lost an unpersisted mark, with an overlap that was stretched.
 func retention(o config.Object) time.Duration {
 	return max(o.Lookback, o.Overlap+10*markPersistence)
+}
+
+// horizon is the stamp from which on the ledger has to know what a walk publishes, because later walks may read it again: retention behind the newest
+// row known, which a clock that runs ahead does not move, and never less than the next walk by lines goes back; lines is its committed mark, zero
+// where there is none.
+func horizon(newest, lines time.Time, o config.Object) time.Time {
+	h := newest.Add(-retention(o))
+	if reach := lines.Add(-max(o.Overlap, min(mostStretch*o.Overlap, o.Lookback))); !lines.IsZero() && reach.Before(h) {
+		return reach
+	}
+	return h
 }
 
 // span is one range of ids of a walk while it is being walked.
