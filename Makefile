@@ -1,10 +1,10 @@
-# Every target works from a clean clone with Go alone, except e2e and bench, which need a JDK 17,
+# Every target works from a clean clone with Go alone, except e2e, crash and bench, which need a JDK 17,
 # a Java 21 or newer (the registry) and Maven.
 GO ?= go
 BIN := bin/coupastream
 FUZZTIME ?= 20s
 
-.PHONY: help build test race lint vulncheck fuzz bench e2e generate
+.PHONY: help build test race lint vulncheck fuzz bench e2e crash generate
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -22,6 +22,7 @@ lint: ## gofmt, vet, staticcheck, and whether generated files are fresh
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./connector/internal/e2e/...
+	$(GO) vet -tags failpoints ./...
 	$(GO) tool staticcheck -checks inherit,-ST1005 -tags e2e ./... # errors may begin with a name: Coupa, Kafka
 	$(GO) mod verify
 
@@ -42,7 +43,20 @@ bench: ## benchmarks of the hot path, then of the built program on real parts (a
 # A change of lines alone moves no header's updated-at and is published with the header's next change: told, not a fault.
 e2e: export E2E_ALLOW ?= stale_lines
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients
-	$(GO) test -tags e2e -count=1 -v -timeout 20m ./connector/internal/e2e/
+	$(GO) test -tags e2e -skip TestCrash -count=1 -v -timeout 20m ./connector/internal/e2e/
+
+# N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the table goes. What failed is
+# kept in .e2e/crash, with logs and state.
+crash: export E2E_ALLOW ?= stale_lines
+crash: export E2E_INCIDENTS = $(or $(N),60)
+crash: export E2E_SEED = $(SEED)
+crash: export E2E_SCENE = $(SCENE)
+crash: export E2E_WORK ?= $(CURDIR)/.e2e/crash
+crash: export E2E_PROOF = $(abspath $(or $(PROOF),.e2e/proof.md))
+crash: ## kill, stop and starve workers and the parts around them at random (N=60 SEED= SCENE= PROOF=), judged as e2e
+	rm -rf $(E2E_WORK)
+	mkdir -p $(dir $(E2E_PROOF))
+	$(GO) test -tags e2e -run TestCrash -count=1 -v -timeout 90m ./connector/internal/e2e/
 
 generate: ## make the Avro schemas and the configuration reference again
 	$(GO) generate ./...
