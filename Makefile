@@ -51,7 +51,7 @@ crash: export E2E_ALLOW ?= stale_lines
 crash: export E2E_INCIDENTS = $(or $(N),60)
 crash: export E2E_SEED = $(SEED)
 crash: export E2E_SCENE = $(SCENE)
-crash: export E2E_WORK ?= $(CURDIR)/.e2e/crash
+crash: export E2E_WORK = $(CURDIR)/.e2e/crash
 crash: export E2E_PROOF = $(abspath $(or $(PROOF),.e2e/proof.md))
 crash: ## kill, stop and starve workers and the parts around them at random (N=60 SEED= SCENE= PROOF=), judged as e2e
 	rm -rf $(E2E_WORK)
