@@ -12,10 +12,6 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// ErrFenced ends a worker whose transactional id was taken over: PRODUCER_FENCED or INVALID_PRODUCER_EPOCH. The id is never taken back:
-// whoever has it now is the owner.
-var ErrFenced = errors.New("another worker has taken over this shard")
-
 // errUnknownOutcome says that a transaction may or may not have been committed. Only the checkpoint topic knows.
 var errUnknownOutcome = errors.New("outcome of the transaction is unknown")
 

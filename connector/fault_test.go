@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -138,22 +137,6 @@ func TestEachDurableStepFailsBothWays(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestAWorkerThatIsFencedEndsAndDoesNotTakeTheIdBack(t *testing.T) {
-	simulate(t, coupatest.Config{Seed: 10, Rows: 60}, func(h *harness) {
-		first := h.start()
-		h.settle()
-		h.running = nil
-		h.state = t.TempDir()
-		h.start()
-		h.tenant.Update("invoices", 4)
-		h.settle()
-		if err := <-first.done; !errors.Is(err, ErrFenced) {
-			t.Errorf("the first worker ended with %v, want ErrFenced", err)
-		}
-		h.check("invoices")
-	})
 }
 
 func TestTheCheckpointTopicDecidesWhateverTheLocalStateIs(t *testing.T) {

@@ -28,7 +28,8 @@ import (
 // when the test ends.
 type harness struct {
 	t        *testing.T
-	tenant   *coupatest.Tenant
+	tenant   *coupatest.Tenant            // acme
+	others   map[string]*coupatest.Tenant // by name; their topics are <name>.<object>
 	cluster  *kfake.Cluster
 	net      *lossy
 	registry *memoryRegistry
@@ -38,11 +39,13 @@ type harness struct {
 	source   func(Source) Source
 	log      *syncBuffer
 	running  *running
+	members  []*running // workers beside it
 }
 
 // running is one worker's run.
 type running struct {
 	*Worker
+	link   *link // to Kafka, of a worker beside others; nil otherwise
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -60,7 +63,7 @@ func simulate(t *testing.T, cfg coupatest.Config, f func(*harness)) {
 		h := &harness{
 			t: t, net: &lossy{dial: network.DialContext}, registry: &memoryRegistry{}, state: state,
 			keys:   map[string]string{"coupa.objects": strings.Join(cfg.Objects, ","), "fields": "all", "poll.interval.ms": "1000", "coupa.rate.limit": "0"},
-			worker: map[string]string{}, log: &syncBuffer{},
+			worker: map[string]string{}, others: map[string]*coupatest.Tenant{}, log: &syncBuffer{},
 		}
 		h.tenant = coupatest.New(cfg)
 		var err error
@@ -72,6 +75,9 @@ func simulate(t *testing.T, cfg coupatest.Config, f func(*harness)) {
 		defer func() {
 			if h.running != nil {
 				h.stop()
+			}
+			for len(h.members) > 0 {
+				h.leave(h.members[0])
 			}
 			if t.Failed() {
 				t.Log(h.log.String())
@@ -88,25 +94,28 @@ func (h *harness) kafka() []kgo.Opt {
 // make builds a worker as the program does, from configuration keys.
 func (h *harness) make() *Worker {
 	h.t.Helper()
+	return h.build(map[string]string{"state.dir": h.state}, h.kafka())
+}
+
+func noEnv(string) (string, bool) { return "", false }
+
+func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
+	h.t.Helper()
 	worker := map[string]string{
-		"bootstrap.servers": "127.0.0.1:9092", "schema.registry.url": "http://127.0.0.1:1", "state.dir": h.state, "checkpoint.topic.partitions": "2",
+		"bootstrap.servers": "127.0.0.1:9092", "schema.registry.url": "http://127.0.0.1:1", "checkpoint.topic.partitions": "2",
 	}
 	maps.Copy(worker, h.worker)
-	connector := map[string]string{
-		"name": "acme", "tenant": "acme", "coupa.url": "http://127.0.0.1", "coupa.client.id": "id", "coupa.client.secret": "secret",
-	}
-	maps.Copy(connector, h.keys)
-	none := func(string) (string, bool) { return "", false }
-	w, err := config.ParseWorker(worker, none)
+	maps.Copy(worker, keys)
+	w, err := config.ParseWorker(worker, noEnv)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c, err := config.ParseConnector(connector, none)
-	if err != nil {
-		h.t.Fatal(err)
+	connectors := []*config.Connector{h.connector("acme", nil)}
+	for _, name := range slices.Sorted(maps.Keys(h.others)) {
+		connectors = append(connectors, h.connector(name, map[string]string{"topic.template": "${tenant}.${object}"}))
 	}
 	made, err := New(Config{
-		Settings: w, Connectors: []*config.Connector{c}, Kafka: h.kafka(), Registry: h.registry,
+		Settings: w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
 		Source: h.client,
 	})
@@ -116,9 +125,32 @@ func (h *harness) make() *Worker {
 	return made
 }
 
+func (h *harness) connector(tenant string, keys map[string]string) *config.Connector {
+	h.t.Helper()
+	connector := map[string]string{
+		"name": tenant, "tenant": tenant, "coupa.url": "http://127.0.0.1", "coupa.client.id": "id", "coupa.client.secret": "secret",
+	}
+	maps.Copy(connector, h.keys)
+	maps.Copy(connector, keys)
+	c, err := config.ParseConnector(connector, noEnv)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return c
+}
+
+// named gives a tenant with the prefix of its topics.
+func (h *harness) named(tenant string) (*coupatest.Tenant, string) {
+	if t, ok := h.others[tenant]; ok {
+		return t, tenant + "."
+	}
+	return h.tenant, "coupa."
+}
+
 func (h *harness) client(c *config.Connector) (Source, error) {
 	cfg := c.Coupa()
-	cfg.Transport = h.tenant.Transport()
+	tenant, _ := h.named(c.Tenant)
+	cfg.Transport = tenant.Transport()
 	cfg.Limiter = coupa.NewLimiter(c.RateLimit)
 	client, err := coupa.New(cfg)
 	if err != nil || h.source == nil {
@@ -130,21 +162,30 @@ func (h *harness) client(c *config.Connector) (Source, error) {
 // start runs a worker in the background.
 func (h *harness) start() *running {
 	h.t.Helper()
+	h.running = h.run(h.make())
+	return h.running
+}
+
+func (h *harness) run(w *Worker) *running {
 	ctx, cancel := context.WithCancel(h.t.Context())
-	r := &running{Worker: h.make(), cancel: cancel, done: make(chan error, 1)}
+	r := &running{Worker: w, cancel: cancel, done: make(chan error, 1)}
 	go func() { r.done <- r.Run(ctx) }()
-	h.running = r
 	return r
 }
 
 // stop stops the worker cleanly and expects it to say so.
 func (h *harness) stop() {
 	h.t.Helper()
-	h.running.cancel()
-	if err := <-h.running.done; err != nil {
+	h.end(h.running)
+	h.running = nil
+}
+
+func (h *harness) end(r *running) {
+	h.t.Helper()
+	r.cancel()
+	if err := <-r.done; err != nil {
 		h.t.Errorf("a clean stop gave an error: %v", err)
 	}
-	h.running = nil
 }
 
 // stopsShortly stops the worker and expects that to take less than 5 s, whatever it is waiting for.
@@ -182,6 +223,11 @@ type record struct {
 // records reads a topic to its end under read_committed.
 func (h *harness) records(topic string) []record {
 	h.t.Helper()
+	return h.recordsOf("acme", topic)
+}
+
+func (h *harness) recordsOf(tenant, topic string) []record {
+	h.t.Helper()
 	cl, err := kgo.NewClient(append(h.kafka(), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		h.t.Fatal(err)
@@ -206,14 +252,14 @@ func (h *harness) records(topic string) []record {
 				left--
 			}
 			if !r.Attrs.IsControl() {
-				all = append(all, parseRecord(h.t, r))
+				all = append(all, parseRecord(h.t, tenant, r))
 			}
 		})
 	}
 	return all
 }
 
-func parseRecord(t *testing.T, r *kgo.Record) record {
+func parseRecord(t *testing.T, tenant string, r *kgo.Record) record {
 	t.Helper()
 	rec := record{partition: r.Partition, offset: r.Offset, value: r.Value}
 	for _, hd := range r.Headers {
@@ -224,7 +270,6 @@ func parseRecord(t *testing.T, r *kgo.Record) record {
 			rec.op = string(hd.Value)
 		}
 	}
-	tenant := "acme"
 	prefix := append([]byte{0, 0, 0, 0}, r.Key[4], byte(2*len(tenant)))
 	prefix = append(prefix, tenant...)
 	rest, ok := bytes.CutPrefix(r.Key, prefix)
@@ -242,10 +287,16 @@ func parseRecord(t *testing.T, r *kgo.Record) record {
 // check compares a topic with the tenant's history: nothing lost, nothing repeated, nothing that never was, versions of an id in order.
 func (h *harness) check(object string) []record {
 	h.t.Helper()
-	records := h.records("coupa." + object)
+	return h.checkOf("acme", object)
+}
+
+func (h *harness) checkOf(name, object string) []record {
+	h.t.Helper()
+	tenant, prefix := h.named(name)
+	records := h.recordsOf(name, prefix+object)
 	existed := map[string]bool{}
-	encode := h.encoder(object)
-	for _, v := range h.tenant.Versions(object) {
+	encode := h.encoder(prefix+object, object)
+	for _, v := range tenant.Versions(object) {
 		existed[string(encode(v.JSON))] = true
 	}
 	latest := map[int64]record{}
@@ -267,7 +318,7 @@ func (h *harness) check(object string) []record {
 		}
 		latest[r.id] = r
 	}
-	for _, v := range h.tenant.Rows(object) {
+	for _, v := range tenant.Rows(object) {
 		switch r, ok := latest[v.ID]; {
 		case !ok:
 			h.t.Errorf("%s id %d of %s was not published", object, v.ID, v.UpdatedAt)
@@ -279,7 +330,7 @@ func (h *harness) check(object string) []record {
 }
 
 // encoder encodes rows as the worker does, framing included. A row that can't be encoded gives nil.
-func (h *harness) encoder(object string) func(row []byte) []byte {
+func (h *harness) encoder(topic, object string) func(row []byte) []byte {
 	h.t.Helper()
 	s, err := schemas.For(object, schemas.Options{})
 	if err != nil {
@@ -289,7 +340,7 @@ func (h *harness) encoder(object string) func(row []byte) []byte {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	id := h.registry.id("coupa."+object+"-value", s.JSON())
+	id := h.registry.id(topic+"-value", s.JSON())
 	enc := plan.Encoder()
 	return func(row []byte) []byte {
 		b, err := enc.Append(schemas.AppendHeader(nil, id), row)

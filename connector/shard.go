@@ -49,18 +49,24 @@ func newShard(w *Worker, partition int32) *shard {
 	}
 }
 
-// Run owns the shard until ctx ends, the id is taken over (ErrFenced), or Kafka refuses for good. Anything else, an unknown outcome first of
-// all, gives up this ownership and begins a new one: fence, restore, go on from what the topic says.
-func (s *shard) Run(ctx context.Context) error {
+// Run owns the shard until ctx ends, or Kafka refuses for good. Anything else, an unknown outcome first of all, gives up this ownership and begins a new
+// one: fence, restore, go on from what the topic says. member asks the group whether this worker is a member still: nil, errNotMember, or any other
+// error if it can't be told. Afterwards the shard's tasks are UNASSIGNED, and Run may be called again.
+func (s *shard) Run(ctx context.Context, member func(context.Context) error) error {
+	defer s.unassign()
 	backoff := coupa.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
 	for attempt := 0; ; attempt++ {
 		started := time.Now()
-		err := s.own(ctx)
+		err := s.own(ctx, member)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case isFenced(err) || errors.Is(err, ErrFenced):
-			return fmt.Errorf("transactional id %s: %w (is a second worker running with group.id %s?)", s.transactionalID(), ErrFenced, s.w.settings.GroupID)
+		case isFenced(err):
+			if !s.standBack(ctx, err) {
+				return nil
+			}
+			attempt = -1
+			continue
 		case isRefused(err):
 			return err
 		}
@@ -69,12 +75,58 @@ func (s *shard) Run(ctx context.Context) error {
 		}
 		delay := backoff.Delay(attempt, 0)
 		s.log.Warn("the shard is rebuilt from the checkpoint topic", "error", err, "after", delay)
-		for _, p := range s.pollers {
-			p.task.update(func(t *TaskStatus) { t.Trace = "the shard is rebuilt from the checkpoint topic: " + err.Error() })
-		}
+		s.explain("the shard is rebuilt from the checkpoint topic: " + err.Error())
 		if !sleep(ctx, delay) {
 			return nil
 		}
+	}
+}
+
+// standBack waits after another process has taken the transactional id; false when ctx ended. The id is not taken back: if the other one is a member of the
+// group, the group takes the shard away from here, or has done so. Only when nothing of that kind happens for a session timeout may own ask the group,
+// and if this worker is its member still, whoever took the id was none.
+func (s *shard) standBack(ctx context.Context, err error) bool {
+	s.log.Error("the shard was fenced: another process has taken its transactional id; it is tried again when the group has confirmed the owner",
+		"transactional_id", s.transactionalID(), "error", err, "not_before", s.w.settings.SessionTimeout)
+	trace := fmt.Sprintf("fenced: another process has taken transactional id %s; goes on by itself if the group leaves the shard to this worker: %v", s.transactionalID(), err)
+	for _, p := range s.pollers {
+		p.task.update(func(t *TaskStatus) { t.State, t.Trace = Failed, trace })
+	}
+	return sleep(ctx, s.w.settings.SessionTimeout)
+}
+
+// confirm returns nil when the group says that this worker is a member. While it says the contrary, the id is not touched, and the group's word is waited
+// for: a member that was given up for dead and lives on loses its shards as soon as it hears so. An error: the group could not be asked, or ctx ended.
+func (s *shard) confirm(ctx context.Context, member func(context.Context) error) error {
+	for said := false; ; {
+		err := member(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !errors.Is(err, errNotMember):
+			return err
+		case !said:
+			said = true
+			s.log.Warn("the shard waits for the group's word", "error", err)
+			s.explain("waits for the group's word: " + err.Error())
+		}
+		if !sleep(ctx, s.w.settings.HeartbeatInterval) {
+			return ctx.Err()
+		}
+	}
+}
+
+// explain says in the status what the shard's streams wait for.
+func (s *shard) explain(trace string) {
+	for _, p := range s.pollers {
+		p.task.update(func(t *TaskStatus) { t.Trace = trace })
+	}
+}
+
+// unassign shows the shard's tasks as not this worker's.
+func (s *shard) unassign() {
+	for _, p := range s.pollers {
+		p.task.update(func(t *TaskStatus) { t.State, t.Trace, t.Snapshot = Unassigned, "", false })
 	}
 }
 
@@ -83,8 +135,9 @@ func (s *shard) transactionalID() string {
 }
 
 // own is one ownership: fence the former owner, restore, then commit what the pollers submit. On return no poller runs and every submission was answered.
-// The local store is opened first: its lock keeps a second process with the same state.dir from fencing this one.
-func (s *shard) own(ctx context.Context) error {
+// The local store is opened first: its lock keeps a second process with the same state.dir from fencing this one. The group is asked last before the
+// fence: a worker that was stopped, replaced and continued sees its own time-outs first, and would steal the id from its successor.
+func (s *shard) own(ctx context.Context, member func(context.Context) error) error {
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -97,6 +150,9 @@ func (s *shard) own(ctx context.Context) error {
 	s.producer = cl
 
 	if err := failpoint.Before(failpoint.Restore); err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, member); err != nil {
 		return err
 	}
 	nonce := rand.Text()
@@ -201,7 +257,7 @@ func (s *shard) serve(ctx context.Context) error {
 		case first := <-s.in:
 			batch := s.gather(ctx, first)
 			commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
-			unhook := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })
+			unhook := context.AfterFunc(ctx, func() { time.AfterFunc(lastCommit(ctx), cancel) })
 			err := s.commit(commitCtx, batch)
 			unhook()
 			cancel()
@@ -214,6 +270,14 @@ func (s *shard) serve(ctx context.Context) error {
 
 // stopTimeout bounds the last commit of a shard that is asked to stop.
 const stopTimeout = 3 * time.Second
+
+// lastCommit is the time that the batch in hand has when ctx has ended: none if the shard is lost, so that what is not at its commit already is dropped.
+func lastCommit(ctx context.Context) time.Duration {
+	if errors.Is(context.Cause(ctx), errLost) {
+		return 0
+	}
+	return stopTimeout
+}
 
 // giveUp ends this ownership for a reason that a poller found; the shard is rebuilt.
 func (s *shard) giveUp(err error) {

@@ -80,7 +80,8 @@ type Publication struct {
 	Bytes     int // of the value
 }
 
-// Worker runs connectors: a poller per object, a shard per partition of the checkpoint topic that has any. Run may be called once.
+// Worker runs connectors: a poller per object, a shard per partition of the checkpoint topic that has any and that the group gives to this worker.
+// Workers of one group.id share the shards; each is given the same connectors. Run may be called once.
 type Worker struct {
 	settings  *config.Worker
 	cfg       Config
@@ -152,7 +153,7 @@ func (w *Worker) ClusterID() string {
 }
 
 // Run works until ctx ends, which is a clean stop and gives nil: the batches in hand are committed or dropped whole. It gives an error when the
-// worker can't start (brokers, rights, registry, Coupa's credentials), or lost its shard to another worker (ErrFenced).
+// worker can't start (brokers, rights, registry, Coupa's credentials), can't be a member of its group, or Kafka refuses a shard for good.
 func (w *Worker) Run(ctx context.Context) error {
 	admin, err := kgo.NewClient(w.clientOpts()...)
 	if err != nil {
@@ -163,20 +164,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil {
 		return ctxOr(ctx, err)
 	}
-	shards := w.assign(partitions)
+	shards := w.shards(partitions)
 	if err := w.preflight(ctx); err != nil {
 		return ctxOr(ctx, err)
 	}
-	if len(shards) == 0 {
+	if len(shards) == 0 { // a member without streams would be given shards that it can't run
 		w.log.Warn("no connector is running; the worker waits to be stopped")
 		<-ctx.Done()
 		return nil
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	for _, s := range shards {
-		g.Go(func() error { return s.Run(ctx) })
-	}
-	return g.Wait()
+	return newMembership(w, shards).Run(ctx)
 }
 
 func ctxOr(ctx context.Context, err error) error {
@@ -213,21 +210,19 @@ func shardOf(tenant string, partitions int32) int32 {
 	return int32(xxhash.Sum64String(tenant) % uint64(partitions))
 }
 
-// assign makes the shards that have streams to run, and their pollers.
-func (w *Worker) assign(partitions int32) []*shard {
-	byPartition := map[int32]*shard{}
-	var shards []*shard
+// shards makes the shards that have streams to run, by partition, and their pollers. Which of them run here is the group's word.
+func (w *Worker) shards(partitions int32) map[int32]*shard {
+	shards := map[int32]*shard{}
 	for _, g := range w.groups {
 		if State(g.c.InitialState) != Running {
 			w.log.Info("the connector is not started", "connector", g.c.Name, "initial_state", g.c.InitialState)
 			continue
 		}
 		n := shardOf(g.c.Tenant, partitions)
-		s, ok := byPartition[n]
+		s, ok := shards[n]
 		if !ok {
 			s = newShard(w, n)
-			byPartition[n] = s
-			shards = append(shards, s)
+			shards[n] = s
 		}
 		clocks := new(sync.Once)
 		for i, o := range g.c.Objects {
@@ -243,7 +238,8 @@ func (w *Worker) assign(partitions int32) []*shard {
 	return shards
 }
 
-// preflight prepares every stream: topic, schemas, Coupa's token. What fails here is FAILED from the start and tried again by itself; if nothing at all can
+// preflight prepares every stream, also those of shards that other workers own: topic, schemas, Coupa's token. Coupa's tokens can't be used in their first
+// seconds, so a worker that takes over in time must hold them before. What fails here is FAILED from the start and tried again by itself; if nothing at all can
 // start, and not for a cause that passes by itself, the worker says why and ends.
 func (w *Worker) preflight(ctx context.Context) error {
 	errs := make([]error, len(w.pollers))

@@ -15,11 +15,15 @@ type Worker struct {
 	BootstrapServers []string
 	Security         Security
 	Registry         Registry
-	GroupID          string // prefix of the transactional ids
+	GroupID          string // the consumer group, and prefix of the transactional ids
 	StateDir         string
 	Listeners        []string // http:// and https:// URLs of the REST API
 	ListenerCert     string   // PEM files for https listeners
 	ListenerKey      string
+
+	GroupInstanceID   string // of a static member; "" for a dynamic one
+	SessionTimeout    time.Duration
+	HeartbeatInterval time.Duration
 
 	CheckpointTopic      string
 	CheckpointPartitions int
@@ -89,6 +93,7 @@ func parseWorker(doc document, problems Problems, env Lookup) (*Worker, error) {
 	}
 	checkSecurity(v, w.Security)
 	checkTopics(v, w)
+	checkSession(v, w)
 	checkListeners(v, w)
 	if err := v.problems.orNil(); err != nil {
 		return nil, err
@@ -147,6 +152,16 @@ func checkTopics(v *values, w *Worker) {
 	if f := topicName(w.CheckpointTopic); f != nil {
 		v.problem("group.id", w.GroupID, "too long for the topic "+fmt.Sprintf("%.20s…-checkpoints", w.GroupID), "shorten it")
 	}
+}
+
+// checkSession leaves room for at least one lost heartbeat before a worker is given up for dead.
+func checkSession(v *values, w *Worker) {
+	if v.problems.touch("session.timeout.ms", "heartbeat.interval.ms") || w.HeartbeatInterval < w.SessionTimeout/2 {
+		return
+	}
+	v.problem("heartbeat.interval.ms", fmt.Sprint(w.HeartbeatInterval.Milliseconds()),
+		fmt.Sprintf("not less than half of session.timeout.ms=%d: one late heartbeat would cost the worker its shards", w.SessionTimeout.Milliseconds()),
+		"give a tenth of session.timeout.ms, or raise that")
 }
 
 // checkListeners wants a certificate where there is an https listener, and only there.

@@ -73,8 +73,17 @@ func registrySettings() []setting[Worker] {
 func memberSettings() []setting[Worker] {
 	return []setting[Worker]{
 		{Key{Name: "group.id", Type: String, Importance: High, Default: "coupastream",
-			Doc: "Workers with one id share the connectors. Prefix of the transactional ids and of the worker's topics."},
+			Doc: "Workers with one id share the connectors, as one consumer group of this name. Prefix of the transactional ids and of the worker's topics."},
 			text(func(w *Worker) *string { return &w.GroupID }, topicName)},
+		{Key{Name: "group.instance.id", Type: String, Importance: Medium, Example: "worker-1",
+			Doc: "Makes the worker a static member of the group: restarted within session.timeout.ms, it keeps its share. Each worker needs an id of its own; without one it is a dynamic member, whose share moves as soon as it stops."},
+			text(func(w *Worker) *string { return &w.GroupInstanceID }, topicName)},
+		{Key{Name: "session.timeout.ms", Type: Int, Importance: Low, Default: "10000",
+			Doc: "A worker that the brokers have not heard of for this long is given up, and the others take over its share."},
+			millis(func(w *Worker) *time.Duration { return &w.SessionTimeout }, 1)},
+		{Key{Name: "heartbeat.interval.ms", Type: Int, Importance: Low, Default: "1000",
+			Doc: "Time between two signs of life to the brokers, and how soon a worker learns of a change in the group; less than half of session.timeout.ms."},
+			millis(func(w *Worker) *time.Duration { return &w.HeartbeatInterval }, 1)},
 		{Key{Name: "state.dir", Type: String, Importance: Medium, Default: "./state",
 			Doc: "Folder of the local state. It may be lost: the checkpoint topic restores it."},
 			text(func(w *Worker) *string { return &w.StateDir })},

@@ -1,0 +1,263 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/connector/config"
+)
+
+// Bounds of a member's ways to give shards away. A shard needs at most stopTimeout for its last commit; one that takes longer than handOver is
+// abandoned, and the group is not kept waiting: its transactional id fences it. rebalanceTimeout is how long the group waits for its members to
+// come to a rebalance, several times what a hand-over takes.
+const (
+	handOver         = stopTimeout + time.Second
+	leaveTimeout     = handOver + 500*time.Millisecond
+	rebalanceTimeout = 20 * time.Second
+)
+
+// Why a shard is stopped, as the cause of its context.
+var (
+	errRevoked = errors.New("the group gives the shard to another worker")
+	// errLost: the group has gone on without this worker, and somebody else may own the shard already. Nothing more is committed.
+	errLost = errors.New("this worker is no longer a member of its group")
+)
+
+// errNotMember is the group's answer to a worker that it does not know, or no longer.
+var errNotMember = errors.New("the group does not know this worker as a member")
+
+// membership is a worker's place in the consumer group that shares the checkpoint topic's partitions. Kafka's coordinator decides who owns which
+// one; nothing is ever fetched here. Run may be called once.
+type membership struct {
+	settings *config.Worker
+	opts     []kgo.Opt
+	shards   map[int32]*shard // the partitions that have streams
+	log      *slog.Logger
+
+	mu   sync.Mutex
+	held map[int32]*holding // by partition: the latest run of its shard
+}
+
+// holding is one run of a shard, from the partition's assignment on.
+type holding struct {
+	stop context.CancelCauseFunc
+	done chan struct{} // closed when nothing of it runs any more
+}
+
+func newMembership(w *Worker, shards map[int32]*shard) *membership {
+	return &membership{settings: w.settings, opts: w.clientOpts(), shards: shards, log: w.log, held: map[int32]*holding{}}
+}
+
+// Run is a member of the group until ctx ends, and runs the shards that the group assigns. A stop is clean: shards commit or drop the batch in hand,
+// then a dynamic member leaves, so that others take over at once; a static one stays for its session timeout, in which a restart finds its shards
+// again. An error says why the worker can't be a member, or which shard Kafka refuses for good.
+func (m *membership) Run(ctx context.Context) error {
+	run, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	// The client outlives the run: it has to leave the group. Cutting it ends whatever it still waits for.
+	root, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	cl, err := kgo.NewClient(append(m.memberOpts(run, end), kgo.WithContext(root))...)
+	if err != nil {
+		return fmt.Errorf("Kafka group member: %w", err)
+	}
+	polled := make(chan struct{})
+	go func() {
+		defer close(polled)
+		m.listen(run, cl, end)
+	}()
+	<-run.Done()
+	err = ctxOr(ctx, context.Cause(run))
+	leaving, cancel := context.WithTimeout(root, leaveTimeout)
+	if err := cl.LeaveGroupContext(leaving); err != nil {
+		m.log.Warn("the group could not be told of the stop; it notices after session.timeout.ms", "error", err)
+	}
+	cancel()
+	cut()
+	cl.Close()
+	<-polled
+	m.stop(m.partitions(), errRevoked)
+	return err
+}
+
+func (m *membership) memberOpts(run context.Context, end context.CancelCauseFunc) []kgo.Opt {
+	s := m.settings
+	opts := append(slices.Clip(m.opts),
+		kgo.ConsumerGroup(s.GroupID), kgo.ConsumeTopics(s.CheckpointTopic), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(s.SessionTimeout), kgo.HeartbeatInterval(s.HeartbeatInterval), kgo.RebalanceTimeout(rebalanceTimeout),
+		kgo.DisableAutoCommit(),
+		// No partition gets as far as having an offset to fetch from.
+		kgo.AdjustFetchOffsetsFn(func(context.Context, map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+			return nil, nil
+		}),
+		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, p map[string][]int32) {
+			m.assigned(run, cl, p[s.CheckpointTopic], end)
+		}),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { m.revoked(p[s.CheckpointTopic]) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { m.lost(p[s.CheckpointTopic]) }),
+	)
+	if s.GroupInstanceID != "" {
+		opts = append(opts, kgo.InstanceID(s.GroupInstanceID))
+	}
+	return opts
+}
+
+// listen hears what goes wrong with the membership, until run ends.
+func (m *membership) listen(run context.Context, cl *kgo.Client, end context.CancelCauseFunc) {
+	var said time.Time
+	for run.Err() == nil {
+		cl.PollFetches(run).EachError(func(_ string, _ int32, err error) {
+			if run.Err() != nil {
+				return
+			}
+			if final := m.refusal(err); final != nil {
+				end(final)
+				return
+			}
+			if said.IsZero() || time.Since(said) >= 30*time.Second {
+				said = time.Now()
+				m.log.Warn("the group can't be reached or has gone on without this worker; it joins again by itself", "error", err)
+			}
+		})
+	}
+}
+
+// refusal gives an error of the group its remedy, if a person has to act; nil if it passes by itself.
+func (m *membership) refusal(err error) error {
+	s := m.settings
+	switch {
+	case errors.Is(err, kerr.FencedInstanceID):
+		return fmt.Errorf("group.instance.id = %s: another worker of group %s runs with it; give each worker an id of its own: %w", s.GroupInstanceID, s.GroupID, err)
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		return fmt.Errorf("group.id = %s: no right to join the group; allow this principal READ on group %s: %w", s.GroupID, s.GroupID, err)
+	case errors.Is(err, kerr.InvalidSessionTimeout):
+		return fmt.Errorf("session.timeout.ms = %d: not within the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms (6000 and 1800000 unless they were changed); give a value between: %w",
+			s.SessionTimeout.Milliseconds(), err)
+	case errors.Is(err, kerr.InconsistentGroupProtocol):
+		return fmt.Errorf("group.id = %s: a consumer group of another kind has this name; give another group.id: %w", s.GroupID, err)
+	case errors.Is(err, kerr.GroupMaxSizeReached):
+		return fmt.Errorf("group.id = %s: the group has as many members as the brokers' group.max.size allows; run fewer workers: %w", s.GroupID, err)
+	default:
+		return nil
+	}
+}
+
+// assigned starts the shards of partitions that have streams. While an earlier run of the same shard has not ended, the new one waits for it.
+func (m *membership) assigned(run context.Context, cl *kgo.Client, partitions []int32, end context.CancelCauseFunc) {
+	if len(partitions) == 0 || run.Err() != nil {
+		return
+	}
+	m.log.Info("shards assigned", "partitions", partitions)
+	member := func(ctx context.Context) error { return m.confirm(ctx, cl) }
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range partitions {
+		s, ok := m.shards[n]
+		if !ok {
+			continue
+		}
+		before := m.held[n]
+		ctx, stop := context.WithCancelCause(run)
+		h := &holding{stop: stop, done: make(chan struct{})}
+		m.held[n] = h
+		go func() {
+			defer close(h.done)
+			defer stop(nil)
+			if before != nil {
+				<-before.done
+			}
+			if err := s.Run(ctx, member); err != nil {
+				end(err)
+			}
+		}()
+	}
+}
+
+// revoked gives shards away in peace: when it returns, the group hands them to another worker.
+func (m *membership) revoked(partitions []int32) {
+	if len(partitions) > 0 {
+		m.log.Info("shards given away", "partitions", partitions)
+		m.stop(partitions, errRevoked)
+	}
+}
+
+// lost drops shards that are somebody else's already, for all that this worker knows.
+func (m *membership) lost(partitions []int32) {
+	if len(partitions) > 0 {
+		m.log.Warn("shards lost: the group did not hear from this worker in time", "partitions", partitions, "session.timeout.ms", m.settings.SessionTimeout.Milliseconds())
+		m.stop(partitions, errLost)
+	}
+}
+
+// stop stops shards, all at once, and waits until they have ended, but no longer than handOver.
+func (m *membership) stop(partitions []int32, why error) {
+	ending := m.cancel(partitions, why)
+	ctx, cancel := context.WithTimeout(context.Background(), handOver)
+	defer cancel()
+	for n, h := range ending {
+		select {
+		case <-h.done:
+		case <-ctx.Done():
+			m.log.Warn("the shard does not end in time and is left to be fenced", "shard", n, "waited", handOver)
+			m.shards[n].unassign()
+		}
+	}
+}
+
+func (m *membership) cancel(partitions []int32, why error) map[int32]*holding {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ending := map[int32]*holding{}
+	for _, n := range partitions {
+		if h, ok := m.held[n]; ok {
+			h.stop(why)
+			ending[n] = h
+		}
+	}
+	return ending
+}
+
+func (m *membership) partitions() []int32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []int32
+	for n := range m.held {
+		all = append(all, n)
+	}
+	return all
+}
+
+// confirm asks the group whether this worker is a member, with one heartbeat: nil if it is, be it that a rebalance goes on, in which a member keeps its
+// partitions until it has given them away. errNotMember if it is not, or has to join again first. Anything else: nobody knows.
+func (m *membership) confirm(ctx context.Context, cl *kgo.Client) error {
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Group = m.settings.GroupID
+	req.MemberID, req.Generation = cl.GroupMetadata()
+	if req.MemberID == "" {
+		return errNotMember
+	}
+	if id := m.settings.GroupInstanceID; id != "" {
+		req.InstanceID = &id
+	}
+	resp, err := req.RequestWith(ctx, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	switch {
+	case err == nil, errors.Is(err, kerr.RebalanceInProgress):
+		return nil
+	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.FencedInstanceID):
+		return fmt.Errorf("%w: %w", errNotMember, err)
+	default:
+		return fmt.Errorf("asking group %s for this worker's membership: %w", m.settings.GroupID, err)
+	}
+}
