@@ -22,9 +22,6 @@ var (
 // sessionTimeout is the workers' session.timeout.ms: the others take over when a worker was not heard of for so long.
 const sessionTimeout = 2 * time.Second
 
-// grouped tells whether workers of this build share a group's work.
-func grouped() bool { return false }
-
 func strikeJoin(s *scene, i *incident) {
 	m := s.vacant()
 	m.start("")
@@ -92,6 +89,9 @@ func strikeZombieAtPoint(s *scene, i *incident) {
 	}) != nil
 	s.struck(i, m, "")
 	s.haunt(m)
+	if i.atRandom {
+		m.kill() // or it would stop when it comes there in the end
+	}
 }
 
 func strikeCopied(s *scene, i *incident) {

@@ -136,6 +136,7 @@ func (s *scene) stranger(m *member) string {
 	other := &member{scene: s, name: "stranger", state: state, logs: dir}
 	worker := altered(s, m.args[1], dir+"-worker.json", func(c map[string]any) {
 		c["group.id"], c["state.dir"] = s.group+"-stranger", state
+		delete(c, "group.instance.id")
 	})
 	connector := altered(s, m.args[2], dir+"-connector.json", func(c map[string]any) {
 		c["config"].(map[string]any)["topic.template"] = "${tenant}.stranger.${object}"

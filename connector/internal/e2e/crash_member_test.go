@@ -37,9 +37,14 @@ func (s *scene) member(connectors []string) *member {
 		"schema.registry.url":         s.p.registry,
 		"group.id":                    s.group,
 		"state.dir":                   m.state,
+		"session.timeout.ms":          fmt.Sprint(sessionTimeout.Milliseconds()),
+		"heartbeat.interval.ms":       "400",
 		"listeners":                   "http://127.0.0.1:0",
-		"checkpoint.topic.partitions": fmt.Sprint(2 * len(s.tenants)),
+		"checkpoint.topic.partitions": fmt.Sprint(s.partitions()),
 		"topic.creation.default.replication.factor": "1",
+	}
+	if s.static() {
+		settings["group.instance.id"] = name
 	}
 	path := m.logs + ".json"
 	write(s, path, settings)

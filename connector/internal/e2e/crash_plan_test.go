@@ -76,11 +76,11 @@ type scenePlan struct {
 
 // plan cuts n incidents into scenes. Each class deals its incidents from a deck that holds every kind in every situation, shuffled anew when
 // it is used up, so that all of them are met equally often.
-func plan(seed uint64, n int, grouped, ownRig bool) []*scenePlan {
+func plan(seed uint64, n int, ownRig bool) []*scenePlan {
 	dealt := map[class]int{}
 	var scenes []*scenePlan
 	for number := 1; n > 0; number++ {
-		c := classOf(number, grouped, ownRig)
+		c := classOf(number, ownRig)
 		size := min(n, sceneSize(c))
 		n -= size
 		s := &scenePlan{number: number, class: c, random: rand.New(rand.NewPCG(seed, uint64(number)))}
@@ -104,11 +104,11 @@ func boolOrder(first bool) int {
 	return 1
 }
 
-func classOf(number int, grouped, ownRig bool) class {
+func classOf(number int, ownRig bool) class {
 	switch {
-	case number%10 == 3 && ownRig:
+	case number%5 == 3 && ownRig:
 		return alone
-	case number%2 == 0 && grouped:
+	case number%2 == 0:
 		return group
 	default:
 		return single
@@ -116,8 +116,8 @@ func classOf(number int, grouped, ownRig bool) class {
 }
 
 func sceneSize(c class) int {
-	if c == alone {
-		return 10
+	if c == alone { // one of these takes as long as three others
+		return 6
 	}
 	return 20
 }

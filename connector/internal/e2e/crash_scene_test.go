@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // scene is one play: its own tenants, topics and group, some twenty incidents while rows change, and a judge at the end.
@@ -66,7 +68,7 @@ func (s *scene) setUp() {
 	var connectors []string
 	history := map[string]map[int64]bool{}
 	for n := range tenants {
-		t := s.p.tenantIn(s, s.dir, fmt.Sprintf("crash-%d-%d-", s.number, n), "--objects", strings.Join(s.objects, ","), "--rows", fmt.Sprint(rows),
+		t := s.p.tenantIn(s, s.dir, s.nameOf(n), "--objects", strings.Join(s.objects, ","), "--rows", fmt.Sprint(rows),
 			"--changes-per-second", fmt.Sprint(changes), "--late-by", "1s", "--seed", fmt.Sprint(s.p.seed+uint64(100*s.number+n)))
 		s.tenants = append(s.tenants, t)
 		connectors = append(connectors, s.connector(t))
@@ -84,6 +86,24 @@ func (s *scene) setUp() {
 	if s.class == group {
 		s.members[0].start("")
 		s.members[1].start("")
+	}
+}
+
+// partitions of the checkpoint topic: one for each tenant of several workers, so that all of them have work.
+func (s *scene) partitions() int {
+	if s.class == group {
+		return 4
+	}
+	return 2
+}
+
+// nameOf is the beginning of a tenant's name. The connector hashes names to partitions; each tenant of several workers has one of its own.
+func (s *scene) nameOf(n int) string {
+	for try := 0; ; try++ {
+		name := fmt.Sprintf("crash-%d-%c%d-", s.number, 'a'+n, try)
+		if s.class != group || xxhash.Sum64String(name+s.p.run)%uint64(s.partitions()) == uint64(n) {
+			return name
+		}
 	}
 }
 
@@ -127,6 +147,10 @@ func (s *scene) supervise() {
 		m.start("")
 	}
 }
+
+// static tells whether the workers are static members. A lone worker is: the group gives it its shards back at once when it comes back
+// from a kill -9. Of several, half of the scenes are: a dynamic member leaves at a SIGTERM, and a static one is waited for.
+func (s *scene) static() bool { return s.class != group || s.number%4 == 0 }
 
 // fault notes that something is wrong; the scene goes on.
 func (s *scene) fault(format string, args ...any) {

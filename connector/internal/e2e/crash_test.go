@@ -30,7 +30,7 @@ func TestCrash(t *testing.T) {
 			t.Run(fmt.Sprintf("scene %d", s.number), func(t *testing.T) { p.play(t, s, tally) })
 		}
 	}
-	scenes := plan(p.seed, max(n, 20*only), grouped(), p.rigDir != "")
+	scenes := plan(p.seed, max(n, 20*only), p.rigDir != "")
 	var g errgroup.Group
 	g.SetLimit(max(1, side))
 	for _, s := range scenes {
