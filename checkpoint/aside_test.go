@@ -2,8 +2,10 @@ package checkpoint
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -159,5 +161,56 @@ func TestFlippedBytesNeverChangeAnAnswer(t *testing.T) {
 	}
 	if aside == 0 {
 		t.Error("no flipped byte was ever noticed")
+	}
+}
+
+// A copy of a file in use has pages of several moments. However they mix, what the store answers is the
+// state of one of them, or the file is set aside.
+func TestPagesOfTwoMomentsAreNotTakenForOne(t *testing.T) {
+	path := storePath(t)
+	s := openTest(t, path)
+	mustApply(t, s, 1, many(acme, 1, 300, 0), commitOf(Stream{"acme", "users"}, 1, [3]int64{1, 0, 1}))
+	var moments [][]byte
+	for seq := uint64(2); seq < 6; seq++ {
+		mustApply(t, s, int64(seq), many(acme, seq, 20, int64(seq)*300))
+		moments = append(moments, fileOf(t, s))
+	}
+	closeChecked(t, s)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	const page = 4096
+	aside, whole := 0, 0
+	for range 400 {
+		older, newer := rnd.IntN(len(moments)), rnd.IntN(len(moments))
+		mixed := slices.Clone(moments[older])
+		for from := 0; from < min(len(mixed), len(moments[newer])); from += page {
+			if rnd.IntN(2) == 0 {
+				copy(mixed[from:from+page], moments[newer][from:from+page])
+			}
+		}
+		copyPath := storePath(t)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(copyPath), 0o700), os.WriteFile(copyPath, mixed, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		s := openTest(t, copyPath)
+		if s.Aside() != "" {
+			aside++
+			closeChecked(t, s)
+			continue
+		}
+		whole++
+		seq := positions(t, s)[acme].Seq
+		want := 0 // free pages still have the state before the first commit
+		if seq > 0 {
+			want = 300 + 20*int(seq-1)
+		}
+		if n := len(ledger(t, s, acme)); s.Next() != int64(seq) || n != want {
+			t.Errorf("next %d, seq %d, %d entries", s.Next(), seq, n)
+		}
+		closeChecked(t, s)
+	}
+	if aside == 0 || whole == 0 {
+		t.Errorf("%d set aside, %d whole", aside, whole)
 	}
 }

@@ -23,7 +23,8 @@ func writeMillion(b *testing.B, c *cluster, random bool) {
 		for i := range commit.Entries {
 			commit.Entries[i].ID = int64(seq)*50 + int64(i)
 			if random {
-				commit.Entries[i].UpdatedAt = noon - rnd.Int64N(7*day)
+				commit.Entries[i].At = noon - rnd.Int64N(7*day)
+				commit.Entries[i].UpdatedAt = commit.Entries[i].At
 			}
 		}
 		if batch = append(batch, commit); len(batch) == 500 {

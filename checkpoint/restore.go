@@ -63,6 +63,9 @@ func Restore(ctx context.Context, cfg RestoreConfig, s *Store) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	defer admin.Close()
+	if err := s.reopen(); err != nil {
+		return err
+	}
 	r := &restorer{cfg: cfg, store: s, admin: admin}
 	for range maxAttempts {
 		if err = r.attempt(ctx); err == nil || !errors.Is(err, errCut) && !errors.Is(err, errGone) {

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -40,7 +41,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 	if end.err == nil {
 		ps.p.going()
 		if askMax {
-			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.p.query(ps.window, f.r))
+			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.query(f.r))
 			if end.err != nil && isTemporary(end.err) {
 				end.err = nil // the split can wait
 			}
@@ -65,7 +66,7 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 	if err := failpoint.Before(failpoint.Fetch); err != nil {
 		return coupa.Page{}, err
 	}
-	page, err := f.ps.p.source.Fetch(ctx, f.ps.p.query(f.ps.window, f.r), func(row coupa.Row) error {
+	page, err := f.ps.p.source.Fetch(ctx, f.ps.query(f.r), func(row coupa.Row) error {
 		if err := f.ps.take(f.chunk, f.enc, row); err != nil {
 			return err
 		}
@@ -114,12 +115,32 @@ func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
 	if err := c.add(ps.p.encoding, enc, row, ps.op); err != nil {
 		return err
 	}
-	if err := failpoint.After(failpoint.Encode); err != nil {
-		return err
-	}
 	c.rows++
-	if at := row.UpdatedAt.Unix(); at >= ps.horizon {
-		c.entries = append(c.entries, checkpoint.Entry{ID: row.ID, UpdatedAt: at, Digest: row.Digest})
-	}
+	c.entries = append(c.entries, entries(row, ps.horizon)...)
+	ps.count(c, row)
 	return nil
+}
+
+// count notes a row that the polls alone would have missed: one that became visible after the mark had passed its stamp, or that changed without it.
+func (ps *pass) count(c *chunk, r coupa.Row) {
+	if ps.op == OpSnapshot || !r.UpdatedAt.Before(ps.mark) {
+		return
+	}
+	if ps.walk.Kind == checkpoint.Lines || ps.seen.knows(r.ID, r.UpdatedAt) {
+		c.silent++
+		return
+	}
+	c.late++
+	c.latest = max(c.latest, ps.mark.Sub(r.UpdatedAt))
+}
+
+// query asks for the next page of a range.
+func (ps *pass) query(r checkpoint.Range) coupa.Query {
+	q := ps.ask
+	if q.IDs == nil {
+		q.After, q.Through = r.After, r.Through
+		return q
+	}
+	q.IDs = slices.DeleteFunc(slices.Clone(q.IDs), func(id int64) bool { return id <= r.After })
+	return q
 }

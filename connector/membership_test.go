@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -449,5 +451,49 @@ func TestTheGroupReadsNothing(t *testing.T) {
 		if n := read.Hits(); n > 0 {
 			t.Errorf("the checkpoint topic was read %d times by members that have restored their shards", n)
 		}
+	})
+}
+
+// stubborn is a Coupa whose pages do not come, and whose client does not listen to its context, until it is released.
+type stubborn struct {
+	Source
+	release chan struct{}
+}
+
+func (s stubborn) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error) {
+	<-s.release
+	return s.Source.Fetch(ctx, q, yield)
+}
+
+func TestAShardThatDoesNotEndIsAbandonedAndNotRunBesideItself(t *testing.T) {
+	shared(t, 390, func(h *harness, other string) {
+		release := make(chan struct{})
+		h.source = func(s Source) Source { return stubborn{s, release} }
+		stuck := h.join(nil)
+		h.pass(5 * time.Second)
+		h.source = nil
+		second := h.join(nil)
+		h.pass(10 * time.Second)
+		tenant := "acme"
+		if h.owners(tenant)[0] != second {
+			tenant = other
+		}
+		if h.owner(tenant) != second {
+			t.Fatal("the second worker got no shard from one that does not let go")
+		}
+		h.change(tenant, 1)
+		h.pass(5 * time.Second)
+		takes := h.takes(tenant)
+		h.leave(second)
+		h.pass(10 * time.Second)
+		if n := takes.Hits(); n > 0 {
+			t.Error("a shard was started while its former run was not over")
+		}
+		close(release)
+		h.settle()
+		if h.owner(tenant) != stuck {
+			t.Error("the shard does not run")
+		}
+		h.checkAll()
 	})
 }

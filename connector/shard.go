@@ -33,8 +33,9 @@ type shard struct {
 	// Owned by the goroutine of Run, for one ownership.
 	producer Producer
 	store    *checkpoint.Store
-	ended    time.Time // end of the last transaction
-	opened   bool      // the store could be opened once: from then on a failure may pass
+	ended    time.Time                             // end of the last transaction
+	opened   bool                                  // the store could be opened once: from then on a failure may pass
+	ahead    map[checkpoint.Stream]map[int64]int64 // of streams with a backfill: id → newest updated-at that polls handed over beside it
 
 	mu        sync.Mutex
 	positions map[checkpoint.Stream]checkpoint.Position // as committed
@@ -147,7 +148,7 @@ func (s *shard) own(ctx context.Context, member func(context.Context) error) err
 		return err
 	}
 	defer cl.Close()
-	s.producer = cl
+	s.producer, s.ahead = cl, map[checkpoint.Stream]map[int64]int64{}
 
 	if err := failpoint.Before(failpoint.Restore); err != nil {
 		return err
@@ -306,5 +307,3 @@ func (s *shard) position(st checkpoint.Stream) checkpoint.Position {
 	defer s.mu.Unlock()
 	return s.positions[st]
 }
-
-func (s *shard) seq(st checkpoint.Stream) uint64 { return s.position(st).Seq }

@@ -45,7 +45,7 @@ func (s *shard) commit(ctx context.Context, batch []*submission) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		commits := fold(batch, s.seq)
+		commits := fold(batch, s.position)
 		failed, next, err := s.transact(ctx, batch, commits)
 		if err != nil {
 			release(batch, err)
@@ -226,7 +226,7 @@ func (t *outcome) checkpoint(r *kgo.Record, err error) {
 func (sub *submission) rowOf(r *kgo.Record) int64 {
 	for i := range sub.records {
 		if sub.records[i] == r {
-			return sub.ids[i]
+			return sub.rows[i].id
 		}
 	}
 	return 0

@@ -17,7 +17,6 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/schemas"
 )
 
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
@@ -38,34 +37,6 @@ type Config struct {
 	Log    *slog.Logger
 	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
 	Published func(Publication)
-}
-
-// catalogue keeps the schemas in use, with their plans: a thousand tenants share one per object and shape.
-type catalogue struct {
-	mu      sync.Mutex
-	schemas map[shape]*schemas.Schema
-}
-
-type shape struct {
-	object  string
-	options schemas.Options
-}
-
-func (c *catalogue) schema(object string, o schemas.Options) (*schemas.Schema, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s, ok := c.schemas[shape{object, o}]; ok {
-		return s, nil
-	}
-	s, err := schemas.For(object, o)
-	if err != nil {
-		return nil, err
-	}
-	if c.schemas == nil {
-		c.schemas = map[shape]*schemas.Schema{}
-	}
-	c.schemas[shape{object, o}] = s
-	return s, nil
 }
 
 // Publication is a record that was committed.
@@ -90,7 +61,6 @@ type Worker struct {
 	memory    *semaphore.Weighted
 	published func(Publication)
 	groups    []*group
-	catalogue catalogue
 	cluster   atomic.Value // string
 
 	// Set by Run, before anything else starts.
@@ -281,6 +251,7 @@ func (p *poller) preflight(ctx context.Context) error {
 func (w *Worker) clientOpts() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ClientID("coupastream"),
+		kgo.DisableClientMetrics(),
 		// The default of 5 s stalls a transaction for as long when the broker answers CONCURRENT_TRANSACTIONS or a topic was just made.
 		kgo.MetadataMinAge(50 * time.Millisecond),
 	}
@@ -324,7 +295,7 @@ func (w *Worker) committed(sub *submission, position checkpoint.Position) {
 	}
 	for i, r := range sub.records {
 		p := Publication{
-			Stream: sub.stream, ID: sub.ids[i], Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value),
+			Stream: sub.stream, ID: sub.rows[i].id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value),
 		}
 		for _, h := range r.Headers {
 			switch h.Key {

@@ -213,7 +213,7 @@ func (h *handler) topics(r *http.Request) (any, error) {
 	return map[string]any{name: map[string]any{"topics": topics}}, nil
 }
 
-// offsets tells the committed position of every object: its mark, and the lowest id that a walk in progress has still to read.
+// offsets tells the committed position of every object: its mark, and the lowest id that a backfill, or else a walk, in progress has still to read.
 func (h *handler) offsets(r *http.Request) (any, error) {
 	c, err := h.find(r, notFound)
 	offsets := []any{}
@@ -221,11 +221,15 @@ func (h *handler) offsets(r *http.Request) (any, error) {
 		if t.Committed.Seq == 0 {
 			continue
 		}
-		offset := map[string]any{"updated_at": nil, "id": 0} // null: the first pass is under way
+		offset := map[string]any{"updated_at": nil, "id": 0}
 		if !t.Committed.Mark.IsZero() {
 			offset["updated_at"] = t.Committed.Mark.UTC().Format("2006-01-02T15:04:05Z")
 		}
-		if w := t.Committed.Walk; w != nil && len(w.Ranges) > 0 {
+		w := t.Committed.Backfill
+		if w == nil {
+			w = t.Committed.Walk
+		}
+		if w != nil && len(w.Ranges) > 0 {
 			offset["id"] = w.Ranges[0].After
 		}
 		offsets = append(offsets, map[string]any{"partition": map[string]any{"tenant": c.Tenant, "object": t.Object}, "offset": offset})

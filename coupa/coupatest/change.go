@@ -72,6 +72,13 @@ func (t *Tenant) Update(object string, id int64) Version {
 	return t.version(object, t.update(object, id, 0))
 }
 
+// UpdateLate is Update that becomes visible so long after the second that the row
+// is stamped with; until then readers see the row as it was. Changes made to the
+// row meanwhile become visible no earlier.
+func (t *Tenant) UpdateLate(object string, id int64, by time.Duration) Version {
+	return t.version(object, t.update(object, id, by))
+}
+
 func (t *Tenant) update(object string, id int64, late time.Duration) *version {
 	return t.change(object, id, late, func(tb *table, v *version, now int64) bool {
 		v.gen++
@@ -98,11 +105,17 @@ func (t *Tenant) update(object string, id int64, late time.Duration) *version {
 // stays where it was. For an object without lines, or a row without, it does
 // nothing and returns the zero Version.
 func (t *Tenant) UpdateLine(object string, id int64) Version {
-	return t.version(object, t.updateLine(object, id))
+	return t.version(object, t.updateLine(object, id, 0))
 }
 
-func (t *Tenant) updateLine(object string, id int64) *version {
-	return t.change(object, id, 0, func(tb *table, v *version, now int64) bool {
+// UpdateLineLate is UpdateLine that becomes visible so long after the second that
+// the line is stamped with, as UpdateLate does.
+func (t *Tenant) UpdateLineLate(object string, id int64, by time.Duration) Version {
+	return t.version(object, t.updateLine(object, id, by))
+}
+
+func (t *Tenant) updateLine(object string, id int64, late time.Duration) *version {
+	return t.change(object, id, late, func(tb *table, v *version, now int64) bool {
 		if len(v.lines) == 0 {
 			return false
 		}
