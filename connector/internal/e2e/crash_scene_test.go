@@ -285,6 +285,9 @@ func (s *scene) awaitCanaries() {
 		}
 	}
 	err := await(s.Context(), "the last rows", 2*time.Minute, func() error {
+		if n := s.watch.missing(); n > 0 {
+			return fmt.Errorf("%d rows of the history have not come", n)
+		}
 		for topic, id := range canaries {
 			if !s.watch.has(topic, id) {
 				return fmt.Errorf("id %d has not come to %s", id, topic)
