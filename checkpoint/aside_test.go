@@ -181,7 +181,7 @@ func TestPagesOfTwoMomentsAreNotTakenForOne(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	const page = 4096
 	aside, whole := 0, 0
-	for range 400 {
+	for range 150 {
 		older, newer := rnd.IntN(len(moments)), rnd.IntN(len(moments))
 		mixed := slices.Clone(moments[older])
 		for from := 0; from < min(len(mixed), len(moments[newer])); from += page {

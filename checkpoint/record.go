@@ -122,8 +122,13 @@ func decode(key, value []byte) (change, error) {
 	return c, nil
 }
 
+// decodeKey blames the version first: members of a newer one may well be unknown.
 func decodeKey(key []byte) (keyJSON, error) {
 	var k keyJSON
+	err := unmarshal(key, &k)
+	if err == nil && k.V == recordVersion {
+		return k, nil
+	}
 	var version struct {
 		V int `json:"v"`
 	}
@@ -133,7 +138,7 @@ func decodeKey(key []byte) (keyJSON, error) {
 	if version.V != recordVersion {
 		return k, fmt.Errorf("version %d, this one reads %d: %w", version.V, recordVersion, ErrNewer)
 	}
-	return k, unmarshal(key, &k)
+	return k, err
 }
 
 func (c *change) readFence(k keyJSON, value []byte) error {

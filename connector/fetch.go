@@ -104,6 +104,10 @@ func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
 		return err
 	}
 	verdict := ps.seen.decide(row)
+	if ps.walk.Kind == checkpoint.Lines && row.LinesAt.Before(ps.walk.From) {
+		// Found by a line that it does not show, one that was removed, or by none at all. Nothing tells whether it was published like this.
+		verdict = duplicate
+	}
 	if err := errors.Join(failpoint.After(failpoint.Decide), failpoint.Before(failpoint.Encode)); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type follower struct {
 	mark       time.Time // as drained; the position in Kafka may be a little behind, see markPersistence
 	lines      time.Time // the same of lines' stamps
 	persisted  time.Time // when the position last went to Kafka
+	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
 	stretch    stretch
 }
 
@@ -27,14 +28,15 @@ type suspects struct {
 
 func newFollower(p *poller) *follower {
 	pos := p.shard.position(p.stream)
-	resource, _ := coupa.LookupResource(p.stream.Object)
-	return &follower{poller: p, collection: resource.Lines, mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
+	return &follower{poller: p, mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
 }
 
 // run polls until ctx ends or something fails, and between polls looks after suspects.
 func (f *follower) run(ctx context.Context, found <-chan suspects) error {
-	unfinished := f.shard.position(f.stream).Walk
-	if unfinished != nil {
+	if err := f.probeLines(ctx); err != nil {
+		return err
+	}
+	if unfinished := f.shard.position(f.stream).Walk; unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") {
 		if err := f.walk(ctx, *unfinished); err != nil {
 			return err
 		}
@@ -60,6 +62,44 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 	}
 }
 
+// linesProbes is how often Coupa must ignore the condition on lines in turn before it is taken not to know it, and linesAgain when it is asked again.
+const (
+	linesProbes = 3
+	linesAgain  = time.Hour
+)
+
+// probeLines finds out whether this instance can be asked for rows by their lines' stamps: nothing is stamped tomorrow. While one refuses the question, or
+// ignores the condition, changes of lines alone are published with their row's next change.
+func (f *follower) probeLines(ctx context.Context) error {
+	resource, _ := coupa.LookupResource(f.stream.Object)
+	f.collection, f.probe = resource.Lines, time.Time{}
+	if f.collection == "" {
+		return nil
+	}
+	now, err := f.source.Now(ctx)
+	if err != nil {
+		return err
+	}
+	q := f.query(coupa.PriorityPoll, coupa.Window{To: windowEnd(now, f.object)})
+	q.Lines, q.LinesFrom = f.collection, now.Add(24*time.Hour).Truncate(time.Second).UTC()
+	for range linesProbes {
+		var highest int64
+		if highest, err = f.source.MaxID(ctx, q); err == nil && highest == 0 {
+			return nil
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err != nil && coupa.KindOf(err) != coupa.Misconfigured {
+		return err
+	}
+	f.log.Warn("Coupa can't be asked for rows by the updated-at of their lines; a change of a line alone is published with its row's next change",
+		"lines", f.collection, "error", err, "again_in", linesAgain)
+	f.collection, f.probe = "", time.Now().Add(linesAgain)
+	return nil
+}
+
 // poll reads what has changed since the last one: rows by their own stamp, then rows of which only lines have changed.
 func (f *follower) poll(ctx context.Context) error {
 	now, err := f.source.Now(ctx)
@@ -78,6 +118,11 @@ func (f *follower) poll(ctx context.Context) error {
 			f.log.Warn("Coupa's clock has run ahead and is back; the mark goes back with it", "mark", f.mark, "to", w.To)
 		}
 		if err := f.walk(ctx, *w); err != nil {
+			return err
+		}
+	}
+	if !f.probe.IsZero() && time.Now().After(f.probe) {
+		if err := f.probeLines(ctx); err != nil {
 			return err
 		}
 	}

@@ -116,7 +116,13 @@ func (s *story) step(h *harness, states *[]string) {
 		}
 	case 3, 4:
 		s.tell("line of %d", id)
-		h.tenant.UpdateLine(s.object, id)
+		if s.IntN(4) == 0 {
+			h.tenant.RemoveLine(s.object, id)
+			h.pass(time.Duration(s.IntN(90)) * time.Second)
+			h.tenant.Update(s.object, id) // nothing else tells of it
+		} else {
+			h.tenant.UpdateLineLate(s.object, id, time.Duration(s.IntN(8000))*time.Millisecond)
+		}
 	case 5:
 		n := 1 + s.IntN(20)
 		s.tell("tie of %d", n)
@@ -133,6 +139,9 @@ func (s *story) step(h *harness, states *[]string) {
 		kinds := []coupatest.FaultKind{coupatest.Throttle429, coupatest.HTML503, coupatest.ServerError500, coupatest.LoginPage, coupatest.Reset, coupatest.Truncate,
 			coupatest.RedirectAway, coupatest.Unauthorized401, coupatest.WrongOrder, coupatest.RepeatRow, coupatest.IgnoreFilter, coupatest.ClockBack}
 		f := coupatest.Fault{Kind: kinds[s.IntN(len(kinds))], Count: 1 + s.IntN(3), After: s.IntN(4)}
+		if f.Kind == coupatest.IgnoreFilter {
+			f.Count = 1 // three in turn show an instance that can't be asked by lines
+		}
 		s.tell("coupa: %s, %d after %d", f.Kind, f.Count, f.After)
 		h.tenant.Inject(f)
 	case 9, 10:

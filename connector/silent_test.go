@@ -1,9 +1,12 @@
 package connector
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -23,6 +26,56 @@ func TestAChangeOfALineAloneIsPublishedOnceHoweverOldItsHeaderIs(t *testing.T) {
 			t.Errorf("%d silent changes and %d late rows were counted, want 6 and none", s.Silent, s.Late)
 		}
 	})
+}
+
+func TestALineThatIsRemovedStopsNothingAndIsPublishedWithTheNextChange(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 38, Rows: 30, Objects: []string{"purchase_orders"}}, func(h *harness) {
+		r := h.start()
+		h.pass(3 * time.Minute)
+		h.tenant.UpdateLine("purchase_orders", 7)
+		h.pass(2 * time.Minute)
+		h.tenant.RemoveLine("purchase_orders", 3)
+		h.tenant.RemoveLine("purchase_orders", 7)
+		h.pass(5 * time.Minute)
+		h.tenant.Update("purchase_orders", 3)
+		h.tenant.Update("purchase_orders", 7)
+		h.settle()
+		if n := len(h.check("purchase_orders")); n != 33 {
+			t.Errorf("%d records, want 30 rows and 3 changes", n)
+		}
+		if s := r.Status()[0].Tasks[0]; s.State != Running {
+			t.Errorf("%s %s", s.State, s.Trace)
+		}
+	})
+}
+
+func TestAnInstanceThatIgnoresTheConditionOnLinesIsNotAskedAndItsObjectGoesOn(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 39, Rows: 30, Objects: []string{"purchase_orders"}}, func(h *harness) {
+		h.source = func(s Source) Source { return withoutLines{s} }
+		r := h.start()
+		h.settle()
+		h.tenant.Update("purchase_orders", 3)
+		h.settle()
+		if n := len(h.check("purchase_orders")); n != 31 {
+			t.Errorf("%d records, want 30 rows and a change", n)
+		}
+		if s := r.Status()[0].Tasks[0]; s.State != Running || !strings.Contains(h.log.String(), "can't be asked for rows by the updated-at of their lines") {
+			t.Errorf("%s %s", s.State, s.Trace)
+		}
+	})
+}
+
+// withoutLines leaves the condition on lines out.
+type withoutLines struct{ Source }
+
+func (w withoutLines) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error) {
+	q.Lines, q.LinesFrom = "", time.Time{}
+	return w.Source.Fetch(ctx, q, yield)
+}
+
+func (w withoutLines) MaxID(ctx context.Context, q coupa.Query) (int64, error) {
+	q.Lines, q.LinesFrom = "", time.Time{}
+	return w.Source.MaxID(ctx, q)
 }
 
 func TestChangesOfLinesMixWithChangesOfHeadersRestartsAndLostState(t *testing.T) {

@@ -3,6 +3,7 @@ package coupatest
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -128,6 +129,21 @@ func (t *Tenant) updateLine(object string, id int64, late time.Duration) *versio
 		v.touch(k, now)
 		return true
 	})
+}
+
+// RemoveLine removes the last line that is left of a row, and nothing else changes: conditions still find the line's stamp, and the row no longer
+// shows it. Nobody outside knows whether Coupa does so; its parameter show_deleted_lines says that such lines are kept.
+func (t *Tenant) RemoveLine(object string, id int64) Version {
+	return t.version(object, t.change(object, id, 0, func(_ *table, v *version, now int64) bool {
+		for k := range slices.Backward(v.lines) {
+			if !v.lines[k].removed {
+				v.touch(k, now)
+				v.lines[k].removed = true
+				return true
+			}
+		}
+		return false
+	}))
 }
 
 // touch changes a line. A line's stamp never goes back.
