@@ -149,7 +149,12 @@ func singleDeck() []incident {
 			d = append(d, incident{kind: k, aim: aim})
 		}
 	}
-	d = append(d, atEachPoint(killAtPoint, snapshot, streaming)...)
+	for _, i := range atEachPoint(killAtPoint, snapshot, streaming) {
+		d = append(d, i)
+		if i.point == failpoint.Commit { // where most is at stake
+			d = append(d, i)
+		}
+	}
 	add(killAtRandom, snapshot, snapshot, streaming, streaming, starting, starting, starting)
 	add(terminate, snapshot, streaming)
 	add(freeze, snapshot, streaming)
