@@ -32,6 +32,7 @@ type tally struct {
 	records  int
 	versions int
 	rows     int
+	read     int64 // rows that the tenants delivered
 	faults   map[string]int
 	gaps     map[string][]time.Duration // from a loss to the first record after it
 }
@@ -84,8 +85,9 @@ func (t *tally) count(i *incident) {
 }
 
 // scene takes in what a scene's judge said, and how long its tenants were without a worker. A gap counts if no other loss falls into it.
-func (t *tally) scene(s *scene, verdicts []verdict) {
+func (t *tally) scene(s *scene, verdicts []verdict, delivered int64) {
 	t.scenes[s.class]++
+	t.read += delivered
 	for _, v := range verdicts {
 		t.records += v.Records
 		t.versions += v.Versions
@@ -143,6 +145,7 @@ func (t *tally) writeTotals(b *strings.Builder, p *parts) {
 	line("clean restarts between incidents", t.restarts)
 	line("records published", t.records)
 	line("versions in the tenants' histories", fmt.Sprintf("%d, of %d rows", t.versions, t.rows))
+	line("rows that Coupa delivered", fmt.Sprintf("%d: %.1f times what was published, since polls overlap and what is lost is read again", t.read, float64(t.read)/float64(max(1, t.records))))
 	for _, c := range (verdict{}).counts() {
 		line("**"+strings.ReplaceAll(c.name, "_", " ")+"**", fmt.Sprintf("**%d**", t.faults[c.name]))
 	}

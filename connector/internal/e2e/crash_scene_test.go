@@ -261,7 +261,15 @@ func (s *scene) finish() {
 	for _, m := range s.up() {
 		m.terminate()
 	}
-	s.tally.add(func(t *tally) { t.scene(s, verdicts) })
+	delivered := int64(0)
+	for _, t := range s.tenants {
+		var rows map[string]int64
+		t.must(s, http.MethodGet, "/_tenant/delivered", nil, &rows)
+		for _, n := range rows {
+			delivered += n
+		}
+	}
+	s.tally.add(func(t *tally) { t.scene(s, verdicts, delivered) })
 	s.Logf("scene %d, %s: %d incidents, %d records, %v, of which %v after the last change", s.number, s.class, len(s.incidents), s.watch.records(),
 		time.Since(s.began).Round(time.Second), judged.Round(time.Second))
 }
