@@ -1,10 +1,10 @@
-# Every target works from a clean clone with Go alone, except e2e and bench, which need a JDK 17,
+# Every target works from a clean clone with Go alone, except e2e, crash and bench, which need a JDK 17,
 # a Java 21 or newer (the registry) and Maven.
 GO ?= go
 BIN := bin/coupastream
 FUZZTIME ?= 20s
 
-.PHONY: help build test race lint vulncheck fuzz bench e2e generate
+.PHONY: help build test race lint vulncheck fuzz bench e2e crash generate
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -22,7 +22,7 @@ race: ## the same under the race detector
 lint: ## gofmt, vet, staticcheck, and whether generated files are fresh
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags e2e,failpoints ./connector/...
+	$(GO) vet -tags e2e,failpoints ./...
 	$(GO) tool staticcheck -checks inherit,-ST1005 -tags e2e,failpoints ./... # errors may begin with a name: Coupa, Kafka
 	$(GO) mod verify
 
@@ -41,7 +41,19 @@ bench: ## benchmarks of the hot path, then of the built program on real parts (a
 	$(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients
-	$(GO) test -tags e2e -count=1 -v -timeout 20m ./connector/internal/e2e/
+	$(GO) test -tags e2e -skip TestCrash -count=1 -v -timeout 20m ./connector/internal/e2e/
+
+# N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the table goes. What failed is
+# kept in .e2e/crash, with logs and state.
+crash: export E2E_INCIDENTS = $(or $(N),60)
+crash: export E2E_SEED = $(SEED)
+crash: export E2E_SCENE = $(SCENE)
+crash: export E2E_WORK = $(CURDIR)/.e2e/crash
+crash: export E2E_PROOF = $(abspath $(or $(PROOF),.e2e/proof.md))
+crash: ## kill, stop and starve workers and the parts around them at random (N=60 SEED= SCENE= PROOF=), judged as e2e
+	rm -rf .e2e/crash
+	mkdir -p $(dir $(E2E_PROOF))
+	$(GO) test -tags e2e -run TestCrash -count=1 -v -timeout 90m ./connector/internal/e2e/
 
 generate: ## make the Avro schemas and the configuration reference again
 	$(GO) generate ./...

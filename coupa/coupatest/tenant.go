@@ -140,7 +140,7 @@ func New(cfg Config) *Tenant {
 		tables: map[string]*table{}, plans: map[string]*plan{},
 		rng: rand.New(rand.NewPCG(cfg.Seed, 0x636f757061)),
 	}
-	t.log.counts = map[string]int64{}
+	t.log.counts, t.log.rows = map[string]int64{}, map[string]int64{}
 	t.control = t.newControl()
 	for _, path := range cfg.Objects {
 		r := cat.resources[path]

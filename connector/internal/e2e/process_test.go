@@ -27,6 +27,12 @@ type process struct {
 // launch starts a child that ends with the test at the latest.
 func launch(tb testing.TB, logs, name string, args ...string) *process {
 	tb.Helper()
+	return launchWith(tb, nil, logs, name, args...)
+}
+
+// launchWith is launch with additions to the environment.
+func launchWith(tb testing.TB, env []string, logs, name string, args ...string) *process {
+	tb.Helper()
 	_, err := os.Stat(logs + ".err")
 	first := err != nil // of the processes that write to this log
 	p := &process{cmd: exec.Command(name, args...), stdout: logs + ".out", stderr: logs + ".err", done: make(chan struct{})}
@@ -41,6 +47,7 @@ func launch(tb testing.TB, logs, name string, args ...string) *process {
 	}
 	defer errs.Close()
 	p.cmd.Stdout, p.cmd.Stderr = out, errs
+	p.cmd.Env = append(os.Environ(), env...)
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
