@@ -30,8 +30,10 @@ type submission struct {
 	backfill bool                       // a poll beside it may have published later versions of its rows
 	keep     time.Duration              // retention of the stream's ledger
 	bytes    int
-	dead     *atomic.Bool // set when an earlier submission of the same walk failed
-	done     func(error)  // called once, by the shard's goroutine: nil when committed
+	late     []time.Duration // of rows that became visible behind the mark: how far behind
+	silent   int             // changes that did not move their row's updated-at
+	dead     *atomic.Bool    // set when an earlier submission of the same walk failed
+	done     func(error)     // called once, by the shard's goroutine: nil when committed
 }
 
 // gather collects submissions for one transaction, beginning with first: until the commit interval since then has passed, a bound is reached, or no

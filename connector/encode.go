@@ -60,10 +60,9 @@ type chunk struct {
 	bytes     int
 	rows      int // rows read, dropped ones included
 	dropped   int
-	late      int           // rows that became visible behind the mark
-	latest    time.Duration // how far behind it at most
-	newest    time.Time     // stamp of a row or of one of its lines
-	silent    int           // changes that did not move their row's updated-at
+	late      []time.Duration // of rows that became visible behind the mark: how far behind
+	silent    int             // changes that did not move their row's updated-at
+	newest    time.Time       // stamp of a row or of one of its lines
 	slab      []byte
 	recs      []kgo.Record
 	headers   []kgo.RecordHeader

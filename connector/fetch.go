@@ -143,8 +143,7 @@ func (ps *pass) count(c *chunk, r coupa.Row) {
 		c.silent++
 		return
 	}
-	c.late++
-	c.latest = max(c.latest, ps.mark.Sub(r.UpdatedAt))
+	c.late = append(c.late, ps.mark.Sub(r.UpdatedAt))
 }
 
 // query asks for the next page of a range.

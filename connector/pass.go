@@ -210,13 +210,13 @@ func (ps *pass) handle(ev event) {
 		ps.submit(ev.chunk, ev.rewound)
 	}
 	ps.fail(ev.err)
-	ps.latest, ps.newest = max(ps.latest, ev.chunk.latest), later(ps.newest, ev.chunk.newest)
+	ps.newest = later(ps.newest, ev.chunk.newest)
+	for _, by := range ev.chunk.late {
+		ps.latest = max(ps.latest, by)
+	}
 	ps.p.task.update(func(s *TaskStatus) {
 		s.Rows += int64(ev.chunk.rows)
 		s.Dropped += int64(ev.chunk.dropped)
-		s.Late += int64(ev.chunk.late)
-		s.Lateness = max(s.Lateness, ev.chunk.latest)
-		s.Silent += int64(ev.chunk.silent)
 	})
 }
 
@@ -234,7 +234,7 @@ func (ps *pass) submit(c *chunk, must bool) {
 	}
 	*ps.persisted = time.Now()
 	sub := &submission{
-		stream: p.stream, task: p.task, records: c.records, rows: c.published, entries: c.entries, bytes: c.bytes,
+		stream: p.stream, task: p.task, records: c.records, rows: c.published, entries: c.entries, bytes: c.bytes, late: c.late, silent: c.silent,
 		backfill: ps.op == OpSnapshot, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
 	}
 	sub.done = func(err error) {

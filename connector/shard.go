@@ -29,6 +29,7 @@ type shard struct {
 	quiet     chan struct{}    // one signal: a poller stopped reading
 	faults    chan error       // one reason to rebuild that a poller found
 	reading   atomic.Int32     // pollers that may submit
+	meter     *meter
 
 	// Owned by the goroutine of Run, for one ownership.
 	producer Producer
@@ -45,6 +46,7 @@ func newShard(w *Worker, partition int32) *shard {
 	return &shard{
 		w: w, partition: partition,
 		log:   w.log.With(slog.Int("shard", int(partition))),
+		meter: w.metrics.newMeter(partition),
 		in:    make(chan *submission),
 		quiet: make(chan struct{}, 1), faults: make(chan error, 1),
 	}
@@ -126,6 +128,7 @@ func (s *shard) explain(trace string) {
 
 // unassign shows the shard's tasks as not this worker's.
 func (s *shard) unassign() {
+	s.meter.close()
 	for _, p := range s.pollers {
 		p.task.update(func(t *TaskStatus) { t.State, t.Trace, t.Snapshot = Unassigned, "", false })
 	}
@@ -206,6 +209,7 @@ func (s *shard) fence(ctx context.Context, cl *kgo.Client, nonce string) error {
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("taking transactional id %s: %w", s.transactionalID(), err)
 	}
+	s.meter.close() // what was left open of this worker's is aborted
 	if err := cl.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning the first transaction: %w", err)
 	}

@@ -91,7 +91,10 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if wait := markerGap - time.Since(s.ended); wait > 0 {
 		time.Sleep(wait)
 	}
-	defer func() { s.ended = time.Now() }()
+	defer func() {
+		s.ended = time.Now()
+		s.meter.leave()
+	}()
 
 	var marks []*kgo.Record
 	for _, c := range commits {
@@ -110,6 +113,7 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if err := failpoint.Before(failpoint.Produce); err != nil {
 		return nil, 0, err
 	}
+	s.meter.begin(batch)
 	for _, sub := range batch {
 		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
 		for _, r := range sub.records {
@@ -130,7 +134,7 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	}
 	// Each promise is looked at before the commit: EndTransaction would commit the rest without a word about a record that was refused.
 	if len(t.failed) > 0 || t.fatal != nil {
-		if err := s.producer.EndTransaction(ctx, kgo.TryAbort); err != nil {
+		if err := s.endTransaction(ctx, kgo.TryAbort); err != nil {
 			return nil, 0, fmt.Errorf("aborting a transaction: %w", errors.Join(err, t.fatal))
 		}
 		if t.fatal != nil && len(t.failed) == 0 {
@@ -161,7 +165,15 @@ func (s *shard) end(ctx context.Context) error {
 	if err := failpoint.Before(failpoint.Commit); err != nil {
 		return err
 	}
-	return errors.Join(s.producer.EndTransaction(ctx, kgo.TryCommit), failpoint.After(failpoint.Commit))
+	return errors.Join(s.endTransaction(ctx, kgo.TryCommit), failpoint.After(failpoint.Commit))
+}
+
+func (s *shard) endTransaction(ctx context.Context, end kgo.TransactionEndTry) error {
+	err := s.producer.EndTransaction(ctx, end)
+	if err == nil {
+		s.meter.ended(end)
+	}
+	return err
 }
 
 // apply is step 9: the same commit goes into the local store, and the submissions learn of it. A failure here loses nothing, since the topic has it;

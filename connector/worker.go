@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
@@ -61,6 +62,7 @@ type Worker struct {
 	memory    *semaphore.Weighted
 	published func(Publication)
 	groups    []*group
+	metrics   *metrics
 	cluster   atomic.Value // string
 
 	// Set by Run, before anything else starts.
@@ -93,6 +95,7 @@ func New(cfg Config) (*Worker, error) {
 		}
 		w.groups = append(w.groups, g)
 	}
+	w.metrics = newMetrics(w.groups)
 	return w, nil
 }
 
@@ -115,6 +118,9 @@ func (w *Worker) Status() []ConnectorStatus {
 	}
 	return all
 }
+
+// Metrics gathers the worker's metrics and those of the process.
+func (w *Worker) Metrics() prometheus.Gatherer { return w.metrics.registry }
 
 // ClusterID is the Kafka cluster's id; "" until Run has reached it.
 func (w *Worker) ClusterID() string {
@@ -308,7 +314,15 @@ func (w *Worker) committed(sub *submission, position checkpoint.Position) {
 	sub.task.update(func(s *TaskStatus) {
 		s.Published += int64(len(sub.records))
 		s.Committed = position
+		s.Silent += int64(sub.silent)
+		s.Late += int64(len(sub.late))
+		for _, by := range sub.late {
+			s.Lateness = max(s.Lateness, by)
+		}
 	})
+	for _, by := range sub.late {
+		w.metrics.lateness.WithLabelValues(sub.stream.Object).Observe(by.Seconds())
+	}
 	if w.published == nil {
 		return
 	}

@@ -1,6 +1,7 @@
 // Package rest answers Kafka Connect's REST API about a worker: what tools that know Connect ask to show connectors, tasks and their states.
 //
-// Everything here reads. Connectors come from files, and a request that would change one is answered with 405 and says so.
+// Beside it stands /metrics, for Prometheus. Everything here reads. Connectors come from files, and a request that would change one is answered with 405
+// and says so.
 package rest
 
 import (
@@ -12,18 +13,23 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/coupastream/coupastream/connector"
 )
 
 // connectVersion is the version of Kafka whose REST API this is. Tools compare it.
 const connectVersion = "4.1.0"
 
-// Worker is what is told about. Both calls are safe at any time.
+// Worker is what is told about. The calls are safe at any time.
 type Worker interface {
 	// Status lists the connectors with their tasks, in the order in which they were given.
 	Status() []connector.ConnectorStatus
 	// ClusterID is the Kafka cluster's id, "" until it is known.
 	ClusterID() string
+	// Metrics are those of the worker and its process.
+	Metrics() prometheus.Gatherer
 }
 
 // Info says who answers.
@@ -63,6 +69,14 @@ func New(w Worker, info Info) http.Handler {
 	get("/connectors/{name}/topics", h.topics)
 	get("/connectors/{name}/offsets", h.offsets)
 	get("/connector-plugins", h.plugins)
+	metrics := promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{})
+	mux.HandleFunc("/metrics", func(rw http.ResponseWriter, r *http.Request) {
+		if changes(r) {
+			send(rw, nil, readOnly)
+			return
+		}
+		metrics.ServeHTTP(rw, r)
+	})
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		if changes(r) {
 			send(rw, nil, readOnly)
