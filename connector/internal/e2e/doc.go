@@ -27,6 +27,7 @@
 //	worker_test.go       `coupastream run` with its two files
 //	verdict_test.go      running the judge, and waiting until the connector has caught up
 //	real_test.go         the scenarios
+//	membership_real_test.go   several workers of one group
 //	refuse_test.go       parts that do not answer, or say no
 //	faults_test.go       the judge is shown each fault that it must find; forge_test.go writes them
 //	bench_test.go        speed, CPU and memory; floor_test.go is what they are compared with
