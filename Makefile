@@ -51,6 +51,7 @@ crash: export E2E_SCENE = $(SCENE)
 crash: export E2E_WORK = $(CURDIR)/.e2e/crash
 crash: export E2E_PROOF = $(abspath $(or $(PROOF),.e2e/proof.md))
 crash: ## kill, stop and starve workers and the parts around them at random (N=60 SEED= SCENE= PROOF=), judged as e2e
+	-umount .e2e/crash/*/worker-*-state 2>/dev/null # small disks of a run that was killed
 	rm -rf .e2e/crash
 	mkdir -p $(dir $(E2E_PROOF))
 	$(GO) test -tags e2e -run TestCrash -count=1 -v -timeout 90m ./connector/internal/e2e/

@@ -32,8 +32,9 @@ func strikeJoin(s *scene, i *incident) {
 func strikeLeave(s *scene, i *incident) {
 	m := s.worker()
 	s.moment(i)
-	s.struck(i, m, "SIGTERM")
+	s.struck(i, m, "")
 	m.terminate()
+	s.lost("SIGTERM")
 	s.takenOver(i)
 }
 

@@ -73,8 +73,9 @@ func (s *scene) strikeAt(i *incident) *member {
 func strikeTerminate(s *scene, i *incident) {
 	m := s.worker()
 	s.moment(i)
-	s.struck(i, m, "SIGTERM")
+	s.struck(i, m, "")
 	m.terminate()
+	s.lost("SIGTERM")
 }
 
 func strikeFreeze(s *scene, i *incident) {

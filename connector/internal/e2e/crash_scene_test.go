@@ -204,7 +204,10 @@ func (s *scene) vacant() *member {
 	return m
 }
 
-// struck notes what an incident met. A loss is one that takes the worker away, or stops it.
+// lost notes that a worker is gone from now on.
+func (s *scene) lost(how string) { s.losses = append(s.losses, loss{time.Now(), how}) }
+
+// struck notes what an incident met; loses says how, if the worker is gone from now on.
 func (s *scene) struck(i *incident, m *member, loses string) {
 	i.at, i.found = time.Now(), streaming
 	switch {
@@ -216,7 +219,7 @@ func (s *scene) struck(i *incident, m *member, loses string) {
 		i.found = snapshot
 	}
 	if loses != "" {
-		s.losses = append(s.losses, loss{i.at, loses})
+		s.lost(loses)
 	}
 	s.tally.add(func(t *tally) { t.count(i) })
 }

@@ -24,7 +24,7 @@ type process struct {
 	done   chan struct{} // closed when it has ended
 }
 
-// launch starts a child that ends with the test at the latest.
+// launch starts a child that ends with the test at the latest, also when the test itself is killed.
 func launch(tb testing.TB, logs, name string, args ...string) *process {
 	tb.Helper()
 	return launchWith(tb, nil, logs, name, args...)
@@ -48,6 +48,7 @@ func launchWith(tb testing.TB, env []string, logs, name string, args ...string) 
 	defer errs.Close()
 	p.cmd.Stdout, p.cmd.Stderr = out, errs
 	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
