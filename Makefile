@@ -42,7 +42,7 @@ bench: ## benchmarks of the hot path, then of the built program on real parts (a
 # A change of lines alone moves no header's updated-at and is published with the header's next change: told, not a fault.
 e2e: export E2E_ALLOW ?= stale_lines
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients
-	$(GO) test -tags e2e -count=1 -v -timeout 20m ./connector/internal/e2e/
+	$(GO) test -tags e2e -count=1 -v -timeout 30m ./connector/internal/e2e/
 
 generate: ## make the Avro schemas and the configuration reference again
 	$(GO) generate ./...
