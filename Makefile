@@ -41,7 +41,7 @@ bench: ## benchmarks of the hot path, then of the built program on real parts (a
 	$(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients
-	$(GO) test -tags e2e -skip TestCrash -count=1 -v -timeout 20m ./connector/internal/e2e/
+	$(GO) test -tags e2e -skip TestCrash -count=1 -v -timeout 30m ./connector/internal/e2e/
 
 # N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the table goes. What failed is
 # kept in .e2e/crash, with logs and state.

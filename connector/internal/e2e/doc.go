@@ -3,7 +3,7 @@
 //
 // The package holds tests only, behind the build tag e2e:
 //
-//	go test -tags e2e -count=1 -v -timeout 20m ./connector/internal/e2e/
+//	go test -tags e2e -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
 // It needs bash, curl, mvn, a JDK 17 and a Java 21 (see kafka.sh, judge.sh). The first run fetches Kafka and the registry from
