@@ -36,9 +36,12 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 			$(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$(dirname $$f) || exit 1; \
 		done; done
 
-bench: ## benchmarks of the hot path, then of the built program on real parts (as e2e)
+bench: ## benchmarks of the hot path, then of the built program and of a shard alone on real parts (as e2e)
 	$(GO) test -run '^$$' -bench . -benchmem ./coupa/ ./schemas/ ./checkpoint/
 	$(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
+	@rig=$$(mktemp -d); kafka=connector/internal/e2e/kafka.sh; trap "$$kafka down $$rig; rm -rf $$rig" EXIT; \
+		at=$$($$kafka up $$rig) || exit 1; at=$${at#KAFKA=}; \
+		E2E_BOOTSTRAP=$${at%% *} $(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -count 3 -timeout 20m ./connector/
 
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients
 	$(GO) test -tags e2e -skip TestCrash -count=1 -v -timeout 30m ./connector/internal/e2e/

@@ -39,5 +39,5 @@
 //	membership_real_test.go   several workers of one group
 //	refuse_test.go       parts that do not answer, or say no
 //	faults_test.go       the judge is shown each fault that it must find; forge_test.go writes them
-//	bench_test.go        speed, CPU and memory; floor_test.go is what they are compared with
+//	bench_test.go        speed, CPU and memory; floor_test.go is what they are compared with. Of a shard alone: shard_bench_test.go of package connector
 package e2e
