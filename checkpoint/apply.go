@@ -55,6 +55,9 @@ func (s *Store) applicable(commits []Commit) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.behind {
+		return fmt.Errorf("checkpoint: %s: a restore was not finished: %w", s.path, ErrBehind)
+	}
 	for stream, seq := range s.owed {
 		if first, ok := has[stream]; !ok || first > seq {
 			return fmt.Errorf("checkpoint: %s: lacks commit %d of %v: %w", s.path, seq, stream, ErrBehind)
@@ -81,12 +84,19 @@ func (s *Store) owe(commits []Commit) {
 func (s *Store) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owed = nil
+	s.owed, s.behind = nil, false
+}
+
+// unsettle says that the file lacks what only Restore can tell.
+func (s *Store) unsettle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = true
 }
 
 // update runs fill and the new next in one bbolt transaction. Apply and Restore both end here.
 func (s *Store) update(next int64, fill func(*update) error) error {
-	if err := s.reopen(); err != nil {
+	if err := s.reopen(s.load); err != nil {
 		return err
 	}
 	var u *update

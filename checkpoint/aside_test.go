@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -164,51 +163,53 @@ func TestFlippedBytesNeverChangeAnAnswer(t *testing.T) {
 	}
 }
 
-// A copy of a file in use has pages of several moments. However they mix, what the store answers is the
-// state of one of them, or the file is set aside.
+// A copy of a file in use has pages of several moments. Wherever it went from one to another, what the
+// store answers is the state of one of them, or the file is set aside.
 func TestPagesOfTwoMomentsAreNotTakenForOne(t *testing.T) {
 	path := storePath(t)
 	s := openTest(t, path)
 	mustApply(t, s, 1, many(acme, 1, 300, 0), commitOf(Stream{"acme", "users"}, 1, [3]int64{1, 0, 1}))
 	var moments [][]byte
-	for seq := uint64(2); seq < 6; seq++ {
+	for seq := uint64(2); seq < 10; seq++ {
 		mustApply(t, s, int64(seq), many(acme, seq, 20, int64(seq)*300))
 		moments = append(moments, fileOf(t, s))
 	}
 	closeChecked(t, s)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	const page = 4096
 	aside, whole := 0, 0
-	for range 150 {
-		older, newer := rnd.IntN(len(moments)), rnd.IntN(len(moments))
-		mixed := slices.Clone(moments[older])
-		for from := 0; from < min(len(mixed), len(moments[newer])); from += page {
-			if rnd.IntN(2) == 0 {
-				copy(mixed[from:from+page], moments[newer][from:from+page])
+	for first := range moments {
+		for then := range moments {
+			for page := range 40 {
+				copied := append(slices.Clone(moments[first][:page*4096]), moments[then][page*4096:]...)
+				// Opening what is damaged may leave a lock behind, on that file.
+				if err := errors.Join(os.Remove(path), os.WriteFile(path, copied, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+				db, _, err := load(path, testIdentity(), 0)
+				if _, ok := errors.AsType[*unusable](err); ok {
+					aside++
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				next, err := readNext(db)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := &Store{path: path, db: db}
+				seq, n := positions(t, s)[acme].Seq, len(ledger(t, s, acme))
+				want := 0 // free pages still have the state before the first commit
+				if seq > 0 {
+					want = 300 + 20*int(seq-1)
+				}
+				if whole++; next != int64(seq) || n != want {
+					t.Errorf("moment %d, from page %d on moment %d: next %d, seq %d, %d entries", first, page, then, next, seq, n)
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-		copyPath := storePath(t)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(copyPath), 0o700), os.WriteFile(copyPath, mixed, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		s := openTest(t, copyPath)
-		if s.Aside() != "" {
-			aside++
-			closeChecked(t, s)
-			continue
-		}
-		whole++
-		seq := positions(t, s)[acme].Seq
-		want := 0 // free pages still have the state before the first commit
-		if seq > 0 {
-			want = 300 + 20*int(seq-1)
-		}
-		if n := len(ledger(t, s, acme)); s.Next() != int64(seq) || n != want {
-			t.Errorf("next %d, seq %d, %d entries", s.Next(), seq, n)
-		}
-		closeChecked(t, s)
 	}
 	if aside == 0 || whole == 0 {
 		t.Errorf("%d set aside, %d whole", aside, whole)

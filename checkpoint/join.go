@@ -58,12 +58,11 @@ func (s *Store) Join(c Commit) (Commit, error) {
 // lastChunk is the chunk of the bucket with the highest seq; ok is false where the bucket has none.
 func lastChunk(chunks *bbolt.Bucket, stream uint32, until int64) (row chunkRow, ok bool, err error) {
 	c := chunks.Cursor()
-	k, v := c.Seek(appendTimeKey(nil, stream, until+1))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	before := c.Prev
+	if behind, _ := c.Seek(appendTimeKey(nil, stream, until+1)); behind == nil {
+		before = c.Last
 	}
+	k, v := before()
 	if !bytes.HasPrefix(k, appendTimeKey(nil, stream, until)) {
 		return chunkRow{}, false, nil
 	}

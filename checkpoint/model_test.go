@@ -232,19 +232,17 @@ func compactLog(log []change) []change {
 	return out
 }
 
-// replay applies changes to an empty store, some at a time.
+// replay applies changes to an empty store, some at a time, as Restore does.
 func replay(t *testing.T, log []change) *Store {
 	t.Helper()
 	s := openTest(t, storePath(t))
+	r := &restorer{store: s, puts: map[ChunkKey]int{}}
 	for part := range slices.Chunk(log, 37) {
-		if err := s.update(s.Next()+int64(len(part)), func(u *update) error {
-			for _, c := range part {
-				if err := u.take(c); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
+		for _, c := range part {
+			r.add(c)
+			r.next++
+		}
+		if err := r.apply(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -48,7 +48,11 @@ func wantAgreement(t *testing.T, s *Store) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	file := openTest(t, path)
+	file, err := Open(path, s.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeChecked(t, file)
 	if s.Next() != file.Next() || s.counts != file.counts || !reflect.DeepEqual(positions(t, s), positions(t, file)) {
 		t.Errorf("memory has next %d, %+v, %v; the file next %d, %+v, %v", s.Next(), s.counts, positions(t, s), file.Next(), file.counts, positions(t, file))
 	}
@@ -221,6 +225,9 @@ func TestRestoreOnADiskThatFails(t *testing.T) {
 				}
 				t.Cleanup(func() { closeChecked(t, s) })
 				wantPlace(t, Restore(t.Context(), cfg, s), path)
+				if err := s.Apply([]Commit{commitOf(Stream{"acme", "users"}, 1)}, 9999); !errors.Is(err, ErrBehind) {
+					t.Errorf("a commit may pass over what was not restored: %v", err)
+				}
 				kept := len(ledger(t, s, acme))
 				if kept < tt.kept || tt.with.maxSize == 0 && kept != tt.kept {
 					t.Errorf("%d entries are left, want %d", kept, tt.kept)
@@ -242,33 +249,45 @@ func TestRestoreOnADiskThatFails(t *testing.T) {
 
 // After a failure the file itself may be out of reach for a while.
 func TestAFileThatCanNotBeOpenedAgainAfterAFailure(t *testing.T) {
-	inBubble(t, func(t *testing.T, c *cluster) {
-		s := c.open(t, storePath(t))
-		owner := c.takeOver(s)
-		c.commit(owner, s, commitOf(acme, 1, [3]int64{1, 0, 1}))
-		away := s.path + ".away"
-		s.failpoint = func(string) error {
-			return errors.Join(errDisk, os.Rename(s.path, away), os.Mkdir(s.path, 0o700))
-		}
-		two := commitOf(acme, 2, [3]int64{2, 0, 2})
-		next := c.transaction(owner, kgo.TryCommit, c.records(two)...)
-		wantPlace(t, s.Apply([]Commit{two}, next), s.path)
-		s.failpoint = nil
-		wantPlace(t, s.Apply([]Commit{two}, next), s.path)
-		wantPlace(t, Restore(t.Context(), c.config("n"), s), s.path)
-		if err := s.Range(acme, 0, 0, func(Entry) bool { return true }); err == nil {
-			t.Error("a ledger that can't be read is empty")
-		}
-		if _, err := s.Positions(); err == nil {
-			t.Error("positions that can't be read are none")
-		}
-		if err := errors.Join(os.Remove(s.path), os.Rename(away, s.path)); err != nil {
-			t.Fatal(err)
-		}
-		mustApply(t, s, next, two)
-		wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1}, [3]int64{2, 0, 2})
-		c.takeOver(s)
-	})
+	one, two := commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(acme, 2, [3]int64{2, 0, 2})
+	for name, recovers := range map[string]func(*cluster, *Store, func() error) error{
+		"is applied to when it is back": func(_ *cluster, s *Store, back func() error) error {
+			return errors.Join(back(), s.Apply([]Commit{two}, 5))
+		},
+		"is restored when it is back": func(c *cluster, s *Store, back func() error) error {
+			_, nonce := c.fence()
+			wantPlace(c.t.(*testing.T), Restore(c.t.Context(), c.config(nonce), s), s.path)
+			return errors.Join(back(), Restore(c.t.Context(), c.config(nonce), s))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, c *cluster) {
+				s := c.open(t, storePath(t))
+				owner := c.takeOver(s)
+				c.commit(owner, s, one)
+				away := s.path + ".away"
+				s.failpoint = func(string) error {
+					return errors.Join(errDisk, os.Rename(s.path, away), os.Mkdir(s.path, 0o700))
+				}
+				next := c.transaction(owner, kgo.TryCommit, c.records(two)...)
+				wantPlace(t, s.Apply([]Commit{two}, next), s.path)
+				s.failpoint = nil
+				wantPlace(t, s.Apply([]Commit{two}, next), s.path)
+				if err := s.Range(acme, 0, 0, func(Entry) bool { return true }); err == nil {
+					t.Error("a ledger that can't be read is empty")
+				}
+				if _, err := s.Positions(); err == nil {
+					t.Error("positions that can't be read are none")
+				}
+				back := func() error { return errors.Join(os.Remove(s.path), os.Rename(away, s.path)) }
+				if err := recovers(c, s, back); err != nil {
+					t.Fatal(err)
+				}
+				wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1}, [3]int64{2, 0, 2})
+				wantAgreement(t, s)
+			})
+		})
+	}
 }
 
 func TestAFileThatIsDamagedByAFailureIsReadAgainFromTheTopic(t *testing.T) {
@@ -284,6 +303,11 @@ func TestAFileThatIsDamagedByAFailureIsReadAgainFromTheTopic(t *testing.T) {
 		next := c.transaction(owner, kgo.TryCommit, c.records(two)...)
 		wantPlace(t, s.Apply([]Commit{two}, next), s.path)
 		s.failpoint = nil
+		for _, commits := range [][]Commit{{two}, {two, commitOf(Stream{"acme", "users"}, 1)}} {
+			if err := s.Apply(commits, next); err == nil || s.Aside() != "" {
+				t.Errorf("applied to what is damaged: %v, aside %q", err, s.Aside())
+			}
+		}
 		c.takeOver(s)
 		if !strings.Contains(s.Aside(), "not a readable state file") {
 			t.Errorf("set aside: %q", s.Aside())
@@ -306,4 +330,48 @@ func TestAClosedStoreStaysClosed(t *testing.T) {
 	if got := positions(t, again)[acme].Seq; got != 1 {
 		t.Errorf("seq is %d", got)
 	}
+}
+
+// Close may come between a failing Update and what follows it.
+func TestAStoreClosedWhileItFailsStaysClosed(t *testing.T) {
+	path := storePath(t)
+	s := openTest(t, path)
+	s.failpoint = func(point string) error {
+		if point == pointAfter {
+			return errors.Join(errDisk, s.Close())
+		}
+		return nil
+	}
+	wantPlace(t, s.Apply([]Commit{commitOf(acme, 1)}, 1), path)
+	if got := positions(t, openTest(t, path))[acme].Seq; got != 1 {
+		t.Errorf("seq is %d", got)
+	}
+}
+
+// Where there is no room for the file that takes the place of one that was set aside.
+func TestRestoreOnADiskThatIsFullWhenAFileIsSetAside(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *cluster) {
+		s := c.open(t, storePath(t))
+		c.commit(c.takeOver(s), s, commitOf(acme, 1, [3]int64{1, 0, 1}))
+		mustApply(t, s, 5000, commitOf(acme, 2, [3]int64{77, 0, 7})) // ahead of the topic
+		_, nonce := c.fence()
+		s.maxSize = 1
+		for range 2 {
+			wantPlace(t, Restore(t.Context(), c.config(nonce), s), s.path)
+			if got := s.Stats(); got != (Stats{}) || s.Next() != 0 {
+				t.Errorf("memory still has %+v", got)
+			}
+			if err := s.Apply([]Commit{commitOf(acme, 1)}, 1); !errors.Is(err, ErrBehind) {
+				t.Errorf("got %v", err)
+			}
+		}
+		s.maxSize = 0
+		if err := Restore(t.Context(), c.config(nonce), s); err != nil {
+			t.Fatal(err)
+		}
+		wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1})
+		if !strings.Contains(s.Aside(), "ahead of the topic") || len(asides(s.path)) != 1 {
+			t.Errorf("aside %q, files %v", s.Aside(), asides(s.path))
+		}
+	})
 }

@@ -10,8 +10,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// ErrBehind says that an earlier Apply failed and was not repeated, or that a commit is missing
-// before this one: the file may take nothing more until Restore has brought it to the end of the topic.
+// ErrBehind says that an earlier Apply failed and was not repeated, that a Restore was not finished, or
+// that a commit is missing before this one: the file may take nothing more until Restore has brought
+// it to the end of the topic.
 var ErrBehind = errors.New("the state file is behind the topic: restore it first")
 
 // Store is the local copy of one checkpoint partition: where every stream is, and the ledger. It
@@ -33,6 +34,7 @@ type Store struct {
 	next   int64
 	aside  string
 	owed   map[Stream]uint64 // first commit of each stream that a failed Apply left out
+	behind bool              // a Restore began and has not come to its end
 }
 
 // seams are set by tests.
@@ -92,8 +94,8 @@ func (s *Store) load() error {
 	return nil
 }
 
-// reopen opens the file where a failure has left it closed.
-func (s *Store) reopen() error {
+// reopen opens the file, with load or loadOrReplace, where a failure has left it closed.
+func (s *Store) reopen(load func() error) error {
 	if s.isOpen() {
 		return nil
 	}
@@ -102,7 +104,11 @@ func (s *Store) reopen() error {
 	if s.closed {
 		return fmt.Errorf("checkpoint: %s: %w", s.path, os.ErrClosed)
 	}
-	return s.loadOrReplace()
+	err := load()
+	if u, ok := errors.AsType[*unusable](err); ok {
+		return fmt.Errorf("checkpoint: %s: %w", s.path, u)
+	}
+	return err
 }
 
 func (s *Store) isOpen() bool {
@@ -130,7 +136,7 @@ func (s *Store) replace(id Identity, reason string) error {
 	}
 	s.id = id
 	s.mu.Lock()
-	s.owed, s.counts, s.next = nil, counts{}, 0
+	s.counts, s.next = counts{}, 0
 	s.aside = fmt.Sprintf("the state file %s was set aside as %s: %s", s.path, to, reason)
 	s.mu.Unlock()
 	return s.load()

@@ -115,7 +115,13 @@ func (f *follower) poll(ctx context.Context) error {
 	if pos.Backfill != nil {
 		lower = later(lower, pos.Backfill.To) // what lies before is the backfill's
 	}
-	if w := nextPoll(f.mark, lower, to, overlap); w != nil {
+	w := nextPoll(f.mark, lower, to, overlap)
+	if w == nil && to.Before(f.mark.Add(-clockSlack)) {
+		// A clock that is this far back is only put right by an answer, and nothing else asks.
+		_, err := f.source.MaxID(ctx, coupa.Query{Path: f.stream.Object})
+		return err
+	}
+	if w != nil {
 		if w.To.Before(f.mark) {
 			f.log.Warn("Coupa's clock has run ahead and is back; the mark goes back with it", "mark", f.mark, "to", w.To)
 		}
@@ -134,10 +140,10 @@ func (f *follower) poll(ctx context.Context) error {
 	if f.lines.IsZero() {
 		f.lines = f.mark
 	}
-	if w := nextLines(f.lines, pos.Floor, to, overlap); w != nil {
-		return f.walk(ctx, *w)
+	if w = nextLines(f.lines, pos.Floor, to, overlap); w == nil {
+		return nil
 	}
-	return nil
+	return f.walk(ctx, *w)
 }
 
 // walk carries out a poll or a walk by lines' stamps and takes over where it ended.

@@ -519,3 +519,32 @@ func TestAWorkerThatWasIdleForADayTakesOverWithoutWaitingForAToken(t *testing.T)
 		h.checkAll()
 	})
 }
+
+func TestShardsThatMoveToAWorkerThatJoinsDoNotWaitForItsTokens(t *testing.T) {
+	shared(t, 410, func(h *harness, other string) {
+		h.join(nil)
+		h.settle()
+		h.join(nil)
+		longest := map[string]time.Duration{}
+		published := map[string]int{}
+		since := map[string]time.Time{}
+		for i := range 100 {
+			for tenant, topic := range map[string]string{"acme": "coupa.suppliers", other: other + ".suppliers"} {
+				h.change(tenant, int64(i))
+				if n := len(h.recordsOf(tenant, topic)); n > published[tenant] || i == 0 {
+					published[tenant], since[tenant] = n, time.Now()
+				}
+				longest[tenant] = max(longest[tenant], time.Since(since[tenant]))
+			}
+			h.pass(200 * time.Millisecond)
+		}
+		for tenant, pause := range longest {
+			if pause > 4500*time.Millisecond {
+				t.Errorf("%s: nothing was published for %v", tenant, pause)
+			}
+		}
+		if h.owner("acme") == h.owner(other) {
+			t.Error("one of two workers runs both shards")
+		}
+	})
+}

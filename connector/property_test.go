@@ -18,7 +18,7 @@ import (
 // A failing history is printed with its seed and run again with -history N -histories 1.
 var (
 	firstHistory = flag.Uint64("history", 0, "seed of the first short history")
-	histories    = flag.Uint64("histories", 400, "how many short histories")
+	histories    = flag.Uint64("histories", shortHistories, "how many short histories")
 )
 
 // TestAnyShortHistoryIsPublishedWhole makes small random histories: writes, ties, late rows, changes of lines alone, updates under the reader, faults of

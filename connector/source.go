@@ -16,8 +16,8 @@ type Source interface {
 	MaxID(ctx context.Context, q coupa.Query) (int64, error)
 	// Now is a lower bound of Coupa's clock.
 	Now(ctx context.Context) (time.Time, error)
-	// CheckToken sees to it that there is a token, renewed in good time, even if nothing is fetched.
-	CheckToken(ctx context.Context) error
+	// Ready returns when Fetch need not wait for a token, and sees to it that there is a fresh one in good time, even if nothing is fetched.
+	Ready(ctx context.Context) error
 }
 
 // Ledger answers what was published: entries of one stream with from ≤ updated-at < to (unix seconds), in order of updated-at.

@@ -45,7 +45,11 @@ func (s *shard) commit(ctx context.Context, batch []*submission) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		commits := fold(batch, s.position)
+		commits, err := s.commits(batch)
+		if err != nil {
+			release(batch, err)
+			return err
+		}
 		failed, next, err := s.transact(ctx, batch, commits)
 		if err != nil {
 			release(batch, err)
@@ -60,6 +64,20 @@ func (s *shard) commit(ctx context.Context, batch []*submission) error {
 			return s.commitApart(ctx, batch, failed)
 		}
 	}
+}
+
+// commits makes one commit per stream of a batch, each going on with the ledger records that are still small: the topic stays near the size of the ledger
+// however small the transactions are.
+func (s *shard) commits(batch []*submission) ([]checkpoint.Commit, error) {
+	commits := fold(batch, s.position)
+	for i, c := range commits {
+		joined, err := s.store.Join(c)
+		if err != nil {
+			return nil, fmt.Errorf("reading the ledger of %v: %w", c.Stream, err)
+		}
+		commits[i] = joined
+	}
+	return commits, nil
 }
 
 // commitApart commits streams that failed together one by one, and before them the others together: the broker refuses whole batches, so that of several

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,7 +137,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("Kafka client: %w", err)
 	}
 	defer admin.Close()
-	partitions, err := w.connect(ctx, kadm.NewClient(admin))
+	adm := kadm.NewClient(admin)
+	partitions, err := w.connect(ctx, adm)
 	if err != nil || ctx.Err() != nil {
 		return ctxOr(ctx, err)
 	}
@@ -154,20 +156,46 @@ func (w *Worker) Run(ctx context.Context) error {
 	tokens.Go(func() { w.holdTokens(holding) })
 	defer tokens.Wait()
 	defer stop()
+	if ctx.Err() == nil && w.takesOver(ctx, adm) {
+		w.ready(ctx)
+	}
 	return newMembership(w, shards).Run(ctx)
+}
+
+// takesOver tells whether shards that run on other workers would move here with the joining. A group that can't be asked has none.
+func (w *Worker) takesOver(ctx context.Context, admin *kadm.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	groups, err := admin.DescribeGroups(ctx, w.settings.GroupID)
+	if err != nil {
+		return false
+	}
+	members := groups[w.settings.GroupID].Members
+	return len(members) > 0 && !slices.ContainsFunc(members, func(m kadm.DescribedGroupMember) bool {
+		return m.InstanceID != nil && *m.InstanceID == w.settings.GroupInstanceID // this worker's own place is kept
+	})
+}
+
+// ready waits until the connectors' tokens can be used, but not for ever for those that get none: shards that move are not to stand still for it.
+func (w *Worker) ready(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, g := range w.groups {
+		if State(g.c.InitialState) == Running {
+			wg.Go(func() { _ = g.source.Ready(ctx) }) // what fails is told when the shard is here
+		}
+	}
+	wg.Wait()
 }
 
 // tokenCheck is how often a token that nothing uses is looked after. Coupa's last a day and are renewed at 20 hours.
 const tokenCheck = time.Hour
 
-// holdTokens keeps the tokens of connectors alive whose shards run elsewhere, for the moment they come here; see preflight. What fails is found then.
+// holdTokens keeps the tokens of connectors alive whose shards run elsewhere, for the moment they come here; see preflight.
 func (w *Worker) holdTokens(ctx context.Context) {
 	for sleep(ctx, tokenCheck) {
-		for _, g := range w.groups {
-			if State(g.c.InitialState) == Running {
-				_ = g.source.CheckToken(ctx)
-			}
-		}
+		w.ready(ctx)
 	}
 }
 

@@ -85,6 +85,12 @@ func (c *Client) CheckToken(ctx context.Context) error {
 	return c.tokens.ensure(ctx)
 }
 
+// Ready returns when there is a token that may be used; one whose time is up soon is renewed meanwhile. It costs no API request.
+func (c *Client) Ready(ctx context.Context) error {
+	_, err := c.tokens.get(ctx)
+	return err
+}
+
 // MaxID returns the highest id among the rows that fit q's conditions; 0 when there is none. It is meant for
 // dividing a walk into ranges: rows with a higher id may appear right after, so the last range must stay open above.
 func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {

@@ -36,6 +36,7 @@
 //	crash_incident_test.go, crash_group_test.go, crash_parts_test.go, crash_disk_test.go   how each kind of incident is carried out
 //	crash_watch_test.go  what the topics say while a scene goes on
 //	crash_report_test.go the table
+//	membership_real_test.go   several workers of one group
 //	refuse_test.go       parts that do not answer, or say no
 //	faults_test.go       the judge is shown each fault that it must find; forge_test.go writes them
 //	bench_test.go        speed, CPU and memory; floor_test.go is what they are compared with

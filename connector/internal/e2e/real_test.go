@@ -25,6 +25,7 @@ func TestReal(t *testing.T) {
 		t.Run("a month of commits", p.ledgerOfWeeks)
 		t.Run("a worker without its state", p.workerOnSmallTopic)
 	})
+	t.Run("several workers", p.severalWorkers)
 }
 
 // snapshotAndStream reads the history of seven objects, follows their changes, stops and starts again, and loses its state.
@@ -62,11 +63,12 @@ func (p *parts) snapshotAndStream(t *testing.T) {
 }
 
 // kills ends the worker with kill -9 at random moments: thrice while it reads the history, thrice while it follows changes. The
-// moments count from its first request for rows, as a worker that waits for its token has nothing to lose.
+// moments count from its first request for rows, as a worker that waits for its token has nothing to lose. It is a static member of its group, which a
+// restart replaces at once; for a dynamic one the group would wait a session timeout each time.
 func (p *parts) kills(t *testing.T) {
 	begun := time.Now()
 	random := rand.New(rand.NewPCG(p.seed, 9))
-	w := p.worker(t, p.tenant(t, "kill", "--rows", rows(t), "--changes-per-second", "10"), nil)
+	w := p.worker(t, p.tenant(t, "kill", "--rows", rows(t), "--changes-per-second", "10"), map[string]string{"worker:group.instance.id": "worker-1"})
 	adm := p.admin(t)
 	w.start()
 	for i, most := range []time.Duration{700, 700, 700, 5000, 5000, 5000} {
