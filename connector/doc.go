@@ -68,5 +68,5 @@
 //   - poller.Run, one per stream: waits between polls; in pass.run, the state of the walk.
 //   - pass.fetch, up to 4 per walk: one page each; sends what it read to pass.run.
 //
-// DESIGN.md beside this file has the decisions and what was rejected.
+// DESIGN.md beside this file has the decisions and what was rejected, PROOF.md what was done to the built program and what came of it.
 package connector

@@ -14,8 +14,8 @@ import (
 
 // disk is below a state.dir and can be full.
 type disk interface {
-	fill(s *scene, m *member)
-	heal(s *scene, m *member)
+	fill(s *scene, m *actor)
+	heal(s *scene, m *actor)
 }
 
 // newDisk mounts a small file system at dir. Where that is not allowed, files of the worker are kept from growing instead.
@@ -32,7 +32,7 @@ func newDisk(s *scene, dir string) disk {
 // smallDisk is filled with a file.
 type smallDisk string
 
-func (d smallDisk) fill(s *scene, _ *member) {
+func (d smallDisk) fill(s *scene, _ *actor) {
 	f, err := os.OpenFile(string(d), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		s.Fatal(err)
@@ -49,7 +49,7 @@ func (d smallDisk) fill(s *scene, _ *member) {
 	}
 }
 
-func (d smallDisk) heal(s *scene, _ *member) {
+func (d smallDisk) heal(s *scene, _ *actor) {
 	if err := os.Remove(string(d)); err != nil {
 		s.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func (d smallDisk) heal(s *scene, _ *member) {
 // fileLimit is RLIMIT_FSIZE of a process that runs: its files grow no more.
 type fileLimit struct{}
 
-func (fileLimit) fill(s *scene, m *member) {
+func (fileLimit) fill(s *scene, m *actor) {
 	if !m.up() {
 		return
 	}
@@ -75,13 +75,13 @@ func (fileLimit) fill(s *scene, m *member) {
 	limit(s, m, fmt.Sprint(largest))
 }
 
-func (fileLimit) heal(s *scene, m *member) {
+func (fileLimit) heal(s *scene, m *actor) {
 	if m.up() {
 		limit(s, m, "unlimited")
 	}
 }
 
-func limit(s *scene, m *member, size string) {
+func limit(s *scene, m *actor, size string) {
 	cmd := exec.Command("prlimit", "--pid", fmt.Sprint(m.cmd.Process.Pid), "--fsize="+size+":unlimited")
 	if out, err := cmd.CombinedOutput(); err != nil && m.running() {
 		s.Fatalf("prlimit: %v: %s", err, out)

@@ -68,7 +68,7 @@ func strikeZombie(s *scene, i *incident) {
 }
 
 // haunt stops a worker until the others have its shards, and lets it go on.
-func (s *scene) haunt(m *member) {
+func (s *scene) haunt(m *actor) {
 	m.signal(syscall.SIGSTOP)
 	if len(s.up()) < 2 { // somebody must be there to take over
 		s.pick(s.down()).start("")

@@ -54,8 +54,8 @@ func strikeAtRandom(s *scene, i *incident) {
 }
 
 // strikeAt kills a worker at a moment and gives it back.
-func (s *scene) strikeAt(i *incident) *member {
-	var m *member
+func (s *scene) strikeAt(i *incident) *actor {
+	var m *actor
 	if i.aim == starting {
 		m = s.vacant()
 		m.start("")
@@ -128,13 +128,13 @@ func strikeForeign(s *scene, i *incident) {
 }
 
 // stranger runs a worker of another group for as long as it takes to have a state, and gives its state.dir.
-func (s *scene) stranger(m *member) string {
+func (s *scene) stranger(m *actor) string {
 	dir := filepath.Join(s.dir, "stranger")
 	state := dir + "-state"
 	if _, err := os.Stat(state); err == nil {
 		return state
 	}
-	other := &member{scene: s, name: "stranger", state: state, logs: dir}
+	other := &actor{scene: s, name: "stranger", state: state, logs: dir}
 	worker := altered(s, m.args[1], dir+"-worker.json", func(c map[string]any) {
 		c["group.id"], c["state.dir"] = s.group+"-stranger", state
 		delete(c, "group.instance.id")

@@ -47,7 +47,7 @@ func strikeBroker(s *scene, i *incident) {
 }
 
 // beginning gives a worker in the situation that is aimed at: for starting, one that has just been started.
-func (s *scene) beginning(i *incident) *member {
+func (s *scene) beginning(i *incident) *actor {
 	if i.aim != starting {
 		m := s.worker()
 		s.moment(i)
@@ -103,7 +103,7 @@ func (s *scene) pid(part string) int {
 
 // strikeRegistry kills the registry below a worker that streams, or before one starts.
 func strikeRegistry(s *scene, i *incident) {
-	var m *member
+	var m *actor
 	if i.aim == starting {
 		m = s.vacant()
 		s.rig("kill-registry")

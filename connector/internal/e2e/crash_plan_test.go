@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
@@ -232,3 +233,38 @@ func countFor(random *rand.Rand, p failpoint.Point, aim situation) int {
 	}
 	return 1 + random.IntN(most)
 }
+
+func TestASceneIsTheSameHoweverManyAreDrawn(t *testing.T) {
+	few, many := plan(7, 200, true), plan(7, 1000, true)
+	for n, s := range few[:len(few)-1] { // the last one may be cut short
+		if s.class != many[n].class || !slices.EqualFunc(s.incidents, many[n].incidents, same) || s.random.Uint64() != many[n].random.Uint64() {
+			t.Errorf("scene %d of 200 incidents is another one than of 1000", s.number)
+		}
+	}
+	if other := plan(8, 200, true); slices.EqualFunc(few[0].incidents, other[0].incidents, same) {
+		t.Error("another seed gives the same scene")
+	}
+}
+
+func TestEveryIncidentIsDealtEquallyOften(t *testing.T) {
+	for _, c := range []class{single, group, alone} {
+		const rounds = 3
+		d, dealt := deck(c), map[string]int{}
+		for n := range rounds * len(d) {
+			dealt[deal(7, c, n).planned()]++
+		}
+		for _, i := range d {
+			dealt[i.planned()] -= rounds
+		}
+		for i, n := range dealt {
+			if n != 0 {
+				t.Errorf("%s: %s is dealt %+d times more than %d", c, i, n, rounds)
+			}
+		}
+	}
+}
+
+func same(a, b *incident) bool { return a.planned() == b.planned() }
+
+// planned is what sets an incident apart before it has struck.
+func (i *incident) planned() string { return fmt.Sprintf("%v, %s", i, i.aim) }

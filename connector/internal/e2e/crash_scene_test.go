@@ -28,7 +28,7 @@ type scene struct {
 	group   string
 	tenants []*tenant
 	objects []string
-	members []*member
+	members []*actor
 	watch   *watch
 	began   time.Time
 	losses  []loss
@@ -78,7 +78,7 @@ func (s *scene) setUp() {
 	}
 	s.watch = newWatch(s, s.p, history)
 	for range workers {
-		s.member(connectors)
+		s.actor(connectors)
 	}
 	if slices.ContainsFunc(s.incidents, func(i *incident) bool { return i.kind.name == diskFull.name }) {
 		s.disk = newDisk(s, s.members[0].state)
@@ -167,19 +167,19 @@ func (s *scene) fault(format string, args ...any) {
 	s.Errorf("%v: %s", time.Since(s.began).Round(time.Millisecond), fmt.Sprintf(format, args...))
 }
 
-func (s *scene) up() []*member {
-	return slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool { return !m.up() })
+func (s *scene) up() []*actor {
+	return slices.DeleteFunc(slices.Clone(s.members), func(m *actor) bool { return !m.up() })
 }
 
-func (s *scene) down() []*member {
-	return slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool { return m.up() })
+func (s *scene) down() []*actor {
+	return slices.DeleteFunc(slices.Clone(s.members), func(m *actor) bool { return m.up() })
 }
 
 // pick draws one of several members.
-func (s *scene) pick(ms []*member) *member { return ms[s.random.IntN(len(ms))] }
+func (s *scene) pick(ms []*actor) *actor { return ms[s.random.IntN(len(ms))] }
 
-// running gives a member that runs and, where it is the only one, owns its shards.
-func (s *scene) worker() *member {
+// worker gives a member that runs and, where it is the only one, owns its shards.
+func (s *scene) worker() *actor {
 	s.Helper()
 	if up := s.up(); s.class == group && len(up) > 0 {
 		return s.pick(up)
@@ -193,7 +193,7 @@ func (s *scene) worker() *member {
 }
 
 // vacant gives a member that does not run, stopping one if need be.
-func (s *scene) vacant() *member {
+func (s *scene) vacant() *actor {
 	s.Helper()
 	if down := s.down(); len(down) > 0 {
 		return s.pick(down)
@@ -208,7 +208,7 @@ func (s *scene) vacant() *member {
 func (s *scene) lost(how string) { s.losses = append(s.losses, loss{time.Now(), how}) }
 
 // struck notes what an incident met; loses says how, if the worker is gone from now on.
-func (s *scene) struck(i *incident, m *member, loses string) {
+func (s *scene) struck(i *incident, m *actor, loses string) {
 	i.at, i.found = time.Now(), streaming
 	switch {
 	case !m.restored() && s.class != group:

@@ -32,7 +32,7 @@
 //	compact_test.go      the checkpoint topic on a broker that compacts it
 //	crash_test.go        the crash suite: many scenes of random incidents; connector/PROOF.md says what it is to show
 //	crash_plan_test.go   which incidents make up which scene, drawn from the seed
-//	crash_scene_test.go  a scene: tenants, workers, incidents, the judge at its end; crash_member_test.go is one of its workers
+//	crash_scene_test.go  a scene: tenants, workers, incidents, the judge at its end; crash_actor_test.go is one of its workers
 //	crash_incident_test.go, crash_group_test.go, crash_parts_test.go, crash_disk_test.go   how each kind of incident is carried out
 //	crash_watch_test.go  what the topics say while a scene goes on
 //	crash_report_test.go the table

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// member is one worker of a scene: a state.dir of its own, one process after the other. Its log is that of all of them.
-type member struct {
+// actor is one worker of a scene: a state.dir of its own, one process after the other. Its log is that of all of them.
+type actor struct {
 	*process
 	scene *scene
 	name  string
@@ -24,11 +24,11 @@ type member struct {
 	from  int64 // where the log of the process that runs now begins
 }
 
-// member writes the worker file of another member.
-func (s *scene) member(connectors []string) *member {
+// actor writes the worker file of another worker.
+func (s *scene) actor(connectors []string) *actor {
 	s.Helper()
 	name := fmt.Sprintf("worker-%d", len(s.members))
-	m := &member{scene: s, name: name, state: filepath.Join(s.dir, name+"-state"), logs: filepath.Join(s.dir, name)}
+	m := &actor{scene: s, name: name, state: filepath.Join(s.dir, name+"-state"), logs: filepath.Join(s.dir, name)}
 	if err := os.MkdirAll(m.state, 0o755); err != nil {
 		s.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func (s *scene) member(connectors []string) *member {
 }
 
 // start runs it, with points armed as package failpoint spells them; "" for none.
-func (m *member) start(points string) {
+func (m *actor) start(points string) {
 	m.scene.Helper()
 	m.from = 0
 	if info, err := os.Stat(m.logs + ".err"); err == nil {
@@ -65,10 +65,10 @@ func (m *member) start(points string) {
 }
 
 // up tells whether it has a process that runs.
-func (m *member) up() bool { return m.process != nil && m.running() }
+func (m *actor) up() bool { return m.process != nil && m.running() }
 
 // said tells whether the process that was started last has logged a text.
-func (m *member) said(text string) bool {
+func (m *actor) said(text string) bool {
 	f, err := os.Open(m.logs + ".err")
 	if err != nil {
 		return false
@@ -79,10 +79,10 @@ func (m *member) said(text string) bool {
 }
 
 // restored tells whether it owned a shard, and had restored it.
-func (m *member) restored() bool { return m.said("shard restored") }
+func (m *actor) restored() bool { return m.said("shard restored") }
 
 // awaitRestored waits until it owns a shard. A member of several need not get one.
-func (m *member) awaitRestored() {
+func (m *actor) awaitRestored() {
 	m.scene.Helper()
 	err := await(m.scene.Context(), m.name+" to restore its shards", 30*time.Second, func() error {
 		if !m.running() {
@@ -99,7 +99,7 @@ func (m *member) awaitRestored() {
 }
 
 // killedWithin waits for the process to be ended by a kill -9 of its own making. Any other end is a fault.
-func (m *member) killedWithin(d time.Duration) bool {
+func (m *actor) killedWithin(d time.Duration) bool {
 	m.scene.Helper()
 	if _, err := m.wait(d); err != nil {
 		return false
@@ -111,7 +111,7 @@ func (m *member) killedWithin(d time.Duration) bool {
 }
 
 // terminate is SIGTERM. The process must end by itself, with status 0, within the five seconds that are promised.
-func (m *member) terminate() {
+func (m *actor) terminate() {
 	m.scene.Helper()
 	_ = await(m.scene.Context(), m.name+" to begin", 5*time.Second, func() error {
 		if m.running() && !m.said("worker starting") { // before that, the Go runtime has not asked for signals
