@@ -207,7 +207,7 @@ func (f *feed) submission(p *chunk, done func(error)) *submission {
 	at := f.now.Unix()
 	sub := &submission{
 		stream: f.stream, task: f.task, bytes: p.bytes, keep: 7 * 24 * time.Hour, dead: new(atomic.Bool), done: done,
-		rows: make([]row, 0, len(p.records)), records: make([]*kgo.Record, 0, len(p.records)), entries: make([]checkpoint.Entry, 0, len(p.records)),
+		rows: make([]version, 0, len(p.records)), records: make([]*kgo.Record, 0, len(p.records)), entries: make([]checkpoint.Entry, 0, len(p.records)),
 	}
 	mark := f.now
 	sub.move = func(pos *checkpoint.Position) { pos.Mark = mark }
@@ -216,7 +216,7 @@ func (f *feed) submission(p *chunk, done func(error)) *submission {
 		records[i] = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
 		id := p.published[i].id
 		sub.records = append(sub.records, &records[i])
-		sub.rows = append(sub.rows, row{id, at})
+		sub.rows = append(sub.rows, version{id, at, 0})
 		sub.entries = append(sub.entries, checkpoint.Entry{ID: id, At: at, UpdatedAt: at, Digest: uint64(at)<<20 ^ uint64(id)*0x9e3779b97f4a7c15})
 	}
 	return sub
