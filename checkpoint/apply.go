@@ -19,9 +19,9 @@ const (
 // over, so the same call may be repeated.
 //
 // On an error nothing is applied, or all of it (a disk may write and then fail to say so), and reads
-// go on. The topic has the truth: the caller repeats the call with at least the same commits, or
-// works without the copy. Until one such repetition, or Restore, succeeds, Apply returns ErrBehind,
-// lest next pass over what is missing.
+// go on. An error that wraps ErrPlace is the disk's. The topic has the truth: the caller repeats the
+// call with at least the same commits, or works without the copy. Until one such repetition, or
+// Restore, succeeds, Apply returns ErrBehind, lest next pass over what is missing.
 func (s *Store) Apply(commits []Commit, next int64) error {
 	if err := s.applicable(commits); err != nil {
 		return err
@@ -55,9 +55,12 @@ func (s *Store) applicable(commits []Commit) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.behind {
+		return fmt.Errorf("checkpoint: %s: a restore was not finished: %w", s.path, ErrBehind)
+	}
 	for stream, seq := range s.owed {
 		if first, ok := has[stream]; !ok || first > seq {
-			return fmt.Errorf("checkpoint: %s lacks commit %d of %v: %w", s.path, seq, stream, ErrBehind)
+			return fmt.Errorf("checkpoint: %s: lacks commit %d of %v: %w", s.path, seq, stream, ErrBehind)
 		}
 	}
 	return nil
@@ -81,25 +84,32 @@ func (s *Store) owe(commits []Commit) {
 func (s *Store) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owed = nil
+	s.owed, s.behind = nil, false
+}
+
+// unsettle says that the file lacks what only Restore can tell.
+func (s *Store) unsettle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = true
 }
 
 // update runs fill and the new next in one bbolt transaction. Apply and Restore both end here.
 func (s *Store) update(next int64, fill func(*update) error) error {
+	if err := s.reopen(s.load); err != nil {
+		return err
+	}
 	var u *update
+	var refused error                             // decided by us, before anything was written
 	err := s.db.Update(func(tx *bbolt.Tx) error { // only this goroutine swaps s.db
-		var err error
-		if u, err = newUpdate(tx); err != nil {
-			return err
-		}
-		if err := fill(u); err != nil {
-			return err
-		}
-		if err := u.finish(next); err != nil {
-			return err
+		if u, refused = carryOut(tx, next, fill); refused != nil {
+			return refused
 		}
 		return s.fail(pointBefore)
 	})
+	if refused != nil {
+		return fmt.Errorf("checkpoint: %s: %w", s.path, refused)
+	}
 	if err == nil {
 		err = s.fail(pointAfter)
 	}
@@ -113,6 +123,18 @@ func (s *Store) update(next int64, fill func(*update) error) error {
 	return nil
 }
 
+// carryOut does all of an update but its commit.
+func carryOut(tx *bbolt.Tx, next int64, fill func(*update) error) (*update, error) {
+	u, err := newUpdate(tx)
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(u); err != nil {
+		return nil, err
+	}
+	return u, u.finish(next)
+}
+
 func (s *Store) fail(point string) error {
 	if s.failpoint == nil {
 		return nil
@@ -123,14 +145,15 @@ func (s *Store) fail(point string) error {
 // failed opens the file anew after a failed Update, so that memory says what the disk says: a sync
 // that fails after its write leaves bbolt and the page cache of two minds.
 func (s *Store) failed(cause error) error {
-	if errors.Is(cause, ErrBehind) || errors.Is(cause, errCut) {
-		return cause // decided by us, before anything was written
-	}
 	s.file.Lock()
 	defer s.file.Unlock()
+	cause = placeError(s.path, cause)
+	if s.closed {
+		return cause
+	}
 	err := s.db.Close()
 	if err == nil {
 		err = s.load()
 	}
-	return errors.Join(placeError(s.path, cause), err)
+	return errors.Join(cause, err)
 }

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -159,5 +160,58 @@ func TestFlippedBytesNeverChangeAnAnswer(t *testing.T) {
 	}
 	if aside == 0 {
 		t.Error("no flipped byte was ever noticed")
+	}
+}
+
+// A copy of a file in use has pages of several moments. Wherever it went from one to another, what the
+// store answers is the state of one of them, or the file is set aside.
+func TestPagesOfTwoMomentsAreNotTakenForOne(t *testing.T) {
+	path := storePath(t)
+	s := openTest(t, path)
+	mustApply(t, s, 1, many(acme, 1, 300, 0), commitOf(Stream{"acme", "users"}, 1, [3]int64{1, 0, 1}))
+	var moments [][]byte
+	for seq := uint64(2); seq < 10; seq++ {
+		mustApply(t, s, int64(seq), many(acme, seq, 20, int64(seq)*300))
+		moments = append(moments, fileOf(t, s))
+	}
+	closeChecked(t, s)
+	aside, whole := 0, 0
+	for first := range moments {
+		for then := range moments {
+			for page := range 40 {
+				copied := append(slices.Clone(moments[first][:page*4096]), moments[then][page*4096:]...)
+				// Opening what is damaged may leave a lock behind, on that file.
+				if err := errors.Join(os.Remove(path), os.WriteFile(path, copied, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+				db, _, err := load(path, testIdentity(), 0)
+				if _, ok := errors.AsType[*unusable](err); ok {
+					aside++
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				next, err := readNext(db)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := &Store{path: path, db: db}
+				seq, n := positions(t, s)[acme].Seq, len(ledger(t, s, acme))
+				want := 0 // free pages still have the state before the first commit
+				if seq > 0 {
+					want = 300 + 20*int(seq-1)
+				}
+				if whole++; next != int64(seq) || n != want {
+					t.Errorf("moment %d, from page %d on moment %d: next %d, seq %d, %d entries", first, page, then, next, seq, n)
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if aside == 0 || whole == 0 {
+		t.Errorf("%d set aside, %d whole", aside, whole)
 	}
 }

@@ -2,7 +2,9 @@ package checkpoint
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,7 +25,8 @@ func writeMillion(b *testing.B, c *cluster, random bool) {
 		for i := range commit.Entries {
 			commit.Entries[i].ID = int64(seq)*50 + int64(i)
 			if random {
-				commit.Entries[i].UpdatedAt = noon - rnd.Int64N(7*day)
+				commit.Entries[i].At = noon - rnd.Int64N(7*day)
+				commit.Entries[i].UpdatedAt = commit.Entries[i].At
 			}
 		}
 		if batch = append(batch, commit); len(batch) == 500 {
@@ -44,9 +47,109 @@ func BenchmarkRestoreMillion(b *testing.B) {
 				if err := Restore(b.Context(), c.config(nonce), s); err != nil {
 					b.Fatal(err)
 				}
-				if n := s.Stats().Entries; n < million*99/100 {
+				stats := s.Stats()
+				if stats.Entries != million {
+					b.Fatalf("%d entries", stats.Entries)
+				}
+				b.ReportMetric(float64(stats.FileBytes)/million, "file-B/entry")
+			}
+		})
+	}
+}
+
+// smallCommits yields n commits of one entry, every three seconds, joined or not, without a store.
+func smallCommits(n int, joined bool) iter.Seq[Commit] {
+	return func(yield func(Commit) bool) {
+		last := young{}
+		for seq := uint64(1); seq <= uint64(n); seq++ {
+			c := many(acme, seq, 1, int64(seq)*3-7*day)
+			c.Entries[0].ID, c.Entries[0].Digest = int64(seq*7919%2_000_000), seq*0x9e3779b97f4a7c15
+			if until := BucketEnd(c.Entries[0].At, c.Retention); !joined || last.key.Until != until || len(last.entries) >= youngBelow {
+				last = young{key: ChunkKey{acme, until, seq}}
+			} else {
+				c.joined = []young{last}
+			}
+			last.entries = sorted(last.entries, c.Entries)
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// The log as it is before compaction: the worst case of a lost file.
+func BenchmarkRestoreSmallCommits(b *testing.B) {
+	const entries = 200_000
+	for name, joined := range map[string]bool{"joined": true, "apart": false} {
+		b.Run(name, func(b *testing.B) {
+			c := newCluster(b, nil)
+			owner := c.owner()
+			for batch := range slices.Chunk(slices.Collect(smallCommits(entries, joined)), 500) {
+				c.transaction(owner, kgo.TryCommit, c.records(batch...)...)
+			}
+			_, nonce := c.fence()
+			for b.Loop() {
+				s := c.open(b, fmt.Sprintf("%s/%d.db", b.TempDir(), time.Now().UnixNano()))
+				if err := Restore(b.Context(), c.config(nonce), s); err != nil {
+					b.Fatal(err)
+				}
+				if n := s.Stats().Entries; n != entries {
 					b.Fatalf("%d entries", n)
 				}
+			}
+		})
+	}
+}
+
+// What a week of a ledger takes in the topic: keys and values of the chunks that compaction leaves
+// (live), and of all chunks and positions written (log).
+func BenchmarkTopicBytes(b *testing.B) {
+	const entries = 200_000
+	commits := func(size int, random bool) iter.Seq[Commit] {
+		rnd := rand.New(rand.NewPCG(1, 2))
+		return func(yield func(Commit) bool) {
+			for seq := uint64(1); seq <= uint64(entries/size); seq++ {
+				c := many(acme, seq, size, int64(seq)*int64(size)*3-7*day)
+				for i := range c.Entries {
+					e := &c.Entries[i]
+					e.ID, e.Digest = rnd.Int64N(2_000_000), rnd.Uint64()
+					if random {
+						e.ID, e.At = int64(seq)*int64(size)+int64(i), noon-rnd.Int64N(7*day)
+					}
+					e.UpdatedAt = e.At
+				}
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+	for name, written := range map[string]iter.Seq[Commit]{
+		"commits-of-1-apart":          smallCommits(entries, false),
+		"commits-of-1-joined":         smallCommits(entries, true),
+		"commits-of-50":               commits(50, false),
+		"commits-of-5000":             commits(5000, false),
+		"backfill-in-commits-of-50":   commits(50, true),
+		"backfill-in-commits-of-5000": commits(5000, true),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				live, log := map[string]int{}, 0
+				for c := range written {
+					for _, ch := range c.changes() {
+						key, value := ch.key(), ch.value()
+						log += len(key) + len(value)
+						if ch.kind == put {
+							live[string(key)] = len(key) + len(value)
+						}
+					}
+				}
+				sum := 0
+				for _, n := range live {
+					sum += n
+				}
+				b.ReportMetric(float64(sum)/entries, "live-B/entry")
+				b.ReportMetric(float64(log)/entries, "log-B/entry")
 			}
 		})
 	}

@@ -10,20 +10,21 @@ const (
 	chunkVersion = 1
 	digestLen    = 8
 	// entryMin is the least that an entry takes: one byte for each difference, and the digest.
-	entryMin = 2 + digestLen
+	entryMin = 3 + digestLen
 )
 
 var errChunkShort = errors.New("ledger chunk ends early")
 
-// encodeChunk writes entries that are sorted by updated-at and id; doc.go gives the bytes.
+// encodeChunk writes entries that are sorted, each once; doc.go gives the bytes.
 func encodeChunk(entries []Entry) []byte {
 	b := make([]byte, 0, 16+len(entries)*(entryMin+4))
 	b = append(b, chunkVersion)
 	b = binary.AppendUvarint(b, uint64(len(entries)))
 	var last Entry
 	for _, e := range entries {
-		b = binary.AppendVarint(b, e.UpdatedAt-last.UpdatedAt)
+		b = binary.AppendVarint(b, e.At-last.At)
 		b = binary.AppendVarint(b, e.ID-last.ID)
+		b = binary.AppendVarint(b, e.At-e.UpdatedAt)
 		b = binary.BigEndian.AppendUint64(b, e.Digest)
 		last = e
 	}
@@ -69,22 +70,22 @@ func decodeChunk(b []byte) ([]Entry, error) {
 
 // decodeEntry reads one entry, as a difference from last, and returns what follows it.
 func decodeEntry(b []byte, last Entry) (Entry, []byte, error) {
-	dt, n := binary.Varint(b)
-	if n <= 0 {
+	var diffs [3]int64 // At, ID, At less UpdatedAt
+	for i := range diffs {
+		d, n := binary.Varint(b)
+		if n <= 0 {
+			return Entry{}, nil, errChunkShort
+		}
+		diffs[i], b = d, b[n:]
+	}
+	if len(b) < digestLen {
 		return Entry{}, nil, errChunkShort
 	}
-	b = b[n:]
-	did, n := binary.Varint(b)
-	if n <= 0 || len(b) < n+digestLen {
-		return Entry{}, nil, errChunkShort
-	}
-	if dt < minUnix-maxUnix || dt > maxUnix-minUnix {
-		return Entry{}, nil, errors.New("ledger chunk: a time outside the years 1 to 9999")
-	}
-	// last.ID is not negative, so a sum that overflows is negative, and check refuses it.
-	e := Entry{ID: last.ID + did, UpdatedAt: last.UpdatedAt + dt, Digest: binary.BigEndian.Uint64(b[n:])}
+	// Sums may wrap around: then they are not what check takes.
+	at := last.At + diffs[0]
+	e := Entry{ID: last.ID + diffs[1], At: at, UpdatedAt: at - diffs[2], Digest: binary.BigEndian.Uint64(b)}
 	if err := e.check(); err != nil {
 		return Entry{}, nil, fmt.Errorf("ledger chunk: %w", err)
 	}
-	return e, b[n+digestLen:], nil
+	return e, b[digestLen:], nil
 }

@@ -22,10 +22,18 @@ func TestRecordsOfACommit(t *testing.T) {
 	c := Commit{
 		Stream:    acme,
 		Retention: week,
-		Position: Position{Seq: 12, Mark: at("2026-11-23T19:00:00Z"), Walk: &Walk{
-			From: at("2026-11-23T18:59:00Z"), To: at("2026-11-23T19:00:28Z"), Ranges: []Range{{After: 1500}}, Rows: 1500,
-		}},
-		Entries: []Entry{{ID: 9, UpdatedAt: noon, Digest: 2}, {ID: 7, UpdatedAt: noon - day, Digest: 1}, {ID: 9, UpdatedAt: noon, Digest: 3}},
+		Position: Position{
+			Seq: 12, Mark: at("2026-11-23T19:00:00Z"), Lines: at("2026-11-23T18:30:00Z"), Floor: at("2026-11-16T19:00:00Z"),
+			Looked:   []time.Time{at("2026-11-23T18:00:00Z"), {}},
+			Walk:     &Walk{From: at("2026-11-23T18:59:00Z"), To: at("2026-11-23T19:00:28Z"), Ranges: []Range{{After: 1500}}, Rows: 1500},
+			Backfill: &Walk{Kind: Snapshot, To: at("2026-11-20T00:00:00Z"), Ranges: []Range{{0, 50}, {70, 0}}, Rows: 9},
+		},
+		Entries: []Entry{
+			{ID: 9, At: noon, UpdatedAt: noon, Digest: 3},
+			{ID: 7, At: noon - day, UpdatedAt: noon - 3*day, Digest: 1},
+			{ID: 9, At: noon, UpdatedAt: noon, Digest: 2},
+			{ID: 9, At: noon, UpdatedAt: noon, Digest: 3},
+		},
 		Expired: []ChunkKey{{Stream: acme, Until: at("2026-11-16T00:00:00Z").Unix(), Seq: 3}},
 	}
 	records, err := c.Records("checkpoints", 3)
@@ -34,9 +42,11 @@ func TestRecordsOfACommit(t *testing.T) {
 	}
 	want := []struct{ key, value string }{
 		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-16T00:00:00Z","seq":3}`, ""},
-		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-23T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{7, noon - day, 1}}))},
-		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{9, noon, 3}}))},
-		{`{"v":1,"type":"position","tenant":"acme","object":"invoices"}`, `{"seq":12,"mark":"2026-11-23T19:00:00Z","walk":{"snapshot":false,"from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500}}`},
+		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-23T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{7, noon - day, noon - 3*day, 1}}))},
+		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{9, noon, noon, 2}, {9, noon, noon, 3}}))},
+		{`{"v":1,"type":"position","tenant":"acme","object":"invoices"}`, `{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z","looked":["2026-11-23T18:00:00Z",""],` +
+			`"walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500},` +
+			`"backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9}}`},
 	}
 	if len(records) != len(want) {
 		t.Fatalf("%d records, want %d", len(records), len(want))
@@ -52,8 +62,8 @@ func TestRecordsOfACommit(t *testing.T) {
 }
 
 func TestChunkBytes(t *testing.T) {
-	got := encodeChunk([]Entry{{ID: 5, UpdatedAt: 64, Digest: 1}, {ID: 3, UpdatedAt: 66, Digest: 2}})
-	want := []byte{1, 2, 0x80, 1, 10, 0, 0, 0, 0, 0, 0, 0, 1, 4, 3, 0, 0, 0, 0, 0, 0, 0, 2}
+	got := encodeChunk([]Entry{{ID: 5, At: 64, UpdatedAt: 64, Digest: 1}, {ID: 3, At: 66, UpdatedAt: 60, Digest: 2}})
+	want := []byte{1, 2, 0x80, 1, 10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 3, 12, 0, 0, 0, 0, 0, 0, 0, 2}
 	if !bytes.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -65,19 +75,24 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 	tests := map[string]change{
 		"a position that is drained":      {kind: move, stream: acme, position: Position{Seq: 1, Mark: mark, Floor: mark.Add(-week)}},
 		"a position without a mark":       {kind: move, stream: odd, position: Position{Seq: math.MaxUint64}},
-		"a position inside a snapshot":    {kind: move, stream: acme, position: Position{Seq: 2, Walk: &Walk{Snapshot: true, To: mark, Ranges: []Range{{0, 50}, {70, 0}}, Rows: 9}}},
+		"a position beside a backfill":    {kind: move, stream: acme, position: Position{Seq: 2, Walk: &Walk{Kind: Lines, From: mark}, Backfill: &Walk{Kind: Snapshot, To: mark, Ranges: []Range{{0, 50}, {70, 0}}, Rows: 9}}},
+		"a position that closes":          {kind: move, stream: acme, position: Position{Seq: 2, Backfill: &Walk{Kind: Closing, From: mark, Ranges: []Range{{}}}}},
+		"a position that looked back":     {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark, Lines: mark.Add(-time.Hour), Looked: []time.Time{mark, {}, mark.Add(-week)}}},
+		"a position that never looked":    {kind: move, stream: acme, position: Position{Seq: 2, Looked: []time.Time{{}, {}}}},
 		"a position in fractions":         {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark.Add(time.Nanosecond)}},
 		"a walk with nothing left":        {kind: move, stream: acme, position: Position{Seq: 3, Walk: &Walk{From: mark, To: mark}}},
 		"a stream that is forgotten":      {kind: forget, stream: acme},
-		"a chunk of one":                  {kind: put, stream: odd, chunk: ChunkKey{odd, noon + 1, 4}, entries: []Entry{{0, noon, 0}}},
-		"a chunk of the widest values":    {kind: put, stream: acme, chunk: ChunkKey{acme, maxUnix + 1, 4}, entries: []Entry{{math.MaxInt64, minUnix, math.MaxUint64}, {0, maxUnix, 1}, {math.MaxInt64, maxUnix, 1}}},
-		"a chunk before 1970":             {kind: put, stream: acme, chunk: ChunkKey{acme, 0, 4}, entries: []Entry{{1, -5, 7}, {2, -5, 7}}},
+		"a chunk of one":                  {kind: put, stream: odd, chunk: ChunkKey{odd, noon + 1, 4}, entries: []Entry{{0, noon, noon, 0}}},
+		"a chunk of the widest values":    {kind: put, stream: acme, chunk: ChunkKey{acme, maxUnix + 1, 4}, entries: []Entry{{math.MaxInt64, minUnix, minUnix, math.MaxUint64}, {0, maxUnix, maxUnix, 1}, {math.MaxInt64, maxUnix, maxUnix, 1}}},
+		"a chunk before 1970":             {kind: put, stream: acme, chunk: ChunkKey{acme, 0, 4}, entries: []Entry{{1, -5, -5, 7}, {2, -5, -5, 7}}},
 		"a chunk that expired":            {kind: expire, stream: acme, chunk: ChunkKey{acme, noon, 1}},
 		"a fence":                         {kind: fence, partition: 0, nonce: "b3f1"},
 		"a fence of the last partition":   {kind: fence, partition: math.MaxInt32, nonce: ""},
-		"a chunk of entries at one time":  {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 4}, entries: []Entry{{1, noon, 1}, {2, noon, 1}, {9, noon, 1}}},
-		"a chunk whose ids fall":          {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 9, 4}, entries: []Entry{{900, noon, 1}, {2, noon + 1, 1}}},
-		"a chunk of a stream at midnight": {kind: put, stream: acme, chunk: ChunkKey{acme, day, 4}, entries: []Entry{{1, 0, 1}}},
+		"a chunk of versions in a second": {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 4}, entries: []Entry{{1, noon, noon, 1}, {1, noon, noon, 2}, {1, noon, noon + 9, 0}}},
+		"a chunk of lines":                {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 4}, entries: []Entry{{1, noon, minUnix, 1}, {1, noon, noon, 1}}},
+		"a chunk of entries at one time":  {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 4}, entries: []Entry{{1, noon, noon, 1}, {2, noon, noon, 1}, {9, noon, noon, 1}}},
+		"a chunk whose ids fall":          {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 9, 4}, entries: []Entry{{900, noon, noon, 1}, {2, noon + 1, noon + 1, 1}}},
+		"a chunk of a stream at midnight": {kind: put, stream: acme, chunk: ChunkKey{acme, day, 4}, entries: []Entry{{1, 0, 0, 1}}},
 	}
 	for name, want := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +112,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 	position := `{"v":1,"type":"position","tenant":"a","object":"b"}`
 	ledger := `{"v":1,"type":"ledger","tenant":"a","object":"b","until":"2026-11-24T00:00:00Z","seq":1}`
 	chunk := func(b ...byte) string { return string(b) }
-	two := encodeChunk([]Entry{{1, noon, 1}, {2, noon, 1}})
+	two := encodeChunk([]Entry{{1, noon, noon, 1}, {2, noon, noon, 1}})
 	tests := map[string]struct {
 		key, value string
 		newer      bool
@@ -113,7 +128,14 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		"a position without a seq":           {position, `{}`, false},
 		"a position with an unknown member":  {position, `{"seq":1,"lag":2}`, false},
 		"a position with a malformed mark":   {position, `{"seq":1,"mark":"noon"}`, false},
-		"a position with a malformed window": {position, `{"seq":1,"walk":{"snapshot":true,"to":"?","ranges":[],"rows":0}}`, false},
+		"a position with a malformed look":   {position, `{"seq":1,"looked":["","noon"]}`, false},
+		"a position with a malformed line":   {position, `{"seq":1,"lines":"noon"}`, false},
+		"a position with a time beyond 9999": {position, `{"seq":1,"looked":["9999-12-31T23:00:00Z"]}`, false},
+		"a walk of an unknown kind":          {position, `{"seq":1,"walk":{"kind":"sweep","ranges":[],"rows":0}}`, true},
+		"a walk without a kind":              {position, `{"seq":1,"walk":{"ranges":[],"rows":0}}`, true},
+		"a backfill of an unknown kind":      {position, `{"seq":1,"backfill":{"kind":"sweep","ranges":[],"rows":0}}`, true},
+		"a backfill with a malformed window": {position, `{"seq":1,"backfill":{"kind":"closing","from":"?","ranges":[],"rows":0}}`, false},
+		"a position with a malformed window": {position, `{"seq":1,"walk":{"kind":"snapshot","to":"?","ranges":[],"rows":0}}`, false},
 		"an empty position":                  {position, "", false},
 		"a chunk without an end":             {`{"v":1,"type":"ledger","tenant":"a","object":"b","until":"?","seq":1}`, string(two), false},
 		"an empty chunk":                     {ledger, "", false},
@@ -121,11 +143,16 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		"a chunk that claims too much":       {ledger, chunk(1, 0xff, 0xff, 0xff, 0xff, 0x0f), false},
 		"a chunk cut short":                  {ledger, string(two[:len(two)-1]), false},
 		"a chunk with a tail":                {ledger, string(two) + "\x00", false},
-		"a chunk that holds a row twice":     {ledger, string(encodeChunk([]Entry{{1, noon, 1}, {1, noon, 1}})), false},
-		"a chunk out of order":               {ledger, string(encodeChunk([]Entry{{2, noon, 1}, {1, noon, 1}})), false},
-		"a chunk with a negative id":         {ledger, string(encodeChunk([]Entry{{-1, noon, 1}})), false},
-		"a chunk with a time beyond 9999":    {ledger, string(encodeChunk([]Entry{{1, maxUnix + 1, 1}})), false},
-		"a chunk with a row of a later day":  {ledger, string(encodeChunk([]Entry{{1, noon + day, 1}})), false},
+		"a chunk that holds an entry twice":  {ledger, string(encodeChunk([]Entry{{1, noon, noon, 1}, {1, noon, noon, 1}})), false},
+		"a chunk with ids out of order":      {ledger, string(encodeChunk([]Entry{{2, noon, noon, 1}, {1, noon, noon, 1}})), false},
+		"a chunk with rows out of order":     {ledger, string(encodeChunk([]Entry{{1, noon, noon, 1}, {1, noon, noon - 1, 2}})), false},
+		"a chunk with digests out of order":  {ledger, string(encodeChunk([]Entry{{1, noon, noon, 2}, {1, noon, noon, 1}})), false},
+		"a chunk cut within a difference":    {ledger, string(two[:len(two)-digestLen-1]) + "\x80\x80\x80\x80\x80\x80\x80\x80\x80", false},
+		"a chunk with a row before year 1":   {ledger, string(encodeChunk([]Entry{{1, noon, minUnix - 1, 1}})), false},
+		"a chunk with an endless difference": {ledger, string(encodeChunk([]Entry{{1, noon, math.MinInt64 + noon + 1, 1}})), false},
+		"a chunk with a negative id":         {ledger, string(encodeChunk([]Entry{{-1, noon, noon, 1}})), false},
+		"a chunk with a time beyond 9999":    {ledger, string(encodeChunk([]Entry{{1, maxUnix + 1, maxUnix + 1, 1}})), false},
+		"a chunk with a row of a later day":  {ledger, string(encodeChunk([]Entry{{1, noon + day, noon + day, 1}})), false},
 		"a chunk whose ids overflow":         {ledger, string(overflowing()), false},
 		"a fence without a partition":        {`{"v":1,"type":"fence"}`, `{"nonce":"x"}`, false},
 		"a fence that is not JSON":           {`{"v":1,"type":"fence","partition":1}`, `x`, false},
@@ -145,10 +172,11 @@ func TestRecordsThatAreRefused(t *testing.T) {
 
 // overflowing is a chunk of two entries whose second id is the largest one plus 1.
 func overflowing() []byte {
-	b := encodeChunk([]Entry{{ID: math.MaxInt64, UpdatedAt: noon, Digest: 1}})
+	b := encodeChunk([]Entry{{ID: math.MaxInt64, At: noon, UpdatedAt: noon, Digest: 1}})
 	b[1] = 2
 	b = binary.AppendVarint(b, 1)
 	b = binary.AppendVarint(b, 1)
+	b = binary.AppendVarint(b, 0)
 	return binary.BigEndian.AppendUint64(b, 1)
 }
 
@@ -162,7 +190,13 @@ func TestCommitsThatAreRefused(t *testing.T) {
 		"no tenant":                   {func(c *Commit) { c.Stream.Tenant = "" }, "needs a tenant"},
 		"a tenant that is not UTF-8":  {func(c *Commit) { c.Stream.Tenant = "\xff" }, "UTF-8"},
 		"a negative id":               {func(c *Commit) { c.Entries[0].ID = -1 }, "row -1"},
-		"a time before year 1":        {func(c *Commit) { c.Entries[0].UpdatedAt = minUnix - 1 }, "years 1 to 9999"},
+		"a time before year 1":        {func(c *Commit) { c.Entries[0].At = minUnix - 1 }, "years 1 to 9999"},
+		"a row's time before year 1":  {func(c *Commit) { c.Entries[0].UpdatedAt = minUnix - 1 }, "years 1 to 9999"},
+		"a row's time beyond 9999":    {func(c *Commit) { c.Entries[0].UpdatedAt = maxUnix + 1 }, "years 1 to 9999"},
+		"a look-back beyond 9999":     {func(c *Commit) { c.Position.Looked = []time.Time{{}, time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
+		"lines beyond 9999":           {func(c *Commit) { c.Position.Lines = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
+		"a backfill beyond 9999":      {func(c *Commit) { c.Position.Backfill = &Walk{To: time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
+		"a walk of no known kind":     {func(c *Commit) { c.Position.Walk = &Walk{Kind: Closing + 1} }, "WalkKind(4)"},
 		"a mark beyond 9999":          {func(c *Commit) { c.Position.Mark = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
 		"a chunk of another stream":   {func(c *Commit) { c.Expired = []ChunkKey{{Seq: 1}} }, "commit's own stream"},
 		"a chunk of the commit":       {func(c *Commit) { c.Expired = []ChunkKey{{Stream: acme, Seq: 5}} }, "only earlier chunks"},
@@ -181,24 +215,47 @@ func TestCommitsThatAreRefused(t *testing.T) {
 	}
 }
 
+// Ids alternate between the ends, and rows are as much older than their lines as can be.
 func TestTheLargestCommitFitsOneRecord(t *testing.T) {
 	c := commitOf(acme, 1)
-	for i := range MaxEntries {
-		e := Entry{ID: int64(i), UpdatedAt: minUnix, Digest: math.MaxUint64}
+	for i := range int64(MaxEntries) {
+		id := i
 		if i%2 == 0 {
-			e.ID = math.MaxInt64 - int64(i)
-			e.UpdatedAt++
+			id = math.MaxInt64 - i
 		}
-		c.Entries = append(c.Entries, e)
+		c.Entries = append(c.Entries, Entry{ID: id, At: noon - 12*hour + i, UpdatedAt: minUnix, Digest: math.MaxUint64})
 	}
 	records, err := c.Records("topic", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range records {
-		if len(r.Value) > 1_000_000 {
-			t.Errorf("a record of %d bytes", len(r.Value))
-		}
+	if len(records) != 2 {
+		t.Fatalf("%d records", len(records))
+	}
+	if n := len(records[0].Value); n > 1_000_000 || n < MaxEntries*(1+10+6+digestLen) {
+		t.Errorf("a record of %d bytes", n)
+	}
+	if n := len(encodeChunk([]Entry{{0, minUnix, minUnix, 0}, {math.MaxInt64, maxUnix, minUnix, 0}})) - len(encodeChunk([]Entry{{0, minUnix, minUnix, 0}})); n*MaxEntries > 1_000_000 {
+		t.Errorf("an entry of %d bytes", n)
+	}
+}
+
+func TestAClonedPositionSharesNothing(t *testing.T) {
+	mark := time.Unix(noon, 0).UTC()
+	p := Position{
+		Seq: 3, Mark: mark, Lines: mark, Floor: mark, Looked: []time.Time{mark},
+		Walk: &Walk{Kind: Lines, Ranges: []Range{{1, 2}}}, Backfill: &Walk{Kind: Snapshot, Ranges: []Range{{3, 4}}},
+	}
+	before, c := encodePosition(p), p.Clone()
+	if !reflect.DeepEqual(c, p) {
+		t.Fatalf("the clone is %+v", c)
+	}
+	c.Looked[0], c.Walk.Ranges[0].After, c.Backfill.Ranges[0].After, c.Walk.Rows, c.Backfill.Rows = time.Time{}, 9, 9, 9, 9
+	if !bytes.Equal(before, encodePosition(p)) {
+		t.Errorf("a change of the clone shows: %s", encodePosition(p))
+	}
+	if empty := (Position{Seq: 1}); !reflect.DeepEqual(empty.Clone(), empty) {
+		t.Errorf("the clone of an empty position is %+v", empty.Clone())
 	}
 }
 
@@ -230,7 +287,7 @@ func TestBucketEnd(t *testing.T) {
 func FuzzRecord(f *testing.F) {
 	for _, c := range []change{
 		{kind: move, stream: acme, position: Position{Seq: 2, Mark: time.Unix(noon, 0), Walk: &Walk{Ranges: []Range{{1, 2}}}}},
-		{kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 2}, entries: []Entry{{1, noon, 9}, {2, noon, 9}}},
+		{kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 2}, entries: []Entry{{1, noon, noon, 9}, {2, noon, noon, 9}}},
 		{kind: expire, stream: acme, chunk: ChunkKey{acme, noon, 2}},
 		{kind: fence, partition: 3, nonce: "n"},
 	} {
@@ -256,7 +313,7 @@ func FuzzRecord(f *testing.F) {
 
 func FuzzChunk(f *testing.F) {
 	f.Add(encodeChunk(nil))
-	f.Add(encodeChunk([]Entry{{1, noon, 9}, {2, noon, 9}, {1, noon + 1, 8}}))
+	f.Add(encodeChunk([]Entry{{1, noon, noon, 9}, {2, noon, noon, 9}, {1, noon + 1, noon + 1, 8}}))
 	f.Add(overflowing())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		entries, err := decodeChunk(b)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -20,36 +21,8 @@ type Stream struct {
 // String prints tenant/object, for logs and errors.
 func (s Stream) String() string { return s.Tenant + "/" + s.Object }
 
-// Range is the ids (After, Through]; Through 0 means no upper end.
-type Range struct{ After, Through int64 }
-
-// Walk is a pass over one window of updated-at, in id order, that is not finished.
-type Walk struct {
-	Snapshot bool      // the rows go out as a snapshot, not as changes
-	From, To time.Time // the window: closed below, open above; zero: no bound
-	Ranges   []Range   // what is left to read
-	Rows     int64     // rows read so far
-}
-
-// Position is where a stream is.
-type Position struct {
-	Seq  uint64    // the stream's commits, counted from 1 without a gap
-	Mark time.Time // everything with updated-at before it is published
-	// Floor is how far back the ledger is complete: every published version with updated-at at or after it has its entry. What lies
-	// before it must not be read again, or it would be published twice.
-	Floor time.Time
-	Walk  *Walk // nil: the last window is drained
-}
-
-// Entry is one published version of a row: what the ledger holds.
-type Entry struct {
-	ID        int64  // Coupa's id, 0 or more
-	UpdatedAt int64  // unix seconds
-	Digest    uint64 // content hash of the row as it was published
-}
-
-// ChunkKey names one ledger record of the topic: the entries that the stream's commit Seq added to
-// the bucket of updated-at that ends, exclusive, at Until.
+// ChunkKey names one ledger record of the topic: entries of the bucket of time that ends, exclusive, at
+// Until, first written by the stream's commit Seq.
 type ChunkKey struct {
 	Stream Stream
 	Until  int64 // unix seconds
@@ -66,6 +39,8 @@ type Commit struct {
 	// Retention is how far back the stream's rows may be read again. It only chooses the width of
 	// the buckets (see BucketEnd), and may change from one commit to the next.
 	Retention time.Duration
+
+	joined []young // by Store.Join; each of another bucket
 }
 
 // MaxEntries is the most ledger entries that one commit may carry: its records stay below Kafka's
@@ -80,18 +55,18 @@ const (
 	maxUnix = 253402300799 - day // a day before the last second of 9999, so that bucket ends stay in RFC 3339
 )
 
-// BucketEnd is the end, exclusive, in unix seconds, of the bucket that a row's updated-at falls into:
-// UTC days where the retention is two days or more, UTC hours below.
-func BucketEnd(updatedAt int64, retention time.Duration) int64 {
+// BucketEnd is the end, exclusive, in unix seconds, of the bucket that an entry's At falls into: UTC
+// days where the retention is two days or more, UTC hours below.
+func BucketEnd(at int64, retention time.Duration) int64 {
 	width := hour
 	if retention >= 48*time.Hour {
 		width = day
 	}
-	rest := updatedAt % width
+	rest := at % width
 	if rest < 0 {
 		rest += width
 	}
-	return updatedAt - rest + width
+	return at - rest + width
 }
 
 // Records builds the records that carry the commit, in the order in which they must be produced,
@@ -149,26 +124,6 @@ func (s Stream) check() error {
 	return nil
 }
 
-func (e Entry) check() error {
-	if e.ID < 0 || e.UpdatedAt < minUnix || e.UpdatedAt > maxUnix {
-		return fmt.Errorf("row %d: ids are not negative and updated-at lies in the years 1 to 9999", e.ID)
-	}
-	return nil
-}
-
-func (p Position) check() error {
-	times := []time.Time{p.Mark, p.Floor}
-	if p.Walk != nil {
-		times = append(times, p.Walk.From, p.Walk.To)
-	}
-	for _, t := range times {
-		if s := t.Unix(); s < minUnix || s > maxUnix {
-			return fmt.Errorf("position %d: times lie in the years 1 to 9999", p.Seq)
-		}
-	}
-	return nil
-}
-
 // changes takes the commit apart into the steps that Records writes, Store.Apply carries out and
 // Restore reads back, in the one order that they all keep.
 func (c Commit) changes() []change {
@@ -176,37 +131,38 @@ func (c Commit) changes() []change {
 	for _, k := range slices.SortedFunc(slices.Values(c.Expired), ChunkKey.compare) {
 		out = append(out, change{kind: expire, stream: c.Stream, chunk: k})
 	}
-	for entries := c.sorted(); len(entries) > 0; {
-		until := BucketEnd(entries[0].UpdatedAt, c.Retention)
-		n := 1
-		for n < len(entries) && entries[n].UpdatedAt < until {
-			n++
-		}
+	for until, entries := range c.buckets() {
 		key := ChunkKey{Stream: c.Stream, Until: until, Seq: c.Position.Seq}
-		out = append(out, change{kind: put, stream: c.Stream, chunk: key, entries: entries[:n]})
-		entries = entries[n:]
+		if i := slices.IndexFunc(c.joined, func(y young) bool { return y.key.Until == until }); i >= 0 {
+			key, entries = c.joined[i].key, sorted(c.joined[i].entries, entries)
+		}
+		out = append(out, change{kind: put, stream: c.Stream, chunk: key, entries: entries})
 	}
 	return append(out, change{kind: move, stream: c.Stream, position: c.Position})
 }
 
-// sorted orders the entries by updated-at and id; of several for one version the last one stays.
-func (c Commit) sorted() []Entry {
-	entries := slices.Clone(c.Entries)
-	slices.SortStableFunc(entries, Entry.compare)
-	kept := entries[:0]
-	for _, e := range entries {
-		if n := len(kept); n > 0 && kept[n-1].compare(e) == 0 {
-			kept[n-1] = e
-			continue
+// buckets yields the end of each bucket that the commit touches, and the entries that it adds there.
+func (c Commit) buckets() iter.Seq2[int64, []Entry] {
+	return func(yield func(int64, []Entry) bool) {
+		for entries := sorted(c.Entries); len(entries) > 0; {
+			until := BucketEnd(entries[0].At, c.Retention)
+			n := 1
+			for n < len(entries) && entries[n].At < until {
+				n++
+			}
+			if !yield(until, entries[:n:n]) {
+				return
+			}
+			entries = entries[n:]
 		}
-		kept = append(kept, e)
 	}
-	return kept
 }
 
-// compare orders entries by updated-at, then id.
-func (e Entry) compare(o Entry) int {
-	return cmp.Or(cmp.Compare(e.UpdatedAt, o.UpdatedAt), cmp.Compare(e.ID, o.ID))
+// sorted orders entries, each once.
+func sorted(entries ...[]Entry) []Entry {
+	all := slices.Concat(entries...)
+	slices.SortFunc(all, Entry.compare)
+	return slices.Compact(all)
 }
 
 // compare orders the chunks of a stream, oldest bucket first: the order in which they expire.

@@ -6,16 +6,19 @@
 //
 // A shard is one partition of the topic with one owner. The owner
 //
-//  1. opens the file with [Open]; one that is damaged or of another partition is set aside;
+//  1. opens the file with [Open]; one that is damaged or of another partition is set aside, and a disk
+//     that can't be written is told here, before anybody is fenced;
 //  2. calls InitProducerID, which fences the owner before it, and commits a [FenceRecord];
 //  3. calls [Restore], which reads from [Store.Next] up to that fence under read_committed;
-//  4. produces [Commit.Records] inside each transaction, beside the data;
+//  4. produces [Commit.Records] inside each transaction, beside the data, of commits that went through
+//     [Store.Join];
 //  5. calls [Store.Apply] with the same commits once the transaction is committed.
 //
 // A crash before the commit leaves nothing. A crash between 4 and 5 leaves the file behind, and step 3
 // of the next owner catches up. A lost file is an empty one, and the same step fills it. Steps 3 and 5
 // run the same code on the same changes in the same order. Where file and topic disagree the topic
-// wins: a file that is ahead of it is set aside, and read again from the topic.
+// wins: a file that is ahead of it is set aside, and read again from the topic. Where the disk fails,
+// the error wraps [ErrPlace], file and memory keep saying the same, and the call may be repeated.
 //
 // # Commits
 //
@@ -23,11 +26,13 @@
 // stream's commits from 1, without a gap. Its records are produced in this order:
 //
 //   - a tombstone for each ledger chunk that the look-back has passed;
-//   - one ledger chunk per bucket of updated-at touched (see [BucketEnd]);
+//   - one ledger chunk per bucket of time touched (see [BucketEnd]);
 //   - the position.
 //
 // The position comes last: who has read it has read all that belongs to it. The key of a chunk holds
-// the Seq, so no two chunks share a key, and compaction never drops one that is live.
+// the Seq of the commit that began it, so no two chunks share a key. Join lets a commit go on with a
+// chunk that is still small: it is written again under its key, and holds all that it held before, so
+// that compaction may drop the record before. Nothing else is ever written twice under one key.
 //
 // # Records of the topic
 //
@@ -37,14 +42,17 @@
 //	{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}
 //	{"v":1,"type":"fence","partition":3}
 //
-// until is the end, exclusive, of the bucket; seq is that of the commit that wrote the chunk.
+// until is the end, exclusive, of the bucket; seq is that of the commit that began the chunk.
 //
-// The value of a position is JSON. Times are RFC 3339 in UTC and absent where there is none; walk is
-// absent when the last window is drained; ranges are [after, through], ids above after up to and
-// including through, where a through of 0 is no upper end:
+// The value of a position is JSON. Times are RFC 3339 in UTC and absent where there is none, but for
+// those in looked, which are "" then. walk and backfill are absent when none is under way; their kind
+// is poll, lines, snapshot or closing (see [WalkKind]); ranges are [after, through], ids above after up
+// to and including through, where a through of 0 is no upper end:
 //
-//	{"seq":12,"mark":"2026-11-23T19:00:00Z","floor":"2026-11-16T19:00:00Z","walk":{"snapshot":false,"from":"2026-11-23T18:59:00Z",
-//	 "to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500}}
+//	{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z",
+//	 "looked":["2026-11-23T18:00:00Z",""],
+//	 "walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500},
+//	 "backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9}}
 //
 // A tombstone of a position forgets the stream: position, chunks and entries. coupastream writes none;
 // whoever does must write one for each of the stream's chunks too, since Seq begins at 1 again.
@@ -55,9 +63,10 @@
 //
 //	byte     1, the version
 //	uvarint  number of entries
-//	then for each entry, in order of updated-at and id, no two with the same pair:
-//	varint   updated-at in unix seconds, less that of the entry before (of the first: less 0)
+//	then for each entry, in order of at, id, updated-at and digest, no two that agree in all four:
+//	varint   at in unix seconds, less that of the entry before (of the first: less 0)
 //	varint   id, less that of the entry before (of the first: less 0)
+//	varint   at less updated-at; 0 but for entries under the time of a row's lines
 //	8 bytes  digest, big-endian
 //
 // uvarint and varint are those of package encoding/binary (the latter zigzag). A tombstone of a chunk
@@ -71,17 +80,38 @@
 // One bbolt file a partition, of four buckets. Numbers are big-endian; a time is unix seconds with its
 // sign bit flipped, so that keys sort by it. Every value ends in 4 bytes of CRC-32C over key and value.
 //
-//	meta     format → 8 bytes: 1; identity → JSON of Identity; next → 8 bytes
+//	meta     format → 8 bytes: 1; identity → JSON of Identity;
+//	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below
 //	streams  uvarint length of tenant, tenant, object → 4 bytes number of the stream, position JSON or nothing
-//	ledger   4 bytes stream, 8 bytes updated-at, 8 bytes id → 8 bytes digest
-//	chunks   4 bytes stream, 8 bytes end of bucket, 8 bytes seq → nothing
+//	ledger   4 bytes stream, 8 bytes at, 8 bytes id, 8 bytes updated-at, 8 bytes digest → nothing
+//	chunks   4 bytes stream, 8 bytes end of bucket, 8 bytes seq → the chunk's bytes while it has less than 64 entries, then nothing
 //
-// The time stands before the id so that a window is one run of keys and expiry removes the front.
-// The entries of a bucket are removed when the last chunk of that bucket, and of all older ones, has
-// expired. Where two chunks hold the same version of a row, the younger digest stays.
+// The time stands first so that a window is one run of keys and expiry removes the front. The entries
+// of a bucket are removed when the last chunk of that bucket, and of all older ones, has expired. The
+// sum tells a file whose pages are of several moments, such as a copy made while the file was in use.
+// A fifth bucket, room, is there while Open tries the disk, and means nothing.
 //
 // # Limits
 //
-// A commit carries at most [MaxEntries] ledger entries. Ids are not negative; times lie in the years
-// 1 to 9999. A ledger entry takes about 50 bytes in the file and 12 in the topic.
+// A commit carries at most [MaxEntries] ledger entries, which take at most 30 bytes each. Ids are not
+// negative; times lie in the years 1 to 9999.
+//
+// # Sizes
+//
+// Measured over a ledger of a week (BenchmarkTopicBytes, BenchmarkRestoreMillion). Keys and values that
+// compaction leaves in the topic, per entry:
+//
+//	13 bytes   commits of 5000 entries, of changes or of a backfill
+//	15 bytes   commits of 50 entries
+//	30 bytes   a backfill in commits of 50 entries, spread over the days of the week
+//	14 bytes   commits of a single entry, joined
+//	122 bytes  commits of a single entry, not joined
+//
+// The least is 11 bytes. Chunks that are joined hold 64 entries, so that commits however small stay
+// within three times that; such a commit writes 380 bytes more on average, until compaction.
+//
+// In the file an entry takes 75 bytes, and up to 300, free pages included, while a backfill adds
+// entries all over the week; Open compacts a file that is mostly free pages. A million entries are
+// restored in 1.5 to 4.5 seconds on two cores, in commits of 50; it takes 8 seconds where each came in a
+// commit of its own and the topic is not compacted yet (BenchmarkRestoreSmallCommits).
 package checkpoint

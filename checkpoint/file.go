@@ -77,11 +77,6 @@ func openFile(path string, maxSize int) (db *bbolt.DB, err error) {
 	}
 }
 
-// placeError names the file and what to do about a disk or folder that does not take it.
-func placeError(path string, err error) error {
-	return fmt.Errorf("checkpoint: %s: %w: state.dir needs a writable disk with room; what is there is a copy and may be deleted", path, err)
-}
-
 // guard runs fn and turns a panic, also one over a page that the file does not hold, into *unusable.
 func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))

@@ -65,16 +65,20 @@ func inspectTables(tx *bbolt.Tx, id Identity) (n counts, err error) {
 	if why := whose.differs(id); why != "" {
 		return n, unusablef("%s", why)
 	}
-	if _, err = metaUint(t.meta, keyNext); err != nil {
+	_, sum, err := t.progress()
+	if err != nil {
 		return n, err
 	}
-	return t.inspect()
+	if n, err = t.inspect(); err == nil && n.sum != sum {
+		err = errors.New("its pages are not all of one moment")
+	}
+	return n, err
 }
 
 // inspect checks every pair of the three tables and counts them.
 func (t tables) inspect() (n counts, err error) {
 	known := map[uint32]bool{}
-	if n.streams, err = inspectBucket(t.streams, func(k, v []byte) error {
+	if n.streams, err = inspectBucket(t.streams, &n.sum, func(k, v []byte) error {
 		if _, err := parseStreamKey(k); err != nil {
 			return err
 		}
@@ -84,13 +88,13 @@ func (t tables) inspect() (n counts, err error) {
 	}); err != nil {
 		return n, err
 	}
-	if n.chunks, err = inspectBucket(t.chunks, func(k, v []byte) error {
-		stream, _, _, err := parseChunk(k, v)
-		return knownStream(known, stream, err)
+	if n.chunks, err = inspectBucket(t.chunks, &n.sum, func(k, v []byte) error {
+		row, err := parseChunk(k, v)
+		return knownStream(known, row.stream, err)
 	}); err != nil {
 		return n, err
 	}
-	n.entries, err = inspectBucket(t.ledger, func(k, v []byte) error {
+	n.entries, err = inspectBucket(t.ledger, &n.sum, func(k, v []byte) error {
 		stream, _, err := parseEntry(k, v)
 		return knownStream(known, stream, err)
 	})
@@ -104,9 +108,9 @@ func knownStream(known map[uint32]bool, stream uint32, err error) error {
 	return err
 }
 
-// inspectBucket counts the pairs of b. Keys that do not rise end it: a page that points back at
+// inspectBucket counts the pairs of b, and adds their checksums to sum. Keys that do not rise end it: a page that points back at
 // itself would never do so otherwise.
-func inspectBucket(b *bbolt.Bucket, check func(k, v []byte) error) (n int64, err error) {
+func inspectBucket(b *bbolt.Bucket, sum *uint64, check func(k, v []byte) error) (n int64, err error) {
 	var last []byte
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -117,6 +121,7 @@ func inspectBucket(b *bbolt.Bucket, check func(k, v []byte) error) (n int64, err
 			return n, err
 		}
 		last = k
+		*sum += sumOf(v)
 		n++
 	}
 	return n, nil

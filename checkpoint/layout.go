@@ -20,6 +20,7 @@ const (
 	bucketStreams = "streams"
 	bucketLedger  = "ledger"
 	bucketChunks  = "chunks"
+	bucketRoom    = "room" // only while Open claims it
 
 	keyFormat   = "format"
 	keyIdentity = "identity"
@@ -29,7 +30,7 @@ const (
 const (
 	sumLen       = 4
 	streamIDLen  = 4
-	ledgerKeyLen = streamIDLen + 8 + 8
+	ledgerKeyLen = streamIDLen + 8 + 8 + 8 + 8
 	chunkKeyLen  = streamIDLen + 8 + 8
 )
 
@@ -78,6 +79,33 @@ func metaUint(b *bbolt.Bucket, name string) (uint64, error) {
 		return 0, fmt.Errorf("%s: %w", name, errSum)
 	}
 	return binary.BigEndian.Uint64(v), nil
+}
+
+// progress gives the offset up to which the file is applied, and the sum of all checksums; zeros for
+// a file that has taken nothing yet.
+func (t tables) progress() (next int64, sum uint64, err error) {
+	sealed := t.meta.Get([]byte(keyNext))
+	if sealed == nil {
+		return 0, 0, nil
+	}
+	v, err := unseal([]byte(keyNext), sealed)
+	if err != nil || len(v) != 16 {
+		return 0, 0, fmt.Errorf("%s: %w", keyNext, errSum)
+	}
+	return int64(binary.BigEndian.Uint64(v)), binary.BigEndian.Uint64(v[8:]), nil
+}
+
+func (t tables) putProgress(next int64, sum uint64) error {
+	v := binary.BigEndian.AppendUint64(nil, uint64(next))
+	return putMeta(t.meta, keyNext, binary.BigEndian.AppendUint64(v, sum))
+}
+
+// sumOf is the checksum that a sealed value ends in; 0 for nil.
+func sumOf(sealed []byte) uint64 {
+	if sealed == nil {
+		return 0
+	}
+	return uint64(binary.BigEndian.Uint32(sealed[len(sealed)-sumLen:]))
 }
 
 // seal appends a checksum over key and value: bbolt has none of its own for what lies in its pages,
@@ -153,40 +181,59 @@ func orderedTime(unix int64) uint64 { return uint64(unix) ^ 1<<63 }
 
 func timeOf(ordered uint64) int64 { return int64(ordered ^ 1<<63) }
 
-// appendLedgerKey appends stream | updated-at | id: time first, so that a window is one run of keys
-// and expiry cuts the front off.
-func appendLedgerKey(b []byte, stream uint32, updatedAt, id int64) []byte {
+// appendTimeKey appends stream | time, the beginning of keys of bucket ledger and of bucket chunks:
+// time first, so that a window is one run of keys and expiry cuts the front off.
+func appendTimeKey(b []byte, stream uint32, unix int64) []byte {
 	b = binary.BigEndian.AppendUint32(b, stream)
-	b = binary.BigEndian.AppendUint64(b, orderedTime(updatedAt))
-	return binary.BigEndian.AppendUint64(b, uint64(id))
+	return binary.BigEndian.AppendUint64(b, orderedTime(unix))
+}
+
+// appendLedgerKey appends the whole entry: stream | at | id | updated-at | digest.
+func appendLedgerKey(b []byte, stream uint32, e Entry) []byte {
+	b = appendTimeKey(b, stream, e.At)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.ID))
+	b = binary.BigEndian.AppendUint64(b, orderedTime(e.UpdatedAt))
+	return binary.BigEndian.AppendUint64(b, e.Digest)
 }
 
 // parseEntry reads one pair of bucket ledger and the number of its stream.
 func parseEntry(key, sealed []byte) (uint32, Entry, error) {
 	v, err := unseal(key, sealed)
-	if err != nil || len(key) != ledgerKeyLen || len(v) != digestLen {
+	if err != nil || len(key) != ledgerKeyLen || len(v) != 0 {
 		return 0, Entry{}, fmt.Errorf("ledger: %w", errSum)
 	}
 	return binary.BigEndian.Uint32(key), Entry{
-		UpdatedAt: timeOf(binary.BigEndian.Uint64(key[4:])),
+		At:        timeOf(binary.BigEndian.Uint64(key[4:])),
 		ID:        int64(binary.BigEndian.Uint64(key[12:])),
-		Digest:    binary.BigEndian.Uint64(v),
+		UpdatedAt: timeOf(binary.BigEndian.Uint64(key[20:])),
+		Digest:    binary.BigEndian.Uint64(key[28:]),
 	}, nil
 }
 
 // appendChunkKey appends stream | end of bucket | seq.
 func appendChunkKey(b []byte, stream uint32, until int64, seq uint64) []byte {
-	b = binary.BigEndian.AppendUint32(b, stream)
-	b = binary.BigEndian.AppendUint64(b, orderedTime(until))
-	return binary.BigEndian.AppendUint64(b, seq)
+	return binary.BigEndian.AppendUint64(appendTimeKey(b, stream, until), seq)
 }
 
-// parseChunk reads one pair of bucket chunks and the number of its stream.
-func parseChunk(key, sealed []byte) (stream uint32, until int64, seq uint64, err error) {
-	if v, err := unseal(key, sealed); err != nil || len(key) != chunkKeyLen || len(v) != 0 {
-		return 0, 0, 0, fmt.Errorf("chunks: %w", errSum)
+// chunkRow is a row of bucket chunks.
+type chunkRow struct {
+	stream uint32
+	until  int64
+	seq    uint64
+	young  []Entry // what a young chunk holds; nil for any other
+}
+
+// parseChunk reads one pair of bucket chunks.
+func parseChunk(key, sealed []byte) (row chunkRow, err error) {
+	v, err := unseal(key, sealed)
+	if err != nil || len(key) != chunkKeyLen {
+		return row, fmt.Errorf("chunks: %w", errSum)
 	}
-	return binary.BigEndian.Uint32(key), timeOf(binary.BigEndian.Uint64(key[4:])), binary.BigEndian.Uint64(key[12:]), nil
+	row = chunkRow{stream: binary.BigEndian.Uint32(key), until: timeOf(binary.BigEndian.Uint64(key[4:])), seq: binary.BigEndian.Uint64(key[12:])}
+	if len(v) > 0 {
+		row.young, err = decodeChunk(v)
+	}
+	return row, err
 }
 
 // ascend calls fn for the pairs of b in order, from the key lo up to hi, exclusive, until fn returns

@@ -13,47 +13,70 @@ import (
 // model is the store in three maps.
 type model struct {
 	positions map[Stream]Position
-	entries   map[version]uint64
-	chunks    map[ChunkKey]bool
+	entries   map[version]bool
+	chunks    map[ChunkKey]map[Entry]bool
 }
 
 type version struct {
-	stream        Stream
-	updatedAt, id int64
+	stream Stream
+	Entry
 }
 
 func newModel() *model {
-	return &model{positions: map[Stream]Position{}, entries: map[version]uint64{}, chunks: map[ChunkKey]bool{}}
+	return &model{positions: map[Stream]Position{}, entries: map[version]bool{}, chunks: map[ChunkKey]map[Entry]bool{}}
 }
 
-func (m *model) apply(c Commit) {
+// apply carries out a commit; one that is joined goes on with the young chunks as they were before it.
+func (m *model) apply(c Commit, joined bool) {
 	if c.Position.Seq <= m.positions[c.Stream].Seq {
 		return
 	}
+	keys := map[int64]ChunkKey{}
+	for _, e := range c.Entries {
+		until := BucketEnd(e.At, c.Retention)
+		keys[until] = ChunkKey{c.Stream, until, c.Position.Seq}
+		last := ChunkKey{}
+		for k := range m.chunks {
+			if k.Stream == c.Stream && k.Until == until && k.Seq > last.Seq {
+				last = k
+			}
+		}
+		if joined && last.Seq > 0 && len(m.chunks[last]) < 64 && !slices.Contains(c.Expired, last) {
+			keys[until] = last
+		}
+	}
 	expired := slices.SortedFunc(slices.Values(c.Expired), ChunkKey.compare)
 	for _, k := range expired {
-		had := m.chunks[k]
+		_, had := m.chunks[k]
 		delete(m.chunks, k)
 		older := false
 		for live := range m.chunks {
 			older = older || live.Stream == k.Stream && live.Until <= k.Until
 		}
 		if had && !older {
-			maps.DeleteFunc(m.entries, func(v version, _ uint64) bool { return v.stream == k.Stream && v.updatedAt < k.Until })
+			maps.DeleteFunc(m.entries, func(v version, _ bool) bool { return v.stream == k.Stream && v.At < k.Until })
 		}
 	}
 	for _, e := range c.Entries {
-		m.entries[version{c.Stream, e.UpdatedAt, e.ID}] = e.Digest
-		m.chunks[ChunkKey{c.Stream, BucketEnd(e.UpdatedAt, c.Retention), c.Position.Seq}] = true
+		key := keys[BucketEnd(e.At, c.Retention)]
+		if m.chunks[key] == nil {
+			m.chunks[key] = map[Entry]bool{}
+		}
+		m.chunks[key][e] = true
+	}
+	for _, key := range keys { // a chunk that is written again brings all it holds
+		for e := range m.chunks[key] {
+			m.entries[version{c.Stream, e}] = true
+		}
 	}
 	m.positions[c.Stream] = c.Position
 }
 
 func (m *model) ledger(stream Stream) []Entry {
 	var out []Entry
-	for v, digest := range m.entries {
+	for v := range m.entries {
 		if v.stream == stream {
-			out = append(out, Entry{ID: v.id, UpdatedAt: v.updatedAt, Digest: digest})
+			out = append(out, v.Entry)
 		}
 	}
 	slices.SortFunc(out, Entry.compare)
@@ -72,7 +95,8 @@ func (m *model) chunksOf(stream Stream) []ChunkKey {
 }
 
 // history makes random commits, of three streams, as a connector would make them over ten days: some
-// rows twice, some late by days, chunks expiring in portions.
+// rows twice, several versions of a row in a second, some late by days, some with later lines, chunks
+// expiring in portions.
 type history struct {
 	rnd     *rand.Rand
 	clock   int64
@@ -103,7 +127,11 @@ func (h *history) commit(expired func(Stream, int64, int) []ChunkKey) Commit {
 		if h.rnd.IntN(10) == 0 {
 			late = h.rnd.Int64N(4 * day)
 		}
-		c.Entries = append(c.Entries, Entry{ID: h.rnd.Int64N(40), UpdatedAt: (h.clock - late) / 30 * 30, Digest: h.rnd.Uint64()})
+		e := Entry{ID: h.rnd.Int64N(40), UpdatedAt: (h.clock - late) / 30 * 30, Digest: h.rnd.Uint64N(4)}
+		if e.At = e.UpdatedAt; h.rnd.IntN(5) == 0 {
+			e.At += h.rnd.Int64N(day)
+		}
+		c.Entries = append(c.Entries, e)
 	}
 	c.Expired = expired(stream, h.clock-3*day, 1+h.rnd.IntN(4))
 	return c
@@ -124,7 +152,11 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 				}
 				return keys
 			})
-			m.apply(c)
+			join := h.rnd.IntN(4) > 0
+			if join {
+				c = mustJoin(t, live, c)
+			}
+			m.apply(c, join)
 			mustApply(t, live, int64(i+1), c)
 			log = append(log, throughRecords(t, c)...)
 			if h.rnd.IntN(40) == 0 {
@@ -133,6 +165,14 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 			}
 		}
 		whole, compacted := replay(t, log), replay(t, compactLog(log))
+		for _, c := range compactLog(log) {
+			if c.kind != put {
+				continue
+			}
+			if want := slices.SortedFunc(maps.Keys(m.chunks[c.chunk]), Entry.compare); !slices.Equal(c.entries, want) {
+				t.Errorf("seed %d: the topic's chunk %v has %d entries, the model %d", seed, c.chunk, len(c.entries), len(want))
+			}
+		}
 		for _, stream := range h.streams {
 			if got, want := ledger(t, live, stream), m.ledger(stream); !slices.Equal(got, want) {
 				t.Errorf("seed %d: %v has %d entries, the model %d", seed, stream, len(got), len(want))
@@ -192,19 +232,17 @@ func compactLog(log []change) []change {
 	return out
 }
 
-// replay applies changes to an empty store, some at a time.
+// replay applies changes to an empty store, some at a time, as Restore does.
 func replay(t *testing.T, log []change) *Store {
 	t.Helper()
 	s := openTest(t, storePath(t))
+	r := &restorer{store: s, puts: map[ChunkKey]int{}}
 	for part := range slices.Chunk(log, 37) {
-		if err := s.update(s.Next()+int64(len(part)), func(u *update) error {
-			for _, c := range part {
-				if err := u.take(c); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
+		for _, c := range part {
+			r.add(c)
+			r.next++
+		}
+		if err := r.apply(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -41,7 +41,7 @@ type change struct {
 	stream    Stream
 	position  Position // move
 	chunk     ChunkKey // put, expire
-	entries   []Entry  // put; sorted by updated-at and id, no two for one version
+	entries   []Entry  // put; sorted, each once
 	partition int32    // fence
 	nonce     string   // fence
 }
@@ -66,21 +66,6 @@ type keyJSON struct {
 	Until     string `json:"until,omitempty"`
 	Seq       uint64 `json:"seq,omitempty"`
 	Partition *int32 `json:"partition,omitempty"`
-}
-
-type positionJSON struct {
-	Seq   uint64    `json:"seq"`
-	Mark  string    `json:"mark,omitempty"`
-	Floor string    `json:"floor,omitempty"`
-	Walk  *walkJSON `json:"walk,omitempty"`
-}
-
-type walkJSON struct {
-	Snapshot bool       `json:"snapshot"`
-	From     string     `json:"from,omitempty"`
-	To       string     `json:"to,omitempty"`
-	Ranges   [][2]int64 `json:"ranges"`
-	Rows     int64      `json:"rows"`
 }
 
 type fenceJSON struct {
@@ -137,8 +122,13 @@ func decode(key, value []byte) (change, error) {
 	return c, nil
 }
 
+// decodeKey blames the version first: members of a newer one may well be unknown.
 func decodeKey(key []byte) (keyJSON, error) {
 	var k keyJSON
+	err := unmarshal(key, &k)
+	if err == nil && k.V == recordVersion {
+		return k, nil
+	}
 	var version struct {
 		V int `json:"v"`
 	}
@@ -148,7 +138,7 @@ func decodeKey(key []byte) (keyJSON, error) {
 	if version.V != recordVersion {
 		return k, fmt.Errorf("version %d, this one reads %d: %w", version.V, recordVersion, ErrNewer)
 	}
-	return k, unmarshal(key, &k)
+	return k, err
 }
 
 func (c *change) readFence(k keyJSON, value []byte) error {
@@ -194,69 +184,10 @@ func (c *change) readChunk(k keyJSON, value []byte) error {
 	if c.entries, err = decodeChunk(value); err != nil {
 		return err
 	}
-	if n := len(c.entries); n > 0 && c.entries[n-1].UpdatedAt >= c.chunk.Until {
+	if n := len(c.entries); n > 0 && c.entries[n-1].At >= c.chunk.Until {
 		return fmt.Errorf("row %d lies behind the end of its bucket", c.entries[n-1].ID)
 	}
 	return nil
-}
-
-func encodePosition(p Position) []byte {
-	v := positionJSON{Seq: p.Seq, Mark: formatTime(p.Mark), Floor: formatTime(p.Floor)}
-	if w := p.Walk; w != nil {
-		ranges := make([][2]int64, 0, len(w.Ranges))
-		for _, r := range w.Ranges {
-			ranges = append(ranges, [2]int64{r.After, r.Through})
-		}
-		v.Walk = &walkJSON{Snapshot: w.Snapshot, From: formatTime(w.From), To: formatTime(w.To), Ranges: ranges, Rows: w.Rows}
-	}
-	return marshal(v)
-}
-
-func decodePosition(value []byte) (Position, error) {
-	var v positionJSON
-	if err := unmarshal(value, &v); err != nil {
-		return Position{}, err
-	}
-	if v.Seq == 0 {
-		return Position{}, errors.New("seq is 0 or absent")
-	}
-	mark, errMark := parseTime(v.Mark)
-	floor, errFloor := parseTime(v.Floor)
-	err := errors.Join(errMark, errFloor)
-	p := Position{Seq: v.Seq, Mark: mark, Floor: floor}
-	if w := v.Walk; w != nil && err == nil {
-		p.Walk, err = w.walk()
-	}
-	if err == nil {
-		err = p.check()
-	}
-	return p, err
-}
-
-func (w *walkJSON) walk() (*Walk, error) {
-	from, errFrom := parseTime(w.From)
-	to, errTo := parseTime(w.To)
-	out := &Walk{Snapshot: w.Snapshot, From: from, To: to, Rows: w.Rows}
-	for _, r := range w.Ranges {
-		out.Ranges = append(out.Ranges, Range{After: r[0], Through: r[1]})
-	}
-	return out, errors.Join(errFrom, errTo)
-}
-
-// formatTime prints RFC 3339 in UTC, and the zero time as "".
-func formatTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339Nano)
-}
-
-func parseTime(s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	return t.UTC(), err
 }
 
 // marshal is for types that always have a JSON form, and keeps <, > and & readable.

@@ -52,8 +52,9 @@ const (
 // Restore reads under read_committed from s.Next until that record comes. A file that does not fit
 // the topic is set aside (see Store.Aside) and the partition is read from its start.
 //
-// It may be cancelled, or killed, at any time: the next one goes on behind the last Update. An error
-// that wraps ErrNewer stays until a newer version runs; others may pass.
+// It may be cancelled, or killed, at any time: the next one goes on behind the last Update. Until one
+// has succeeded, Apply returns ErrBehind. An error that wraps ErrPlace is the disk's; one that wraps
+// ErrNewer stays until a newer version runs; others may pass.
 func Restore(ctx context.Context, cfg RestoreConfig, s *Store) error {
 	if cfg.Topic != s.id.Topic || cfg.Partition != s.id.Partition {
 		return fmt.Errorf("checkpoint: restoring partition %d of %s into the file of partition %d of %s", cfg.Partition, cfg.Topic, s.id.Partition, s.id.Topic)
@@ -63,6 +64,10 @@ func Restore(ctx context.Context, cfg RestoreConfig, s *Store) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	defer admin.Close()
+	s.unsettle()
+	if err := s.reopen(s.loadOrReplace); err != nil {
+		return err
+	}
 	r := &restorer{cfg: cfg, store: s, admin: admin}
 	for range maxAttempts {
 		if err = r.attempt(ctx); err == nil || !errors.Is(err, errCut) && !errors.Is(err, errGone) {
@@ -87,9 +92,10 @@ type restorer struct {
 	cfg     RestoreConfig
 	store   *Store
 	admin   *kgo.Client
-	pending []change // read, not applied
-	entries int      // ledger entries in pending
-	next    int64    // offset behind the last record read
+	pending []change         // read, not applied
+	puts    map[ChunkKey]int // of these, the last put of each chunk
+	entries int              // ledger entries in pending
+	next    int64            // offset behind the last record read
 	applied int64
 }
 
@@ -133,7 +139,7 @@ func (r *restorer) describe(ctx context.Context) (partitionState, error) {
 
 // read applies the partition from the offset on, up to the fence.
 func (r *restorer) read(ctx context.Context, from int64) error {
-	r.pending, r.entries, r.next = nil, 0, from
+	r.pending, r.puts, r.entries, r.next = nil, map[ChunkKey]int{}, 0, from
 	cl, err := kgo.NewClient(append(append([]kgo.Opt{}, r.cfg.Opts...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.cfg.Topic: {r.cfg.Partition: kgo.NewOffset().At(from)}}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -200,8 +206,7 @@ func (r *restorer) record(ctx context.Context, rec *kgo.Record) (done bool, err 
 	if err != nil {
 		return false, fmt.Errorf("offset %d: %w", rec.Offset, err)
 	}
-	r.pending = append(r.pending, c)
-	r.entries += len(c.entries)
+	r.add(c)
 	done = c.kind == fence && c.nonce == r.cfg.Nonce
 	limit := r.cfg.Chunk
 	if limit <= 0 {
@@ -211,6 +216,20 @@ func (r *restorer) record(ctx context.Context, rec *kgo.Record) (done bool, err 
 		err = r.apply(ctx)
 	}
 	return done, err
+}
+
+// add notes a change. A chunk that was written again holds what it held before: of its records among
+// those pending, only the last one brings entries.
+func (r *restorer) add(c change) {
+	if c.kind == put {
+		if i, ok := r.puts[c.chunk]; ok {
+			r.entries -= len(r.pending[i].entries)
+			r.pending[i].entries = nil
+		}
+		r.puts[c.chunk] = len(r.pending)
+	}
+	r.pending = append(r.pending, c)
+	r.entries += len(c.entries)
 }
 
 // apply carries the pending changes over, with the offset behind them, in one Update.
@@ -231,6 +250,7 @@ func (r *restorer) apply(ctx context.Context) error {
 	}
 	r.applied += int64(r.entries)
 	r.pending, r.entries = r.pending[:0], 0
+	clear(r.puts)
 	if r.cfg.Progress != nil {
 		r.cfg.Progress(r.applied)
 	}

@@ -10,8 +10,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// ErrBehind says that an earlier Apply failed and was not repeated, or that a commit is missing
-// before this one: the file may take nothing more until Restore has brought it to the end of the topic.
+// ErrBehind says that an earlier Apply failed and was not repeated, that a Restore was not finished, or
+// that a commit is missing before this one: the file may take nothing more until Restore has brought
+// it to the end of the topic.
 var ErrBehind = errors.New("the state file is behind the topic: restore it first")
 
 // Store is the local copy of one checkpoint partition: where every stream is, and the ledger. It
@@ -20,48 +21,60 @@ var ErrBehind = errors.New("the state file is behind the topic: restore it first
 // One goroutine may call Apply or Restore; all other methods may be called beside it from any number.
 type Store struct {
 	path string
-	// failpoint, where set, is asked inside an Update, before and after its commit; an error fails
-	// Apply there. Tests set it.
-	failpoint func(point string) error
-	maxSize   int // most bytes of the file; 0: no limit
+	seams
 
 	// Lock order: file before mu.
-	file sync.RWMutex // held for reading by whoever reads db, for writing while another file takes its place
-	id   Identity
-	db   *bbolt.DB
+	file   sync.RWMutex // held for reading by whoever reads db, for writing while another file takes its place
+	id     Identity
+	db     *bbolt.DB // closed itself where the file could not be opened again after a failure, until reopen
+	closed bool      // by Close
 
 	mu     sync.Mutex // guards what follows
 	counts counts
 	next   int64
 	aside  string
 	owed   map[Stream]uint64 // first commit of each stream that a failed Apply left out
+	behind bool              // a Restore began and has not come to its end
 }
 
-// counts are the rows of the tables.
-type counts struct{ streams, chunks, entries int64 }
+// seams are set by tests.
+type seams struct {
+	// failpoint is asked inside an Update, before and after its commit; an error fails the caller there.
+	failpoint func(point string) error
+	maxSize   int // most bytes of the file; 0: no limit
+}
 
-// Open opens the file at path, or makes it, and reads all of it once to check it. A file that is
-// damaged, of another format or of another identity is renamed to <path>.aside-<time>, and an empty
-// one takes its place: Aside then tells why. An error means that the place is at fault: ErrLocked, or
-// a folder that can't be written.
+// Open opens the file at path, or makes it, reads all of it once to check it, and writes to it once. A
+// file that is damaged, of another format or of another identity is renamed to <path>.aside-<time>,
+// and an empty one takes its place: Aside then tells why. An error is ErrLocked, or wraps ErrPlace.
 func Open(path string, id Identity) (*Store, error) {
-	return open(path, id, 0)
+	return open(path, id, seams{})
 }
 
-func open(path string, id Identity, maxSize int) (*Store, error) {
+func open(path string, id Identity, with seams) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, placeError(path, err)
 	}
-	s := &Store{path: path, id: id, maxSize: maxSize}
-	err := s.load()
-	var u *unusable
-	if errors.As(err, &u) {
-		err = s.startOver(id, u.reason)
-	}
-	if err != nil {
+	s := &Store{path: path, id: id, seams: with}
+	s.file.Lock()
+	defer s.file.Unlock()
+	if err := s.loadOrReplace(); err != nil {
 		return nil, err
 	}
+	if err := s.claimRoom(); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
 	return s, nil
+}
+
+// loadOrReplace loads the file, or sets it aside and loads an empty one. The caller holds file, here
+// and in load and replace.
+func (s *Store) loadOrReplace() error {
+	err := s.load()
+	if u, ok := errors.AsType[*unusable](err); ok {
+		return s.replace(s.id, u.reason)
+	}
+	return err
 }
 
 // load opens the file and takes over what it says.
@@ -74,16 +87,44 @@ func (s *Store) load() error {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
+	s.db = db
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.db, s.counts, s.next = db, n, next
+	s.counts, s.next = n, next
 	return nil
+}
+
+// reopen opens the file, with load or loadOrReplace, where a failure has left it closed.
+func (s *Store) reopen(load func() error) error {
+	if s.isOpen() {
+		return nil
+	}
+	s.file.Lock()
+	defer s.file.Unlock()
+	if s.closed {
+		return fmt.Errorf("checkpoint: %s: %w", s.path, os.ErrClosed)
+	}
+	err := load()
+	if u, ok := errors.AsType[*unusable](err); ok {
+		return fmt.Errorf("checkpoint: %s: %w", s.path, u)
+	}
+	return err
+}
+
+func (s *Store) isOpen() bool {
+	s.file.RLock()
+	defer s.file.RUnlock()
+	return s.db.View(func(*bbolt.Tx) error { return nil }) == nil
 }
 
 // startOver sets the file aside, with the reason, and opens an empty one under its name.
 func (s *Store) startOver(id Identity, reason string) error {
 	s.file.Lock()
 	defer s.file.Unlock()
+	return s.replace(id, reason)
+}
+
+func (s *Store) replace(id Identity, reason string) error {
 	if s.db != nil {
 		if err := s.db.Close(); err != nil {
 			return placeError(s.path, err)
@@ -95,7 +136,7 @@ func (s *Store) startOver(id Identity, reason string) error {
 	}
 	s.id = id
 	s.mu.Lock()
-	s.owed = nil
+	s.counts, s.next = counts{}, 0
 	s.aside = fmt.Sprintf("the state file %s was set aside as %s: %s", s.path, to, reason)
 	s.mu.Unlock()
 	return s.load()
@@ -151,8 +192,8 @@ func (s *Store) Positions() (map[Stream]Position, error) {
 	return out, err
 }
 
-// Range calls fn for the stream's ledger entries with from ≤ updated-at < to (unix seconds; to 0: no
-// end) in order of updated-at and id, until fn returns false. fn must not call the store: it could
+// Range calls fn for the stream's ledger entries with from ≤ At < to (unix seconds; to 0: no end), in
+// order of At, ID, UpdatedAt and Digest, until fn returns false. fn must not call the store: it could
 // wait for itself.
 func (s *Store) Range(st Stream, from, to int64, fn func(Entry) bool) error {
 	return s.view(func(t tables) error {
@@ -162,9 +203,9 @@ func (s *Store) Range(st Stream, from, to int64, fn func(Entry) bool) error {
 		}
 		_, hi := prefixes(state.id)
 		if to != 0 {
-			hi = appendLedgerKey(nil, state.id, to, 0)
+			hi = appendTimeKey(nil, state.id, to)
 		}
-		return ascend(t.ledger, appendLedgerKey(nil, state.id, from, 0), hi, func(k, v []byte) (bool, error) {
+		return ascend(t.ledger, appendTimeKey(nil, state.id, from), hi, func(k, v []byte) (bool, error) {
 			_, e, err := parseEntry(k, v)
 			return err == nil && fn(e), err
 		})
@@ -182,11 +223,11 @@ func (s *Store) ExpiredChunks(st Stream, before int64, limit int) ([]ChunkKey, e
 		}
 		lo, hi := prefixes(state.id)
 		return ascend(t.chunks, lo, hi, func(k, v []byte) (bool, error) {
-			_, until, seq, err := parseChunk(k, v)
-			if err != nil || until > before || len(out) >= limit {
+			row, err := parseChunk(k, v)
+			if err != nil || row.until > before || len(out) >= limit {
 				return false, err
 			}
-			out = append(out, ChunkKey{Stream: st, Until: until, Seq: seq})
+			out = append(out, ChunkKey{Stream: st, Until: row.until, Seq: row.seq})
 			return true, nil
 		})
 	})
@@ -231,14 +272,15 @@ func (s *Store) Stats() Stats {
 func (s *Store) Close() error {
 	s.file.Lock()
 	defer s.file.Unlock()
+	s.closed = true
 	return s.db.Close()
 }
 
 // readNext gives the offset up to which the file is applied.
 func readNext(db *bbolt.DB) (next int64, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
-		v, err := metaUint(tx.Bucket([]byte(bucketMeta)), keyNext)
-		next = int64(v)
+		t, _ := tablesOf(tx)
+		next, _, err = t.progress()
 		return err
 	})
 	return next, err

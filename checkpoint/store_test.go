@@ -2,16 +2,17 @@ package checkpoint
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 func storePath(t testing.TB) string {
@@ -23,7 +24,8 @@ func TestAppliedCommitsAreThereAfterAReopen(t *testing.T) {
 	users := Stream{Tenant: "acme", Object: "users"}
 	first := commitOf(acme, 1, [3]int64{5, 0, 50}, [3]int64{4, 1, 40})
 	second := commitOf(acme, 2, [3]int64{5, 2, 51}, [3]int64{9, -day, 90})
-	second.Position.Walk = &Walk{Snapshot: true, From: time.Unix(1, 0).UTC(), To: time.Unix(noon, 0).UTC(), Ranges: []Range{{50, 100}, {150, 0}}, Rows: 50}
+	second.Position.Lines, second.Position.Looked = time.Unix(noon-9, 0).UTC(), []time.Time{time.Unix(noon, 0).UTC(), {}}
+	second.Position.Backfill = &Walk{Kind: Snapshot, From: time.Unix(1, 0).UTC(), To: time.Unix(noon, 0).UTC(), Ranges: []Range{{50, 100}, {150, 0}}, Rows: 50}
 
 	s := openTest(t, path)
 	if s.Next() != 0 || len(positions(t, s)) != 0 {
@@ -79,6 +81,51 @@ func TestRangeOfTheLedger(t *testing.T) {
 	})
 }
 
+// Each of the four members tells two entries apart, and none is dropped for another.
+func TestEntriesThatDifferInAnyMemberAreAllKept(t *testing.T) {
+	want := []Entry{
+		{ID: 5, At: noon, UpdatedAt: noon - 9, Digest: 7},
+		{ID: 5, At: noon, UpdatedAt: noon, Digest: 6},
+		{ID: 5, At: noon, UpdatedAt: noon, Digest: 7},
+		{ID: 5, At: noon, UpdatedAt: noon, Digest: math.MaxUint64},
+		{ID: 6, At: noon, UpdatedAt: -1, Digest: 7},
+		{ID: 6, At: noon, UpdatedAt: noon, Digest: 7},
+		{ID: 5, At: noon + 1, UpdatedAt: noon, Digest: 7},
+	}
+	mixed := func(seq uint64, entries ...Entry) Commit {
+		return Commit{Stream: acme, Position: Position{Seq: seq}, Entries: entries, Retention: week}
+	}
+	s := openTest(t, storePath(t))
+	mustApply(t, s, 1, mixed(1, want[6], want[2], want[1], want[2]))
+	mustApply(t, s, 2, mixed(2, want[5], want[4], want[3], want[0], want[6]))
+	if got := ledger(t, s, acme); !slices.Equal(got, want) {
+		t.Errorf("the ledger holds %v, want %v", got, want)
+	}
+	if n := s.Stats().Entries; n != int64(len(want)) {
+		t.Errorf("counted %d", n)
+	}
+	if got := entriesIn(t, s, acme, noon+1, 0); !slices.Equal(got, want[6:]) {
+		t.Errorf("from the later second on: %v", got)
+	}
+}
+
+// An entry goes by its At: what its row was updated at neither keeps nor ends it.
+func TestAnEntryExpiresByTheTimeOfItsLines(t *testing.T) {
+	s := openTest(t, storePath(t))
+	c := commitOf(acme, 1, [3]int64{1, -2 * day, 1})
+	c.Entries = append(c.Entries, Entry{ID: 1, At: noon, UpdatedAt: noon - 2*day, Digest: 1})
+	mustApply(t, s, 1, c)
+	gone := commitOf(acme, 2)
+	var err error
+	if gone.Expired, err = s.ExpiredChunks(acme, BucketEnd(noon, week)-1, 9); err != nil || len(gone.Expired) != 1 {
+		t.Fatalf("expired: %v, %v", gone.Expired, err)
+	}
+	mustApply(t, s, 2, gone)
+	if got := ledger(t, s, acme); !slices.Equal(got, c.Entries[1:]) {
+		t.Errorf("the ledger holds %v", got)
+	}
+}
+
 func TestApplyIsIdempotentAndLeavesNoGap(t *testing.T) {
 	s := openTest(t, storePath(t))
 	one, two, three := commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(acme, 2, [3]int64{1, 0, 2}), commitOf(acme, 3)
@@ -91,7 +138,7 @@ func TestApplyIsIdempotentAndLeavesNoGap(t *testing.T) {
 	if s.Next() != 10 {
 		t.Errorf("next went to %d", s.Next())
 	}
-	wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 2})
+	wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1}, [3]int64{1, 0, 2})
 	if err := s.Apply([]Commit{commitOf(acme, 4)}, 20); !errors.Is(err, ErrBehind) {
 		t.Errorf("a gap: %v", err)
 	}
@@ -159,7 +206,7 @@ func TestExpiryOfMoreThanOneBatchLeavesOtherStreamsAlone(t *testing.T) {
 func many(stream Stream, seq uint64, n int, at int64) Commit {
 	c := commitOf(stream, seq)
 	for i := range int64(n) {
-		c.Entries = append(c.Entries, Entry{ID: i, UpdatedAt: noon + at + i, Digest: uint64(i)})
+		c.Entries = append(c.Entries, Entry{ID: i, At: noon + at + i, UpdatedAt: noon + at + i, Digest: uint64(i)})
 	}
 	return c
 }
@@ -179,69 +226,6 @@ func TestForgettingAStream(t *testing.T) {
 	}
 	mustApply(t, s, 3, commitOf(acme, 1, [3]int64{3, 0, 3}))
 	wantEntries(t, ledger(t, s, acme), [3]int64{3, 0, 3})
-}
-
-// Each failure of the one durable act here, once not carried out and once carried out all the same.
-func TestApplyThatFails(t *testing.T) {
-	tests := map[string]struct {
-		point string
-		next  int64
-		want  [][3]int64
-	}{
-		"before its commit applies nothing":   {pointBefore, 1, [][3]int64{{1, 0, 1}}},
-		"after its commit has applied it all": {pointAfter, 2, [][3]int64{{1, 0, 1}, {2, 1, 1}}},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			path := storePath(t)
-			s := openTest(t, path)
-			users := Stream{"acme", "users"}
-			mustApply(t, s, 1, commitOf(acme, 1, [3]int64{1, 0, 1}))
-			s.failpoint = func(point string) error {
-				if point == tt.point {
-					return errors.New("no space left on device")
-				}
-				return nil
-			}
-			two := commitOf(acme, 2, [3]int64{2, 1, 1})
-			err := s.Apply([]Commit{two}, 2)
-			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "writable disk with room") {
-				t.Errorf("the error is %v", err)
-			}
-			s.failpoint = nil
-			wantEntries(t, ledger(t, s, acme), tt.want...)
-			if s.Next() != tt.next {
-				t.Errorf("next is %d, want %d", s.Next(), tt.next)
-			}
-			if err := s.Apply([]Commit{commitOf(users, 1)}, 9); !errors.Is(err, ErrBehind) {
-				t.Errorf("another stream may pass over what is missing: %v", err)
-			}
-			mustApply(t, s, 9, two, commitOf(users, 1))
-			wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1}, [3]int64{2, 1, 1})
-			mustApply(t, s, 12, commitOf(acme, 3))
-		})
-	}
-}
-
-func TestApplyOnAFullDisk(t *testing.T) {
-	path := storePath(t)
-	const room = 64 << 10
-	s, err := open(path, testIdentity(), room)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeChecked(t, s)
-	mustApply(t, s, 1, commitOf(acme, 1, [3]int64{1, 0, 1}))
-	big := many(acme, 2, 20_000, 1)
-	if err := s.Apply([]Commit{big}, 2); !errors.Is(err, berrors.ErrMaxSizeReached) {
-		t.Fatalf("the error is %v", err)
-	}
-	wantEntries(t, ledger(t, s, acme), [3]int64{1, 0, 1})
-	s.db.MaxSize, s.maxSize = 0, 0
-	mustApply(t, s, 2, big)
-	if n := len(ledger(t, s, acme)); n != 20_001 {
-		t.Errorf("%d entries", n)
-	}
 }
 
 func TestACommitThatIsRefusedHoldsBackItsWholeCall(t *testing.T) {
@@ -264,25 +248,6 @@ func TestALockedFileNamesTheRemedy(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-}
-
-func TestAPlaceThatTakesNoFile(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, path := range map[string]string{
-		"a folder below a file":   filepath.Join(file, "state", "shard-0.db"),
-		"a folder under the name": dir,
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := Open(path, testIdentity())
-			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "state.dir needs a writable disk") {
-				t.Errorf("got %v", err)
-			}
-		})
-	}
 }
 
 func TestCompactionAtOpen(t *testing.T) {

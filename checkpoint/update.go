@@ -1,7 +1,7 @@
 package checkpoint
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,14 +9,23 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// counts say what the tables hold: how many pairs, and the sum of the checksums of all of them. The
+// file keeps the sum beside next: pages of two different moments, as a copy of a file in use may
+// have them, don't add up to it.
+type counts struct {
+	streams, chunks, entries int64
+	sum                      uint64 // wraps around
+}
+
 func (c counts) plus(d counts) counts {
-	return counts{streams: c.streams + d.streams, chunks: c.chunks + d.chunks, entries: c.entries + d.entries}
+	return counts{streams: c.streams + d.streams, chunks: c.chunks + d.chunks, entries: c.entries + d.entries, sum: c.sum + d.sum}
 }
 
 // update is one bbolt transaction that takes changes in the order of the topic.
 type update struct {
 	tables
-	next    int64
+	next    int64  // as the file has it, then as finish wrote it
+	sum     uint64 // as the file had it
 	counts  counts // what this update adds or, negative, removes
 	known   map[Stream]*streamState
 	moved   map[Stream]bool // position changed: to be written by finish
@@ -33,8 +42,47 @@ func newUpdate(tx *bbolt.Tx) (*update, error) {
 		return nil, errors.New("a bucket is missing")
 	}
 	t.ledger.FillPercent, t.chunks.FillPercent = fillPercent, fillPercent
-	next, err := metaUint(t.meta, keyNext)
-	return &update{tables: t, next: int64(next), known: map[Stream]*streamState{}, moved: map[Stream]bool{}}, err
+	next, sum, err := t.progress()
+	return &update{tables: t, next: next, sum: sum, known: map[Stream]*streamState{}, moved: map[Stream]bool{}}, err
+}
+
+// set writes one pair and tells whether its key is new. bbolt keeps sealed until the transaction ends.
+func (u *update) set(b *bbolt.Bucket, key, sealed []byte) (added bool, err error) {
+	old := b.Get(key)
+	u.counts.sum += sumOf(sealed) - sumOf(old)
+	return old == nil, b.Put(key, sealed)
+}
+
+// remove deletes one pair and tells whether it was there.
+func (u *update) remove(b *bbolt.Bucket, key []byte) (removed bool, err error) {
+	old := b.Get(key)
+	if old == nil {
+		return false, nil
+	}
+	u.counts.sum -= sumOf(old)
+	return true, b.Delete(key)
+}
+
+// removeRange removes the keys from lo up to hi, exclusive, and counts them. It gathers a batch of
+// keys before it deletes them, since a cursor loses its place when the tree changes below it.
+func (u *update) removeRange(b *bbolt.Bucket, lo, hi []byte) (n int64, err error) {
+	const batch = 10_000
+	for {
+		keys := make([][]byte, 0, batch)
+		if err := ascend(b, lo, hi, func(k, _ []byte) (bool, error) {
+			keys = append(keys, bytes.Clone(k))
+			return len(keys) < batch, nil
+		}); err != nil || len(keys) == 0 {
+			return n, err
+		}
+		for _, k := range keys {
+			if _, err := u.remove(b, k); err != nil {
+				return n, err
+			}
+		}
+		n += int64(len(keys))
+		lo = keys[len(keys)-1]
+	}
 }
 
 // commit takes the steps of one commit, where the file lacks it.
@@ -47,7 +95,7 @@ func (u *update) commit(c Commit) error {
 	case c.Position.Seq <= have:
 		return nil
 	case c.Position.Seq != have+1:
-		return fmt.Errorf("checkpoint: commit %d of %v follows %d: %w", c.Position.Seq, c.Stream, have, ErrBehind)
+		return fmt.Errorf("commit %d of %v follows %d: %w", c.Position.Seq, c.Stream, have, ErrBehind)
 	}
 	for _, ch := range c.changes() {
 		if err := u.take(ch); err != nil {
@@ -114,27 +162,25 @@ func (u *update) move(c change, state *streamState) error {
 // put notes the chunk and its entries; the entries wait in pending, to be written in key order.
 func (u *update) put(c change, stream uint32) error {
 	key := appendChunkKey(nil, stream, c.chunk.Until, c.chunk.Seq)
-	if u.chunks.Get(key) == nil {
+	u.pending.add(stream, c.entries)
+	added, err := u.set(u.chunks, key, seal(key, youngValue(c.entries)))
+	if added {
 		u.counts.chunks++
 	}
-	u.pending.add(stream, c.entries)
-	return u.chunks.Put(key, seal(key, nil))
+	return err
 }
 
 // expire removes the chunk. When no chunk of its bucket or of an older one is left, the entries below
 // the bucket's end go too.
 func (u *update) expire(chunk ChunkKey, stream uint32) error {
 	key := appendChunkKey(nil, stream, chunk.Until, chunk.Seq)
-	if u.chunks.Get(key) == nil {
-		return nil
-	}
-	if err := u.chunks.Delete(key); err != nil {
+	if had, err := u.remove(u.chunks, key); !had || err != nil {
 		return err
 	}
 	u.counts.chunks--
 	lo, _ := prefixes(stream)
 	drained := true
-	if err := ascend(u.chunks, lo, appendChunkKey(nil, stream, chunk.Until+1, 0), func(_, _ []byte) (bool, error) {
+	if err := ascend(u.chunks, lo, appendTimeKey(nil, stream, chunk.Until+1), func(_, _ []byte) (bool, error) {
 		drained = false
 		return false, nil
 	}); err != nil || !drained {
@@ -143,7 +189,7 @@ func (u *update) expire(chunk ChunkKey, stream uint32) error {
 	if err := u.flush(); err != nil {
 		return err
 	}
-	n, err := deleteRange(u.ledger, lo, appendLedgerKey(nil, stream, chunk.Until, 0))
+	n, err := u.removeRange(u.ledger, lo, appendTimeKey(nil, stream, chunk.Until))
 	u.counts.entries -= n
 	return err
 }
@@ -154,24 +200,25 @@ func (u *update) forget(st Stream, stream uint32) error {
 		return err
 	}
 	lo, hi := prefixes(stream)
-	entries, err := deleteRange(u.ledger, lo, hi)
+	entries, err := u.removeRange(u.ledger, lo, hi)
 	if err != nil {
 		return err
 	}
-	chunks, err := deleteRange(u.chunks, lo, hi)
+	chunks, err := u.removeRange(u.chunks, lo, hi)
 	if err != nil {
 		return err
 	}
 	u.counts = u.counts.plus(counts{streams: -1, chunks: -chunks, entries: -entries})
 	delete(u.known, st)
 	delete(u.moved, st)
-	return u.streams.Delete(streamKey(st))
+	_, err = u.remove(u.streams, streamKey(st))
+	return err
 }
 
 // flush writes the pending entries.
 func (u *update) flush() error {
-	n, err := u.pending.writeTo(u.ledger)
-	u.counts.entries += n
+	added, err := u.pending.writeTo(u)
+	u.counts.entries += added
 	return err
 }
 
@@ -182,10 +229,10 @@ func (u *update) finish(next int64) error {
 	}
 	for st := range maps.Keys(u.moved) {
 		key := streamKey(st)
-		if err := u.streams.Put(key, u.known[st].encode(key)); err != nil {
+		if _, err := u.set(u.streams, key, u.known[st].encode(key)); err != nil {
 			return err
 		}
 	}
 	u.next = max(u.next, next)
-	return putMeta(u.meta, keyNext, binary.BigEndian.AppendUint64(nil, uint64(u.next)))
+	return u.putProgress(u.next, u.sum+u.counts.sum)
 }

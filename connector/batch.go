@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,25 +17,29 @@ const (
 	maxBatchBytes   = 4 << 20
 )
 
-// submission is a part of one stream's progress: records, what the ledger will know of them, and the position that holds once they are
-// committed. It is committed whole or not at all. Submissions of a stream build on each other: when one fails, those behind it are dropped.
+// submission is a part of one stream's progress: records, what the ledger will know of them, and what changes of the stream's position once they are
+// committed. It is committed whole or not at all. Submissions of a walk build on each other: when one fails, those behind it are dropped.
 type submission struct {
 	stream   checkpoint.Stream
 	task     *task
 	records  []*kgo.Record
-	ids      []int64
+	rows     []version // rows[i] is what records[i] was made of
 	entries  []checkpoint.Entry
 	expired  []checkpoint.ChunkKey
-	position checkpoint.Position // Seq is given at the commit
-	keep     time.Duration       // retention of the stream's ledger
+	move     func(*checkpoint.Position) // applied to the position behind the submissions before it; may be called again after an aborted transaction
+	backfill bool                       // a poll beside it may have published later versions of its rows
+	keep     time.Duration              // retention of the stream's ledger
 	bytes    int
-	dead     *atomic.Bool // set when an earlier submission of the same pass failed
-	done     func(error)  // called once, by the shard's goroutine: nil when committed
+	late     []time.Duration // of rows that became visible behind the mark: how far behind
+	silent   int             // changes that did not move their row's updated-at
+	dead     *atomic.Bool    // set when an earlier submission of the same walk failed
+	done     func(error)     // called once, by the shard's goroutine: nil when committed
 }
 
 // gather collects submissions for one transaction, beginning with first: until the commit interval since then has passed, a bound is reached, or no
 // poller of this shard is reading, so that nothing more can come.
 func (s *shard) gather(ctx context.Context, first *submission) []*submission {
+	s.receive(first)
 	batch := []*submission{first}
 	records, bytes := len(first.records), first.bytes
 	timer := time.NewTimer(s.w.settings.CommitInterval)
@@ -42,6 +47,7 @@ func (s *shard) gather(ctx context.Context, first *submission) []*submission {
 	for records < maxBatchRecords && bytes < maxBatchBytes && s.reading.Load() > 0 {
 		select {
 		case sub := <-s.in:
+			s.receive(sub)
 			batch = append(batch, sub)
 			records += len(sub.records)
 			bytes += sub.bytes
@@ -66,8 +72,46 @@ func (s *shard) stopReading() {
 	}
 }
 
-// fold merges a batch into one commit per stream, in order of arrival. seq gives the last committed sequence number of a stream.
-func fold(batch []*submission, seq func(checkpoint.Stream) uint64) []checkpoint.Commit {
+// receive keeps versions of an id in order while a backfill runs beside the polls of its stream. What the polls hand over is noted; a row of the
+// backfill of which a later version went ahead is taken out. Both in the order in which they reach the transaction: a page of the backfill may have been
+// read long before.
+func (s *shard) receive(sub *submission) {
+	pos := s.position(sub.stream)
+	if pos.Backfill == nil {
+		delete(s.ahead, sub.stream)
+		return
+	}
+	ahead := s.ahead[sub.stream]
+	if ahead == nil {
+		ahead = map[int64]int64{}
+		s.ahead[sub.stream] = ahead
+	}
+	if !sub.backfill {
+		for _, r := range sub.rows {
+			ahead[r.id] = max(ahead[r.id], r.updatedAt)
+		}
+		return
+	}
+	overtaken := func(id, updatedAt int64) bool {
+		at, ok := ahead[id]
+		return ok && at > updatedAt
+	}
+	if !slices.ContainsFunc(sub.rows, func(r version) bool { return overtaken(r.id, r.updatedAt) }) {
+		return
+	}
+	records, rows := sub.records[:0:0], sub.rows[:0:0]
+	for i, r := range sub.rows {
+		if !overtaken(r.id, r.updatedAt) {
+			records, rows = append(records, sub.records[i]), append(rows, r)
+		}
+	}
+	sub.task.update(func(t *TaskStatus) { t.Dropped += int64(len(sub.rows) - len(rows)) })
+	sub.records, sub.rows = records, rows
+	sub.entries = slices.DeleteFunc(sub.entries, func(e checkpoint.Entry) bool { return overtaken(e.ID, e.UpdatedAt) })
+}
+
+// fold merges a batch into one commit per stream, in order of arrival. committed gives the position of a stream.
+func fold(batch []*submission, committed func(checkpoint.Stream) checkpoint.Position) []checkpoint.Commit {
 	at := make(map[checkpoint.Stream]int, len(batch))
 	var commits []checkpoint.Commit
 	for _, sub := range batch {
@@ -75,11 +119,12 @@ func fold(batch []*submission, seq func(checkpoint.Stream) uint64) []checkpoint.
 		if !ok {
 			i = len(commits)
 			at[sub.stream] = i
-			commits = append(commits, checkpoint.Commit{Stream: sub.stream, Retention: sub.keep})
+			c := checkpoint.Commit{Stream: sub.stream, Retention: sub.keep, Position: committed(sub.stream).Clone()}
+			c.Position.Seq++
+			commits = append(commits, c)
 		}
 		c := &commits[i]
-		c.Position = sub.position
-		c.Position.Seq = seq(sub.stream) + 1
+		sub.move(&c.Position)
 		c.Entries = append(c.Entries, sub.entries...)
 		c.Expired = append(c.Expired, sub.expired...)
 	}

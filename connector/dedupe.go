@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"sync"
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -16,31 +17,40 @@ const (
 	stale                    // a later version is published already: drop, or versions of one id would run backwards
 )
 
-// published is the latest version of a row that went out.
-type published struct {
-	updatedAt int64 // unix seconds
-	digest    uint64
+// version is what must not be published twice.
+type version struct {
+	id, updatedAt int64 // unix seconds
+	digest        uint64
 }
 
-// seen is the part of the ledger that a walk can meet again: the rows published with an updated-at in the walk's overlap.
-// It is loaded once per walk and then read by the walk's fetches side by side.
+// seen is the part of the ledger that a walk can meet again. It is loaded once per walk and then read by the walk's fetches side by side; the zero
+// value has seen nothing.
 //
-// The overlap suffices. A row that was published earlier has an updated-at before the mark of that time, so what a walk over [From, To) can meet
-// again lies in [From, Mark); and a row that this walk itself published lies at or below its range's After and is not read twice.
-type seen map[int64]published
+// Which part suffices depends on the walk. A poll over [From, To) can meet rows published with an updated-at since From; a row that this walk itself
+// published lies at or below its range's After and is not read twice. A walk by lines stamped since From can meet what has an entry since From, less
+// [linesSlack].
+type seen struct {
+	versions map[version]struct{}
+	latest   map[int64]int64 // id → newest updated-at published
+}
 
-// loadSeen reads the overlap [from, mark) of a stream from the ledger. A zero mark: nothing was published.
-func loadSeen(l Ledger, st checkpoint.Stream, from, mark time.Time) (seen, error) {
-	if mark.IsZero() || !from.Before(mark) {
-		return nil, nil
+// linesSlack is how much later than its row a line may be stamped without the row getting an entry under that time too. Coupa stamps lines up to a few
+// seconds after the header of the same save (sample of API "Requisitions"), which would double the ledger.
+const linesSlack = time.Minute
+
+// loadSeen reads the entries of a stream from the ledger that are kept under from ≤ time < to; a zero to: no end.
+func loadSeen(l Ledger, st checkpoint.Stream, from, to time.Time) (seen, error) {
+	var upper int64
+	if !to.IsZero() {
+		if !from.Before(to) {
+			return seen{}, nil
+		}
+		upper = to.Unix()
 	}
-	var lower int64
-	if !from.IsZero() {
-		lower = from.Unix()
-	}
-	s := seen{}
-	err := l.Range(st, lower, mark.Unix(), func(e checkpoint.Entry) bool {
-		s[e.ID] = published{e.UpdatedAt, e.Digest} // in order of updated-at: the latest stays
+	s := seen{map[version]struct{}{}, map[int64]int64{}}
+	err := l.Range(st, max(0, from.Unix()), upper, func(e checkpoint.Entry) bool {
+		s.versions[version{e.ID, e.UpdatedAt, e.Digest}] = struct{}{}
+		s.latest[e.ID] = max(s.latest[e.ID], e.UpdatedAt)
 		return true
 	})
 	return s, err
@@ -49,16 +59,63 @@ func loadSeen(l Ledger, st checkpoint.Stream, from, mark time.Time) (seen, error
 // decide compares a row with what was published of its id. The same updated-at with other content is a change: lines
 // move without their header's stamp, and two saves can fall into one second.
 func (s seen) decide(r coupa.Row) verdict {
-	p, ok := s[r.ID]
 	at := r.UpdatedAt.Unix()
-	switch {
-	case !ok || at > p.updatedAt:
-		return fresh
-	case at < p.updatedAt:
-		return stale
-	case r.Digest == p.digest:
-		return duplicate
-	default:
+	last, known := s.latest[r.ID]
+	if !known {
 		return fresh
 	}
+	if at < last {
+		return stale
+	}
+	if _, published := s.versions[version{r.ID, at, r.Digest}]; published {
+		return duplicate
+	}
+	return fresh
+}
+
+// knows tells whether the row was published with this updated-at, whatever its content was.
+func (s seen) knows(id int64, updatedAt time.Time) bool {
+	last, known := s.latest[id]
+	return known && last == updatedAt.Unix()
+}
+
+// doubt remembers what was published of pages that turned out not to be trusted and are read again. A crash in between forgets it.
+type doubt struct {
+	mu        sync.Mutex
+	published map[version]struct{}
+}
+
+func (d *doubt) add(all []version) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.published == nil {
+		d.published = map[version]struct{}{}
+	}
+	for _, v := range all {
+		d.published[v] = struct{}{}
+	}
+}
+
+func (d *doubt) has(r coupa.Row) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.published[version{r.ID, r.UpdatedAt.Unix(), r.Digest}]
+	return ok
+}
+
+// entries are what the ledger keeps of a row that is published. Rows that no later walk reads again, because all their stamps lie before the horizon,
+// need none; by linesSlack more is kept, for walks by lines.
+func entries(r coupa.Row, horizon int64) []checkpoint.Entry {
+	const slack = int64(linesSlack / time.Second)
+	at := r.UpdatedAt.Unix()
+	e := checkpoint.Entry{ID: r.ID, At: at, UpdatedAt: at, Digest: r.Digest}
+	var all []checkpoint.Entry
+	if at >= horizon-slack {
+		all = append(all, e)
+	}
+	if lines := r.LinesAt.Unix(); !r.LinesAt.IsZero() && lines-at > slack && lines >= horizon {
+		e.At = lines
+		all = append(all, e)
+	}
+	return all
 }

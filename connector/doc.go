@@ -5,8 +5,16 @@
 //
 // Workers of one group.id are one consumer group on the checkpoint topic, and Kafka's coordinator decides which of them owns which partition. A partition
 // is a shard: one transactional id, one producer and one local store, and all objects of the tenants that hash to it. A worker runs the shards that it is
-// given, if they have tenants. In a shard there is a poller per stream, and a stream is one object of one tenant. A poller carries out one walk after the
-// other; a walk is a pass over a fixed window of updated-at, in order of id.
+// given, if they have tenants. In a shard there is a poller per stream, and a stream is one object of one tenant. What a poller reads, it reads in walks: a
+// pass over a fixed window of time, in order of id.
+//
+//	poll      rows by their own updated-at, [mark − overlap, now − settle)      follow.go
+//	lines     rows of which a line was stamped since the last such walk         follow.go
+//	repair    rows that a look-back found and the ledger does not know          follow.go
+//	look-back ids and stamps alone, behind the overlap, seldom                  lookback.go
+//	backfill  what was there before the stream began, beside the polls          backfill.go
+//
+// The first three publish changes, one after the other; the backfill publishes beside them, and look-backs publish nothing.
 //
 //	1 fetch    a page of the walk                                  fetch.go, coupa.Client.Fetch
 //	2 decode   rows as they arrive, each checked                   package coupa
@@ -16,7 +24,8 @@
 //	6 produce  the data records
 //	7 mark     the new positions and ledger entries, in the same transaction
 //	8 commit   the truth. Before it, nothing happened: the batch is forgotten. After it, it happened, whatever follows
-//	9 apply    the same commit to the local store; start-up does the same when the topic is ahead of the file
+//	9 apply    the same commit to the local store
+//	10 restore  a new owner fences the former one and reads what the topic has and its file lacks       shard.go, package checkpoint
 //
 // Steps 1 to 4 run beside each other and beside 5 to 9: while a batch is committed, the next pages are read. A
 // transaction holds what is in memory already: it never waits for Coupa or the registry.
@@ -25,10 +34,11 @@
 //
 //  1. No row is skipped. A window is closed below and open above, in whole seconds, and its upper end lies behind Coupa's own clock. A row that changes
 //     during the walk leaves the window and is in the next one; ids only grow; nothing is counted in offsets, so nothing shifts.
-//  2. No row is repeated. What a poll reads again is compared by id, updated-at and content with the ledger, and the ledger is written in
+//  2. No row is repeated. What a walk reads again is compared by id, updated-at and content with the ledger, and the ledger is written in
 //     the transaction that published the row.
 //  3. Versions of one id come in the order of updated-at: a walk reads each id once, a walk starts when the one before is committed, and a row that is
-//     older than what was published is dropped.
+//     older than what was published is dropped. The backfill's window ends where the polls' begin, and what the polls hand over of an id takes out what
+//     the backfill hands over later of it.
 //  4. A mark moves in the transaction of the last page of its window, or later, never before.
 //  5. The local store may be lost, old or foreign: the checkpoint topic decides (see package checkpoint).
 //  6. A stream that fails stops alone. A record that Kafka refuses takes its stream out of the transaction; the others go again without it.
@@ -58,5 +68,5 @@
 //   - poller.Run, one per stream: waits between polls; in pass.run, the state of the walk.
 //   - pass.fetch, up to 4 per walk: one page each; sends what it read to pass.run.
 //
-// DESIGN.md beside this file has the decisions and what was rejected.
+// DESIGN.md beside this file has the decisions and what was rejected, PROOF.md what was done to the built program and what came of it.
 package connector

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -53,15 +54,18 @@ func newEncoding(st checkpoint.Stream, topic string, plan *schemas.Plan, keyID, 
 
 // chunk is a part of a page: records that were encoded and not handed over yet. Records, headers, keys and values lie in slabs.
 type chunk struct {
-	records []*kgo.Record
-	ids     []int64            // ids[i] is the row of records[i]
-	entries []checkpoint.Entry // what the ledger will know
-	bytes   int
-	rows    int // rows read, dropped ones included
-	dropped int
-	slab    []byte
-	recs    []kgo.Record
-	headers []kgo.RecordHeader
+	records   []*kgo.Record
+	published []version          // published[i] is what records[i] was made of
+	entries   []checkpoint.Entry // what the ledger will know
+	bytes     int
+	rows      int // rows read, dropped ones included
+	dropped   int
+	late      []time.Duration // of rows that became visible behind the mark: how far behind
+	silent    int             // changes that did not move their row's updated-at
+	newest    time.Time       // stamp of a row or of one of its lines
+	slab      []byte
+	recs      []kgo.Record
+	headers   []kgo.RecordHeader
 }
 
 // add encodes a row into the chunk. The row's bytes are not kept.
@@ -70,6 +74,9 @@ func (c *chunk) add(e *encoding, enc *rowEncoder, r coupa.Row, op string) error 
 	var err error
 	if enc.buf, err = enc.plan.Append(enc.buf, r.JSON); err != nil {
 		return rowError(e.object, r.ID, err)
+	}
+	if err := failpoint.After(failpoint.Encode); err != nil {
+		return err
 	}
 	value := c.keep(enc.buf)
 	enc.buf = append(enc.buf[:0], e.keyPrefix...)
@@ -87,7 +94,7 @@ func (c *chunk) add(e *encoding, enc *rowEncoder, r coupa.Row, op string) error 
 		kgo.RecordHeader{Key: HeaderOp, Value: c.keepString(op)},
 	)
 	c.records = append(c.records, rec)
-	c.ids = append(c.ids, r.ID)
+	c.published = append(c.published, version{r.ID, r.UpdatedAt.Unix(), r.Digest})
 	c.bytes += len(key) + len(value)
 	return nil
 }

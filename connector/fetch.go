@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -21,14 +22,17 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {
 		start := f.r.After
+		f.given = nil
 		end.page, end.err = f.page(ctx)
 		if coupa.KindOf(end.err) == coupa.Broken { // nothing that this page told is to be trusted, what was handed over of it included
-			end.rewound = f.handed > start
+			if end.rewound = f.handed > start; end.rewound {
+				ps.p.doubt.add(f.given)
+			}
 			f.chunk, f.r.After = &chunk{}, start
 		}
 		// A row that is no JSON may have been mangled on the way.
 		again := isTemporary(end.err) || coupa.KindOf(end.err) == coupa.BadRow && tries < 3
-		if end.err == nil || ctx.Err() != nil || !again {
+		if end.err == nil || ctx.Err() != nil || !again || ps.p.isAhead(ctx, ps.walk) {
 			break
 		}
 		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))
@@ -40,7 +44,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 	if end.err == nil {
 		ps.p.going()
 		if askMax {
-			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.p.query(ps.window, f.r))
+			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.query(f.r))
 			if end.err != nil && isTemporary(end.err) {
 				end.err = nil // the split can wait
 			}
@@ -57,6 +61,7 @@ type fetch struct {
 	span   *span
 	r      checkpoint.Range // After moves with each row
 	handed int64            // rows up to this id were handed over
+	given  []version        // of the page, what was published of them
 	chunk  *chunk
 	enc    *rowEncoder
 }
@@ -65,7 +70,7 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 	if err := failpoint.Before(failpoint.Fetch); err != nil {
 		return coupa.Page{}, err
 	}
-	page, err := f.ps.p.source.Fetch(ctx, f.ps.p.query(f.ps.window, f.r), func(row coupa.Row) error {
+	page, err := f.ps.p.source.Fetch(ctx, f.ps.query(f.r), func(row coupa.Row) error {
 		if err := f.ps.take(f.chunk, f.enc, row); err != nil {
 			return err
 		}
@@ -85,6 +90,7 @@ func (f *fetch) hand(ctx context.Context, ev event) error {
 	}
 	ev.chunk, ev.after = f.chunk, f.r.After
 	f.ps.events <- ev
+	f.given = append(f.given, f.chunk.published...)
 	f.chunk, f.handed = &chunk{}, f.r.After
 	return nil
 }
@@ -102,7 +108,15 @@ func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
 	if err := errors.Join(failpoint.Before(failpoint.Decode), failpoint.After(failpoint.Decode), failpoint.Before(failpoint.Decide)); err != nil {
 		return err
 	}
+	c.newest = later(c.newest, later(row.UpdatedAt, row.LinesAt))
 	verdict := ps.seen.decide(row)
+	if ps.p.doubt.has(row) {
+		verdict = duplicate
+	}
+	if ps.walk.Kind == checkpoint.Lines && row.LinesAt.Before(ps.walk.From) {
+		// Found by a line that it does not show, one that was removed, or by none at all. Nothing tells whether it was published like this.
+		verdict = duplicate
+	}
 	if err := errors.Join(failpoint.After(failpoint.Decide), failpoint.Before(failpoint.Encode)); err != nil {
 		return err
 	}
@@ -114,12 +128,31 @@ func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
 	if err := c.add(ps.p.encoding, enc, row, ps.op); err != nil {
 		return err
 	}
-	if err := failpoint.After(failpoint.Encode); err != nil {
-		return err
-	}
 	c.rows++
-	if at := row.UpdatedAt.Unix(); at >= ps.horizon {
-		c.entries = append(c.entries, checkpoint.Entry{ID: row.ID, UpdatedAt: at, Digest: row.Digest})
-	}
+	c.entries = append(c.entries, entries(row, ps.horizon)...)
+	ps.count(c, row)
 	return nil
+}
+
+// count notes a row that the polls alone would have missed: one that became visible after the mark had passed its stamp, or that changed without it.
+func (ps *pass) count(c *chunk, r coupa.Row) {
+	if ps.op == OpSnapshot || !r.UpdatedAt.Before(ps.mark) {
+		return
+	}
+	if ps.walk.Kind == checkpoint.Lines || ps.seen.knows(r.ID, r.UpdatedAt) {
+		c.silent++
+		return
+	}
+	c.late = append(c.late, ps.mark.Sub(r.UpdatedAt))
+}
+
+// query asks for the next page of a range.
+func (ps *pass) query(r checkpoint.Range) coupa.Query {
+	q := ps.ask
+	if q.IDs == nil {
+		q.After, q.Through = r.After, r.Through
+		return q
+	}
+	q.IDs = slices.DeleteFunc(slices.Clone(q.IDs), func(id int64) bool { return id <= r.After })
+	return q
 }

@@ -492,7 +492,7 @@ func TestAShardThatDoesNotEndIsAbandonedAndNotRunBesideItself(t *testing.T) {
 		h.pass(5 * time.Second)
 		takes := h.takes(tenant)
 		h.leave(second)
-		h.pass(10 * time.Second)
+		h.pass(20 * time.Second)
 		if n := takes.Hits(); n > 0 {
 			t.Error("a shard was started while its former run was not over")
 		}

@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -24,16 +23,24 @@ type pass struct {
 	p       *poller
 	seen    seen
 	op      string
-	window  coupa.Window
-	horizon int64 // rows with an updated-at before it are never read again by a poll: the ledger need not know them
+	ask     coupa.Query // but for the range of ids
+	mark    time.Time   // of the stream when the walk began: a row stamped before it that is fresh has become visible late
+	horizon int64       // rows stamped before it are never read again: the ledger need not know them
+	// place is where the walk stands in a position; nil: it leaves no trace there, and begins anew after a crash.
+	place func(*checkpoint.Position) **checkpoint.Walk
+	// finish changes the position when everything that the walk found is published.
+	finish    func(*checkpoint.Position)
+	persisted *time.Time // when the position last went to Kafka
 
 	// Owned by run.
-	walk        checkpoint.Walk // To, From, Snapshot, Rows; Ranges is derived from spans
+	walk        checkpoint.Walk // Ranges is derived from spans
 	spans       []*span
 	busy        int
 	maxID       int64 // 0: not known
 	covered     int64 // ids walked over, for the density of rows
 	rows        int64
+	newest      time.Time     // of the stamps of the rows, their lines' included
+	latest      time.Duration // how far behind the mark a row was that became visible late, at most
 	latency     time.Duration
 	pending     []*submission
 	outstanding int // accepted by the shard and not answered
@@ -58,26 +65,13 @@ type event struct {
 	err     error
 }
 
-// walk carries out one walk from its ranges on. It returns when every range is drained and everything it found is committed.
-func (p *poller) walk(ctx context.Context, mark time.Time, w checkpoint.Walk) error {
-	seen, err := loadSeen(p.shard.store, p.stream, w.From, mark)
-	if err != nil {
-		p.shard.giveUp(fmt.Errorf("reading the ledger of %v: %w", p.stream, err))
-		return fmt.Errorf("%w: %w", errReleased, err)
-	}
-	ps := &pass{
-		p: p, seen: seen, walk: w, window: coupa.Window{From: w.From, To: w.To}, op: OpUpsert, horizon: w.To.Add(-retention(p.object)).Unix(),
-		events: make(chan event, 2*maxRequests),
-		acks:   make(chan error, 1),
-	}
-	if w.Snapshot {
-		ps.op = OpSnapshot
-		p.task.update(func(s *TaskStatus) { s.Snapshot = true })
-	}
-	for _, r := range w.Ranges {
+// carryOut reads every range of a walk. It returns when all is drained and everything that it found is committed.
+func (ps *pass) carryOut(ctx context.Context) error {
+	ps.events, ps.acks = make(chan event, 2*maxRequests), make(chan error, 1)
+	for _, r := range ps.walk.Ranges {
 		ps.spans = append(ps.spans, &span{Range: r})
 	}
-	p.shard.startReading()
+	ps.p.shard.startReading()
 	ps.reading = true
 	return ps.run(ctx)
 }
@@ -216,59 +210,79 @@ func (ps *pass) handle(ev event) {
 		ps.submit(ev.chunk, ev.rewound)
 	}
 	ps.fail(ev.err)
+	ps.newest = later(ps.newest, ev.chunk.newest)
+	for _, by := range ev.chunk.late {
+		ps.latest = max(ps.latest, by)
+	}
 	ps.p.task.update(func(s *TaskStatus) {
 		s.Rows += int64(ev.chunk.rows)
 		s.Dropped += int64(ev.chunk.dropped)
 	})
 }
 
-// submit queues a chunk with the position that holds once it is committed. A chunk without records changes only the position, which may stay in memory
-// unless it is a while ago that one was written, or the committed position is in the middle of this walk, or must is set.
+// submit queues a chunk with what changes of the position once it is committed. A chunk without records changes only the position, which may stay in
+// memory unless it is a while ago that one was written, or the committed position is in the middle of this walk, or must is set.
 func (ps *pass) submit(c *chunk, must bool) {
 	p := ps.p
 	finished := len(ps.spans) == 0
 	if len(c.records) == 0 && !must {
-		committed := p.shard.position(p.stream)
-		due := time.Since(p.persisted) >= markPersistence || committed.Seq == 0
-		midWalk := committed.Walk != nil || len(ps.pending) > 0 || ps.outstanding > 0
+		due := time.Since(*ps.persisted) >= markPersistence
+		midWalk := len(ps.pending) > 0 || ps.outstanding > 0 || ps.isRecorded()
 		if !due && !(finished && midWalk) {
 			return
 		}
 	}
-	p.persisted = time.Now()
+	*ps.persisted = time.Now()
 	sub := &submission{
-		stream: p.stream, task: p.task, records: c.records, ids: c.ids, entries: c.entries, bytes: c.bytes,
-		position: ps.position(finished), keep: retention(p.object), dead: &ps.dead,
+		stream: p.stream, task: p.task, records: c.records, rows: c.published, entries: c.entries, bytes: c.bytes, late: c.late, silent: c.silent,
+		backfill: ps.op == OpSnapshot, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
 	}
 	sub.done = func(err error) {
 		p.shard.w.memory.Release(memoryOf(sub.bytes))
 		ps.acks <- err
 	}
-	if finished {
-		sub.expired = p.expired(ps.walk.To)
+	if finished && ps.walk.Kind == checkpoint.Poll {
+		sub.expired = p.expired(ps.horizon)
 	}
 	ps.pending = append(ps.pending, sub)
 }
 
-// position is where the stream is after all that was handed over.
-func (ps *pass) position(finished bool) checkpoint.Position {
-	committed := ps.p.shard.position(ps.p.stream)
-	floor := later(committed.Floor, time.Unix(ps.horizon, 0).UTC())
-	if finished {
-		return checkpoint.Position{Mark: ps.walk.To, Floor: floor}
+// isRecorded tells whether the committed position is in the middle of a walk at this one's place.
+func (ps *pass) isRecorded() bool {
+	if ps.place == nil {
+		return false
 	}
-	w := ps.walk
-	w.Ranges = make([]checkpoint.Range, len(ps.spans))
-	for i, sp := range ps.spans {
-		w.Ranges[i] = sp.Range
-	}
-	return checkpoint.Position{Mark: committed.Mark, Floor: floor, Walk: &w}
+	pos := ps.p.shard.position(ps.p.stream)
+	return *ps.place(&pos) != nil
 }
 
-// expired lists ledger records that have fallen out of the look-back, some at a time; they are tombstoned in the transaction of the walk's last page.
-func (p *poller) expired(mark time.Time) []checkpoint.ChunkKey {
+// move is what becomes of the position once all that was handed over is committed.
+func (ps *pass) move(finished bool) func(*checkpoint.Position) {
+	floor := time.Unix(ps.horizon, 0).UTC()
+	var at *checkpoint.Walk
+	if !finished {
+		w := ps.walk
+		w.Ranges = make([]checkpoint.Range, len(ps.spans))
+		for i, sp := range ps.spans {
+			w.Ranges[i] = sp.Range
+		}
+		at = &w
+	}
+	return func(pos *checkpoint.Position) {
+		pos.Floor = later(pos.Floor, floor)
+		if ps.place != nil {
+			*ps.place(pos) = at
+		}
+		if finished {
+			ps.finish(pos)
+		}
+	}
+}
+
+// expired lists ledger records that lie behind the horizon, some at a time; they are tombstoned in the transaction of the walk's last page.
+func (p *poller) expired(horizon int64) []checkpoint.ChunkKey {
 	const atOnce = 200
-	keys, err := p.shard.store.ExpiredChunks(p.stream, mark.Add(-retention(p.object)).Unix(), atOnce)
+	keys, err := p.shard.store.ExpiredChunks(p.stream, horizon-int64(linesSlack/time.Second), atOnce)
 	if err != nil {
 		p.log.Warn("the ledger could not be pruned", "error", err)
 	}

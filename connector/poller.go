@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
@@ -17,7 +18,7 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// poller reads one stream (tenant × object) for as long as its shard is owned: wait, walk a window, submit, again.
+// poller reads one stream (tenant × object) for as long as its shard is owned.
 type poller struct {
 	stream checkpoint.Stream
 	object config.Object
@@ -29,11 +30,11 @@ type poller struct {
 	clocks *sync.Once // of the connector: whether its clock was complained of
 
 	// Owned by the goroutine of Run.
-	encoding  *encoding
-	schema    *schemas.Schema
-	persisted time.Time // when the position last went to Kafka
+	encoding *encoding
+	schema   *schemas.Schema
 
 	trouble trouble
+	doubt   doubt
 }
 
 // How long a failed object waits before it is tried again: soon where time heals, seldom where a person has to act.
@@ -83,47 +84,41 @@ func (p *poller) Run(ctx context.Context) {
 	}
 }
 
-// attempt polls from the committed position until something fails.
+// attempt works from the committed position until something fails: polls, and beside them first the backfill, then look-backs.
 func (p *poller) attempt(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		return err
 	}
-	pos := p.shard.position(p.stream)
-	mark, walk := pos.Mark, pos.Walk
-	p.persisted = time.Now()
-	if pos.Seq == 0 && p.object.InitialFrom.Latest {
-		now, err := p.source.Now(ctx)
-		if err != nil {
-			return err
-		}
-		mark = now.Add(-p.object.Settle).Truncate(time.Second).UTC()
-		if err := p.record(ctx, checkpoint.Position{Mark: mark, Floor: mark}); err != nil {
+	if p.shard.position(p.stream).Seq == 0 {
+		if err := p.begin(ctx); err != nil {
 			return err
 		}
 	}
-	for {
-		if walk == nil {
-			now, err := p.source.Now(ctx)
-			if err != nil {
-				return err
-			}
-			p.compareClocks(now)
-			walk = nextWalk(mark, p.shard.position(p.stream).Floor, now, p.object)
-			if walk != nil && walk.To.Before(mark) {
-				p.log.Warn("Coupa's clock has run ahead and is back; the mark goes back with it", "mark", mark, "to", walk.To)
-			}
+	suspects := make(chan suspects)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return newFollower(p).run(ctx, suspects) })
+	g.Go(func() error {
+		if err := p.backfill(ctx); err != nil {
+			return err
 		}
-		if walk != nil {
-			if err := p.walk(ctx, mark, *walk); err != nil {
-				return err
-			}
-			mark, walk = walk.To, nil
-			p.drained(mark)
-		}
-		if !sleep(ctx, p.untilNextPoll(time.Now())) {
-			return ctx.Err()
-		}
+		return p.lookBack(ctx, suspects)
+	})
+	return g.Wait()
+}
+
+// begin gives a new stream its first position. It is committed before anything is read, so that backfill and polls keep their common border whatever
+// happens to either.
+func (p *poller) begin(ctx context.Context) error {
+	now, err := p.source.Now(ctx)
+	if err != nil {
+		return err
 	}
+	first := firstPosition(windowEnd(now, p.object), p.object)
+	return p.record(ctx, func(pos *checkpoint.Position) {
+		seq := pos.Seq
+		*pos = first.Clone()
+		pos.Seq = seq
+	})
 }
 
 // compareClocks warns, once per connector, when the two clocks are further apart than the overlap. That is harmless if this machine's clock is wrong. If Coupa's
@@ -137,11 +132,21 @@ func (p *poller) compareClocks(coupaNow time.Time) {
 	}
 }
 
-// record commits a position without records.
-func (p *poller) record(ctx context.Context, pos checkpoint.Position) error {
+// isAhead tells whether a walk over changes ends in the future. It was planned by a clock that ran ahead and is back; waited for until then, it would leave
+// what is stamped meanwhile behind the mark.
+func (p *poller) isAhead(ctx context.Context, w checkpoint.Walk) bool {
+	if w.Kind != checkpoint.Poll && w.Kind != checkpoint.Lines {
+		return false
+	}
+	now, err := p.source.Now(ctx)
+	return err == nil && windowEnd(now, p.object).Add(clockSlack).Before(w.To)
+}
+
+// record commits a change of the position without records.
+func (p *poller) record(ctx context.Context, move func(*checkpoint.Position)) error {
 	done := make(chan error, 1)
 	sub := &submission{
-		stream: p.stream, task: p.task, position: pos, keep: retention(p.object), dead: new(atomic.Bool), done: func(err error) { done <- err },
+		stream: p.stream, task: p.task, move: move, keep: retention(p.object), dead: new(atomic.Bool), done: func(err error) { done <- err },
 	}
 	p.shard.startReading()
 	select {
@@ -152,14 +157,6 @@ func (p *poller) record(ctx context.Context, pos checkpoint.Position) error {
 		p.shard.stopReading()
 		return ctx.Err()
 	}
-}
-
-// drained records the end of a walk.
-func (p *poller) drained(mark time.Time) {
-	p.task.update(func(s *TaskStatus) {
-		s.Mark, s.Snapshot = mark, false
-		s.Polls++
-	})
 }
 
 // heldUp says what is being waited for, in the log and in the status.
@@ -190,7 +187,7 @@ func (p *poller) prepare(ctx context.Context) error {
 	if err := p.shard.w.topics.ensure(ctx, topic); err != nil {
 		return err
 	}
-	schema, err := p.shard.w.catalogue.schema(p.stream.Object, p.object.SchemaOptions())
+	schema, err := schemas.For(p.stream.Object, p.object.SchemaOptions())
 	if err != nil {
 		return err
 	}
@@ -224,13 +221,23 @@ func (p *poller) untilNextPoll(now time.Time) time.Duration {
 	return every - since
 }
 
-// query asks for the next page of a range of a walk over a window.
-func (p *poller) query(w coupa.Window, r checkpoint.Range) coupa.Query {
-	q := coupa.Query{Path: p.stream.Object, Window: w, After: r.After, Through: r.Through}
+// query is what every page of the stream is asked for with.
+func (p *poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
+	q := coupa.Query{Path: p.stream.Object, Window: w, Priority: priority}
 	if p.object.Fields != "all" {
 		q.Fields = p.schema.Fields()
 	}
 	return q
+}
+
+// published loads a part of the ledger. A ledger that can't be read ends the ownership: the store is made anew from the topic.
+func (p *poller) published(from, to time.Time) (seen, error) {
+	s, err := loadSeen(p.shard.store, p.stream, from, to)
+	if err != nil {
+		p.shard.giveUp(fmt.Errorf("reading the ledger of %v: %w", p.stream, err))
+		return seen{}, fmt.Errorf("%w: %w", errReleased, err)
+	}
+	return s, nil
 }
 
 // trouble says once that something is wrong, again at most every 30 s, and once that it is over.

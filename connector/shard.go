@@ -29,12 +29,14 @@ type shard struct {
 	quiet     chan struct{}    // one signal: a poller stopped reading
 	faults    chan error       // one reason to rebuild that a poller found
 	reading   atomic.Int32     // pollers that may submit
+	meter     *meter
 
 	// Owned by the goroutine of Run, for one ownership.
 	producer Producer
 	store    *checkpoint.Store
-	ended    time.Time // end of the last transaction
-	opened   bool      // the store could be opened once: from then on a failure may pass
+	ended    time.Time                             // end of the last transaction
+	opened   bool                                  // the store could be opened once: from then on a failure may pass
+	ahead    map[checkpoint.Stream]map[int64]int64 // of streams with a backfill: id → newest updated-at that polls handed over beside it
 
 	mu        sync.Mutex
 	positions map[checkpoint.Stream]checkpoint.Position // as committed
@@ -44,6 +46,7 @@ func newShard(w *Worker, partition int32) *shard {
 	return &shard{
 		w: w, partition: partition,
 		log:   w.log.With(slog.Int("shard", int(partition))),
+		meter: w.metrics.newMeter(partition),
 		in:    make(chan *submission),
 		quiet: make(chan struct{}, 1), faults: make(chan error, 1),
 	}
@@ -125,6 +128,7 @@ func (s *shard) explain(trace string) {
 
 // unassign shows the shard's tasks as not this worker's.
 func (s *shard) unassign() {
+	s.meter.close()
 	for _, p := range s.pollers {
 		p.task.update(func(t *TaskStatus) { t.State, t.Trace, t.Snapshot = Unassigned, "", false })
 	}
@@ -147,7 +151,7 @@ func (s *shard) own(ctx context.Context, member func(context.Context) error) err
 		return err
 	}
 	defer cl.Close()
-	s.producer = cl
+	s.producer, s.ahead = cl, map[checkpoint.Stream]map[int64]int64{}
 
 	if err := failpoint.Before(failpoint.Restore); err != nil {
 		return err
@@ -205,6 +209,7 @@ func (s *shard) fence(ctx context.Context, cl *kgo.Client, nonce string) error {
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("taking transactional id %s: %w", s.transactionalID(), err)
 	}
+	s.meter.close() // what was left open of this worker's is aborted
 	if err := cl.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning the first transaction: %w", err)
 	}
@@ -306,5 +311,3 @@ func (s *shard) position(st checkpoint.Stream) checkpoint.Position {
 	defer s.mu.Unlock()
 	return s.positions[st]
 }
-
-func (s *shard) seq(st checkpoint.Stream) uint64 { return s.position(st).Seq }

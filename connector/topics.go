@@ -53,11 +53,19 @@ func (t *topics) forget(topic string) {
 	delete(t.maxBytes, topic)
 }
 
+// checkpointConfigs keep the checkpoint topic near the size of what is live in it, which is what a restore reads. Kafka compacts closed segments alone,
+// and by its defaults closes one after a week or a gigabyte, and compacts when half of a log is dead.
+var checkpointConfigs = map[string]string{"segment.bytes": "16777216", "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
+
 // ensureCheckpoint creates the checkpoint topic unless it is there and returns its id and number of partitions. It has to be compacted: with
 // retention by time, positions would be deleted.
 func (t *topics) ensureCheckpoint(ctx context.Context, topic string) (id [16]byte, partitions int32, err error) {
 	compact := "compact"
-	if err := t.create(ctx, topic, t.settings.CheckpointPartitions, map[string]*string{"cleanup.policy": &compact}); err != nil {
+	configs := map[string]*string{"cleanup.policy": &compact}
+	for key, value := range checkpointConfigs {
+		configs[key] = &value
+	}
+	if err := t.create(ctx, topic, t.settings.CheckpointPartitions, configs); err != nil {
 		return id, 0, err
 	}
 	d, err := t.describe(ctx, topic)

@@ -45,7 +45,11 @@ func (s *shard) commit(ctx context.Context, batch []*submission) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		commits := fold(batch, s.seq)
+		commits, err := s.commits(batch)
+		if err != nil {
+			release(batch, err)
+			return err
+		}
 		failed, next, err := s.transact(ctx, batch, commits)
 		if err != nil {
 			release(batch, err)
@@ -60,6 +64,20 @@ func (s *shard) commit(ctx context.Context, batch []*submission) error {
 			return s.commitApart(ctx, batch, failed)
 		}
 	}
+}
+
+// commits makes one commit per stream of a batch, each going on with the ledger records that are still small: the topic stays near the size of the ledger
+// however small the transactions are.
+func (s *shard) commits(batch []*submission) ([]checkpoint.Commit, error) {
+	commits := fold(batch, s.position)
+	for i, c := range commits {
+		joined, err := s.store.Join(c)
+		if err != nil {
+			return nil, fmt.Errorf("reading the ledger of %v: %w", c.Stream, err)
+		}
+		commits[i] = joined
+	}
+	return commits, nil
 }
 
 // commitApart commits streams that failed together one by one, and before them the others together: the broker refuses whole batches, so that of several
@@ -91,7 +109,10 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if wait := markerGap - time.Since(s.ended); wait > 0 {
 		time.Sleep(wait)
 	}
-	defer func() { s.ended = time.Now() }()
+	defer func() {
+		s.ended = time.Now()
+		s.meter.leave()
+	}()
 
 	var marks []*kgo.Record
 	for _, c := range commits {
@@ -110,6 +131,7 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if err := failpoint.Before(failpoint.Produce); err != nil {
 		return nil, 0, err
 	}
+	s.meter.begin(batch)
 	for _, sub := range batch {
 		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
 		for _, r := range sub.records {
@@ -130,7 +152,7 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	}
 	// Each promise is looked at before the commit: EndTransaction would commit the rest without a word about a record that was refused.
 	if len(t.failed) > 0 || t.fatal != nil {
-		if err := s.producer.EndTransaction(ctx, kgo.TryAbort); err != nil {
+		if err := s.endTransaction(ctx, kgo.TryAbort); err != nil {
 			return nil, 0, fmt.Errorf("aborting a transaction: %w", errors.Join(err, t.fatal))
 		}
 		if t.fatal != nil && len(t.failed) == 0 {
@@ -161,7 +183,15 @@ func (s *shard) end(ctx context.Context) error {
 	if err := failpoint.Before(failpoint.Commit); err != nil {
 		return err
 	}
-	return errors.Join(s.producer.EndTransaction(ctx, kgo.TryCommit), failpoint.After(failpoint.Commit))
+	return errors.Join(s.endTransaction(ctx, kgo.TryCommit), failpoint.After(failpoint.Commit))
+}
+
+func (s *shard) endTransaction(ctx context.Context, end kgo.TransactionEndTry) error {
+	err := s.producer.EndTransaction(ctx, end)
+	if err == nil {
+		s.meter.ended(end)
+	}
+	return err
 }
 
 // apply is step 9: the same commit goes into the local store, and the submissions learn of it. A failure here loses nothing, since the topic has it;
@@ -226,7 +256,7 @@ func (t *outcome) checkpoint(r *kgo.Record, err error) {
 func (sub *submission) rowOf(r *kgo.Record) int64 {
 	for i := range sub.records {
 		if sub.records[i] == r {
-			return sub.ids[i]
+			return sub.rows[i].id
 		}
 	}
 	return 0

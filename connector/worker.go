@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
@@ -18,7 +19,6 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/schemas"
 )
 
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
@@ -39,34 +39,6 @@ type Config struct {
 	Log    *slog.Logger
 	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
 	Published func(Publication)
-}
-
-// catalogue keeps the schemas in use, with their plans: a thousand tenants share one per object and shape.
-type catalogue struct {
-	mu      sync.Mutex
-	schemas map[shape]*schemas.Schema
-}
-
-type shape struct {
-	object  string
-	options schemas.Options
-}
-
-func (c *catalogue) schema(object string, o schemas.Options) (*schemas.Schema, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s, ok := c.schemas[shape{object, o}]; ok {
-		return s, nil
-	}
-	s, err := schemas.For(object, o)
-	if err != nil {
-		return nil, err
-	}
-	if c.schemas == nil {
-		c.schemas = map[shape]*schemas.Schema{}
-	}
-	c.schemas[shape{object, o}] = s
-	return s, nil
 }
 
 // Publication is a record that was committed.
@@ -91,7 +63,7 @@ type Worker struct {
 	memory    *semaphore.Weighted
 	published func(Publication)
 	groups    []*group
-	catalogue catalogue
+	metrics   *metrics
 	cluster   atomic.Value // string
 
 	// Set by Run, before anything else starts.
@@ -124,6 +96,7 @@ func New(cfg Config) (*Worker, error) {
 		}
 		w.groups = append(w.groups, g)
 	}
+	w.metrics = newMetrics(w.groups)
 	return w, nil
 }
 
@@ -146,6 +119,9 @@ func (w *Worker) Status() []ConnectorStatus {
 	}
 	return all
 }
+
+// Metrics gathers the worker's metrics and those of the process.
+func (w *Worker) Metrics() prometheus.Gatherer { return w.metrics.registry }
 
 // ClusterID is the Kafka cluster's id; "" until Run has reached it.
 func (w *Worker) ClusterID() string {
@@ -328,6 +304,7 @@ func (p *poller) preflight(ctx context.Context) error {
 func (w *Worker) clientOpts() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ClientID("coupastream"),
+		kgo.DisableClientMetrics(),
 		// The default of 5 s stalls a transaction for as long when the broker answers CONCURRENT_TRANSACTIONS or a topic was just made.
 		kgo.MetadataMinAge(50 * time.Millisecond),
 	}
@@ -365,13 +342,21 @@ func (w *Worker) committed(sub *submission, position checkpoint.Position) {
 	sub.task.update(func(s *TaskStatus) {
 		s.Published += int64(len(sub.records))
 		s.Committed = position
+		s.Silent += int64(sub.silent)
+		s.Late += int64(len(sub.late))
+		for _, by := range sub.late {
+			s.Lateness = max(s.Lateness, by)
+		}
 	})
+	for _, by := range sub.late {
+		w.metrics.lateness.WithLabelValues(sub.stream.Object).Observe(by.Seconds())
+	}
 	if w.published == nil {
 		return
 	}
 	for i, r := range sub.records {
 		p := Publication{
-			Stream: sub.stream, ID: sub.ids[i], Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value),
+			Stream: sub.stream, ID: sub.rows[i].id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value),
 		}
 		for _, h := range r.Headers {
 			switch h.Key {

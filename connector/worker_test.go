@@ -57,21 +57,26 @@ func TestRowsThatAppearLateAreFoundInTheOverlap(t *testing.T) {
 	})
 }
 
-func TestAnIdleObjectCostsOneRequestAPollAndNoTransaction(t *testing.T) {
-	simulate(t, coupatest.Config{Seed: 4, Rows: 60, Objects: []string{"invoices"}}, func(h *harness) {
-		r := h.start()
-		h.pass(3 * time.Minute) // the changes have left the overlap
-		requests, polls := len(h.tenant.Requests()), r.Status()[0].Tasks[0].Polls
-		seq := r.Status()[0].Tasks[0].Committed.Seq
-		h.pass(50 * time.Second)
-		more, polled := len(h.tenant.Requests())-requests, int(r.Status()[0].Tasks[0].Polls-polls)
-		if polled < 45 || more != polled {
-			t.Errorf("%d requests for %d polls", more, polled)
-		}
-		if n := r.Status()[0].Tasks[0].Committed.Seq - seq; n > 1 {
-			t.Errorf("%d commits in 50 s of nothing", n)
-		}
-	})
+func TestAnIdlePollCostsOneRequestAndOneMoreForLinesAndNoTransaction(t *testing.T) {
+	for object, cost := range map[string]int{"users": 1, "invoices": 2} {
+		t.Run(object, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 4, Rows: 60, Objects: []string{object}}, func(h *harness) {
+				h.keys["lookback.ms"] = "0"
+				r := h.start()
+				h.pass(3 * time.Minute) // the changes have left the overlap
+				requests, polls := len(h.tenant.Requests()), r.Status()[0].Tasks[0].Polls
+				seq := r.Status()[0].Tasks[0].Committed.Seq
+				h.pass(50 * time.Second)
+				more, polled := len(h.tenant.Requests())-requests, int(r.Status()[0].Tasks[0].Polls-polls)
+				if polled < 45 || more != cost*polled {
+					t.Errorf("%d requests for %d polls, want %d each", more, polled, cost)
+				}
+				if n := r.Status()[0].Tasks[0].Committed.Seq - seq; n > 1 {
+					t.Errorf("%d commits in 50 s of nothing", n)
+				}
+			})
+		})
+	}
 }
 
 func TestABadRowStopsItsObjectAloneAndSaysWhere(t *testing.T) {

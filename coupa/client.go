@@ -19,8 +19,8 @@ type Client struct {
 	tokens  *tokens
 	buffers sync.Pool
 
-	longest  sync.Map // path → *atomic.Int64: rows of the longest page seen
-	counters counters
+	collections sync.Map // path → *collection
+	counters    counters
 }
 
 // counters are what [Client.Stats] shows.
@@ -91,14 +91,14 @@ func (c *Client) Ready(ctx context.Context) error {
 	return err
 }
 
-// MaxID returns the highest id among the rows that fit q's window, range and filter; 0 when there is none. It is meant for
+// MaxID returns the highest id among the rows that fit q's conditions; 0 when there is none. It is meant for
 // dividing a walk into ranges: rows with a higher id may appear right after, so the last range must stay open above.
 func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	op := "asking for the highest id of " + q.Path
 	if err := q.check(op); err != nil {
 		return 0, err
 	}
-	res, err := c.get(ctx, op, q.Path, q.highest())
+	res, err := c.get(ctx, ask{op: op, path: q.Path, query: q.highest(), priority: q.Priority})
 	if err != nil {
 		return 0, err
 	}
@@ -106,7 +106,7 @@ func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	if err := res.checkDate(c, q.Window); err != nil {
 		return 0, err
 	}
-	rows := newRows(res, &c.buffers)
+	rows := newRows(res, &c.buffers, "")
 	defer rows.release()
 	highest, count := int64(0), 0
 	err = res.each(rows, func(r row) error {

@@ -28,7 +28,7 @@ type Config struct {
 	// TokenHold is how long a fresh token rests before its first use; 0: the 5 s that Coupa asks for (OAuth "Design Considerations").
 	TokenHold time.Duration
 
-	Limiter        *Limiter          // pace, shared by all clients of one instance; nil: no limit
+	Limiter        *Limiter          // pace, shared by all clients of one instance; nil: NewLimiter(0)
 	RequestTimeout time.Duration     // longest wait for the header, and for the next byte of a body; 0: 60 s
 	Transport      http.RoundTripper // nil: a transport of the package's own
 	UserAgent      string            // "": coupastream

@@ -86,8 +86,11 @@ func TestCatalogue(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if r, ok := LookupResource("purchase_orders"); !ok || r.Object != "OrderHeader" || !slices.Equal(r.Children, []string{"order_lines"}) {
+	if r, ok := LookupResource("purchase_orders"); !ok || r.Object != "OrderHeader" || r.Lines != "order_lines" {
 		t.Errorf("got %+v", r)
+	}
+	if r, _ := LookupResource("users"); r.Lines != "" {
+		t.Errorf("users have lines: %+v", r)
 	}
 	if _, ok := LookupResource("nothing"); ok {
 		t.Error("found nothing")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 const (
@@ -30,22 +31,26 @@ type rows struct {
 	began bool  // a row was taken
 	ended bool  // src is at its end
 	pool  *sync.Pool
+	lines string // collection of lines to look into; "": none
 	scan  scanner
 }
 
 // row is one element: its text, valid until the next one is asked for, and what the scanner found.
 type row struct {
 	text        []byte
-	id, updated []byte // JSON values; empty where absent
+	id, updated []byte    // JSON values; empty where absent
+	linesAt     time.Time // newest updated-at of its lines, UTC; zero where none is stamped
+	linesBad    bool      // some line's updated-at is no instant
 	digest      uint64
 }
 
-// newRows starts on a body with a buffer from the pool; release gives it back.
-func newRows(src io.Reader, pool *sync.Pool) *rows {
+// newRows starts on a body with a buffer from the pool; release gives it back. lines names the rows' collection of lines, as
+// a filter spells it.
+func newRows(src io.Reader, pool *sync.Pool, lines string) *rows {
 	if b, ok := pool.Get().(*[]byte); ok {
-		return &rows{src: src, buf: *b, pool: pool}
+		return &rows{src: src, buf: *b, pool: pool, lines: lines}
 	}
-	return &rows{src: src, buf: make([]byte, firstBuffer), pool: pool}
+	return &rows{src: src, buf: make([]byte, firstBuffer), pool: pool, lines: lines}
 }
 
 // release gives the buffer back; no row may be used any more.
@@ -104,14 +109,17 @@ func (r *rows) next() (row, error) {
 // huge row that arrives in small pieces is scanned twice at most, all in all.
 func (r *rows) object() (row, error) {
 	for {
-		r.scan = scanner{data: r.buf[r.start:r.end]}
+		r.scan = scanner{data: r.buf[r.start:r.end], lines: lineStamps{name: r.lines}}
 		digest, err := r.scan.row()
 		switch {
 		case err == nil:
 			s := &r.scan
 			text := s.data[:s.pos]
 			r.start += s.pos
-			return row{text: text, id: text[s.id.from:s.id.to], updated: text[s.updated.from:s.updated.to], digest: digest}, nil
+			return row{
+				text: text, id: text[s.id.from:s.id.to], updated: text[s.updated.from:s.updated.to],
+				linesAt: s.lines.newest, linesBad: s.lines.invalid, digest: digest,
+			}, nil
 		case !errors.Is(err, errShort):
 			return row{}, r.syntax(r.scan.pos)
 		}

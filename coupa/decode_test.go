@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// split returns the rows of a body, copied, and the error at its end; nil where the body was whole.
+// split returns the rows of a body, whose lines are called lines, copied, and the error at its end; nil where the body was whole.
 func split(src io.Reader) ([]row, error) {
-	r := newRows(src, &sync.Pool{})
+	r := newRows(src, &sync.Pool{}, "lines")
 	defer r.release()
 	if err := r.open(); err != nil {
 		return nil, err
@@ -129,6 +129,63 @@ func TestRowsNestNoDeeperThanJSONMay(t *testing.T) {
 	}
 }
 
+func TestNewestLineIsFound(t *testing.T) {
+	const none = "0001-01-01T00:00:00Z"
+	tests := []struct {
+		name, text string
+		want       string // nothing: some line's updated-at is no instant
+	}{
+		{"with hyphens", `{"order-lines":[{"id":1,"updated-at":"2024-03-01T00:00:00Z"}]}`, "2024-03-01T00:00:00Z"},
+		{"with underscores", `{"order_lines":[{"updated_at":"2024-03-01T00:00:00Z"}]}`, "2024-03-01T00:00:00Z"},
+		{"the newest is first", `{"order-lines":[{"updated-at":"2024-03-02T00:00:00Z"},{"updated-at":"2024-03-01T00:00:00Z"}]}`, "2024-03-02T00:00:00Z"},
+		{"the newest is last", `{"order-lines":[{"updated-at":"2024-03-01T00:00:00Z"},{"updated-at":"2024-03-02T00:00:00Z"}]}`, "2024-03-02T00:00:00Z"},
+		{"the newest is between equal ones", `{"order-lines":[{"updated-at":"2024-03-01T00:00:00Z"},{"updated-at":"2024-03-02T00:00:00Z"},{"updated-at":"2024-03-01T00:00:00Z"}]}`, "2024-03-02T00:00:00Z"},
+		{"the newest as an instant, not as text", `{"order-lines":[{"updated-at":"2024-03-10T03:00:00-07:00"},{"updated-at":"2024-03-10T01:59:59-08:00"}]}`, "2024-03-10T10:00:00Z"},
+		{"white space", `{ "order-lines" : [ { "updated-at" : "2024-03-01T00:00:00Z" } ] }`, "2024-03-01T00:00:00Z"},
+		{"no such collection", `{"invoice-lines":[{"updated-at":"2024-03-01T00:00:00Z"}]}`, none},
+		{"no lines", `{"order-lines":[]}`, none},
+		{"null instead of lines", `{"order-lines":null}`, none},
+		{"lines that are not stamped", `{"order-lines":[{"id":1},{"updated-at":null},{"updated-at":""},null,7,[]]}`, none},
+		{"one that is stamped", `{"order-lines":[{"updated-at":null},{"updated-at":"2024-03-01T00:00:00Z"},{}]}`, "2024-03-01T00:00:00Z"},
+		{"the row's own stamp does not count", `{"updated-at":"2024-03-01T00:00:00Z","order-lines":[{}],"updated_at":"2024-03-01T00:00:00Z"}`, none},
+		{"nor one further down", `{"order-lines":[{"item":{"updated-at":"2024-03-01T00:00:00Z"},"taxes":[{"updated-at":"2024-03-01T00:00:00Z"}]}]}`, none},
+		{"nor one inside another list", `{"order-lines":[[{"updated-at":"2024-03-01T00:00:00Z"}]]}`, none},
+		{"nor one of an object in the collection's place", `{"order-lines":{"a":{"updated-at":"2024-03-01T00:00:00Z"}}}`, none},
+		{"nor one of a collection of that name further down", `{"contract":{"order-lines":[{"updated-at":"2024-03-01T00:00:00Z"}]}}`, none},
+		{"nor one of the collection after it", `{"order-lines":[{}],"comments":[{"updated-at":"2024-03-01T00:00:00Z"}]}`, none},
+		{"no instant", `{"order-lines":[{"updated-at":"2024-03-01T00:00:00Z"},{"updated-at":"2024-03-32T00:00:00Z"}]}`, ""},
+		{"no instant, twice", `{"order-lines":[{"updated-at":17},{"updated-at":17},{"updated-at":"2024-03-01T00:00:00Z"}]}`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := scanner{data: []byte(tt.text), lines: lineStamps{name: "order_lines"}}
+			d, err := s.row()
+			if err != nil || d != digest(t, tt.text) {
+				t.Errorf("%v, digest %x, want %x", err, d, digest(t, tt.text))
+			}
+			if got := s.lines.newest.Format(time.RFC3339); s.lines.invalid != (tt.want == "") || !s.lines.invalid && got != tt.want {
+				t.Errorf("got %s, invalid %t; want %q", got, s.lines.invalid, tt.want)
+			}
+			s = scanner{data: []byte(tt.text)}
+			if _, err := s.row(); err != nil || !s.lines.newest.IsZero() || s.lines.invalid {
+				t.Errorf("without a collection: %s, %t, %v", s.lines.newest, s.lines.invalid, err)
+			}
+		})
+	}
+}
+
+func TestScanningAllocatesNothing(t *testing.T) {
+	text := []byte(`{"id":1,"updated-at":"2024-03-01T00:00:00Z","order-lines":[{"updated-at":"2024-03-10T03:00:00-07:00"},{"updated-at":"2024-03-10T01:59:59-08:00"}]}`)
+	if n := testing.AllocsPerRun(100, func() {
+		s := scanner{data: text, lines: lineStamps{name: "order_lines"}}
+		if _, err := s.row(); err != nil || s.lines.newest.IsZero() {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // Whatever the pieces that a body arrives in, and wherever the buffer ends, the rows are the same.
 func TestPiecesDoNotMatter(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
@@ -139,7 +196,7 @@ func TestPiecesDoNotMatter(t *testing.T) {
 		if i%20 == 7 {
 			size = 300_000
 		}
-		text := `{"id":` + strconv.Itoa(i+1) + `,"updated-at":"2024-01-01T00:00:00Z","text":"` + strings.Repeat(`x\n`, size/3) + `"}`
+		text := `{"id":` + strconv.Itoa(i+1) + `,"updated-at":"2024-01-01T00:00:00Z","lines":[{"updated-at":"2024-01-02T00:00:00Z"}],"text":"` + strings.Repeat(`x\n`, size/3) + `"}`
 		body.WriteString(map[bool]string{true: "[ ", false: " ,\n"}[i == 0] + text)
 		want = append(want, text)
 	}
@@ -149,7 +206,7 @@ func TestPiecesDoNotMatter(t *testing.T) {
 		t.Fatalf("%d rows: %v", len(whole), err)
 	}
 	for i, one := range whole {
-		if string(one.text) != want[i] || string(one.id) != strconv.Itoa(i+1) || string(one.updated) != `"2024-01-01T00:00:00Z"` || one.digest != digest(t, want[i]) {
+		if string(one.text) != want[i] || string(one.id) != strconv.Itoa(i+1) || string(one.updated) != `"2024-01-01T00:00:00Z"` || bound(one.linesAt) != "2024-01-02T00:00:00Z" || one.digest != digest(t, want[i]) {
 			t.Fatalf("row %d: id %s, updated %s", i, one.id, one.updated)
 		}
 	}
@@ -164,7 +221,7 @@ func TestPiecesDoNotMatter(t *testing.T) {
 			t.Fatalf("%T: %d rows, %v", src, len(got), err)
 		}
 		for i := range got {
-			if !bytes.Equal(got[i].text, whole[i].text) || got[i].digest != whole[i].digest {
+			if !bytes.Equal(got[i].text, whole[i].text) || got[i].digest != whole[i].digest || !got[i].linesAt.Equal(whole[i].linesAt) {
 				t.Fatalf("%T: row %d differs", src, i)
 			}
 		}
@@ -190,7 +247,7 @@ func TestEveryCutIsNoticed(t *testing.T) {
 func TestMemoryIsBoundedByTheLargestRow(t *testing.T) {
 	text := `{"id":1,"text":"` + strings.Repeat("x", 2000) + `"}`
 	body := "[" + strings.Repeat(text+",", 10_000) + text + "]"
-	r := newRows(strings.NewReader(body), &sync.Pool{})
+	r := newRows(strings.NewReader(body), &sync.Pool{}, "")
 	if err := r.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -211,6 +268,12 @@ func TestInstants(t *testing.T) {
 		{`"2024-03-10T01:59:59-08:00"`, "2024-03-10T09:59:59Z"},
 		{`"2024-03-10T03:00:00-07:00"`, "2024-03-10T10:00:00Z"},
 		{`"2024-02-29T23:30:00+05:45"`, "2024-02-29T17:45:00Z"},
+		{`"2000-02-29T00:00:00Z"`, "2000-02-29T00:00:00Z"},
+		{`"0001-01-01T00:00:01Z"`, "0001-01-01T00:00:01Z"},
+		{`"0000-02-29T00:00:00Z"`, "0000-02-29T00:00:00Z"},
+		{`"9999-12-31T23:59:59Z"`, "9999-12-31T23:59:59Z"},
+		{`"2100-02-29T00:00:00Z"`, ""},
+		{`"2024-04-31T00:00:00Z"`, ""},
 		{`"2024-12-31T23:59:59Z"`, "2024-12-31T23:59:59Z"},
 		{`"1999-01-01T00:00:00+14:00"`, "1998-12-31T10:00:00Z"},
 		{`"2024-01-01T00:00:00.999Z"`, "2024-01-01T00:00:00Z"},

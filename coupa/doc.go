@@ -9,18 +9,24 @@
 //   - Any attribute can be filtered with [gt], [gt_or_eq], [lt], [lt_or_eq] and more, all conditions ANDed ("Querying
 //     Options"); id[lt_or_eq] is documented for REST ("GraphQL in Coupa"). So a walk goes by id inside a fixed window of
 //     updated-at, and needs no offset: a row that changes meanwhile leaves the window and is found by the next one.
+//   - Conditions reach into associations, as in order_lines[updated_at][gt_or_eq]. A header's updated-at stays where it is
+//     when one of its lines changes (order 2400 in API "Purchase Orders"), so a walk can ask for the lines' stamps instead:
+//     [Query].Lines. Every row tells the newest of them: [Row].LinesAt.
 //   - Instants are whole seconds with the offset of the company's zone, which differs across daylight saving time within one
 //     payload. They are compared as instants, never as text, and sent as UTC with Z, where there is no + to get lost.
 //   - A token lives for 24 h, is to be renewed every 20 h, and may be refused during the first 5 s ("OAuth 2.0 Getting
 //     Started", "Design Considerations").
-//   - 25 requests a second are allowed, and a queue of 20 ("Rate Limits"). Beyond it: 429.
+//   - 25 requests a second are allowed, and a queue of 20 ("Rate Limits"). Beyond it: 429. A [Limiter] stays below and gives
+//     its turns by [Priority].
 //
 // # What it does not promise, and what is done about it
 //
 //   - Nothing says what happens with an unknown or ignored filter, how equal values are ordered, or which administrator's
 //     default changes the answer. So every page is checked before its rows are handed out: JSON, an array, ids ascending and
-//     inside the range asked for, updated-at inside the window, not more than 50 rows, a Date that shows the window to be
-//     closed. A violation is an [Error] of kind [Broken] that says what Coupa did.
+//     inside the range or list asked for, updated-at inside the window, a line as new as asked for, not more than 50 rows, a
+//     Date that shows the window to be closed. A violation is an [Error] of kind [Broken] that says what Coupa did.
+//   - Nothing says whether a condition on an association gives the row once, or once for each member that fits, as a join does.
+//     Both are taken; see [Client.Fetch].
 //   - Nothing says how long a page can be on this instance: the longest one seen tells. See [Page].
 //   - The bodies of 401, 403 and 429 are not documented, and Retry-After may or may not be there: only the status decides.
 //   - Maintenance shows as 5xx, as an HTML page with 200, or as a redirect elsewhere: all are tried again.

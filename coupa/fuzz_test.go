@@ -13,6 +13,7 @@ var seeds = []string{
 	`[]`, ` [ ] `, `[{}]`, `[{},{}]`, `[{"id":1,"updated-at":"2024-03-01T00:00:00-08:00","a":null}]`,
 	`[{"id":"7","lines":[{"id":1,"price":"1.50"},{"id":2,"price":null}],"supplier":{"name":"A \"B\" \\ \u00e9"}}]`,
 	`[{"a":-0.5e+10,"b":[[],[{}],""],"c":true,"d":false}]`, `{"errors":{}}`, `[1]`, `[null]`, `null`, `[{}`, `[{},]`, `[,{}]`, `[{}]x`, "[{\"a\":\"\xff\"}]",
+	`[{"lines":[{"updated-at":"2024-03-01T00:00:00Z"},{"updated_at":"2024-03-01T00:00:00-08:00"},{"updated-at":7},[{"updated-at":null}]]}]`,
 	`[{"a":"12345678\"12345678"}]`, `[{"id":1,"id":2}]`, `[{"a":1}{"b":2}]`,
 }
 
@@ -38,7 +39,7 @@ func FuzzRows(f *testing.F) {
 			if valid && !bytes.Equal(got[i].text, want[i]) {
 				t.Fatalf("row %d is %q, want %q", i, got[i].text, want[i])
 			}
-			if !json.Valid(got[i].text) || small[i].digest != got[i].digest {
+			if !json.Valid(got[i].text) || small[i].digest != got[i].digest || !small[i].linesAt.Equal(got[i].linesAt) || small[i].linesBad != got[i].linesBad {
 				t.Fatalf("row %d: %q", i, got[i].text)
 			}
 		}

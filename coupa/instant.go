@@ -35,11 +35,37 @@ func fastInstant(b []byte) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	east, ok := offsetSeconds(b[19:])
-	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
-	if !ok || t.Day() != day {
+	if !ok || day > daysIn(year, month) {
 		return time.Time{}, false
 	}
-	return time.Unix(t.Unix()-int64(east), 0).UTC(), true
+	seconds := daysSinceEpoch(year, month, day)*86400 + int64(hour*3600+minute*60+second-east)
+	return time.Unix(seconds, 0).UTC(), true
+}
+
+// daysIn returns how many days a month has.
+func daysIn(year, month int) int {
+	switch month {
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	case 4, 6, 9, 11:
+		return 30
+	}
+	return 31
+}
+
+// daysSinceEpoch counts the days from 1970-01-01 to a valid date of the years 0 to 9999. It does what time.Date does, at a
+// fraction of the cost: every line of every row has an instant to be read. Years are counted from March, so that a leap day is
+// the last of its year and the months before it have lengths that a straight line gives.
+func daysSinceEpoch(year, month, day int) int64 {
+	const fromMarchOfYear0 = 719468 // days until 1970-01-01
+	if month <= 2 {
+		year, month = year-1, month+12
+	}
+	year += 400 // no division of a negative number; 400 years have 146097 days
+	return int64(year*365+year/4-year/100+year/400-146097) + int64((153*(month-3)+2)/5+day-1) - fromMarchOfYear0
 }
 
 // offsetSeconds reads Z or ±HH:MM as seconds east of UTC.

@@ -2,49 +2,109 @@ package coupa
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
 	slowestRate = 0.5  // requests a second below which no throttling pushes
 	climbShare  = 0.05 // share of the ceiling that a second of success gives back
+	sweepShare  = 0.1  // share of the ceiling that sweeps may use
+	patience    = 20   // turns that a priority may be passed over while it waits, before it gets one
+	allowedRate = 25   // requests a second that Coupa documents ("Rate Limits"); what sweeps have a share of where there is no ceiling
 )
+
+// Priority says whose turn it is when several requests wait for the [Limiter]; the zero value goes first.
+type Priority uint8
+
+// The priorities, first to last.
+const (
+	PriorityPoll     Priority = iota // changes as they come
+	PrioritySnapshot                 // rows that somebody asked for
+	PriorityBackfill                 // history
+	PrioritySweep                    // looking again: a tenth of the ceiling at most
+	priorities       = iota
+)
+
+var priorityNames = [priorities]string{"poll", "snapshot", "backfill", "sweep"}
+
+// String returns the priority's name in lower case.
+func (p Priority) String() string {
+	if p < priorities {
+		return priorityNames[p]
+	}
+	return fmt.Sprintf("priority %d", uint8(p))
+}
 
 // Limiter paces the requests to one Coupa instance. The rate finds itself below a ceiling: it halves when Coupa throttles and
 // climbs back by a twentieth of the ceiling for each second of success. Requests are spaced evenly, with no burst, so that
-// no second holds more of them than the ceiling. Safe for concurrent use.
+// no second holds more of them than the ceiling. A turn that is due goes to the waiter of the first [Priority], and within one
+// to the waiter that came first; but a priority that was passed over twenty times while it waited gets the next turn, so that history is read also where
+// changes alone could use up the rate. Safe for concurrent use; it needs no closing.
 type Limiter struct {
-	ceiling float64 // set once; 0: no limit
-	bucket  *rate.Limiter
+	ceiling float64       // set once; requests a second, 0: no limit
+	sweeps  time.Duration // set once; least time between two turns of sweeps
 
 	mu      sync.Mutex
 	current float64   // requests a second
 	cut     time.Time // last halving
 	raised  time.Time // last climb, or the halving that restarts it
+	waiters [priorities][]*waiter
+	passed  [priorities]int // turns that others got while one of this priority waited
+	last    time.Time       // last turn, whoever's
+	swept   time.Time       // last turn of a sweep
+	timer   *time.Timer     // runs wake at due; nil: nobody waits
+	due     time.Time
 }
 
-// NewLimiter returns a limiter with a ceiling of rps requests a second; 0 or less: no limit.
+// waiter is somebody in want of a turn.
+type waiter struct {
+	turn chan struct{} // closed when it is there
+
+	// Guarded by Limiter.mu.
+	at                time.Time // of the turn; zero until then
+	lastWas, sweptWas time.Time // Limiter.last and swept before it
+}
+
+// NewLimiter returns a limiter with a ceiling of rps requests a second; 0 or less: no limit but for sweeps, which get 2.5 a
+// second, a tenth of what Coupa documents to allow.
 func NewLimiter(rps float64) *Limiter {
 	if rps <= 0 {
-		return &Limiter{bucket: rate.NewLimiter(rate.Inf, 1)}
+		return &Limiter{sweeps: interval(sweepShare * allowedRate)}
 	}
-	return &Limiter{ceiling: rps, current: rps, bucket: rate.NewLimiter(rate.Limit(rps), 1)}
+	return &Limiter{ceiling: rps, current: rps, sweeps: interval(sweepShare * rps)}
 }
 
-// Wait returns when the next request may go out, or with the context's error when that ends first; the turn is then given back.
-func (l *Limiter) Wait(ctx context.Context) error {
+// interval returns the time between turns at a rate, rounded up so that no second holds more of them.
+func interval(rps float64) time.Duration {
+	return time.Duration(math.Ceil(float64(time.Second) / rps))
+}
+
+// Wait returns when the next request of this priority may go out, or with the context's error when that ends first; then it
+// costs no turn.
+func (l *Limiter) Wait(ctx context.Context, p Priority) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	turn := l.bucket.Reserve()
-	if err := sleep(ctx, turn.Delay()); err != nil {
-		turn.Cancel()
-		return err
+	if l.ceiling == 0 && p < PrioritySweep {
+		return nil
 	}
-	return nil
+	p = min(p, PrioritySweep)
+	w := &waiter{turn: make(chan struct{})}
+	l.mu.Lock()
+	l.waiters[p] = append(l.waiters[p], w)
+	l.grant()
+	l.mu.Unlock()
+	select {
+	case <-w.turn:
+		return nil
+	case <-ctx.Done():
+		l.leave(w, p)
+		return ctx.Err()
+	}
 }
 
 // Rate returns the present rate in requests a second; 0: no limit.
@@ -54,8 +114,129 @@ func (l *Limiter) Rate() float64 {
 	return l.current
 }
 
+// Waiting returns how many requests of each [Priority] wait for a turn.
+func (l *Limiter) Waiting() [4]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var n [priorities]int
+	for p := range l.waiters {
+		n[p] = len(l.waiters[p])
+	}
+	return n
+}
+
+// grant gives the turn that is due, if one is, to whoever is next, and sees to it that the one after it will be given. mu is held.
+func (l *Limiter) grant() {
+	now := time.Now()
+	p, due, ok := l.next()
+	for ok && !due.After(now) {
+		w := l.waiters[p][0]
+		l.waiters[p][0] = nil
+		l.waiters[p] = l.waiters[p][1:]
+		w.at, w.lastWas, w.sweptWas = now, l.last, l.swept
+		l.last = now
+		if p == PrioritySweep {
+			l.swept = now
+		}
+		l.passOver(p)
+		close(w.turn)
+		p, due, ok = l.next()
+	}
+	l.arm(due, ok)
+}
+
+// next returns the priority of the next turn and when it is due; false: nobody waits. mu is held.
+func (l *Limiter) next() (Priority, time.Time, bool) {
+	due := l.last
+	if l.current > 0 {
+		due = due.Add(interval(l.current))
+	}
+	sweep := len(l.waiters[PrioritySweep]) > 0
+	sweepDue := due
+	if share := l.swept.Add(l.sweeps); share.After(due) {
+		sweepDue = share
+	}
+	if sweep && l.passed[PrioritySweep] >= patience && !sweepDue.After(due) {
+		return PrioritySweep, due, true
+	}
+	first, found := PrioritySweep, false
+	for p := PrioritySweep; p > 0; p-- {
+		if waits := len(l.waiters[p-1]) > 0; waits && (!found || l.passed[first] < patience) {
+			first, found = p-1, true
+		}
+	}
+	switch {
+	case found:
+		return first, due, true
+	case sweep:
+		return PrioritySweep, sweepDue, true
+	default:
+		return 0, time.Time{}, false
+	}
+}
+
+// passOver counts a turn of priority p against those that wait. mu is held.
+func (l *Limiter) passOver(p Priority) {
+	l.passed[p] = 0
+	for q := range l.waiters {
+		switch {
+		case len(l.waiters[q]) == 0:
+			l.passed[q] = 0
+		case Priority(q) != p:
+			l.passed[q]++
+		}
+	}
+}
+
+// arm sets the timer to when a turn is due, or stops it when nobody waits. mu is held.
+func (l *Limiter) arm(due time.Time, somebody bool) {
+	if l.timer != nil {
+		if somebody && due.Equal(l.due) {
+			return
+		}
+		l.timer.Stop()
+		l.timer = nil
+	}
+	if somebody {
+		l.due = due
+		l.timer = time.AfterFunc(time.Until(due), l.wake)
+	}
+}
+
+// wake gives the turn that the timer was set for. One that was stopped too late does no harm: nothing is due.
+func (l *Limiter) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = nil
+	l.grant()
+}
+
+// leave takes a waiter out whose context has ended. A turn that it got meanwhile is taken back.
+func (l *Limiter) leave(w *waiter, p Priority) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.at.IsZero() {
+		i := slices.Index(l.waiters[p], w)
+		l.waiters[p] = slices.Delete(l.waiters[p], i, i+1)
+	} else {
+		l.takeBack(w)
+	}
+	l.grant()
+}
+
+// takeBack makes a turn that nobody used as if it had not been given, unless a later one counts from it already. mu is held.
+func (l *Limiter) takeBack(w *waiter) {
+	if l.last.Equal(w.at) {
+		l.last = w.lastWas
+	}
+	if l.swept.Equal(w.at) {
+		l.swept = w.sweptWas
+	}
+}
+
 // throttled halves the rate because Coupa refused a request that went out at sent. Refusals of requests that went out before
-// the last halving say nothing about the new rate and change nothing.
+// the last halving say nothing about the new rate and change nothing. A timer that is set wakes early by the new rate, finds
+// nothing due and is set anew.
 func (l *Limiter) throttled(sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +245,7 @@ func (l *Limiter) throttled(sent time.Time) {
 	}
 	now := time.Now()
 	l.cut, l.raised = now, now
-	l.set(max(l.current/2, min(slowestRate, l.ceiling)))
+	l.current = max(l.current/2, min(slowestRate, l.ceiling))
 }
 
 // succeeded lets the rate climb. Time without requests proves nothing, so at most a second counts.
@@ -77,13 +258,8 @@ func (l *Limiter) succeeded() {
 	now := time.Now()
 	passed := min(now.Sub(l.raised), time.Second)
 	l.raised = now
-	l.set(min(l.current+l.ceiling*climbShare*passed.Seconds(), l.ceiling))
-}
-
-// set changes the rate; mu is held.
-func (l *Limiter) set(rps float64) {
-	l.current = rps
-	l.bucket.SetLimit(rate.Limit(rps))
+	l.current = min(l.current+l.ceiling*climbShare*passed.Seconds(), l.ceiling)
+	l.grant()
 }
 
 // sleep waits for d, or until the context ends and returns its error.

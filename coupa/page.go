@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -12,6 +13,7 @@ import (
 type Row struct {
 	ID        int64
 	UpdatedAt time.Time // UTC, whole seconds as Coupa sends them; zero when the row has none
+	LinesAt   time.Time // newest updated-at of the row's lines ([Resource.Lines]), likewise; zero when none of them has one
 	JSON      []byte    // the row's JSON object as sent; valid only until yield returns
 	Digest    uint64    // content hash: same content, same digest, whatever the order of keys and white space; a null member counts as absent
 }
@@ -20,7 +22,7 @@ type Row struct {
 type Page struct {
 	Rows   int       // rows that yield took
 	LastID int64     // id of the last of them; Query.After when there was none
-	Last   bool      // the range is drained: the page was empty or shorter than the longest page seen of this resource
+	Last   bool      // the range is drained: the page was empty or shorter than the longest page seen of this resource; always with Query.IDs
 	Date   time.Time // Coupa's clock by the answer's Date header, UTC
 	Bytes  int64     // body bytes after decompression
 
@@ -28,7 +30,14 @@ type Page struct {
 }
 
 // Fetch gets one page of a walk and yields its rows in order as they arrive. Every row yielded has passed the checks: id
-// ascending and in the range asked for, updated-at in the window, at most 50 rows in all.
+// ascending and in the range or list asked for, updated-at in the window, at most 50
+// rows in all.
+//
+// A query with Lines is a join for Coupa, which may give a row once for each line that fits: repeats are passed over. They
+// count for the length of the page, and so for Page.Last, but not for Page.Rows.
+//
+// A query with IDs is one page. An instance whose pages are shorter than the list cuts it off: an id above Page.LastID that
+// did not come is not shown to be missing.
 //
 // On error the page still tells how far it came: the rows up to Page.LastID were taken by yield, and a walk may go on after
 // Page.LastID, unless the error is [Broken]: then nothing that the page told is to be trusted. An error of yield ends the
@@ -39,7 +48,7 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err := q.check(op); err != nil {
 		return page, err
 	}
-	res, err := c.get(ctx, op, q.Path, q.page())
+	res, err := c.get(ctx, ask{op: op, path: q.Path, query: q.page(), priority: q.Priority})
 	if err != nil {
 		return page, err
 	}
@@ -49,11 +58,13 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err := res.checkDate(c, q.Window); err != nil {
 		return page, err
 	}
-	rows := newRows(res, &c.buffers)
+	learned := c.collection(q.Path)
+	rows := newRows(res, &c.buffers, learned.lines)
 	defer rows.release()
+	checks := checker{op: op, query: q, last: q.After}
 	err = res.each(rows, func(r row) error {
-		checked, err := page.check(op, q, r)
-		if err != nil {
+		checked, repeat, err := checks.next(&r)
+		if err != nil || repeat {
 			return err
 		}
 		if err := yield(checked); err != nil {
@@ -72,53 +83,112 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err != nil {
 		return page, err
 	}
-	page.Last = int64(page.Rows) < c.learn(q.Path, int64(page.Rows))
+	longest := learned.learn(int64(checks.rows))
+	page.Last = int64(checks.rows) < longest || len(q.IDs) > 0
 	return page, nil
 }
 
-// check passes a row that is what the query asked for, in its place after the rows before it.
-func (p *Page) check(op string, q Query, r row) (Row, error) {
-	if p.Rows == pageLimit {
-		return Row{}, broken(op, "Coupa sent more than the %d rows that its pages hold at most", pageLimit)
+// checker passes the rows of a page that are what the query asked for.
+type checker struct {
+	op    string
+	query Query
+	rows  int   // on the wire, repeats among them
+	last  int64 // id of the row before; Query.After at first
+}
+
+// next passes a row in its place after the rows before it, or finds it to be the repeat of the one before that a join gives.
+func (k *checker) next(r *row) (checked Row, repeat bool, err error) {
+	if k.rows == pageLimit {
+		return Row{}, false, broken(k.op, "Coupa sent more than the %d rows that its pages hold at most", pageLimit)
 	}
 	id, ok := parseID(r.id)
 	if !ok {
-		return Row{}, broken(op, "Coupa sent a row without a usable id after id %d", p.LastID)
+		return Row{}, false, broken(k.op, "Coupa sent a row without a usable id after id %d", k.last)
 	}
-	switch {
-	case id <= p.LastID && p.Rows == 0:
-		return Row{}, broken(op, "Coupa sent id %d although ids above %d were asked for: it ignores id[gt]", id, q.After)
-	case id <= p.LastID:
-		return Row{}, broken(op, "Coupa sent id %d after id %d although ascending ids were asked for: it ignores order_by", id, p.LastID)
-	case q.Through > 0 && id > q.Through:
-		return Row{}, broken(op, "Coupa sent id %d although ids up to %d were asked for: it ignores id[lt_or_eq]", id, q.Through)
+	if k.query.Lines != "" && k.rows > 0 && id == k.last {
+		k.rows++
+		return Row{}, true, nil
 	}
-	updated, ok := parseInstant(r.updated)
-	switch {
-	case !ok:
-		return Row{}, broken(op, "Coupa sent id %d with an updated-at that is not an instant", id)
-	case q.Window.isZero():
-	case updated.IsZero():
-		return Row{}, broken(op, "Coupa sent id %d without updated-at, so nothing shows that it is in the window %s", id, q.Window)
-	case !q.Window.holds(updated):
-		return Row{}, broken(op, "Coupa sent id %d of %s although the window %s was asked for: it ignores updated_at", id, bound(updated), q.Window)
+	if err := k.place(id); err != nil {
+		return Row{}, false, err
 	}
-	return Row{ID: id, UpdatedAt: updated, JSON: r.text, Digest: r.digest}, nil
+	updated, err := k.stamp(id, r.updated)
+	if err != nil {
+		return Row{}, false, err
+	}
+	if err := k.lines(id, r); err != nil {
+		return Row{}, false, err
+	}
+	k.rows++
+	k.last = id
+	return Row{ID: id, UpdatedAt: updated, LinesAt: r.linesAt, JSON: r.text, Digest: r.digest}, false, nil
 }
 
-// learn takes in the length of a page and returns the longest seen of this resource, at least 1: an empty page is always a short one.
-func (c *Client) learn(path string, rows int64) int64 {
-	seen, ok := c.longest.Load(path)
-	if !ok {
-		seen, _ = c.longest.LoadOrStore(path, new(atomic.Int64))
+// place sees to it that an id may come after the one before.
+func (k *checker) place(id int64) error {
+	q := &k.query
+	switch {
+	case len(q.IDs) > 0 && !slices.Contains(q.IDs, id):
+		return broken(k.op, "Coupa sent id %d, which was not asked for: it ignores id[in]", id)
+	case id <= k.last && k.rows == 0:
+		return broken(k.op, "Coupa sent id %d although ids above %d were asked for: it ignores id[gt]", id, q.After)
+	case id <= k.last:
+		return broken(k.op, "Coupa sent id %d after id %d although ascending ids were asked for: it ignores order_by", id, k.last)
+	case q.Through > 0 && id > q.Through:
+		return broken(k.op, "Coupa sent id %d although ids up to %d were asked for: it ignores id[lt_or_eq]", id, q.Through)
 	}
-	size := seen.(*atomic.Int64)
+	return nil
+}
+
+// stamp reads a row's updated-at and sees to it that the window holds it.
+func (k *checker) stamp(id int64, value []byte) (time.Time, error) {
+	w := &k.query.Window
+	updated, ok := parseInstant(value)
+	switch {
+	case !ok:
+		return time.Time{}, broken(k.op, "Coupa sent id %d with an updated-at that is not an instant", id)
+	case w.isZero():
+	case updated.IsZero():
+		return time.Time{}, broken(k.op, "Coupa sent id %d without updated-at, so nothing shows that it is in the window %s", id, w)
+	case !w.holds(updated):
+		return time.Time{}, broken(k.op, "Coupa sent id %d of %s although the window %s was asked for: it ignores updated_at", id, bound(updated), w)
+	}
+	return updated, nil
+}
+
+// lines sees to it that lines are stamped with instants. A row whose newest line is older than asked for passes: of a line that was removed, Coupa may
+// still find the stamp and not show the line.
+func (k *checker) lines(id int64, r *row) error {
+	if r.linesBad {
+		return broken(k.op, "Coupa sent id %d with an updated-at in its lines that is not an instant", id)
+	}
+	return nil
+}
+
+// collection is what a client knows of a resource.
+type collection struct {
+	lines   string       // its collection of lines, [Resource.Lines]
+	longest atomic.Int64 // rows of the longest page seen
+}
+
+// collection returns what is known of the resource at path.
+func (c *Client) collection(path string) *collection {
+	known, ok := c.collections.Load(path)
+	if !ok {
+		resource, _ := LookupResource(path)
+		known, _ = c.collections.LoadOrStore(path, &collection{lines: resource.Lines})
+	}
+	return known.(*collection)
+}
+
+// learn takes in the length of a page and returns the longest one seen, at least 1: an empty page is always a short one.
+func (k *collection) learn(rows int64) int64 {
 	for {
-		longest := size.Load()
+		longest := k.longest.Load()
 		if rows <= longest {
 			return max(longest, 1)
 		}
-		if size.CompareAndSwap(longest, rows) {
+		if k.longest.CompareAndSwap(longest, rows) {
 			return rows
 		}
 	}

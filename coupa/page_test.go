@@ -63,6 +63,43 @@ func TestFetchAsksAsDocumented(t *testing.T) {
 	})
 }
 
+func TestFetchAsksForLinesAndForIDsAsDocumented(t *testing.T) {
+	zone := time.FixedZone("", 3600)
+	tests := []struct {
+		name string
+		q    Query
+		want url.Values
+	}{
+		{"headers that have a line stamped since", Query{Path: "purchase_orders", After: 7, Window: Window{To: april}, Lines: "order_lines", LinesFrom: march.In(zone)}, url.Values{
+			"order_lines[updated_at][gt_or_eq]": {"2024-03-01T00:00:00Z"}, "updated_at[lt]": {"2024-04-01T00:00:00Z"}, "id[gt]": {"7"},
+		}},
+		{"a list of ids", Query{Path: "invoices", IDs: []int64{1, 2, 999999999999999999}, Window: Window{To: april}}, url.Values{
+			"id[in]": {"1,2,999999999999999999"}, "updated_at[lt]": {"2024-04-01T00:00:00Z"},
+		}},
+		{"ids beside a filter of ids", Query{Path: "invoices", Filter: url.Values{"id[in]": {"4,5"}}}, url.Values{"id[in]": {"4,5"}, "id[gt]": {"0"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var asked url.Values
+				c := newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
+					asked = r.URL.Query()
+					return answer(200, `[]`, "Date", afterApril)
+				}})
+				if _, _, err := collect(t.Context(), c, tt.q); err != nil {
+					t.Fatal(err)
+				}
+				for key, value := range map[string]string{"order_by": "id", "dir": "asc", "limit": "50"} {
+					tt.want.Set(key, value)
+				}
+				if asked.Encode() != tt.want.Encode() {
+					t.Errorf("asked for %v\nwant %v", asked, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestFetchYieldsRowsAsTheyAreSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rows := []string{
@@ -100,6 +137,10 @@ func TestFetchYieldsRowsAsTheyAreSent(t *testing.T) {
 func TestBreachesOfTheContractAreBroken(t *testing.T) {
 	const in, out = "2024-03-15T00:00:00Z", "2024-04-01T00:00:00Z"
 	window := Window{From: march, To: april}
+	byLines := Query{Lines: "invoice_lines", LinesFrom: march}
+	lined := func(id int64, stamp string) string {
+		return fmt.Sprintf(`[{"id":%d,"updated-at":%q,"invoice-lines":[{"updated-at":%s}]}]`, id, in, stamp)
+	}
 	tests := []struct {
 		name   string
 		q      Query
@@ -126,6 +167,14 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 		{"an object instead of an array", Query{}, `{"errors":["private"]}`, nil, 0, "array of objects"},
 		{"null instead of an array", Query{}, `null`, nil, 0, "array of objects"},
 		{"an array of numbers", Query{}, `[1]`, nil, 0, "array of objects"},
+		{"a line's updated-at that is no instant", Query{}, lined(1, `"soon"`), nil, 0, "updated-at in its lines that is not an instant"},
+		{"an id twice but not in a row", byLines, joined(lined(1, `"`+in+`"`), lined(2, `"`+in+`"`), lined(1, `"`+in+`"`)), nil, 2, "id 1 after id 2"},
+		{"fifty-one repeats", byLines, joined(slices.Repeat([]string{lined(1, `"`+in+`"`)}, 51)...), nil, 1, "more than the 50 rows"},
+		{"the id before the page's first", Query{After: 1, Lines: "invoice_lines", LinesFrom: march}, lined(1, `"`+in+`"`), nil, 0, "ignores id[gt]"},
+		{"an id that is not in the list", Query{IDs: []int64{1, 3}}, array(in, 1, 2), nil, 1, "id 2, which was not asked for: it ignores id[in]"},
+		{"ids of the list in another order", Query{IDs: []int64{3, 1}}, array(in, 3, 1), nil, 1, "ignores order_by"},
+		{"an id of the list twice", Query{IDs: []int64{1, 3}}, array(in, 1, 1), nil, 1, "id 1 after id 1"},
+		{"an id of the list outside the window", Query{IDs: []int64{1}}, array(out, 1), nil, 0, "ignores updated_at"},
 		{"XML", Query{}, `<a/>`, []string{"Content-Type", "application/xml"}, 0, `"application/xml" although JSON`},
 		{"no type", Query{}, `[]`, []string{"Content-Type", ""}, 0, "although JSON"},
 		{"no Date", Query{}, array(in, 1), []string{"Date", ""}, 0, "without a Date"},
@@ -140,7 +189,7 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 				ids, page, err := collect(t.Context(), c, tt.q)
 				var e *Error
 				if !errors.As(err, &e) || e.Kind != Broken || e.Temporary() || !strings.Contains(err.Error(), tt.says) {
-					t.Errorf("got %v, want a broken contract that says %q", err, tt.says)
+					t.Fatalf("got %v, want a broken contract that says %q", err, tt.says)
 				}
 				if len(ids) != tt.yields || page.Rows != tt.yields {
 					t.Errorf("yielded %d rows, page counts %d, want %d", len(ids), page.Rows, tt.yields)
@@ -208,6 +257,94 @@ func TestPageSizeIsLearned(t *testing.T) {
 			_, page, err := collect(t.Context(), c, Query{Path: path})
 			if err != nil || page.Last != step.last || page.Rows != step.rows {
 				t.Errorf("page %d of %d rows: last %t, want %t since %s (%v)", i, page.Rows, page.Last, step.last, step.why, err)
+			}
+		}
+	})
+}
+
+// joined returns a page that holds the rows of all the bodies.
+func joined(bodies ...string) string {
+	all := strings.Join(bodies, ",")
+	return "[" + strings.ReplaceAll(all[1:len(all)-1], "],[", ",") + "]"
+}
+
+func TestRowsTellWhenTheirLinesWereStamped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := `[{"id":1,"order-lines":[{"updated-at":"2024-03-10T03:00:00-07:00"},{"updated-at":"2024-03-10T01:59:59-08:00"}]},{"id":2,"order-lines":[]},
+			{"id":3,"order_lines":[{"updated_at":"2024-03-01T00:00:00Z"}]},{"id":4,"invoice-lines":[{"updated-at":"2024-03-01T00:00:00Z"}]}]`
+		for path, want := range map[string]string{
+			"purchase_orders": "2024-03-10T10:00:00Z … 2024-03-01T00:00:00Z …",
+			"invoices":        "… … … 2024-03-01T00:00:00Z",
+			"users":           "… … … …",
+			"currencies":      "… … … …",
+		} {
+			c := newClient(t, &fake{api: pages(body)})
+			var got []string
+			_, err := c.Fetch(t.Context(), Query{Path: path}, func(r Row) error {
+				got = append(got, bound(r.LinesAt))
+				if r.LinesAt.Location() != time.UTC {
+					t.Errorf("zone %s", r.LinesAt.Location())
+				}
+				return nil
+			})
+			if err != nil || strings.Join(got, " ") != want {
+				t.Errorf("%s: got %v, %v; want %s", path, got, err, want)
+			}
+		}
+	})
+}
+
+func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := func(times ...int) string {
+			var rows []string
+			for i, n := range times {
+				row := fmt.Sprintf(`[{"id":%d,"invoice-lines":[{"updated-at":"2024-03-15T00:00:00Z"}]}]`, i+1)
+				rows = append(rows, slices.Repeat([]string{row}, n)...)
+			}
+			return joined(rows...)
+		}
+		steps := []struct {
+			body string
+			rows int
+			last bool
+			why  string
+		}{
+			{page(2, 1), 2, false, "nothing longer was seen"},
+			{page(1, 1), 2, true, "three rows were seen on the wire"},
+			{page(20, 30), 2, false, "fifty rows on the wire are a full page"},
+			{page(50), 1, false, "fifty rows on the wire are a full page"},
+			{page(20, 29), 2, true, "forty-nine are not"},
+		}
+		var bodies []string
+		for _, step := range steps {
+			bodies = append(bodies, step.body)
+		}
+		c := newClient(t, &fake{api: pages(bodies...)})
+		q := Query{Path: "invoices", Lines: "invoice_lines", LinesFrom: march}
+		for i, step := range steps {
+			ids, page, err := collect(t.Context(), c, q)
+			if err != nil || len(ids) != step.rows || page.Rows != step.rows || page.Last != step.last || page.LastID != int64(step.rows) {
+				t.Errorf("page %d: ids %v, %+v, %v; want last %t since %s", i, ids, page, err, step.last, step.why)
+			}
+		}
+		if got := c.Stats().Rows; got != 9 {
+			t.Errorf("%d rows counted, want those handed out", got)
+		}
+	})
+}
+
+func TestAPageOfIDsIsAlwaysLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		many := upTo(50)
+		c := newClient(t, &fake{api: pages(array("2024-03-15T00:00:00Z", 2, 9), array("2024-03-15T00:00:00Z", many...), `[]`)})
+		for _, tt := range []struct {
+			ask  []int64
+			want []int64
+		}{{[]int64{9, 2, 4, 2}, []int64{2, 9}}, {many, many}, {[]int64{3}, nil}} {
+			ids, page, err := collect(t.Context(), c, Query{Path: "invoices", IDs: tt.ask})
+			if err != nil || !page.Last || !slices.Equal(ids, tt.want) {
+				t.Errorf("asked for %v: got %v, last %t, %v", tt.ask, ids, page.Last, err)
 			}
 		}
 	})
@@ -415,6 +552,18 @@ func TestQueriesThatCannotBeAskedCostNoRequest(t *testing.T) {
 		{"a negative id", Query{Path: "invoices", After: -1}, "negative"},
 		{"a filter that sets the page's length", Query{Path: "invoices", Filter: url.Values{"limit": {"10"}}}, `"limit"`},
 		{"a filter on the walk's own id", Query{Path: "invoices", Filter: url.Values{"id[gt]": {"10"}}}, `"id[gt]"`},
+		{"lines that are not the resource's", Query{Path: "invoices", Lines: "order_lines", LinesFrom: march}, `which is "invoice_lines"`},
+		{"lines of a resource without", Query{Path: "users", Lines: "user_lines", LinesFrom: march}, "not the collection of lines of users"},
+		{"lines since no instant", Query{Path: "invoices", Lines: "invoice_lines"}, "needs the instant"},
+		{"lines since a fraction", Query{Path: "invoices", Lines: "invoice_lines", LinesFrom: march.Add(1)}, "whole seconds"},
+		{"lines without a collection", Query{Path: "invoices", LinesFrom: march}, "without naming"},
+		{"lines in the filter too", Query{Path: "invoices", Lines: "invoice_lines", LinesFrom: march, Filter: url.Values{"invoice-lines[updated-at][gt_or_eq]": {"x"}}}, "needs itself"},
+		{"more ids than a page holds", Query{Path: "invoices", IDs: upTo(51)}, "51 ids"},
+		{"ids after an id", Query{Path: "invoices", IDs: upTo(2), After: 1}, "leave one out"},
+		{"ids through an id", Query{Path: "invoices", IDs: upTo(2), Through: 1}, "leave one out"},
+		{"an id of zero", Query{Path: "invoices", IDs: []int64{1, 0}}, "id 0 was asked for"},
+		{"ids in the filter too", Query{Path: "invoices", IDs: upTo(2), Filter: url.Values{"id[in]": {"1"}}}, "needs itself"},
+		{"a priority that there is not", Query{Path: "invoices", Priority: 4}, "no priority 4"},
 		{"a filter on the window with dashes", Query{Path: "invoices", Filter: url.Values{"updated-at[lt]": {"x"}}}, `"updated-at[lt]"`},
 	}
 	for _, tt := range tests {

@@ -43,8 +43,16 @@ type Query struct {
 	Window  Window     // updated_at[gt_or_eq] and updated_at[lt]
 	After   int64      // id[gt]
 	Through int64      // id[lt_or_eq]; 0: no upper bound
+	IDs     []int64    // id[in], at most 50 of them, all above 0, in place of After and Through; none: not sent
 	Fields  string     // value of fields, the text of a JSON array; "": not sent
 	Filter  url.Values // further conditions, ANDed, as Coupa spells them: "status" or "order_lines[updated_at][gt_or_eq]"
+
+	// Lines asks for rows of which a line was stamped at LinesFrom (whole seconds) or later: <Lines>[updated_at][gt_or_eq]. It is
+	// the resource's own collection, [Resource.Lines], and Fields must leave its updated_at in; "": no condition.
+	Lines     string
+	LinesFrom time.Time
+
+	Priority Priority // who goes first when requests wait for their turn
 }
 
 // page returns the query string of a page of the walk.
@@ -70,7 +78,7 @@ func (q Query) highest() string {
 	return string(b)
 }
 
-// conditions appends the user's conditions, the window and the range of ids. id[gt] is sent from the first page on, so that an
+// conditions appends the user's conditions, the window, the lines and the range or list of ids. id[gt] is sent from the first page on, so that an
 // instance that does not take it says so at once.
 func (q Query) conditions(b []byte) []byte {
 	if len(q.Filter) > 0 {
@@ -82,11 +90,32 @@ func (q Query) conditions(b []byte) []byte {
 	if !q.Window.To.IsZero() {
 		b = pair(b, "updated_at[lt]", bound(q.Window.To))
 	}
+	if q.Lines != "" {
+		b = pair(b, q.linesKey(), bound(q.LinesFrom))
+	}
+	if len(q.IDs) > 0 {
+		return pair(b, "id[in]", q.list())
+	}
 	b = pair(b, "id[gt]", strconv.FormatInt(q.After, 10))
 	if q.Through > 0 {
 		b = pair(b, "id[lt_or_eq]", strconv.FormatInt(q.Through, 10))
 	}
 	return b
+}
+
+// linesKey is the condition on the lines, which also names it in errors.
+func (q Query) linesKey() string { return q.Lines + "[updated_at][gt_or_eq]" }
+
+// list returns the ids as id[in] takes them.
+func (q Query) list() string {
+	b := make([]byte, 0, 20*len(q.IDs))
+	for i, id := range q.IDs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, id, 10)
+	}
+	return string(b)
 }
 
 func pair(b []byte, key, value string) []byte {
@@ -113,9 +142,61 @@ func (q Query) check(op string) error {
 	if q.After < 0 || q.Through < 0 {
 		return misused(op, "ids cannot be negative (after %d, through %d)", q.After, q.Through)
 	}
+	if q.Priority > PrioritySweep {
+		return misused(op, "there is no %s: use one from %s to %s", q.Priority, PriorityPoll, PrioritySweep)
+	}
+	if err := q.checkIDs(op); err != nil {
+		return err
+	}
+	if err := q.checkLines(op); err != nil {
+		return err
+	}
+	return q.checkFilter(op)
+}
+
+// checkIDs refuses a list of ids that one page cannot answer.
+func (q Query) checkIDs(op string) error {
+	switch {
+	case len(q.IDs) == 0:
+		return nil
+	case len(q.IDs) > pageLimit:
+		return misused(op, "%d ids were asked for: a page holds %d rows at most, so ask for them in parts", len(q.IDs), pageLimit)
+	case q.After != 0 || q.Through != 0:
+		return misused(op, "both a list of ids and a range of them were asked for (after %d, through %d): leave one out", q.After, q.Through)
+	case slices.Min(q.IDs) <= 0:
+		return misused(op, "id %d was asked for: ids are above 0", slices.Min(q.IDs))
+	}
+	return nil
+}
+
+// checkLines refuses a condition on lines whose answer could not be checked.
+func (q Query) checkLines(op string) error {
+	if q.Lines == "" {
+		if !q.LinesFrom.IsZero() {
+			return misused(op, "lines since %s were asked for without naming their collection", bound(q.LinesFrom))
+		}
+		return nil
+	}
+	switch resource, _ := LookupResource(q.Path); {
+	case q.Lines != resource.Lines:
+		return misused(op, "%q is not the collection of lines of %s, which is %q", oneLine(q.Lines, 60), q.Path, resource.Lines)
+	case q.LinesFrom.IsZero():
+		return misused(op, "a condition on %s needs the instant from which on they were stamped", q.Lines)
+	case q.LinesFrom.Nanosecond() != 0:
+		return misused(op, "lines since %s were asked for, which is not in whole seconds, as Coupa compares them", q.LinesFrom)
+	}
+	return nil
+}
+
+// checkFilter refuses conditions that collide with those of the walk.
+func (q Query) checkFilter(op string) error {
 	for key := range q.Filter {
-		if slices.Contains(reserved, strings.ReplaceAll(key, "-", "_")) {
+		plain := strings.ReplaceAll(key, "-", "_")
+		switch {
+		case slices.Contains(reserved, plain):
 			return misused(op, "the filter sets %q, which the walk itself needs: use another operator, as id[in] or created_at[gt_or_eq]", key)
+		case len(q.IDs) > 0 && plain == "id[in]", q.Lines != "" && plain == q.linesKey():
+			return misused(op, "the filter sets %q, which this query needs itself: use another operator, as id[not_in] or updated_at[gt]", key)
 		}
 	}
 	return nil

@@ -31,58 +31,66 @@ type response struct {
 	latency time.Duration // until the header came
 }
 
+// ask is one API request.
+type ask struct {
+	op       string // what it is for, in errors
+	path     string // below /api
+	query    string
+	priority Priority
+}
+
 // get sends one API request, with a token and at the limiter's pace, and returns the answer if it is 200 with JSON. A 401 is
 // repeated: once with the same token where that is young, once with a new one.
-func (c *Client) get(ctx context.Context, op, path, query string) (*response, error) {
+func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 	for reminted := false; ; c.counters.retries.Add(1) {
 		token, err := c.tokens.get(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", op, err)
+			return nil, fmt.Errorf("%s: %w", a.op, err)
 		}
-		sent, err := c.turn(ctx, op)
+		sent, err := c.turn(ctx, a)
 		if err != nil {
 			return nil, err
 		}
-		res, err := c.send(ctx, op, path, query, token.value)
+		res, err := c.send(ctx, a, token.value)
 		if err != nil {
 			return nil, err
 		}
 		if res.StatusCode != http.StatusUnauthorized {
-			return c.judge(res, path, sent)
+			return c.judge(res, a.path, sent)
 		}
 		res.discard()
 		switch age := time.Since(token.minted); {
 		case age < youngToken:
 			if err := sleep(ctx, youngToken-age); err != nil {
-				return nil, fmt.Errorf("%s: %w", op, err)
+				return nil, fmt.Errorf("%s: %w", a.op, err)
 			}
 		case !reminted:
 			reminted = true
 			c.tokens.drop(token)
 		default:
-			return nil, &Error{Op: op, Kind: Reauthenticate, Status: res.StatusCode, Err: errors.New("Coupa refuses a token that it has just issued"),
+			return nil, &Error{Op: a.op, Kind: Reauthenticate, Status: res.StatusCode, Err: errors.New("Coupa refuses a token that it has just issued"),
 				Hint: "see whether the API client is active at " + c.clientsPage()}
 		}
 	}
 }
 
 // turn waits for the limiter and tells when the request goes out.
-func (c *Client) turn(ctx context.Context, op string) (time.Time, error) {
-	if err := c.limiter.Wait(ctx); err != nil {
-		return time.Time{}, fmt.Errorf("%s: %w", op, err)
+func (c *Client) turn(ctx context.Context, a ask) (time.Time, error) {
+	if err := c.limiter.Wait(ctx, a.priority); err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", a.op, err)
 	}
 	return time.Now(), nil
 }
 
 // send sends the request and returns the answer whatever its status.
-func (c *Client) send(ctx context.Context, op, path, query, token string) (*response, error) {
+func (c *Client) send(ctx context.Context, a ask, token string) (*response, error) {
 	c.counters.requests.Add(1)
-	r := &response{op: op, caller: ctx, limit: c.cfg.RequestTimeout}
+	r := &response{op: a.op, caller: ctx, limit: c.cfg.RequestTimeout}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.silent = time.AfterFunc(r.limit, func() { r.cancel(errSilent) })
 	target := *c.base
-	target.Path += "/api/" + path
-	target.RawQuery = query
+	target.Path += "/api/" + a.path
+	target.RawQuery = a.query
 	req := (&http.Request{
 		Method: http.MethodGet,
 		URL:    &target,

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -21,8 +22,11 @@ const deepest = 10000
 // span is a part of a row; zero where there is none.
 type span struct{ from, to int }
 
+// lineDepth is how deep the members of a line are: the row is at 1, its collection of lines at 2.
+const lineDepth = 3
+
 // scanner goes once over the JSON text of a row: it validates it as strictly as encoding/json, notes where the row's own id
-// and updated-at are, and computes the digest. It allocates nothing.
+// and updated-at are and when its lines were stamped, and computes the digest. It allocates nothing.
 //
 // The digest is kept in checkpoints: changing how it is computed makes every row of the look-back look new.
 // TestDigestIsPinned holds it.
@@ -32,6 +36,16 @@ type scanner struct {
 	depth   int // open objects and arrays, the page's own array not counted
 	id      span
 	updated span
+	lines   lineStamps
+}
+
+// lineStamps is what a scanner finds out about the collection of lines of a row.
+type lineStamps struct {
+	name    string    // the collection as a filter spells it; "": none
+	inside  bool      // the scanner is inside of it
+	last    span      // the updated-at looked at last: lines of one save share it to the letter
+	newest  time.Time // of the lines so far, UTC; zero where none is stamped
+	invalid bool      // some line's updated-at is no instant
 }
 
 // Seeds of the digest: one a type of value, so that "1", 1 and [1] differ.
@@ -143,12 +157,18 @@ func (s *scanner) member() (digest uint64, null bool, err error) {
 		return 0, false, err
 	}
 	at := s.pos
+	if s.depth == 1 {
+		s.lines.inside = c == '[' && s.lines.named(key)
+	}
 	value, err := s.value()
 	if err != nil {
 		return 0, false, err
 	}
-	if s.depth == 1 {
+	switch {
+	case s.depth == 1:
 		s.note(key, span{at, s.pos})
+	case s.depth == lineDepth && s.lines.inside && isUpdatedAt(key):
+		s.noteLine(span{at, s.pos})
 	}
 	return mix(xxhash.Sum64(key), value), c == 'n', nil
 }
@@ -161,6 +181,41 @@ func (s *scanner) note(key []byte, at span) {
 	case "updated-at", "updated_at":
 		s.updated = at
 	}
+}
+
+func isUpdatedAt(key []byte) bool { return string(key) == "updated-at" || string(key) == "updated_at" }
+
+// noteLine takes in a line's own updated-at.
+func (s *scanner) noteLine(at span) {
+	l := &s.lines
+	value := s.data[at.from:at.to]
+	if string(value) == string(s.data[l.last.from:l.last.to]) {
+		return
+	}
+	l.last = at
+	stamped, ok := parseInstant(value)
+	if !ok {
+		l.invalid = true
+	}
+	if stamped.After(l.newest) {
+		l.newest = stamped
+	}
+}
+
+// named tells whether a key is the collection's name, with hyphens or underscores.
+func (l *lineStamps) named(key []byte) bool {
+	if len(key) != len(l.name) || len(key) == 0 {
+		return false
+	}
+	for i, c := range key {
+		if c == '-' {
+			c = '_'
+		}
+		if c != l.name[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // array chains its elements: their order counts, and so does a null among them.

@@ -2,7 +2,10 @@ package coupa_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,4 +114,116 @@ func TestFaultsOfATenantAreClassed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// newestLine is the newest updated-at of a row's lines as encoding/json reads it; zero when there is none.
+func newestLine(t *testing.T, lines string, row []byte) (newest time.Time) {
+	t.Helper()
+	members := map[string]json.RawMessage{}
+	var list []struct {
+		UpdatedAt time.Time `json:"updated-at"`
+	}
+	if err := json.Unmarshal(row, &members); err != nil {
+		t.Fatal(err)
+	}
+	if raw := members[strings.ReplaceAll(lines, "_", "-")]; raw != nil {
+		if err := json.Unmarshal(raw, &list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range list {
+		if line.UpdatedAt.After(newest) {
+			newest = line.UpdatedAt
+		}
+	}
+	return newest
+}
+
+func TestRowsOfATenantTellTheirNewestLine(t *testing.T) {
+	for _, resource := range coupa.Resources() {
+		t.Run(resource.Path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 60, Objects: []string{resource.Path}})
+				c := tenantClient(t, tenant.Transport())
+				tenant.Create(resource.Path, coupatest.Lines(0))
+				stamped := 0
+				_, err := walk(t.Context(), c, coupa.Query{Path: resource.Path}, func(r coupa.Row) error {
+					if want := newestLine(t, resource.Lines, r.JSON); !r.LinesAt.Equal(want) {
+						t.Errorf("id %d: newest line of %s, want %s", r.ID, r.LinesAt, want)
+					}
+					if !r.LinesAt.IsZero() {
+						stamped++
+					}
+					return nil
+				})
+				if want := map[bool]int{true: 0, false: 60}[resource.Lines == ""]; err != nil || stamped != want {
+					t.Errorf("%d rows with lines, want %d: %v", stamped, want, err)
+				}
+			})
+		})
+	}
+}
+
+func TestWalkByLinesReadsEachParentOnce(t *testing.T) {
+	for _, repeat := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 150, Objects: []string{"purchase_orders"}, RepeatParents: repeat})
+			c := tenantClient(t, tenant.Transport())
+			since := windowToNow(t, c).To
+			<-time.After(time.Minute)
+			for i, row := range tenant.Rows("purchase_orders") {
+				if i%4 == 0 {
+					tenant.UpdateLine("purchase_orders", row.ID)
+				}
+			}
+			for n := range 30 {
+				tenant.Create("purchase_orders", coupatest.Lines(n%9))
+			}
+			<-time.After(time.Minute)
+			end := windowToNow(t, c).To
+			tenant.Update("purchase_orders", 1) // leaves the window of headers
+			var want, got []int64
+			for _, row := range tenant.Rows("purchase_orders") {
+				if !newestLine(t, "order_lines", row.JSON).Before(since) && row.UpdatedAt.Before(end) {
+					want = append(want, row.ID)
+				}
+			}
+			for i, kind := range []coupatest.FaultKind{coupatest.Truncate, coupatest.Reset, coupatest.Truncate} {
+				tenant.Inject(coupatest.Fault{Kind: kind, After: i})
+			}
+			q := coupa.Query{Path: "purchase_orders", Window: coupa.Window{To: end}, Lines: "order_lines", LinesFrom: since}
+			_, err := walk(t.Context(), c, q, func(r coupa.Row) error {
+				got = append(got, r.ID)
+				return nil
+			})
+			if err != nil || len(want) < 60 || !slices.Equal(got, want) {
+				t.Errorf("repeats %t: got %v, %v\nwant %v", repeat, got, err, want)
+			}
+			tenant.Inject(coupatest.Fault{Kind: coupatest.IgnoreFilter})
+			if _, err := c.Fetch(t.Context(), q, func(coupa.Row) error { return nil }); coupa.KindOf(err) != coupa.Broken {
+				t.Errorf("an ignored condition: got %v", err)
+			}
+		})
+	}
+}
+
+func TestRowsOfATenantByID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 60, Objects: []string{"users"}})
+		c := tenantClient(t, tenant.Transport())
+		tenant.Delete("users", 5)
+		var got []int64
+		q := coupa.Query{Path: "users", IDs: []int64{9, 5, 3, 4000}}
+		page, err := c.Fetch(t.Context(), q, func(r coupa.Row) error {
+			got = append(got, r.ID)
+			return nil
+		})
+		if err != nil || !page.Last || !slices.Equal(got, []int64{3, 9}) {
+			t.Errorf("got %v, %+v, %v", got, page, err)
+		}
+		tenant.Inject(coupatest.Fault{Kind: coupatest.IgnoreFilter})
+		if _, err := c.Fetch(t.Context(), q, func(coupa.Row) error { return nil }); coupa.KindOf(err) != coupa.Broken {
+			t.Errorf("an ignored list: got %v", err)
+		}
+	})
 }

@@ -37,9 +37,29 @@ type Schema struct {
 	plan   func() (*Plan, error)
 }
 
+// made keeps the schemas in use, with their plans: a thousand tenants share one per object and shape.
+var made sync.Map // shape → *Schema
+
+type shape struct {
+	path    string
+	options Options
+}
+
 // For gives the schema of the object whose collection has the path, "invoices". The error of an unknown path names the
-// nearest known one.
+// nearest known one. The result is shared between callers.
 func For(path string, o Options) (*Schema, error) {
+	if s, ok := made.Load(shape{path, o}); ok {
+		return s.(*Schema), nil
+	}
+	s, err := build(path, o)
+	if err != nil {
+		return nil, err
+	}
+	first, _ := made.LoadOrStore(shape{path, o}, s)
+	return first.(*Schema), nil
+}
+
+func build(path string, o Options) (*Schema, error) {
 	row, err := readObject(path)
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func (s *sources) client(c *config.Connector) (connector.Source, error) {
 			Message: fmt.Sprintf("another connector to %s has %v, and an instance has one limit", host, s.rates[host]), Remedy: "give both the same"}
 	}
 	cfg := c.Coupa()
-	cfg.Limiter, cfg.UserAgent = s.limiters[host], userAgent()
+	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = s.limiters[host], userAgent(), tokenHold()
 	return coupa.New(cfg)
 }
 

@@ -1,6 +1,7 @@
 // Package rest answers Kafka Connect's REST API about a worker: what tools that know Connect ask to show connectors, tasks and their states.
 //
-// Everything here reads. Connectors come from files, and a request that would change one is answered with 405 and says so.
+// Beside it stands /metrics, for Prometheus. Everything here reads. Connectors come from files, and a request that would change one is answered with 405
+// and says so.
 package rest
 
 import (
@@ -12,18 +13,23 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/coupastream/coupastream/connector"
 )
 
 // connectVersion is the version of Kafka whose REST API this is. Tools compare it.
 const connectVersion = "4.1.0"
 
-// Worker is what is told about. Both calls are safe at any time.
+// Worker is what is told about. The calls are safe at any time.
 type Worker interface {
 	// Status lists the connectors with their tasks, in the order in which they were given.
 	Status() []connector.ConnectorStatus
 	// ClusterID is the Kafka cluster's id, "" until it is known.
 	ClusterID() string
+	// Metrics are those of the worker and its process.
+	Metrics() prometheus.Gatherer
 }
 
 // Info says who answers.
@@ -63,6 +69,14 @@ func New(w Worker, info Info) http.Handler {
 	get("/connectors/{name}/topics", h.topics)
 	get("/connectors/{name}/offsets", h.offsets)
 	get("/connector-plugins", h.plugins)
+	metrics := promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{})
+	mux.HandleFunc("/metrics", func(rw http.ResponseWriter, r *http.Request) {
+		if changes(r) {
+			send(rw, nil, readOnly)
+			return
+		}
+		metrics.ServeHTTP(rw, r)
+	})
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		if changes(r) {
 			send(rw, nil, readOnly)
@@ -213,7 +227,7 @@ func (h *handler) topics(r *http.Request) (any, error) {
 	return map[string]any{name: map[string]any{"topics": topics}}, nil
 }
 
-// offsets tells the committed position of every object: its mark, and the lowest id that a walk in progress has still to read.
+// offsets tells the committed position of every object: its mark, and the lowest id that a backfill, or else a walk, in progress has still to read.
 func (h *handler) offsets(r *http.Request) (any, error) {
 	c, err := h.find(r, notFound)
 	offsets := []any{}
@@ -221,11 +235,15 @@ func (h *handler) offsets(r *http.Request) (any, error) {
 		if t.Committed.Seq == 0 {
 			continue
 		}
-		offset := map[string]any{"updated_at": nil, "id": 0} // null: the first pass is under way
+		offset := map[string]any{"updated_at": nil, "id": 0}
 		if !t.Committed.Mark.IsZero() {
 			offset["updated_at"] = t.Committed.Mark.UTC().Format("2006-01-02T15:04:05Z")
 		}
-		if w := t.Committed.Walk; w != nil && len(w.Ranges) > 0 {
+		w := t.Committed.Backfill
+		if w == nil {
+			w = t.Committed.Walk
+		}
+		if w != nil && len(w.Ranges) > 0 {
 			offset["id"] = w.Ranges[0].After
 		}
 		offsets = append(offsets, map[string]any{"partition": map[string]any{"tenant": c.Tenant, "object": t.Object}, "offset": offset})

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
 )
@@ -14,6 +16,11 @@ import (
 type fixed struct{ cluster string }
 
 func (f fixed) ClusterID() string { return f.cluster }
+func (fixed) Metrics() prometheus.Gatherer {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coupastream_thing", Help: "A thing."}, func() float64 { return 7 }))
+	return registry
+}
 func (fixed) Status() []connector.ConnectorStatus {
 	return []connector.ConnectorStatus{{
 		Name: "acme", Tenant: "acme", State: connector.Running, Config: map[string]string{"name": "acme", "coupa.client.secret": "[hidden]"},
@@ -56,6 +63,7 @@ func TestAnswersAreThoseOfKafkaConnect(t *testing.T) {
 		{"GET", "/connectors/acme/tasks/z/status", 404, `{"error_code":404,"message":"HTTP 404 Not Found"}`},
 		{"GET", "/connectors/x/topics", 200, `{"x":{"topics":[]}}`},
 		{"GET", "/nowhere", 404, `{"error_code":404,"message":"HTTP 404 Not Found"}`},
+		{"POST", "/metrics", 405, `{"error_code":405,"message":"HTTP 405 Method Not Allowed: connectors of this worker come from its files"}`},
 		{"PUT", "/connectors/acme/config", 405, `{"error_code":405,"message":"HTTP 405 Method Not Allowed: connectors of this worker come from its files"}`},
 		{"DELETE", "/connectors/acme", 405, `{"error_code":405,"message":"HTTP 405 Method Not Allowed: connectors of this worker come from its files"}`},
 		{"PUT", "/connectors/acme/pause", 405, `{"error_code":405,"message":"HTTP 405 Method Not Allowed: connectors of this worker come from its files"}`},
@@ -77,5 +85,19 @@ func TestAWorkerThatHasNotReachedKafkaIsStarting(t *testing.T) {
 	const want = `{"status":"starting","message":"Worker is still starting up."}`
 	if got := strings.TrimSpace(rec.Body.String()); rec.Code != http.StatusServiceUnavailable || got != want {
 		t.Errorf("%d %s", rec.Code, got)
+	}
+}
+
+func TestMetricsAreServedAsPrometheusReadsThem(t *testing.T) {
+	for _, path := range []string{"/metrics", "/metrics/"} {
+		rec := httptest.NewRecorder()
+		New(fixed{"cluster-1"}, Info{}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		const want = "# HELP coupastream_thing A thing.\n# TYPE coupastream_thing gauge\ncoupastream_thing 7\n"
+		if rec.Code != http.StatusOK || rec.Body.String() != want {
+			t.Errorf("%s: %d %q", path, rec.Code, rec.Body)
+		}
+		if ct := rec.Header().Get("Content-Type"); !strings.HasPrefix(ct, "text/plain; version=0.0.4") {
+			t.Errorf("%s: Content-Type %q", path, ct)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package coupatest
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -72,6 +73,13 @@ func (t *Tenant) Update(object string, id int64) Version {
 	return t.version(object, t.update(object, id, 0))
 }
 
+// UpdateLate is Update that becomes visible so long after the second that the row
+// is stamped with; until then readers see the row as it was. Changes made to the
+// row meanwhile become visible no earlier.
+func (t *Tenant) UpdateLate(object string, id int64, by time.Duration) Version {
+	return t.version(object, t.update(object, id, by))
+}
+
 func (t *Tenant) update(object string, id int64, late time.Duration) *version {
 	return t.change(object, id, late, func(tb *table, v *version, now int64) bool {
 		v.gen++
@@ -98,11 +106,17 @@ func (t *Tenant) update(object string, id int64, late time.Duration) *version {
 // stays where it was. For an object without lines, or a row without, it does
 // nothing and returns the zero Version.
 func (t *Tenant) UpdateLine(object string, id int64) Version {
-	return t.version(object, t.updateLine(object, id))
+	return t.version(object, t.updateLine(object, id, 0))
 }
 
-func (t *Tenant) updateLine(object string, id int64) *version {
-	return t.change(object, id, 0, func(tb *table, v *version, now int64) bool {
+// UpdateLineLate is UpdateLine that becomes visible so long after the second that
+// the line is stamped with, as UpdateLate does.
+func (t *Tenant) UpdateLineLate(object string, id int64, by time.Duration) Version {
+	return t.version(object, t.updateLine(object, id, by))
+}
+
+func (t *Tenant) updateLine(object string, id int64, late time.Duration) *version {
+	return t.change(object, id, late, func(tb *table, v *version, now int64) bool {
 		if len(v.lines) == 0 {
 			return false
 		}
@@ -115,6 +129,21 @@ func (t *Tenant) updateLine(object string, id int64) *version {
 		v.touch(k, now)
 		return true
 	})
+}
+
+// RemoveLine removes the last line that is left of a row, and nothing else changes: conditions still find the line's stamp, and the row no longer
+// shows it. Nobody outside knows whether Coupa does so; its parameter show_deleted_lines says that such lines are kept.
+func (t *Tenant) RemoveLine(object string, id int64) Version {
+	return t.version(object, t.change(object, id, 0, func(_ *table, v *version, now int64) bool {
+		for k := range slices.Backward(v.lines) {
+			if !v.lines[k].removed {
+				v.touch(k, now)
+				v.lines[k].removed = true
+				return true
+			}
+		}
+		return false
+	}))
 }
 
 // touch changes a line. A line's stamp never goes back.

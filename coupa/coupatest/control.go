@@ -26,6 +26,7 @@ import (
 //	POST /_tenant/objects/{object}/{id}/members/{key}   SetMember to the body
 //	POST /_tenant/warm?object=invoices&fields=…   Warm; answers {"rows":200}
 //	GET  /_tenant/requests                   requests to /api so far, {"invoices":12,…}
+//	GET  /_tenant/delivered                  rows in their pages, likewise
 //
 // What changes a row answers its Version. Without object, versions and rows are
 // those of all objects.
@@ -59,6 +60,7 @@ func (t *Tenant) newControl() http.Handler {
 		t.reply(w, map[string]int{"rows": n})
 	})
 	mux.HandleFunc("GET /_tenant/requests", func(w http.ResponseWriter, r *http.Request) { t.reply(w, t.RequestCounts()) })
+	mux.HandleFunc("GET /_tenant/delivered", func(w http.ResponseWriter, r *http.Request) { t.reply(w, t.RowCounts()) })
 	mux.HandleFunc("POST /_tenant/objects/{object}", func(w http.ResponseWriter, r *http.Request) {
 		t.replyVersion(w, t.Create(r.PathValue("object")))
 	})

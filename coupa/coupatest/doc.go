@@ -32,7 +32,8 @@
 // when a request orders by it. Payloads without `fields` carry references in
 // full and custom fields of the global namespace at the top level.
 //
-// What it does wrong only when told to is a [Fault].
+// What it does wrong only when told to is a [Fault]; with Config.RepeatParents it
+// answers a condition on lines with a row once for each line that fits.
 //
 // # Rows
 //

@@ -31,8 +31,8 @@ func (t *Tenant) walk(tb *table, q *query, now int64) []*version {
 	return all[min(q.offset, len(all)):]
 }
 
-// scan is up to most rows that q asks for, by id. It skips the blocks in which no
-// row can be inside q's windows.
+// scan is up to most rows that q asks for, by id, with Config.RepeatParents some of
+// them several times. It skips the blocks in which no row can be inside q's windows.
 func (t *Tenant) scan(tb *table, q *query, now, most int64) []*version {
 	var out []*version
 	low, high := tb.find(q.above+1), tb.find(q.through+1)
@@ -47,20 +47,39 @@ func (t *Tenant) scan(tb *table, q *query, now, most int64) []*version {
 			continue
 		}
 		if v := tb.rows[i].at(now); v != nil && t.matches(tb, q, v) {
-			out = append(out, v)
+			for range t.times(q, v) {
+				out = append(out, v)
+			}
 		}
 	}
-	return out
+	return out[:min(int64(len(out)), most)]
 }
+
+// times is how often a row that q asks for is in its answer.
+func (t *Tenant) times(q *query, v *version) int {
+	if !t.cfg.RepeatParents || !q.byLines() {
+		return 1
+	}
+	n := 0
+	for _, l := range v.lines {
+		if q.holdsLine(l) {
+			n++
+		}
+	}
+	return n
+}
+
+// byLines reports whether q has a condition on the lines' updated-at.
+func (q *query) byLines() bool { return q.lineFrom != never || q.lineTo != always }
+
+func (q *query) holdsLine(l line) bool { return l.updated >= q.lineFrom && l.updated < q.lineTo }
 
 func (t *Tenant) matches(tb *table, q *query, v *version) bool {
 	if v.updated < q.from || v.updated >= q.before {
 		return false
 	}
-	if q.lineFrom != never || q.lineTo != always {
-		if !slices.ContainsFunc(v.lines, func(l line) bool { return l.updated >= q.lineFrom && l.updated < q.lineTo }) {
-			return false
-		}
+	if q.byLines() && !slices.ContainsFunc(v.lines, q.holdsLine) {
+		return false
 	}
 	for _, g := range q.groups {
 		if !g.holds(decode(t.paint.render(nil, tb.resource, v, g.plan))) {

@@ -118,6 +118,37 @@ func TestConditionsSelectWhatTheySay(t *testing.T) {
 	})
 }
 
+func TestParentsAreRepeatedForEachLineThatFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, Config{Rows: -1, Objects: []string{"invoices"}, RepeatParents: true})
+		old := r.tenant.Create("invoices", Lines(3))
+		<-time.After(time.Minute)
+		since := stamp(time.Now())
+		r.tenant.UpdateLine("invoices", old.ID)
+		for range 20 {
+			r.tenant.Create("invoices", Lines(4))
+		}
+		r.tenant.Create("invoices", Lines(0))
+		want := []int64{1}
+		for id := int64(2); id <= 21; id++ {
+			want = append(want, id, id, id, id)
+		}
+		condition := []string{"invoice_lines[updated_at][gt_or_eq]", since}
+		if got := ids(r.page("invoices", condition...)); !slices.Equal(got, want[:50]) {
+			t.Errorf("first page %v, want %v", got, want[:50])
+		}
+		if got := ids(r.page("invoices", append(condition, "offset", "50")...)); !slices.Equal(got, want[50:]) {
+			t.Errorf("second page %v, want %v", got, want[50:])
+		}
+		if got := ids(r.page("invoices", append(condition, "id[gt]", "1", "limit", "6")...)); !slices.Equal(got, want[1:7]) {
+			t.Errorf("page of six %v, want %v", got, want[1:7])
+		}
+		if got := ids(r.page("invoices", "updated_at[gt_or_eq]", since)); len(got) != 21 {
+			t.Errorf("without a condition on lines: %v", got)
+		}
+	})
+}
+
 func TestQueriesThatCoupaRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 3})

@@ -141,9 +141,13 @@ func (p *painter) list(dst []byte, it *item, s *subject, n int) []byte {
 
 func (p *painter) lines(dst []byte, it *item, s *subject) []byte {
 	dst = append(dst, '[')
+	shown := 0
 	for i := range s.row.lines {
 		l := &s.row.lines[i]
-		if i > 0 {
+		if l.removed {
+			continue
+		}
+		if shown++; shown > 1 {
 			dst = append(dst, ',')
 		}
 		child := subject{

@@ -1,6 +1,7 @@
 package coupatest
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"sync"
@@ -26,6 +27,7 @@ type requestLog struct {
 	mu     sync.Mutex
 	list   []Request
 	counts map[string]int64 // per object
+	rows   map[string]int64 // of their pages, per object
 	hook   func(Request)
 }
 
@@ -41,11 +43,14 @@ func (t *Tenant) Requests() []Request {
 func (t *Tenant) RequestCounts() map[string]int64 {
 	t.log.mu.Lock()
 	defer t.log.mu.Unlock()
-	out := make(map[string]int64, len(t.log.counts))
-	for object, n := range t.log.counts {
-		out[object] = n
-	}
-	return out
+	return maps.Clone(t.log.counts)
+}
+
+// RowCounts are the rows in the pages of all requests so far, per object.
+func (t *Tenant) RowCounts() map[string]int64 {
+	t.log.mu.Lock()
+	defer t.log.mu.Unlock()
+	return maps.Clone(t.log.rows)
 }
 
 // OnRequest sets a function that is called for each request to /api after its
@@ -65,6 +70,7 @@ func (t *Tenant) note(r Request) {
 	}
 	t.log.list = append(t.log.list, r)
 	t.log.counts[r.Object]++
+	t.log.rows[r.Object] += int64(r.Rows)
 	hook := t.log.hook
 	t.log.mu.Unlock()
 	if hook != nil {

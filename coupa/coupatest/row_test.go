@@ -166,6 +166,41 @@ func TestALateRowIsSeenAfterItsStamp(t *testing.T) {
 	})
 }
 
+func TestALateChangeIsSeenAfterItsStamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, Config{Rows: 10, Objects: []string{"purchase_orders"}})
+		<-time.After(time.Minute)
+		since := stamp(time.Now())
+		for _, c := range []struct {
+			about     string
+			change    func(object string, id int64, by time.Duration) Version
+			id        int64
+			condition string
+		}{
+			{"a header", r.tenant.UpdateLate, 3, "updated_at[gt_or_eq]"},
+			{"a line", r.tenant.UpdateLineLate, 4, "order_lines[updated_at][gt_or_eq]"},
+		} {
+			id := jsonText(c.id)
+			before := r.page("purchase_orders", "id", id)[0]
+			v := c.change("purchase_orders", c.id, 5*time.Second)
+			if !v.VisibleAt.Equal(time.Now().Add(5 * time.Second)) {
+				t.Errorf("%s: made at %v, visible at %v", c.about, time.Now(), v.VisibleAt)
+			}
+			if now := r.page("purchase_orders", "id", id)[0]; string(now.JSON) != string(before.JSON) || len(r.page("purchase_orders", "id", id, c.condition, since)) != 0 {
+				t.Errorf("%s: seen at once", c.about)
+			}
+			<-time.After(5 * time.Second)
+			after := r.page("purchase_orders", "id", id, c.condition, since)
+			if len(after) != 1 || string(after[0].JSON) == string(before.JSON) {
+				t.Fatalf("%s: five seconds later: %v", c.about, ids(after))
+			}
+			if moved := !after[0].UpdatedAt.Equal(before.UpdatedAt); moved != (c.about == "a header") {
+				t.Errorf("%s: the header's stamp moved: %v", c.about, moved)
+			}
+		}
+	})
+}
+
 func TestRowsByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 10, Objects: []string{"invoices"}})

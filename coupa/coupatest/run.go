@@ -58,7 +58,7 @@ func (t *Tenant) step() {
 	case id == 0 || what >= 8 && what < 14:
 		t.create(object, Late(late))
 	case what >= 14 && what < 17:
-		if t.updateLine(object, id) == nil {
+		if t.updateLine(object, id, 0) == nil {
 			t.update(object, id, 0)
 		}
 	case what == 17:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed shapes.json
@@ -96,6 +97,9 @@ type catalogue struct {
 	order     []string
 	shapes    map[string]*shape
 }
+
+// theCatalogue is read once and shared: nothing changes it.
+var theCatalogue = sync.OnceValue(newCatalogue)
 
 func newCatalogue() *catalogue {
 	var file struct {

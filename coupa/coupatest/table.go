@@ -26,6 +26,7 @@ type version struct {
 type line struct {
 	id, created, updated int64
 	gen                  uint32
+	removed              bool // found by conditions, not shown
 }
 
 // member is a member of a row that was set by hand.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,9 @@ type Config struct {
 	// LateBy is how long after their stamp one in twenty changes of Run become
 	// visible; 0: 2 s, negative: none do.
 	LateBy time.Duration
+	// RepeatParents answers a condition on the lines' updated-at with a row once for
+	// each line that fits, as a join does; repeats count for limit and offset.
+	RepeatParents bool
 	// Gzip compresses answers for requests that accept it.
 	Gzip bool
 }
@@ -91,7 +95,7 @@ func fill[T comparable](value *T, otherwise T) {
 }
 
 // Resources are the resource paths that a tenant can serve, in Coupa's spelling.
-func Resources() []string { return newCatalogue().order }
+func Resources() []string { return slices.Clone(theCatalogue().order) }
 
 // Tenant is a simulated Coupa instance, an http.Handler. Its methods may be
 // called at any time from any goroutine.
@@ -126,7 +130,7 @@ type Tenant struct {
 // New makes a tenant with its first rows. It panics if cfg names an object that
 // is not one of Resources.
 func New(cfg Config) *Tenant {
-	cat := newCatalogue()
+	cat := theCatalogue()
 	cfg = cfg.withDefaults(cat)
 	t := &Tenant{
 		cfg: cfg, cat: cat,
@@ -136,7 +140,7 @@ func New(cfg Config) *Tenant {
 		tables: map[string]*table{}, plans: map[string]*plan{},
 		rng: rand.New(rand.NewPCG(cfg.Seed, 0x636f757061)),
 	}
-	t.log.counts = map[string]int64{}
+	t.log.counts, t.log.rows = map[string]int64{}, map[string]int64{}
 	t.control = t.newControl()
 	for _, path := range cfg.Objects {
 		r := cat.resources[path]

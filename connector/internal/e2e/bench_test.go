@@ -20,7 +20,7 @@ import (
 //	peak-MiB     the most memory that it held at once (VmHWM)
 //	x-floor      rec/s over those of the floor (floor_test.go) in the same run on the same tenant
 func BenchmarkReal(b *testing.B) {
-	p := start(b)
+	p := start(b, "")
 	b.Run("Snapshot", p.benchmarkSnapshot)
 	b.Run("Huge", p.benchmarkHuge)
 	b.Run("Latency", p.benchmarkLatency)

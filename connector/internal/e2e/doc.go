@@ -16,6 +16,8 @@
 //	E2E_ROWS       rows of each object in a snapshot (5000)
 //	E2E_ALLOW      faults, by comma, that are told and don't fail a test: stale_lines, …
 //	E2E_CHANGES    how long rows change while the connector streams (60s)
+//	E2E_INCIDENTS  how many incidents the crash suite draws (60); E2E_SCENE: the one scene to play, from 1; E2E_PROOF: where its table
+//	               goes (proof.md in E2E_WORK); E2E_SCENES_AT_ONCE (3)
 //
 // # File map
 //
@@ -27,8 +29,15 @@
 //	worker_test.go       `coupastream run` with its two files
 //	verdict_test.go      running the judge, and waiting until the connector has caught up
 //	real_test.go         the scenarios
+//	compact_test.go      the checkpoint topic on a broker that compacts it
+//	crash_test.go        the crash suite: many scenes of random incidents; connector/PROOF.md says what it is to show
+//	crash_plan_test.go   which incidents make up which scene, drawn from the seed
+//	crash_scene_test.go  a scene: tenants, workers, incidents, the judge at its end; crash_actor_test.go is one of its workers
+//	crash_incident_test.go, crash_group_test.go, crash_parts_test.go, crash_disk_test.go   how each kind of incident is carried out
+//	crash_watch_test.go  what the topics say while a scene goes on
+//	crash_report_test.go the table
 //	membership_real_test.go   several workers of one group
 //	refuse_test.go       parts that do not answer, or say no
 //	faults_test.go       the judge is shown each fault that it must find; forge_test.go writes them
-//	bench_test.go        speed, CPU and memory; floor_test.go is what they are compared with
+//	bench_test.go        speed, CPU and memory; floor_test.go is what they are compared with. Of a shard alone: shard_bench_test.go of package connector
 package e2e

@@ -61,9 +61,10 @@ install() {
   [ -d "$kafka_home" ] && [ -d "$registry_home" ] || fail "Kafka or the registry did not arrive in $cache"
 }
 
-# broker_settings prints the broker's file. Defaults everywhere except: replication factors that one broker can serve, no
-# pause before a group's first rebalance, and a short session with the controller, which a broker that was killed has to wait
-# out before it may come back.
+# broker_settings prints the broker's file. Defaults everywhere except: replication factors that one broker can serve, few partitions of
+# the broker's own topics, which it opens one by one at each start, no pause before a group's first rebalance, sessions of a group's members
+# as short as tests like them, a short session with the controller, which a broker that was killed has to wait out before it may come
+# back, and a log cleaner that looks every second.
 broker_settings() {
   cat <<P
 process.roles=broker,controller
@@ -80,7 +81,11 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.cleaner.backoff.ms=1000
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 P

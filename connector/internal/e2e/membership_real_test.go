@@ -27,12 +27,12 @@ type fleet struct {
 	owner   *testing.T // the processes end with it
 	group   string
 	tenants []*worker // for their connector files and the judge; they have no process of their own
-	members []*member
+	members []*fellow
 	arrived *arrivals
 }
 
-// member is one worker of a fleet.
-type member struct {
+// fellow is one worker of a fleet.
+type fellow struct {
 	*process
 	file, logs, rest string
 }
@@ -47,7 +47,7 @@ func (p *parts) sharing(t *testing.T, name string, n int, instance bool, setting
 	}
 	for i := range n {
 		base := filepath.Join(p.dir, fmt.Sprint(f.group, "-worker", i))
-		m := &member{file: base + ".json", logs: base, rest: fmt.Sprintf("http://127.0.0.1:%d", freePort(t))}
+		m := &fellow{file: base + ".json", logs: base, rest: fmt.Sprintf("http://127.0.0.1:%d", freePort(t))}
 		keys := map[string]string{
 			"bootstrap.servers": p.bootstrap, "schema.registry.url": p.registry, "group.id": f.group, "state.dir": base + "-state", "listeners": m.rest,
 			"topic.creation.default.replication.factor": "1",
@@ -65,7 +65,7 @@ func (p *parts) sharing(t *testing.T, name string, n int, instance bool, setting
 	return f
 }
 
-func (f *fleet) start(m *member) {
+func (f *fleet) start(m *fellow) {
 	args := []string{"run", m.file}
 	for _, w := range f.tenants {
 		args = append(args, w.connector)
@@ -74,7 +74,7 @@ func (f *fleet) start(m *member) {
 }
 
 // runs gives the tenants that a worker says it runs.
-func (m *member) runs(f *fleet) ([]string, error) {
+func (m *fellow) runs(f *fleet) ([]string, error) {
 	var names []string
 	for _, w := range f.tenants {
 		state, err := m.state(w.tenant.name)
@@ -89,7 +89,7 @@ func (m *member) runs(f *fleet) ([]string, error) {
 }
 
 // state is that of a connector's only task.
-func (m *member) state(connector string) (string, error) {
+func (m *fellow) state(connector string) (string, error) {
 	client := http.Client{Timeout: 2 * time.Second}
 	resp, err := client.Get(m.rest + "/connectors/" + connector + "/status")
 	if err != nil {
@@ -108,15 +108,15 @@ func (m *member) state(connector string) (string, error) {
 }
 
 // settled waits until the workers that run are the group, and each tenant runs on exactly one of them, and that for a few seconds.
-func (f *fleet) settled(t *testing.T) map[*member][]string {
+func (f *fleet) settled(t *testing.T) map[*fellow][]string {
 	t.Helper()
-	var last map[string]*member
+	var last map[string]*fellow
 	var since time.Time
-	var owned map[*member][]string
+	var owned map[*fellow][]string
 	adm := f.parts.admin(t)
 	err := await(t.Context(), "each tenant to run on one worker", time.Minute, func() error {
-		owned = map[*member][]string{}
-		owner := map[string]*member{}
+		owned = map[*fellow][]string{}
+		owner := map[string]*fellow{}
 		workers := 0
 		for _, m := range f.members {
 			if !m.running() {
@@ -156,7 +156,7 @@ func (f *fleet) settled(t *testing.T) map[*member][]string {
 }
 
 // busiest is the worker that runs most, and what it runs.
-func (f *fleet) busiest(t *testing.T) (most *member, tenants []string) {
+func (f *fleet) busiest(t *testing.T) (most *fellow, tenants []string) {
 	t.Helper()
 	for m, names := range f.settled(t) {
 		if len(names) > len(tenants) {
@@ -234,7 +234,7 @@ func (f *fleet) mustHold(t *testing.T, begun time.Time) {
 }
 
 // takeOver ends a worker and tells how long the tenants that it ran were without records.
-func (f *fleet) takeOver(t *testing.T, how string, end func(*member)) {
+func (f *fleet) takeOver(t *testing.T, how string, end func(*fellow)) {
 	t.Helper()
 	m, tenants := f.busiest(t)
 	signal := time.Now()
@@ -255,7 +255,7 @@ func (p *parts) severalWorkers(t *testing.T) {
 		begun := time.Now()
 		f := p.sharing(t, "pair", 2, false, map[string]string{"session.timeout.ms": "6000"})
 		for range 2 {
-			f.takeOver(t, "SIGTERM", func(m *member) {
+			f.takeOver(t, "SIGTERM", func(m *fellow) {
 				m.signal(syscall.SIGTERM)
 				if status, err := m.wait(30 * time.Second); err != nil || status != 0 {
 					t.Errorf("SIGTERM: status %d, %v", status, err)
@@ -263,7 +263,7 @@ func (p *parts) severalWorkers(t *testing.T) {
 			})
 		}
 		for range 2 {
-			f.takeOver(t, "kill -9", func(m *member) { m.kill() })
+			f.takeOver(t, "kill -9", func(m *fellow) { m.kill() })
 		}
 		f.mustHold(t, begun)
 	})

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -27,11 +28,16 @@ type parts struct {
 	registry  string
 	binary    string
 	seed      uint64
-	run       string // in the names of this run, so that runs may share a broker
+	run       string   // in the names of this run, so that runs may share a broker
+	rigDir    string   // of kafka.sh; "" when broker and registry are not ours
+	rigPorts  []string // its environment
+
+	topics *kadm.Client    // of crash scenes, to remove topics with
+	always context.Context // of the whole run
 }
 
-// start builds the binary and the judge and starts broker and registry, unless the environment names ready ones.
-func start(tb testing.TB) *parts {
+// start builds the binary, with build tags if any, and the judge, and starts broker and registry, unless the environment names ready ones.
+func start(tb testing.TB, tags string) *parts {
 	tb.Helper()
 	p := &parts{
 		dir:       workDir(tb),
@@ -46,7 +52,7 @@ func start(tb testing.TB) *parts {
 	if p.binary == "" {
 		p.binary = filepath.Join(p.dir, "coupastream")
 		g.Go(func() error {
-			return command("go", "build", "-o", p.binary, "github.com/coupastream/coupastream/cmd/coupastream").Run()
+			return command("go", "build", "-tags", tags, "-o", p.binary, "github.com/coupastream/coupastream/cmd/coupastream").Run()
 		})
 	}
 	if p.bootstrap == "" {
@@ -63,18 +69,22 @@ func (p *parts) startRig(tb testing.TB) error {
 	kafka, registry := freePort(tb), freePort(tb)
 	p.bootstrap = fmt.Sprintf("127.0.0.1:%d", kafka)
 	p.registry = fmt.Sprintf("http://127.0.0.1:%d/apis/ccompat/v7", registry)
-	rig := func(verb string) *exec.Cmd {
-		cmd := command("./kafka.sh", verb, filepath.Join(p.dir, "rig"))
-		cmd.Env = append(os.Environ(), fmt.Sprintf("KAFKA_PORT=%d", kafka), fmt.Sprintf("REGISTRY_PORT=%d", registry),
-			fmt.Sprintf("OWNER=%d", os.Getpid()))
-		return cmd
-	}
+	p.rigDir = filepath.Join(p.dir, "rig")
+	p.rigPorts = []string{fmt.Sprintf("KAFKA_PORT=%d", kafka), fmt.Sprintf("REGISTRY_PORT=%d", registry)}
 	tb.Cleanup(func() {
-		if err := rig("down").Run(); err != nil {
+		if err := p.rig("down"); err != nil {
 			tb.Errorf("kafka.sh down: %v", err)
 		}
 	})
-	return rig("up").Run()
+	return p.rig("up")
+}
+
+// rig has kafka.sh do something with the broker or the registry of this run.
+func (p *parts) rig(verb string) error {
+	cmd := command("./kafka.sh", verb, p.rigDir)
+	cmd.Env = append(os.Environ(), p.rigPorts...)
+	cmd.Env = append(cmd.Env, fmt.Sprintf("OWNER=%d", os.Getpid()))
+	return cmd.Run()
 }
 
 // admin asks the broker about topics.

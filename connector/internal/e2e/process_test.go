@@ -24,8 +24,14 @@ type process struct {
 	done   chan struct{} // closed when it has ended
 }
 
-// launch starts a child that ends with the test at the latest.
+// launch starts a child that ends with the test at the latest, also when the test itself is killed.
 func launch(tb testing.TB, logs, name string, args ...string) *process {
+	tb.Helper()
+	return launchWith(tb, nil, logs, name, args...)
+}
+
+// launchWith is launch with additions to the environment.
+func launchWith(tb testing.TB, env []string, logs, name string, args ...string) *process {
 	tb.Helper()
 	_, err := os.Stat(logs + ".err")
 	first := err != nil // of the processes that write to this log
@@ -41,6 +47,8 @@ func launch(tb testing.TB, logs, name string, args ...string) *process {
 	}
 	defer errs.Close()
 	p.cmd.Stdout, p.cmd.Stderr = out, errs
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}

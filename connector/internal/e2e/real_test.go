@@ -16,11 +16,15 @@ import (
 // TestReal runs every scenario on one broker and one registry. The judge is tried first: a verdict of a judge that finds
 // nothing is worth nothing.
 func TestReal(t *testing.T) {
-	p := start(t)
+	p := start(t, "")
 	t.Run("the judge finds each fault", p.judgeFindsFaults)
 	t.Run("a part that does not answer or says no ends the worker with one clear message", p.refusals)
 	t.Run("snapshot, changes, restart and lost state", p.snapshotAndStream)
 	t.Run("kill -9", p.kills)
+	t.Run("the checkpoint topic stays small, and restores", func(t *testing.T) {
+		t.Run("a month of commits", p.ledgerOfWeeks)
+		t.Run("a worker without its state", p.workerOnSmallTopic)
+	})
 	t.Run("several workers", p.severalWorkers)
 }
 

@@ -32,13 +32,19 @@ type tenant struct {
 // tenant starts one without a rate limit and without the hold on fresh tokens; flags are those of `coupastream simulate`.
 func (p *parts) tenant(tb testing.TB, name string, flags ...string) *tenant {
 	tb.Helper()
+	return p.tenantIn(tb, p.dir, name, flags...)
+}
+
+// tenantIn is tenant with a folder of its own for the logs.
+func (p *parts) tenantIn(tb testing.TB, dir, name string, flags ...string) *tenant {
+	tb.Helper()
 	t := &tenant{name: name + p.run, url: fmt.Sprintf("http://127.0.0.1:%d", freePort(tb)), clientID: "e2e", secret: "e2e-secret"}
 	args := append([]string{
 		"simulate", "--listen", t.url[len("http://"):], "--seed", strconv.FormatUint(p.seed, 10),
 		"--client-id", t.clientID, "--client-secret", t.secret,
 		"--rate-limit", "0", "--token-hold", "0s",
 	}, flags...)
-	t.process = launch(tb, filepath.Join(p.dir, t.name+"-tenant"), p.binary, args...)
+	t.process = launch(tb, filepath.Join(dir, t.name+"-tenant"), p.binary, args...)
 	err := await(tb.Context(), "the tenant", 60*time.Second, func() error {
 		if !t.running() {
 			return fmt.Errorf("%w: %s", errEnded, tail(t.stderr, 3))

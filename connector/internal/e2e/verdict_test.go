@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"golang.org/x/sync/errgroup"
 )
 
 // verdict is the judge's line on one object; judge/Verdict.java says what each count means.
@@ -116,49 +117,78 @@ func judge(ctx context.Context, d docket) ([]verdict, error) {
 }
 
 // mustHold pauses the tenant, waits until the connector has caught up, and fails the test unless every row arrived, once, in
-// order, as it was. What is still missing when the topics rest is given a minute, as a later look may yet find it; nothing else is.
-// Faults named in E2E_ALLOW are told, and don't fail the test.
+// order, as it was.
 func (w *worker) mustHold(tb testing.TB, since time.Time) {
 	tb.Helper()
-	const patience = time.Minute
-	allowed := strings.Split(os.Getenv("E2E_ALLOW"), ",")
 	w.tenant.pause(tb)
 	begun := time.Now()
 	d := docket{w.parts.bootstrap, w.parts.registry, w.tenant.url, w.tenant.name, w.poll, since, w.topics(), w.fields(tb)}
 	adm := w.parts.admin(tb)
-	for {
+	verdicts, err := hold(tb.Context(), []docket{d}, func() error {
 		w.alive(tb)
-		if err := atRest(tb.Context(), adm, w.topicNames(), 5*time.Second, 2*time.Minute); err != nil {
-			tb.Fatal(err)
+		return atRest(tb.Context(), adm, w.topicNames(), 5*time.Second, 2*time.Minute)
+	})
+	for _, v := range verdicts {
+		tb.Log(v)
+	}
+	if err != nil {
+		tb.Error(err)
+	}
+	tb.Logf("judged %v after the last change", time.Since(begun).Round(time.Second))
+}
+
+// hold judges what rests. What is still missing is given a minute, as a later look may yet find it; nothing else is. An error says
+// what is wrong, or why there is no verdict. Faults named in E2E_ALLOW are told, and are no error.
+func hold(ctx context.Context, dockets []docket, rest func() error) ([]verdict, error) {
+	const patience = time.Minute
+	for begun := time.Now(); ; {
+		if err := rest(); err != nil {
+			return nil, err
 		}
-		verdicts, err := judge(tb.Context(), d)
+		verdicts, err := judgeAll(ctx, dockets)
 		if err != nil {
-			tb.Fatal(err)
+			return nil, err
 		}
-		missing, wrong := 0, 0
-		for _, v := range verdicts {
-			for _, c := range v.counts() {
-				switch {
-				case slices.Contains(allowed, c.name):
-				case c.mends():
-					missing += c.n
-				default:
-					wrong += c.n
-				}
+		missing, wrong := weigh(verdicts)
+		switch {
+		case missing+wrong == 0:
+			return verdicts, nil
+		case wrong > 0 || time.Since(begun) > patience:
+			return verdicts, fmt.Errorf("%d rows are missing or stale, %d other faults", missing, wrong)
+		}
+	}
+}
+
+// weigh counts the faults that E2E_ALLOW does not name: those that waiting may mend, and the others.
+func weigh(verdicts []verdict) (missing, wrong int) {
+	allowed := strings.Split(os.Getenv("E2E_ALLOW"), ",")
+	for _, v := range verdicts {
+		for _, c := range v.counts() {
+			switch {
+			case slices.Contains(allowed, c.name):
+			case c.mends():
+				missing += c.n
+			default:
+				wrong += c.n
 			}
 		}
-		if missing > 0 && wrong == 0 && time.Since(begun) < patience {
-			continue
-		}
-		for _, v := range verdicts {
-			tb.Log(v)
-		}
-		if missing+wrong > 0 {
-			tb.Errorf("%d rows are missing or stale, %d other faults", missing, wrong)
-		}
-		tb.Logf("judged %v after the last change", time.Since(begun).Round(time.Second))
-		return
 	}
+	return missing, wrong
+}
+
+// judgeAll runs a judge for each docket, side by side.
+func judgeAll(ctx context.Context, dockets []docket) ([]verdict, error) {
+	found := make([][]verdict, len(dockets))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2)
+	for i, d := range dockets {
+		g.Go(func() (err error) {
+			found[i], err = judge(ctx, d)
+			return err
+		})
+	}
+	err := g.Wait()
+	return slices.Concat(found...), err
 }
 
 // atRest waits until all topics exist and have had the same end offsets for the time of quiet.

@@ -1,0 +1,195 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// WalkKind says what a walk reads.
+type WalkKind uint8
+
+const (
+	Poll     WalkKind = iota // changes by the rows' own updated-at
+	Lines                    // changes of lines alone: From bounds the lines' updated-at
+	Snapshot                 // the backfill: rows as they are, beside the polls
+	Closing                  // the end of a backfill once more, for rows that became visible late
+)
+
+// walkKinds are the kinds as records name them.
+var walkKinds = [...]string{Poll: "poll", Lines: "lines", Snapshot: "snapshot", Closing: "closing"}
+
+// String names the kind as records do: "poll", "lines", "snapshot", "closing".
+func (k WalkKind) String() string {
+	if int(k) < len(walkKinds) {
+		return walkKinds[k]
+	}
+	return fmt.Sprintf("WalkKind(%d)", uint8(k))
+}
+
+func parseWalkKind(s string) (WalkKind, error) {
+	if i := slices.Index(walkKinds[:], s); i >= 0 {
+		return WalkKind(i), nil
+	}
+	return 0, fmt.Errorf("unknown kind of walk %q: %w", s, ErrNewer)
+}
+
+// Range is the ids (After, Through]; Through 0 means no upper end.
+type Range struct{ After, Through int64 }
+
+// Walk is a pass over one window of time, in id order, that is not finished.
+type Walk struct {
+	Kind     WalkKind
+	From, To time.Time // the window: closed below, open above; zero: no bound
+	Ranges   []Range   // what is left to read
+	Rows     int64     // rows read so far
+}
+
+// Position is where a stream is.
+type Position struct {
+	Seq  uint64    // the stream's commits, counted from 1 without a gap
+	Mark time.Time // every row with updated-at before it is published, but for what Backfill has still to read
+	// Lines: every change of a line stamped before it is published. Zero: not begun, or the object has no lines.
+	Lines time.Time
+	// Floor is how far back the ledger is complete: every published version with updated-at at or after it has its entry. What lies
+	// before it must not be read again, or it would be published twice.
+	Floor    time.Time
+	Looked   []time.Time // when each depth of look-back was last finished, shortest depth first; nil, or a zero time: never
+	Walk     *Walk       // the poll or line walk under way; nil: none
+	Backfill *Walk       // the backfill beside it; nil: none
+}
+
+// Clone is a copy that shares nothing with p.
+func (p Position) Clone() Position {
+	p.Looked = slices.Clone(p.Looked)
+	p.Walk, p.Backfill = p.Walk.clone(), p.Backfill.clone()
+	return p
+}
+
+func (w *Walk) clone() *Walk {
+	if w == nil {
+		return nil
+	}
+	c := *w
+	c.Ranges = slices.Clone(w.Ranges)
+	return &c
+}
+
+func (p Position) check() error {
+	times := append([]time.Time{p.Mark, p.Lines, p.Floor}, p.Looked...)
+	for _, w := range []*Walk{p.Walk, p.Backfill} {
+		if w == nil {
+			continue
+		}
+		times = append(times, w.From, w.To)
+		if int(w.Kind) >= len(walkKinds) {
+			return fmt.Errorf("position %d: a walk is of the unknown kind %v", p.Seq, w.Kind)
+		}
+	}
+	for _, t := range times {
+		if s := t.Unix(); s < minUnix || s > maxUnix {
+			return fmt.Errorf("position %d: times lie in the years 1 to 9999", p.Seq)
+		}
+	}
+	return nil
+}
+
+// positionJSON is the value of a position; the order of members is the order of fields.
+type positionJSON struct {
+	Seq      uint64    `json:"seq"`
+	Mark     string    `json:"mark,omitempty"`
+	Lines    string    `json:"lines,omitempty"`
+	Floor    string    `json:"floor,omitempty"`
+	Looked   []string  `json:"looked,omitempty"`
+	Walk     *walkJSON `json:"walk,omitempty"`
+	Backfill *walkJSON `json:"backfill,omitempty"`
+}
+
+type walkJSON struct {
+	Kind   string     `json:"kind"`
+	From   string     `json:"from,omitempty"`
+	To     string     `json:"to,omitempty"`
+	Ranges [][2]int64 `json:"ranges"`
+	Rows   int64      `json:"rows"`
+}
+
+func encodePosition(p Position) []byte {
+	v := positionJSON{
+		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
+		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill),
+	}
+	for _, t := range p.Looked {
+		v.Looked = append(v.Looked, formatTime(t))
+	}
+	return marshal(v)
+}
+
+func walkForm(w *Walk) *walkJSON {
+	if w == nil {
+		return nil
+	}
+	ranges := make([][2]int64, 0, len(w.Ranges))
+	for _, r := range w.Ranges {
+		ranges = append(ranges, [2]int64{r.After, r.Through})
+	}
+	return &walkJSON{Kind: w.Kind.String(), From: formatTime(w.From), To: formatTime(w.To), Ranges: ranges, Rows: w.Rows}
+}
+
+func decodePosition(value []byte) (Position, error) {
+	var v positionJSON
+	if err := unmarshal(value, &v); err != nil {
+		return Position{}, err
+	}
+	if v.Seq == 0 {
+		return Position{}, errors.New("seq is 0 or absent")
+	}
+	var errs [5]error
+	p := Position{Seq: v.Seq}
+	p.Mark, errs[0] = parseTime(v.Mark)
+	p.Lines, errs[1] = parseTime(v.Lines)
+	p.Floor, errs[2] = parseTime(v.Floor)
+	p.Walk, errs[3] = v.Walk.walk()
+	p.Backfill, errs[4] = v.Backfill.walk()
+	for _, s := range v.Looked {
+		t, err := parseTime(s)
+		if err != nil {
+			return Position{}, err
+		}
+		p.Looked = append(p.Looked, t)
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return Position{}, err
+	}
+	return p, p.check()
+}
+
+func (w *walkJSON) walk() (*Walk, error) {
+	if w == nil {
+		return nil, nil
+	}
+	kind, errKind := parseWalkKind(w.Kind)
+	from, errFrom := parseTime(w.From)
+	to, errTo := parseTime(w.To)
+	out := &Walk{Kind: kind, From: from, To: to, Rows: w.Rows}
+	for _, r := range w.Ranges {
+		out.Ranges = append(out.Ranges, Range{After: r[0], Through: r[1]})
+	}
+	return out, errors.Join(errKind, errFrom, errTo)
+}
+
+// formatTime prints RFC 3339 in UTC, and the zero time as "".
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func parseTime(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	return t.UTC(), err
+}

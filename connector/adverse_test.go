@@ -1,0 +1,208 @@
+package connector
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
+)
+
+var orders = []string{"purchase_orders"}
+
+func TestAPauseLongerThanTheLedgerRepeatsNoRowByItsLines(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 501, Rows: 60, Objects: orders}, func(h *harness) {
+		h.keys["lookback.ms"] = "0"
+		h.start()
+		h.settle()
+		h.stop()
+		for i := range 9 {
+			h.tenant.Update("purchase_orders", int64(1+i))
+			h.pass(20 * time.Minute)
+		}
+		h.start()
+		h.settle()
+		h.check("purchase_orders")
+	})
+}
+
+func TestAChangeOfALineDuringAPauseIsPublishedThoughTheWorkerEndsBetweenPollAndLines(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 502, Rows: 60, Objects: orders, Latency: 100 * time.Millisecond}, func(h *harness) {
+		h.keys["lookback.ms"] = "0"
+		h.start()
+		h.settle()
+		h.stop()
+		h.tenant.UpdateLine("purchase_orders", 3)
+		h.pass(3 * time.Hour)
+		h.tenant.Update("purchase_orders", 4)
+		h.pass(5 * time.Second)
+		before := h.recordsPublished("purchase_orders")
+		h.start()
+		for h.recordsPublished("purchase_orders") == before {
+			h.pass(10 * time.Millisecond)
+		}
+		h.stop()
+		h.start()
+		h.settle()
+		h.check("purchase_orders")
+	})
+}
+
+func (h *harness) recordsPublished(object string) int { return len(h.records("coupa." + object)) }
+
+func TestAChangeOfALineBesideABackfillLongerThanTheLedgerIsPublished(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 503, Rows: 4000, Objects: orders, Latency: 100 * time.Millisecond}, func(h *harness) {
+		h.keys["lookback.ms"], h.keys["coupa.rate.limit"], h.keys["poll.interval.ms"] = "0", "0.05", "120000"
+		h.start()
+		h.pass(8 * time.Minute)
+		h.tenant.UpdateLine("purchase_orders", 1)
+		h.pass(3 * time.Hour)
+		if h.running.Status()[0].Tasks[0].Snapshot {
+			t.Fatal("the backfill does not end")
+		}
+		h.check("purchase_orders")
+	})
+}
+
+func TestAChangeOfALineInTheFirstMinuteOfAStreamThatBeginsAtLatestIsPublished(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 504, Rows: 60, Objects: orders}, func(h *harness) {
+		h.keys["initial.from"] = "latest"
+		h.start()
+		h.pass(20 * time.Second)
+		h.tenant.UpdateLine("purchase_orders", 3)
+		h.pass(10 * time.Minute)
+		if n := h.recordsPublished("purchase_orders"); n != 1 {
+			t.Errorf("%d records of one change", n)
+		}
+	})
+}
+
+func TestAClockThatRanAheadAndIsBackLosesNoChangeOfALine(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 505, Rows: 60, Objects: orders}, func(h *harness) {
+		var by, mint atomic.Int64
+		h.skew(&by, &mint)
+		h.start()
+		h.settle()
+		by.Store(int64(time.Hour))
+		h.pass(7 * time.Minute)
+		by.Store(0)
+		h.pass(time.Minute)
+		h.tenant.UpdateLine("purchase_orders", 3)
+		h.pass(2 * time.Hour)
+		h.check("purchase_orders")
+	})
+}
+
+func TestAClockThatRanAheadFurtherThanTheLedgerReachesLosesNothing(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 506, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.keys["lookback.ms"] = "0"
+		var by, mint atomic.Int64
+		h.skew(&by, &mint)
+		h.start()
+		h.settle()
+		by.Store(int64(time.Hour))
+		h.pass(7 * time.Minute)
+		by.Store(0)
+		h.pass(time.Minute)
+		h.tenant.Update("users", 3)
+		h.pass(2 * time.Hour)
+		h.check("users")
+	})
+}
+
+func TestALookBackThatIsAlwaysDueLeavesRoomForTheDeeperOnes(t *testing.T) {
+	depths := []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}
+	now := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
+	looked := make([]time.Time, 3)
+	for i := range looked {
+		looked[i] = now
+	}
+	runs := make([]int, 3)
+	for range 2000 { // each takes 15 minutes
+		i, wait := nextLookBack(depths, looked, now)
+		now = now.Add(wait)
+		looked[i] = now
+		runs[i]++
+		now = now.Add(15 * time.Minute)
+	}
+	if runs[1] == 0 || runs[2] == 0 {
+		t.Errorf("look-backs of %v were made %v times in 20 days", depths, runs)
+	}
+}
+
+func TestLookBacksTakeTurnsWhereTheClocksDiffer(t *testing.T) {
+	for _, by := range []time.Duration{-20 * time.Minute, -48 * time.Hour} {
+		t.Run(fmt.Sprint(by), func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 508, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+				var at, mint atomic.Int64
+				at.Store(int64(by))
+				mint.Store(int64(by))
+				h.skew(&at, &mint)
+				h.keys["poll.interval.ms"] = "30000"
+				h.start()
+				h.pass(5 * time.Minute)
+				before := h.running.Status()[0].Tasks[0].Committed.Seq
+				h.pass(20 * time.Minute)
+				if n := h.running.Status()[0].Tasks[0].Committed.Seq - before; n > 60 {
+					t.Errorf("%d commits in 20 minutes without a change", n)
+				}
+			})
+		})
+	}
+}
+
+func TestLookBacksTakeTurnsWherePollsAreFarApart(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 509, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.keys["poll.interval.ms"], h.keys["initial.from"] = "3600000", "latest"
+		h.start()
+		h.pass(50 * time.Minute)
+		before := h.running.Status()[0].Tasks[0].Committed.Seq
+		h.pass(10 * time.Minute)
+		if n := h.running.Status()[0].Tasks[0].Committed.Seq - before; n > 10 {
+			t.Errorf("%d commits in 10 minutes without a change", n)
+		}
+	})
+}
+
+func TestALookBackSlowerThanTimeRepeatsNothing(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 510, Rows: 60, Objects: []string{"users"}, RateLimit: -1}, func(h *harness) {
+		h.keys["lookback.ms"], h.keys["poll.interval.ms"] = "3600000", "10000"
+		h.keys["coupa.rate.limit"] = "4" // look-backs: 20 rows a second
+		h.start()
+		h.settle()
+		for range 3 * 360 {
+			h.tenant.Tie("users", 25)
+			h.pass(time.Second)
+		}
+		h.stop()
+		h.pass(125 * time.Minute)
+		h.tenant.Tie("users", 25)
+		h.start()
+		h.pass(2 * time.Hour)
+		h.check("users")
+	})
+}
+
+func TestAPageOfHugeRowsThatIsTooLongRepeatsNoRow(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 513, Rows: 60, RowBytes: 300 << 10, Objects: []string{"invoices"}}, func(h *harness) {
+		h.keys["fields"] = "schema"
+		h.tenant.Inject(coupatest.Fault{Kind: coupatest.LongPage, Object: "invoices", Count: 2})
+		h.start()
+		h.pass(30 * time.Minute)
+		if n := len(h.records("coupa.invoices")); n != 60 {
+			t.Errorf("%d records of 60 rows", n)
+		}
+	})
+}
+
+func TestAStampOfLinesInTheFutureGoesBack(t *testing.T) {
+	now := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
+	w := nextLines(now.Add(time.Hour), now.Add(-24*time.Hour), now, time.Minute)
+	if w == nil || !w.From.Equal(now.Add(-time.Minute)) || !w.To.Equal(now) {
+		t.Errorf("the walk is %+v, want the overlap behind the clock as it is", w)
+	}
+	if w := nextLines(now.Add(time.Second), now.Add(-24*time.Hour), now, time.Minute); w != nil {
+		t.Errorf("the walk is %+v although no second has passed", w)
+	}
+}

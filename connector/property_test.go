@@ -1,0 +1,173 @@
+package connector
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
+)
+
+// A failing history is printed with its seed and run again with -history N -histories 1.
+var (
+	firstHistory = flag.Uint64("history", 0, "seed of the first short history")
+	histories    = flag.Uint64("histories", shortHistories, "how many short histories")
+)
+
+// TestAnyShortHistoryIsPublishedWhole makes small random histories: writes, ties, late rows, changes of lines alone, updates under the reader, faults of
+// Coupa and of Kafka, restarts with the local state kept, lost or old. Whatever happens, the topic equals the history.
+func TestAnyShortHistoryIsPublishedWhole(t *testing.T) {
+	const beside = 8 // they wait for the disk most of the time
+	var parts sync.WaitGroup
+	for part := range uint64(beside) {
+		parts.Go(func() {
+			t.Run(fmt.Sprint("part ", part), func(t *testing.T) {
+				for seed := *firstHistory + part; seed < *firstHistory+*histories && !t.Failed(); seed += beside {
+					newStory(seed).run(t)
+					if t.Failed() {
+						t.Logf("run it again: go test ./connector -run TestAnyShortHistoryIsPublishedWhole -history %d -histories 1 -v", seed)
+					}
+				}
+			})
+		})
+	}
+	parts.Wait()
+}
+
+// story is one short history; everything in it follows from the seed.
+type story struct {
+	*rand.Rand
+	seed   uint64
+	object string
+	poll   time.Duration
+	told   []string
+}
+
+func newStory(seed uint64) *story {
+	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), seed: seed}
+	s.object = []string{"users", "purchase_orders", "invoices"}[s.IntN(3)]
+	s.poll = []time.Duration{time.Second, 4 * time.Second, 10 * time.Second}[s.IntN(3)]
+	return s
+}
+
+func (s *story) run(t *testing.T) {
+	cfg := coupatest.Config{Seed: s.seed, Rows: s.IntN(25) - 1, Objects: []string{s.object}, PageCap: 1 + s.IntN(8), Latency: time.Duration(s.IntN(3)*20) * time.Millisecond}
+	simulate(t, cfg, func(h *harness) {
+		h.keys["poll.interval.ms"] = fmt.Sprint(s.poll.Milliseconds())
+		h.worker["heartbeat.interval.ms"] = "4000"
+		h.keys["overlap.ms"] = []string{"20000", "60000"}[s.IntN(2)]
+		h.keys["lookback.ms"] = []string{"0", "3600000"}[s.IntN(2)]
+		h.keys["settle.ms"] = []string{"0", "2000"}[s.IntN(2)]
+		states := []string{h.state}
+		h.start()
+		for range 4 + s.IntN(10) {
+			s.step(h, &states)
+			h.pass(time.Duration(s.Int64N(int64(2 * s.poll))))
+		}
+		h.tenant.ClearFaults()
+		h.net.lose(kmsg.EndTxn, 0)
+		h.pass(15 * time.Second) // the latest row is there
+		h.catchUp(s.poll)
+		h.check(s.object)
+		if t.Failed() {
+			t.Logf("seed %d: %+v, keys %v, steps %v", s.seed, cfg, h.keys, s.told)
+		}
+	})
+}
+
+// catchUp waits until the mark has passed all that the tenant has, by two polls, and the backfill is done; at most as long as an object pauses that a
+// fault of Coupa has stopped.
+func (h *harness) catchUp(poll time.Duration) {
+	h.t.Helper()
+	passed := int64(0)
+	for waited := time.Duration(0); waited < 20*time.Minute; waited += poll {
+		h.pass(poll)
+		s := h.running.Status()[0].Tasks[0]
+		if s.State != Running || s.Snapshot || !s.Mark.After(h.tenant.SettledAt()) {
+			passed = s.Polls
+		}
+		if s.Polls >= passed+2 {
+			h.pass(poll) // its lines
+			return
+		}
+	}
+	h.t.Error("the worker does not catch up")
+}
+
+func (s *story) tell(format string, args ...any) {
+	s.told = append(s.told, fmt.Sprintf(format, args...))
+}
+
+func (s *story) step(h *harness, states *[]string) {
+	id := int64(1 + s.IntN(24))
+	switch s.IntN(14) {
+	case 0, 1, 2:
+		n := 1 + s.IntN(4)
+		s.tell("update %d, %d times", id, n)
+		for range n {
+			h.tenant.Update(s.object, id)
+		}
+	case 3, 4:
+		s.tell("line of %d", id)
+		if s.IntN(4) == 0 {
+			h.tenant.RemoveLine(s.object, id)
+			h.pass(time.Duration(s.IntN(90)) * time.Second)
+			h.tenant.Update(s.object, id) // nothing else tells of it
+		} else {
+			h.tenant.UpdateLineLate(s.object, id, time.Duration(s.IntN(8000))*time.Millisecond)
+		}
+	case 5:
+		n := 1 + s.IntN(20)
+		s.tell("tie of %d", n)
+		h.tenant.Tie(s.object, n)
+	case 6:
+		by := time.Duration(s.IntN(15000)) * time.Millisecond
+		s.tell("late by %v", by)
+		h.tenant.CreateLate(s.object, by)
+	case 7:
+		s.tell("create")
+		h.tenant.Create(s.object)
+	case 8:
+		// No page that is too long: with a cap below 50 nobody can tell one from a cap that was raised.
+		kinds := []coupatest.FaultKind{coupatest.Throttle429, coupatest.HTML503, coupatest.ServerError500, coupatest.LoginPage, coupatest.Reset, coupatest.Truncate,
+			coupatest.RedirectAway, coupatest.Unauthorized401, coupatest.WrongOrder, coupatest.RepeatRow, coupatest.IgnoreFilter, coupatest.ClockBack}
+		f := coupatest.Fault{Kind: kinds[s.IntN(len(kinds))], Count: 1 + s.IntN(3), After: s.IntN(4)}
+		if f.Kind == coupatest.IgnoreFilter {
+			f.Count = 1 // three in turn show an instance that can't be asked by lines
+		}
+		s.tell("coupa: %s, %d after %d", f.Kind, f.Count, f.After)
+		h.tenant.Inject(f)
+	case 9, 10:
+		key, n := []kmsg.Key{kmsg.EndTxn, kmsg.Produce, kmsg.InitProducerID}[s.IntN(3)], 1+s.IntN(4)
+		s.tell("kafka: %d answers to %s are lost", n, key.Name())
+		h.net.lose(key, n)
+	case 11:
+		f := kfake.Fault{
+			Keys:  []kmsg.Key{[]kmsg.Key{kmsg.EndTxn, kmsg.Produce}[s.IntN(2)]},
+			Err:   []*kerr.Error{kerr.NotEnoughReplicas, kerr.InvalidTxnState, kerr.CoordinatorNotAvailable, kerr.ConcurrentTransactions}[s.IntN(4)],
+			Count: 1 + s.IntN(3),
+		}
+		s.tell("kafka: %d times %v to %s", f.Count, f.Err, f.Keys[0].Name())
+		h.cluster.Fault(f)
+	default:
+		h.stop()
+		switch s.IntN(3) {
+		case 0:
+			*states = append(*states, h.t.TempDir())
+			h.state = (*states)[len(*states)-1]
+		case 1:
+			h.state = (*states)[s.IntN(len(*states))]
+		}
+		pause := time.Duration(s.IntN(90)) * time.Second
+		s.tell("restart after %v with state %s", pause, h.state)
+		h.pass(pause)
+		h.start()
+	}
+}

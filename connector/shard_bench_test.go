@@ -1,0 +1,271 @@
+//go:build e2e
+
+package connector
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// A shard is fed with transactions of 1,000 records of about 3 KB, in pages as a walk hands them over.
+const (
+	benchPages     = 20
+	benchPageRows  = 50
+	benchRowBytes  = 5300 // of JSON as a tenant counts it; newFeed checks what becomes of it
+	benchRecord    = 3000 // bytes of key and value, on average
+	benchWarmUp    = 10   // transactions before the measurement
+	benchPerRun    = 100  // transactions of a measurement
+	benchSamples   = 150  // pages of a measurement of latency
+	benchPageEvery = 200 * time.Millisecond
+)
+
+// BenchmarkReal measures one shard, from the hand-over of encoded pages to their acknowledgement: gathered, committed to a broker (E2E_BOOTSTRAP) with their
+// positions and ledger entries, applied to a local store. Run it with -benchtime 1x: each figure is one whole run.
+//
+//	rec/s        records over the time from the first hand-over to the last acknowledgement
+//	B/rec        bytes of a record's key and value
+//	tx/batch     transactions that the 1,000 records were committed in
+//	p50-ms …     from the hand-over of a page to its acknowledgement
+func BenchmarkReal(b *testing.B) {
+	b.Run("Shard", func(b *testing.B) {
+		f := newFeed(b)
+		transactions, records := f.committed(), f.task.Status().Published
+		var took time.Duration
+		for range b.N {
+			took += f.transactions(b, benchPerRun)
+		}
+		b.ReportMetric(float64(f.task.Status().Published-records)/took.Seconds(), "rec/s")
+		b.ReportMetric(f.bytesPerRecord(), "B/rec")
+		b.ReportMetric((f.committed()-transactions)/float64(b.N*benchPerRun), "tx/batch")
+	})
+	b.Run("CommitLatency", func(b *testing.B) {
+		b.Run("idle", func(b *testing.B) { newFeed(b).latency(b) })
+		b.Run("another-reads", func(b *testing.B) {
+			f := newFeed(b)
+			f.shard.startReading()
+			f.latency(b)
+		})
+	})
+}
+
+// feed hands pre-made pages to a shard that a worker owns.
+type feed struct {
+	shard  *shard
+	stream checkpoint.Stream
+	task   *task
+	pages  []*chunk
+	now    time.Time // the updated-at of the next rows: each version's entry is new to the ledger
+}
+
+// newFeed starts a shard on topics of its own, and waits until it commits.
+func newFeed(b *testing.B) *feed {
+	b.Helper()
+	bootstrap := os.Getenv("E2E_BOOTSTRAP")
+	if bootstrap == "" {
+		b.Fatal("E2E_BOOTSTRAP is not set; give a broker as host:port (make bench starts one)")
+	}
+	run := "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	settings, err := config.ParseWorker(map[string]string{
+		"bootstrap.servers": bootstrap, "schema.registry.url": "http://127.0.0.1:1", "group.id": run, "state.dir": b.TempDir(),
+		"checkpoint.topic.partitions": "1", "topic.creation.default.partitions": "3", "topic.creation.default.replication.factor": "1",
+	}, noEnv)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w, err := New(Config{Settings: settings, Kafka: []kgo.Opt{kgo.SeedBrokers(bootstrap)}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	client, err := kgo.NewClient(w.clientOpts()...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	admin, topic := kadm.NewClient(client), run+".invoices"
+	b.Cleanup(func() {
+		_, err := admin.DeleteTopics(context.Background(), topic, settings.CheckpointTopic)
+		if err != nil {
+			b.Errorf("deleting the topics: %v", err)
+		}
+		client.Close()
+	})
+	if _, err := w.connect(b.Context(), admin); err != nil {
+		b.Fatal(err)
+	}
+	if err := w.topics.ensure(b.Context(), topic); err != nil {
+		b.Fatal(err)
+	}
+	f := &feed{
+		shard: newShard(w, 0), stream: checkpoint.Stream{Tenant: run, Object: "invoices"}, task: &task{}, now: time.Now().UTC().Truncate(time.Second),
+	}
+	f.pages = f.encode(b, topic)
+	if size := f.bytesPerRecord(); math.Abs(size-benchRecord) > benchRecord/20 {
+		b.Fatalf("records have %.0f bytes on average, want %d within 5%%; change benchRowBytes", size, benchRecord)
+	}
+	f.own(b)
+	f.transactions(b, benchWarmUp)
+	return f
+}
+
+// own runs the shard until the benchmark ends.
+func (f *feed) own(b *testing.B) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.shard.own(ctx, func(context.Context) error { return nil }) }()
+	b.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && ctx.Err() == nil {
+			b.Errorf("the shard ended: %v", err)
+		}
+	})
+}
+
+// encode makes the records of a transaction from rows of a simulated tenant, as fetches do.
+func (f *feed) encode(b *testing.B, topic string) []*chunk {
+	b.Helper()
+	schema, err := schemas.For("invoices", schemas.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	plan, err := schema.Plan()
+	if err != nil {
+		b.Fatal(err)
+	}
+	enc := newEncoding(f.stream, topic, plan, 1, 2)
+	source, q := benchSource(b), coupa.Query{Path: "invoices", Fields: schema.Fields(), Window: coupa.Window{To: f.now}}
+	var pages []*chunk
+	for range benchPages {
+		c, scratch := &chunk{}, enc.encoders.Get().(*rowEncoder)
+		_, err := source.Fetch(b.Context(), q, func(row coupa.Row) error {
+			q.After = row.ID
+			return c.add(enc, scratch, row, OpUpsert)
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(c.records) != benchPageRows {
+			b.Fatalf("a page of %d records, want %d", len(c.records), benchPageRows)
+		}
+		pages = append(pages, c)
+	}
+	return pages
+}
+
+// benchSource is a tenant with the rows of one transaction, which answers at once.
+func benchSource(b *testing.B) Source {
+	b.Helper()
+	c, err := config.ParseConnector(map[string]string{
+		"name": "acme", "coupa.url": "http://127.0.0.1", "coupa.client.id": "id", "coupa.client.secret": "secret", "coupa.objects": "invoices",
+	}, noEnv)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tenant := coupatest.New(coupatest.Config{
+		Seed: 1, Rows: benchPages * benchPageRows, RowBytes: benchRowBytes, Objects: []string{"invoices"},
+		ClientID: "id", ClientSecret: "secret", RateLimit: -1, TokenHold: -1,
+	})
+	cfg := c.Coupa()
+	cfg.Transport, cfg.Limiter = tenant.Transport(), coupa.NewLimiter(0)
+	source, err := coupa.New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return source
+}
+
+// committed is the number of transactions that were.
+func (f *feed) committed() float64 {
+	return testutil.ToFloat64(f.shard.w.metrics.results.WithLabelValues(resultCommitted))
+}
+
+func (f *feed) bytesPerRecord() float64 {
+	total := 0
+	for _, p := range f.pages {
+		total += p.bytes
+	}
+	return float64(total) / (benchPages * benchPageRows)
+}
+
+// submission makes a page new: records that the client has not seen, versions that the ledger has not seen.
+func (f *feed) submission(p *chunk, done func(error)) *submission {
+	at := f.now.Unix()
+	sub := &submission{
+		stream: f.stream, task: f.task, bytes: p.bytes, keep: 7 * 24 * time.Hour, dead: new(atomic.Bool), done: done,
+		rows: make([]row, 0, len(p.records)), records: make([]*kgo.Record, 0, len(p.records)), entries: make([]checkpoint.Entry, 0, len(p.records)),
+	}
+	mark := f.now
+	sub.move = func(pos *checkpoint.Position) { pos.Mark = mark }
+	records := make([]kgo.Record, len(p.records))
+	for i, r := range p.records {
+		records[i] = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
+		id := p.published[i].id
+		sub.records = append(sub.records, &records[i])
+		sub.rows = append(sub.rows, row{id, at})
+		sub.entries = append(sub.entries, checkpoint.Entry{ID: id, At: at, UpdatedAt: at, Digest: uint64(at)<<20 ^ uint64(id)*0x9e3779b97f4a7c15})
+	}
+	return sub
+}
+
+// transactions commits n of them, one after the other, and gives the time taken.
+func (f *feed) transactions(b *testing.B, n int) time.Duration {
+	b.Helper()
+	done := make(chan error, benchPages)
+	begun := time.Now()
+	for range n {
+		f.now = f.now.Add(time.Second)
+		f.shard.startReading()
+		for _, p := range f.pages {
+			f.shard.in <- f.submission(p, func(err error) { done <- err })
+		}
+		f.shard.stopReading()
+		for range f.pages {
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	return time.Since(begun)
+}
+
+// latency hands a page over every benchPageEvery, as a poll of one page does.
+func (f *feed) latency(b *testing.B) {
+	b.Helper()
+	var took []time.Duration
+	done := make(chan error, 1)
+	tick := time.NewTicker(benchPageEvery)
+	defer tick.Stop()
+	for i := range b.N * benchSamples {
+		<-tick.C
+		f.now = f.now.Add(time.Second)
+		sub := f.submission(f.pages[i%benchPages], func(err error) { done <- err })
+		begun := time.Now()
+		f.shard.startReading()
+		f.shard.in <- sub
+		f.shard.stopReading()
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(begun))
+	}
+	slices.Sort(took)
+	at := func(share float64) float64 { return took[int(share*float64(len(took)-1))].Seconds() * 1000 }
+	b.ReportMetric(at(0.5), "p50-ms")
+	b.ReportMetric(at(0.99), "p99-ms")
+	b.ReportMetric(took[len(took)-1].Seconds()*1000, "max-ms")
+}

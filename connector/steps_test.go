@@ -1,0 +1,80 @@
+//go:build failpoints
+
+package connector
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coupastream/coupastream/connector/internal/failpoint"
+	"github.com/coupastream/coupastream/coupa/coupatest"
+)
+
+// next is what has to happen after a step has failed.
+type next string
+
+const (
+	readAgain next = "the page is read again, the shard stays"
+	rebuilt   next = "the shard is rebuilt from the checkpoint topic"
+)
+
+// TestEachOfTheTenStepsFailsBothWays fails each step as "not applied" and as "applied, but the answer was lost", while the history is read and while
+// changes follow. Each row says what must happen next; after each, the topics are compared with the history.
+func TestEachOfTheTenStepsFailsBothWays(t *testing.T) {
+	steps := []struct {
+		point failpoint.Point
+		next  next
+	}{
+		{failpoint.Fetch, readAgain},
+		{failpoint.Decode, readAgain},
+		{failpoint.Decide, readAgain},
+		{failpoint.Encode, readAgain},
+		{failpoint.Begin, rebuilt},   // nothing has left the process
+		{failpoint.Produce, rebuilt}, // an open transaction with records: the next InitProducerID aborts it
+		{failpoint.Mark, rebuilt},    // and with the checkpoint's
+		{failpoint.Commit, rebuilt},  // nobody guesses whether it happened
+		{failpoint.Apply, rebuilt},   // it happened, and the file is behind or not
+		{failpoint.Restore, rebuilt},
+	}
+	if len(steps) != len(failpoint.Points()) {
+		t.Fatalf("%d steps of %d", len(steps), len(failpoint.Points()))
+	}
+	for _, step := range steps {
+		for _, side := range []string{"before", "after"} {
+			for _, nth := range []int{1, 4} {
+				t.Run(fmt.Sprintf("%s/%s/%d", step.point, side, nth), func(t *testing.T) { failOnce(t, step.point, side, nth, step.next) })
+			}
+		}
+	}
+}
+
+func failOnce(t *testing.T, point failpoint.Point, side string, nth int, want next) {
+	simulate(t, coupatest.Config{Seed: 41, Rows: 330, Objects: []string{"purchase_orders", "users"}}, func(h *harness) {
+		defer failpoint.Clear()
+		hit := failpoint.Set(point, side, nth, failpoint.Error)
+		h.start()
+		for i := range 12 { // the first of them while the history is read
+			h.tenant.Update("purchase_orders", int64(330-i))
+			h.tenant.UpdateLine("purchase_orders", int64(3+i%2))
+			h.tenant.Update("users", 7)
+			h.pass(1500 * time.Millisecond)
+			if point == failpoint.Restore && i%3 == 2 { // it is passed once per ownership
+				h.stop()
+				h.start()
+			}
+		}
+		h.pass(2 * time.Minute)
+		select {
+		case <-hit:
+		default:
+			t.Error("the step was never passed")
+		}
+		if was := strings.Contains(h.log.String(), "rebuilt from the checkpoint topic"); was != (want == rebuilt) {
+			t.Errorf("rebuilt: %v, want: %s", was, want)
+		}
+		h.check("purchase_orders")
+		h.check("users")
+	})
+}
