@@ -166,18 +166,20 @@ func TestLookBacksTakeTurnsWherePollsAreFarApart(t *testing.T) {
 }
 
 func TestALookBackSlowerThanTimeRepeatsNothing(t *testing.T) {
+	defer func(n int) { sliceEntries = n }(sliceEntries)
+	sliceEntries = 900
 	simulate(t, coupatest.Config{Seed: 510, Rows: 60, Objects: []string{"users"}, RateLimit: -1}, func(h *harness) {
 		h.keys["lookback.ms"], h.keys["poll.interval.ms"] = "3600000", "10000"
-		h.keys["coupa.rate.limit"] = "4" // look-backs: 20 rows a second
+		h.keys["coupa.rate.limit"] = "1" // look-backs: a page in ten seconds
 		h.start()
 		h.settle()
-		for range 3 * 360 {
-			h.tenant.Tie("users", 25)
-			h.pass(time.Second)
+		for range 3 * 120 {
+			h.tenant.Tie("users", 5)
+			h.pass(3 * time.Second)
 		}
 		h.stop()
 		h.pass(125 * time.Minute)
-		h.tenant.Tie("users", 25)
+		h.tenant.Tie("users", 5)
 		h.start()
 		h.pass(2 * time.Hour)
 		h.check("users")

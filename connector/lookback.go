@@ -76,8 +76,8 @@ func nextLookBack(depths []time.Duration, looked []time.Time, now time.Time) (i 
 	return i, max(0, wait)
 }
 
-// sliceEntries is how many ledger entries a look-back holds in memory at a time.
-const sliceEntries = 20_000
+// sliceEntries is how many ledger entries a look-back holds in memory at a time. Tests make it smaller.
+var sliceEntries = 20_000
 
 // lookBackBy goes over [mark − depth, mark − overlap) in slices of time, the oldest first.
 func (p *poller) lookBackBy(ctx context.Context, depth time.Duration, found chan<- suspects) error {

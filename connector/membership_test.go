@@ -164,7 +164,8 @@ func TestAWorkerThatStopsHandsItsShardsOverAtOnce(t *testing.T) {
 }
 
 func TestAWorkerThatWasCutOffComesBackAndDisturbsNobody(t *testing.T) {
-	for _, off := range []time.Duration{9 * time.Second, 12 * time.Second, 70 * time.Second} {
+	cuts := []time.Duration{12 * time.Second, 9 * time.Second, 70 * time.Second}
+	for _, off := range unlessRaced(cuts, cuts[:1]) {
 		t.Run(off.String(), func(t *testing.T) {
 			shared(t, 320, func(h *harness, other string) {
 				h.join(nil)

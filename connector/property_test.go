@@ -18,8 +18,15 @@ import (
 // A failing history is printed with its seed and run again with -history N -histories 1.
 var (
 	firstHistory = flag.Uint64("history", 0, "seed of the first short history")
-	histories    = flag.Uint64("histories", shortHistories, "how many short histories")
+	histories    = flag.Uint64("histories", unlessRaced[uint64](400, 40), "how many short histories")
 )
+
+func unlessRaced[T any](n, less T) T {
+	if raced {
+		return less
+	}
+	return n
+}
 
 // TestAnyShortHistoryIsPublishedWhole makes small random histories: writes, ties, late rows, changes of lines alone, updates under the reader, faults of
 // Coupa and of Kafka, restarts with the local state kept, lost or old. Whatever happens, the topic equals the history.

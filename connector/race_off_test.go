@@ -2,4 +2,4 @@
 
 package connector
 
-const shortHistories = 400
+const raced = false
