@@ -32,7 +32,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 		}
 		// A row that is no JSON may have been mangled on the way.
 		again := isTemporary(end.err) || coupa.KindOf(end.err) == coupa.BadRow && tries < 3
-		if end.err == nil || ctx.Err() != nil || !again || ps.p.isAhead(ctx, ps.walk) {
+		if end.err == nil || ctx.Err() != nil || !again || ps.p.isAhead(ctx, ps.walk.Kind, ps.walk.To) {
 			break
 		}
 		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))

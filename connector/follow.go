@@ -38,7 +38,7 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 		return err
 	}
 	unfinished := f.shard.position(f.stream).Walk
-	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") && !f.isAhead(ctx, *unfinished) {
+	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") && !f.isAhead(ctx, unfinished.Kind, unfinished.To) {
 		if err := f.walk(ctx, *unfinished); err != nil {
 			return err
 		}

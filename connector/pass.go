@@ -33,7 +33,7 @@ type pass struct {
 	persisted *time.Time // when the position last went to Kafka
 
 	// Owned by run.
-	walk        checkpoint.Walk // Ranges is derived from spans
+	walk        checkpoint.Walk // Ranges is derived from spans; fetches read Kind, From and To, which stay
 	spans       []*span
 	busy        int
 	maxID       int64 // 0: not known

@@ -132,14 +132,14 @@ func (p *poller) compareClocks(coupaNow time.Time) {
 	}
 }
 
-// isAhead tells whether a walk over changes ends in the future. It was planned by a clock that ran ahead and is back; waited for until then, it would leave
+// isAhead tells whether a walk, if it is one over changes, ends in the future. It was planned by a clock that ran ahead and is back; waited for until then, it would leave
 // what is stamped meanwhile behind the mark.
-func (p *poller) isAhead(ctx context.Context, w checkpoint.Walk) bool {
-	if w.Kind != checkpoint.Poll && w.Kind != checkpoint.Lines {
+func (p *poller) isAhead(ctx context.Context, kind checkpoint.WalkKind, to time.Time) bool {
+	if kind != checkpoint.Poll && kind != checkpoint.Lines {
 		return false
 	}
 	now, err := p.source.Now(ctx)
-	return err == nil && windowEnd(now, p.object).Add(clockSlack).Before(w.To)
+	return err == nil && windowEnd(now, p.object).Add(clockSlack).Before(to)
 }
 
 // record commits a change of the position without records.

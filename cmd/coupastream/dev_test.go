@@ -5,24 +5,25 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// awaited is a writer that calls a function once it has seen a text.
+// awaited is a writer that calls a function once it has seen all of some texts.
 type awaited struct {
-	mu   sync.Mutex
-	buf  bytes.Buffer
-	text string
-	then func()
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	texts []string
+	then  func()
 }
 
 func (a *awaited) Write(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.buf.Write(p)
-	if a.then != nil && strings.Contains(a.buf.String(), a.text) {
+	if a.then != nil && !slices.ContainsFunc(a.texts, func(text string) bool { return !strings.Contains(a.buf.String(), text) }) {
 		a.then()
 		a.then = nil
 	}
@@ -33,7 +34,7 @@ func TestDevPublishesTheSnapshotAndChangesAndLeavesNothingBehind(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := &awaited{text: "  upsert  ", then: cancel}
+	out := &awaited{texts: []string{"  upsert  ", "snapshot  coupa.invoices"}, then: cancel}
 	var logs bytes.Buffer
 	args := []string{"dev", "--rows", "5", "--changes-per-second", "20", "--kafka-port", "0", "--registry-port", "0", "--coupa-port", "0", "--rest-port", "0"}
 	if status := run(ctx, args, os.LookupEnv, out, &logs); status != exitDone {
