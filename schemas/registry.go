@@ -3,6 +3,7 @@ package schemas
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -29,6 +30,10 @@ type RegistryConfig struct {
 	CAFile string
 	// HTTPClient does the requests; nil: one with a timeout of 10 seconds. It excludes CAFile.
 	HTTPClient *http.Client
+	// CacheFile keeps the ids that the registry gave, for starts while it can't be reached; "": none are kept.
+	CacheFile string
+	// Log takes what is worth saying of the cache; nil: nothing is said.
+	Log *slog.Logger
 }
 
 // Registry is a client of a schema registry. It may be used by any number of goroutines. Ids never change, so each is asked
@@ -36,6 +41,8 @@ type RegistryConfig struct {
 type Registry struct {
 	client *sr.Client
 	flight singleflight.Group
+	kept   *idCache
+	log    *slog.Logger
 
 	mu  sync.Mutex
 	ids map[idKey]int
@@ -53,10 +60,15 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	if err != nil {
 		return nil, errors.New("the schema registry's settings do not fit together") // sr's own text might show a URL
 	}
-	return &Registry{client: client, ids: map[idKey]int{}}, nil
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Registry{client: client, kept: openIDCache(cfg.CacheFile, cfg.URLs, log), log: log, ids: map[idKey]int{}}, nil
 }
 
-// Register gives the id of a schema under a subject, registering it if it is not there yet. A subject that is new and has no
+// Register gives the id of a schema under a subject, registering it if it is not there yet. If the registry can't be reached, the id that CacheFile has of
+// the same schema under the same subject is given: it was registered once. A subject that is new and has no
 // compatibility level of its own is given BACKWARD first, the rule that coupastream's schemas evolve by; a level that someone
 // has set is left as it is, as are subjects that exist. The error is a *RegistryError, or that of ctx.
 func (r *Registry) Register(ctx context.Context, subject, schema string) (int, error) {
@@ -82,12 +94,12 @@ func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(c
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), workTime)
 		defer cancel()
 		id, err := work(own, k)
-		if err == nil {
-			r.mu.Lock()
-			r.ids[k] = id
-			r.mu.Unlock()
+		if err != nil {
+			return r.fallBack(k, err)
 		}
-		return id, err
+		r.kept.put(k, id)
+		r.remember(k, id)
+		return id, nil
 	})
 	select {
 	case <-ctx.Done():
@@ -96,6 +108,27 @@ func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(c
 		id, _ := answer.Val.(int)
 		return id, answer.Err
 	}
+}
+
+// fallBack is what an earlier process was told, if the registry can't be reached now.
+func (r *Registry) fallBack(k idKey, err error) (int, error) {
+	failed, ok := errors.AsType[*RegistryError](err)
+	if !ok || !failed.Temporary() {
+		return 0, err
+	}
+	id := r.kept.find(k)
+	if id == 0 {
+		return 0, err
+	}
+	r.log.Warn("the schema registry can't be reached; the schema's id of an earlier start is used", "subject", k.subject, "id", id, "error", err)
+	r.remember(k, id)
+	return id, nil
+}
+
+func (r *Registry) remember(k idKey, id int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids[k] = id
 }
 
 // known is the id in memory, 0 for none: registries count from 1.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -35,6 +36,7 @@ func newWorker(ctx context.Context, settings *config.Worker, connectors []*confi
 	}
 	registry, err := schemas.NewRegistry(schemas.RegistryConfig{
 		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
+		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: log,
 	})
 	if err != nil {
 		return nil, err

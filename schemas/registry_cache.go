@@ -1,0 +1,119 @@
+package schemas
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// idCache keeps the ids that a registry gave in a file, so that schemas that were registered once can be used while the registry is away. A registry
+// never changes an id. The file belongs to one registry: with other addresses it is begun anew.
+type idCache struct {
+	file string // "": nothing is kept
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	content cachedIDs
+}
+
+// cachedIDs is the file's content.
+type cachedIDs struct {
+	Registry string         `json:"registry"` // digest of its addresses
+	IDs      map[string]int `json:"ids"`      // by cacheKey
+}
+
+// openIDCache reads the file. One that can't be read, or is of another registry, counts as empty: all that is lost is the start without a registry.
+func openIDCache(file string, urls []string, log *slog.Logger) *idCache {
+	c := &idCache{file: file, log: log, content: cachedIDs{Registry: digestOf(strings.Join(addresses(urls), "\n")), IDs: map[string]int{}}}
+	if file == "" {
+		return c
+	}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c
+	}
+	var stored cachedIDs
+	if err == nil {
+		err = json.Unmarshal(text, &stored)
+	}
+	switch {
+	case err != nil:
+		log.Warn("the schema ids kept from earlier can't be read and are asked for again", "file", file, "error", err)
+	case stored.Registry == c.content.Registry && stored.IDs != nil:
+		c.content = stored
+	}
+	return c
+}
+
+// find gives the id of an earlier answer, 0 for none.
+func (c *idCache) find(k idKey) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.content.IDs[cacheKey(k)]
+}
+
+// put keeps an id. A file that can't be written is complained of and changes nothing else.
+func (c *idCache) put(k idKey, id int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := cacheKey(k)
+	if c.file == "" || c.content.IDs[key] == id {
+		return
+	}
+	c.content.IDs[key] = id
+	if err := c.write(); err != nil {
+		c.log.Warn("a schema's id can't be kept; without the registry the next start will wait for it", "file", c.file, "error", err)
+	}
+}
+
+// write replaces the file as a whole: a crash leaves the old or the new one.
+func (c *idCache) write() error {
+	text, err := json.MarshalIndent(c.content, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(c.file), filepath.Base(c.file)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(text)
+	err = errors.Join(err, temp.Sync(), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), c.file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return nil
+}
+
+// addresses are the URLs without credentials, in one order.
+func addresses(urls []string) []string {
+	var clean []string
+	for _, text := range urls {
+		if address, _, err := cleanURL(text); err == nil {
+			clean = append(clean, address)
+		}
+	}
+	slices.Sort(clean)
+	return clean
+}
+
+func cacheKey(k idKey) string { return fmt.Sprintf("%s %s", k.subject, digestOf(k.schema)) }
+
+func digestOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}

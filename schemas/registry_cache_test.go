@@ -1,0 +1,84 @@
+package schemas_test
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// away is a registry that can't be reached, under an address and with a cache.
+func away(url, cache string) schemas.RegistryConfig {
+	down := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })
+	return schemas.RegistryConfig{URLs: []string{url}, CacheFile: cache, HTTPClient: &http.Client{Transport: down}}
+}
+
+func TestASchemaRegisteredOnceIsKnownWithoutTheRegistry(t *testing.T) {
+	fake, _ := strictRegistry(t)
+	cache := filepath.Join(t.TempDir(), "group", "ids.json")
+	withPassword := strings.Replace(fake.URL(), "http://", "http://user:hunter2@", 1)
+	id, err := client(t, schemas.RegistryConfig{URLs: []string{withPassword}, CacheFile: cache}).Register(t.Context(), subject, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := client(t, away(fake.URL(), cache))
+	for name, ask := range map[string]func() (int, error){
+		"registering": func() (int, error) { return later.Register(t.Context(), subject, first) },
+		"looking up":  func() (int, error) { return later.Lookup(t.Context(), subject, first) },
+	} {
+		if got, err := ask(); got != id || err != nil {
+			t.Errorf("%s: id %d, %v, want %d", name, got, err, id)
+		}
+	}
+	var down *schemas.RegistryError
+	for name, ask := range map[string]func() (int, error){
+		"another schema":  func() (int, error) { return later.Register(t.Context(), subject, added) },
+		"another subject": func() (int, error) { return later.Register(t.Context(), "other", first) },
+		"another registry": func() (int, error) {
+			return client(t, away("http://other", cache)).Register(t.Context(), subject, first)
+		},
+	} {
+		if got, err := ask(); !errors.As(err, &down) || !down.Temporary() {
+			t.Errorf("%s: id %d, %v, want a temporary error", name, got, err)
+		}
+	}
+	text, err := os.ReadFile(cache)
+	if err != nil || strings.Contains(string(text), "hunter2") {
+		t.Errorf("the cache holds %s, %v", text, err)
+	}
+}
+
+func TestARefusalIsNotAnsweredFromTheCache(t *testing.T) {
+	fake, _ := strictRegistry(t)
+	cache := filepath.Join(t.TempDir(), "ids.json")
+	if _, err := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}, CacheFile: cache}).Register(t.Context(), subject, first); err != nil {
+		t.Fatal(err)
+	}
+	cfg := away(fake.URL(), cache)
+	cfg.HTTPClient.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+		return answer(http.StatusUnauthorized, `{"error_code":401,"message":"who are you"}`), nil
+	})
+	var refused *schemas.RegistryError
+	if id, err := client(t, cfg).Register(t.Context(), subject, first); !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
+		t.Errorf("id %d, %v, want the 401", id, err)
+	}
+}
+
+func TestADamagedCacheIsBegunAnew(t *testing.T) {
+	fake, _ := strictRegistry(t)
+	cache := filepath.Join(t.TempDir(), "ids.json")
+	if err := os.WriteFile(cache, []byte(`{"registry":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	id, err := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}, CacheFile: cache}).Register(t.Context(), subject, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client(t, away(fake.URL(), cache)).Lookup(t.Context(), subject, first); got != id || err != nil {
+		t.Errorf("id %d, %v, want %d", got, err, id)
+	}
+}
