@@ -24,6 +24,9 @@ type Config struct {
 	ClientSecret Secret   // its secret
 	TokenPath    string   // path of the token endpoint; "": /oauth2/token
 	Scopes       []string // scopes to ask for; none: Coupa grants all that the API client has
+	// AnyScope asks for a token without naming scopes, which has all that the API client was granted, when Coupa refuses one of Scopes: what lacks its
+	// scope then fails by itself, and not everything. Coupa refuses the whole request for one scope that is unknown or not granted.
+	AnyScope bool
 
 	// TokenHold is how long a fresh token rests before its first use; 0: the 5 s that Coupa asks for (OAuth "Design Considerations").
 	TokenHold time.Duration

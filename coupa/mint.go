@@ -29,8 +29,15 @@ func (c *Client) minter() func(context.Context) (*token, error) {
 		CheckRedirect: sameHostOnly,
 		Timeout:       c.cfg.RequestTimeout,
 	}
+	unscoped := flow
+	unscoped.Scopes = nil
 	return func(ctx context.Context) (*token, error) {
-		got, err := flow.Token(context.WithValue(ctx, oauth2.HTTPClient, way))
+		ctx = context.WithValue(ctx, oauth2.HTTPClient, way)
+		got, err := flow.Token(ctx)
+		if err != nil && c.cfg.AnyScope && c.mintError(err).Kind == Scope {
+			c.counters.refused.Add(1)
+			got, err = unscoped.Token(ctx)
+		}
 		if err != nil {
 			c.counters.refused.Add(1)
 			return nil, c.mintError(err)

@@ -227,3 +227,25 @@ func TestRowsOfATenantByID(t *testing.T) {
 		}
 	})
 }
+
+func TestAnObjectWithoutItsScopeFailsByItself(t *testing.T) {
+	for _, fallBack := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			tenant := coupatest.New(coupatest.Config{Rows: 3, ClientID: "id", ClientSecret: "secret", Scopes: []string{"core.invoice.read"}})
+			c, err := coupa.New(coupa.Config{
+				URL: "https://tenant.coupahost.com", ClientID: "id", ClientSecret: "secret", Transport: tenant.Transport(),
+				Scopes: []string{"core.invoice.read", "core.user.read"}, AnyScope: fallBack,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, err := c.MaxID(t.Context(), coupa.Query{Path: "invoices"})
+			if granted := err == nil && id > 0; granted != fallBack {
+				t.Errorf("AnyScope %v: invoices: id %d, %v", fallBack, id, err)
+			}
+			if _, err := c.MaxID(t.Context(), coupa.Query{Path: "users"}); coupa.KindOf(err) != coupa.Scope || !strings.Contains(err.Error(), "core.user.read") {
+				t.Errorf("AnyScope %v: users: %v, want the missing scope", fallBack, err)
+			}
+		})
+	}
+}

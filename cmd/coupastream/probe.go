@@ -57,6 +57,7 @@ func (a *app) probeObject(ctx context.Context, c *config.Connector, o config.Obj
 func (a *app) newClient(c *config.Connector, limiter *coupa.Limiter, scopes []string) (*coupa.Client, error) {
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent, cfg.Transport = limiter, userAgent(), a.transport
+	cfg.AnyScope = false // a scope that is missing is to show
 	if scopes != nil {
 		cfg.Scopes = scopes
 	}

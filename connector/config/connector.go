@@ -71,13 +71,18 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 
 // Coupa is the part that package coupa needs for a client. The limiter is left to the caller, because all clients of
 // one instance share one.
+//
+// Scopes that follow from the objects are asked for as far as they are granted: an object without its scope fails by itself. Those that were written down
+// are asked for as they are.
 func (c *Connector) Coupa() coupa.Config {
+	_, given := c.Raw["coupa.scope"]
 	return coupa.Config{
 		URL:            c.URL,
 		ClientID:       c.ClientID,
 		ClientSecret:   c.ClientSecret,
 		TokenPath:      c.TokenPath,
 		Scopes:         strings.Fields(c.Scope),
+		AnyScope:       !given,
 		RequestTimeout: c.RequestTimeout,
 	}
 }
