@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -11,14 +13,20 @@ var updateGolden = flag.Bool("update-golden", false, "write testdata/golden/*.av
 
 // The golden bytes were read back by Apache Avro for Java and by fastavro: testdata/golden/README.md.
 func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
-	tests := []struct{ name, schema string }{
-		{"values", "golden/sample.avsc"},
-		{"long-lists", "golden/sample.avsc"},
+	type golden struct{ name, schema, row string }
+	sample := string(readTestdata(t, "golden/sample.avsc"))
+	tests := []golden{{"values", sample, "golden/values.json"}, {"long-lists", sample, "golden/long-lists.json"}}
+	for _, path := range objectsWithRow(t) {
+		s, err := For(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests = append(tests, golden{path, s.JSON(), "rows/" + path + ".json"})
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			avsc := string(readTestdata(t, tt.schema))
-			got, err := mustCompile(t, avsc).Append(nil, readTestdata(t, "golden/"+tt.name+".json"))
+			avsc := tt.schema
+			got, err := mustCompile(t, avsc).Append(nil, readTestdata(t, tt.row))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -34,4 +42,18 @@ func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// objectsWithRow are the objects that testdata/rows has a row of.
+func objectsWithRow(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/rows/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d rows, %v", len(files), err)
+	}
+	var paths []string
+	for _, file := range files {
+		paths = append(paths, strings.TrimSuffix(filepath.Base(file), ".json"))
+	}
+	return paths
 }

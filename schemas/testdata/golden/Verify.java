@@ -3,6 +3,8 @@ import java.io.File;
 import java.nio.file.Files;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.TreeMap;
 import org.apache.avro.Conversions;
 import org.apache.avro.Schema;
 import org.apache.avro.data.TimeConversions;
@@ -31,9 +33,14 @@ public class Verify {
     data.addLogicalTypeConversion(new Conversions.DecimalConversion());
     data.addLogicalTypeConversion(new TimeConversions.DateConversion());
     data.addLogicalTypeConversion(new TimeConversions.TimestampMillisConversion());
-    Schema schema = new Schema.Parser().parse(new File("sample.avsc"));
+    Map<String, String> schemas = new TreeMap<>(Map.of("values", "sample.avsc", "long-lists", "sample.avsc"));
+    for (File row : new File("../rows").listFiles()) {
+      String object = row.getName().replace(".json", "");
+      schemas.put(object, "../../avsc/" + object + ".avsc");
+    }
     boolean same = true;
-    for (String name : new String[] {"values", "long-lists"}) {
+    for (String name : schemas.keySet()) {
+      Schema schema = new Schema.Parser().parse(new File(schemas.get(name)));
       byte[] golden = Files.readAllBytes(new File(name + ".avro").toPath());
       BinaryDecoder decoder = DecoderFactory.get().binaryDecoder(golden, null);
       Object row = new GenericDatumReader<Object>(schema, schema, data).read(null, decoder);
