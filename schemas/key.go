@@ -1,6 +1,9 @@
 package schemas
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 // KeySchema gives the Avro schema of every record's key, compact: the record coupa.Key {string tenant; long id}. The
 // tenant keeps rows of several Coupa instances apart where they share a topic.
@@ -21,3 +24,19 @@ func AppendKey(dst []byte, tenant string, id int64) []byte {
 func AppendHeader(dst []byte, id int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0), uint32(id))
 }
+
+// ParseKey reads the Avro bytes of a coupa.Key.
+func ParseKey(b []byte) (tenant string, id int64, err error) {
+	n, read := binary.Varint(b)
+	if read <= 0 || n < 0 || n > int64(len(b)-read) {
+		return "", 0, errNoKey
+	}
+	tenant, b = string(b[read:read+int(n)]), b[read+int(n):]
+	id, read = binary.Varint(b)
+	if read <= 0 || read != len(b) {
+		return "", 0, errNoKey
+	}
+	return tenant, id, nil
+}
+
+var errNoKey = errors.New("these bytes are no coupa.Key")

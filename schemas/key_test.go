@@ -34,6 +34,14 @@ func TestKeyIsWhatItsSchemaSays(t *testing.T) {
 		if rest, err := other.Decode(wire, &got); err != nil || len(rest) != 0 || got != want {
 			t.Errorf("%+v decoded as %+v, rest % x, %v", want, got, rest, err)
 		}
+		if tenant, id, err := schemas.ParseKey(wire); tenant != want.Tenant || id != want.ID || err != nil {
+			t.Errorf("%+v parsed as %q, %d, %v", want, tenant, id, err)
+		}
+		for _, damaged := range [][]byte{nil, wire[:len(wire)-1], append(wire[:len(wire):len(wire)], 0)} {
+			if _, _, err := schemas.ParseKey(damaged); err == nil {
+				t.Errorf("% x is parsed as a key", damaged)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ func commands(a *app) []*cobra.Command {
 		newRunCommand(a),
 		newValidateCommand(a),
 		newSchemaCommand(a),
+		newVerifyCommand(a),
 		newSimulateCommand(a),
 		newVersionCommand(a),
 	}

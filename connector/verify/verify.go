@@ -1,0 +1,222 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// Config says what is compared.
+type Config struct {
+	Kafka  []kgo.Opt // how brokers are reached
+	Source connector.Source
+	Tenant string
+	Object config.Object
+	// Progress is told now and then how far the comparison is; nil: nobody.
+	Progress func(rows, records int64)
+}
+
+// Difference is the kind of a finding.
+type Difference string
+
+// What can differ.
+const (
+	Missing   Difference = "missing"   // in Coupa, not in the topic
+	Stale     Difference = "stale"     // in the topic in an older version than Coupa's
+	Duplicate Difference = "duplicate" // published more than once with the same updated-at and content
+	Extra     Difference = "extra"     // in the topic, and gone from Coupa
+)
+
+// Finding is one row that differs.
+type Finding struct {
+	Difference Difference `json:"difference"`
+	ID         int64      `json:"id"`
+	Coupa      time.Time  `json:"coupa_updated_at,omitzero"` // Coupa's version
+	Topic      time.Time  `json:"topic_updated_at,omitzero"` // the newest in the topic
+	Partition  int32      `json:"partition"`                 // where that stands; 0 where there is none
+	Offset     int64      `json:"offset"`
+}
+
+// Report is what the comparison of one object found.
+type Report struct {
+	Object  string `json:"object"`
+	Topic   string `json:"topic"`
+	Rows    int64  `json:"rows"`    // of Coupa's that were compared
+	Records int64  `json:"records"` // of this object that the topic holds
+	// Until is the instant before which rows were compared: what changed later may be on its way.
+	Until    time.Time `json:"until"`
+	Findings []Finding `json:"findings"` // by kind, then id
+	// Truncated tells that the topic has lost its beginning to its retention: what is missing may have been there.
+	Truncated bool `json:"truncated"`
+}
+
+// Count is the number of findings of a kind.
+func (r Report) Count(d Difference) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Difference == d {
+			n++
+		}
+	}
+	return n
+}
+
+// idsPerRequest is how many rows are asked for by id at once: a page.
+const idsPerRequest = 50
+
+// Object compares one object. Coupa is read first and the topic after it, so that a row published meanwhile counts as there. The memory it takes is
+// some 150 bytes a row.
+func Object(ctx context.Context, cfg Config) (Report, error) {
+	c := comparison{cfg: cfg, rows: map[int64]time.Time{}}
+	c.Report = Report{Object: cfg.Object.Path, Topic: cfg.Object.Topic, Findings: []Finding{}}
+	now, err := cfg.Source.Now(ctx)
+	if err != nil {
+		return c.Report, err
+	}
+	c.Until = now.Add(-cfg.Object.Settle - 2*cfg.Object.PollInterval).Truncate(time.Second).UTC()
+	if err := c.readCoupa(ctx); err != nil {
+		return c.Report, fmt.Errorf("reading %s from Coupa: %w", cfg.Object.Path, err)
+	}
+	if err := c.readTopic(ctx); err != nil {
+		return c.Report, fmt.Errorf("reading topic %s: %w", cfg.Object.Topic, err)
+	}
+	if err := c.compare(ctx); err != nil {
+		return c.Report, fmt.Errorf("asking Coupa again for what differs in %s: %w", cfg.Object.Path, err)
+	}
+	return c.Report, nil
+}
+
+// comparison is one run of Object.
+type comparison struct {
+	cfg Config
+	Report
+	rows  map[int64]time.Time // of Coupa, as far as they are compared
+	topic topicContent
+}
+
+// readCoupa lists ids and stamps of all rows that changed before Until.
+func (c *comparison) readCoupa(ctx context.Context) error {
+	q := coupa.Query{
+		Path: c.Object, Window: coupa.Window{To: c.Until}, Fields: `["id","updated_at"]`, Priority: coupa.PriorityBackfill,
+	}
+	for last := false; !last; {
+		page, err := c.fetch(ctx, &q, func(r coupa.Row) { c.rows[r.ID] = r.UpdatedAt })
+		if err != nil {
+			return err
+		}
+		last = page.Last
+		c.Rows = int64(len(c.rows))
+		c.progress()
+	}
+	return nil
+}
+
+// backoff is between tries of a request that failed for a cause that passes.
+var backoff = coupa.Backoff{Base: time.Second, Max: 30 * time.Second}
+
+// tries is how often a request is tried in turn.
+const tries = 8
+
+// fetch reads a page and moves q behind it. What passes by itself is waited out for some minutes.
+func (c *comparison) fetch(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (coupa.Page, error) {
+	for try := 0; ; try++ {
+		page, err := c.cfg.Source.Fetch(ctx, *q, func(r coupa.Row) error {
+			row(r)
+			if q.IDs == nil {
+				q.After = r.ID
+			}
+			return nil
+		})
+		kind := coupa.KindOf(err)
+		if err == nil || try == tries || kind != coupa.Retry && kind != coupa.Throttled {
+			return page, err
+		}
+		select {
+		case <-ctx.Done():
+			return page, ctx.Err()
+		case <-time.After(backoff.Delay(try, 0)):
+		}
+	}
+}
+
+func (c *comparison) progress() {
+	if c.cfg.Progress != nil {
+		c.cfg.Progress(c.Rows, c.Records)
+	}
+}
+
+// compare finds the differences. What looks gone from Coupa is asked for by id: it may have changed since Until.
+func (c *comparison) compare(ctx context.Context) error {
+	from := c.expectedFrom()
+	for id, at := range c.rows {
+		in, ok := c.topic.latest[id]
+		switch {
+		case !ok || in.deleted:
+			if !at.Before(from) {
+				c.find(Missing, id, at, in)
+			}
+		case in.updatedAt.Before(at):
+			c.find(Stale, id, at, in)
+		}
+	}
+	for id := range c.topic.repeated {
+		c.find(Duplicate, id, c.rows[id], c.topic.latest[id])
+	}
+	var unseen []int64
+	for id, in := range c.topic.latest {
+		if _, ok := c.rows[id]; !ok && !in.deleted {
+			unseen = append(unseen, id)
+		}
+	}
+	slices.Sort(unseen)
+	for ids := range slices.Chunk(unseen, idsPerRequest) {
+		if err := c.confirmGone(ctx, ids); err != nil {
+			return err
+		}
+	}
+	order := []Difference{Missing, Stale, Duplicate, Extra}
+	slices.SortFunc(c.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(slices.Index(order, a.Difference), slices.Index(order, b.Difference)), cmp.Compare(a.ID, b.ID))
+	})
+	return nil
+}
+
+func (c *comparison) confirmGone(ctx context.Context, ids []int64) error {
+	gone := map[int64]bool{}
+	for _, id := range ids {
+		gone[id] = true
+	}
+	q := coupa.Query{Path: c.Object, IDs: ids, Fields: `["id","updated_at"]`, Priority: coupa.PriorityBackfill}
+	if _, err := c.fetch(ctx, &q, func(r coupa.Row) { delete(gone, r.ID) }); err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(gone)) {
+		c.find(Extra, id, time.Time{}, c.topic.latest[id])
+	}
+	return nil
+}
+
+// expectedFrom is the stamp from which on rows are in the topic, by initial.from. Nothing tells when a stream that began with latest did; the oldest
+// stamp that it published is what is known.
+func (c *comparison) expectedFrom() time.Time {
+	if !c.cfg.Object.InitialFrom.Latest {
+		return c.cfg.Object.InitialFrom.At.Truncate(time.Second)
+	}
+	if c.topic.oldest.IsZero() {
+		return c.Until
+	}
+	return c.topic.oldest
+}
+
+func (c *comparison) find(d Difference, id int64, at time.Time, in place) {
+	c.Findings = append(c.Findings, Finding{Difference: d, ID: id, Coupa: at.UTC(), Topic: in.updatedAt, Partition: in.partition, Offset: in.offset})
+}

@@ -1,0 +1,153 @@
+package verify_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/verify"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// scene is a tenant of five suppliers and a topic that a test writes by hand.
+type scene struct {
+	t      *testing.T
+	tenant *coupatest.Tenant
+	kafka  []kgo.Opt
+	object config.Object
+	writer *kgo.Client
+}
+
+func compare(t *testing.T, f func(*scene)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := &kfake.VirtualNetwork{}
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.SleepOutOfOrder(), kfake.SeedTopics(3, "coupa.suppliers"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		s := &scene{
+			t: t, tenant: coupatest.New(coupatest.Config{Rows: 5, ClientID: "id", ClientSecret: "secret", Objects: []string{"suppliers"}}),
+			kafka:  []kgo.Opt{kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext)},
+			object: config.Object{Path: "suppliers", Topic: "coupa.suppliers", PollInterval: time.Second, InitialFrom: config.InitialFrom{Earliest: true}},
+		}
+		s.writer, err = kgo.NewClient(append(s.kafka, kgo.TransactionalID("writer"))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.writer.Close()
+		<-time.After(time.Hour)
+		f(s)
+	})
+}
+
+// publish commits records, or aborts them.
+func (s *scene) publish(commit kgo.TransactionEndTry, records ...*kgo.Record) {
+	s.t.Helper()
+	if err := s.writer.BeginTransaction(); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.writer.ProduceSync(s.t.Context(), records...).FirstErr(); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.writer.EndTransaction(s.t.Context(), commit); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func record(tenant string, id int64, at time.Time, value string) *kgo.Record {
+	r := &kgo.Record{Topic: "coupa.suppliers", Key: schemas.AppendKey(schemas.AppendHeader(nil, 1), tenant, id), Headers: []kgo.RecordHeader{
+		{Key: connector.HeaderTenant, Value: []byte(tenant)}, {Key: connector.HeaderObject, Value: []byte("suppliers")},
+		{Key: connector.HeaderUpdatedAt, Value: []byte(at.UTC().Format(time.RFC3339))},
+	}}
+	if value != "" {
+		r.Value = []byte(value)
+	}
+	return r
+}
+
+// report is the comparison's, with its findings as texts.
+func (s *scene) report() (verify.Report, []string) {
+	s.t.Helper()
+	source, err := coupa.New(coupa.Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "secret", Transport: s.tenant.Transport()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := verify.Object(s.t.Context(), verify.Config{Kafka: s.kafka, Source: source, Tenant: "acme", Object: s.object})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var findings []string
+	for _, f := range r.Findings {
+		findings = append(findings, fmt.Sprint(f.Difference, " ", f.ID))
+	}
+	return r, findings
+}
+
+func TestATopicThatHoldsWhatCoupaHoldsDoesNotDiffer(t *testing.T) {
+	compare(t, func(s *scene) {
+		var all []*kgo.Record
+		for _, row := range s.tenant.Rows("suppliers") {
+			all = append(all, record("acme", row.ID, row.UpdatedAt.Add(-time.Minute), "old"), record("acme", row.ID, row.UpdatedAt, "new"))
+		}
+		s.publish(kgo.TryCommit, all...)
+		s.publish(kgo.TryAbort, record("acme", 99, time.Now(), "aborted"))
+		s.publish(kgo.TryCommit, record("other", 77, time.Now(), "of another tenant"))
+		r, found := s.report()
+		if found != nil || r.Rows != 5 || r.Records != 10 || r.Truncated {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestEachDifferenceIsFound(t *testing.T) {
+	compare(t, func(s *scene) {
+		rows := s.tenant.Rows("suppliers")
+		at := func(i int) time.Time { return rows[i].UpdatedAt }
+		id := func(i int) int64 { return rows[i].ID }
+		gone := s.tenant.Create("suppliers")
+		deleted := s.tenant.Create("suppliers")
+		s.tenant.Delete("suppliers", gone.ID)
+		s.tenant.Delete("suppliers", deleted.ID)
+		late := s.tenant.Create("suppliers") // may be on its way
+		s.publish(kgo.TryCommit,
+			record("acme", id(1), at(1).Add(-time.Hour), "older"),
+			record("acme", id(2), at(2), "twice"), record("acme", id(2), at(2), "twice"),
+			record("acme", id(3), at(3), "lines"), record("acme", id(3), at(3), "other lines"),
+			record("acme", id(4), at(4), "row"),
+			record("acme", gone.ID, gone.UpdatedAt, "gone"),
+			record("acme", deleted.ID, deleted.UpdatedAt, "gone"), record("acme", deleted.ID, deleted.UpdatedAt, ""),
+		)
+		s.publish(kgo.TryAbort, record("acme", id(0), at(0), "never seen"))
+		_, found := s.report()
+		want := []string{
+			fmt.Sprint("missing ", id(0)), fmt.Sprint("stale ", id(1)), fmt.Sprint("duplicate ", id(2)), fmt.Sprint("extra ", gone.ID),
+		}
+		if !slices.Equal(found, want) {
+			t.Errorf("found %q, want %q (%d is too new to tell)", found, want, late.ID)
+		}
+	})
+}
+
+func TestRowsBeforeTheBeginningOfAStreamAreNotMissed(t *testing.T) {
+	compare(t, func(s *scene) {
+		s.object.InitialFrom = config.InitialFrom{At: time.Now()}
+		if r, found := s.report(); found != nil || r.Rows != 5 {
+			t.Errorf("%+v", r)
+		}
+		s.object.InitialFrom = config.InitialFrom{Latest: true}
+		if r, found := s.report(); found != nil {
+			t.Errorf("%+v", r)
+		}
+	})
+}
