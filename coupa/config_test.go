@@ -79,12 +79,17 @@ func TestCatalogue(t *testing.T) {
 	var got []string
 	for _, r := range Resources() {
 		got = append(got, r.Path)
-		if len(r.Scopes) == 0 || r.Object == "" || r.Doc == "" || !r.UpdatedAt || !isResourcePath(r.Path) {
+		if len(r.Scopes) == 0 || r.Object == "" || r.Doc == "" || !isResourcePath(r.Path) {
 			t.Errorf("%+v is not complete", r)
 		}
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	if len(got) != 91 || !slices.Equal(got[:len(want)], want) || !slices.IsSorted(got[len(want):]) {
+		t.Errorf("got %d: %v, want 91, first %v, then by name", len(got), got, want)
+	}
+	for _, path := range []string{"currencies", "budget_line_adjustments"} {
+		if r, ok := LookupResource(path); !ok || r.UpdatedAt {
+			t.Errorf("%s: %+v, want one without updated-at", path, r)
+		}
 	}
 	if r, ok := LookupResource("purchase_orders"); !ok || r.Object != "OrderHeader" || r.Lines != "order_lines" {
 		t.Errorf("got %+v", r)

@@ -257,3 +257,18 @@ func appendReversed(dst []byte, s *scanner) ([]byte, error) {
 	}
 	return append(dst, "{"+strings.Join(parts, ",")+"}"...), nil
 }
+
+// BenchmarkEveryPlan makes the schema and plan of every object of the catalogue, as a worker that streams them all does at its start.
+func BenchmarkEveryPlan(b *testing.B) {
+	for b.Loop() {
+		for _, path := range Objects() {
+			s, err := build(path, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Plan(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

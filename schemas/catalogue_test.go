@@ -35,9 +35,15 @@ func TestSchemasAreThoseThatTheCatalogueGives(t *testing.T) {
 			t.Errorf("avsc/%s.avsc is not what the catalogue gives (%v); run go generate ./schemas", path, err)
 		}
 	}
-	files, err := fs.Glob(os.DirFS("avsc"), "*")
-	if err != nil || len(files) != len(c.Streams()) {
-		t.Errorf("avsc holds %v (%v), want one file for each of %v", files, err, c.Streams())
+	files := 0
+	err = fs.WalkDir(os.DirFS("avsc"), ".", func(_ string, entry fs.DirEntry, err error) error {
+		if !entry.IsDir() {
+			files++
+		}
+		return err
+	})
+	if err != nil || files != len(c.Streams()) {
+		t.Errorf("avsc holds %d files (%v), want one for each of %d streams", files, err, len(c.Streams()))
 	}
 }
 
@@ -71,7 +77,7 @@ func TestDraft(t *testing.T) {
 		{"a reference shows what is listed", "references: {Part: [id, size]}", []string{`"size"`}, `"code"`},
 		{"what is left out is not there", "leave-out: [{reason: test, fields: [Thing.price, owner]}]", []string{`"rate"`}, `"price"`},
 		{"custom fields stand before unmapped", "custom-fields: [Thing]", []string{`"coupa.name":"custom-fields","coupa.role":"custom-fields"},`}, ""},
-		{"custom fields are asked of no other object", "", nil, `custom_fields`},
+		{"custom fields are asked of a row whatever its object", "", []string{`"coupa.name":"custom-fields","coupa.role":"custom-fields"},`}, ""},
 		{"a later record is named only", "", []string{`{"name":"created_by","type":["null","PartRef"],"default":null,"coupa.name":"created-by"}`}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,8 +3,10 @@ package schemas
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/agnivade/levenshtein"
 
@@ -14,17 +16,34 @@ import (
 //go:embed avsc
 var avscFiles embed.FS
 
-// Objects lists the objects that have a schema, by the path of their collection below Coupa's /api, in the order in which a
-// connector streams them unless told otherwise.
-func Objects() []string {
-	return []string{"invoices", "purchase_orders", "suppliers", "requisitions", "expense_reports", "contracts", "users"}
-}
+// mainObjects are those that a connector streams unless told otherwise, and that are listed first.
+var mainObjects = []string{"invoices", "purchase_orders", "suppliers", "requisitions", "expense_reports", "contracts", "users"}
+
+// listed is what avsc holds, by name behind mainObjects.
+var listed = sync.OnceValue(func() []string {
+	all := slices.Clone(mainObjects)
+	err := fs.WalkDir(avscFiles, "avsc", func(file string, entry fs.DirEntry, err error) error {
+		path := strings.TrimSuffix(strings.TrimPrefix(file, "avsc/"), ".avsc")
+		if err == nil && !entry.IsDir() && !slices.Contains(mainObjects, path) {
+			all = append(all, path)
+		}
+		return err
+	})
+	if err != nil {
+		panic("reading the embedded schemas: " + err.Error()) // a file of this very program
+	}
+	slices.Sort(all[len(mainObjects):])
+	return all
+})
+
+// Objects lists the objects that have a schema, by the path of their collection below Coupa's /api: first those that a connector streams unless told
+// otherwise, then the others by name.
+func Objects() []string { return slices.Clone(listed()) }
 
 // readObject gives the schema of an object as it is kept in avsc.
 func readObject(path string) (*schematext.Record, error) {
 	if !slices.Contains(Objects(), path) {
-		return nil, fmt.Errorf("there is no schema for the object %q; the nearest is %q (there are %s)",
-			path, nearestObject(path), strings.Join(Objects(), ", "))
+		return nil, fmt.Errorf("there is no schema for the object %q; the nearest is %q (coupastream objects lists all)", path, nearestObject(path))
 	}
 	text, err := avscFiles.ReadFile("avsc/" + path + ".avsc")
 	if err != nil {

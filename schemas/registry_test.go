@@ -169,17 +169,17 @@ func TestLookupDoesNotRegister(t *testing.T) {
 func TestRealSchemasRegister(t *testing.T) {
 	fake, _ := strictRegistry(t)
 	r := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}})
-	ids := map[int]bool{}
+	ids := map[int]string{}
 	for _, path := range schemas.Objects() {
 		s, err := schemas.For(path, schemas.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		id, err := r.Register(t.Context(), schemas.Subject("", "coupa."+path, s.Name(), false), s.JSON())
-		if err != nil || id <= 0 || ids[id] {
+		if other := ids[id]; err != nil || id <= 0 || other != "" && other != s.JSON() {
 			t.Errorf("%s: id %d, %v", path, id, err)
 		}
-		ids[id] = true
+		ids[id] = s.JSON()
 	}
 	if _, err := r.Register(t.Context(), "coupa.invoices-key", schemas.KeySchema()); err != nil {
 		t.Error(err)

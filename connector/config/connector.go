@@ -137,8 +137,11 @@ func loopback(host string) bool {
 func objectPaths(c *Connector, value string) *fault {
 	var paths []string
 	collect := texts(func(*Connector) *[]string { return &paths }, func(path string) *fault {
-		if _, known := coupa.LookupResource(path); !known {
+		switch resource, known := coupa.LookupResource(path); {
+		case !known:
 			return &fault{"unknown object " + path, "did you mean " + nearest(path, catalogue()) + "?"}
+		case !resource.UpdatedAt:
+			return &fault{path + " has no updated-at in Coupa, so that its changes can't be asked for; this version does not stream it", "leave it out"}
 		}
 		return nil
 	})
@@ -154,7 +157,7 @@ func objectPaths(c *Connector, value string) *fault {
 	return nil
 }
 
-// catalogue lists the paths of the objects that this version streams.
+// catalogue lists the paths of all objects.
 func catalogue() []string {
 	var paths []string
 	for _, r := range coupa.Resources() {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"math"
-	"strings"
 	"time"
 
 	"github.com/coupastream/coupastream/coupa"
@@ -36,6 +35,9 @@ func identitySettings() []setting[Connector] {
 	}
 }
 
+// defaultObjects are what most companies want first.
+const defaultObjects = "invoices, purchase_orders, suppliers, requisitions, expense_reports, contracts, users"
+
 func instanceSettings() []setting[Connector] {
 	return []setting[Connector]{
 		{Key{Name: "coupa.url", Type: String, Importance: High, Required: true, Example: "https://acme.coupahost.com",
@@ -50,8 +52,8 @@ func instanceSettings() []setting[Connector] {
 			Doc: "Scopes to ask for, separated by spaces."}, scopes},
 		{Key{Name: "coupa.token.path", Type: String, Importance: Low, Default: "/oauth2/token", Doc: "Path of the token endpoint."},
 			text(func(c *Connector) *string { return &c.TokenPath }, absolutePath)},
-		{Key{Name: "coupa.objects", Type: List, Importance: High, Default: strings.Join(catalogue(), ", "),
-			Doc: "Objects to stream: resource paths by comma."}, objectPaths},
+		{Key{Name: "coupa.objects", Type: List, Importance: High, Default: defaultObjects,
+			Doc: "Objects to stream: resource paths by comma (`coupastream objects` lists them)."}, objectPaths},
 		{Key{Name: "coupa.rate.limit", Type: Double, Importance: Medium, Default: "15",
 			Doc: "Most requests a second to this instance, all objects together (Coupa documents 25); 0: no limit."},
 			rate(func(c *Connector) *float64 { return &c.RateLimit })},

@@ -55,7 +55,7 @@ func (c *Connector) readObjects(v *values) {
 		for _, s := range objectSettings() {
 			override(v, &o, s, objectKey(path, s.Name))
 		}
-		o.Topic = strings.NewReplacer("${object}", path, "${tenant}", c.Tenant).Replace(o.template)
+		o.Topic = strings.NewReplacer("${object}", strings.ReplaceAll(path, "/", "_"), "${tenant}", c.Tenant).Replace(o.template)
 		c.Objects = append(c.Objects, o)
 	}
 	for i, o := range c.Objects {

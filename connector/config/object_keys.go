@@ -24,7 +24,7 @@ func objectSettings() []setting[Object] {
 func pollSettings() []setting[Object] {
 	return []setting[Object]{
 		{Key{Name: templateKey, Type: String, Importance: High, Default: "coupa.${object}",
-			Doc: "Name of an object's topic; `${object}` and `${tenant}` are replaced."},
+			Doc: "Name of an object's topic; `${object}` (with `_` for `/`) and `${tenant}` are replaced."},
 			topicTemplate},
 		{Key{Name: "poll.interval.ms", Type: Long, Importance: High, Default: "30000", Doc: "Time from one poll of an object to the next."},
 			millis(func(o *Object) *time.Duration { return &o.PollInterval }, 1)},

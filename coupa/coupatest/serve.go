@@ -45,7 +45,7 @@ func (t *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serveAPI answers one request to /api, in the order in which Coupa's layers get
 // to see it: limit, token, scope, query.
 func (t *Tenant) serveAPI(w http.ResponseWriter, r *http.Request) {
-	path, id, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/"), "/")
+	path, id := t.route(strings.TrimPrefix(r.URL.Path, "/api/"))
 	req := Request{Time: time.Now(), Method: r.Method, Path: r.URL.Path, Object: path, Query: r.URL.Query()}
 	if t.cfg.Latency > 0 {
 		select {
@@ -58,6 +58,18 @@ func (t *Tenant) serveAPI(w http.ResponseWriter, r *http.Request) {
 	req.Status, req.Rows, req.Fault = a.status, a.rows, a.fault.Kind
 	t.note(req)
 	t.deliver(w, r, a)
+}
+
+// route parts a path below /api into a collection's and what stands behind it.
+func (t *Tenant) route(path string) (collection, rest string) {
+	if t.tables[path] != nil {
+		return path, ""
+	}
+	if at := strings.LastIndexByte(path, '/'); at > 0 && t.tables[path[:at]] != nil {
+		return path[:at], path[at+1:]
+	}
+	collection, rest, _ = strings.Cut(path, "/")
+	return collection, rest
 }
 
 func (t *Tenant) answerAPI(r *http.Request, path, id string, req Request) answer {

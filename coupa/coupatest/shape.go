@@ -88,6 +88,7 @@ type resource struct {
 	Scope    string `json:"scope"`
 	Lines    string `json:"lines"` // the member whose objects carry stamps of their own; "" when there is none
 	Pad      string `json:"pad"`   // the text that grows to reach Config.RowBytes
+	Asked    bool   `json:"asked"` // served only by tenants whose Config.Objects names it
 	shape    *shape
 }
 
@@ -124,7 +125,9 @@ func newCatalogue() *catalogue {
 	for _, r := range file.Objects {
 		r.shape = c.shapes[r.Type]
 		c.resources[r.Path] = r
-		c.order = append(c.order, r.Path)
+		if !r.Asked {
+			c.order = append(c.order, r.Path)
+		}
 	}
 	return c
 }

@@ -94,7 +94,8 @@ func fill[T comparable](value *T, otherwise T) {
 	}
 }
 
-// Resources are the resource paths that a tenant can serve, in Coupa's spelling.
+// Resources are the resource paths that a tenant serves unless Config.Objects says otherwise, in Coupa's spelling. It can also serve departments and
+// coupa_pay/payments.
 func Resources() []string { return slices.Clone(theCatalogue().order) }
 
 // Tenant is a simulated Coupa instance, an http.Handler. Its methods may be

@@ -33,7 +33,8 @@ type drafter struct {
 	open    []string        // records on the way from the row to the view being made
 }
 
-// row is the full view of the row's object; its id alone is never null.
+// row is the full view of the row's object; its id alone is never null. It has custom fields whatever the object: any may have them, and what is not asked
+// for would be missed in silence.
 func (d *drafter) row(object string) (*schematext.Record, error) {
 	t, err := d.fullView(object)
 	if err != nil {
@@ -47,6 +48,10 @@ func (d *drafter) row(object string) (*schematext.Record, error) {
 		return nil, fmt.Errorf("object %s has no id", object)
 	}
 	row.Fields[id].Type.Nullable = false
+	if !d.custom[object] {
+		last := len(row.Fields) - 1
+		row.Fields = append(row.Fields[:last], d.closing(true)...)
+	}
 	return row, nil
 }
 

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+func newObjectsCommand(a *app) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "objects",
+		Short: "List Coupa's objects, with scopes and abilities",
+		Long: `List the collections of Coupa's API that the catalogue has: the path that coupa.objects takes, the record in its topic, the scopes that reading takes.
+
+  streamed  this version streams it; no: its rows carry no updated-at to ask by
+  lines     lines with an updated-at of their own: a change of them alone is found too
+  exported  rows carry Coupa's exported flag
+  deletes   Coupa has an operation that deletes rows`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.objects(output) },
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "form of the list: text or json")
+	return cmd
+}
+
+// listedObject is one object as it is listed.
+type listedObject struct {
+	Path     string   `json:"path"`
+	Record   string   `json:"record"`
+	Scopes   []string `json:"scopes"`
+	Streamed bool     `json:"streamed"`
+	Lines    string   `json:"lines,omitempty"`
+	Exported bool     `json:"exported"`
+	Deletes  bool     `json:"deletes"`
+	Doc      string   `json:"doc"`
+}
+
+func (a *app) objects(output string) error {
+	var all []listedObject
+	for _, r := range coupa.Resources() {
+		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, r.UpdatedAt, r.Lines, r.Exported, r.Deletes, r.Doc})
+	}
+	switch output {
+	case "json":
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(all)
+	case "text":
+		return a.printObjects(all)
+	}
+	return usageError{fmt.Errorf("--output %q is not a form; give text or json", output)}
+}
+
+func (a *app) printObjects(all []listedObject) error {
+	word := map[bool]string{true: "yes", false: "-"}
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "OBJECT\tSCOPE\tSTREAMED\tLINES\tEXPORTED\tDELETES\tWHAT IT IS")
+	for _, o := range all {
+		streamed, lines := "yes", o.Lines
+		if !o.Streamed {
+			streamed = "no"
+		}
+		if lines == "" {
+			lines = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Path, strings.Join(o.Scopes, " "), streamed, lines, word[o.Exported], word[o.Deletes], o.Doc)
+	}
+	return t.Flush()
+}

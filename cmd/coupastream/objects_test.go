@@ -1,0 +1,37 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestObjectsListsEveryCollectionWithItsScope(t *testing.T) {
+	t.Run("as text", func(t *testing.T) {
+		text := program(t, "objects")
+		if n := strings.Count(text.stdout, "\n"); text.status != exitDone || n != 92 {
+			t.Errorf("status %d, %d lines, want a head and 91", text.status, n)
+		}
+	})
+	var all []listedObject
+	if err := json.Unmarshal([]byte(program(t, "objects", "-o", "json").stdout), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []listedObject{
+		{Path: "purchase_orders", Record: "coupa.OrderHeader", Streamed: true, Lines: "order_lines", Exported: true},
+		{Path: "coupa_pay/payments", Record: "coupa.CoupaPay_Payment", Streamed: true, Exported: true},
+		{Path: "currencies", Record: "coupa.Currency"},
+		{Path: "tasks", Record: "coupa.Task", Streamed: true, Deletes: true},
+	} {
+		found := false
+		for _, got := range all {
+			if got.Path == want.Path {
+				found = got.Record == want.Record && got.Streamed == want.Streamed && got.Lines == want.Lines &&
+					got.Exported == want.Exported && got.Deletes == want.Deletes && len(got.Scopes) > 0 && got.Doc != ""
+			}
+		}
+		if !found {
+			t.Errorf("%+v is not in the list", want)
+		}
+	}
+}
