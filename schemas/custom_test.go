@@ -621,3 +621,20 @@ func countMembers(v any) int {
 	}
 	return n
 }
+
+func TestATypeThatNoCustomFieldHasIsRefused(t *testing.T) {
+	field := func(avroType string) string {
+		return `{"name":"a","type":` + avroType + `,"coupa.custom":true}`
+	}
+	for _, bad := range []string{
+		`"long"`, `["long","null"]`, `["null",{"type":"array","items":"long"}]`,
+		`["null","long",{"type":"array","items":"long"}]`, `["null","bytes"]`,
+	} {
+		if _, err := Compile(recordOf("r", field(bad))); err == nil || !strings.Contains(err.Error(), "field a") {
+			t.Errorf("%s: %v, want an error that names the field", bad, err)
+		}
+	}
+	if _, err := Compile(recordOf("r", field(`["null","long","string"]`))); err != nil {
+		t.Error(err)
+	}
+}

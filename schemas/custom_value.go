@@ -83,7 +83,27 @@ func (e *Encoder) choice(out []byte, n *planNode, c byte) ([]byte, verdict, erro
 	if err != nil {
 		return out, misfit, err
 	}
-	own, mark := branchKind(plainType(c, text)), len(out)-1
+	start := len(out)
+	out, branch := e.branch(out, n, c, text)
+	switch {
+	case branch > 0:
+		out[start-1] = byte(branch) << 1
+		return out, stored, nil
+	case c == '"' && len(text) == 0:
+		return out, blank, nil
+	}
+	return out, misfit, nil
+}
+
+// branch appends the plain value in the branch that takes it, and gives the number of that, 0 for none.
+func (e *Encoder) branch(out []byte, n *planNode, c byte, text []byte) ([]byte, int) {
+	if len(n.branches) == 1 {
+		if out, ok := e.exactly(out, &n.branches[0], c, text); ok {
+			return out, 1
+		}
+		return out, 0
+	}
+	own := branchKind(plainType(c, text))
 	for turn := range 3 {
 		for i := range n.branches {
 			b := &n.branches[i]
@@ -91,15 +111,11 @@ func (e *Encoder) choice(out []byte, n *planNode, c byte) ([]byte, verdict, erro
 				continue
 			}
 			if out, ok := e.exactly(out, b, c, text); ok {
-				out[mark] = byte(i+1) << 1
-				return out, stored, nil
+				return out, i + 1
 			}
 		}
 	}
-	if c == '"' && len(text) == 0 {
-		return out, blank, nil
-	}
-	return out, misfit, nil
+	return out, 0
 }
 
 // branchTurn says in which round a branch is tried for a value whose own kind is own.
