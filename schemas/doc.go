@@ -25,10 +25,25 @@
 //	unmapped           map of string to JSON text: what Coupa sent that the record has no field for, or that its field cannot
 //	                   hold exactly. Every record has one; nothing is dropped and no number is rounded.
 //
+// # Typed custom fields
+//
+// With Options.Custom, custom_fields is a record instead, InvoiceHeaderCustomFields, of a nullable field for each custom field
+// that a Discovery learned from rows:
+//
+//	boolean, long, decimal, instant, string   as above, decimals of scale 9; several make a union: ["null", "long", "string"]
+//	lookup                                    the record CustomLookup: id, active, name, description, external_ref_num,
+//	                                          external_ref_code and unmapped
+//	list                                      an array of nullable items of one of these
+//
+// Such a field has the property coupa.custom. A value stands in it if the field holds it exactly, else in unmapped of the same
+// record, and is never an error: a customer may change what a custom field is. A text of digits alone, or with zeros in front,
+// tells a string: it may be a code. What Coupa is asked for stays the same. Custom fields that Coupa sends at the top of an
+// object, custom-field-8, are no part of custom_fields and stay in the object's unmapped.
+//
 // # Evolution
 //
 // Schemas are registered under the rule BACKWARD: a new version may add fields, which are nullable, and never changes the
-// type, scale or name of one.
+// type, scale or name of one; a typed custom field's union may grow at its end (see CustomFields.Evolve).
 package schemas
 
 //go:generate go run ./internal/generate

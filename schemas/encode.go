@@ -68,7 +68,8 @@ func (p *Plan) Encoder() *Encoder {
 //     from 0, 1 and texts, a lone object as a list of one. A null or "" in a list of records is left out.
 //   - What the type has no room for stays, as the JSON text that was sent, in unmapped of the record around it, under its key,
 //     and its field is null: a decimal of more digits, an integer beyond 64 bits, an object for a number. So do unknown keys.
-//   - Text that is no number, boolean or date where one is declared is an error: no reading of it is safe.
+//   - Text that is no number, boolean or date where one is declared is an error: no reading of it is safe. In a typed custom
+//     field it goes to unmapped like anything else that the field cannot hold exactly.
 //   - An instant is floored to the millisecond. A date is the calendar day as written, whatever the hour and offset.
 func (e *Encoder) Append(dst, row []byte) ([]byte, error) {
 	e.scanner = scanner{row: row, unquoted: e.unquoted[:0]}
@@ -132,6 +133,8 @@ func (e *Encoder) value(out []byte, n *planNode, depth int) ([]byte, verdict, er
 		return e.list(out, n, c, depth)
 	case kindMap:
 		return e.customFields(out, c, depth)
+	case kindChoice:
+		return e.choice(out, n, c)
 	}
 	return e.scalar(out, n, c)
 }

@@ -13,6 +13,8 @@ const (
 	propName = "coupa.name" // the key in Coupa's JSON; without it the field's name with - for _
 	propRole = "coupa.role" // what a map of string holds: roleUnmapped or roleCustomFields
 	propType = "coupa.type" // typeText: Coupa describes the field as text
+	// propCustom is true on a typed custom field: its value is stored exactly or kept in unmapped, and never an error.
+	propCustom = "coupa.custom"
 
 	roleUnmapped     = "unmapped"      // what the row has and the record has no place for
 	roleCustomFields = "custom-fields" // an object's custom fields
@@ -35,6 +37,7 @@ const (
 	kindRecord
 	kindArray
 	kindMap      // custom fields
+	kindChoice   // a custom field of plain types
 	kindUnmapped // filled from what no other field takes
 )
 
@@ -56,7 +59,8 @@ type planRecord struct {
 }
 
 type planField struct {
-	key string // as Coupa spells it
+	key    string // as Coupa spells it
+	custom bool
 	planNode
 }
 
@@ -67,6 +71,7 @@ type planNode struct {
 	text      bool // a text that is no T is kept in unmapped; elsewhere it is an error
 	record    *planRecord
 	items     *planNode
+	branches  []planNode // of a choice: the union's types behind "null"
 	precision int
 	scale     int
 }
@@ -87,6 +92,9 @@ const noKey = "\xff"
 //   - bytes with logicalType decimal, long with timestamp-millis, int with date
 //   - a record, in place or by name; an array of any of these
 //   - a map of string, with the property "coupa.role": "custom-fields" or "unmapped"
+//
+// With the property "coupa.custom" a field is a typed custom field (see CustomFields): ["null", T1, T2…] of string, boolean,
+// long, double, decimal and timestamp-millis; ["null", record]; or ["null", array] with items of these.
 //
 // Every record must have a field of role unmapped: without one the encoder would have to drop what Coupa sent. A key that
 // matches no field is tried as the underscored twin of one (postal_code for postal-code), since some of Coupa's older
@@ -137,7 +145,12 @@ func (c *compiler) record(s *avro.RecordSchema) (*planRecord, error) {
 
 func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 	role, _ := f.Prop(propRole).(string)
-	n, err := c.node(f.Type(), role)
+	custom, _ := f.Prop(propCustom).(bool)
+	plan := c.node
+	if custom {
+		plan = c.custom
+	}
+	n, err := plan(f.Type(), role)
 	if err != nil {
 		return err
 	}
@@ -160,15 +173,16 @@ func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 	if !n.nullable {
 		r.required = append(r.required, i)
 	}
-	r.fields[i] = planField{key: key, planNode: n}
+	r.fields[i] = planField{key: key, custom: custom, planNode: n}
 	return nil
 }
 
-// addTwins lets the underscored spelling of a key lead to its field, unless that is another field's key or twin.
+// addTwins lets the underscored spelling of a key lead to its field, unless that is another field's key or twin. The names
+// of custom fields are the customer's own, who may have one of each spelling.
 func (r *planRecord) addTwins() {
 	owners := map[string][]int{}
 	for i, f := range r.fields {
-		if strings.Contains(f.key, "-") {
+		if strings.Contains(f.key, "-") && !f.custom {
 			twin := strings.ReplaceAll(f.key, "-", "_")
 			owners[twin] = append(owners[twin], i)
 		}
@@ -205,6 +219,36 @@ func (c *compiler) node(s avro.Schema, role string) (planNode, error) {
 		return primitiveNode(s)
 	}
 	return planNode{}, fmt.Errorf("type %s cannot be encoded", s.Type())
+}
+
+// custom plans the type of a typed custom field, or of the items of one.
+func (c *compiler) custom(s avro.Schema, _ string) (planNode, error) {
+	union, ok := s.(*avro.UnionSchema)
+	if !ok || union.Types()[0].Type() != avro.Null {
+		return planNode{}, errors.New("a custom field, and the items of one, must be a union whose first type is null")
+	}
+	types := union.Types()[1:]
+	if len(types) == 1 {
+		switch t := types[0].(type) {
+		case *avro.RecordSchema, *avro.RefSchema:
+			return c.node(s, "")
+		case *avro.ArraySchema:
+			items, err := c.custom(t.Items(), "")
+			return planNode{kind: kindArray, nullable: true, items: &items}, err
+		}
+	}
+	n := planNode{kind: kindChoice, nullable: true, branches: make([]planNode, len(types))}
+	for i, t := range types {
+		p, ok := t.(*avro.PrimitiveSchema)
+		if !ok {
+			return planNode{}, fmt.Errorf("type %s cannot be one of a custom field's union", t.Type())
+		}
+		var err error
+		if n.branches[i], err = primitiveNode(p); err != nil {
+			return planNode{}, err
+		}
+	}
+	return n, nil
 }
 
 func mapNode(s *avro.MapSchema, role string) (planNode, error) {

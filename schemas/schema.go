@@ -26,6 +26,9 @@ type Options struct {
 	Decimals DecimalMode // "" is DecimalPrecise
 	// WithoutCustomFields leaves custom_fields out of every record, and out of what is asked of Coupa.
 	WithoutCustomFields bool
+	// Custom makes custom_fields a record of typed fields in place of a map of JSON text; nil keeps the map. It must be of
+	// the same object. It counts for nothing with WithoutCustomFields.
+	Custom *CustomFields
 }
 
 // Schema is the Avro schema of one object's rows. It never changes and may be shared.
@@ -41,21 +44,32 @@ type Schema struct {
 var made sync.Map // shape → *Schema
 
 type shape struct {
-	path    string
-	options Options
+	path     string
+	decimals DecimalMode
+	without  bool
+	custom   string // the hash; "" for the map
+}
+
+func shapeOf(path string, o Options) shape {
+	s := shape{path: path, decimals: o.Decimals, without: o.WithoutCustomFields}
+	if o.Custom != nil && !o.WithoutCustomFields {
+		s.custom = o.Custom.Hash()
+	}
+	return s
 }
 
 // For gives the schema of the object whose collection has the path, "invoices". The error of an unknown path names the
 // nearest known one. The result is shared between callers.
 func For(path string, o Options) (*Schema, error) {
-	if s, ok := made.Load(shape{path, o}); ok {
+	key := shapeOf(path, o)
+	if s, ok := made.Load(key); ok {
 		return s.(*Schema), nil
 	}
 	s, err := build(path, o)
 	if err != nil {
 		return nil, err
 	}
-	first, _ := made.LoadOrStore(shape{path, o}, s)
+	first, _ := made.LoadOrStore(key, s)
 	return first.(*Schema), nil
 }
 
@@ -71,6 +85,10 @@ func build(path string, o Options) (*Schema, error) {
 		row.Walk(func(r *schematext.Record) {
 			r.Fields = slices.DeleteFunc(r.Fields, func(f schematext.Field) bool { return f.Role == schematext.RoleCustomFields })
 		})
+	} else if o.Custom != nil {
+		if err := o.Custom.apply(row, o.Decimals); err != nil {
+			return nil, fmt.Errorf("typing the custom fields of %s: %w", path, err)
+		}
 	}
 	s, err := newSchema(row)
 	if err != nil {

@@ -6,6 +6,7 @@
 //	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped
 //	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text" where Coupa
 //	              describes a text and sends something narrower
+//	coupa.custom  on a field: true where it is a custom field that a tenant's rows taught
 package schematext
 
 import (
@@ -46,6 +47,7 @@ type Field struct {
 	CoupaName string    `json:"coupa.name,omitempty"`
 	CoupaType string    `json:"coupa.type,omitempty"`
 	Role      string    `json:"coupa.role,omitempty"`
+	Custom    bool      `json:"coupa.custom,omitempty"`
 }
 
 // MarshalJSON writes the field; the default stands there only where the type is nullable, as Avro asks.
@@ -60,9 +62,9 @@ func (f Field) MarshalJSON() ([]byte, error) {
 	}{plain: plain(f)})
 }
 
-// Type is the type of a field or of an array's items: exactly one of Name, Record, Items and Values is set.
+// Type is the type of a field or of an array's items: exactly one of Name, Record, Items, Values and Branches is set.
 type Type struct {
-	Nullable  bool    // the union ["null", T]
+	Nullable  bool    // the union ["null", T]; always with Branches
 	Name      string  // a primitive type, or the name of a record that stands earlier in the text
 	Logical   string  // logicalType of the primitive type, "" for none
 	Precision int     // of a decimal
@@ -70,6 +72,7 @@ type Type struct {
 	Record    *Record // a record in place
 	Items     *Type   // an array
 	Values    string  // a map of this primitive type
+	Branches  []Type  // the union ["null", T1, T2…] of two primitive types or more
 }
 
 // logical is a primitive type that carries a meaning, as Avro spells it.
@@ -94,6 +97,12 @@ type mapping struct {
 func (t Type) MarshalJSON() ([]byte, error) {
 	var v any
 	switch {
+	case len(t.Branches) > 0:
+		union := []any{"null"}
+		for _, b := range t.Branches {
+			union = append(union, b)
+		}
+		return json.Marshal(union)
 	case t.Record != nil:
 		v = t.Record
 	case t.Items != nil:
@@ -148,8 +157,17 @@ func (t *Type) unmarshalUnion(text []byte) error {
 	if err := json.Unmarshal(text, &members); err != nil {
 		return err
 	}
-	if len(members) != 2 || string(members[0]) != `"null"` {
-		return fmt.Errorf(`a union other than ["null", T] has no place in these schemas`)
+	if len(members) < 2 || string(members[0]) != `"null"` {
+		return fmt.Errorf(`a union other than ["null", T] or ["null", T1, T2…] has no place in these schemas`)
+	}
+	if len(members) > 2 {
+		*t = Type{Nullable: true, Branches: make([]Type, len(members)-1)}
+		for i := range t.Branches {
+			if err := json.Unmarshal(members[i+1], &t.Branches[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if err := json.Unmarshal(members[1], t); err != nil {
 		return err

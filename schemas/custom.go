@@ -1,0 +1,192 @@
+package schemas
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+)
+
+// Bounds of what is typed. Custom fields beyond them stay JSON text in unmapped.
+const (
+	MaxCustomFields    = 500 // of one record
+	MaxCustomFieldName = 255 // bytes of the API name
+)
+
+// CustomFields says how the custom fields of one object's rows are typed, record by record: made by a Discovery, carried on by
+// Evolve, kept as JSON. It never changes once made and may be shared. The zero value types none.
+//
+// The JSON form is canonical, equal values have equal text:
+//
+//	{"InvoiceHeader":[{"name":"cost-center","types":["long","string"]},{"name":"regions","types":["lookup"],"list":true}]}
+//
+// A record is known by its Avro name without namespace. Its fields stand in the order of the schema, in which they were
+// learned; the order of types is that of the union's branches.
+type CustomFields struct {
+	records map[string][]CustomField
+}
+
+// CustomField is one typed custom field.
+type CustomField struct {
+	Name string `json:"name"` // the API name, as Coupa spells it
+	// Types are the branches of the field's union behind null, at least one: plain types, each once and long and instant not
+	// both, or CustomLookup alone.
+	Types []CustomType `json:"types"`
+	List  bool         `json:"list,omitempty"` // an array, whose items are of the one type and may be null
+}
+
+// CustomType is a type of a custom field's values.
+type CustomType string
+
+// The types, with what is of each in a row and its Avro type.
+const (
+	CustomBoolean CustomType = "boolean" // true or false: boolean
+	CustomLong    CustomType = "long"    // a JSON integer of 64 bits: long
+	CustomDecimal CustomType = "decimal" // a JSON number, or text like "12.50": as Options.Decimals says, scale 9
+	CustomInstant CustomType = "instant" // text like "2024-04-01T00:00:00+03:00": timestamp-millis
+	CustomString  CustomType = "string"  // any other text: string
+	CustomLookup  CustomType = "lookup"  // an object: the record CustomLookup
+)
+
+// customTypes are all types in the order in which a union has those that were learned together.
+var customTypes = []CustomType{CustomBoolean, CustomLong, CustomDecimal, CustomInstant, CustomString, CustomLookup}
+
+// MarshalJSON writes the canonical text.
+func (c *CustomFields) MarshalJSON() ([]byte, error) {
+	if c.records == nil {
+		return []byte("{}"), nil
+	}
+	return json.Marshal(c.records) // with the records by name
+}
+
+// UnmarshalJSON reads what MarshalJSON writes. Call it on a new value alone.
+func (c *CustomFields) UnmarshalJSON(text []byte) error {
+	var records map[string][]CustomField
+	if err := json.Unmarshal(text, &records); err != nil {
+		return fmt.Errorf("reading custom fields: %w", err)
+	}
+	for record, fields := range records {
+		if err := checkCustom(fields); err != nil {
+			return fmt.Errorf("reading custom fields of %s: %w", record, err)
+		}
+	}
+	c.records = records
+	return nil
+}
+
+func checkCustom(fields []CustomField) error {
+	if len(fields) == 0 || len(fields) > MaxCustomFields {
+		return fmt.Errorf("there are %d; a record has 1 to %d", len(fields), MaxCustomFields)
+	}
+	names := map[string]bool{}
+	for _, f := range fields {
+		if !customName(f.Name) || !utf8.ValidString(f.Name) || names[f.Name] {
+			return fmt.Errorf("the name %.40q is empty, too long or given twice", f.Name)
+		}
+		names[f.Name] = true
+		if err := f.check(); err != nil {
+			return fmt.Errorf("field %s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+func customName(name string) bool { return name != "" && len(name) <= MaxCustomFieldName }
+
+func (f CustomField) check() error {
+	for i, t := range f.Types {
+		if !slices.Contains(customTypes, t) || slices.Contains(f.Types[:i], t) {
+			return fmt.Errorf("the type %q is unknown or given twice; there are %q", t, customTypes)
+		}
+	}
+	switch {
+	case len(f.Types) == 0:
+		return errors.New("it has no type")
+	case len(f.Types) > 1 && (f.List || slices.Contains(f.Types, CustomLookup)):
+		return errors.New("a list or lookup has one type")
+	case slices.Contains(f.Types, CustomLong) && slices.Contains(f.Types, CustomInstant):
+		return errors.New("long and instant are one type in Avro, which a union has once")
+	}
+	return nil
+}
+
+// Hash is a short name of the value: equal for equal values, and different for others.
+func (c *CustomFields) Hash() string {
+	text, _ := c.MarshalJSON() // names and types always have a JSON form
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// Records lists the records that have typed custom fields, in order.
+func (c *CustomFields) Records() []string { return slices.Sorted(maps.Keys(c.records)) }
+
+// Fields lists the typed custom fields of a record in the schema's order.
+func (c *CustomFields) Fields(record string) []CustomField {
+	fields := slices.Clone(c.records[record])
+	for i := range fields {
+		fields[i].Types = slices.Clone(fields[i].Types)
+	}
+	return fields
+}
+
+// Evolve gives c with what next knows besides, so that a reader of the new schema reads all that was written with c's
+// (compatibility BACKWARD): fields that c lacks come behind c's own, as far as MaxCustomFields allows; a plain field of which
+// next knows another type gets that as a further branch of its union. No field goes, is renamed or changes between plain,
+// lookup and list, and no branch moves. Neither c nor next changes.
+func (c *CustomFields) Evolve(next *CustomFields) *CustomFields {
+	evolved := &CustomFields{records: maps.Clone(c.records)}
+	if evolved.records == nil {
+		evolved.records = map[string][]CustomField{}
+	}
+	for record, fields := range next.records {
+		evolved.records[record] = evolveFields(c.records[record], fields)
+	}
+	return evolved
+}
+
+func evolveFields(old, next []CustomField) []CustomField {
+	fields := slices.Clone(old)
+	places := make(map[string]int, len(fields))
+	for i, f := range fields {
+		places[f.Name] = i
+	}
+	for _, f := range next {
+		if i, ok := places[f.Name]; ok {
+			fields[i].Types = widen(fields[i], f)
+			continue
+		}
+		if len(fields) < MaxCustomFields {
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}
+
+// widen gives the types of a field that was old's and has values as next's.
+func widen(old, next CustomField) []CustomType {
+	if old.List || next.List || old.Types[0] == CustomLookup || next.Types[0] == CustomLookup {
+		return old.Types
+	}
+	types := slices.Clone(old.Types)
+	for _, t := range next.Types {
+		types = addBranch(types, t)
+	}
+	return types
+}
+
+// addBranch adds a plain type behind types unless they hold its values as they are. A string holds every plain value as its
+// text, and takes the place of a type that the union cannot have.
+func addBranch(types []CustomType, t CustomType) []CustomType {
+	has := func(t CustomType) bool { return slices.Contains(types, t) }
+	switch {
+	case has(t), has(CustomString), t == CustomLong && has(CustomDecimal):
+		return types
+	case t == CustomLong && has(CustomInstant), t == CustomInstant && has(CustomLong):
+		t = CustomString
+	}
+	return append(types, t)
+}

@@ -1,0 +1,246 @@
+package schemas
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Discovery learns the custom fields of one object from its rows. What it knows depends on the set of rows that it has seen,
+// not on their order or number, so that workers who see the same rows make the same schema:
+//
+//	d, err := schemas.NewDiscovery("invoices")
+//	err = d.Observe(row)                               // for each row
+//	fields = fields.Evolve(d.CustomFields())           // fields: the last version's, or new(schemas.CustomFields)
+//	s, err := schemas.For("invoices", schemas.Options{Custom: fields})
+//
+// A value is of the type that CustomType documents; null, "", [] and {} tell nothing. A field of several types is a list if
+// any value was one, else a lookup if any was one. Of plain types string stands for all, decimal for long, string for long
+// and instant together. Of a record's fields the MaxCustomFields first by name are known.
+//
+// One goroutine at a time may use it.
+type Discovery struct {
+	path   string
+	root   *planRecord
+	seen   map[string]map[string]seenTypes // by record and API name
+	prefix string                          // the namespace of the records
+	scanner
+}
+
+// seenTypes is a set: bit i of the low byte is customTypes[i], of the high byte a list with such items.
+type seenTypes uint16
+
+const seenItems = 8 // the shift of the high byte
+
+// NewDiscovery makes one for the object whose collection has the path, "invoices". The error is that of For.
+func NewDiscovery(path string) (*Discovery, error) {
+	s, err := For(path, Options{})
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.Plan()
+	if err != nil {
+		return nil, err
+	}
+	namespace := s.name[:strings.LastIndexByte(s.name, '.')+1]
+	return &Discovery{path: path, root: p.root, prefix: namespace, seen: map[string]map[string]seenTypes{}}, nil
+}
+
+// Observe learns from a row, one JSON object in full. On error, a *FieldError, nothing was learned. The row is only read
+// during the call.
+func (d *Discovery) Observe(row []byte) error {
+	d.scanner = scanner{row: row, unquoted: d.unquoted[:0]}
+	defer func() { d.row = nil }()
+	if d.next() != '{' {
+		return asFieldError(d.syntax(d.pos, "a row is an object"))
+	}
+	if err := d.skip(0); err != nil {
+		return asFieldError(err)
+	}
+	if d.next() != 0 || d.pos < len(row) {
+		return asFieldError(d.syntax(d.pos, "something follows the row"))
+	}
+	d.pos = 0
+	d.next()
+	return d.object(d.root, 0)
+}
+
+// members calls take at each value of the object at pos; take passes over it.
+func (d *Discovery) members(depth int, take func(key []byte) error) error {
+	if err := d.enter(depth); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		key, more, err := d.member(first)
+		if err != nil || !more {
+			return err
+		}
+		if err := take(key); err != nil {
+			return err
+		}
+	}
+}
+
+// elements calls take at each element of the list at pos; take passes over it.
+func (d *Discovery) elements(depth int, take func() error) error {
+	if err := d.enter(depth); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		more, err := d.element(first)
+		if err != nil || !more {
+			return err
+		}
+		if err := take(); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *Discovery) object(r *planRecord, depth int) error {
+	return d.members(depth, func(key []byte) error {
+		m, ok := r.byKey[string(key)]
+		if !ok {
+			return d.skip(depth + 1)
+		}
+		return d.value(r, &r.fields[m.field].planNode, depth+1)
+	})
+}
+
+// value looks for custom fields in a value of the row itself, which r has.
+func (d *Discovery) value(r *planRecord, n *planNode, depth int) error {
+	switch c := d.peek(); {
+	case n.kind == kindRecord && c == '{':
+		return d.object(n.record, depth)
+	case n.kind == kindArray && c == '{':
+		return d.value(r, n.items, depth)
+	case n.kind == kindArray && c == '[':
+		return d.elements(depth, func() error { return d.value(r, n.items, depth+1) })
+	case n.kind == kindMap && c == '{':
+		record := strings.TrimPrefix(r.name, d.prefix)
+		return d.members(depth, func(key []byte) error {
+			types, err := d.customValue(depth + 1)
+			if err == nil {
+				d.note(record, string(key), types)
+			}
+			return err
+		})
+	}
+	return d.skip(depth)
+}
+
+// customValue gives the type of the custom field's value at pos, 0 where it tells none.
+func (d *Discovery) customValue(depth int) (seenTypes, error) {
+	if d.peek() != '[' {
+		return d.single(depth)
+	}
+	items, nested := seenTypes(0), false
+	err := d.elements(depth, func() error {
+		nested = nested || d.peek() == '['
+		t, err := d.single(depth + 1)
+		items |= t
+		return err
+	})
+	if nested {
+		return 0, err
+	}
+	return items << seenItems, err
+}
+
+// single gives the type of a value that is no list.
+func (d *Discovery) single(depth int) (seenTypes, error) {
+	c, start := d.peek(), d.pos
+	switch c {
+	case '{':
+		err := d.skip(depth)
+		inside := scanner{row: d.row[:d.pos], pos: start + 1}
+		if inside.next() == '}' {
+			return 0, err
+		}
+		return typeBit(CustomLookup), err
+	case 'n', '[':
+		return 0, d.skip(depth)
+	case '"':
+		text, err := d.text()
+		if len(text) == 0 {
+			return 0, err
+		}
+		return typeBit(textType(text)), err
+	}
+	err := d.skip(depth)
+	return typeBit(plainType(c, d.row[start:d.pos])), err
+}
+
+func typeBit(t CustomType) seenTypes { return 1 << slices.Index(customTypes, t) }
+
+// note adds types to what is known of a member. Beyond the bound the last name in order goes: one that is among the first of
+// all names is among the first of any part of them, and so is never one of those.
+func (d *Discovery) note(record, name string, types seenTypes) {
+	if types == 0 || !customName(name) {
+		return
+	}
+	fields := d.seen[record]
+	if fields == nil {
+		fields = map[string]seenTypes{}
+		d.seen[record] = fields
+	}
+	fields[name] |= types
+	if len(fields) > MaxCustomFields {
+		delete(fields, slices.Max(slices.Collect(maps.Keys(fields))))
+	}
+}
+
+// Merge adds what other knows, which must be of the same object. It does not change other.
+func (d *Discovery) Merge(other *Discovery) error {
+	if d.path != other.path {
+		return fmt.Errorf("merging what is known of the custom fields of %s into that of %s: they must be of one object", other.path, d.path)
+	}
+	for record, fields := range other.seen {
+		for name, types := range fields {
+			d.note(record, name, types)
+		}
+	}
+	return nil
+}
+
+// CustomFields is what is known so far, each record's fields in the order of their names.
+func (d *Discovery) CustomFields() *CustomFields {
+	c := &CustomFields{records: map[string][]CustomField{}}
+	for record, fields := range d.seen {
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			c.records[record] = append(c.records[record], settle(name, fields[name]))
+		}
+	}
+	return c
+}
+
+// settle chooses the field for what was seen.
+func settle(name string, seen seenTypes) CustomField {
+	if items := seen >> seenItems; items != 0 {
+		types := reduce(items)
+		if len(types) > 1 {
+			types = []CustomType{CustomString}
+		}
+		return CustomField{Name: name, Types: types, List: true}
+	}
+	return CustomField{Name: name, Types: reduce(seen)}
+}
+
+// reduce gives the types of a union that holds values of all types seen, of lookups alone where there were some.
+func reduce(seen seenTypes) []CustomType {
+	has := func(t CustomType) bool { return seen&typeBit(t) != 0 }
+	switch {
+	case has(CustomLookup):
+		return []CustomType{CustomLookup}
+	case has(CustomString), has(CustomLong) && has(CustomInstant):
+		return []CustomType{CustomString}
+	}
+	var types []CustomType
+	for _, t := range customTypes {
+		if has(t) && !(t == CustomLong && has(CustomDecimal)) {
+			types = append(types, t)
+		}
+	}
+	return types
+}

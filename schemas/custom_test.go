@@ -1,0 +1,640 @@
+package schemas
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hamba/avro/v2"
+)
+
+// discovered is what rows with these custom fields of an invoice teach.
+func discovered(t testing.TB, custom ...string) *CustomFields {
+	t.Helper()
+	d := newDiscovery(t)
+	for _, c := range custom {
+		if err := d.Observe([]byte(`{"id":1,"custom-fields":` + c + `}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d.CustomFields()
+}
+
+func newDiscovery(t testing.TB) *Discovery {
+	t.Helper()
+	d, err := NewDiscovery("invoices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func customSchema(t testing.TB, c *CustomFields) *Schema {
+	t.Helper()
+	s, err := For("invoices", Options{Custom: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func mustMarshal(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestAValueTellsTheTypeOfItsCustomField(t *testing.T) {
+	for value, want := range map[string]string{
+		`"abc"`: `["string"]`, `"0012"`: `["string"]`, `"12"`: `["string"]`, `"1e3"`: `["string"]`, `"+1.5"`: `["string"]`,
+		`"01.50"`: `["string"]`, `"1."`: `["string"]`, `"2024-04-01"`: `["string"]`, `"0.1234567891"`: `["string"]`,
+		`"2024-04-01T00:00:00.1234Z"`: `["string"]`, `"2024-04-01T00:00:00"`: `["string"]`, `123456789012345678901234567890`: `["string"]`,
+		`"12.50"`: `["decimal"]`, `-1.5`: `["decimal"]`, `1e2`: `["decimal"]`, `9223372036854775808`: `["decimal"]`,
+		`"2024-04-01T00:00:00+03:00"`: `["instant"]`, `"2024-04-01T00:00:00.123Z"`: `["instant"]`,
+		`7`: `["long"]`, `-9223372036854775808`: `["long"]`, `true`: `["boolean"]`, `{"id":1}`: `["lookup"]`,
+		`["a",null]`: `["string"],"list":true`, `[{"id":1},"x"]`: `["lookup"],"list":true`, `[true,1]`: `["string"],"list":true`,
+	} {
+		got := mustMarshal(t, discovered(t, `{"a":`+value+`}`))
+		if want := `{"InvoiceHeader":[{"name":"a","types":` + want + `}]}`; got != want {
+			t.Errorf("%s: %s, want %s", value, got, want)
+		}
+	}
+	for _, nothing := range []string{`null`, `""`, `[]`, `[null,""]`, `{ }`, `[[1]]`} {
+		if got := mustMarshal(t, discovered(t, `{"a":`+nothing+`}`)); got != "{}" {
+			t.Errorf("%s: %s, want nothing", nothing, got)
+		}
+	}
+}
+
+func TestTypesSeenTogetherMakeOneField(t *testing.T) {
+	for _, tt := range []struct{ a, b, want string }{
+		{`1`, `2.5`, `["decimal"]`},
+		{`1`, `"x"`, `["string"]`},
+		{`1`, `true`, `["boolean","long"]`},
+		{`1`, `"2024-04-01T00:00:00Z"`, `["string"]`},
+		{`1`, `{"id":1}`, `["lookup"]`},
+		{`{"id":1}`, `[1]`, `["long"],"list":true`},
+	} {
+		for range 2 {
+			got := mustMarshal(t, discovered(t, `{"a":`+tt.a+`}`, `{"a":`+tt.b+`}`))
+			if want := `{"InvoiceHeader":[{"name":"a","types":` + tt.want + `}]}`; got != want {
+				t.Errorf("%s and %s: %s, want %s", tt.a, tt.b, got, want)
+			}
+			tt.a, tt.b = tt.b, tt.a
+		}
+	}
+}
+
+func TestCustomFieldsAreFoundInEveryRecordThatHasThem(t *testing.T) {
+	d := newDiscovery(t)
+	row := `{"id":1,"custom_fields":{"h":1},"x":{"custom-fields":{"no":1}},"invoice-lines":[{"id":2,"custom-fields":{"l":true}},null]}`
+	if err := d.Observe([]byte(row)); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"InvoiceHeader":[{"name":"h","types":["long"]}],"InvoiceLine":[{"name":"l","types":["boolean"]}]}`
+	if got := mustMarshal(t, d.CustomFields()); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	for _, bad := range []string{``, `[]`, `{"custom-fields":{"z":1}`, `{"custom-fields":{"z":1}} x`} {
+		if err := d.Observe([]byte(bad)); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+	if got := mustMarshal(t, d.CustomFields()); got != want {
+		t.Errorf("bad rows taught something: %s", got)
+	}
+}
+
+func TestWorkersThatSeeTheSameRowsMakeTheSameSchema(t *testing.T) {
+	for seed := range uint64(15) {
+		g := rowMaker{rand.New(rand.NewPCG(seed, 7))}
+		rows := make([]string, 30)
+		for i := range rows {
+			rows[i] = g.customRow(40)
+		}
+		one, a, b := newDiscovery(t), newDiscovery(t), newDiscovery(t)
+		observe := func(d *Discovery, row string) {
+			if err := d.Observe([]byte(row)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, row := range rows {
+			observe(one, row)
+		}
+		g.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+		for i, row := range rows {
+			observe([]*Discovery{a, b}[g.IntN(2)], row)
+			observe(a, rows[g.IntN(i+1)]) // again, and some by both
+		}
+		if err := b.Merge(a); err != nil {
+			t.Fatal(err)
+		}
+		x, y := customSchema(t, one.CustomFields()), customSchema(t, b.CustomFields())
+		if x != y {
+			t.Fatalf("seed %d: two schemas\n%s\n%s", seed, x.JSON(), y.JSON())
+		}
+	}
+}
+
+func TestTheFirstFieldsByNameAreKnownWhateverTheOrder(t *testing.T) {
+	var rows []string
+	for i := range MaxCustomFields + 50 {
+		rows = append(rows, fmt.Sprintf(`{"f%04d":1}`, i), fmt.Sprintf(`{"f%04d":"x"}`, i))
+	}
+	rows = append(rows, `{"`+strings.Repeat("a", MaxCustomFieldName+1)+`":1,"":2}`)
+	want := discovered(t, rows...)
+	if f := want.Fields("InvoiceHeader"); len(f) != MaxCustomFields || f[0].Name != "f0000" || f[MaxCustomFields-1].Name != "f0499" {
+		t.Fatalf("%d fields, %v to %v", len(f), f[0], f[len(f)-1])
+	}
+	rand.New(rand.NewPCG(1, 1)).Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	if discovered(t, rows...).Hash() != want.Hash() {
+		t.Error("another order gave other fields")
+	}
+	if e := want.Evolve(discovered(t, `{"new":1}`)); e.Hash() != want.Hash() {
+		t.Error("Evolve went beyond the bound")
+	}
+}
+
+// customRow makes an invoice with custom fields, of up to n names, on the header and a line.
+func (g rowMaker) customRow(n int) string {
+	return fmt.Sprintf(`{"id":1,"custom-fields":%s,"invoice-lines":[{"id":2,"custom-fields":%s}]}`, g.customMembers(n), g.customMembers(n))
+}
+
+// customMembers makes custom fields; most members have values of one type, by their name.
+func (g rowMaker) customMembers(n int) string {
+	var members []string
+	for _, i := range g.Perm(n)[:g.IntN(n+1)] {
+		kind := i % 8
+		if g.one(6) {
+			kind = g.IntN(9)
+		}
+		name := fmt.Sprintf(g.pick("cf-%d", "cf_%d", "cf %d"), i)
+		members = append(members, g.member(name, g.customValue(kind)))
+	}
+	if i := len(members); i > 0 && g.one(4) {
+		members = append(members, `"unmapped":`+g.customValue(0), `"cf-0?":true`)
+	}
+	if len(members) == 0 {
+		return g.pick(`{}`, `null`, `""`)
+	}
+	seen := map[string]bool{} // a key twice would leave two values to compare with
+	var once []string
+	for _, m := range members {
+		key, _, _ := strings.Cut(m, ":")
+		if key = strings.ReplaceAll(strings.TrimSpace(key), `\u002d`, "-"); !seen[key] {
+			seen[key] = true
+			once = append(once, m)
+		}
+	}
+	return "{" + strings.Join(once, ",") + "}"
+}
+
+func (g rowMaker) customValue(kind int) string {
+	text, _, _ := g.text()
+	switch kind {
+	case 0:
+		return text
+	case 1:
+		return g.pick("true", "false")
+	case 2:
+		return fmt.Sprint(g.Int64() >> g.IntN(64))
+	case 3:
+		return g.pick(`"12.50"`, `-0.5`, `12`, `"7"`, `"007"`, `1e3`, `"0.0000000001"`, `"-0.00"`, fmt.Sprintf(`"%d.%d"`, g.Int64(), g.IntN(1000)))
+	case 4:
+		return g.pick(`"2024-04-01T12:30:59+03:00"`, `"1969-12-31T23:59:59.5Z"`, `"2024-04-01"`, `"2024-04-01T00:00:60Z"`)
+	case 5:
+		return `{"id":` + g.pick("5", `"x"`, "null") + `,"active":` + g.pick("true", `"maybe"`) + `,"name":` + text + `,"external-ref-num":` + g.anything(1) + `,"lookup":` + g.anything(2) + `}`
+	case 6:
+		return "[" + g.customValue(2) + ",null," + g.customValue(2) + "]"
+	case 7:
+		return "[" + g.customValue(5) + "]"
+	}
+	return g.pick("null", `""`, "[]", "{}", g.anything(2))
+}
+
+func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
+	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString} {
+		for seed := range uint64(25) {
+			g := rowMaker{rand.New(rand.NewPCG(seed, 3))}
+			d, known := newDiscovery(t), new(CustomFields)
+			var rows []string
+			for i := range 12 {
+				rows = append(rows, g.customRow(24))
+				if i < 8 { // later rows have what the schema does not know
+					if err := d.Observe([]byte(rows[i])); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if i%3 == 2 {
+					known = known.Evolve(d.CustomFields())
+				}
+			}
+			s, err := For("invoices", Options{Decimals: mode, Custom: known})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range rows {
+				if err := checkCustomRow(s, row); err != nil {
+					t.Fatalf("seed %d, %s: %v\nof %s\nas %s", seed, mode, err, row, mustMarshal(t, known))
+				}
+			}
+		}
+	}
+}
+
+// checkCustomRow encodes a row, reads it with hamba/avro and compares every custom field of the header and the lines.
+func checkCustomRow(s *Schema, row string) error {
+	p, err := s.Plan()
+	if err != nil {
+		return err
+	}
+	b, err := p.Encoder().Append(nil, []byte(row))
+	if err != nil {
+		return err
+	}
+	h, err := avro.ParseWithCache(s.JSON(), "", &avro.SchemaCache{})
+	if err != nil {
+		return err
+	}
+	var v any
+	if err := avro.Unmarshal(h, b, &v); err != nil {
+		return err
+	}
+	got := bare(h, v).(map[string]any)
+	var want struct {
+		customSent
+		Lines []customSent `json:"invoice-lines"`
+	}
+	if err := json.Unmarshal([]byte(row), &want); err != nil {
+		return err
+	}
+	header := h.(*avro.RecordSchema)
+	if err := sameCustom(header, want.Custom, got["custom_fields"]); err != nil {
+		return fmt.Errorf("header: %w", err)
+	}
+	lines, _ := got["invoice_lines"].([]any)
+	line := inner(fieldType(header, "invoice_lines").(*avro.ArraySchema).Items()).(*avro.RecordSchema)
+	for i, l := range want.Lines {
+		if err := sameCustom(line, l.Custom, lines[i].(map[string]any)["custom_fields"]); err != nil {
+			return fmt.Errorf("line %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+type customSent struct {
+	Custom json.RawMessage `json:"custom-fields"`
+}
+
+func inner(s avro.Schema) avro.Schema {
+	if u, ok := s.(*avro.UnionSchema); ok {
+		s = u.Types()[1]
+	}
+	if r, ok := s.(*avro.RefSchema); ok {
+		s = r.Schema()
+	}
+	return s
+}
+
+func fieldType(r *avro.RecordSchema, name string) avro.Schema {
+	for _, f := range r.Fields() {
+		if f.Name() == name {
+			return inner(f.Type())
+		}
+	}
+	return nil
+}
+
+func sameCustom(owner *avro.RecordSchema, sent json.RawMessage, got any) error {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(sent, &members) != nil {
+		return nil // null or "", as this test makes them
+	}
+	return sameMembers(fieldType(owner, "custom_fields").(*avro.RecordSchema), members, got)
+}
+
+// sameMembers compares every member with the field that has it, or with unmapped.
+func sameMembers(r *avro.RecordSchema, members map[string]json.RawMessage, got any) error {
+	record, _ := got.(map[string]any)
+	unmapped, _ := record["unmapped"].(map[string]any)
+	fields := map[string]*avro.Field{}
+	for _, f := range r.Fields() {
+		if name, ok := f.Prop(propName).(string); ok {
+			fields[name] = f
+		}
+	}
+	for key, text := range members {
+		var stored any
+		if f := fields[key]; f != nil {
+			stored = record[f.Name()]
+			if stored != nil {
+				if err := sameValue(f.Type(), text, stored); err != nil {
+					return fmt.Errorf("%q: %w", key, err)
+				}
+			}
+		}
+		kept, isKept := unmapped[key]
+		blank := fields[key] != nil && saysNothing(text)
+		switch {
+		case stored != nil && isKept:
+			return fmt.Errorf("%q is there twice", key)
+		case isKept && kept != string(text):
+			return fmt.Errorf("%q: unmapped has %v, want %s", key, kept, text)
+		case stored == nil && !isKept && !blank && string(text) != "null":
+			return fmt.Errorf("%q is lost: %s", key, text)
+		}
+	}
+	return nil
+}
+
+// saysNothing tells of values that a field shows as null.
+func saysNothing(text json.RawMessage) bool {
+	var v any
+	_ = json.Unmarshal(text, &v)
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		for _, x := range v {
+			if b, _ := json.Marshal(x); !saysNothing(b) || string(b) == `""` || string(b) == `[]` || string(b) == `{}` {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// sameValue compares a value that a field of type s holds with what was sent.
+func sameValue(s avro.Schema, text json.RawMessage, got any) error {
+	dec := json.NewDecoder(strings.NewReader(string(text)))
+	dec.UseNumber()
+	var want any
+	if err := dec.Decode(&want); err != nil {
+		return err
+	}
+	differs := fmt.Errorf("sent %s, got %T %v", text, got, got)
+	switch got := got.(type) {
+	case []any:
+		var items []json.RawMessage
+		if json.Unmarshal(text, &items) != nil {
+			items = []json.RawMessage{text}
+		}
+		if len(items) != len(got) {
+			return differs
+		}
+		for i := range items {
+			if got[i] == nil && saysNothing(items[i]) {
+				continue
+			}
+			if err := sameValue(inner(s).(*avro.ArraySchema).Items(), items[i], got[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	case map[string]any:
+		var members map[string]json.RawMessage
+		if json.Unmarshal(text, &members) != nil {
+			return differs
+		}
+		return sameMembers(inner(s).(*avro.RecordSchema), members, got)
+	case string:
+		if fmt.Sprint(want) == got {
+			return nil
+		}
+	case bool:
+		if want == got {
+			return nil
+		}
+	case time.Time:
+		if at, err := time.Parse(time.RFC3339, fmt.Sprint(want)); err == nil && at.Equal(got) {
+			return nil
+		}
+	case int64:
+		if r, ok := new(big.Rat).SetString(fmt.Sprint(want)); ok && r.Cmp(new(big.Rat).SetInt64(got)) == 0 {
+			return nil
+		}
+	case *big.Rat:
+		if r, ok := new(big.Rat).SetString(fmt.Sprint(want)); ok && r.Cmp(got) == 0 {
+			return nil
+		}
+	}
+	return differs
+}
+
+func TestWhatAFieldDoesNotHoldExactlyGoesToUnmapped(t *testing.T) {
+	known := discovered(t, `{"n":1,"d":1.5,"b":true,"at":"2024-04-01T00:00:00Z","l":{"id":1},"ns":[1]}`)
+	p, err := customSchema(t, known).Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := `{"id":1,"custom-fields":{"n":"012","d":"1e3","b":"yes","at":"2024-04-01","l":"x","ns":[1,"a"],"new":{"x":[]}}}`
+	b, err := p.Encoder().Append(nil, []byte(row))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `custom_fields:{unmapped:{at:"\"2024-04-01\"" b:"\"yes\"" d:"\"1e3\"" l:"\"x\"" n:"\"012\"" new:"{\"x\":[]}" ns:"[1,\"a\"]"}}`
+	if got := decode(t, customSchema(t, known).JSON(), b); !strings.Contains(got, want) {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestEvolveOnlyAddsFieldsAndBranches(t *testing.T) {
+	first := discovered(t, `{"b":1,"c?":true,"t":"x","l":{"id":1},"m":[1]}`)
+	second := first.Evolve(discovered(t, `{"a":1,"b":"x","c":1.5,"c?":2,"t":5,"l":"x","m":["y"]}`))
+	want := `{"InvoiceHeader":[{"name":"b","types":["long","string"]},{"name":"c?","types":["boolean","long"]},` +
+		`{"name":"l","types":["lookup"]},{"name":"m","types":["long"],"list":true},{"name":"t","types":["string"]},` +
+		`{"name":"a","types":["long"]},{"name":"c","types":["decimal"]}]}`
+	if got := mustMarshal(t, second); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if second.Evolve(first).Hash() != second.Hash() || second.Evolve(second).Hash() != second.Hash() {
+		t.Error("what is known already changed something")
+	}
+	text := customSchema(t, second).JSON()
+	for _, piece := range []string{
+		`{"name":"b","type":["null","long","string"],"default":null,"coupa.name":"b","coupa.custom":true}`,
+		`{"name":"c","type":["null","boolean","long"],"default":null,"coupa.name":"c?","coupa.custom":true}`,
+		`{"name":"c__2","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":9}]`,
+	} {
+		if !strings.Contains(text, piece) {
+			t.Errorf("the schema lacks %s", piece)
+		}
+	}
+	instant := discovered(t, `{"b":"2024-04-01T00:00:00Z"}`)
+	if got := mustMarshal(t, discovered(t, `{"b":1}`).Evolve(instant)); !strings.Contains(got, `["long","string"]`) {
+		t.Errorf("a long that is an instant at times: %s", got)
+	}
+}
+
+func TestAReaderOfTheNextSchemaReadsTheLast(t *testing.T) {
+	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
+		for seed := range uint64(8) {
+			g := rowMaker{rand.New(rand.NewPCG(seed, 11))}
+			known := new(CustomFields)
+			var last avro.Schema
+			for range 4 {
+				d := newDiscovery(t)
+				for range 5 {
+					if err := d.Observe([]byte(g.customRow(16))); err != nil {
+						t.Fatal(err)
+					}
+				}
+				known = known.Evolve(d.CustomFields())
+				s, err := For("invoices", Options{Decimals: mode, Custom: known})
+				if err != nil {
+					t.Fatal(err)
+				}
+				next, err := avro.ParseWithCache(s.JSON(), "", &avro.SchemaCache{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if last != nil {
+					if err := avro.NewSchemaCompatibility().Compatible(next, last); err != nil {
+						t.Fatalf("seed %d, %s: %v", seed, mode, err)
+					}
+				}
+				last = next
+			}
+		}
+	}
+}
+
+func TestTheRequestForTypedCustomFieldsIsThatForAll(t *testing.T) {
+	for _, path := range Objects() {
+		plain, err := For(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		typed, err := For(path, Options{Custom: new(CustomFields)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if typed.Fields() != plain.Fields() {
+			t.Errorf("%s: %s, want %s", path, typed.Fields(), plain.Fields())
+		}
+		if _, err := typed.Plan(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestCustomFieldsSurviveTheirJSON(t *testing.T) {
+	c := discovered(t, `{"b":1,"<é>":["x"],"l":{"id":1}}`)
+	var back CustomFields
+	if err := json.Unmarshal([]byte(mustMarshal(t, c)), &back); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(&back, c) || back.Hash() != c.Hash() || c.Hash() == new(CustomFields).Hash() {
+		t.Errorf("%v, want %v", back, *c)
+	}
+	if customSchema(t, &back) != customSchema(t, c) {
+		t.Error("equal custom fields made two schemas")
+	}
+	for _, bad := range []string{
+		`[]`, `{"A":[]}`, `{"A":[{"name":"","types":["long"]}]}`, `{"A":[{"name":"x","types":[]}]}`, `{"A":[{"name":"x","types":["int"]}]}`,
+		`{"A":[{"name":"x","types":["long","long"]}]}`, `{"A":[{"name":"x","types":["long","instant"]}]}`,
+		`{"A":[{"name":"x","types":["lookup","long"]}]}`, `{"A":[{"name":"x","types":["long","string"],"list":true}]}`,
+		`{"A":[{"name":"x","types":["long"]},{"name":"x","types":["long"]}]}`,
+	} {
+		if err := json.Unmarshal([]byte(bad), new(CustomFields)); err == nil {
+			t.Errorf("%s: no error", bad)
+		}
+	}
+}
+
+func TestCustomFieldsOfAnotherObjectAreRefused(t *testing.T) {
+	if _, err := For("suppliers", Options{Custom: discovered(t, `{"a":1}`)}); err == nil || !strings.Contains(err.Error(), "InvoiceHeader") {
+		t.Errorf("%v, want an error that names the record", err)
+	}
+	other, err := NewDiscovery("suppliers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Merge(newDiscovery(t)); err == nil {
+		t.Error("two objects were merged")
+	}
+}
+
+// FuzzCustomFields: whatever the custom fields are, a row that Observe takes is encoded, and no member is lost.
+func FuzzCustomFields(f *testing.F) {
+	f.Add([]byte(`{"a":1,"b":"12.50","c":{"id":"x","name":null,"z":[1]}}`), []byte(`{"a":"012","b":[{}],"c":[],"d":true}`))
+	f.Add([]byte(`{"a":["2024-04-01T00:00:00Z",null],"b":"","unmapped":1,"x?":2,"x":3}`), []byte(`{"a":"","unmapped":{},"x_":1e400}`))
+	f.Fuzz(func(t *testing.T, taught, sent []byte) {
+		d := newDiscovery(t)
+		rows := []string{`{"id":1,"custom-fields":` + string(taught) + `}`, `{"id":1,"custom-fields":` + string(sent) + `}`}
+		if d.Observe([]byte(rows[0])) != nil {
+			return
+		}
+		s := customSchema(t, d.CustomFields())
+		defer made.Delete(shapeOf("invoices", Options{Custom: d.CustomFields()})) // or the run keeps all of them
+		for _, row := range rows {
+			if newDiscovery(t).Observe([]byte(row)) != nil || !readAlike(row) {
+				continue
+			}
+			if err := checkCustomRow(s, row); err != nil {
+				t.Fatalf("%v\nof %s\nas %s", err, row, mustMarshal(t, d.CustomFields()))
+			}
+		}
+	})
+}
+
+// readAlike tells of rows that encoding/json and the encoder read alike to the byte: valid UTF-8, and keys given once.
+func readAlike(row string) bool {
+	if !utf8.ValidString(row) || strings.Contains(row, `\u`) {
+		return false
+	}
+	dec := json.NewDecoder(strings.NewReader(row))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return false
+	}
+	top, _ := v.(map[string]any)
+	return len(top) == 2 && strings.Count(row, `":`) == countMembers(v)
+}
+
+func countMembers(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, x := range v {
+			n += 1 + countMembers(x)
+		}
+	case []any:
+		for _, x := range v {
+			n += countMembers(x)
+		}
+	}
+	return n
+}
+
+func TestATypeThatNoCustomFieldHasIsRefused(t *testing.T) {
+	field := func(avroType string) string {
+		return `{"name":"a","type":` + avroType + `,"coupa.custom":true}`
+	}
+	for _, bad := range []string{
+		`"long"`, `["long","null"]`, `["null",{"type":"array","items":"long"}]`,
+		`["null","long",{"type":"array","items":"long"}]`, `["null","bytes"]`,
+	} {
+		if _, err := Compile(recordOf("r", field(bad))); err == nil || !strings.Contains(err.Error(), "field a") {
+			t.Errorf("%s: %v, want an error that names the field", bad, err)
+		}
+	}
+	if _, err := Compile(recordOf("r", field(`["null","long","string"]`))); err != nil {
+		t.Error(err)
+	}
+}
