@@ -32,24 +32,42 @@ const slabSize = 64 << 10
 // encoding turns rows of one stream into records. It exists once the stream's schemas are registered, and is used by fetches side by side.
 type encoding struct {
 	tenant, object, topic string
-	keyPrefix             []byte // the registry's framing of keys: magic byte and schema id
-	valuePrefix           []byte
+	keyPrefix             []byte    // the registry's framing of keys: magic byte and schema id
 	encoders              sync.Pool // *rowEncoder
+}
+
+// valueEncoder makes the values of a stream's records. One fetch uses it at a time.
+type valueEncoder interface {
+	// Append adds the value made of a row, framing included. The error is a *schemas.FieldError if the row is to blame.
+	Append(dst, row []byte) ([]byte, error)
 }
 
 // rowEncoder is the scratch space of one fetch.
 type rowEncoder struct {
-	plan *schemas.Encoder
-	buf  []byte
+	*encoding
+	value valueEncoder
+	buf   []byte
 }
 
-func newEncoding(st checkpoint.Stream, topic string, plan *schemas.Plan, keyID, valueID int) *encoding {
-	return &encoding{
-		tenant: st.Tenant, object: st.Object, topic: topic,
-		keyPrefix:   schemas.AppendHeader(nil, keyID),
-		valuePrefix: schemas.AppendHeader(nil, valueID),
-		encoders:    sync.Pool{New: func() any { return &rowEncoder{plan: plan.Encoder()} }},
-	}
+func newEncoding(st checkpoint.Stream, topic string, keyPrefix []byte, values func() valueEncoder) *encoding {
+	e := &encoding{tenant: st.Tenant, object: st.Object, topic: topic, keyPrefix: keyPrefix}
+	e.encoders.New = func() any { return &rowEncoder{encoding: e, value: values()} }
+	return e
+}
+
+// encoder gives a fetch its scratch space, until release.
+func (e *encoding) encoder() *rowEncoder { return e.encoders.Get().(*rowEncoder) }
+
+func (enc *rowEncoder) release() { enc.encoders.Put(enc) }
+
+// avroValue makes Avro behind the registry's framing.
+type avroValue struct {
+	framing []byte
+	plan    *schemas.Encoder
+}
+
+func (v *avroValue) Append(dst, row []byte) ([]byte, error) {
+	return v.plan.Append(append(dst, v.framing...), row)
 }
 
 // chunk is a part of a page: records that were encoded and not handed over yet. Records, headers, keys and values lie in slabs.
@@ -69,27 +87,26 @@ type chunk struct {
 }
 
 // add encodes a row into the chunk. The row's bytes are not kept.
-func (c *chunk) add(e *encoding, enc *rowEncoder, r coupa.Row, op string) error {
-	enc.buf = append(enc.buf[:0], e.valuePrefix...)
+func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string) error {
 	var err error
-	if enc.buf, err = enc.plan.Append(enc.buf, r.JSON); err != nil {
-		return rowError(e.object, r.ID, err)
+	if enc.buf, err = enc.value.Append(enc.buf[:0], r.JSON); err != nil {
+		return rowError(enc.object, r.ID, err)
 	}
 	if err := failpoint.After(failpoint.Encode); err != nil {
 		return err
 	}
 	value := c.keep(enc.buf)
-	enc.buf = append(enc.buf[:0], e.keyPrefix...)
-	enc.buf = schemas.AppendKey(enc.buf, e.tenant, r.ID)
+	enc.buf = append(enc.buf[:0], enc.keyPrefix...)
+	enc.buf = schemas.AppendKey(enc.buf, enc.tenant, r.ID)
 	key := c.keep(enc.buf)
 	enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
 	at := c.keep(enc.buf)
 
 	rec := c.record()
-	rec.Topic, rec.Key, rec.Value = e.topic, key, value
+	rec.Topic, rec.Key, rec.Value = enc.topic, key, value
 	rec.Headers = c.header(
-		kgo.RecordHeader{Key: HeaderTenant, Value: c.keepString(e.tenant)},
-		kgo.RecordHeader{Key: HeaderObject, Value: c.keepString(e.object)},
+		kgo.RecordHeader{Key: HeaderTenant, Value: c.keepString(enc.tenant)},
+		kgo.RecordHeader{Key: HeaderObject, Value: c.keepString(enc.object)},
 		kgo.RecordHeader{Key: HeaderUpdatedAt, Value: at},
 		kgo.RecordHeader{Key: HeaderOp, Value: c.keepString(op)},
 	)

@@ -17,8 +17,8 @@ const maxChunkBytes = 1 << 20
 
 // fetch reads one page of a span, encodes what is fresh, and sends it to run in chunks. Trouble that passes is waited out here.
 func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
-	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.encoding.encoders.Get().(*rowEncoder)}
-	defer ps.p.encoding.encoders.Put(f.enc)
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.encoding.encoder()}
+	defer f.enc.release()
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {
 		start := f.r.After
@@ -125,7 +125,7 @@ func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
 		c.dropped++
 		return nil
 	}
-	if err := c.add(ps.p.encoding, enc, row, ps.op); err != nil {
+	if err := c.add(enc, row, ps.op); err != nil {
 		return err
 	}
 	c.rows++

@@ -178,41 +178,6 @@ func (p *poller) going() {
 	}
 }
 
-// prepare makes sure of the topic and the schemas, once for the life of the poller.
-func (p *poller) prepare(ctx context.Context) error {
-	if p.encoding != nil {
-		return nil
-	}
-	topic := p.object.Topic
-	if err := p.shard.w.topics.ensure(ctx, topic); err != nil {
-		return err
-	}
-	schema, err := schemas.For(p.stream.Object, p.object.SchemaOptions())
-	if err != nil {
-		return err
-	}
-	plan, err := schema.Plan()
-	if err != nil {
-		return fmt.Errorf("schema of %s: %w", p.stream.Object, err)
-	}
-	register := p.shard.w.registry.Register
-	if !p.object.AutoRegister {
-		register = p.shard.w.registry.Lookup
-	}
-	keySubject := schemas.Subject(p.object.KeySubject, topic, "coupa.Key", true)
-	keyID, err := register(ctx, keySubject, schemas.KeySchema())
-	if err != nil {
-		return err
-	}
-	valueSubject := schemas.Subject(p.object.ValueSubject, topic, schema.Name(), false)
-	valueID, err := register(ctx, valueSubject, schema.JSON())
-	if err != nil {
-		return err
-	}
-	p.schema, p.encoding = schema, newEncoding(p.stream, topic, plan, keyID, valueID)
-	return nil
-}
-
 // untilNextPoll puts the polls of a stream on a grid of its own, shifted by its name, so that a thousand streams do not ask at once.
 func (p *poller) untilNextPoll(now time.Time) time.Duration {
 	every := p.object.PollInterval

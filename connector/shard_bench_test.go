@@ -147,14 +147,16 @@ func (f *feed) encode(b *testing.B, topic string) []*chunk {
 	if err != nil {
 		b.Fatal(err)
 	}
-	enc := newEncoding(f.stream, topic, plan, 1, 2)
+	enc := newEncoding(f.stream, topic, schemas.AppendHeader(nil, 1), func() valueEncoder {
+		return &avroValue{framing: schemas.AppendHeader(nil, 2), plan: plan.Encoder()}
+	})
 	source, q := benchSource(b), coupa.Query{Path: "invoices", Fields: schema.Fields(), Window: coupa.Window{To: f.now}}
 	var pages []*chunk
 	for range benchPages {
-		c, scratch := &chunk{}, enc.encoders.Get().(*rowEncoder)
+		c, scratch := &chunk{}, enc.encoder()
 		_, err := source.Fetch(b.Context(), q, func(row coupa.Row) error {
 			q.After = row.ID
-			return c.add(enc, scratch, row, OpUpsert)
+			return c.add(scratch, row, OpUpsert)
 		})
 		if err != nil {
 			b.Fatal(err)
