@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -22,10 +23,10 @@ const (
 //
 // The JSON form is canonical, equal values have equal text:
 //
-//	{"InvoiceHeader":[{"name":"cost-center","types":["long","string"]},{"name":"regions","types":["lookup"],"list":true}]}
+//	{"InvoiceHeader":[{"name":"cost-center","types":["long","string"]},{"name":"gpo-entity","types":["string"],"global":true}]}
 //
 // A record is known by its Avro name without namespace. Its fields stand in the order of the schema, in which they were
-// learned; the order of types is that of the union's branches.
+// learned, those of the global namespace behind the others; the order of types is that of the union's branches.
 type CustomFields struct {
 	records map[string][]CustomField
 }
@@ -37,6 +38,27 @@ type CustomField struct {
 	// both, or CustomLookup alone.
 	Types []CustomType `json:"types"`
 	List  bool         `json:"list,omitempty"` // an array, whose items are of the one type and may be null
+	// Global: of the global namespace, whose fields Coupa shows at the top of the object and not under custom-fields.
+	Global bool `json:"global,omitempty"`
+}
+
+// customKey tells the custom fields of one record apart: both namespaces may have a name.
+type customKey struct {
+	name   string
+	global bool
+}
+
+func (f CustomField) key() customKey { return customKey{f.Name, f.Global} }
+
+// compare orders by name, the global namespace last.
+func (k customKey) compare(other customKey) int {
+	if k.global != other.global {
+		if k.global {
+			return 1
+		}
+		return -1
+	}
+	return strings.Compare(k.name, other.name)
 }
 
 // CustomType is a type of a custom field's values.
@@ -82,12 +104,12 @@ func checkCustom(fields []CustomField) error {
 	if len(fields) == 0 || len(fields) > MaxCustomFields {
 		return fmt.Errorf("there are %d; a record has 1 to %d", len(fields), MaxCustomFields)
 	}
-	names := map[string]bool{}
+	names := map[customKey]bool{}
 	for _, f := range fields {
-		if !customName(f.Name) || !utf8.ValidString(f.Name) || names[f.Name] {
+		if !customName(f.Name) || !utf8.ValidString(f.Name) || names[f.key()] {
 			return fmt.Errorf("the name %.40q is empty, too long or given twice", f.Name)
 		}
-		names[f.Name] = true
+		names[f.key()] = true
 		if err := f.check(); err != nil {
 			return fmt.Errorf("field %s: %w", f.Name, err)
 		}
@@ -150,12 +172,12 @@ func (c *CustomFields) Evolve(next *CustomFields) *CustomFields {
 
 func evolveFields(old, next []CustomField) []CustomField {
 	fields := slices.Clone(old)
-	places := make(map[string]int, len(fields))
+	places := make(map[customKey]int, len(fields))
 	for i, f := range fields {
-		places[f.Name] = i
+		places[f.key()] = i
 	}
 	for _, f := range next {
-		if i, ok := places[f.Name]; ok {
+		if i, ok := places[f.key()]; ok {
 			fields[i].Types = widen(fields[i], f)
 			continue
 		}
@@ -163,6 +185,9 @@ func evolveFields(old, next []CustomField) []CustomField {
 			fields = append(fields, f)
 		}
 	}
+	slices.SortStableFunc(fields, func(a, b CustomField) int { // as CustomFieldsOf reads them
+		return customKey{global: a.Global}.compare(customKey{global: b.Global})
+	})
 	return fields
 }
 

@@ -19,12 +19,17 @@ import (
 // any value was one, else a lookup if any was one. Of plain types string stands for all, decimal for long, string for long
 // and instant together. Of a record's fields the MaxCustomFields first by name are known.
 //
+// At the top of an object with custom fields, a member that neither its schema nor Coupa's API description names is a custom field of the global
+// namespace. Only rows that were asked for without `fields` show which there are.
+//
 // One goroutine at a time may use it.
 type Discovery struct {
-	path   string
-	root   *planRecord
-	seen   map[string]map[string]seenTypes // by record and API name
-	prefix string                          // the namespace of the records
+	path       string
+	root       *planRecord
+	documented map[string]map[string]bool         // by record that has custom fields: what else it may have, see plainKey
+	seen       map[string]map[customKey]seenTypes // by record
+	globals    map[string]map[string]bool         // by record: names of the global namespace, with a value or without
+	prefix     string                             // the namespace of the records
 	scanner
 }
 
@@ -43,8 +48,15 @@ func NewDiscovery(path string) (*Discovery, error) {
 	if err != nil {
 		return nil, err
 	}
+	row, err := readObject(path)
+	if err != nil {
+		return nil, err
+	}
 	namespace := s.name[:strings.LastIndexByte(s.name, '.')+1]
-	return &Discovery{path: path, root: p.root, prefix: namespace, seen: map[string]map[string]seenTypes{}}, nil
+	return &Discovery{
+		path: path, root: p.root, prefix: namespace, documented: documentedOf(row),
+		seen: map[string]map[customKey]seenTypes{}, globals: map[string]map[string]bool{},
+	}, nil
 }
 
 // Observe learns from a row, one JSON object in full. On error, a *FieldError, nothing was learned. The row is only read
@@ -101,10 +113,19 @@ func (d *Discovery) elements(depth int, take func() error) error {
 func (d *Discovery) object(r *planRecord, depth int) error {
 	return d.members(depth, func(key []byte) error {
 		m, ok := r.byKey[string(key)]
-		if !ok {
+		if ok {
+			return d.value(r, &r.fields[m.field].planNode, depth+1)
+		}
+		record := strings.TrimPrefix(r.name, d.prefix)
+		if r.holder == "" || d.documented[record][plainKey(string(key))] {
 			return d.skip(depth + 1)
 		}
-		return d.value(r, &r.fields[m.field].planNode, depth+1)
+		types, err := d.customValue(depth + 1)
+		if err == nil {
+			d.noteGlobal(record, string(key))
+			d.note(record, customKey{string(key), true}, types)
+		}
+		return err
 	})
 }
 
@@ -122,7 +143,7 @@ func (d *Discovery) value(r *planRecord, n *planNode, depth int) error {
 		return d.members(depth, func(key []byte) error {
 			types, err := d.customValue(depth + 1)
 			if err == nil {
-				d.note(record, string(key), types)
+				d.note(record, customKey{string(key), false}, types)
 			}
 			return err
 		})
@@ -176,19 +197,44 @@ func typeBit(t CustomType) seenTypes { return 1 << slices.Index(customTypes, t) 
 
 // note adds types to what is known of a member. Beyond the bound the last name in order goes: one that is among the first of
 // all names is among the first of any part of them, and so is never one of those.
-func (d *Discovery) note(record, name string, types seenTypes) {
-	if types == 0 || !customName(name) {
+func (d *Discovery) note(record string, key customKey, types seenTypes) {
+	if types == 0 || !customName(key.name) {
 		return
 	}
 	fields := d.seen[record]
 	if fields == nil {
-		fields = map[string]seenTypes{}
+		fields = map[customKey]seenTypes{}
 		d.seen[record] = fields
 	}
-	fields[name] |= types
+	fields[key] |= types
 	if len(fields) > MaxCustomFields {
-		delete(fields, slices.Max(slices.Collect(maps.Keys(fields))))
+		delete(fields, slices.MaxFunc(slices.Collect(maps.Keys(fields)), customKey.compare))
 	}
+}
+
+// noteGlobal adds a name of the global namespace, whatever its value, under the same bound.
+func (d *Discovery) noteGlobal(record, name string) {
+	if !customName(name) {
+		return
+	}
+	names := d.globals[record]
+	if names == nil {
+		names = map[string]bool{}
+		d.globals[record] = names
+	}
+	names[name] = true
+	if len(names) > MaxCustomFields {
+		delete(names, slices.Max(slices.Collect(maps.Keys(names))))
+	}
+}
+
+// Globals lists the names of the global namespace by record, also of fields that had no value yet: what a request with `fields` must ask for by name.
+func (d *Discovery) Globals() map[string][]string {
+	all := map[string][]string{}
+	for record, names := range d.globals {
+		all[record] = slices.Sorted(maps.Keys(names))
+	}
+	return all
 }
 
 // Merge adds what other knows, which must be of the same object. It does not change other.
@@ -197,34 +243,39 @@ func (d *Discovery) Merge(other *Discovery) error {
 		return fmt.Errorf("merging what is known of the custom fields of %s into that of %s: they must be of one object", other.path, d.path)
 	}
 	for record, fields := range other.seen {
-		for name, types := range fields {
-			d.note(record, name, types)
+		for key, types := range fields {
+			d.note(record, key, types)
+		}
+	}
+	for record, names := range other.globals {
+		for name := range names {
+			d.noteGlobal(record, name)
 		}
 	}
 	return nil
 }
 
-// CustomFields is what is known so far, each record's fields in the order of their names.
+// CustomFields is what is known so far, each record's fields in the order of their names, those of the global namespace last.
 func (d *Discovery) CustomFields() *CustomFields {
 	c := &CustomFields{records: map[string][]CustomField{}}
 	for record, fields := range d.seen {
-		for _, name := range slices.Sorted(maps.Keys(fields)) {
-			c.records[record] = append(c.records[record], settle(name, fields[name]))
+		for _, key := range slices.SortedFunc(maps.Keys(fields), customKey.compare) {
+			c.records[record] = append(c.records[record], settle(key, fields[key]))
 		}
 	}
 	return c
 }
 
 // settle chooses the field for what was seen.
-func settle(name string, seen seenTypes) CustomField {
+func settle(key customKey, seen seenTypes) CustomField {
 	if items := seen >> seenItems; items != 0 {
 		types := reduce(items)
 		if len(types) > 1 {
 			types = []CustomType{CustomString}
 		}
-		return CustomField{Name: name, Types: types, List: true}
+		return CustomField{Name: key.name, Types: types, List: true, Global: key.global}
 	}
-	return CustomField{Name: name, Types: reduce(seen)}
+	return CustomField{Name: key.name, Types: reduce(seen), Global: key.global}
 }
 
 // reduce gives the types of a union that holds values of all types seen, of lookups alone where there were some.

@@ -10,6 +10,53 @@ import (
 // lookupRecord is the Avro name of the record of a custom field's lookup value or other associated object.
 const lookupRecord = "CustomLookup"
 
+// customSuffix stands behind a record's name in that of the record of its custom fields.
+const customSuffix = "CustomFields"
+
+// CustomFieldsOf reads back how the custom fields are typed from the text of a schema that was made with Options.Custom: that of the last version in a
+// registry, whatever has been put around it. typed is false for the schema that has the map in place of the types. The error is that of a text that
+// coupastream has not made.
+func CustomFieldsOf(avsc string) (fields *CustomFields, typed bool, err error) {
+	row, err := schematext.Parse([]byte(avsc))
+	if err != nil {
+		return nil, false, err
+	}
+	c := &CustomFields{records: map[string][]CustomField{}}
+	row.Walk(func(r *schematext.Record) {
+		i := slices.IndexFunc(r.Fields, func(f schematext.Field) bool { return f.Role == schematext.RoleCustomFields })
+		if i < 0 || r.Fields[i].Type.Record == nil {
+			return
+		}
+		typed = true
+		all := append(customOf(r.Fields[i].Type.Record, false), customOf(r, true)...)
+		if len(all) > 0 {
+			c.records[r.Name] = all
+		}
+	})
+	for record, fields := range c.records {
+		if err := checkCustom(fields); err != nil {
+			return nil, false, fmt.Errorf("custom fields of %s: %w", record, err)
+		}
+	}
+	return c, typed, nil
+}
+
+// customOf lists the custom fields that stand in a record itself.
+func customOf(r *schematext.Record, global bool) []CustomField {
+	var fields []CustomField
+	for _, f := range r.Fields {
+		if len(f.Custom) == 0 {
+			continue
+		}
+		one := CustomField{Name: f.CoupaName, List: f.Type.Items != nil, Global: global}
+		for _, t := range f.Custom {
+			one.Types = append(one.Types, CustomType(t))
+		}
+		fields = append(fields, one)
+	}
+	return fields
+}
+
 // apply makes custom_fields of every record of the schema that has it a record of typed fields.
 func (c *CustomFields) apply(row *schematext.Record, mode DecimalMode) error {
 	t := customTyper{mode: mode, namespace: row.Namespace, known: map[string]bool{}}
@@ -24,12 +71,16 @@ func (c *CustomFields) apply(row *schematext.Record, mode DecimalMode) error {
 
 // retype goes through the fields in the order of the text: a record must be defined where its name stands first.
 func (t *customTyper) retype(r *schematext.Record, c *CustomFields) {
+	var globals []CustomField
+	defer func() { t.addGlobals(r, globals) }()
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		if f.Role == schematext.RoleCustomFields {
 			t.known[r.Name] = true
-			f.Type = schematext.Type{Nullable: true, Record: t.record(r, c.records[r.Name])}
+			spaced, global := apart(c.records[r.Name])
+			f.Type = schematext.Type{Nullable: true, Record: t.record(r, spaced)}
 			f.Doc = "The custom fields; each by its API name."
+			globals = global
 			continue
 		}
 		if f.Type.Items != nil && f.Type.Items.Record != nil {
@@ -38,6 +89,40 @@ func (t *customTyper) retype(r *schematext.Record, c *CustomFields) {
 		if f.Type.Record != nil {
 			t.retype(f.Type.Record, c)
 		}
+	}
+}
+
+// apart gives the fields of each namespace.
+func apart(fields []CustomField) (spaced, global []CustomField) {
+	for _, f := range fields {
+		if f.Global {
+			global = append(global, f)
+			continue
+		}
+		spaced = append(spaced, f)
+	}
+	return spaced, global
+}
+
+// addGlobals puts fields of the global namespace behind a record's own. One that is the record's own by now, since Coupa's API description has come
+// to know it, is left out.
+func (t *customTyper) addGlobals(r *schematext.Record, globals []CustomField) {
+	var names []string
+	own := map[string]bool{}
+	for _, f := range r.Fields {
+		names = append(names, f.Name)
+		own[f.CoupaName] = true
+	}
+	first := len(names)
+	globals = slices.DeleteFunc(globals, func(f CustomField) bool { return own[f.Name] })
+	for _, f := range globals {
+		names = append(names, f.Name)
+	}
+	names = FieldNames(names)
+	for i, f := range globals {
+		field := t.field(names[first+i], f)
+		field.Doc = "Custom field of the global namespace."
+		r.Fields = append(r.Fields, field)
 	}
 }
 
@@ -55,7 +140,7 @@ func (t *customTyper) record(r *schematext.Record, fields []CustomField) *schema
 		coupa = append(coupa, f.Name)
 	}
 	names := FieldNames(coupa)[1:]
-	typed := &schematext.Record{Type: "record", Name: r.Name + "CustomFields", Namespace: r.Namespace}
+	typed := &schematext.Record{Type: "record", Name: r.Name + customSuffix, Namespace: r.Namespace}
 	for i, f := range fields {
 		typed.Fields = append(typed.Fields, t.field(names[i], f))
 	}
@@ -69,7 +154,7 @@ func unmappedOf(doc string) schematext.Field {
 }
 
 func (t *customTyper) field(name string, f CustomField) schematext.Field {
-	field := schematext.Field{Name: name, CoupaName: f.Name, Custom: true}
+	field := schematext.Field{Name: name, CoupaName: f.Name, Custom: typeNames(f.Types)}
 	branches := t.branches(f.Types)
 	one := branches[0]
 	one.Nullable = true
@@ -85,6 +170,14 @@ func (t *customTyper) field(name string, f CustomField) schematext.Field {
 		field.CoupaType = schematext.TypeDecimal
 	}
 	return field
+}
+
+func typeNames(types []CustomType) []string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = string(t)
+	}
+	return names
 }
 
 // carried tells that decimals are not Avro's own.

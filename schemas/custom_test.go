@@ -96,7 +96,7 @@ func TestTypesSeenTogetherMakeOneField(t *testing.T) {
 
 func TestCustomFieldsAreFoundInEveryRecordThatHasThem(t *testing.T) {
 	d := newDiscovery(t)
-	row := `{"id":1,"custom_fields":{"h":1},"x":{"custom-fields":{"no":1}},"invoice-lines":[{"id":2,"custom-fields":{"l":true}},null]}`
+	row := `{"id":1,"custom_fields":{"h":1},"pay-invoice":{"custom-fields":{"no":1}},"invoice-lines":[{"id":2,"custom-fields":{"l":true}},null]}`
 	if err := d.Observe([]byte(row)); err != nil {
 		t.Fatal(err)
 	}
@@ -466,8 +466,8 @@ func TestEvolveOnlyAddsFieldsAndBranches(t *testing.T) {
 	}
 	text := customSchema(t, second).JSON()
 	for _, piece := range []string{
-		`{"name":"b","type":["null","long","string"],"default":null,"coupa.name":"b","coupa.custom":true}`,
-		`{"name":"c","type":["null","boolean","long"],"default":null,"coupa.name":"c?","coupa.custom":true}`,
+		`{"name":"b","type":["null","long","string"],"default":null,"coupa.name":"b","coupa.custom":["long","string"]}`,
+		`{"name":"c","type":["null","boolean","long"],"default":null,"coupa.name":"c?","coupa.custom":["boolean","long"]}`,
 		`{"name":"c__2","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":9}]`,
 	} {
 		if !strings.Contains(text, piece) {

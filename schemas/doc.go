@@ -35,10 +35,13 @@
 //	                                          external_ref_code and unmapped
 //	list                                      an array of nullable items of one of these
 //
-// Such a field has the property coupa.custom. A value stands in it if the field holds it exactly, else in unmapped of the same
+// Such a field has the property coupa.custom: the types, as of CustomField, from which CustomFieldsOf reads all back. A value stands in it if the field holds it exactly, else in unmapped of the same
 // record, and is never an error: a customer may change what a custom field is. A text of digits alone, or with zeros in front,
-// tells a string: it may be a code. What Coupa is asked for stays the same. Custom fields that Coupa sends at the top of an
-// object, custom-field-8, are no part of custom_fields and stay in the object's unmapped.
+// tells a string: it may be a code. Coupa is asked for custom_fields as a whole in any case.
+//
+// Custom fields of the older, global namespace are at the top of an object, as custom-field-8, and so are their fields here, behind the
+// object's own. They must be asked for by name (see Schema.FieldsWith), which rows in full tell (see Discovery.Globals). Where
+// they are not typed they stand in the object's unmapped.
 //
 // # Evolution
 //

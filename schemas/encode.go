@@ -14,6 +14,7 @@ type Encoder struct {
 	extras []extra // what the open records and maps keep as JSON text
 	// follow is what the last rows taught of the order of keys: by record and field, the field that came next.
 	follow []int
+	unfit  []unfit    // of the last row
 	utf8   []byte     // room to repair text that is not UTF-8
 	tens   [20]uint64 // powers of ten
 }
@@ -73,7 +74,7 @@ func (p *Plan) Encoder() *Encoder {
 //   - An instant is floored to the millisecond. A date is the calendar day as written, whatever the hour and offset.
 func (e *Encoder) Append(dst, row []byte) ([]byte, error) {
 	e.scanner = scanner{row: row, unquoted: e.unquoted[:0]}
-	e.spans, e.extras = e.spans[:0], e.extras[:0]
+	e.spans, e.extras, e.unfit = e.spans[:0], e.extras[:0], e.unfit[:0]
 	start := len(dst)
 	out, err := e.top(dst)
 	e.row = nil

@@ -2,21 +2,29 @@ package schemas
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
 // requestFields writes the value of Coupa's parameter `fields` for a schema.
-func requestFields(row *schematext.Record) string {
-	records := row.Records()
-	return string(appendFields(nil, row, records))
+func requestFields(row *schematext.Record) string { return requestWith(row, nil) }
+
+// requestWith asks for members besides, by record.
+func requestWith(row *schematext.Record, more map[string][]string) string {
+	r := request{records: row.Records(), more: more}
+	return string(r.appendFields(nil, row))
 }
 
-// appendFields appends the JSON array that asks for a record's fields. Records that stand in the text by name are looked up
-// in records; schemas have no cycles.
-func appendFields(dst []byte, r *schematext.Record, records map[string]*schematext.Record) []byte {
+// request writes what is asked for. Records that stand in the text by name are looked up in records; schemas have no cycles.
+type request struct {
+	records map[string]*schematext.Record
+	more    map[string][]string
+}
+
+// appendFields appends the JSON array that asks for a record's fields.
+func (q request) appendFields(dst []byte, r *schematext.Record) []byte {
 	dst = append(dst, '[')
+	asked := map[string]bool{}
 	for _, f := range r.Fields {
 		if f.Role == schematext.RoleUnmapped {
 			continue // no field of Coupa's
@@ -24,22 +32,31 @@ func appendFields(dst []byte, r *schematext.Record, records map[string]*schemate
 		if dst[len(dst)-1] != '[' {
 			dst = append(dst, ',')
 		}
-		dst = appendRequested(dst, f, records)
+		dst = q.appendRequested(dst, f)
+		asked[plainKey(f.CoupaName)] = true
+	}
+	for _, name := range q.more[r.Name] {
+		if !asked[plainKey(name)] {
+			dst = q.appendRequested(append(dst, ','), schematext.Field{CoupaName: name})
+		}
 	}
 	return append(dst, ']')
 }
 
-func appendRequested(dst []byte, f schematext.Field, records map[string]*schematext.Record) []byte {
-	name, _ := json.Marshal(strings.ReplaceAll(f.CoupaName, "-", "_")) // text always has a JSON form
+func (q request) appendRequested(dst []byte, f schematext.Field) []byte {
+	name, _ := json.Marshal(plainKey(f.CoupaName)) // text always has a JSON form
 	if f.Role == schematext.RoleCustomFields {
 		return append(append(append(dst, '{'), name...), ":{}}"...)
 	}
-	inner := innerRecord(f.Type, records)
+	if len(f.Custom) > 0 { // what of an associated object is asked for is Coupa's choice
+		return append(dst, name...)
+	}
+	inner := innerRecord(f.Type, q.records)
 	if inner == nil {
 		return append(dst, name...)
 	}
 	dst = append(append(append(dst, '{'), name...), ':')
-	return append(appendFields(dst, inner, records), '}')
+	return append(q.appendFields(dst, inner), '}')
 }
 
 // innerRecord is the record that a type, or an array's items, is of; nil for plain types.

@@ -13,7 +13,7 @@ const (
 	propName = "coupa.name" // the key in Coupa's JSON; without it the field's name with - for _
 	propRole = "coupa.role" // what a map of string holds: roleUnmapped or roleCustomFields
 	propType = "coupa.type" // typeText: Coupa describes the field as text
-	// propCustom is true on a typed custom field: its value is stored exactly or kept in unmapped, and never an error.
+	// propCustom is there on a typed custom field: its value is stored exactly or kept in unmapped, and never an error.
 	propCustom = "coupa.custom"
 
 	roleUnmapped     = "unmapped"      // what the row has and the record has no place for
@@ -55,7 +55,10 @@ type planRecord struct {
 	byKey    map[string]keyMatch
 	required []int // fields that may not be null
 	unmapped int   // index of the field of role unmapped
-	slot     int   // where its len(fields)+1 entries of Encoder.follow begin
+	// holder is the record of an object with custom fields: of this one, or of the one whose typed custom fields this one is.
+	holder string
+	typed  bool // the holder's custom fields are typed
+	slot   int  // where its len(fields)+1 entries of Encoder.follow begin
 }
 
 type planField struct {
@@ -145,7 +148,7 @@ func (c *compiler) record(s *avro.RecordSchema) (*planRecord, error) {
 
 func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 	role, _ := f.Prop(propRole).(string)
-	custom, _ := f.Prop(propCustom).(bool)
+	custom := f.Prop(propCustom) != nil
 	plan := c.node
 	if custom {
 		plan = c.custom
@@ -174,6 +177,13 @@ func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 		r.required = append(r.required, i)
 	}
 	r.fields[i] = planField{key: key, custom: custom, planNode: n}
+	if role == roleCustomFields {
+		r.holder = r.name
+		if n.kind == kindRecord {
+			n.record.holder = r.name
+			r.typed, n.record.typed = true, true
+		}
+	}
 	return nil
 }
 

@@ -37,6 +37,7 @@ type Schema struct {
 	text   string
 	pretty string
 	fields string
+	row    *schematext.Record
 	plan   func() (*Plan, error)
 }
 
@@ -110,7 +111,7 @@ func newSchema(row *schematext.Record) (*Schema, error) {
 	if _, err := avro.ParseWithCache(string(text), "", &avro.SchemaCache{}); err != nil {
 		return nil, fmt.Errorf("it is not valid Avro: %w", err)
 	}
-	s := &Schema{name: row.Namespace + "." + row.Name, text: string(text), pretty: string(pretty), fields: requestFields(row)}
+	s := &Schema{name: row.Namespace + "." + row.Name, text: string(text), pretty: string(pretty), fields: requestFields(row), row: row}
 	s.plan = sync.OnceValues(func() (*Plan, error) { return Compile(s.text) })
 	return s, nil
 }
@@ -128,6 +129,15 @@ func (s *Schema) Pretty() string { return s.pretty }
 // with underscores, an association as an object of one key, {"custom_fields":{}} for all custom fields (Coupa's API Return
 // Formats page). It is not URL-encoded. Coupa answers with hyphens all the same.
 func (s *Schema) Fields() string { return s.fields }
+
+// FieldsWith is Fields that asks for more members by name, by the record that has them: custom fields of the global namespace that
+// are known by name alone (see Discovery.Globals). Those that Fields asks for already change nothing.
+func (s *Schema) FieldsWith(more map[string][]string) string {
+	if len(more) == 0 {
+		return s.fields
+	}
+	return requestWith(s.row, more)
+}
 
 // Plan is the schema compiled for encoding, by the first call.
 func (s *Schema) Plan() (*Plan, error) { return s.plan() }

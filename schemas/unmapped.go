@@ -3,6 +3,7 @@ package schemas
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -45,6 +46,9 @@ func (e *Encoder) closeUnmapped(out []byte, f *frame) []byte {
 	} else if f.ordered {
 		out = e.fillTo(out, f, i)
 	}
+	if f.rec.typed {
+		e.noteUnfit(f)
+	}
 	begin := len(out)
 	out = append(out, 2)
 	out, count := e.appendExtras(out, f.extras)
@@ -57,6 +61,46 @@ func (e *Encoder) closeUnmapped(out []byte, f *frame) []byte {
 	}
 	f.filled++
 	return out
+}
+
+// unfit is a member that an object with typed custom fields has no place for.
+type unfit struct {
+	rec *planRecord
+	key []byte
+}
+
+// Unfit is a member of a row that went to unmapped of an object with typed custom fields.
+type Unfit struct {
+	Record string // without namespace, as in CustomFields
+	Name   string
+	Global bool // it stands at the top of the object
+	Known  bool // there is a field for it, which does not hold the value
+}
+
+// Unfit lists what the last row has that the custom fields are not typed for: fields that came up since they were learned, values of another type and,
+// at the top of the object, whatever else the schema has no field for. It is nil for nearly every row, and always without typed custom fields.
+// Call it before the row's bytes change.
+func (e *Encoder) Unfit() []Unfit {
+	if len(e.unfit) == 0 {
+		return nil
+	}
+	all := make([]Unfit, len(e.unfit))
+	for i, u := range e.unfit {
+		_, known := u.rec.byKey[string(u.key)]
+		holder := u.rec.holder
+		all[i] = Unfit{
+			Record: holder[strings.LastIndexByte(holder, '.')+1:], Name: string(u.key), Global: holder == u.rec.name, Known: known,
+		}
+	}
+	return all
+}
+
+func (e *Encoder) noteUnfit(f *frame) {
+	for _, x := range e.extras[f.extras:] {
+		if !x.hidden && !isNull(x.text) {
+			e.unfit = append(e.unfit, unfit{f.rec, x.key})
+		}
+	}
 }
 
 // customFields appends the map of an object's custom fields: each value as the JSON text that was sent.

@@ -6,7 +6,7 @@
 //	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped
 //	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text" where Coupa
 //	              describes a text and sends something narrower
-//	coupa.custom  on a field: true where it is a custom field that a tenant's rows taught
+//	coupa.custom  on a field: where it is a custom field that a tenant's rows taught, the types that its values had
 package schematext
 
 import (
@@ -47,7 +47,7 @@ type Field struct {
 	CoupaName string    `json:"coupa.name,omitempty"`
 	CoupaType string    `json:"coupa.type,omitempty"`
 	Role      string    `json:"coupa.role,omitempty"`
-	Custom    bool      `json:"coupa.custom,omitempty"`
+	Custom    []string  `json:"coupa.custom,omitempty"`
 }
 
 // MarshalJSON writes the field; the default stands there only where the type is nullable, as Avro asks.

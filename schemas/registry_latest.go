@@ -1,0 +1,22 @@
+package schemas
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/twmb/franz-go/pkg/sr"
+)
+
+const readLatest registryAct = "reading the subject's latest schema"
+
+// Latest gives the text of the schema that was registered last under a subject, "" where there is none. It is asked for anew each time. The error is a
+// *RegistryError, or that of ctx.
+func (r *Registry) Latest(ctx context.Context, subject string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, workTime)
+	defer cancel()
+	found, err := r.client.SchemaByVersion(ctx, subject, -1)
+	if statusOf(err) == http.StatusNotFound && (codeOf(err) == sr.ErrSubjectNotFound.Code || codeOf(err) == sr.ErrVersionNotFound.Code) {
+		return "", nil
+	}
+	return found.Schema.Schema, explain(subject, readLatest, err)
+}
