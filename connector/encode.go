@@ -34,6 +34,8 @@ type encoding struct {
 	tenant, object, topic string
 	keyPrefix             []byte    // the registry's framing of keys: magic byte and schema id
 	encoders              sync.Pool // *rowEncoder
+	schema                *schemas.Schema
+	custom                *schemas.CustomFields // as they are typed; nil: they are a map, or none
 }
 
 // valueEncoder makes the values of a stream's records. One fetch uses it at a time.
@@ -60,6 +62,24 @@ func (e *encoding) encoder() *rowEncoder { return e.encoders.Get().(*rowEncoder)
 
 func (enc *rowEncoder) release() { enc.encoders.Put(enc) }
 
+// encode makes the value of a row in enc.buf.
+func (enc *rowEncoder) encode(r coupa.Row) error {
+	var err error
+	if enc.buf, err = enc.value.Append(enc.buf[:0], r.JSON); err != nil {
+		return rowError(enc.object, r.ID, err)
+	}
+	return nil
+}
+
+// unfit lists what the row that was encoded last has that its custom fields are not typed for.
+func (enc *rowEncoder) unfit() []schemas.Unfit {
+	v, ok := enc.value.(interface{ Unfit() []schemas.Unfit })
+	if !ok {
+		return nil
+	}
+	return v.Unfit()
+}
+
 // avroValue makes Avro behind the registry's framing.
 type avroValue struct {
 	framing []byte
@@ -69,6 +89,8 @@ type avroValue struct {
 func (v *avroValue) Append(dst, row []byte) ([]byte, error) {
 	return v.plan.Append(append(dst, v.framing...), row)
 }
+
+func (v *avroValue) Unfit() []schemas.Unfit { return v.plan.Unfit() }
 
 // chunk is a part of a page: records that were encoded and not handed over yet. Records, headers, keys and values lie in slabs.
 type chunk struct {
@@ -86,12 +108,8 @@ type chunk struct {
 	headers   []kgo.RecordHeader
 }
 
-// add encodes a row into the chunk. The row's bytes are not kept.
+// add takes the row that enc has encoded into the chunk. The row's bytes are not kept.
 func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string) error {
-	var err error
-	if enc.buf, err = enc.value.Append(enc.buf[:0], r.JSON); err != nil {
-		return rowError(enc.object, r.ID, err)
-	}
 	if err := failpoint.After(failpoint.Encode); err != nil {
 		return err
 	}

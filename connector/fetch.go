@@ -17,8 +17,8 @@ const maxChunkBytes = 1 << 20
 
 // fetch reads one page of a span, encodes what is fresh, and sends it to run in chunks. Trouble that passes is waited out here.
 func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
-	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.encoding.encoder()}
-	defer f.enc.release()
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.current.Load().encoder()}
+	defer func() { f.enc.release() }()
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {
 		start := f.r.After
@@ -71,7 +71,7 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 		return coupa.Page{}, err
 	}
 	page, err := f.ps.p.source.Fetch(ctx, f.ps.query(f.r), func(row coupa.Row) error {
-		if err := f.ps.take(f.chunk, f.enc, row); err != nil {
+		if err := f.take(ctx, row); err != nil {
 			return err
 		}
 		f.r.After = row.ID
@@ -104,7 +104,8 @@ func retryAfter(err error) time.Duration {
 }
 
 // take decides about a row and encodes it if it is fresh.
-func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
+func (f *fetch) take(ctx context.Context, row coupa.Row) error {
+	ps, c := f.ps, f.chunk
 	if err := errors.Join(failpoint.Before(failpoint.Decode), failpoint.After(failpoint.Decode), failpoint.Before(failpoint.Decide)); err != nil {
 		return err
 	}
@@ -125,13 +126,36 @@ func (ps *pass) take(c *chunk, enc *rowEncoder, row coupa.Row) error {
 		c.dropped++
 		return nil
 	}
-	if err := c.add(enc, row, ps.op); err != nil {
+	if err := f.encode(ctx, row); err != nil {
+		return err
+	}
+	if err := c.add(f.enc, row, ps.op); err != nil {
 		return err
 	}
 	c.rows++
 	c.entries = append(c.entries, entries(row, ps.horizon)...)
 	ps.count(c, row)
 	return nil
+}
+
+// encode encodes a row by a schema that knows its custom fields: if need be, by one that is made for them. Each turn but the last knows more of them
+// than the one before.
+func (f *fetch) encode(ctx context.Context, row coupa.Row) error {
+	for {
+		if err := f.enc.encode(row); err != nil {
+			return err
+		}
+		unfit := f.enc.unfit()
+		if unfit == nil {
+			return nil
+		}
+		newer, err := f.ps.p.fit(ctx, f.enc.encoding, row.JSON, unfit)
+		if err != nil || newer == nil {
+			return err
+		}
+		f.enc.release()
+		f.enc = newer.encoder()
+	}
 }
 
 // count notes a row that the polls alone would have missed: one that became visible after the mark had passed its stamp, or that changed without it.
@@ -149,6 +173,7 @@ func (ps *pass) count(c *chunk, r coupa.Row) {
 // query asks for the next page of a range.
 func (ps *pass) query(r checkpoint.Range) coupa.Query {
 	q := ps.ask
+	q.Fields = ps.p.fields() // custom fields may have been found since the walk began
 	if q.IDs == nil {
 		q.After, q.Through = r.After, r.Through
 		return q

@@ -3,10 +3,12 @@ package connector
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +40,7 @@ type harness struct {
 	worker   map[string]string // worker keys beside the usual ones
 	source   func(Source) Source
 	log      *syncBuffer
+	shared   bool // all tenants have one topic
 	running  *running
 	members  []*running // workers beside it
 }
@@ -112,7 +115,7 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 	}
 	connectors := []*config.Connector{h.connector("acme", nil)}
 	for _, name := range slices.Sorted(maps.Keys(h.others)) {
-		connectors = append(connectors, h.connector(name, map[string]string{"topic.template": "${tenant}.${object}"}))
+		connectors = append(connectors, h.connector(name, h.apart()))
 	}
 	made, err := New(Config{
 		Settings: w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
@@ -137,6 +140,14 @@ func (h *harness) connector(tenant string, keys map[string]string) *config.Conne
 		h.t.Fatal(err)
 	}
 	return c
+}
+
+// apart gives another tenant's topics a name of their own.
+func (h *harness) apart() map[string]string {
+	if h.shared {
+		return nil
+	}
+	return map[string]string{"topic.template": "${tenant}.${object}"}
 }
 
 // named gives a tenant with the prefix of its topics.
@@ -294,18 +305,27 @@ func (h *harness) checkOf(name, object string) []record {
 	h.t.Helper()
 	tenant, prefix := h.named(name)
 	records := h.recordsOf(name, prefix+object)
-	existed := map[string]bool{}
-	encode := h.encoder(prefix+object, object)
-	for _, v := range tenant.Versions(object) {
-		existed[string(encode(v.JSON))] = true
+	encode := h.encoder(object, schemas.Options{}) // one form for all, whatever schema a record has
+	existed := map[int]map[string]string{}         // by schema id and value: that form
+	contentOf := func(r record) string {
+		id := int(binary.BigEndian.Uint32(r.value[1:5]))
+		if existed[id] == nil {
+			existed[id] = map[string]string{}
+			as := h.encoder(object, h.registry.options(h.t, id))
+			for _, v := range tenant.Versions(object) {
+				existed[id][string(as(v.JSON))] = string(encode(v.JSON))
+			}
+		}
+		return existed[id][string(r.value[5:])]
 	}
 	latest := map[int64]record{}
 	seen := map[string]bool{}
 	for _, r := range records {
-		if !existed[string(r.value)] {
+		content := contentOf(r)
+		if content == "" {
 			h.t.Errorf("%s id %d of %s: the record equals no version that the tenant had", object, r.id, r.updatedAt)
 		}
-		key := fmt.Sprint(r.id, r.updatedAt, string(r.value))
+		key := fmt.Sprint(r.id, r.updatedAt, content)
 		if seen[key] {
 			h.t.Errorf("%s id %d of %s was published twice", object, r.id, r.updatedAt)
 		}
@@ -322,17 +342,17 @@ func (h *harness) checkOf(name, object string) []record {
 		switch r, ok := latest[v.ID]; {
 		case !ok:
 			h.t.Errorf("%s id %d of %s was not published", object, v.ID, v.UpdatedAt)
-		case !bytes.Equal(r.value, encode(v.JSON)):
+		case contentOf(r) != string(encode(v.JSON)):
 			h.t.Errorf("%s id %d: the last record is of %s, the tenant has %s", object, v.ID, r.updatedAt, v.UpdatedAt.UTC().Format(time.RFC3339))
 		}
 	}
 	return records
 }
 
-// encoder encodes rows as the worker does, framing included. A row that can't be encoded gives nil.
-func (h *harness) encoder(topic, object string) func(row []byte) []byte {
+// encoder encodes rows as the worker does, without framing. A row that can't be encoded gives nil.
+func (h *harness) encoder(object string, options schemas.Options) func(row []byte) []byte {
 	h.t.Helper()
-	s, err := schemas.For(object, schemas.Options{})
+	s, err := schemas.For(object, options)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -340,10 +360,9 @@ func (h *harness) encoder(topic, object string) func(row []byte) []byte {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	id := h.registry.id(topic+"-value", s.JSON())
 	enc := plan.Encoder()
 	return func(row []byte) []byte {
-		b, err := enc.Append(schemas.AppendHeader(nil, id), row)
+		b, err := enc.Append(nil, row)
 		if err != nil {
 			return nil
 		}
@@ -353,9 +372,11 @@ func (h *harness) encoder(topic, object string) func(row []byte) []byte {
 
 // memoryRegistry gives every schema an id.
 type memoryRegistry struct {
-	mu   sync.Mutex
-	all  []string
-	fail error
+	mu     sync.Mutex
+	all    []string
+	fail   error
+	known  bool                     // fail is for what is not there yet
+	refuse func(schema string) bool // as incompatible
 }
 
 func (r *memoryRegistry) id(subject, schema string) int {
@@ -370,15 +391,51 @@ func (r *memoryRegistry) id(subject, schema string) int {
 	return i + 1
 }
 
+// options are those that a value's schema was made with.
+func (r *memoryRegistry) options(t *testing.T, id int) schemas.Options {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, text, _ := strings.Cut(r.all[id-1], "\x00")
+	custom, typed, err := schemas.CustomFieldsOf(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !typed {
+		custom = nil
+	}
+	return schemas.Options{Custom: custom, WithoutCustomFields: !strings.Contains(text, "custom_fields")}
+}
+
 func (r *memoryRegistry) Register(_ context.Context, subject, schema string) (int, error) {
-	if r.fail != nil {
+	r.mu.Lock()
+	there := slices.Contains(r.all, subject+"\x00"+schema)
+	r.mu.Unlock()
+	switch {
+	case r.fail != nil && !(r.known && there):
 		return 0, r.fail
+	case r.refuse != nil && r.refuse(schema):
+		return 0, &schemas.RegistryError{Subject: subject, Act: "registering", Status: http.StatusConflict, Answer: "incompatible", Remedy: "none"}
 	}
 	return r.id(subject, schema), nil
 }
 
 func (r *memoryRegistry) Lookup(ctx context.Context, subject, schema string) (int, error) {
 	return r.Register(ctx, subject, schema)
+}
+
+func (r *memoryRegistry) Latest(_ context.Context, subject string) (string, error) {
+	if r.fail != nil {
+		return "", r.fail
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, key := range slices.Backward(r.all) {
+		if schema, ok := strings.CutPrefix(key, subject+"\x00"); ok {
+			return schema, nil
+		}
+	}
+	return "", nil
 }
 
 // syncBuffer is a log that can be read while it is written.

@@ -15,7 +15,6 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
-	"github.com/coupastream/coupastream/schemas"
 )
 
 // poller reads one stream (tenant × object) for as long as its shard is owned.
@@ -28,10 +27,11 @@ type poller struct {
 	task   *task
 	log    *slog.Logger
 	clocks *sync.Once // of the connector: whether its clock was complained of
+	shared bool       // the values' subject gets rows of other tenants too
 
-	// Owned by the goroutine of Run.
-	encoding *encoding
-	schema   *schemas.Schema
+	// current is what rows are encoded with; nil until prepare has made it. Fetches replace it, under customs.mu.
+	current atomic.Pointer[encoding]
+	customs customs
 
 	trouble trouble
 	doubt   doubt
@@ -64,7 +64,7 @@ func (p *poller) Run(ctx context.Context) {
 			failures = 0
 		}
 		if blamesRecord(err) { // what is known of the topic may be why
-			p.encoding = nil
+			p.current.Store(nil)
 			p.shard.w.topics.forget(p.object.Topic)
 		}
 		if isTemporary(err) {
@@ -94,9 +94,13 @@ func (p *poller) attempt(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.sampleFirst(ctx); err != nil {
+		return err
+	}
 	suspects := make(chan suspects)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return newFollower(p).run(ctx, suspects) })
+	g.Go(func() error { return p.sampleOn(ctx) })
 	g.Go(func() error {
 		if err := p.backfill(ctx); err != nil {
 			return err
@@ -188,11 +192,7 @@ func (p *poller) untilNextPoll(now time.Time) time.Duration {
 
 // query is what every page of the stream is asked for with.
 func (p *poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
-	q := coupa.Query{Path: p.stream.Object, Window: w, Priority: priority}
-	if p.object.Fields != "all" {
-		q.Fields = p.schema.Fields()
-	}
-	return q
+	return coupa.Query{Path: p.stream.Object, Window: w, Priority: priority, Fields: p.fields()}
 }
 
 // published loads a part of the ledger. A ledger that can't be read ends the ownership: the store is made anew from the topic.

@@ -156,6 +156,9 @@ func (f *feed) encode(b *testing.B, topic string) []*chunk {
 		c, scratch := &chunk{}, enc.encoder()
 		_, err := source.Fetch(b.Context(), q, func(row coupa.Row) error {
 			q.After = row.ID
+			if err := scratch.encode(row); err != nil {
+				return err
+			}
 			return c.add(scratch, row, OpUpsert)
 		})
 		if err != nil {

@@ -31,4 +31,6 @@ type Registry interface {
 	// Register adds the schema to the subject if it is not there yet. Lookup only asks: the schema must be there.
 	Register(ctx context.Context, subject, schema string) (int, error)
 	Lookup(ctx context.Context, subject, schema string) (int, error)
+	// Latest is the text of the subject's last version, "" where there is none.
+	Latest(ctx context.Context, subject string) (string, error)
 }

@@ -235,7 +235,7 @@ func shardOf(tenant string, partitions int32) int32 {
 
 // shards makes the shards that have streams to run, by partition, and their pollers. Which of them run here is the group's word.
 func (w *Worker) shards(partitions int32) map[int32]*shard {
-	shards := map[int32]*shard{}
+	shards, tenants := map[int32]*shard{}, w.tenantsBySubject()
 	for _, g := range w.groups {
 		if State(g.c.InitialState) != Running {
 			w.log.Info("the connector is not started", "connector", g.c.Name, "initial_state", g.c.InitialState)
@@ -250,7 +250,7 @@ func (w *Worker) shards(partitions int32) map[int32]*shard {
 		clocks := new(sync.Once)
 		for i, o := range g.c.Objects {
 			p := &poller{
-				clocks: clocks,
+				clocks: clocks, shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
 				stream: checkpoint.Stream{Tenant: g.c.Tenant, Object: o.Path}, object: o, source: g.source, shard: s, rate: g.c.RateLimit,
 				task: g.tasks[i], log: w.log.With("connector", g.c.Name, "tenant", g.c.Tenant, "object", o.Path),
 			}

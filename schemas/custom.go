@@ -170,6 +170,22 @@ func (c *CustomFields) Evolve(next *CustomFields) *CustomFields {
 	return evolved
 }
 
+// Extend is Evolve without the further types of fields that c has: under some levels of compatibility a registry takes new fields alone.
+func (c *CustomFields) Extend(next *CustomFields) *CustomFields {
+	added := &CustomFields{records: map[string][]CustomField{}}
+	for record, fields := range next.records {
+		known := map[customKey]bool{}
+		for _, f := range c.records[record] {
+			known[f.key()] = true
+		}
+		fields = slices.DeleteFunc(slices.Clone(fields), func(f CustomField) bool { return known[f.key()] })
+		if len(fields) > 0 {
+			added.records[record] = fields
+		}
+	}
+	return c.Evolve(added)
+}
+
 func evolveFields(old, next []CustomField) []CustomField {
 	fields := slices.Clone(old)
 	places := make(map[customKey]int, len(fields))

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/google/renameio/v2"
 )
 
 // idCache keeps the ids that a registry gave in a file, so that schemas that were registered once can be used while the registry is away. A registry
@@ -84,19 +86,7 @@ func (c *idCache) write() error {
 	if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(c.file), filepath.Base(c.file)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(text)
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), c.file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	return nil
+	return renameio.WriteFile(c.file, text, 0o600)
 }
 
 // addresses are the URLs without credentials, in one order.

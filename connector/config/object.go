@@ -20,7 +20,7 @@ type Object struct {
 	Settle          time.Duration
 	InitialFrom     InitialFrom
 	Fields          string // "schema" or "all"
-	CustomFields    string // "map" or "off"; auto is resolved
+	CustomFields    string // "auto", "typed", "map" or "off"
 	Decimals        schemas.DecimalMode
 	KeySubject      schemas.SubjectStrategy
 	ValueSubject    schemas.SubjectStrategy
@@ -33,9 +33,14 @@ type Object struct {
 	template string
 }
 
-// SchemaOptions are what the object's keys say about its schema.
+// SchemaOptions are what the object's keys say about its schema. Where custom fields are typed, or auto, which counts as typed here, Custom types none: rows
+// tell which there are.
 func (o Object) SchemaOptions() schemas.Options {
-	return schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off"}
+	options := schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off"}
+	if o.CustomFields == "auto" || o.CustomFields == "typed" {
+		options.Custom = new(schemas.CustomFields)
+	}
+	return options
 }
 
 // InitialFrom is where a stream without a checkpoint begins. Exactly one field is set.
@@ -183,14 +188,5 @@ func initialFrom(o *Object, value string) *fault {
 		return &fault{"not earliest, latest or an RFC 3339 instant", "write e.g. 2026-01-01T00:00:00Z"}
 	}
 	o.InitialFrom = InitialFrom{At: at.UTC()}
-	return nil
-}
-
-// customFields resolves auto to what this version does.
-func customFields(o *Object, value string) *fault {
-	if value == "auto" {
-		value = "map"
-	}
-	o.CustomFields = value
 	return nil
 }

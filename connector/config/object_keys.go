@@ -46,8 +46,9 @@ func recordSettings() []setting[Object] {
 			Doc: "Ask Coupa for just the schema's fields, or for everything."},
 			text(func(o *Object) *string { return &o.Fields })},
 		{Key{Name: "custom.fields", Type: String, Importance: Medium, Default: "auto", Values: []string{"auto", "typed", "map", "off"},
-			Refused: map[string]string{"typed": "write map (auto means map in this version) or off"},
-			Doc:     "How custom fields stand in records; `auto` is `map` in this version."}, customFields},
+			Doc: "How custom fields stand in records: `typed` as fields of their own types, added to the schema as they appear; `map` as JSON text by name; `off` not at all. " +
+				"`auto` is what the topic's schema has, and for a new one `typed` if the worker's connectors give it rows of one tenant alone, else `map`."},
+			text(func(o *Object) *string { return &o.CustomFields })},
 		{Key{Name: "decimal.handling.mode", Type: String, Importance: Medium, Default: "precise", Values: []string{"precise", "string", "double"},
 			Doc: "Avro decimal, string or double."},
 			named(func(o *Object) *schemas.DecimalMode { return &o.Decimals })},

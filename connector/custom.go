@@ -1,0 +1,382 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// customs is what a poller knows of its object's custom fields beside what the present encoding holds. Fetches that meet new ones change it side by side.
+//
+// Where custom fields are typed, a row is encoded only by a schema that knows all of its fields: the encoder tells which it has no place for, and then a
+// new version is registered before the row goes out. The registry's last version is what every worker goes on from, so that workers who see the same rows
+// make the same schema. Fields that can't be typed stay JSON text in unmapped: those beyond schemas.MaxCustomFields, values of another form than
+// their field's, and whatever the registry refuses.
+type customs struct {
+	mu        sync.Mutex
+	discovery *schemas.Discovery   // of rows in full: the names to ask for
+	refused   map[string]time.Time // when the registry refused a version, by the hash of its custom fields
+	ordinary  map[string]bool      // "record\x00name" of members that are no custom fields
+	said      map[string]bool      // names that the log has told to stay in unmapped
+
+	sampled time.Time // owned by attempt: when rows were last read to learn from
+}
+
+func newCustoms() customs {
+	return customs{refused: map[string]time.Time{}, ordinary: map[string]bool{}, said: map[string]bool{}}
+}
+
+// subjectOf names what objects must have in common for their values to have one schema.
+func subjectOf(o config.Object) string {
+	return schemas.Subject(o.ValueSubject, o.Topic, o.Path, false)
+}
+
+// tenantsBySubject counts the tenants whose rows have one schema.
+func (w *Worker) tenantsBySubject() map[string]int {
+	counts := map[string]int{}
+	for _, g := range w.groups {
+		for _, o := range g.c.Objects {
+			counts[subjectOf(o)]++
+		}
+	}
+	return counts
+}
+
+const (
+	// sampleEvery is how often rows are read in full, for custom fields that requests with `fields` do not show.
+	sampleEvery = time.Hour
+	// sampleRows are read with the schema's fields, those with the highest ids, and fullRows of them in full: a full row can take megabytes.
+	sampleRows = 50
+	fullRows   = 3
+	// refusedFor is how long a version that the registry refused is not offered again.
+	refusedFor = time.Hour
+)
+
+// errNotTyped says that a subject holds the other form of custom fields than is configured.
+var errNotTyped = errors.New("it has custom_fields as a map")
+
+// startingFields tells how the object's custom fields are to stand in its records. auto goes by what the subject holds, and for a new one by
+// whether the connectors of this worker give it rows of one tenant alone.
+func (p *poller) startingFields(ctx context.Context) (*schemas.CustomFields, error) {
+	mode := p.object.CustomFields
+	if mode != "typed" && mode != "auto" {
+		return nil, nil
+	}
+	typed, fields, there, err := p.registeredFields(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if mode == "auto" && !there {
+		typed = !p.shared
+	}
+	switch {
+	case mode == "auto" && !typed:
+		return nil, nil
+	case mode == "typed" && there && !typed:
+		return nil, fmt.Errorf("custom.fields = typed: the schema of %s is registered already, and %w, which readers can't follow to typed fields; "+
+			"give the object a new topic (topic.template) or write custom.fields = map", p.object.Topic, errNotTyped)
+	case fields == nil:
+		return new(schemas.CustomFields), nil
+	}
+	return fields, nil
+}
+
+// registeredFields reads how custom fields are typed in the subject's last version. Without the registry, what was last seen of it counts.
+func (p *poller) registeredFields(ctx context.Context) (typed bool, fields *schemas.CustomFields, there bool, err error) {
+	options := p.object.SchemaOptions()
+	options.Custom = nil
+	plain, err := schemas.For(p.stream.Object, options) // the name is the same whatever the fields
+	if err != nil {
+		return false, nil, false, err
+	}
+	subject := p.valueSubject(plain)
+	text, err := p.shard.w.registry.Latest(ctx, subject)
+	if err != nil {
+		kept, ok := p.keptFields()
+		if !ok || !isTemporary(err) {
+			return false, nil, false, err
+		}
+		p.log.Warn("the schema registry can't be reached; custom fields are as they were when it was last there", "error", err)
+		return kept.Typed, kept.Fields, true, nil
+	}
+	if text == "" {
+		return false, nil, false, nil
+	}
+	fields, typed, err = schemas.CustomFieldsOf(text)
+	if err != nil {
+		return false, nil, false, fmt.Errorf("the last schema of subject %s is none that coupastream has made; give the object another topic (topic.template): %w", subject, err)
+	}
+	return typed, fields, true, nil
+}
+
+// catchUp goes on from the registry's last version where that knows more than this worker does.
+func (p *poller) catchUp(ctx context.Context) error {
+	p.customs.mu.Lock()
+	defer p.customs.mu.Unlock()
+	now := p.current.Load()
+	if now.custom == nil {
+		return nil
+	}
+	typed, fields, there, err := p.registeredFields(ctx)
+	if err != nil || !there || !typed {
+		return ctx.Err() // what is known goes on
+	}
+	if all := fields.Evolve(now.custom); all.Hash() != now.custom.Hash() {
+		return p.retype(ctx, all)
+	}
+	return nil
+}
+
+// retype makes the encoding with other typed fields the present one. customs.mu is held.
+func (p *poller) retype(ctx context.Context, fields *schemas.CustomFields) error {
+	made, err := p.encodingWith(ctx, fields)
+	if err != nil {
+		return err
+	}
+	p.current.Store(made)
+	p.keepFields(fields)
+	return nil
+}
+
+// fit gives the encoding that a row is to be encoded with, if that is another than stale, which has encoded it and told what had no place; nil: the
+// record is as good as it can be. An error: a new version could not be registered.
+func (p *poller) fit(ctx context.Context, stale *encoding, row []byte, unfit []schemas.Unfit) (*encoding, error) {
+	p.customs.mu.Lock()
+	defer p.customs.mu.Unlock()
+	if now := p.current.Load(); now != stale {
+		return now, nil
+	}
+	unfit = slices.DeleteFunc(unfit, func(u schemas.Unfit) bool { return p.customs.ordinary[u.Record+"\x00"+u.Name] })
+	if len(unfit) == 0 {
+		return nil, nil
+	}
+	d, err := schemas.NewDiscovery(p.stream.Object)
+	if err == nil {
+		err = d.Observe(row)
+	}
+	if err != nil {
+		return nil, err
+	}
+	unfit = p.customs.without(unfit, d.Globals())
+	if len(unfit) == 0 {
+		return nil, nil
+	}
+	changed, err := p.learn(ctx, d.CustomFields())
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		return p.current.Load(), nil
+	}
+	p.noteUnfit(unfit)
+	return nil, nil
+}
+
+// without leaves out what is no custom field, and remembers it.
+func (c *customs) without(unfit []schemas.Unfit, globals map[string][]string) []schemas.Unfit {
+	return slices.DeleteFunc(unfit, func(u schemas.Unfit) bool {
+		ordinary := u.Global && !u.Known && !slices.Contains(globals[u.Record], u.Name)
+		if ordinary && len(c.ordinary) < 10*schemas.MaxCustomFields {
+			c.ordinary[u.Record+"\x00"+u.Name] = true
+		}
+		return ordinary
+	})
+}
+
+// learn registers a new version if learned says anything new. Where the registry refuses that, which is for a type that a field is to have besides, it
+// is offered the fields alone that are new altogether. customs.mu is held.
+func (p *poller) learn(ctx context.Context, learned *schemas.CustomFields) (changed bool, err error) {
+	if !p.object.AutoRegister {
+		return false, nil
+	}
+	now := p.current.Load().custom
+	for _, next := range []*schemas.CustomFields{now.Evolve(learned), now.Extend(learned)} {
+		if changed, err := p.offer(ctx, now, next); changed || err != nil {
+			return changed, err
+		}
+	}
+	return false, nil
+}
+
+// offer registers next, behind what other workers have registered meanwhile. changed is false where that says nothing new, or the registry refuses it.
+func (p *poller) offer(ctx context.Context, now, next *schemas.CustomFields) (changed bool, err error) {
+	hash := next.Hash()
+	at, refused := p.customs.refused[hash]
+	if hash == now.Hash() || refused && time.Since(at) < refusedFor {
+		return false, nil
+	}
+	if typed, fields, there, err := p.registeredFields(ctx); err == nil && there && typed {
+		next = fields.Evolve(next)
+	}
+	err = p.retype(ctx, next)
+	switch {
+	case isIncompatible(err):
+		if len(p.customs.refused) >= schemas.MaxCustomFields {
+			clear(p.customs.refused)
+		}
+		p.customs.refused[hash] = time.Now()
+		p.log.Warn("the schema registry refuses custom fields; their values stay JSON text in unmapped, and it is asked again in an hour",
+			"fields", changes(now, next), "error", err)
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	p.log.Info("records have custom fields that are new", "fields", changes(now, next))
+	return true, nil
+}
+
+// changes names what next has and last has not, with the types.
+func changes(last, next *schemas.CustomFields) []string {
+	var names []string
+	for _, record := range next.Records() {
+		known := map[string]string{}
+		for _, f := range last.Fields(record) {
+			known[customName(record, f.Name, f.Global)] = fmt.Sprint(f.Types, f.List)
+		}
+		for _, f := range next.Fields(record) {
+			if name := customName(record, f.Name, f.Global); known[name] != fmt.Sprint(f.Types, f.List) {
+				names = append(names, fmt.Sprintf("%s %v", name, f.Types))
+			}
+		}
+	}
+	return names
+}
+
+// customName is how log and status name a custom field.
+func customName(record, name string, global bool) string {
+	if global {
+		return record + "." + name
+	}
+	return record + ".custom-fields." + name
+}
+
+// noteUnfit counts values that stay in unmapped, and tells of each field once. customs.mu is held.
+func (p *poller) noteUnfit(unfit []schemas.Unfit) {
+	p.task.update(func(s *TaskStatus) {
+		counts := maps.Clone(s.Unfit)
+		if counts == nil {
+			counts = map[string]int64{}
+		}
+		for _, u := range unfit {
+			if name := customName(u.Record, u.Name, u.Global); counts[name] > 0 || len(counts) < schemas.MaxCustomFields {
+				counts[name]++
+			}
+		}
+		s.Unfit = counts
+	})
+	for _, u := range unfit {
+		name := customName(u.Record, u.Name, u.Global)
+		if p.customs.said[name] || len(p.customs.said) >= schemas.MaxCustomFields {
+			continue
+		}
+		p.customs.said[name] = true
+		p.log.Warn("values of a custom field do not fit its type and stay JSON text in unmapped; the status counts them", "field", name)
+	}
+}
+
+// isIncompatible tells that the registry refuses a schema because of those that the subject has.
+func isIncompatible(err error) bool {
+	failed, ok := errors.AsType[*schemas.RegistryError](err)
+	return ok && failed.Status == http.StatusConflict
+}
+
+// fields is what Coupa is asked for.
+func (p *poller) fields() string {
+	if p.object.Fields == "all" {
+		return ""
+	}
+	p.customs.mu.Lock()
+	defer p.customs.mu.Unlock()
+	var globals map[string][]string
+	if p.customs.discovery != nil {
+		globals = p.customs.discovery.Globals()
+	}
+	return p.current.Load().schema.FieldsWith(globals)
+}
+
+// sample reads some rows, and a few of them in full, to know custom fields before the records that need them. What it can't read, the polls can't either, and
+// they say so.
+func (p *poller) sample(ctx context.Context, priority coupa.Priority) error {
+	if p.object.CustomFields == "off" {
+		return nil
+	}
+	d, err := schemas.NewDiscovery(p.stream.Object)
+	if err != nil {
+		return err
+	}
+	observe := func(ids *[]int64) func(coupa.Row) error {
+		return func(r coupa.Row) error {
+			*ids = append(*ids, r.ID)
+			return d.Observe(r.JSON)
+		}
+	}
+	highest, err := p.source.MaxID(ctx, coupa.Query{Path: p.stream.Object, Priority: priority})
+	if err != nil || highest == 0 {
+		return err
+	}
+	var ids, full []int64
+	q := coupa.Query{Path: p.stream.Object, After: max(0, highest-sampleRows), Fields: p.fields(), Priority: priority}
+	if _, err := p.source.Fetch(ctx, q, observe(&ids)); err != nil {
+		return err
+	}
+	if p.object.Fields != "all" && len(ids) > 0 {
+		q = coupa.Query{Path: p.stream.Object, IDs: ids[max(0, len(ids)-fullRows):], Priority: priority}
+		if _, err := p.source.Fetch(ctx, q, observe(&full)); err != nil {
+			return err
+		}
+	}
+	return p.study(ctx, d)
+}
+
+// study takes in what a sample tells.
+func (p *poller) study(ctx context.Context, d *schemas.Discovery) error {
+	p.customs.mu.Lock()
+	defer p.customs.mu.Unlock()
+	if p.customs.discovery == nil {
+		p.customs.discovery = d
+	} else if err := p.customs.discovery.Merge(d); err != nil {
+		return err
+	}
+	if p.current.Load().custom == nil {
+		return nil
+	}
+	_, err := p.learn(ctx, d.CustomFields())
+	return err
+}
+
+// sampleFirst samples before anything is read, unless that was done lately. A sample that fails for good is not waited for: whatever it is, polls and
+// records tell, and a field that it would have shown is learned from the row that has it.
+func (p *poller) sampleFirst(ctx context.Context) error {
+	if !p.customs.sampled.IsZero() && time.Since(p.customs.sampled) < sampleEvery {
+		return nil
+	}
+	err := p.sample(ctx, coupa.PriorityPoll)
+	switch {
+	case err == nil:
+		p.customs.sampled = time.Now()
+		return nil
+	case !slices.Contains([]coupa.Kind{coupa.BadRow, coupa.Misconfigured}, coupa.KindOf(err)):
+		return err
+	}
+	p.log.Warn("no rows could be read to learn custom fields from; they are learned as rows come", "error", err)
+	return nil
+}
+
+// sampleOn samples again now and then until ctx ends.
+func (p *poller) sampleOn(ctx context.Context) error {
+	for sleep(ctx, sampleEvery) {
+		if err := p.sample(ctx, coupa.PrioritySweep); err != nil && ctx.Err() == nil {
+			p.log.Debug("no rows could be read to learn custom fields from", "error", err)
+		}
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,254 @@
+package connector
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// schemaOf is the text of the schema that a record was encoded with.
+func (h *harness) schemaOf(r record) string {
+	h.t.Helper()
+	_, text, _ := strings.Cut(h.registry.all[binary.BigEndian.Uint32(r.value[1:5])-1], "\x00")
+	return text
+}
+
+// unfitOf lists the custom fields of a row that the record's schema is not typed for.
+func (h *harness) unfitOf(object string, r record, row []byte) []schemas.Unfit {
+	h.t.Helper()
+	s, err := schemas.For(object, h.registry.options(h.t, int(binary.BigEndian.Uint32(r.value[1:5]))))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	plan, err := s.Plan()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	enc := plan.Encoder()
+	if _, err := enc.Append(nil, row); err != nil {
+		h.t.Fatal(err)
+	}
+	d, err := schemas.NewDiscovery(object)
+	if err == nil {
+		err = d.Observe(row)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	globals := d.Globals()
+	return slices.DeleteFunc(enc.Unfit(), func(u schemas.Unfit) bool { return u.Global && !slices.Contains(globals[u.Record], u.Name) })
+}
+
+// versionsOf lists the versions registered under a subject.
+func (r *memoryRegistry) versionsOf(subject string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	for _, key := range r.all {
+		if text, ok := strings.CutPrefix(key, subject+"\x00"); ok {
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
+// newest is the last record of a row.
+func newest(t *testing.T, records []record, id int64) record {
+	t.Helper()
+	i := slices.IndexFunc(records, func(r record) bool { return r.id == id })
+	if i < 0 {
+		t.Fatalf("there is no record of %d", id)
+	}
+	last := records[i]
+	for _, r := range records[i:] {
+		if r.id == id && r.offset > last.offset {
+			last = r
+		}
+	}
+	return last
+}
+
+// Every record is encoded with a schema that knows all custom fields of its row, whenever the field came up, in which namespace, and whatever was asked for.
+func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
+	for _, fields := range []string{"schema", "all"} {
+		t.Run(fields, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 31, Rows: 200, Objects: []string{"invoices"}}, func(h *harness) {
+				h.keys["fields"] = fields
+				r := h.start()
+				h.settle()
+				rows := h.tenant.Rows("invoices")
+				early, top := rows[len(rows)-1].ID, rows[5].ID
+				for i, value := range []string{`7`, `"seven"`, `{"seven":7}`, `null`} {
+					for _, id := range []int64{rows[3].ID, rows[40].ID, rows[150].ID} {
+						h.tenant.SetMember("invoices", id, "custom-fields", fmt.Sprintf(`{"came-later":%s,"number-%d":%d}`, value, i, i))
+					}
+					h.pass(20 * time.Second)
+				}
+				h.tenant.SetMember("invoices", early, "own-of-the-top", `"x"`)
+				h.pass(2 * sampleEvery)
+				h.tenant.SetMember("invoices", top, "own-of-the-top", `5`)
+				h.settle()
+				records := h.records("coupa.invoices")
+				for _, v := range h.tenant.Rows("invoices") {
+					last := newest(t, records, v.ID)
+					if fields == "schema" && v.ID == early { // from before rows in full told the name
+						continue
+					}
+					for _, u := range h.unfitOf("invoices", last, v.JSON) {
+						t.Errorf("invoice %d: %+v has no place in its record", v.ID, u)
+					}
+				}
+				text := h.schemaOf(newest(t, records, top))
+				for _, want := range []string{
+					`{"name":"came_later","type":["null","long","string"],"default":null,"coupa.name":"came-later","coupa.custom":["long","string"]}`,
+					`"coupa.name":"own-of-the-top"`, `"coupa.name":"number-3"`, `"coupa.name":"gpo-entity"`,
+				} {
+					if !strings.Contains(text, want) {
+						t.Errorf("the schema lacks %s", want)
+					}
+				}
+				unfit := r.Status()[0].Tasks[0].Unfit
+				if n := unfit["InvoiceHeader.custom-fields.came-later"]; n != 3 || len(unfit) != 1 {
+					t.Errorf("the status counts %v, want the three objects for a plain value", unfit)
+				}
+				if fields == "all" {
+					h.check("invoices")
+				}
+			})
+		})
+	}
+}
+
+func TestAWorkerThatTakesOverGoesOnWithTheSchemaOfTheLast(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 33, Rows: 60, Objects: []string{"suppliers"}}, func(h *harness) {
+		h.start()
+		h.settle()
+		h.tenant.SetMember("suppliers", 7, "custom-fields", `{"b":1}`)
+		h.settle()
+		h.tenant.SetMember("suppliers", 7, "custom-fields", `{"a":1}`)
+		h.settle()
+		h.stop()
+		versions := h.registry.versionsOf("coupa.suppliers-value")
+		h.state = t.TempDir()
+		h.start()
+		h.settle()
+		h.tenant.SetMember("suppliers", 8, "custom-fields", `{"a":2,"b":3}`)
+		h.settle()
+		if again := h.registry.versionsOf("coupa.suppliers-value"); !slices.Equal(again, versions) {
+			t.Errorf("%d versions, then %d: nothing was new", len(versions), len(again))
+		}
+		h.check("suppliers")
+	})
+}
+
+// With auto, a topic keeps the form that it has, and a new one is typed if it gets rows of one tenant alone.
+func TestAutoTypesCustomFieldsWhereATopicIsOfOneTenant(t *testing.T) {
+	typed := func(h *harness, topic string) bool {
+		versions := h.registry.versionsOf(topic + "-value")
+		_, is, err := schemas.CustomFieldsOf(versions[len(versions)-1])
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return is
+	}
+	simulate(t, coupatest.Config{Seed: 34, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.others["globex"] = coupatest.New(coupatest.Config{Seed: 35, Rows: 60, Objects: []string{"users"}, ClientID: "id", ClientSecret: "secret"})
+		h.start()
+		h.settle()
+		h.stop()
+		if !typed(h, "coupa.users") || !typed(h, "globex.users") {
+			t.Error("topics of one tenant each have a map")
+		}
+		h.keys["topic.template"] = "all.${object}"
+		h.shared = true
+		h.start()
+		h.settle()
+		h.stop()
+		if typed(h, "all.users") {
+			t.Error("a topic of two tenants has typed fields")
+		}
+		delete(h.others, "globex")
+		h.start()
+		h.settle()
+		h.stop()
+		if typed(h, "all.users") {
+			t.Error("the topic has changed its form when a tenant went")
+		}
+	})
+}
+
+func TestTypedCustomFieldsAreRefusedWhereTheTopicHasAMap(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 36, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.keys["custom.fields"] = "map"
+		h.start()
+		h.settle()
+		h.stop()
+		h.keys["custom.fields"] = "typed"
+		err := <-h.run(h.make()).done
+		if err == nil || !strings.Contains(err.Error(), "custom.fields") || !strings.Contains(err.Error(), "topic.template") {
+			t.Errorf("%v; want the key and what to do", err)
+		}
+	})
+}
+
+// A registry that refuses a type more takes what is new altogether; the rest stays in unmapped and is counted.
+func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 37, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.registry.refuse = func(schema string) bool { return strings.Contains(schema, `["null","long","string"]`) }
+		r := h.start()
+		h.settle()
+		h.tenant.SetMember("users", 7, "custom-fields", `{"grade":1}`)
+		h.settle()
+		h.tenant.SetMember("users", 7, "custom-fields", `{"grade":"A","level":2}`)
+		h.settle()
+		h.check("users")
+		last := newest(t, h.records("coupa.users"), 7)
+		if text := h.schemaOf(last); !strings.Contains(text, `"coupa.name":"level"`) {
+			t.Error("the field that is new is not typed")
+		}
+		if s := r.Status()[0].Tasks[0]; s.State != Running || s.Unfit["User.custom-fields.grade"] != 1 {
+			t.Errorf("%s %s, %v unfit; want it running and one value of grade", s.State, s.Trace, s.Unfit)
+		}
+		h.pass(2 * time.Hour)
+		h.registry.refuse = nil
+		other := h.tenant.Rows("users")[20].ID
+		h.tenant.SetMember("users", other, "custom-fields", `{"grade":"B"}`)
+		h.settle()
+		if text := h.schemaOf(newest(t, h.records("coupa.users"), other)); !strings.Contains(text, `["null","long","string"]`) {
+			t.Error("the registry was not asked again")
+		}
+	})
+}
+
+// The registry is needed for a version that is new, and a row waits for it; rows that have nothing new go on.
+func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 38, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.start()
+		h.settle()
+		h.stop()
+		h.registry.fail = &schemas.RegistryError{Subject: "s", Status: 503, Act: "asking", Answer: "away", Remedy: "wait"}
+		h.registry.known = true
+		r := h.start()
+		h.settle()
+		h.tenant.Update("users", 3)
+		h.settle()
+		h.check("users")
+		h.tenant.SetMember("users", 7, "custom-fields", `{"only-now":1}`)
+		h.settle()
+		if s := r.Status()[0].Tasks[0]; !strings.Contains(s.Trace, "away") {
+			t.Errorf("%s %q; want to read what is waited for", s.State, s.Trace)
+		}
+		h.registry.fail = nil
+		h.pass(2 * time.Minute)
+		h.check("users")
+		if text := h.schemaOf(newest(t, h.records("coupa.users"), 7)); !strings.Contains(text, "only-now") {
+			t.Error("the field is not typed")
+		}
+	})
+}
