@@ -123,6 +123,7 @@ func TestTheEncoderTellsWhatCustomFieldsHaveNoPlaceFor(t *testing.T) {
 		`{"id":1,"custom-fields":{"b":{"id":1}},"more":1,"none":null}`: {{"InvoiceHeader", "b", false, true}, {"InvoiceHeader", "more", true, false}},
 		`{"id":1,"invoice-lines":[{"id":1,"custom-fields":{"l":1}}]}`:  {{"InvoiceLine", "l", false, false}},
 		`{"id":1,"supplier":{"id":1,"unknown":1}}`:                     nil,
+		`{"id":1,"invoice-number":{"x":1}}`:                            nil, // no custom field
 	} {
 		if _, err := e.Append(nil, []byte(row)); err != nil {
 			t.Fatal(err)

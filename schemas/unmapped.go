@@ -97,7 +97,8 @@ func (e *Encoder) Unfit() []Unfit {
 
 func (e *Encoder) noteUnfit(f *frame) {
 	for _, x := range e.extras[f.extras:] {
-		if !x.hidden && !isNull(x.text) {
+		m, known := f.rec.byKey[string(x.key)]
+		if ordinary := known && !f.rec.fields[m.field].custom; !ordinary && !x.hidden && !isNull(x.text) {
 			e.unfit = append(e.unfit, unfit{f.rec, x.key})
 		}
 	}

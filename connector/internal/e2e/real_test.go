@@ -3,12 +3,17 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,6 +48,17 @@ func (p *parts) snapshotAndStream(t *testing.T) {
 		})
 	}
 	phase("a snapshot and a minute of changes", func(*testing.T) { elapse(t, changes) })
+	phase("a custom field appears, changes its type twice and goes", func(t *testing.T) {
+		for _, value := range []string{`{"came-later":7,"a-list":[1]}`, `{"came-later":"seven"}`, `{"came-later":{"id":7},"a-list":2}`, `null`} {
+			for _, id := range slices.Sorted(maps.Keys(w.tenant.ids(t, "suppliers")))[:3] {
+				w.tenant.must(t, http.MethodPost, fmt.Sprintf("/_tenant/objects/suppliers/%d/members/custom-fields", id), json.RawMessage(value), nil)
+			}
+			elapse(t, 8*time.Second) // settle.ms and a poll or two
+		}
+		if text := w.parts.latest(t, w.tenant.name+".suppliers-value"); !strings.Contains(text, `"coupa.custom":["long","string"]`) {
+			t.Errorf("the registry's last version has no field of both types, but %q", regexp.MustCompile(`"coupa.name":"[^"]*","coupa.custom":[^]]*`).FindAllString(text, -1))
+		}
+	})
 	phase("SIGTERM while rows change, and start", func(t *testing.T) {
 		elapse(t, 3*time.Second)
 		w.stop(t)

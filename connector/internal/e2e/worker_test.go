@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
 )
 
@@ -109,7 +110,31 @@ func selection(tb testing.TB, object string) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return schema.Fields()
+	d, err := schemas.NewDiscovery(object)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rows := coupatest.New(coupatest.Config{Objects: []string{object}, Rows: 50, ClientID: "id", ClientSecret: "secret"}).Rows(object)
+	for _, row := range rows { // every row in full has the names of the global namespace
+		if err := d.Observe(row.JSON); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return schema.FieldsWith(d.Globals())
+}
+
+// latest is the text of a subject's last version.
+func (p *parts) latest(tb testing.TB, subject string) string {
+	tb.Helper()
+	r, err := schemas.NewRegistry(schemas.RegistryConfig{URLs: []string{p.registry}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	text, err := r.Latest(tb.Context(), subject)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
 }
 
 // topicNames are the topics alone.

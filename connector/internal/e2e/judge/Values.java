@@ -22,7 +22,8 @@ import org.apache.avro.generic.GenericRecord;
 
 /**
  * Compares a row of Coupa's JSON with the Avro record made of it, member by member, by the schema's own field properties:
- * {@code coupa.name} (Coupa's name) and {@code coupa.role} ({@code custom-fields}, {@code unmapped}).
+ * {@code coupa.name} (Coupa's name), {@code coupa.role} ({@code custom-fields}, {@code unmapped}) and {@code coupa.custom}
+ * (a typed custom field, whose value is exact or in {@code unmapped}).
  *
  * <p>Equal means: absent, null and an empty association are null; "" of a text stays ""; decimals by their exact value;
  * instants as instants; a date is the day that Coupa's own offset shows; custom fields and unmapped are JSON trees. What a
@@ -62,6 +63,7 @@ final class Values {
         final String path;
         final List<Diff> diffs;
         final Map<String, JsonNode> unmapped;
+        boolean whole; // every member was asked for
 
         Level(JsonNode row, Schema schema, GenericRecord record, String path, List<Diff> diffs) {
             this.row = row;
@@ -87,6 +89,8 @@ final class Values {
                 taken.add(key);
                 if ("custom-fields".equals(role)) {
                     customFields(key, f);
+                } else if (f.getObjectProp("coupa.custom") != null) {
+                    typed(key, f);
                 } else {
                     field(key, f);
                 }
@@ -168,8 +172,63 @@ final class Values {
             }
         }
 
+        /** A typed custom field. Any value may be in unmapped, as it was sent: the field may have been of another type when it came. */
+        private void typed(String key, Schema.Field f) {
+            JsonNode sent = row.get(key);
+            Object got = record == null ? null : record.get(f.pos());
+            if (unmapped.containsKey(key)) {
+                if (sent == null || !Json.same(sent, unmapped.get(key)) || !empty(got)) {
+                    diffs.add(Diff.of(path + key, sent, unmapped.get(key)));
+                }
+                return;
+            }
+            typedValue(sent, f.schema(), got, path + key);
+        }
+
+        private void typedValue(JsonNode sent, Schema union, Object got, String at) {
+            Schema type = branch(union, got);
+            if (sent == null || sent.isNull() || Json.blank(sent)) {
+                if (!empty(got) && !got.toString().isEmpty()) {
+                    diffs.add(Diff.of(at, sent, got));
+                }
+                return;
+            }
+            boolean same = got != null;
+            if (got instanceof List<?> list && sent.isArray() && list.size() == sent.size()) {
+                for (int i = 0; i < list.size(); i++) {
+                    typedValue(sent.get(i), type.getElementType(), list.get(i), at + "[" + i + "]");
+                }
+                return;
+            } else if (got instanceof GenericRecord inner && sent.isObject()) {
+                new Level(sent, type, inner, at + ".", diffs).compare();
+                return;
+            } else if (same && type.getType() == Schema.Type.STRING) {
+                same = sent.isNumber()
+                        ? new BigDecimal(got.toString()).compareTo(sent.decimalValue()) == 0
+                        : sent.isValueNode() && sent.asText().equals(got.toString());
+            } else if (same) {
+                Object expected = scalar(sent, type);
+                same = expected != null && expected.equals(plain(got, type));
+            }
+            if (!same) {
+                diffs.add(Diff.of(at, sent, got));
+            }
+        }
+
         private void customFields(String key, Schema.Field f) {
             JsonNode sent = row.get(key);
+            Schema type = branch(f.schema(), null);
+            if (type.getType() == Schema.Type.RECORD) {
+                if (sent != null && sent.isObject()) {
+                    Object got = record == null ? null : record.get(f.pos());
+                    Level level = new Level(sent, type, (GenericRecord) got, path + key + ".", diffs);
+                    level.whole = true;
+                    level.compare();
+                } else {
+                    field(key, f);
+                }
+                return;
+            }
             if (sent != null && !Json.blank(sent) && !sent.isObject()) {
                 field(key, f);
                 return;
@@ -197,7 +256,7 @@ final class Values {
                     diffs.add(Diff.of(path + "unmapped." + key, row.get(key), kept));
                 }
             });
-            if (!all) {
+            if (!all && !whole) {
                 return;
             }
             row.properties().forEach(e -> {
