@@ -3,13 +3,10 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
-	"unicode/utf8"
 
 	"github.com/hamba/avro/v2"
 )
@@ -116,7 +113,7 @@ func TestCustomFieldsAreFoundInEveryRecordThatHasThem(t *testing.T) {
 
 func TestWorkersThatSeeTheSameRowsMakeTheSameSchema(t *testing.T) {
 	for seed := range uint64(15) {
-		g := rowMaker{rand.New(rand.NewPCG(seed, 7))}
+		g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 7))}
 		rows := make([]string, 30)
 		for i := range rows {
 			rows[i] = g.customRow(40)
@@ -186,20 +183,11 @@ func (g rowMaker) customMembers(n int) string {
 	if len(members) == 0 {
 		return g.pick(`{}`, `null`, `""`)
 	}
-	seen := map[string]bool{} // a key twice would leave two values to compare with
-	var once []string
-	for _, m := range members {
-		key, _, _ := strings.Cut(m, ":")
-		if key = strings.ReplaceAll(strings.TrimSpace(key), `\u002d`, "-"); !seen[key] {
-			seen[key] = true
-			once = append(once, m)
-		}
-	}
-	return "{" + strings.Join(once, ",") + "}"
+	return "{" + strings.Join(members, ",") + "}"
 }
 
 func (g rowMaker) customValue(kind int) string {
-	text, _, _ := g.text()
+	text := g.text()
 	switch kind {
 	case 0:
 		return text
@@ -224,7 +212,7 @@ func (g rowMaker) customValue(kind int) string {
 func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
 	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString} {
 		for seed := range uint64(25) {
-			g := rowMaker{rand.New(rand.NewPCG(seed, 3))}
+			g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 3))}
 			d, known := newDiscovery(t), new(CustomFields)
 			var rows []string
 			for i := range 12 {
@@ -242,197 +230,14 @@ func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			r := newReader(t, s.JSON())
 			for _, row := range rows {
-				if err := checkCustomRow(s, row); err != nil {
+				if err := r.roundTrip([]byte(row)); err != nil {
 					t.Fatalf("seed %d, %s: %v\nof %s\nas %s", seed, mode, err, row, mustMarshal(t, known))
 				}
 			}
 		}
 	}
-}
-
-// checkCustomRow encodes a row, reads it with hamba/avro and compares every custom field of the header and the lines.
-func checkCustomRow(s *Schema, row string) error {
-	p, err := s.Plan()
-	if err != nil {
-		return err
-	}
-	b, err := p.Encoder().Append(nil, []byte(row))
-	if err != nil {
-		return err
-	}
-	h, err := avro.ParseWithCache(s.JSON(), "", &avro.SchemaCache{})
-	if err != nil {
-		return err
-	}
-	var v any
-	if err := avro.Unmarshal(h, b, &v); err != nil {
-		return err
-	}
-	got := bare(h, v).(map[string]any)
-	var want struct {
-		customSent
-		Lines []customSent `json:"invoice-lines"`
-	}
-	if err := json.Unmarshal([]byte(row), &want); err != nil {
-		return err
-	}
-	header := h.(*avro.RecordSchema)
-	if err := sameCustom(header, want.Custom, got["custom_fields"]); err != nil {
-		return fmt.Errorf("header: %w", err)
-	}
-	lines, _ := got["invoice_lines"].([]any)
-	line := inner(fieldType(header, "invoice_lines").(*avro.ArraySchema).Items()).(*avro.RecordSchema)
-	for i, l := range want.Lines {
-		if err := sameCustom(line, l.Custom, lines[i].(map[string]any)["custom_fields"]); err != nil {
-			return fmt.Errorf("line %d: %w", i, err)
-		}
-	}
-	return nil
-}
-
-type customSent struct {
-	Custom json.RawMessage `json:"custom-fields"`
-}
-
-func inner(s avro.Schema) avro.Schema {
-	if u, ok := s.(*avro.UnionSchema); ok {
-		s = u.Types()[1]
-	}
-	if r, ok := s.(*avro.RefSchema); ok {
-		s = r.Schema()
-	}
-	return s
-}
-
-func fieldType(r *avro.RecordSchema, name string) avro.Schema {
-	for _, f := range r.Fields() {
-		if f.Name() == name {
-			return inner(f.Type())
-		}
-	}
-	return nil
-}
-
-func sameCustom(owner *avro.RecordSchema, sent json.RawMessage, got any) error {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(sent, &members) != nil {
-		return nil // null or "", as this test makes them
-	}
-	return sameMembers(fieldType(owner, "custom_fields").(*avro.RecordSchema), members, got)
-}
-
-// sameMembers compares every member with the field that has it, or with unmapped.
-func sameMembers(r *avro.RecordSchema, members map[string]json.RawMessage, got any) error {
-	record, _ := got.(map[string]any)
-	unmapped, _ := record["unmapped"].(map[string]any)
-	fields := map[string]*avro.Field{}
-	for _, f := range r.Fields() {
-		if name, ok := f.Prop(propName).(string); ok {
-			fields[name] = f
-		}
-	}
-	for key, text := range members {
-		var stored any
-		if f := fields[key]; f != nil {
-			stored = record[f.Name()]
-			if stored != nil {
-				if err := sameValue(f.Type(), text, stored); err != nil {
-					return fmt.Errorf("%q: %w", key, err)
-				}
-			}
-		}
-		kept, isKept := unmapped[key]
-		blank := fields[key] != nil && saysNothing(text)
-		switch {
-		case stored != nil && isKept:
-			return fmt.Errorf("%q is there twice", key)
-		case isKept && kept != string(text):
-			return fmt.Errorf("%q: unmapped has %v, want %s", key, kept, text)
-		case stored == nil && !isKept && !blank && string(text) != "null":
-			return fmt.Errorf("%q is lost: %s", key, text)
-		}
-	}
-	return nil
-}
-
-// saysNothing tells of values that a field shows as null.
-func saysNothing(text json.RawMessage) bool {
-	var v any
-	_ = json.Unmarshal(text, &v)
-	switch v := v.(type) {
-	case nil:
-		return true
-	case string:
-		return v == ""
-	case []any:
-		return len(v) == 0
-	case map[string]any:
-		for _, x := range v {
-			if b, _ := json.Marshal(x); !saysNothing(b) || string(b) == `""` || string(b) == `[]` || string(b) == `{}` {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
-
-// sameValue compares a value that a field of type s holds with what was sent.
-func sameValue(s avro.Schema, text json.RawMessage, got any) error {
-	dec := json.NewDecoder(strings.NewReader(string(text)))
-	dec.UseNumber()
-	var want any
-	if err := dec.Decode(&want); err != nil {
-		return err
-	}
-	differs := fmt.Errorf("sent %s, got %T %v", text, got, got)
-	switch got := got.(type) {
-	case []any:
-		var items []json.RawMessage
-		if json.Unmarshal(text, &items) != nil {
-			items = []json.RawMessage{text}
-		}
-		if len(items) != len(got) {
-			return differs
-		}
-		for i := range items {
-			if got[i] == nil && saysNothing(items[i]) {
-				continue
-			}
-			if err := sameValue(inner(s).(*avro.ArraySchema).Items(), items[i], got[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	case map[string]any:
-		var members map[string]json.RawMessage
-		if json.Unmarshal(text, &members) != nil {
-			return differs
-		}
-		return sameMembers(inner(s).(*avro.RecordSchema), members, got)
-	case string:
-		if fmt.Sprint(want) == got {
-			return nil
-		}
-	case bool:
-		if want == got {
-			return nil
-		}
-	case time.Time:
-		if at, err := time.Parse(time.RFC3339, fmt.Sprint(want)); err == nil && at.Equal(got) {
-			return nil
-		}
-	case int64:
-		if r, ok := new(big.Rat).SetString(fmt.Sprint(want)); ok && r.Cmp(new(big.Rat).SetInt64(got)) == 0 {
-			return nil
-		}
-	case *big.Rat:
-		if r, ok := new(big.Rat).SetString(fmt.Sprint(want)); ok && r.Cmp(got) == 0 {
-			return nil
-		}
-	}
-	return differs
 }
 
 func TestWhatAFieldDoesNotHoldExactlyGoesToUnmapped(t *testing.T) {
@@ -483,7 +288,7 @@ func TestEvolveOnlyAddsFieldsAndBranches(t *testing.T) {
 func TestAReaderOfTheNextSchemaReadsTheLast(t *testing.T) {
 	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
 		for seed := range uint64(8) {
-			g := rowMaker{rand.New(rand.NewPCG(seed, 11))}
+			g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 11))}
 			known := new(CustomFields)
 			var last avro.Schema
 			for range 4 {
@@ -574,6 +379,9 @@ func FuzzCustomFields(f *testing.F) {
 	f.Add([]byte(`{"a":1,"b":"12.50","c":{"id":"x","name":null,"z":[1]}}`), []byte(`{"a":"012","b":[{}],"c":[],"d":true}`))
 	f.Add([]byte(`{"a":["2024-04-01T00:00:00Z",null],"b":"","unmapped":1,"x?":2,"x":3}`), []byte(`{"a":"","unmapped":{},"x_":1e400}`))
 	f.Fuzz(func(t *testing.T, taught, sent []byte) {
+		if !json.Valid(taught) || !json.Valid(sent) {
+			return // it may end the row's object and begin anything
+		}
 		d := newDiscovery(t)
 		rows := []string{`{"id":1,"custom-fields":` + string(taught) + `}`, `{"id":1,"custom-fields":` + string(sent) + `}`}
 		if d.Observe([]byte(rows[0])) != nil {
@@ -581,45 +389,16 @@ func FuzzCustomFields(f *testing.F) {
 		}
 		s := customSchema(t, d.CustomFields())
 		defer made.Delete(shapeOf("invoices", Options{Custom: d.CustomFields()})) // or the run keeps all of them
+		r := newReader(t, s.JSON())
 		for _, row := range rows {
-			if newDiscovery(t).Observe([]byte(row)) != nil || !readAlike(row) {
+			if newDiscovery(t).Observe([]byte(row)) != nil {
 				continue
 			}
-			if err := checkCustomRow(s, row); err != nil {
+			if err := r.roundTrip([]byte(row)); err != nil {
 				t.Fatalf("%v\nof %s\nas %s", err, row, mustMarshal(t, d.CustomFields()))
 			}
 		}
 	})
-}
-
-// readAlike tells of rows that encoding/json and the encoder read alike to the byte: valid UTF-8, and keys given once.
-func readAlike(row string) bool {
-	if !utf8.ValidString(row) || strings.Contains(row, `\u`) {
-		return false
-	}
-	dec := json.NewDecoder(strings.NewReader(row))
-	dec.UseNumber()
-	var v any
-	if dec.Decode(&v) != nil {
-		return false
-	}
-	top, _ := v.(map[string]any)
-	return len(top) == 2 && strings.Count(row, `":`) == countMembers(v)
-}
-
-func countMembers(v any) int {
-	n := 0
-	switch v := v.(type) {
-	case map[string]any:
-		for _, x := range v {
-			n += 1 + countMembers(x)
-		}
-	case []any:
-		for _, x := range v {
-			n += countMembers(x)
-		}
-	}
-	return n
 }
 
 func TestATypeThatNoCustomFieldHasIsRefused(t *testing.T) {

@@ -1,7 +1,6 @@
 package schemas
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"math/rand/v2"
@@ -12,24 +11,39 @@ import (
 	"github.com/hamba/avro/v2"
 )
 
-// Random rows are made together with what a reader must see: from the rules, with big.Rat and package time where the encoder
-// has its own arithmetic.
-func TestRandomRowsAreReadAsTheyWereMeant(t *testing.T) {
-	avsc := string(readTestdata(t, "invoice.avsc"))
-	schema, err := avro.ParseWithCache(avsc, "", &avro.SchemaCache{})
+// Every object of the catalogue, with its custom fields in every form and its decimals in every mode: what a reader sees of
+// random rows is what was sent (see reader.roundTrip).
+func TestRowsOfEveryObjectArriveAsTheyWereSent(t *testing.T) {
+	for i, path := range Objects() {
+		t.Run(path, func(t *testing.T) {
+			for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
+				for form, custom := range []string{"map", "off", "typed"} {
+					seed := uint64(100*i + form)
+					g := rowMaker{Rand: rand.New(rand.NewPCG(seed, uint64(len(mode)))), custom: custom != "off"}
+					shape := Options{Decimals: mode, WithoutCustomFields: custom == "off"}
+					if custom == "typed" {
+						shape.Custom = g.taught(t, path)
+					}
+					arrives(t, g, path, shape)
+				}
+			}
+		})
+	}
+}
+
+// arrives makes rows of the shape that the schema gives them without options, and sends them through the shape of o.
+func arrives(t *testing.T, g rowMaker, path string, o Options) {
+	t.Helper()
+	s, err := For(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := mustCompile(t, avsc)
-	for seed := range uint64(150) {
-		g := rowMaker{rand.New(rand.NewPCG(seed, 1))}
-		row, want := g.object(schema.(*avro.RecordSchema), true)
-		got, err := e.Append(nil, []byte(row))
-		if err != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, err, row)
-		}
-		if got := decode(t, avsc, got); got != show(want) {
-			t.Fatalf("seed %d: decoded\n%s\nwant\n%s\nof\n%s", seed, got, show(want), row)
+	defer made.Delete(shapeOf(path, o)) // or the test keeps all of them
+	r := newReader(t, s.JSON())
+	for range 3 {
+		row := g.row(t, path)
+		if err := r.roundTrip([]byte(row)); err != nil {
+			t.Fatalf("decimals %s, custom fields %t as %s: %v\n%s", o.Decimals, !o.WithoutCustomFields, mustMarshal(t, o.Custom), err, row)
 		}
 	}
 }
@@ -49,64 +63,96 @@ func TestDecimalsOfTwoWordsAreThoseOfBigIntegers(t *testing.T) {
 	}
 }
 
-// rowMaker makes JSON and the value that it stands for.
-type rowMaker struct{ *rand.Rand }
+// rowMaker makes rows as JSON text. They hold what Coupa might ever send, and no text that a declared number, boolean or time
+// cannot be read from: that is an error.
+type rowMaker struct {
+	*rand.Rand
+	custom bool // records have custom fields
+}
 
 func (g rowMaker) one(n int) bool { return g.IntN(n) == 0 }
 
-// object makes an object and its record, nil where it holds nothing.
-func (g rowMaker) object(s *avro.RecordSchema, withID bool) (string, any) {
-	members, want, kept := []string{}, map[string]any{}, map[string]any{}
-	filled := false
+func (g rowMaker) pick(texts ...string) string { return texts[g.IntN(len(texts))] }
+
+// row makes a row of an object of the catalogue.
+func (g rowMaker) row(t testing.TB, path string) string {
+	t.Helper()
+	s, err := For(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := avro.ParseWithCache(s.JSON(), "", &avro.SchemaCache{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g.object(parsed.(*avro.RecordSchema), 2+g.IntN(12))
+}
+
+// taught is what a few rows tell of their custom fields.
+func (g rowMaker) taught(t testing.TB, path string) *CustomFields {
+	t.Helper()
+	d, err := NewDiscovery(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 23 {
+		row := `{"id":1,"custom-fields":` + g.customMembers(12) + `}`
+		if i < 3 {
+			row = g.row(t, path)
+		}
+		if err := d.Observe([]byte(row)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d.CustomFields()
+}
+
+// object makes an object of which one field in sparse has no value.
+func (g rowMaker) object(s *avro.RecordSchema, sparse int) string {
+	var members []string
 	for _, f := range s.Fields() {
-		key, _ := f.Prop(propName).(string)
-		union, optional := f.Type().(*avro.UnionSchema)
+		key, named := f.Prop(propName).(string)
+		_, optional := f.Type().(*avro.UnionSchema)
 		switch {
-		case f.Prop(propRole) == roleUnmapped:
+		case !named:
 		case !optional:
-			id := g.Int64()
-			members = append(members, g.member(key, fmt.Sprint(id)))
-			want[f.Name()], filled = id, true
-		case g.one(3): // absent or null
-			if g.one(2) {
+			members = append(members, g.member(key, fmt.Sprint(g.Int64())))
+		case sparse > 4 && !g.one(sparse-3) || g.one(3):
+			if g.one(4) {
 				members = append(members, g.member(key, "null"))
 			}
 		default:
-			text, v, fits := g.value(union.Types()[1])
-			if !fits {
-				kept[key] = text
-			}
-			members = append(members, g.member(key, text))
-			want[f.Name()] = v
-			filled = filled || v != nil || !fits
+			members = append(members, g.sent(key, g.value(f, sparse+2))...)
 		}
 	}
-	for i := range g.IntN(3) {
-		text := g.anything(3)
-		members = append(members, g.member(fmt.Sprint("new-", i), text))
-		if text != "null" {
-			kept[fmt.Sprint("new-", i)] = text
-		}
-	}
-	if len(kept) > 0 {
-		want["unmapped"], filled = kept, true
+	for range g.IntN(3) {
+		members = append(members, g.member(g.unknown(), g.anything(3)))
 	}
 	if g.one(2) {
 		g.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	}
 	if g.one(3) && len(members) > 0 { // a first value that does not count
 		key, _, _ := strings.Cut(members[len(members)-1], ":")
-		decoy := g.pick("null", `{"x":"y"}`)
-		if strings.Contains(key, `"id"`) {
-			decoy = "7"
-		}
-		members = append([]string{key + ":" + decoy}, members...)
+		members = append([]string{key + ":" + g.pick("null", "7")}, members...)
 	}
-	text := "{" + strings.Join(members, ",") + "}"
-	if !filled && !withID {
-		return text, nil
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// sent gives a value under its key, the underscored twin of that, or both.
+func (g rowMaker) sent(key, value string) []string {
+	twin := strings.ReplaceAll(key, "-", "_")
+	switch g.IntN(20) {
+	case 0:
+		return []string{g.member(twin, value)}
+	case 1:
+		return []string{g.member(twin, value), g.member(key, value)}
 	}
-	return text, want
+	return []string{g.member(key, value)}
+}
+
+// unknown is a key that no field has, or that only resembles one's.
+func (g rowMaker) unknown() string {
+	return g.pick("new", "new-0", "new_0", "unmapped", "custom_fields-1", "custom-field-8", "Id", "id-", "größe", "", " ", `a\"b`, `\u0000`, `\ud83d\ude80`, `\ud800`)
 }
 
 // member joins a key, at times with an escape, and a value, at times with white space.
@@ -118,129 +164,113 @@ func (g rowMaker) member(key, value string) string {
 	return space + `"` + key + `"` + space + ":" + space + value + space
 }
 
-func (g rowMaker) value(s avro.Schema) (text string, want any, fits bool) {
+// value makes a value of a field, and now and then of quite another type.
+func (g rowMaker) value(f *avro.Field, sparse int) string {
+	s, _ := branchOf(f.Type(), nil)
+	switch {
+	case f.Prop(propRole) == roleCustomFields && !g.custom:
+		return g.pick("null", "{}")
+	case f.Prop(propRole) == roleCustomFields:
+		return g.customMembers(12)
+	case g.one(15) && s.Type() == avro.String:
+		return g.anything(2)
+	case g.one(15):
+		return g.pick(`{"x": [1, {}]}`, `[[], {"x":1}]`, `""`, `{}`)
+	case f.Prop(propType) == typeText && g.one(4):
+		return g.text()
+	}
+	return g.typed(s, sparse)
+}
+
+func (g rowMaker) typed(s avro.Schema, sparse int) string {
 	switch s := s.(type) {
-	case *avro.RefSchema:
-		return g.value(s.Schema())
 	case *avro.RecordSchema:
-		if g.one(5) {
-			return g.pick(`""`, `[]`, `{}`, `null`), nil, true
+		if g.one(6) {
+			return g.pick(`""`, `[]`, `[ ]`, `{}`, `{ "id" : null }`, `null`, `7`, `"text"`, `[{"id":1}]`)
 		}
-		text, want = g.object(s, false)
-		return text, want, true
+		return g.object(s, sparse)
 	case *avro.ArraySchema:
-		return g.list(s)
-	case *avro.MapSchema:
-		return g.custom()
+		return g.list(s, sparse)
 	}
 	return g.scalar(s.(*avro.PrimitiveSchema))
 }
 
-func (g rowMaker) list(s *avro.ArraySchema) (string, any, bool) {
-	texts, list := []string{}, []any{}
+func (g rowMaker) list(s *avro.ArraySchema, sparse int) string {
+	items, _ := branchOf(s.Items(), nil)
+	if ref, ok := s.Items().(*avro.RefSchema); ok {
+		items = ref.Schema()
+	}
+	if g.one(8) { // a lone object
+		return g.object(items.(*avro.RecordSchema), sparse)
+	}
+	var elements []string
 	for range g.IntN(4) {
-		if g.one(5) {
-			texts = append(texts, "null")
-			continue
+		element := g.pick("null", `""`, "[]", "{}")
+		if !g.one(4) {
+			element = g.object(items.(*avro.RecordSchema), sparse)
 		}
-		text, v, fits := g.value(s.Items())
-		if !fits {
-			continue
-		}
-		_, isRecord := s.Items().(*avro.RecordSchema)
-		if v == nil && isRecord {
-			if text[0] == '{' {
-				v = map[string]any{}
-			} else {
-				text, v = `{}`, map[string]any{}
-			}
-		}
-		texts, list = append(texts, text), append(list, v)
+		elements = append(elements, element)
 	}
-	return "[" + strings.Join(texts, " , ") + "]", list, true
+	if g.one(15) {
+		elements = append(elements, g.pick("7", `"text"`, "true"))
+	}
+	return "[" + strings.Join(elements, " , ") + "]"
 }
 
-func (g rowMaker) custom() (string, any, bool) {
-	members, want := []string{}, map[string]any{}
-	for i := range g.IntN(4) {
-		text, key := g.anything(2), fmt.Sprint("cf-", i)
-		members = append(members, g.member(key, text))
-		if text != "null" {
-			want[key] = text
-		}
-	}
-	if len(want) == 0 {
-		return "{" + strings.Join(members, ",") + "}", nil, true
-	}
-	return "{" + strings.Join(members, ",") + "}", want, true
-}
-
-func (g rowMaker) scalar(s *avro.PrimitiveSchema) (text string, want any, fits bool) {
-	if g.one(12) {
-		return `{"x": [1, {}]}`, nil, false
-	}
-	if d, ok := s.Logical().(*avro.DecimalLogicalSchema); ok {
-		return g.decimal(d)
+func (g rowMaker) scalar(s *avro.PrimitiveSchema) string {
+	if _, ok := s.Logical().(*avro.DecimalLogicalSchema); ok {
+		return g.number()
 	}
 	switch {
 	case s.Type() == avro.Int: // a date
-		day := time.Date(g.IntN(9999), time.January, 1+g.IntN(365), 0, 0, 0, 0, time.FixedZone("", 60*g.IntN(600)))
-		return g.pick(day.Format(`"2006-01-02"`), day.Format(`"2006-01-02T15:04:05Z07:00"`)), time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, time.UTC), true
+		day := time.Date(g.IntN(9999), time.January, 1+g.IntN(365), g.IntN(24), 0, 0, 0, time.FixedZone("", 60*g.IntN(600)))
+		return g.pick(day.Format(`"2006-01-02"`), day.Format(`"2006-01-02T15:04:05Z07:00"`), day.Format(`"2006-01-02T15:04:05"`), fmt.Sprint(g.IntN(99999)))
 	case s.Logical() != nil:
-		at := time.UnixMilli(g.Int64N(4e12) - 2e12).In(time.FixedZone("", 60*(g.IntN(1400)-700)))
-		return at.Format(`"2006-01-02T15:04:05.999Z07:00"`), at, true
+		at := time.UnixMilli(g.Int64N(4e12) - 2e12).Add(time.Duration(g.IntN(1e6))).In(time.FixedZone("", 60*(g.IntN(1400)-700)))
+		return g.pick(at.Format(`"2006-01-02T15:04:05.999Z07:00"`), at.Format(`"2006-01-02T15:04:05.999999999Z07:00"`), at.Format(`"2006-01-02T15:04:05Z07:00"`),
+			at.Format(`"2006-01-02t15:04:05-0700"`), at.Format(`"2006-01-02 15:04:05-0700"`), at.Format(`"2006-01-02"`), fmt.Sprint(at.Unix()))
 	case s.Type() == avro.Long:
 		n := g.Int64() >> g.IntN(64) * int64(1-2*g.IntN(2))
-		return g.pick(fmt.Sprint(n), fmt.Sprintf(`"%d"`, n), fmt.Sprintf(`%d.0`, n)), n, true
-	case s.Type() == avro.Double:
-		f := g.NormFloat64() * 1e6
-		return g.pick(fmt.Sprint(f), fmt.Sprintf(`"%g"`, f)), f, true
+		return g.pick(fmt.Sprint(n), fmt.Sprint(n), fmt.Sprintf(`"%d"`, n), fmt.Sprintf(`%d.0`, n), `9223372036854775807`, `-9223372036854775808`,
+			`9223372036854775808`, `-9223372036854775809`, `1e3`, `"-0"`, g.number())
 	case s.Type() == avro.Boolean:
-		b := g.one(2)
-		return g.pick(fmt.Sprint(b), fmt.Sprintf(`"%t"`, b)), b, true
+		return g.pick("true", "false", `"true"`, `"false"`, "0", "1", `"1"`, "2", "1.0")
 	}
 	return g.text()
 }
 
-func (g rowMaker) decimal(d *avro.DecimalLogicalSchema) (string, any, bool) {
+// number makes a decimal of any size and scale, at times with an exponent, at times as text.
+func (g rowMaker) number() string {
 	digits := new(big.Int)
 	for range 1 + g.IntN(4) {
 		digits.Lsh(digits, uint(g.IntN(40))).Add(digits, big.NewInt(g.Int64N(1000)))
 	}
-	text := g.pick("", "-", "-") + digits.String()
-	if n := g.IntN(10); n > 0 {
+	text := g.pick("", "-") + digits.String()
+	if n := g.IntN(22); n > 0 {
 		text += "." + fmt.Sprintf("%0*d", n, g.IntN(1000)) + strings.Repeat("0", g.IntN(4))
 	}
-	text += g.pick("", "", "", "e2", "E+1", "e-2")
-	want, _ := new(big.Rat).SetString(text)
-	text = g.pick(text, `"`+text+`"`)
-	unscaled := new(big.Rat).Mul(want, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(d.Scale())), nil)))
-	if !unscaled.IsInt() || len(new(big.Int).Abs(unscaled.Num()).String()) > d.Precision() {
-		return text, nil, false
-	}
-	return text, want, true
+	text += g.pick("", "", "", "", "e2", "E+1", "e-2", "e-30", "e400", "E0")
+	return g.pick(text, `"`+text+`"`, `"`+text+`"`, `"0`+strings.TrimPrefix(text, "-")+`"`, `"+`+strings.TrimPrefix(text, "-")+`"`, `".5"`, `"5."`, "-0.0", `"-0"`)
 }
 
-func (g rowMaker) text() (string, any, bool) {
-	runes := make([]rune, g.IntN(8))
-	for i := range runes {
-		runes[i] = []rune("a\"\\/\n\x01é€🚀<&\u2028 ")[g.IntN(13)]
+// text makes a JSON text: plain, escaped, with halves of surrogates and bytes that are no UTF-8.
+func (g rowMaker) text() string {
+	var b strings.Builder
+	for range g.IntN(8) {
+		b.WriteString(g.pick("a", "1", " ", `\"`, `\\`, "/", `\/`, `\n`, `\b\f\r\t`, `\u0001`, `\u0000`, "\x7f", "é", "€", "🚀", "<&", "\u2028", "\u00a0", `\u00e9`,
+			`\uD83D\uDE80`, `\ud83d`, `\uDE80`, `\ud83d\u0061`, "\xff", "\xe2\x82"))
 	}
-	b, err := json.Marshal(string(runes)) // escapes <, & and U+2028 as well
-	if err != nil {
-		panic(err)
-	}
-	return string(b), string(runes), true
+	return `"` + b.String() + `"`
 }
 
-// anything makes JSON of no type in particular.
+// anything makes JSON of no type in particular, now and then of many objects and lists in one another.
 func (g rowMaker) anything(depth int) string {
-	text, _, _ := g.text()
 	if depth == 0 {
-		return text
+		return g.text()
 	}
 	inner := g.anything(depth - 1)
-	return g.pick(text, `null`, `-1.5e+10`, `true`, `{"a":`+inner+`,"b":null}`, `[`+inner+`, 2]`)
+	if g.one(40) {
+		return strings.Repeat(`{"a":[`, 20) + g.text() + strings.Repeat(`]}`, 20)
+	}
+	return g.pick(g.text(), g.number(), `null`, `""`, `-1.5e+10`, `true`, `{"a":`+inner+`,"b":null}`, `[`+inner+`, 2]`, `[]`, `{}`)
 }
-
-func (g rowMaker) pick(texts ...string) string { return texts[g.IntN(len(texts))] }
