@@ -279,10 +279,12 @@ type taskState struct {
 	WorkerID string `json:"worker_id"`
 	Version  string `json:"version"`
 	Trace    string `json:"trace,omitempty"`
+	// Unfit is ours, and there only when it says something: values of custom fields that are JSON text in unmapped, by field.
+	Unfit map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
 }
 
 func (h *handler) taskOf(t connector.TaskStatus) taskState {
-	return taskState{t.ID, string(t.State), h.info.WorkerID, h.info.Version, t.Trace}
+	return taskState{t.ID, string(t.State), h.info.WorkerID, h.info.Version, t.Trace, t.Unfit}
 }
 
 func (h *handler) stateOf(c connector.ConnectorStatus) any {

@@ -88,6 +88,22 @@ func TestAWorkerThatHasNotReachedKafkaIsStarting(t *testing.T) {
 	}
 }
 
+type misfits struct{ fixed }
+
+func (m misfits) Status() []connector.ConnectorStatus {
+	all := m.fixed.Status()
+	all[0].Tasks[0].Unfit = map[string]int64{"InvoiceHeader.custom-fields.grade": 3}
+	return all
+}
+
+func TestTheStatusNamesCustomFieldsWhoseValuesDoNotFit(t *testing.T) {
+	rec := httptest.NewRecorder()
+	New(misfits{}, Info{}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/connectors/acme/tasks/0/status", http.NoBody))
+	if want := `"custom_fields_in_unmapped":{"InvoiceHeader.custom-fields.grade":3}`; !strings.Contains(rec.Body.String(), want) {
+		t.Errorf("%s lacks %s", rec.Body, want)
+	}
+}
+
 func TestMetricsAreServedAsPrometheusReadsThem(t *testing.T) {
 	for _, path := range []string{"/metrics", "/metrics/"} {
 		rec := httptest.NewRecorder()
