@@ -32,6 +32,8 @@ type submission struct {
 	bytes    int
 	late     []time.Duration // of rows that became visible behind the mark: how far behind
 	silent   int             // changes that did not move their row's updated-at
+	buried   int             // dead letters among the records
+	cause    string          // of the last of them
 	dead     *atomic.Bool    // set when an earlier submission of the same walk failed
 	done     func(error)     // called once, by the shard's goroutine: nil when committed
 }

@@ -102,6 +102,8 @@ type chunk struct {
 	dropped   int
 	late      []time.Duration // of rows that became visible behind the mark: how far behind
 	silent    int             // changes that did not move their row's updated-at
+	buried    int             // dead letters among the records
+	cause     string          // of the last of them
 	newest    time.Time       // stamp of a row or of one of its lines
 	slab      []byte
 	recs      []kgo.Record
@@ -113,6 +115,12 @@ func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string) error {
 	if err := failpoint.After(failpoint.Encode); err != nil {
 		return err
 	}
+	c.put(enc, r, op, enc.topic)
+	return nil
+}
+
+// put makes a record of a row, with enc.buf for a value.
+func (c *chunk) put(enc *rowEncoder, r coupa.Row, op, topic string, more ...kgo.RecordHeader) {
 	value := c.keep(enc.buf)
 	enc.buf = append(enc.buf[:0], enc.keyPrefix...)
 	enc.buf = schemas.AppendKey(enc.buf, enc.tenant, r.ID)
@@ -121,17 +129,17 @@ func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string) error {
 	at := c.keep(enc.buf)
 
 	rec := c.record()
-	rec.Topic, rec.Key, rec.Value = enc.topic, key, value
+	rec.Topic, rec.Key, rec.Value = topic, key, value
 	rec.Headers = c.header(
 		kgo.RecordHeader{Key: HeaderTenant, Value: c.keepString(enc.tenant)},
 		kgo.RecordHeader{Key: HeaderObject, Value: c.keepString(enc.object)},
 		kgo.RecordHeader{Key: HeaderUpdatedAt, Value: at},
 		kgo.RecordHeader{Key: HeaderOp, Value: c.keepString(op)},
 	)
+	rec.Headers = append(rec.Headers, more...)
 	c.records = append(c.records, rec)
 	c.published = append(c.published, version{r.ID, r.UpdatedAt.Unix(), r.Digest})
 	c.bytes += len(key) + len(value)
-	return nil
 }
 
 // keep copies b into the slab.
@@ -146,7 +154,7 @@ func (c *chunk) keep(b []byte) []byte {
 
 func (c *chunk) keepString(s string) []byte {
 	if cap(c.slab)-len(c.slab) < len(s) {
-		c.slab = make([]byte, 0, slabSize)
+		c.slab = make([]byte, 0, max(slabSize, len(s)))
 	}
 	from := len(c.slab)
 	c.slab = append(c.slab, s...)

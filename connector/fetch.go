@@ -126,11 +126,15 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		c.dropped++
 		return nil
 	}
-	if err := f.encode(ctx, row); err != nil {
+	switch err := f.encode(ctx, row); {
+	case err != nil && ps.p.dead.takes(err):
+		ps.p.bury(c, f.enc, row, ps.op, err)
+	case err != nil:
 		return err
-	}
-	if err := c.add(f.enc, row, ps.op); err != nil {
-		return err
+	default:
+		if err := c.add(f.enc, row, ps.op); err != nil {
+			return err
+		}
 	}
 	c.rows++
 	c.entries = append(c.entries, entries(row, ps.horizon)...)

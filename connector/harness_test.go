@@ -227,6 +227,7 @@ type record struct {
 	updatedAt string
 	op        string
 	value     []byte
+	headers   map[string]string
 	partition int32
 	offset    int64
 }
@@ -272,8 +273,9 @@ func (h *harness) recordsOf(tenant, topic string) []record {
 
 func parseRecord(t *testing.T, tenant string, r *kgo.Record) record {
 	t.Helper()
-	rec := record{partition: r.Partition, offset: r.Offset, value: r.Value}
+	rec := record{partition: r.Partition, offset: r.Offset, value: r.Value, headers: map[string]string{}}
 	for _, hd := range r.Headers {
+		rec.headers[hd.Key] = string(hd.Value)
 		switch hd.Key {
 		case HeaderUpdatedAt:
 			rec.updatedAt = string(hd.Value)

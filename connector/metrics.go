@@ -155,6 +155,10 @@ var (
 		"Rows published that became visible only after the mark had passed their updated-at.", streamLabels, nil)
 	silentChanges = prometheus.NewDesc("coupastream_silent_changes_total",
 		"Changes published that did not move their row's updated-at.", streamLabels, nil)
+	deadLetterRows = prometheus.NewDesc("coupastream_dead_letters_total",
+		"Rows that could not be encoded and went to the dead letter topic.", streamLabels, nil)
+	unfitValues = prometheus.NewDesc("coupastream_custom_values_unmapped_total",
+		"Values of custom fields that no typed field holds, kept as JSON text in unmapped.", streamLabels, nil)
 	markAge = prometheus.NewDesc("coupastream_mark_age_seconds",
 		"How far the stream is behind: every change older than this is published. Of the streams that this worker runs.", streamLabels, nil)
 	backfillRuns = prometheus.NewDesc("coupastream_backfill",
@@ -163,7 +167,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (streams) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{rowsRead, rowsDropped, recordsPublished, lateRows, silentChanges, markAge, backfillRuns} {
+	for _, d := range []*prometheus.Desc{rowsRead, rowsDropped, recordsPublished, lateRows, silentChanges, deadLetterRows, unfitValues, markAge, backfillRuns} {
 		descs <- d
 	}
 }
@@ -186,6 +190,12 @@ func collect(tenant string, s TaskStatus, out chan<- prometheus.Metric) {
 	tell(recordsPublished, prometheus.CounterValue, float64(s.Published))
 	tell(lateRows, prometheus.CounterValue, float64(s.Late))
 	tell(silentChanges, prometheus.CounterValue, float64(s.Silent))
+	tell(deadLetterRows, prometheus.CounterValue, float64(s.DeadLetters))
+	unfit := int64(0)
+	for _, n := range s.Unfit {
+		unfit += n
+	}
+	tell(unfitValues, prometheus.CounterValue, float64(unfit))
 	if s.State != Running && s.State != Failed {
 		return // its owner tells
 	}

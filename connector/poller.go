@@ -32,6 +32,7 @@ type poller struct {
 	// current is what rows are encoded with; nil until prepare has made it. Fetches replace it, under customs.mu.
 	current atomic.Pointer[encoding]
 	customs customs
+	dead    deadLetters
 
 	trouble trouble
 	doubt   doubt
@@ -66,6 +67,7 @@ func (p *poller) Run(ctx context.Context) {
 		if blamesRecord(err) { // what is known of the topic may be why
 			p.current.Store(nil)
 			p.shard.w.topics.forget(p.object.Topic)
+			p.shard.w.topics.forget(p.dead.topic)
 		}
 		if isTemporary(err) {
 			delay := temporaryBackoff.Delay(failures, retryAfter(err))

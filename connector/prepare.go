@@ -16,6 +16,11 @@ func (p *poller) prepare(ctx context.Context) error {
 	if err := p.shard.w.topics.ensure(ctx, p.object.Topic); err != nil {
 		return err
 	}
+	if p.dead.topic != "" {
+		if err := p.shard.w.topics.ensure(ctx, p.dead.topic); err != nil {
+			return err
+		}
+	}
 	custom, err := p.startingFields(ctx)
 	if err != nil {
 		return err

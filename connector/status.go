@@ -21,22 +21,24 @@ const (
 
 // TaskStatus is what is known of one object of one connector.
 type TaskStatus struct {
-	ID        int    // place of the object in the connector's list
-	Object    string // resource path
-	Topic     string
-	State     State
-	Trace     string           // why it is FAILED, or what it is waiting for while it retries; "" otherwise
-	Mark      time.Time        // every change with an updated-at before it is in the topic, but for what a backfill has still to read
-	Snapshot  bool             // the backfill of what was there before is under way
-	Rows      int64            // rows read from Coupa since the start
-	Published int64            // records committed since the start
-	Dropped   int64            // rows read again and dropped as published
-	Polls     int64            // polls that were drained
-	Late      int64            // rows published that became visible only after the mark had passed their updated-at
-	Lateness  time.Duration    // how far behind the mark the latest of them was
-	Silent    int64            // changes published that did not move their row's updated-at: of lines, most of them
-	Unfit     map[string]int64 // values of custom fields that stayed JSON text in unmapped, by field; not changed once here
-	Committed checkpoint.Position
+	ID          int    // place of the object in the connector's list
+	Object      string // resource path
+	Topic       string
+	State       State
+	Trace       string           // why it is FAILED, or what it is waiting for while it retries; "" otherwise
+	Mark        time.Time        // every change with an updated-at before it is in the topic, but for what a backfill has still to read
+	Snapshot    bool             // the backfill of what was there before is under way
+	Rows        int64            // rows read from Coupa since the start
+	Published   int64            // records committed to the object's topic since the start
+	Dropped     int64            // rows read again and dropped as published
+	Polls       int64            // polls that were drained
+	Late        int64            // rows published that became visible only after the mark had passed their updated-at
+	Lateness    time.Duration    // how far behind the mark the latest of them was
+	Silent      int64            // changes published that did not move their row's updated-at: of lines, most of them
+	DeadLetters int64            // rows that went to the dead letter topic
+	DeadLetter  string           // why the last of them did
+	Unfit       map[string]int64 // values of custom fields that stayed JSON text in unmapped, by field; not changed once here
+	Committed   checkpoint.Position
 }
 
 // ConnectorStatus is a connector with its tasks.

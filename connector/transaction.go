@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -159,8 +160,8 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 			return nil, 0, fmt.Errorf("producing: %w", t.fatal)
 		}
 		for _, sub := range batch {
-			if t.failed[sub.stream] != nil && len(sub.records) > 0 {
-				s.producer.PurgeTopicsFromProducing(sub.records[0].Topic)
+			if t.failed[sub.stream] != nil {
+				s.producer.PurgeTopicsFromProducing(sub.topics()...)
 			}
 		}
 		return t.failed, 0, nil
@@ -250,6 +251,17 @@ func (t *outcome) checkpoint(r *kgo.Record, err error) {
 		return
 	}
 	t.next = max(t.next, r.Offset+1)
+}
+
+// topics are those of the records: the object's, its dead letters', or both.
+func (sub *submission) topics() []string {
+	var names []string
+	for _, r := range sub.records {
+		if !slices.Contains(names, r.Topic) {
+			names = append(names, r.Topic)
+		}
+	}
+	return names
 }
 
 // rowOf is the id of the row that a record was made of.

@@ -250,9 +250,12 @@ func (w *Worker) shards(partitions int32) map[int32]*shard {
 		clocks := new(sync.Once)
 		for i, o := range g.c.Objects {
 			p := &poller{
-				clocks: clocks, shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
+				clocks: clocks, dead: deadLetters{connector: g.c.Name}, shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
 				stream: checkpoint.Stream{Tenant: g.c.Tenant, Object: o.Path}, object: o, source: g.source, shard: s, rate: g.c.RateLimit,
 				task: g.tasks[i], log: w.log.With("connector", g.c.Name, "tenant", g.c.Tenant, "object", o.Path),
+			}
+			if o.ErrorsTolerance == "all" {
+				p.dead.topic = o.DLQTopic
 			}
 			s.pollers = append(s.pollers, p)
 			w.pollers = append(w.pollers, p)
@@ -340,7 +343,10 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 // committed tells of the records of a submission.
 func (w *Worker) committed(sub *submission, position checkpoint.Position) {
 	sub.task.update(func(s *TaskStatus) {
-		s.Published += int64(len(sub.records))
+		s.Published += int64(len(sub.records) - sub.buried)
+		if sub.buried > 0 {
+			s.DeadLetters, s.DeadLetter = s.DeadLetters+int64(sub.buried), sub.cause
+		}
 		s.Committed = position
 		s.Silent += int64(sub.silent)
 		s.Late += int64(len(sub.late))

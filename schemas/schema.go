@@ -3,8 +3,10 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
+	"weak"
 
 	"github.com/hamba/avro/v2"
 
@@ -41,8 +43,9 @@ type Schema struct {
 	plan   func() (*Plan, error)
 }
 
-// made keeps the schemas in use, with their plans: a thousand tenants share one per object and shape.
-var made sync.Map // shape → *Schema
+// made keeps schemas with their plans: a thousand tenants share one per object and shape. Of those with typed custom fields, of which there is one
+// per tenant and version, it keeps just what somebody holds.
+var made sync.Map // shape → *Schema, or weak.Pointer[Schema] where the shape has custom fields
 
 type shape struct {
 	path     string
@@ -63,15 +66,46 @@ func shapeOf(path string, o Options) shape {
 // nearest known one. The result is shared between callers.
 func For(path string, o Options) (*Schema, error) {
 	key := shapeOf(path, o)
-	if s, ok := made.Load(key); ok {
-		return s.(*Schema), nil
+	if s := key.made(); s != nil {
+		return s, nil
 	}
 	s, err := build(path, o)
 	if err != nil {
 		return nil, err
 	}
-	first, _ := made.LoadOrStore(key, s)
-	return first.(*Schema), nil
+	return key.keep(s), nil
+}
+
+// made is the schema of the shape if there is one, else nil.
+func (key shape) made() *Schema {
+	kept, _ := made.Load(key)
+	switch kept := kept.(type) {
+	case *Schema:
+		return kept
+	case weak.Pointer[Schema]:
+		return kept.Value()
+	}
+	return nil
+}
+
+// keep gives the schema that callers share from now on: s, or one that was made meanwhile.
+func (key shape) keep(s *Schema) *Schema {
+	if key.custom == "" {
+		first, _ := made.LoadOrStore(key, s)
+		return first.(*Schema)
+	}
+	own := weak.Make(s)
+	for {
+		kept, there := made.LoadOrStore(key, own)
+		if !there {
+			runtime.AddCleanup(s, func(key shape) { made.CompareAndDelete(key, own) }, key)
+			return s
+		}
+		if first := kept.(weak.Pointer[Schema]).Value(); first != nil {
+			return first
+		}
+		made.CompareAndDelete(key, kept)
+	}
 }
 
 func build(path string, o Options) (*Schema, error) {

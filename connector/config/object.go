@@ -25,8 +25,8 @@ type Object struct {
 	KeySubject      schemas.SubjectStrategy
 	ValueSubject    schemas.SubjectStrategy
 	AutoRegister    bool
-	ErrorsTolerance string // "none"
-	DLQTopic        string
+	ErrorsTolerance string // "none" or "all"
+	DLQTopic        string // set if ErrorsTolerance is "all"
 	ExportedMode    string // "off"
 	Deletes         string // "off"
 
@@ -86,8 +86,12 @@ func (v *values) deciding(path, key string) string {
 func checkObject(v *values, o Object, topicKnown bool) {
 	checkLookback(v, o)
 	dlq, tolerance := v.deciding(o.Path, "errors.deadletterqueue.topic.name"), v.deciding(o.Path, "errors.tolerance")
-	if o.DLQTopic != "" && !v.problems.touch(dlq, tolerance) {
-		v.problem(dlq, o.DLQTopic, "has no effect with errors.tolerance=none, the only one available in this version", "leave it out")
+	switch {
+	case v.problems.touch(dlq, tolerance):
+	case o.DLQTopic != "" && o.ErrorsTolerance == "none":
+		v.problem(dlq, o.DLQTopic, "has no effect with errors.tolerance=none", "write "+tolerance+" = all, or leave it out")
+	case o.DLQTopic == "" && o.ErrorsTolerance == "all":
+		v.problem(tolerance, "all", "no topic is named for the rows that can't be encoded", "give errors.deadletterqueue.topic.name, or write none")
 	}
 	template := v.deciding(o.Path, templateKey)
 	if f := topicName(o.Topic); f != nil && topicKnown && !v.problems.touch(template, "tenant", "coupa.url") {
@@ -114,6 +118,9 @@ func checkLookback(v *values, o Object) {
 
 // checkTopic refuses a topic that another object has already.
 func checkTopic(v *values, o Object, others []Object) {
+	if o.DLQTopic != "" && o.DLQTopic == o.Topic && !v.problems.touch("errors.deadletterqueue.topic.name") {
+		v.problem(v.deciding(o.Path, "errors.deadletterqueue.topic.name"), o.DLQTopic, "is the topic of "+o.Path+" itself", "name another topic: a dead letter is no Avro")
+	}
 	i := slices.IndexFunc(others, func(other Object) bool { return other.Topic == o.Topic })
 	key := v.deciding(o.Path, templateKey)
 	if i < 0 || v.problems.touch(key) {

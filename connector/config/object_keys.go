@@ -71,10 +71,9 @@ func subjectStrategies() []string {
 func handlingSettings() []setting[Object] {
 	return []setting[Object]{
 		{Key{Name: "errors.tolerance", Type: String, Importance: Medium, Default: "none", Values: []string{"none", "all"},
-			Refused: map[string]string{"all": "write none: an object with a row that cannot be encoded stops and says which"},
-			Doc:     "What happens with a row that cannot be encoded: `none` stops the object, `all` sends it to the dead letter topic."},
+			Doc: "What happens with a row that cannot be encoded: `none` stops the object, `all` sends it to the dead letter topic and goes on."},
 			text(func(o *Object) *string { return &o.ErrorsTolerance })},
-		{Key{Name: "errors.deadletterqueue.topic.name", Type: String, Importance: Low, Doc: "Dead letter topic for `errors.tolerance=all`."},
+		{Key{Name: "errors.deadletterqueue.topic.name", Type: String, Importance: Low, Doc: "Dead letter topic for `errors.tolerance=all`; several objects and connectors may share one."},
 			text(func(o *Object) *string { return &o.DLQTopic }, topicName)},
 		{Key{Name: "exported.mode", Type: String, Importance: Low, Default: "off", Values: []string{"off", "filter", "mark"},
 			Refused: map[string]string{
