@@ -200,7 +200,9 @@ func TestTypedCustomFieldsAreRefusedWhereTheTopicHasAMap(t *testing.T) {
 // A registry that refuses a type more takes what is new altogether; the rest stays in unmapped and is counted.
 func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 37, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
-		h.registry.refuse = func(schema string) bool { return strings.Contains(schema, `["null","long","string"]`) }
+		h.registry.set(func(r *memoryRegistry) {
+			r.refuse = func(schema string) bool { return strings.Contains(schema, `["null","long","string"]`) }
+		})
 		r := h.start()
 		h.settle()
 		h.tenant.SetMember("users", 7, "custom-fields", `{"grade":1}`)
@@ -216,7 +218,7 @@ func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
 			t.Errorf("%s %s, %v unfit; want it running and one value of grade", s.State, s.Trace, s.Unfit)
 		}
 		h.pass(2 * time.Hour)
-		h.registry.refuse = nil
+		h.registry.set(func(r *memoryRegistry) { r.refuse = nil })
 		other := h.tenant.Rows("users")[20].ID
 		h.tenant.SetMember("users", other, "custom-fields", `{"grade":"B"}`)
 		h.settle()
@@ -232,8 +234,10 @@ func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 		h.start()
 		h.settle()
 		h.stop()
-		h.registry.fail = &schemas.RegistryError{Subject: "s", Status: 503, Act: "asking", Answer: "away", Remedy: "wait"}
-		h.registry.known = true
+		h.registry.set(func(r *memoryRegistry) {
+			r.fail = &schemas.RegistryError{Subject: "s", Status: 503, Act: "asking", Answer: "away", Remedy: "wait"}
+			r.known = true
+		})
 		r := h.start()
 		h.settle()
 		h.tenant.Update("users", 3)
@@ -244,7 +248,7 @@ func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 		if s := r.Status()[0].Tasks[0]; !strings.Contains(s.Trace, "away") {
 			t.Errorf("%s %q; want to read what is waited for", s.State, s.Trace)
 		}
-		h.registry.fail = nil
+		h.registry.set(func(r *memoryRegistry) { r.fail = nil })
 		h.pass(2 * time.Minute)
 		h.check("users")
 		if text := h.schemaOf(newest(t, h.records("coupa.users"), 7)); !strings.Contains(text, "only-now") {

@@ -381,6 +381,13 @@ type memoryRegistry struct {
 	refuse func(schema string) bool // as incompatible
 }
 
+// set changes how the registry answers, also while it is asked.
+func (r *memoryRegistry) set(change func(*memoryRegistry)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(r)
+}
+
 func (r *memoryRegistry) id(subject, schema string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -411,12 +418,12 @@ func (r *memoryRegistry) options(t *testing.T, id int) schemas.Options {
 
 func (r *memoryRegistry) Register(_ context.Context, subject, schema string) (int, error) {
 	r.mu.Lock()
-	there := slices.Contains(r.all, subject+"\x00"+schema)
+	there, fail, known, refuse := slices.Contains(r.all, subject+"\x00"+schema), r.fail, r.known, r.refuse
 	r.mu.Unlock()
 	switch {
-	case r.fail != nil && !(r.known && there):
-		return 0, r.fail
-	case r.refuse != nil && r.refuse(schema):
+	case fail != nil && !(known && there):
+		return 0, fail
+	case refuse != nil && refuse(schema):
 		return 0, &schemas.RegistryError{Subject: subject, Act: "registering", Status: http.StatusConflict, Answer: "incompatible", Remedy: "none"}
 	}
 	return r.id(subject, schema), nil
@@ -427,11 +434,11 @@ func (r *memoryRegistry) Lookup(ctx context.Context, subject, schema string) (in
 }
 
 func (r *memoryRegistry) Latest(_ context.Context, subject string) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.fail != nil {
 		return "", r.fail
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, key := range slices.Backward(r.all) {
 		if schema, ok := strings.CutPrefix(key, subject+"\x00"); ok {
 			return schema, nil

@@ -85,9 +85,10 @@ func (r *Registry) Lookup(ctx context.Context, subject, schema string) (int, err
 }
 
 // shared answers from memory or does the work once for all who ask at the same time. The work does not end with the one who
-// happened to ask first, so it has its own time limit.
+// happened to ask first, so it has its own time limit. The file is written by those who wait for the answer: nothing touches it once they have ended.
 func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(context.Context, idKey) (int, error)) (int, error) {
 	if id := r.known(k); id != 0 {
+		r.kept.put(k, id)
 		return id, nil
 	}
 	done := r.flight.DoChan(verb+"\x00"+k.subject+"\x00"+k.schema, func() (any, error) {
@@ -97,7 +98,6 @@ func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(c
 		if err != nil {
 			return r.fallBack(k, err)
 		}
-		r.kept.put(k, id)
 		r.remember(k, id)
 		return id, nil
 	})
@@ -105,8 +105,12 @@ func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(c
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	case answer := <-done:
-		id, _ := answer.Val.(int)
-		return id, answer.Err
+		if answer.Err != nil {
+			return 0, answer.Err
+		}
+		id := answer.Val.(int)
+		r.kept.put(k, id)
+		return id, nil
 	}
 }
 
