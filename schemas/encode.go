@@ -103,7 +103,7 @@ func (e *Encoder) top(out []byte) ([]byte, error) {
 func (e *Encoder) put(out []byte, n *planNode, depth int) ([]byte, verdict, error) {
 	start, at := len(out), e.pos
 	if n.nullable {
-		out = append(out, 2) // branch 1 of ["null", T]
+		out = append(out, n.branch)
 	}
 	out, v, err := e.value(out, n, depth)
 	if err != nil || v == stored {

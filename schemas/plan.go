@@ -13,6 +13,8 @@ const (
 	propName = "coupa.name" // the key in Coupa's JSON; without it the field's name with - for _
 	propRole = "coupa.role" // what a map of string holds: roleUnmapped or roleCustomFields
 	propType = "coupa.type" // typeText: Coupa describes the field as text
+	// propBranch is there on a union of several types besides null: the number of the one that values are written as.
+	propBranch = "coupa.branch"
 	// propCustom is there on a typed custom field: its value is stored exactly or kept in unmapped, and never an error.
 	propCustom = "coupa.custom"
 
@@ -70,7 +72,8 @@ type planField struct {
 // planNode is a type in a place: of a field or of an array's items.
 type planNode struct {
 	kind      planKind
-	nullable  bool // the union ["null", T]
+	nullable  bool // a union that begins with "null"
+	branch    byte // T's number in it, as Avro writes it
 	text      bool // a text that is no T is kept in unmapped; elsewhere it is an error
 	record    *planRecord
 	items     *planNode
@@ -96,6 +99,7 @@ const noKey = "\xff"
 //   - a record, in place or by name; an array of any of these
 //   - a map of string, with the property "coupa.role": "custom-fields" or "unmapped"
 //
+// With the property "coupa.branch": N the type is ["null", T1, T2…], and values are written as TN (see Schema.Widen).
 // With the property "coupa.custom" a field is a typed custom field (see CustomFields): ["null", T1, T2…] of string, boolean,
 // long, double, decimal and timestamp-millis; ["null", record]; or ["null", array] with items of these.
 //
@@ -152,6 +156,8 @@ func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 	plan := c.node
 	if custom {
 		plan = c.custom
+	} else if branch, ok := number(f.Prop(propBranch)); ok {
+		plan = func(s avro.Schema, role string) (planNode, error) { return c.chosen(s, role, branch) }
 	}
 	n, err := plan(f.Type(), role)
 	if err != nil {
@@ -212,9 +218,7 @@ func (c *compiler) node(s avro.Schema, role string) (planNode, error) {
 		if len(types) != 2 || types[0].Type() != avro.Null {
 			return planNode{}, errors.New(`a union other than ["null", T] cannot be encoded`)
 		}
-		n, err := c.node(types[1], role)
-		n.nullable = true
-		return n, err
+		return c.chosen(s, role, 1)
 	case *avro.RefSchema:
 		return c.node(s.Schema(), role)
 	case *avro.RecordSchema:
@@ -231,6 +235,23 @@ func (c *compiler) node(s avro.Schema, role string) (planNode, error) {
 	return planNode{}, fmt.Errorf("type %s cannot be encoded", s.Type())
 }
 
+// number reads a property that is a whole number.
+func number(prop any) (int, bool) {
+	f, ok := prop.(float64)
+	return int(f), ok
+}
+
+// chosen plans a union with null by one of its types.
+func (c *compiler) chosen(s avro.Schema, role string, branch int) (planNode, error) {
+	union, ok := s.(*avro.UnionSchema)
+	if !ok || branch < 1 || branch >= len(union.Types()) || branch >= 64 || union.Types()[0].Type() != avro.Null {
+		return planNode{}, fmt.Errorf(`%s = %d does not name one of the types of a union that begins with "null"`, propBranch, branch)
+	}
+	n, err := c.node(union.Types()[branch], role)
+	n.nullable, n.branch = true, byte(2*branch)
+	return n, err
+}
+
 // custom plans the type of a typed custom field, or of the items of one.
 func (c *compiler) custom(s avro.Schema, _ string) (planNode, error) {
 	union, ok := s.(*avro.UnionSchema)
@@ -244,10 +265,10 @@ func (c *compiler) custom(s avro.Schema, _ string) (planNode, error) {
 			return c.node(s, "")
 		case *avro.ArraySchema:
 			items, err := c.custom(t.Items(), "")
-			return planNode{kind: kindArray, nullable: true, items: &items}, err
+			return planNode{kind: kindArray, nullable: true, branch: 2, items: &items}, err
 		}
 	}
-	n := planNode{kind: kindChoice, nullable: true, branches: make([]planNode, len(types))}
+	n := planNode{kind: kindChoice, nullable: true, branch: 2, branches: make([]planNode, len(types))}
 	for i, t := range types {
 		p, ok := t.(*avro.PrimitiveSchema)
 		if !ok {

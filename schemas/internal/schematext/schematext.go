@@ -6,6 +6,7 @@
 //	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped
 //	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text" where Coupa
 //	              describes a text and sends something narrower
+//	coupa.branch  on a field whose type is a union of more than null and one type: the place of the one that values are written as
 //	coupa.custom  on a field: where it is a custom field that a tenant's rows taught, the types that its values had
 package schematext
 
@@ -48,6 +49,7 @@ type Field struct {
 	CoupaType string    `json:"coupa.type,omitempty"`
 	Role      string    `json:"coupa.role,omitempty"`
 	Custom    []string  `json:"coupa.custom,omitempty"`
+	Branch    int       `json:"coupa.branch,omitempty"`
 }
 
 // MarshalJSON writes the field; the default stands there only where the type is nullable, as Avro asks.
