@@ -30,12 +30,18 @@ type submission struct {
 	backfill bool                       // a poll beside it may have published later versions of its rows
 	keep     time.Duration              // retention of the stream's ledger
 	bytes    int
-	late     []time.Duration // of rows that became visible behind the mark: how far behind
-	silent   int             // changes that did not move their row's updated-at
-	buried   int             // dead letters among the records
-	cause    string          // of the last of them
-	dead     *atomic.Bool    // set when an earlier submission of the same walk failed
-	done     func(error)     // called once, by the shard's goroutine: nil when committed
+	tally
+	dead *atomic.Bool // set when an earlier submission of the same walk failed
+	done func(error)  // called once, by the shard's goroutine: nil when committed
+}
+
+// tally counts what is special about records, for the status.
+type tally struct {
+	late    []time.Duration // of rows that became visible behind the mark: how far behind
+	silent  int             // changes that did not move their row's updated-at
+	buried  int             // dead letters
+	cause   string          // of the last of them
+	trimmed int             // records with cut texts
 }
 
 // gather collects submissions for one transaction, beginning with first: until the commit interval since then has passed, a bound is reached, or no

@@ -92,9 +92,7 @@ func (p *poller) startingFields(ctx context.Context) (*schemas.CustomFields, err
 
 // registeredFields reads how custom fields are typed in the subject's last version. Without the registry, what was last seen of it counts.
 func (p *poller) registeredFields(ctx context.Context) (typed bool, fields *schemas.CustomFields, there bool, err error) {
-	options := p.object.SchemaOptions()
-	options.Custom = nil
-	plain, err := schemas.For(p.stream.Object, options) // the name is the same whatever the fields
+	plain, err := p.schemaWith(nil) // the name is the same whatever the fields
 	if err != nil {
 		return false, nil, false, err
 	}

@@ -1,13 +1,16 @@
 package connector
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -23,47 +26,101 @@ const (
 	headerErrorMessage   = "__connect.errors.exception.message"    // names row and field, never the value
 )
 
-// stageConverter is Connect's name for the encoding of a value.
-const stageConverter = "VALUE_CONVERTER"
-
-// deadLetters sends rows that can't be encoded to a topic of their own, where errors.tolerance = all: in the transaction that would have carried their
+// deadLetters sends rows that can't go to a topic of their own, where the object's keys ask for that: in the transaction that would have carried their
 // records, with the row as Coupa sent it for a value. The ledger knows such a row as it knows one that was published; its next change is tried anew.
 type deadLetters struct {
-	topic     string // "": rows that can't be encoded stop the object
+	topic     string // "": none
 	connector string
+	reasons   []reason
 
 	mu   sync.Mutex
 	said time.Time
 }
 
-// saidEvery is how often the log tells of a stream's dead letters.
-const saidEvery = 30 * time.Second
-
-// takes tells whether a row that failed with err is a dead letter. What is wrong with anything but the row, such as the registry, is waited out.
-func (d *deadLetters) takes(err error) bool {
-	_, ofRow := errors.AsType[*RowError](err)
-	return d.topic != "" && ofRow
+// reason is why a row can't go, in Connect's terms.
+type reason struct {
+	is                      func(error) bool
+	stage, class, exception string
+	remedy                  string
 }
 
-// bury puts a row into the chunk as a dead letter.
-func (p *poller) bury(c *chunk, enc *rowEncoder, r coupa.Row, op string, cause error) {
-	d := &p.dead
-	c.buried++
+// Stages are those of org.apache.kafka.connect.runtime.errors.Stage.
+var (
+	unencodable = reason{func(err error) bool { return !isError[*oversizeError](err) && !isError[*conflictError](err) }, "VALUE_CONVERTER", "schemas.Encoder", "schemas.FieldError",
+		"correct it in Coupa, its next change is published"}
+	oversized = reason{isError[*oversizeError], "KAFKA_PRODUCE", "connector.Producer", "kerr.MessageTooLarge",
+		"raise the topic's max.message.bytes"}
+	refused = reason{isError[*conflictError], "VALUE_CONVERTER", "schemas.Registry", "schemas.RegistryError",
+		"make the registry take the schema"}
+)
+
+func isError[E error](err error) bool {
+	_, is := errors.AsType[E](err)
+	return is
+}
+
+func newDeadLetters(connector string, o config.Object) *deadLetters {
+	d := &deadLetters{topic: o.DLQTopic, connector: connector}
+	if o.Oversize == oversizeDeadLetter {
+		d.reasons = append(d.reasons, oversized)
+	}
+	if o.SchemaConflict == conflictDeadLetter {
+		d.reasons = append(d.reasons, refused)
+	}
+	if o.ErrorsTolerance == "all" {
+		d.reasons = append(d.reasons, unencodable)
+	}
+	return d
+}
+
+// letter is a row that is to be a dead letter.
+type letter struct {
+	reason
+	err error
+}
+
+// takes tells whether a row that failed with err is a dead letter. What is wrong with anything but the row, such as a registry that does not answer, is
+// waited out; a record that is too large, and a schema that the registry refuses, have keys of their own.
+func (d *deadLetters) takes(err error) (letter, bool) {
+	if !isError[*RowError](err) {
+		return letter{}, false
+	}
+	for _, r := range d.reasons {
+		if r.is(err) {
+			return letter{r, err}, true
+		}
+	}
+	return letter{}, false
+}
+
+// bury puts a row into the chunk as a dead letter. An error: the row is larger than even that topic takes.
+func (p *poller) bury(ctx context.Context, c *chunk, enc *rowEncoder, r coupa.Row, op string, why letter) error {
+	d, message := p.dead, why.err.Error()
+	headers := []kgo.RecordHeader{
+		{Key: headerErrorTopic, Value: c.keepString(enc.topic)},
+		{Key: headerErrorConnector, Value: c.keepString(d.connector)},
+		{Key: headerErrorTask, Value: c.keepString(strconv.Itoa(p.task.Status().ID))},
+		{Key: headerErrorStage, Value: c.keepString(why.stage)},
+		{Key: headerErrorClass, Value: c.keepString(why.class)},
+		{Key: headerErrorException, Value: c.keepString(why.exception)},
+		{Key: headerErrorMessage, Value: c.keepString(message)},
+	}
+	if over := p.tooLarge(ctx, d.topic, recordSize(enc, len(r.JSON), headers...)); over != nil {
+		return &RowError{Object: enc.object, ID: r.ID, Err: fmt.Errorf("it can't go (%w), nor as a dead letter: a record of %d bytes is larger than topic %s takes (%d); raise its max.message.bytes",
+			why.err, over.size, d.topic, over.limit)}
+	}
 	enc.buf = append(enc.buf[:0], r.JSON...)
-	c.put(enc, r, op, d.topic,
-		kgo.RecordHeader{Key: headerErrorTopic, Value: c.keepString(enc.topic)},
-		kgo.RecordHeader{Key: headerErrorConnector, Value: c.keepString(d.connector)},
-		kgo.RecordHeader{Key: headerErrorTask, Value: c.keepString(strconv.Itoa(p.task.Status().ID))},
-		kgo.RecordHeader{Key: headerErrorStage, Value: c.keepString(stageConverter)},
-		kgo.RecordHeader{Key: headerErrorClass, Value: c.keepString("schemas.Encoder")},
-		kgo.RecordHeader{Key: headerErrorException, Value: c.keepString("schemas.FieldError")},
-		kgo.RecordHeader{Key: headerErrorMessage, Value: c.keepString(cause.Error())},
-	)
-	c.cause = cause.Error()
+	c.put(enc, r, op, d.topic, headers...)
+	c.buried++
+	c.cause = message
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if now := time.Now(); d.said.IsZero() || now.Sub(d.said) >= saidEvery {
 		d.said = now
-		p.log.Warn("a row can't be encoded and goes to the dead letter topic; correct it in Coupa, its next change is published", "topic", d.topic, "error", cause)
+		p.log.Warn("a row can't go and is sent to the dead letter topic; "+why.remedy, "topic", d.topic, "error", why.err)
 	}
+	return nil
 }
+
+// saidEvery is how often the log tells of a stream's dead letters.
+const saidEvery = 30 * time.Second

@@ -39,7 +39,7 @@ func TestARowThatCannotBeEncodedIsADeadLetterAndItsObjectGoesOn(t *testing.T) {
 		}
 		for header, want := range map[string]string{
 			HeaderTenant: "acme", HeaderObject: "invoices", headerErrorTopic: "coupa.invoices", headerErrorConnector: "acme", headerErrorTask: "0",
-			headerErrorStage: stageConverter, headerErrorMessage: fmt.Sprintf("invoices id %d: field gross-total: the text is no number; correct it in Coupa", row.ID),
+			headerErrorStage: "VALUE_CONVERTER", headerErrorMessage: fmt.Sprintf("invoices id %d: field gross-total: the text is no number; correct it in Coupa", row.ID),
 		} {
 			if got := dead[0].headers[header]; got != want {
 				t.Errorf("%s: %q, want %q", header, got, want)

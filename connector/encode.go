@@ -36,6 +36,7 @@ type encoding struct {
 	encoders              sync.Pool // *rowEncoder
 	schema                *schemas.Schema
 	custom                *schemas.CustomFields // as they are typed; nil: they are a map, or none
+	refused               time.Time             // when the registry refused the schema, so that no row can be encoded; zero: it did not
 }
 
 // valueEncoder makes the values of a stream's records. One fetch uses it at a time.
@@ -100,22 +101,19 @@ type chunk struct {
 	bytes     int
 	rows      int // rows read, dropped ones included
 	dropped   int
-	late      []time.Duration // of rows that became visible behind the mark: how far behind
-	silent    int             // changes that did not move their row's updated-at
-	buried    int             // dead letters among the records
-	cause     string          // of the last of them
-	newest    time.Time       // stamp of a row or of one of its lines
-	slab      []byte
-	recs      []kgo.Record
-	headers   []kgo.RecordHeader
+	tally
+	newest  time.Time // stamp of a row or of one of its lines
+	slab    []byte
+	recs    []kgo.Record
+	headers []kgo.RecordHeader
 }
 
 // add takes the row that enc has encoded into the chunk. The row's bytes are not kept.
-func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string) error {
+func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string, more ...kgo.RecordHeader) error {
 	if err := failpoint.After(failpoint.Encode); err != nil {
 		return err
 	}
-	c.put(enc, r, op, enc.topic)
+	c.put(enc, r, op, enc.topic, more...)
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
@@ -126,15 +128,19 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		c.dropped++
 		return nil
 	}
-	switch err := f.encode(ctx, row); {
-	case err != nil && ps.p.dead.takes(err):
-		ps.p.bury(c, f.enc, row, ps.op, err)
-	case err != nil:
+	err := f.encode(ctx, row)
+	var marks []kgo.RecordHeader
+	if err == nil {
+		marks, err = f.shrink(ctx, row)
+	}
+	if why, taken := ps.p.dead.takes(err); taken {
+		err = ps.p.bury(ctx, c, f.enc, row, ps.op, why)
+	} else if err == nil {
+		err = c.add(f.enc, row, ps.op, marks...)
+		c.trimmed += len(marks)
+	}
+	if err != nil {
 		return err
-	default:
-		if err := c.add(f.enc, row, ps.op); err != nil {
-			return err
-		}
 	}
 	c.rows++
 	c.entries = append(c.entries, entries(row, ps.horizon)...)

@@ -104,6 +104,9 @@ func (f *follower) probeLines(ctx context.Context) error {
 
 // poll reads what has changed since the last one: rows by their own stamp, then rows of which only lines have changed.
 func (f *follower) poll(ctx context.Context) error {
+	if err := f.reconsider(ctx); err != nil {
+		return err
+	}
 	now, err := f.source.Now(ctx)
 	if err != nil {
 		return err

@@ -156,7 +156,9 @@ var (
 	silentChanges = prometheus.NewDesc("coupastream_silent_changes_total",
 		"Changes published that did not move their row's updated-at.", streamLabels, nil)
 	deadLetterRows = prometheus.NewDesc("coupastream_dead_letters_total",
-		"Rows that could not be encoded and went to the dead letter topic.", streamLabels, nil)
+		"Rows that could not go to their topic and went to the dead letter topic.", streamLabels, nil)
+	trimmedRecords = prometheus.NewDesc("coupastream_records_trimmed_total",
+		"Records whose longest texts were cut to what their topic takes.", streamLabels, nil)
 	unfitValues = prometheus.NewDesc("coupastream_custom_values_unmapped_total",
 		"Values of custom fields that no typed field holds, kept as JSON text in unmapped.", streamLabels, nil)
 	markAge = prometheus.NewDesc("coupastream_mark_age_seconds",
@@ -167,7 +169,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (streams) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{rowsRead, rowsDropped, recordsPublished, lateRows, silentChanges, deadLetterRows, unfitValues, markAge, backfillRuns} {
+	for _, d := range []*prometheus.Desc{rowsRead, rowsDropped, recordsPublished, lateRows, silentChanges, deadLetterRows, trimmedRecords, unfitValues, markAge, backfillRuns} {
 		descs <- d
 	}
 }
@@ -191,6 +193,7 @@ func collect(tenant string, s TaskStatus, out chan<- prometheus.Metric) {
 	tell(lateRows, prometheus.CounterValue, float64(s.Late))
 	tell(silentChanges, prometheus.CounterValue, float64(s.Silent))
 	tell(deadLetterRows, prometheus.CounterValue, float64(s.DeadLetters))
+	tell(trimmedRecords, prometheus.CounterValue, float64(s.Trimmed))
 	unfit := int64(0)
 	for _, n := range s.Unfit {
 		unfit += n

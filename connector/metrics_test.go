@@ -145,7 +145,8 @@ func TestCountsAreOfWhatWasCommittedAndNeverGoBack(t *testing.T) {
 		h.tenant.UpdateLine("purchase_orders", 7)
 		h.tenant.CreateLate("users", 10*time.Second)
 		h.pass(20 * time.Second)
-		h.tenant.SetMember("users", 9, "login", `"`+strings.Repeat("x", 2<<20)+`"`)
+		h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "coupa.users", Err: kerr.PolicyViolation})
+		h.tenant.SetMember("users", 9, "login", `"long"`)
 		h.pass(30 * time.Second)
 		h.tenant.SetMember("users", 9, "login", `"short"`)
 		h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState}) // the shard is rebuilt

@@ -234,7 +234,7 @@ func (ps *pass) submit(c *chunk, must bool) {
 	}
 	*ps.persisted = time.Now()
 	sub := &submission{
-		stream: p.stream, task: p.task, records: c.records, rows: c.published, entries: c.entries, bytes: c.bytes, late: c.late, silent: c.silent, buried: c.buried, cause: c.cause,
+		stream: p.stream, task: p.task, records: c.records, rows: c.published, entries: c.entries, bytes: c.bytes, tally: c.tally,
 		backfill: ps.op == OpSnapshot, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
 	}
 	sub.done = func(err error) {

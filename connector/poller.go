@@ -32,7 +32,7 @@ type poller struct {
 	// current is what rows are encoded with; nil until prepare has made it. Fetches replace it, under customs.mu.
 	current atomic.Pointer[encoding]
 	customs customs
-	dead    deadLetters
+	dead    *deadLetters
 
 	trouble trouble
 	doubt   doubt

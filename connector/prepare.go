@@ -17,7 +17,7 @@ func (p *poller) prepare(ctx context.Context) error {
 		return err
 	}
 	if p.dead.topic != "" {
-		if err := p.shard.w.topics.ensure(ctx, p.dead.topic); err != nil {
+		if err := p.shard.w.topics.ensureDeadLetters(ctx, p.dead.topic); err != nil {
 			return err
 		}
 	}
@@ -27,7 +27,9 @@ func (p *poller) prepare(ctx context.Context) error {
 	}
 	made, err := p.encodingWith(ctx, custom)
 	if err != nil {
-		return err
+		if made, err = p.onConflict(ctx, custom, err); err != nil {
+			return err
+		}
 	}
 	p.current.Store(made)
 	p.keepFields(made.custom)
@@ -36,17 +38,15 @@ func (p *poller) prepare(ctx context.Context) error {
 
 // encodingWith registers the schemas and makes what encodes by them. With custom, the custom fields are typed like that; nil: they are a map, or none.
 func (p *poller) encodingWith(ctx context.Context, custom *schemas.CustomFields) (*encoding, error) {
-	options := p.object.SchemaOptions()
-	options.Custom = custom
-	schema, err := schemas.For(p.stream.Object, options)
+	schema, err := p.schemaWith(custom)
 	if err != nil {
 		return nil, err
 	}
-	keyID, err := p.register(ctx, schemas.Subject(p.object.KeySubject, p.object.Topic, "coupa.Key", true), schemas.KeySchema())
+	keyID, err := p.registerKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	values, err := p.avroValues(ctx, schema)
+	schema, values, err := p.avroValues(ctx, schema)
 	if err != nil {
 		return nil, err
 	}
@@ -55,18 +55,37 @@ func (p *poller) encodingWith(ctx context.Context, custom *schemas.CustomFields)
 	return e, nil
 }
 
-// avroValues registers the schema of the stream's values and gives what makes their encoders.
-func (p *poller) avroValues(ctx context.Context, schema *schemas.Schema) (func() valueEncoder, error) {
+func (p *poller) schemaWith(custom *schemas.CustomFields) (*schemas.Schema, error) {
+	options := p.object.SchemaOptions()
+	options.Custom = custom
+	return schemas.For(p.stream.Object, options)
+}
+
+// registerKey registers the schema of keys. A registry that refuses it stops the object, whatever schema.conflict says: without a key no record goes anywhere.
+func (p *poller) registerKey(ctx context.Context) (int, error) {
+	id, err := p.register(ctx, schemas.Subject(p.object.KeySubject, p.object.Topic, "coupa.Key", true), schemas.KeySchema())
+	if isIncompatible(err) {
+		return 0, fmt.Errorf("key: %v", err)
+	}
+	return id, err
+}
+
+// avroValues registers the schema of the stream's values, or a wider one where that is refused and schema.conflict says so, and gives it with what makes
+// its encoders.
+func (p *poller) avroValues(ctx context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
+	id, err := p.register(ctx, p.valueSubject(schema), schema.JSON())
+	if isIncompatible(err) && p.object.SchemaConflict == conflictWiden && p.object.AutoRegister {
+		schema, id, err = p.widened(ctx, schema, err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	plan, err := schema.Plan()
 	if err != nil {
-		return nil, fmt.Errorf("schema of %s: %w", p.stream.Object, err)
-	}
-	id, err := p.register(ctx, p.valueSubject(schema), schema.JSON())
-	if err != nil {
-		return nil, err
+		return nil, nil, fmt.Errorf("schema of %s: %w", p.stream.Object, err)
 	}
 	framing := schemas.AppendHeader(nil, id)
-	return func() valueEncoder { return &avroValue{framing: framing, plan: plan.Encoder()} }, nil
+	return schema, func() valueEncoder { return &avroValue{framing: framing, plan: plan.Encoder()} }, nil
 }
 
 func (p *poller) valueSubject(schema *schemas.Schema) string {

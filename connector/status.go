@@ -37,6 +37,7 @@ type TaskStatus struct {
 	Silent      int64            // changes published that did not move their row's updated-at: of lines, most of them
 	DeadLetters int64            // rows that went to the dead letter topic
 	DeadLetter  string           // why the last of them did
+	Trimmed     int64            // records whose texts were cut to what the topic takes
 	Unfit       map[string]int64 // values of custom fields that stayed JSON text in unmapped, by field; not changed once here
 	Committed   checkpoint.Position
 }

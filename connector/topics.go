@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -23,34 +24,59 @@ type topics struct {
 	admin    *kadm.Client
 	settings *config.Worker
 
-	mu       sync.Mutex
-	maxBytes map[string]int32 // max.message.bytes of the topics made sure of
+	mu     sync.Mutex
+	limits map[string]topicLimit // of the topics made sure of
+}
+
+// topicLimit is a topic's max.message.bytes.
+type topicLimit struct {
+	bytes int32
+	asked time.Time
 }
 
 // ensure creates a data topic unless it is there, and checks that it can be written to. An existing topic is left as it is.
 func (t *topics) ensure(ctx context.Context, topic string) error {
+	return t.ensureWith(ctx, topic, nil)
+}
+
+// ensureDeadLetters does the same for a topic of dead letters. One that it creates takes rows that are too large for a data topic.
+func (t *topics) ensureDeadLetters(ctx context.Context, topic string) error {
+	large := strconv.Itoa(deadLetterBytes)
+	return t.ensureWith(ctx, topic, map[string]*string{"max.message.bytes": &large})
+}
+
+// deadLetterBytes is the max.message.bytes of dead letter topics that are created.
+const deadLetterBytes = 32 << 20
+
+func (t *topics) ensureWith(ctx context.Context, topic string, configs map[string]*string) error {
 	t.mu.Lock()
-	_, known := t.maxBytes[topic]
+	_, known := t.limits[topic]
 	t.mu.Unlock()
 	if known {
 		return nil
 	}
-	cleanup := t.settings.TopicCleanup
-	if err := t.create(ctx, topic, t.settings.TopicPartitions, map[string]*string{"cleanup.policy": &cleanup}); err != nil {
+	all := map[string]*string{"cleanup.policy": &t.settings.TopicCleanup}
+	maps.Copy(all, configs)
+	if err := t.create(ctx, topic, t.settings.TopicPartitions, all); err != nil {
 		return err
 	}
-	limit := t.limit(ctx, topic)
-	t.mu.Lock()
-	t.maxBytes[topic] = limit
-	t.mu.Unlock()
+	t.ask(ctx, topic)
 	return nil
+}
+
+// ask learns a topic's limit.
+func (t *topics) ask(ctx context.Context, topic string) {
+	limit := topicLimit{t.limit(ctx, topic), time.Now()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.limits[topic] = limit
 }
 
 // forget drops what is known of a topic: it is made sure of again, with its limit, before it is next used.
 func (t *topics) forget(topic string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.maxBytes, topic)
+	delete(t.limits, topic)
 }
 
 // checkpointConfigs keep the checkpoint topic near the size of what is live in it, which is what a restore reads. Kafka compacts closed segments alone,
@@ -161,13 +187,33 @@ func (t *topics) config(ctx context.Context, topic, key string) (string, error) 
 	return "", fmt.Errorf("topic %s has no %s", topic, key)
 }
 
-// batchBytes is the largest batch that a topic takes, for the producer. A batch is a few dozen bytes larger than its records; the margin covers that.
-func (t *topics) batchBytes(topic string) int32 {
+// limitAgain is how old a topic's limit may be when a record is refused for it.
+const limitAgain = time.Minute
+
+// takes is the largest batch that a topic takes. A limit that is too small for size is asked for again if that was not done lately: somebody may have
+// raised it.
+func (t *topics) takes(ctx context.Context, topic string, size int) int {
+	bytes, old := t.known(topic)
+	if size > bytes && old {
+		t.ask(ctx, topic)
+		bytes, _ = t.known(topic)
+	}
+	return bytes
+}
+
+// known is the largest batch that a topic takes as far as is known, and whether that is to be asked again.
+func (t *topics) known(topic string) (bytes int, old bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	limit, ok := t.maxBytes[topic]
+	limit, ok := t.limits[topic]
 	if !ok {
-		limit = defaultMaxMessageBytes
+		limit.bytes = defaultMaxMessageBytes
 	}
-	return limit - limit/256
+	return int(limit.bytes - limit.bytes/256), time.Since(limit.asked) >= limitAgain
+}
+
+// batchBytes is the largest batch that a topic takes, for the producer. A batch is a few dozen bytes larger than its records; the margin covers that.
+func (t *topics) batchBytes(topic string) int32 {
+	bytes, _ := t.known(topic)
+	return int32(bytes)
 }

@@ -219,7 +219,7 @@ func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions in
 		return 0, fmt.Errorf("bootstrap.servers = %v: no broker could be reached; check addresses, security.protocol and sasl.*: %w", w.settings.BootstrapServers, err)
 	}
 	w.cluster.Store(meta.Cluster)
-	w.topics = &topics{admin: admin, settings: w.settings, maxBytes: map[string]int32{}}
+	w.topics = &topics{admin: admin, settings: w.settings, limits: map[string]topicLimit{}}
 	w.checkpointID, partitions, err = w.topics.ensureCheckpoint(ctx, w.settings.CheckpointTopic)
 	if err == nil && int(partitions) != w.settings.CheckpointPartitions {
 		w.log.Warn("the checkpoint topic was made with another number of partitions, which stays", "topic", w.settings.CheckpointTopic,
@@ -250,12 +250,9 @@ func (w *Worker) shards(partitions int32) map[int32]*shard {
 		clocks := new(sync.Once)
 		for i, o := range g.c.Objects {
 			p := &poller{
-				clocks: clocks, dead: deadLetters{connector: g.c.Name}, shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
+				clocks: clocks, dead: newDeadLetters(g.c.Name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
 				stream: checkpoint.Stream{Tenant: g.c.Tenant, Object: o.Path}, object: o, source: g.source, shard: s, rate: g.c.RateLimit,
 				task: g.tasks[i], log: w.log.With("connector", g.c.Name, "tenant", g.c.Tenant, "object", o.Path),
-			}
-			if o.ErrorsTolerance == "all" {
-				p.dead.topic = o.DLQTopic
 			}
 			s.pollers = append(s.pollers, p)
 			w.pollers = append(w.pollers, p)
@@ -349,6 +346,7 @@ func (w *Worker) committed(sub *submission, position checkpoint.Position) {
 		}
 		s.Committed = position
 		s.Silent += int64(sub.silent)
+		s.Trimmed += int64(sub.trimmed)
 		s.Late += int64(len(sub.late))
 		for _, by := range sub.late {
 			s.Lateness = max(s.Lateness, by)

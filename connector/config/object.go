@@ -26,7 +26,9 @@ type Object struct {
 	ValueSubject    schemas.SubjectStrategy
 	AutoRegister    bool
 	ErrorsTolerance string // "none" or "all"
-	DLQTopic        string // set if ErrorsTolerance is "all"
+	Oversize        string // "fail", "deadletter" or "trim": what becomes of a record that is larger than its topic takes
+	SchemaConflict  string // "halt", "deadletter" or "widen": what happens when the registry refuses the values' schema
+	DLQTopic        string // set if one of the three sends rows there
 	ExportedMode    string // "off"
 	Deletes         string // "off"
 
@@ -85,17 +87,35 @@ func (v *values) deciding(path, key string) string {
 // once, not for each object.
 func checkObject(v *values, o Object, topicKnown bool) {
 	checkLookback(v, o)
-	dlq, tolerance := v.deciding(o.Path, "errors.deadletterqueue.topic.name"), v.deciding(o.Path, "errors.tolerance")
-	switch {
-	case v.problems.touch(dlq, tolerance):
-	case o.DLQTopic != "" && o.ErrorsTolerance == "none":
-		v.problem(dlq, o.DLQTopic, "has no effect with errors.tolerance=none", "write "+tolerance+" = all, or leave it out")
-	case o.DLQTopic == "" && o.ErrorsTolerance == "all":
-		v.problem(tolerance, "all", "no topic is named for the rows that can't be encoded", "give errors.deadletterqueue.topic.name, or write none")
-	}
+	checkDeadLetters(v, o)
 	template := v.deciding(o.Path, templateKey)
 	if f := topicName(o.Topic); f != nil && topicKnown && !v.problems.touch(template, "tenant", "coupa.url") {
 		v.problem(template, o.template, fmt.Sprintf("gives %q, %s", o.Topic, f.message), f.remedy+"; or give another tenant")
+	}
+}
+
+// checkDeadLetters wants a topic where a key sends rows to one, and only there.
+func checkDeadLetters(v *values, o Object) {
+	const topic = "errors.deadletterqueue.topic.name"
+	dlq, sent := v.deciding(o.Path, topic), false
+	for _, s := range []struct{ key, value, sends, other string }{
+		{"errors.tolerance", o.ErrorsTolerance, "all", "none"},
+		{"record.oversize", o.Oversize, "deadletter", "fail or trim"},
+		{"schema.conflict", o.SchemaConflict, "deadletter", "halt or widen"},
+	} {
+		key := v.deciding(o.Path, s.key)
+		if v.problems.touch(dlq, key) {
+			return
+		}
+		if s.value != s.sends {
+			continue
+		}
+		if sent = true; o.DLQTopic == "" {
+			v.problem(key, s.value, "no topic is named for the rows that can't go", "give "+topic+", or write "+s.other)
+		}
+	}
+	if o.DLQTopic != "" && !sent {
+		v.problem(dlq, o.DLQTopic, "has no effect: no row is sent there", "write errors.tolerance = all, record.oversize = deadletter or schema.conflict = deadletter, or leave it out")
 	}
 }
 

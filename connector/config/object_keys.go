@@ -73,7 +73,16 @@ func handlingSettings() []setting[Object] {
 		{Key{Name: "errors.tolerance", Type: String, Importance: Medium, Default: "none", Values: []string{"none", "all"},
 			Doc: "What happens with a row that cannot be encoded: `none` stops the object, `all` sends it to the dead letter topic and goes on."},
 			text(func(o *Object) *string { return &o.ErrorsTolerance })},
-		{Key{Name: "errors.deadletterqueue.topic.name", Type: String, Importance: Low, Doc: "Dead letter topic for `errors.tolerance=all`; several objects and connectors may share one."},
+		{Key{Name: "record.oversize", Type: String, Importance: Medium, Default: "fail", Values: []string{"fail", "deadletter", "trim"},
+			Doc: "What happens with a record that is larger than its topic takes: `fail` stops the object, `deadletter` sends the row to the dead letter topic, `trim` cuts its longest texts, " +
+				"which the header `coupa.trimmed` lists."},
+			text(func(o *Object) *string { return &o.Oversize })},
+		{Key{Name: "schema.conflict", Type: String, Importance: Medium, Default: "halt", Values: []string{"halt", "deadletter", "widen"},
+			Doc: "What happens when the registry refuses the schema of an object's values, since the subject's versions contradict it: `halt` stops the object, " +
+				"`deadletter` sends its rows to the dead letter topic, `widen` offers a schema that has the last version's fields and types besides."},
+			text(func(o *Object) *string { return &o.SchemaConflict })},
+		{Key{Name: "errors.deadletterqueue.topic.name", Type: String, Importance: Low,
+			Doc: "Dead letter topic for `errors.tolerance=all`, `record.oversize=deadletter` and `schema.conflict=deadletter`; several objects and connectors may share one."},
 			text(func(o *Object) *string { return &o.DLQTopic }, topicName)},
 		{Key{Name: "exported.mode", Type: String, Importance: Low, Default: "off", Values: []string{"off", "filter", "mark"},
 			Refused: map[string]string{

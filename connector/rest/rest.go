@@ -279,14 +279,15 @@ type taskState struct {
 	WorkerID string `json:"worker_id"`
 	Version  string `json:"version"`
 	Trace    string `json:"trace,omitempty"`
-	// What follows is ours, and there only when it says something: rows that went to the dead letter topic, and values of custom fields that are
+	// What follows is ours, and there only when it says something: rows that went to the dead letter topic, records with cut texts, and values of custom fields that are
 	// JSON text in unmapped, by field.
 	DeadLetters int64            `json:"dead_letters,omitempty"`
+	Trimmed     int64            `json:"trimmed,omitempty"`
 	Unfit       map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
 }
 
 func (h *handler) taskOf(t connector.TaskStatus) taskState {
-	return taskState{t.ID, string(t.State), h.info.WorkerID, h.info.Version, t.Trace, t.DeadLetters, t.Unfit}
+	return taskState{t.ID, string(t.State), h.info.WorkerID, h.info.Version, t.Trace, t.DeadLetters, t.Trimmed, t.Unfit}
 }
 
 func (h *handler) stateOf(c connector.ConnectorStatus) any {

@@ -1,0 +1,114 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// Values of record.oversize.
+const (
+	oversizeFail       = "fail"
+	oversizeDeadLetter = "deadletter"
+	oversizeTrim       = "trim"
+)
+
+// HeaderTrimmed is on records whose texts were cut to what the topic takes (record.oversize=trim): JSON, {"cut":[{"path","bytes","kept"}],"more":n} with
+// the texts' places in Coupa's names, their lengths in Coupa's JSON, and the number of cut texts that are not listed.
+const HeaderTrimmed = "coupa.trimmed"
+
+// trimmedListed is how many cut texts HeaderTrimmed lists, and trimmedReserve the room that is left for it.
+const (
+	trimmedListed  = 20
+	trimmedReserve = 8 << 10
+)
+
+// oversizeError says that a record is larger than its topic takes, which is known before it is produced.
+type oversizeError struct {
+	topic       string
+	size, limit int
+	trimmed     bool // its texts are cut already
+}
+
+func (e *oversizeError) Error() string {
+	what, remedy := "a record", "raise the topic's max.message.bytes (and the brokers' replica.fetch.max.bytes), the object goes on by itself then; or set record.oversize to deadletter or trim"
+	if e.trimmed {
+		what, remedy = "a record with all its texts cut", "raise the topic's max.message.bytes, the object goes on by itself then; or set record.oversize=deadletter"
+	}
+	return fmt.Sprintf("%s of %d bytes is larger than topic %s takes (%d); %s", what, e.size, e.topic, e.limit, remedy)
+}
+
+// recordSize is the most that a record takes in a batch of its own.
+func recordSize(enc *rowEncoder, value int, headers ...kgo.RecordHeader) int {
+	const batch, fields, names = 61, 64, 128 // of the batch, of the record's lengths and deltas, and of the headers' names, lengths and fixed values
+	size := batch + fields + names + len(enc.keyPrefix) + 2*len(enc.tenant) + 20 + len(enc.object) + value
+	for _, h := range headers {
+		size += len(h.Key) + len(h.Value) + 10
+	}
+	return size
+}
+
+// tooLarge tells by how much a record is larger than its topic takes, if it is.
+func (p *poller) tooLarge(ctx context.Context, topic string, size int) *oversizeError {
+	if limit := p.shard.w.topics.takes(ctx, topic, size); size > limit {
+		return &oversizeError{topic: topic, size: size, limit: limit}
+	}
+	return nil
+}
+
+// shrink sees to it that the record of the row that f.enc has encoded is no larger than its topic takes, if record.oversize says to cut it, and gives
+// the header that tells of that. An error holds an *oversizeError.
+func (f *fetch) shrink(ctx context.Context, row coupa.Row) ([]kgo.RecordHeader, error) {
+	p, enc := f.ps.p, f.enc
+	over := p.tooLarge(ctx, enc.topic, recordSize(enc, len(enc.buf)))
+	if over == nil {
+		return nil, nil
+	}
+	if p.object.Oversize != oversizeTrim {
+		return nil, &RowError{Object: enc.object, ID: row.ID, Err: over}
+	}
+	// The value is most often smaller than the row's JSON, so it can take more than one turn until enough is gone.
+	for excess, last := over.size-over.limit+trimmedReserve, -1; ; {
+		trimmed, cuts, err := schemas.Trim(row.JSON, excess)
+		if err != nil {
+			return nil, rowError(enc.object, row.ID, err)
+		}
+		if len(trimmed) == last || len(cuts) == 0 {
+			over.trimmed = len(cuts) > 0
+			return nil, &RowError{Object: enc.object, ID: row.ID, Err: over}
+		}
+		if err := enc.encode(coupa.Row{ID: row.ID, JSON: trimmed}); err != nil {
+			return nil, err
+		}
+		mark := trimmedHeader(cuts)
+		if over = p.tooLarge(ctx, enc.topic, recordSize(enc, len(enc.buf), mark)); over == nil {
+			return []kgo.RecordHeader{mark}, nil
+		}
+		last, excess = len(trimmed), excess+over.size-over.limit
+	}
+}
+
+// trimmedHeader lists cut texts in the row's order.
+func trimmedHeader(cuts []schemas.Cut) kgo.RecordHeader {
+	const longestPath = 200
+	list := struct {
+		Cut  []schemas.Cut `json:"cut"`
+		More int           `json:"more,omitempty"`
+	}{Cut: cuts}
+	if len(cuts) > trimmedListed {
+		list.Cut, list.More = cuts[:trimmedListed], len(cuts)-trimmedListed
+	}
+	for i, c := range list.Cut {
+		if len(c.Path) > longestPath {
+			list.Cut[i].Path = strings.ToValidUTF8(c.Path[:longestPath], "") + "…"
+		}
+	}
+	value, _ := json.Marshal(list) // of strings and numbers: it can't fail
+	return kgo.RecordHeader{Key: HeaderTrimmed, Value: value}
+}
