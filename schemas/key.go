@@ -2,7 +2,9 @@ package schemas
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"strconv"
 )
 
 // KeySchema gives the Avro schema of every record's key, compact: the record coupa.Key {string tenant; long id}. The
@@ -19,14 +21,45 @@ func AppendKey(dst []byte, tenant string, id int64) []byte {
 	return binary.AppendVarint(dst, id)
 }
 
+// AppendJSONKey appends the key as JSON: {"tenant":"acme","id":123}, without white space and in this order, for the same reason.
+func AppendJSONKey(dst []byte, tenant string, id int64) []byte {
+	dst = append(appendQuoted(append(dst, `{"tenant":`...), []byte(tenant)), `,"id":`...)
+	return append(strconv.AppendInt(dst, id, 10), '}')
+}
+
 // AppendHeader appends what stands before the Avro bytes in the registry's framing: the magic byte 0 and the schema's id as
 // four bytes, big-endian.
 func AppendHeader(dst []byte, id int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0), uint32(id))
 }
 
-// ParseKey reads the Avro bytes of a coupa.Key.
+// ParseKey reads a record's key as it stands in a topic: Avro or JSON behind the registry's framing, or JSON alone. Avro never begins with a brace, which
+// would be a negative length of the tenant's name.
 func ParseKey(b []byte) (tenant string, id int64, err error) {
+	const framing = 5
+	switch {
+	case len(b) > 0 && b[0] == '{':
+		return parseJSONKey(b)
+	case len(b) <= framing || b[0] != 0:
+		return "", 0, errNoKey
+	case b[framing] == '{':
+		return parseJSONKey(b[framing:])
+	}
+	return parseAvroKey(b[framing:])
+}
+
+func parseJSONKey(b []byte) (tenant string, id int64, err error) {
+	var key struct {
+		Tenant *string `json:"tenant"`
+		ID     *int64  `json:"id"`
+	}
+	if json.Unmarshal(b, &key) != nil || key.Tenant == nil || key.ID == nil {
+		return "", 0, errNoKey
+	}
+	return *key.Tenant, *key.ID, nil
+}
+
+func parseAvroKey(b []byte) (tenant string, id int64, err error) {
 	n, read := binary.Varint(b)
 	if read <= 0 || n < 0 || n > int64(len(b)-read) {
 		return "", 0, errNoKey
@@ -39,4 +72,4 @@ func ParseKey(b []byte) (tenant string, id int64, err error) {
 	return tenant, id, nil
 }
 
-var errNoKey = errors.New("these bytes are no coupa.Key")
+var errNoKey = errors.New("the key is no coupa.Key in the registry's framing, nor the same in JSON")

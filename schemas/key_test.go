@@ -2,6 +2,7 @@ package schemas_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"math"
 	"testing"
 
@@ -34,12 +35,25 @@ func TestKeyIsWhatItsSchemaSays(t *testing.T) {
 		if rest, err := other.Decode(wire, &got); err != nil || len(rest) != 0 || got != want {
 			t.Errorf("%+v decoded as %+v, rest % x, %v", want, got, rest, err)
 		}
-		if tenant, id, err := schemas.ParseKey(wire); tenant != want.Tenant || id != want.ID || err != nil {
+		framed := append(schemas.AppendHeader(nil, 7), wire...)
+		if tenant, id, err := schemas.ParseKey(framed); tenant != want.Tenant || id != want.ID || err != nil {
 			t.Errorf("%+v parsed as %q, %d, %v", want, tenant, id, err)
 		}
-		for _, damaged := range [][]byte{nil, wire[:len(wire)-1], append(wire[:len(wire):len(wire)], 0)} {
+		for _, damaged := range [][]byte{nil, framed[:4], framed[:len(framed)-1], append(framed[:len(framed):len(framed)], 0)} {
 			if _, _, err := schemas.ParseKey(damaged); err == nil {
 				t.Errorf("% x is parsed as a key", damaged)
+			}
+		}
+		text := schemas.AppendJSONKey([]byte("before"), want.Tenant, want.ID)[len("before"):]
+		if !json.Valid(text) {
+			t.Errorf("%s is no JSON", text)
+		}
+		for _, wire := range [][]byte{text, append(schemas.AppendHeader(nil, 7), text...)} {
+			if tenant, id, err := schemas.ParseKey(wire); tenant != want.Tenant || id != want.ID || err != nil {
+				t.Errorf("%s parsed as %q, %d, %v", wire, tenant, id, err)
+			}
+			if _, _, err := schemas.ParseKey(wire[:len(wire)-1]); err == nil {
+				t.Errorf("half of %s is parsed as a key", wire)
 			}
 		}
 	}

@@ -65,6 +65,7 @@ type planRecord struct {
 
 type planField struct {
 	key    string // as Coupa spells it
+	label  string // the name, quoted, and a colon: what stands before the value in JSON
 	custom bool
 	planNode
 }
@@ -182,7 +183,7 @@ func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 	if !n.nullable {
 		r.required = append(r.required, i)
 	}
-	r.fields[i] = planField{key: key, custom: custom, planNode: n}
+	r.fields[i] = planField{key: key, label: string(appendQuoted(nil, []byte(f.Name()))) + ":", custom: custom, planNode: n}
 	if role == roleCustomFields {
 		r.holder = r.name
 		if n.kind == kindRecord {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,14 @@ type Registry struct {
 }
 
 type idKey struct{ subject, schema string }
+
+// document is the schema as the registry's API takes it. A JSON Schema names its dialect first, which no Avro schema does.
+func (k idKey) document() sr.Schema {
+	if strings.HasPrefix(k.schema, `{"$schema":`) {
+		return sr.Schema{Schema: k.schema, Type: sr.TypeJSON}
+	}
+	return sr.Schema{Schema: k.schema, Type: sr.TypeAvro}
+}
 
 // NewRegistry makes a client; nothing is sent yet. The error names the setting that is wrong.
 func NewRegistry(cfg RegistryConfig) (*Registry, error) {
@@ -156,12 +165,12 @@ func (r *Registry) register(ctx context.Context, k idKey) (int, error) {
 			return 0, err
 		}
 	}
-	id, err = r.client.RegisterSchema(ctx, k.subject, sr.Schema{Schema: k.schema, Type: sr.TypeAvro}, -1, -1)
+	id, err = r.client.RegisterSchema(ctx, k.subject, k.document(), -1, -1)
 	return id, explain(k.subject, registerSchema, checkID(id, err))
 }
 
 func (r *Registry) lookup(ctx context.Context, k idKey) (int, error) {
-	found, err := r.client.LookupSchema(ctx, k.subject, sr.Schema{Schema: k.schema, Type: sr.TypeAvro})
+	found, err := r.client.LookupSchema(ctx, k.subject, k.document())
 	return found.ID, checkID(found.ID, err)
 }
 

@@ -31,16 +31,21 @@ type Options struct {
 	// Custom makes custom_fields a record of typed fields in place of a map of JSON text; nil keeps the map. It must be of
 	// the same object. It counts for nothing with WithoutCustomFields.
 	Custom *CustomFields
+	// Envelope puts Debezium's envelope around the row, see Envelope.
+	Envelope bool
 }
 
 // Schema is the Avro schema of one object's rows. It never changes and may be shared.
 type Schema struct {
-	name   string
-	text   string
-	pretty string
-	fields string
-	row    *schematext.Record
-	plan   func() (*Plan, error)
+	name       string
+	text       string
+	pretty     string
+	fields     string
+	row        *schematext.Record
+	path       string // of the object
+	enveloped  bool
+	plan       func() (*Plan, error)
+	jsonSchema func() (string, error)
 }
 
 // made keeps schemas with their plans: a thousand tenants share one per object and shape. Of those with typed custom fields, of which there is one
@@ -51,11 +56,12 @@ type shape struct {
 	path     string
 	decimals DecimalMode
 	without  bool
+	envelope bool
 	custom   string // the hash; "" for the map
 }
 
 func shapeOf(path string, o Options) shape {
-	s := shape{path: path, decimals: o.Decimals, without: o.WithoutCustomFields}
+	s := shape{path: path, decimals: o.Decimals, without: o.WithoutCustomFields, envelope: o.Envelope}
 	if o.Custom != nil && !o.WithoutCustomFields {
 		s.custom = o.Custom.Hash()
 	}
@@ -125,19 +131,26 @@ func build(path string, o Options) (*Schema, error) {
 			return nil, fmt.Errorf("typing the custom fields of %s: %w", path, err)
 		}
 	}
-	s, err := newSchema(row)
+	s, err := newSchema(row, path, o.Envelope)
 	if err != nil {
 		return nil, fmt.Errorf("making the schema of %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func newSchema(row *schematext.Record) (*Schema, error) {
-	text, err := json.Marshal(row)
+func newSchema(row *schematext.Record, path string, envelope bool) (*Schema, error) {
+	plain, err := json.Marshal(row)
 	if err != nil {
 		return nil, err
 	}
-	pretty, err := schematext.Pretty(row)
+	whole, text := row, plain
+	if envelope {
+		whole = enveloped(row, path)
+		if text, err = json.Marshal(whole); err != nil {
+			return nil, err
+		}
+	}
+	pretty, err := schematext.Pretty(whole)
 	if err != nil {
 		return nil, err
 	}
@@ -145,12 +158,15 @@ func newSchema(row *schematext.Record) (*Schema, error) {
 	if _, err := avro.ParseWithCache(string(text), "", &avro.SchemaCache{}); err != nil {
 		return nil, fmt.Errorf("it is not valid Avro: %w", err)
 	}
-	s := &Schema{name: row.Namespace + "." + row.Name, text: string(text), pretty: string(pretty), fields: requestFields(row), row: row}
-	s.plan = sync.OnceValues(func() (*Plan, error) { return Compile(s.text) })
+	s := &Schema{
+		name: whole.Namespace + "." + whole.Name, text: string(text), pretty: string(pretty), fields: requestFields(row), row: row, path: path, enveloped: envelope,
+	}
+	s.plan = sync.OnceValues(func() (*Plan, error) { return Compile(string(plain)) })
+	s.jsonSchema = sync.OnceValues(func() (string, error) { return jsonSchemaOf(whole) })
 	return s, nil
 }
 
-// Name is the full Avro name, "coupa.InvoiceHeader".
+// Name is the full Avro name, "coupa.InvoiceHeader", or of the envelope, "coupa.invoices.Envelope".
 func (s *Schema) Name() string { return s.name }
 
 // JSON is the schema on one line, as it is registered.
@@ -173,7 +189,10 @@ func (s *Schema) FieldsWith(more map[string][]string) string {
 	return requestWith(s.row, more)
 }
 
-// Plan is the schema compiled for encoding, by the first call.
+// JSONSchema is the JSON Schema of what Plan.AppendJSON gives, and the envelope around it, on one line, as it is registered.
+func (s *Schema) JSONSchema() (string, error) { return s.jsonSchema() }
+
+// Plan is the row's schema compiled for encoding, by the first call.
 func (s *Schema) Plan() (*Plan, error) { return s.plan() }
 
 // carryDecimals changes every decimal of the schema to what the mode says.

@@ -22,6 +22,9 @@ func (s *Schema) Widen(registered string) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.enveloped == (rowOf(theirs) != theirs) {
+		ours, theirs = rowOf(ours), rowOf(theirs)
+	}
 	if theirs.Namespace != ours.Namespace || theirs.Name != ours.Name {
 		return nil, fmt.Errorf("the registered version is of another record, %s.%s", theirs.Namespace, theirs.Name)
 	}
@@ -30,7 +33,7 @@ func (s *Schema) Widen(registered string) (*Schema, error) {
 		return nil, err
 	}
 	define(ours, w.definitions(), map[string]bool{})
-	return newSchema(ours)
+	return newSchema(ours, s.path, s.enveloped)
 }
 
 // widening merges two schemas' records by their names.

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +105,7 @@ func (c *comparison) record(r *kgo.Record) error {
 	if r.Attrs.IsControl() || header(r, connector.HeaderTenant) != c.cfg.Tenant || header(r, connector.HeaderObject) != c.Object {
 		return nil
 	}
-	id, err := idOf(r.Key)
+	_, id, err := schemas.ParseKey(r.Key)
 	if err != nil {
 		return fmt.Errorf("partition %d, offset %d: %w", r.Partition, r.Offset, err)
 	}
@@ -134,14 +133,4 @@ func header(r *kgo.Record, key string) string {
 		return ""
 	}
 	return string(r.Headers[i].Value)
-}
-
-// idOf reads the id of a record's key.
-func idOf(key []byte) (int64, error) {
-	framed := len(schemas.AppendHeader(nil, 0))
-	if len(key) <= framed || !bytes.HasPrefix(key, []byte{0}) {
-		return 0, errors.New("the key is not in the registry's framing")
-	}
-	_, id, err := schemas.ParseKey(key[framed:])
-	return id, err
 }
