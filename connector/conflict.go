@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
 
@@ -23,7 +24,7 @@ func (e *conflictError) Unwrap() error { return e.refusal }
 // refusedValues encodes no row.
 type refusedValues struct{ err *conflictError }
 
-func (v refusedValues) Append(dst, _ []byte) ([]byte, error) { return dst, v.err }
+func (v refusedValues) Append(dst []byte, _ coupa.Row, _ string) ([]byte, error) { return dst, v.err }
 
 // reconsiderAfter is how long a schema that the registry refused is not offered again while rows go to the dead letter topic.
 const reconsiderAfter = time.Minute
@@ -34,12 +35,12 @@ func (p *poller) undeliverable(ctx context.Context, custom *schemas.CustomFields
 	if err != nil {
 		return nil, err
 	}
-	keyID, err := p.registerKey(ctx)
+	prefix, err := p.keyPrefix(ctx)
 	if err != nil {
 		return nil, err
 	}
 	values := refusedValues{&conflictError{refusal}}
-	e := newEncoding(p.stream, p.object.Topic, schemas.AppendHeader(nil, keyID), func() valueEncoder { return values })
+	e := newEncoding(p.stream, p.object, prefix, func() valueEncoder { return values })
 	e.schema, e.custom, e.refused = schema, custom, time.Now()
 	p.log.Error("the schema registry refuses the schema; rows go to the dead letter topic until it takes it", "topic", p.dead.topic, "error", refusal)
 	return e, nil

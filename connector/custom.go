@@ -68,7 +68,7 @@ var errNotTyped = errors.New("it has custom_fields as a map")
 // whether the connectors of this worker give it rows of one tenant alone.
 func (p *poller) startingFields(ctx context.Context) (*schemas.CustomFields, error) {
 	mode := p.object.CustomFields
-	if mode != "typed" && mode != "auto" {
+	if mode != "typed" && mode != "auto" || p.object.ValueFormat != config.FormatAvro {
 		return nil, nil
 	}
 	typed, fields, there, err := p.registeredFields(ctx)

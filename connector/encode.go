@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
@@ -32,7 +33,8 @@ const slabSize = 64 << 10
 // encoding turns rows of one stream into records. It exists once the stream's schemas are registered, and is used by fetches side by side.
 type encoding struct {
 	tenant, object, topic string
-	keyPrefix             []byte    // the registry's framing of keys: magic byte and schema id
+	keyPrefix             []byte // what stands before every key
+	jsonKeys              bool
 	encoders              sync.Pool // *rowEncoder
 	schema                *schemas.Schema
 	custom                *schemas.CustomFields // as they are typed; nil: they are a map, or none
@@ -42,7 +44,7 @@ type encoding struct {
 // valueEncoder makes the values of a stream's records. One fetch uses it at a time.
 type valueEncoder interface {
 	// Append adds the value made of a row, framing included. The error is a *schemas.FieldError if the row is to blame.
-	Append(dst, row []byte) ([]byte, error)
+	Append(dst []byte, row coupa.Row, op string) ([]byte, error)
 }
 
 // rowEncoder is the scratch space of one fetch.
@@ -52,8 +54,8 @@ type rowEncoder struct {
 	buf   []byte
 }
 
-func newEncoding(st checkpoint.Stream, topic string, keyPrefix []byte, values func() valueEncoder) *encoding {
-	e := &encoding{tenant: st.Tenant, object: st.Object, topic: topic, keyPrefix: keyPrefix}
+func newEncoding(st checkpoint.Stream, o config.Object, keyPrefix []byte, values func() valueEncoder) *encoding {
+	e := &encoding{tenant: st.Tenant, object: st.Object, topic: o.Topic, keyPrefix: keyPrefix, jsonKeys: o.ValueFormat != config.FormatAvro}
 	e.encoders.New = func() any { return &rowEncoder{encoding: e, value: values()} }
 	return e
 }
@@ -64,12 +66,21 @@ func (e *encoding) encoder() *rowEncoder { return e.encoders.Get().(*rowEncoder)
 func (enc *rowEncoder) release() { enc.encoders.Put(enc) }
 
 // encode makes the value of a row in enc.buf.
-func (enc *rowEncoder) encode(r coupa.Row) error {
+func (enc *rowEncoder) encode(r coupa.Row, op string) error {
 	var err error
-	if enc.buf, err = enc.value.Append(enc.buf[:0], r.JSON); err != nil {
+	if enc.buf, err = enc.value.Append(enc.buf[:0], r, op); err != nil {
 		return rowError(enc.object, r.ID, err)
 	}
 	return nil
+}
+
+// appendKey appends the key of a row's records, in the format of their values.
+func (e *encoding) appendKey(dst []byte, id int64) []byte {
+	dst = append(dst, e.keyPrefix...)
+	if e.jsonKeys {
+		return schemas.AppendJSONKey(dst, e.tenant, id)
+	}
+	return schemas.AppendKey(dst, e.tenant, id)
 }
 
 // unfit lists what the row that was encoded last has that its custom fields are not typed for.
@@ -80,18 +91,6 @@ func (enc *rowEncoder) unfit() []schemas.Unfit {
 	}
 	return v.Unfit()
 }
-
-// avroValue makes Avro behind the registry's framing.
-type avroValue struct {
-	framing []byte
-	plan    *schemas.Encoder
-}
-
-func (v *avroValue) Append(dst, row []byte) ([]byte, error) {
-	return v.plan.Append(append(dst, v.framing...), row)
-}
-
-func (v *avroValue) Unfit() []schemas.Unfit { return v.plan.Unfit() }
 
 // chunk is a part of a page: records that were encoded and not handed over yet. Records, headers, keys and values lie in slabs.
 type chunk struct {
@@ -120,8 +119,7 @@ func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string, more ...kgo.RecordH
 // put makes a record of a row, with enc.buf for a value.
 func (c *chunk) put(enc *rowEncoder, r coupa.Row, op, topic string, more ...kgo.RecordHeader) {
 	value := c.keep(enc.buf)
-	enc.buf = append(enc.buf[:0], enc.keyPrefix...)
-	enc.buf = schemas.AppendKey(enc.buf, enc.tenant, r.ID)
+	enc.buf = enc.appendKey(enc.buf[:0], r.ID)
 	key := c.keep(enc.buf)
 	enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
 	at := c.keep(enc.buf)

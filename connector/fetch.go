@@ -152,7 +152,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 // than the one before.
 func (f *fetch) encode(ctx context.Context, row coupa.Row) error {
 	for {
-		if err := f.enc.encode(row); err != nil {
+		if err := f.enc.encode(row, f.ps.op); err != nil {
 			return err
 		}
 		unfit := f.enc.unfit()

@@ -120,7 +120,7 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 	made, err := New(Config{
 		Settings: w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
-		Source: h.client,
+		Source: h.client, Version: "v-test",
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -240,6 +240,14 @@ func (h *harness) records(topic string) []record {
 
 func (h *harness) recordsOf(tenant, topic string) []record {
 	h.t.Helper()
+	var all []record
+	h.each(topic, func(r *kgo.Record) { all = append(all, parseRecord(h.t, tenant, r)) })
+	return all
+}
+
+// each gives every record of a topic to its end, under read_committed.
+func (h *harness) each(topic string, f func(*kgo.Record)) {
+	h.t.Helper()
 	cl, err := kgo.NewClient(append(h.kafka(), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		h.t.Fatal(err)
@@ -255,7 +263,6 @@ func (h *harness) recordsOf(tenant, topic string) []record {
 			left++
 		}
 	})
-	var all []record
 	for left > 0 {
 		fetches := cl.PollFetches(h.t.Context())
 		fetches.EachError(func(_ string, _ int32, err error) { h.t.Fatal(err) })
@@ -264,11 +271,10 @@ func (h *harness) recordsOf(tenant, topic string) []record {
 				left--
 			}
 			if !r.Attrs.IsControl() {
-				all = append(all, parseRecord(h.t, tenant, r))
+				f(r)
 			}
 		})
 	}
-	return all
 }
 
 func parseRecord(t *testing.T, tenant string, r *kgo.Record) record {

@@ -47,7 +47,7 @@ func (e *oversizeError) Error() string {
 // recordSize is the most that a record takes in a batch of its own.
 func recordSize(enc *rowEncoder, value int, headers ...kgo.RecordHeader) int {
 	const batch, fields, names = 61, 64, 128 // of the batch, of the record's lengths and deltas, and of the headers' names, lengths and fixed values
-	size := batch + fields + names + len(enc.keyPrefix) + 2*len(enc.tenant) + 20 + len(enc.object) + value
+	size := batch + fields + names + len(enc.keyPrefix) + 7*len(enc.tenant) + 50 + len(enc.object) + value
 	for _, h := range headers {
 		size += len(h.Key) + len(h.Value) + 10
 	}
@@ -83,7 +83,7 @@ func (f *fetch) shrink(ctx context.Context, row coupa.Row) ([]kgo.RecordHeader, 
 			over.trimmed = len(cuts) > 0
 			return nil, &RowError{Object: enc.object, ID: row.ID, Err: over}
 		}
-		if err := enc.encode(coupa.Row{ID: row.ID, JSON: trimmed}); err != nil {
+		if err := enc.encode(coupa.Row{ID: row.ID, UpdatedAt: row.UpdatedAt, JSON: trimmed}, f.ps.op); err != nil {
 			return nil, err
 		}
 		mark := trimmedHeader(cuts)

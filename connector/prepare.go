@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -42,15 +41,15 @@ func (p *poller) encodingWith(ctx context.Context, custom *schemas.CustomFields)
 	if err != nil {
 		return nil, err
 	}
-	keyID, err := p.registerKey(ctx)
+	prefix, err := p.keyPrefix(ctx)
 	if err != nil {
 		return nil, err
 	}
-	schema, values, err := p.avroValues(ctx, schema)
+	schema, values, err := p.values(ctx, schema)
 	if err != nil {
 		return nil, err
 	}
-	e := newEncoding(p.stream, p.object.Topic, schemas.AppendHeader(nil, keyID), values)
+	e := newEncoding(p.stream, p.object, prefix, values)
 	e.schema, e.custom = schema, custom
 	return e, nil
 }
@@ -59,33 +58,6 @@ func (p *poller) schemaWith(custom *schemas.CustomFields) (*schemas.Schema, erro
 	options := p.object.SchemaOptions()
 	options.Custom = custom
 	return schemas.For(p.stream.Object, options)
-}
-
-// registerKey registers the schema of keys. A registry that refuses it stops the object, whatever schema.conflict says: without a key no record goes anywhere.
-func (p *poller) registerKey(ctx context.Context) (int, error) {
-	id, err := p.register(ctx, schemas.Subject(p.object.KeySubject, p.object.Topic, "coupa.Key", true), schemas.KeySchema())
-	if isIncompatible(err) {
-		return 0, fmt.Errorf("key: %v", err)
-	}
-	return id, err
-}
-
-// avroValues registers the schema of the stream's values, or a wider one where that is refused and schema.conflict says so, and gives it with what makes
-// its encoders.
-func (p *poller) avroValues(ctx context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
-	id, err := p.register(ctx, p.valueSubject(schema), schema.JSON())
-	if isIncompatible(err) && p.object.SchemaConflict == conflictWiden && p.object.AutoRegister {
-		schema, id, err = p.widened(ctx, schema, err)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	plan, err := schema.Plan()
-	if err != nil {
-		return nil, nil, fmt.Errorf("schema of %s: %w", p.stream.Object, err)
-	}
-	framing := schemas.AppendHeader(nil, id)
-	return schema, func() valueEncoder { return &avroValue{framing: framing, plan: plan.Encoder()} }, nil
 }
 
 func (p *poller) valueSubject(schema *schemas.Schema) string {

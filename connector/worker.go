@@ -37,6 +37,8 @@ type Config struct {
 	// Source makes the client of a connector's Coupa instance. It is called once per connector.
 	Source func(*config.Connector) (Source, error)
 	Log    *slog.Logger
+	// Version of this program, for the source of Debezium's envelopes.
+	Version string
 	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
 	Published func(Publication)
 }

@@ -64,6 +64,6 @@ func (a *app) load(workerFile string, connectorFiles []string) (*config.Worker, 
 			connectors = append(connectors, c)
 		}
 	}
-	errs = append(errs, config.CheckTogether(connectors))
+	errs = append(errs, config.CheckTogether(settings, connectors))
 	return settings, connectors, errors.Join(errs...)
 }

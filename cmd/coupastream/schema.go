@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -14,7 +16,7 @@ func newSchemaCommand(a *app) *cobra.Command {
 	var connector string
 	cmd := &cobra.Command{
 		Use:   "schema OBJECT",
-		Short: "Print the Avro schema of an object",
+		Short: "Print the schema of an object",
 		Example: "  coupastream schema invoices\n" +
 			"  coupastream schema invoices --connector acme.yaml",
 		Args: cobra.ExactArgs(1),
@@ -27,6 +29,7 @@ func newSchemaCommand(a *app) *cobra.Command {
 // printSchema prints the schema of one object, with the options of a connector file if one is given.
 func (a *app) printSchema(path, connectorFile string) error {
 	var options schemas.Options
+	format := config.FormatAvro
 	if connectorFile != "" {
 		c, err := config.LoadConnector(connectorFile, a.env)
 		if err != nil {
@@ -36,12 +39,31 @@ func (a *app) printSchema(path, connectorFile string) error {
 		if i < 0 {
 			return usageError{fmt.Errorf("%s: %s is not in coupa.objects; it streams %s", connectorFile, path, pathsOf(c))}
 		}
-		options = c.Objects[i].SchemaOptions()
+		options, format = c.Objects[i].SchemaOptions(), c.Objects[i].ValueFormat
 	}
 	s, err := schemas.For(path, options)
 	if err != nil {
 		return usageError{err}
 	}
+	switch format {
+	case config.FormatJSON:
+		return usageError{fmt.Errorf("%s: %s has value.format=json, for which no schema is registered; with jsonschema there is one", connectorFile, path)}
+	case config.FormatJSONSchema:
+		return a.printJSONSchema(s)
+	}
 	_, err = fmt.Fprintln(a.stdout, s.Pretty())
+	return err
+}
+
+func (a *app) printJSONSchema(s *schemas.Schema) error {
+	text, err := s.JSONSchema()
+	if err != nil {
+		return err
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, []byte(text), "", "  "); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.stdout, pretty.String())
 	return err
 }

@@ -29,20 +29,24 @@ func newValidateCommand(a *app) *cobra.Command {
 // validate checks each file by itself, then the connectors together, then, if asked to, against Coupa.
 func (a *app) validate(ctx context.Context, files []string, online bool) error {
 	var connectors []*config.Connector
+	var worker *config.Worker // the last of the files; a set of files has one
 	var good []string
 	var problems config.Problems
 	for _, file := range files {
-		_, connector, err := config.Load(file, a.env)
+		settings, connector, err := config.Load(file, a.env)
 		if err != nil {
 			problems = append(problems, problemsOf(err)...)
 			continue
 		}
 		good = append(good, file)
+		if settings != nil {
+			worker = settings
+		}
 		if connector != nil {
 			connectors = append(connectors, connector)
 		}
 	}
-	problems = append(problems, problemsOf(config.CheckTogether(connectors))...)
+	problems = append(problems, problemsOf(config.CheckTogether(worker, connectors))...)
 	var failures []error
 	if online {
 		for _, c := range connectors {

@@ -34,10 +34,7 @@ func newWorker(ctx context.Context, settings *config.Worker, connectors []*confi
 	if err != nil {
 		return nil, err
 	}
-	registry, err := schemas.NewRegistry(schemas.RegistryConfig{
-		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
-		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: log,
-	})
+	registry, err := newRegistry(settings, log)
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +44,23 @@ func newWorker(ctx context.Context, settings *config.Worker, connectors []*confi
 		Registry: registry,
 		Source:   newSources().client,
 		Log:      log,
+		Version:  version(),
 	}
 	if adjust != nil {
 		adjust(&cfg)
 	}
 	return connector.New(cfg)
+}
+
+// newRegistry makes the client of the schema registry; nil where the worker has none, which config.CheckTogether allows if no object needs one.
+func newRegistry(settings *config.Worker, log *slog.Logger) (connector.Registry, error) {
+	if len(settings.Registry.URLs) == 0 {
+		return nil, nil
+	}
+	return schemas.NewRegistry(schemas.RegistryConfig{
+		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
+		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: log,
+	})
 }
 
 // sources makes the clients of Coupa instances. Connectors to one host share its limiter: what Coupa grants, it grants to the instance.

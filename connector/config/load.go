@@ -25,6 +25,22 @@ func Load(path string, env Lookup) (*Worker, *Connector, error) {
 		Remedy: "a worker file has bootstrap.servers, a connector file coupa.url"})
 }
 
+// checkRegistry wants a schema registry where records have schemas.
+func checkRegistry(worker *Worker, connectors []*Connector) Problems {
+	if worker == nil || len(worker.Registry.URLs) > 0 {
+		return nil
+	}
+	for _, c := range connectors {
+		for _, o := range c.Objects {
+			if o.NeedsRegistry() {
+				return Problems{{worker.File, "schema.registry.url", "", fmt.Sprintf("required, since %s of %s has value.format=%s", o.Path, c.Name, o.ValueFormat),
+					"give a value, e.g. http://localhost:8081, or write value.format = json there"}}
+			}
+		}
+	}
+	return nil
+}
+
 // count is 1 when name is among the keys.
 func count(keys []Key, name string) int {
 	if _, found := find(keys, name); found {
@@ -34,9 +50,10 @@ func count(keys []Key, name string) int {
 }
 
 // CheckTogether looks at connectors that are to run in one group. Two of them may not have one name, may not stream
-// the same object of the same tenant, and may not put different objects into one topic. The error is Problems.
-func CheckTogether(connectors []*Connector) error {
-	var problems Problems
+// the same object of the same tenant, and may not put different objects into one topic. worker is the one that runs them, if that is known: it has a
+// schema registry if an object needs one. The error is Problems.
+func CheckTogether(worker *Worker, connectors []*Connector) error {
+	problems := checkRegistry(worker, connectors)
 	type stream struct{ tenant, path string }
 	named, streams, topics := map[string]*Connector{}, map[stream]*Connector{}, map[string]Object{}
 	for _, c := range connectors {

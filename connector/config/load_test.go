@@ -5,6 +5,33 @@ import (
 	"testing"
 )
 
+func TestARegistryIsRequiredWhereRecordsHaveSchemas(t *testing.T) {
+	worker := &Worker{File: "worker.yaml"}
+	of := func(format string) []*Connector {
+		c, err := ParseConnector(map[string]string{
+			"name": "acme", "coupa.url": "https://acme.coupahost.com", "coupa.client.id": "x", "coupa.client.secret": "${env:S}",
+			"coupa.objects": "invoices", "value.format": format,
+		}, func(string) (string, bool) { return "s", true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*Connector{c}
+	}
+	if err := CheckTogether(worker, of("json")); err != nil {
+		t.Error(err)
+	}
+	for _, format := range []string{"avro", "jsonschema"} {
+		want := "worker.yaml: schema.registry.url: required, since invoices of acme has value.format=" + format
+		if err := CheckTogether(worker, of(format)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		worker := &Worker{Registry: Registry{URLs: []string{"http://localhost:8081"}}}
+		if err := CheckTogether(worker, of(format)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestConnectorsOfOneRunMustNotClash(t *testing.T) {
 	connector := func(file string, changes ...string) *Connector {
 		raw := minimal("coupa.objects", "invoices,suppliers")
@@ -34,7 +61,7 @@ func TestConnectorsOfOneRunMustNotClash(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := ""
-			if err := CheckTogether([]*Connector{connector("a.yaml"), test.second}); err != nil {
+			if err := CheckTogether(nil, []*Connector{connector("a.yaml"), test.second}); err != nil {
 				got = err.Error()
 			}
 			if want := strings.Join(test.want, "\n"); got != want {

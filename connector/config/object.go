@@ -22,6 +22,8 @@ type Object struct {
 	Fields          string // "schema" or "all"
 	CustomFields    string // "auto", "typed", "map" or "off"
 	Decimals        schemas.DecimalMode
+	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
+	Envelope        string // "none" or EnvelopeDebezium
 	KeySubject      schemas.SubjectStrategy
 	ValueSubject    schemas.SubjectStrategy
 	AutoRegister    bool
@@ -35,11 +37,22 @@ type Object struct {
 	template string
 }
 
+// Values of value.format and envelope.
+const (
+	FormatAvro       = "avro"
+	FormatJSON       = "json" // without a schema
+	FormatJSONSchema = "jsonschema"
+	EnvelopeDebezium = "debezium"
+)
+
+// NeedsRegistry tells whether the object's records have schemas.
+func (o Object) NeedsRegistry() bool { return o.ValueFormat != FormatJSON }
+
 // SchemaOptions are what the object's keys say about its schema. Where custom fields are typed, or auto, which counts as typed here, Custom types none: rows
 // tell which there are.
 func (o Object) SchemaOptions() schemas.Options {
-	options := schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off"}
-	if o.CustomFields == "auto" || o.CustomFields == "typed" {
+	options := schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
+	if o.ValueFormat == FormatAvro && (o.CustomFields == "auto" || o.CustomFields == "typed") {
 		options.Custom = new(schemas.CustomFields)
 	}
 	return options
@@ -88,6 +101,7 @@ func (v *values) deciding(path, key string) string {
 func checkObject(v *values, o Object, topicKnown bool) {
 	checkLookback(v, o)
 	checkDeadLetters(v, o)
+	checkFormat(v, o)
 	template := v.deciding(o.Path, templateKey)
 	if f := topicName(o.Topic); f != nil && topicKnown && !v.problems.touch(template, "tenant", "coupa.url") {
 		v.problem(template, o.template, fmt.Sprintf("gives %q, %s", o.Topic, f.message), f.remedy+"; or give another tenant")
@@ -116,6 +130,25 @@ func checkDeadLetters(v *values, o Object) {
 	}
 	if o.DLQTopic != "" && !sent {
 		v.problem(dlq, o.DLQTopic, "has no effect: no row is sent there", "write errors.tolerance = all, record.oversize = deadletter or schema.conflict = deadletter, or leave it out")
+	}
+}
+
+// checkFormat refuses what only Avro can do in other formats.
+func checkFormat(v *values, o Object) {
+	format := v.deciding(o.Path, "value.format")
+	if o.ValueFormat == FormatAvro || v.problems.touch(format) {
+		return
+	}
+	if custom := v.deciding(o.Path, "custom.fields"); o.CustomFields == "typed" && !v.problems.touch(custom) {
+		v.problem(custom, "typed", "has no effect with value.format="+o.ValueFormat+": in JSON custom fields are as Coupa sends them", "write map, or leave it out")
+	}
+	conflict := v.deciding(o.Path, "schema.conflict")
+	switch {
+	case v.problems.touch(conflict):
+	case o.SchemaConflict == "widen":
+		v.problem(conflict, "widen", "works with value.format=avro alone", "write halt or deadletter")
+	case o.SchemaConflict == "deadletter" && !o.NeedsRegistry():
+		v.problem(conflict, "deadletter", "has no effect with value.format=json: no schema is registered", "leave it out")
 	}
 }
 

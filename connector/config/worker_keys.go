@@ -59,7 +59,7 @@ func brokerSettings() []setting[Worker] {
 
 func registrySettings() []setting[Worker] {
 	return []setting[Worker]{
-		{Key{Name: "schema.registry.url", Type: List, Importance: High, Required: true, Example: "http://localhost:8081",
+		{Key{Name: "schema.registry.url", Type: List, Importance: High, Derived: "none; required but for `value.format=json`", Example: "http://localhost:8081",
 			Doc: "Confluent-compatible schema registry; several URLs by comma."},
 			texts(func(w *Worker) *[]string { return &w.Registry.URLs }, httpURL)},
 		{Key{Name: "schema.registry.basic.auth.user.info", Type: Password, Importance: Medium, Example: "${env:SCHEMA_REGISTRY_USER_INFO}",
