@@ -156,8 +156,19 @@ func (v *version) touch(k int, stamp int64) {
 // has, and moves the row's updated-at. key is spelled as it is to be sent
 // ("invoice-number"); the member stays as set through later updates.
 func (t *Tenant) SetMember(object string, id int64, key, rawJSON string) Version {
+	return t.setMember(object, id, key, rawJSON, true)
+}
+
+// SetSilent is SetMember that leaves updated-at where it is.
+func (t *Tenant) SetSilent(object string, id int64, key, rawJSON string) Version {
+	return t.setMember(object, id, key, rawJSON, false)
+}
+
+func (t *Tenant) setMember(object string, id int64, key, rawJSON string, stamped bool) Version {
 	return t.version(object, t.change(object, id, 0, func(tb *table, v *version, now int64) bool {
-		v.updated = now
+		if stamped {
+			v.updated = now
+		}
 		m := member{name: key, key: strconv.Quote(key) + ":", value: []byte(rawJSON)}
 		tb.byHand[normal(key)] = true
 		for i := range v.set {
