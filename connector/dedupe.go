@@ -32,6 +32,15 @@ type version struct {
 type seen struct {
 	versions map[version]struct{}
 	latest   map[int64]int64 // id → newest updated-at published
+	// last, if it is not nil, takes the place of both: of rows without updated-at, what was published last.
+	last map[int64]content
+}
+
+// content is what was published last of a row without updated-at.
+type content struct {
+	at     int64 // when its walk began
+	digest uint64
+	twice  bool // the walk read it twice, and nothing tells which came last
 }
 
 // linesSlack is how much later than its row a line may be stamped without the row getting an entry under that time too. Coupa stamps lines up to a few
@@ -47,7 +56,7 @@ func loadSeen(l Ledger, st checkpoint.Stream, from, to time.Time) (seen, error) 
 		}
 		upper = to.Unix()
 	}
-	s := seen{map[version]struct{}{}, map[int64]int64{}}
+	s := seen{versions: map[version]struct{}{}, latest: map[int64]int64{}}
 	err := l.Range(st, max(0, from.Unix()), upper, func(e checkpoint.Entry) bool {
 		s.versions[version{e.ID, e.UpdatedAt, e.Digest}] = struct{}{}
 		s.latest[e.ID] = max(s.latest[e.ID], e.UpdatedAt)
@@ -59,6 +68,12 @@ func loadSeen(l Ledger, st checkpoint.Stream, from, to time.Time) (seen, error) 
 // decide compares a row with what was published of its id. The same updated-at with other content is a change: lines
 // move without their header's stamp, and two saves can fall into one second.
 func (s seen) decide(r coupa.Row) verdict {
+	if s.last != nil {
+		if e, known := s.last[r.ID]; known && e.digest == r.Digest && !e.twice {
+			return duplicate
+		}
+		return fresh
+	}
 	at := r.UpdatedAt.Unix()
 	last, known := s.latest[r.ID]
 	if !known {

@@ -17,7 +17,7 @@ import (
 const (
 	HeaderTenant    = "coupa.tenant"
 	HeaderObject    = "coupa.object"
-	HeaderUpdatedAt = "coupa.updated_at" // RFC 3339, UTC
+	HeaderUpdatedAt = "coupa.updated_at" // RFC 3339, UTC; not there where rows have none
 	HeaderOp        = "coupa.op"
 )
 
@@ -35,6 +35,7 @@ type encoding struct {
 	tenant, object, topic string
 	keyPrefix             []byte // what stands before every key
 	jsonKeys              bool
+	undated               bool      // rows have no updated-at
 	encoders              sync.Pool // *rowEncoder
 	schema                *schemas.Schema
 	custom                *schemas.CustomFields // as they are typed; nil: they are a map, or none
@@ -55,7 +56,7 @@ type rowEncoder struct {
 }
 
 func newEncoding(st checkpoint.Stream, o config.Object, keyPrefix []byte, values func() valueEncoder) *encoding {
-	e := &encoding{tenant: st.Tenant, object: st.Object, topic: o.Topic, keyPrefix: keyPrefix, jsonKeys: o.ValueFormat != config.FormatAvro}
+	e := &encoding{tenant: st.Tenant, object: st.Object, topic: o.Topic, keyPrefix: keyPrefix, jsonKeys: o.ValueFormat != config.FormatAvro, undated: isWhole(o)}
 	e.encoders.New = func() any { return &rowEncoder{encoding: e, value: values()} }
 	return e
 }
@@ -121,17 +122,21 @@ func (c *chunk) put(enc *rowEncoder, r coupa.Row, op, topic string, more ...kgo.
 	value := c.keep(enc.buf)
 	enc.buf = enc.appendKey(enc.buf[:0], r.ID)
 	key := c.keep(enc.buf)
-	enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
-	at := c.keep(enc.buf)
-
 	rec := c.record()
 	rec.Topic, rec.Key, rec.Value = topic, key, value
-	rec.Headers = c.header(
-		kgo.RecordHeader{Key: HeaderTenant, Value: c.keepString(enc.tenant)},
-		kgo.RecordHeader{Key: HeaderObject, Value: c.keepString(enc.object)},
-		kgo.RecordHeader{Key: HeaderUpdatedAt, Value: at},
-		kgo.RecordHeader{Key: HeaderOp, Value: c.keepString(op)},
-	)
+	headers := [...]kgo.RecordHeader{
+		{Key: HeaderTenant, Value: c.keepString(enc.tenant)},
+		{Key: HeaderObject, Value: c.keepString(enc.object)},
+		{Key: HeaderOp, Value: c.keepString(op)},
+		{Key: HeaderUpdatedAt},
+	}
+	if enc.undated {
+		rec.Headers = c.header(headers[:3]...)
+	} else {
+		enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
+		headers[3].Value = c.keep(enc.buf)
+		rec.Headers = c.header(headers[:]...)
+	}
 	rec.Headers = append(rec.Headers, more...)
 	c.records = append(c.records, rec)
 	c.published = append(c.published, version{r.ID, r.UpdatedAt.Unix(), r.Digest})

@@ -111,6 +111,9 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	if err := errors.Join(failpoint.Before(failpoint.Decode), failpoint.After(failpoint.Decode), failpoint.Before(failpoint.Decide)); err != nil {
 		return err
 	}
+	if !ps.stamp.IsZero() {
+		row.UpdatedAt = ps.stamp
+	}
 	c.newest = later(c.newest, later(row.UpdatedAt, row.LinesAt))
 	verdict := ps.seen.decide(row)
 	if ps.p.doubt.has(row) {
@@ -128,24 +131,33 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		c.dropped++
 		return nil
 	}
-	err := f.encode(ctx, row)
-	var marks []kgo.RecordHeader
-	if err == nil {
-		marks, err = f.shrink(ctx, row)
-	}
-	if why, taken := ps.p.dead.takes(err); taken {
-		err = ps.p.bury(ctx, c, f.enc, row, ps.op, why)
-	} else if err == nil {
-		err = c.add(f.enc, row, ps.op, marks...)
-		c.trimmed += len(marks)
-	}
-	if err != nil {
-		return err
+	if !ps.unpublished {
+		if err := f.publish(ctx, row); err != nil {
+			return err
+		}
 	}
 	c.rows++
 	c.entries = append(c.entries, entries(row, ps.horizon)...)
 	ps.count(c, row)
 	return nil
+}
+
+// publish makes a row's record, or its dead letter.
+func (f *fetch) publish(ctx context.Context, row coupa.Row) error {
+	p, c := f.ps.p, f.chunk
+	err := f.encode(ctx, row)
+	var marks []kgo.RecordHeader
+	if err == nil {
+		marks, err = f.shrink(ctx, row)
+	}
+	if why, taken := p.dead.takes(err); taken {
+		return p.bury(ctx, c, f.enc, row, f.ps.op, why)
+	}
+	if err != nil {
+		return err
+	}
+	c.trimmed += len(marks)
+	return c.add(f.enc, row, f.ps.op, marks...)
 }
 
 // encode encodes a row by a schema that knows its custom fields: if need be, by one that is made for them. Each turn but the last knows more of them

@@ -15,6 +15,9 @@ const lookbackShare = 6
 
 // lookbackDepths are how far the look-backs of an object go behind its mark, shortest first, the longest as far as lookback.ms says.
 func lookbackDepths(o config.Object) []time.Duration {
+	if keepsAll(o) && o.Lookback > 0 {
+		return []time.Duration{forever}
+	}
 	var depths []time.Duration
 	for _, d := range []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour} {
 		if d > o.Overlap && d < o.Lookback {
@@ -27,20 +30,33 @@ func lookbackDepths(o config.Object) []time.Duration {
 	return depths
 }
 
+// lookbackEvery is how long it takes from one look-back of a depth to the next.
+func lookbackEvery(o config.Object, depth time.Duration) time.Duration {
+	if keepsAll(o) {
+		return o.Reread
+	}
+	return depth / lookbackShare
+}
+
 // lookBack compares what lies behind the overlap with the ledger, again and again at growing depths: rows that became visible later than the overlap
 // reaches. Only ids and stamps are asked for, with a tenth of the request budget (coupa.PrioritySweep); what the ledger does not know goes to the
-// follower, which reads and publishes it between two polls.
+// follower, which reads and publishes it between two polls. Where updated-at does not show every change, whole rows are asked for, all there are, and
+// compared by content.
 func (p *poller) lookBack(ctx context.Context, found chan<- suspects) error {
 	depths := lookbackDepths(p.object)
 	if len(depths) == 0 {
 		return nil
+	}
+	every := make([]time.Duration, len(depths))
+	for i, d := range depths {
+		every[i] = lookbackEvery(p.object, d)
 	}
 	for {
 		now, err := p.source.Now(ctx)
 		if err != nil {
 			return err
 		}
-		i, wait := nextLookBack(depths, p.shard.position(p.stream).Looked, now)
+		i, wait := nextLookBack(every, p.shard.position(p.stream).Looked, now)
 		if !sleep(ctx, wait) {
 			return ctx.Err()
 		}
@@ -61,13 +77,12 @@ func (p *poller) lookBack(ctx context.Context, found chan<- suspects) error {
 
 // nextLookBack picks the depth that has been due for longest, or will be due first, and how long to wait for it. now is Coupa's clock, as the times of
 // the last ones are.
-func nextLookBack(depths []time.Duration, looked []time.Time, now time.Time) (i int, wait time.Duration) {
-	for n, depth := range depths {
+func nextLookBack(every []time.Duration, looked []time.Time, now time.Time) (i int, wait time.Duration) {
+	for n, every := range every {
 		var last time.Time // never
 		if n < len(looked) {
 			last = looked[n]
 		}
-		every := depth / lookbackShare
 		due := min(last.Add(every).Sub(now), every) // no longer, should the clock have run ahead
 		if n == 0 || due < wait {
 			i, wait = n, due
@@ -120,10 +135,18 @@ func (p *poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		return err
 	}
 	q := coupa.Query{Path: p.stream.Object, Window: w, Fields: `["id","updated_at"]`, Priority: coupa.PrioritySweep}
+	unknown := func(row coupa.Row) bool {
+		at, known := published.latest[row.ID]
+		return !known || at < row.UpdatedAt.Unix()
+	}
+	if keepsAll(p.object) {
+		q.Fields = p.fields()
+		unknown = func(row coupa.Row) bool { return published.decide(row) == fresh }
+	}
 	for last := false; !last; {
 		var ids []int64
 		last, err = p.list(ctx, &q, func(row coupa.Row) {
-			if at, known := published.latest[row.ID]; !known || at < row.UpdatedAt.Unix() {
+			if unknown(row) {
 				ids = append(ids, row.ID)
 			}
 		})

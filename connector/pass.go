@@ -26,6 +26,9 @@ type pass struct {
 	ask     coupa.Query // but for the range of ids
 	mark    time.Time   // of the stream when the walk began: a row stamped before it that is fresh has become visible late
 	horizon int64       // rows stamped before it are never read again: the ledger need not know them
+	stamp   time.Time   // of all rows, where they have none of their own; else zero
+	// unpublished notes rows in the ledger without publishing them.
+	unpublished bool
 	// place is where the walk stands in a position; nil: it leaves no trace there, and begins anew after a crash.
 	place func(*checkpoint.Position) **checkpoint.Walk
 	// finish changes the position when everything that the walk found is published.
@@ -220,12 +223,12 @@ func (ps *pass) handle(ev event) {
 	})
 }
 
-// submit queues a chunk with what changes of the position once it is committed. A chunk without records changes only the position, which may stay in
+// submit queues a chunk with what changes of the position once it is committed. A chunk without records and entries changes only the position, which may stay in
 // memory unless it is a while ago that one was written, or the committed position is in the middle of this walk, or must is set.
 func (ps *pass) submit(c *chunk, must bool) {
 	p := ps.p
 	finished := len(ps.spans) == 0
-	if len(c.records) == 0 && !must {
+	if len(c.records) == 0 && len(c.entries) == 0 && !must {
 		due := time.Since(*ps.persisted) >= markPersistence
 		midWalk := len(ps.pending) > 0 || ps.outstanding > 0 || ps.isRecorded()
 		if !due && !(finished && midWalk) {

@@ -86,7 +86,8 @@ func (p *poller) Run(ctx context.Context) {
 	}
 }
 
-// attempt works from the committed position until something fails: polls, and beside them first the backfill, then look-backs.
+// attempt works from the committed position until something fails: polls, and beside them first the backfill, then look-backs. Rows without updated-at are
+// read whole instead.
 func (p *poller) attempt(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		return err
@@ -101,8 +102,12 @@ func (p *poller) attempt(ctx context.Context) error {
 	}
 	suspects := make(chan suspects)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return newFollower(p).run(ctx, suspects) })
 	g.Go(func() error { return p.sampleOn(ctx) })
+	if isWhole(p.object) {
+		g.Go(func() error { return p.readWhole(ctx) })
+		return g.Wait()
+	}
+	g.Go(func() error { return newFollower(p).run(ctx, suspects) })
 	g.Go(func() error {
 		if err := p.backfill(ctx); err != nil {
 			return err
@@ -201,10 +206,14 @@ func (p *poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
 func (p *poller) published(from, to time.Time) (seen, error) {
 	s, err := loadSeen(p.shard.store, p.stream, from, to)
 	if err != nil {
-		p.shard.giveUp(fmt.Errorf("reading the ledger of %v: %w", p.stream, err))
-		return seen{}, fmt.Errorf("%w: %w", errReleased, err)
+		return seen{}, p.unreadable(err)
 	}
 	return s, nil
+}
+
+func (p *poller) unreadable(err error) error {
+	p.shard.giveUp(fmt.Errorf("reading the ledger of %v: %w", p.stream, err))
+	return fmt.Errorf("%w: %w", errReleased, err)
 }
 
 // trouble says once that something is wrong, again at most every 30 s, and once that it is over.

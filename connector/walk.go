@@ -22,6 +22,9 @@ func windowEnd(now time.Time, o config.Object) time.Time {
 
 // firstPosition is where a stream without one begins: the polls at to, and beside them the backfill of everything from initial.from up to there.
 func firstPosition(to time.Time, o config.Object) checkpoint.Position {
+	if isWhole(o) {
+		return checkpoint.Position{} // the first walk gives it a mark
+	}
 	pos := checkpoint.Position{Mark: to, Lines: to, Floor: to.Add(-retention(o))}
 	for range lookbackDepths(o) {
 		pos.Looked = append(pos.Looked, to) // what is read first needs no second look
@@ -98,6 +101,9 @@ func later(a, b time.Time) time.Time {
 // retention is how far behind the mark the ledger remembers: the look-back, and never less than what the next poll can read again
 // after a crash that lost an unpersisted mark, with an overlap that was stretched.
 func retention(o config.Object) time.Duration {
+	if keepsAll(o) {
+		return forever
+	}
 	return max(o.Lookback, o.Overlap+10*markPersistence)
 }
 

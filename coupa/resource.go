@@ -15,6 +15,7 @@ type Resource struct {
 	Object    string   // Coupa's name of the object, as in its API description
 	Scopes    []string // scopes that reading it takes
 	UpdatedAt bool     // rows carry updated-at and can be asked for by it
+	ByContent bool     // updated-at does not show every change: rows must be compared whole besides
 	Lines     string   // collection of lines that carry an updated-at of their own, as a filter spells it; "": none
 	Exported  bool     // rows carry Coupa's exported flag
 	Deletes   bool     // Coupa has an operation that deletes rows
@@ -31,6 +32,7 @@ var resources = sync.OnceValue(func() []Resource {
 		Object    string   `yaml:"object"`
 		Scopes    []string `yaml:"scopes"`
 		UpdatedAt *bool    `yaml:"updated-at"`
+		ByContent bool     `yaml:"by-content"`
 		Lines     string   `yaml:"lines"`
 		Exported  bool     `yaml:"exported"`
 		Deletes   bool     `yaml:"deletes"`
@@ -43,7 +45,7 @@ var resources = sync.OnceValue(func() []Resource {
 	}
 	all := make([]Resource, len(entries))
 	for i, e := range entries {
-		all[i] = Resource{e.Path, e.Object, e.Scopes, e.UpdatedAt == nil || *e.UpdatedAt, e.Lines, e.Exported, e.Deletes, e.Doc}
+		all[i] = Resource{e.Path, e.Object, e.Scopes, e.UpdatedAt == nil || *e.UpdatedAt, e.ByContent, e.Lines, e.Exported, e.Deletes, e.Doc}
 	}
 	return all
 })

@@ -19,7 +19,8 @@ func newObjectsCommand(a *app) *cobra.Command {
 		Short: "List Coupa's objects, with scopes and abilities",
 		Long: `List the collections of Coupa's API that the catalogue has: the path that coupa.objects takes, the record in its topic, the scopes that reading takes.
 
-  streamed  this version streams it; no: its rows carry no updated-at to ask by
+  changes   how they are found: by updated-at; by content, where rows carry none and are all read every reread.interval.ms; or by both, where
+            updated-at does not show every change
   lines     lines with an updated-at of their own: a change of them alone is found too
   exported  rows carry Coupa's exported flag
   deletes   Coupa has an operation that deletes rows`,
@@ -35,7 +36,7 @@ type listedObject struct {
 	Path     string   `json:"path"`
 	Record   string   `json:"record"`
 	Scopes   []string `json:"scopes"`
-	Streamed bool     `json:"streamed"`
+	Changes  []string `json:"changes"` // "updated-at", "content"
 	Lines    string   `json:"lines,omitempty"`
 	Exported bool     `json:"exported"`
 	Deletes  bool     `json:"deletes"`
@@ -45,7 +46,7 @@ type listedObject struct {
 func (a *app) objects(output string) error {
 	var all []listedObject
 	for _, r := range coupa.Resources() {
-		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, r.UpdatedAt, r.Lines, r.Exported, r.Deletes, r.Doc})
+		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, changesOf(r), r.Lines, r.Exported, r.Deletes, r.Doc})
 	}
 	switch output {
 	case "json":
@@ -58,19 +59,26 @@ func (a *app) objects(output string) error {
 	return usageError{fmt.Errorf("--output %q is not a form; give text or json", output)}
 }
 
+func changesOf(r coupa.Resource) []string {
+	switch {
+	case !r.UpdatedAt:
+		return []string{"content"}
+	case r.ByContent:
+		return []string{"updated-at", "content"}
+	}
+	return []string{"updated-at"}
+}
+
 func (a *app) printObjects(all []listedObject) error {
 	word := map[bool]string{true: "yes", false: "-"}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "OBJECT\tSCOPE\tSTREAMED\tLINES\tEXPORTED\tDELETES\tWHAT IT IS")
+	fmt.Fprintln(t, "OBJECT\tSCOPE\tCHANGES\tLINES\tEXPORTED\tDELETES\tWHAT IT IS")
 	for _, o := range all {
-		streamed, lines := "yes", o.Lines
-		if !o.Streamed {
-			streamed = "no"
-		}
+		lines := o.Lines
 		if lines == "" {
 			lines = "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Path, strings.Join(o.Scopes, " "), streamed, lines, word[o.Exported], word[o.Deletes], o.Doc)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Path, strings.Join(o.Scopes, " "), strings.Join(o.Changes, ", "), lines, word[o.Exported], word[o.Deletes], o.Doc)
 	}
 	return t.Flush()
 }

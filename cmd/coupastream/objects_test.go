@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,15 +19,16 @@ func TestObjectsListsEveryCollectionWithItsScope(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []listedObject{
-		{Path: "purchase_orders", Record: "coupa.OrderHeader", Streamed: true, Lines: "order_lines", Exported: true},
-		{Path: "coupa_pay/payments", Record: "coupa.CoupaPay_Payment", Streamed: true, Exported: true},
-		{Path: "currencies", Record: "coupa.Currency"},
-		{Path: "tasks", Record: "coupa.Task", Streamed: true, Deletes: true},
+		{Path: "purchase_orders", Record: "coupa.OrderHeader", Changes: []string{"updated-at"}, Lines: "order_lines", Exported: true},
+		{Path: "coupa_pay/payments", Record: "coupa.CoupaPay_Payment", Changes: []string{"updated-at"}, Exported: true},
+		{Path: "currencies", Record: "coupa.Currency", Changes: []string{"content"}},
+		{Path: "budget_lines", Record: "coupa.BudgetLine", Changes: []string{"updated-at", "content"}, Deletes: true},
+		{Path: "tasks", Record: "coupa.Task", Changes: []string{"updated-at"}, Deletes: true},
 	} {
 		found := false
 		for _, got := range all {
 			if got.Path == want.Path {
-				found = got.Record == want.Record && got.Streamed == want.Streamed && got.Lines == want.Lines &&
+				found = got.Record == want.Record && slices.Equal(got.Changes, want.Changes) && got.Lines == want.Lines &&
 					got.Exported == want.Exported && got.Deletes == want.Deletes && len(got.Scopes) > 0 && got.Doc != ""
 			}
 		}

@@ -137,11 +137,8 @@ func loopback(host string) bool {
 func objectPaths(c *Connector, value string) *fault {
 	var paths []string
 	collect := texts(func(*Connector) *[]string { return &paths }, func(path string) *fault {
-		switch resource, known := coupa.LookupResource(path); {
-		case !known:
+		if _, known := coupa.LookupResource(path); !known {
 			return &fault{"unknown object " + path, "did you mean " + nearest(path, catalogue()) + "?"}
-		case !resource.UpdatedAt:
-			return &fault{path + " has no updated-at in Coupa, so that its changes can't be asked for; this version does not stream it", "leave it out"}
 		}
 		return nil
 	})

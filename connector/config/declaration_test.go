@@ -56,7 +56,7 @@ func TestDefaultsAreThePublishedOnes(t *testing.T) {
 		"coupa.rate.limit": "15", "coupa.request.timeout.ms": "60000", "fields": "schema", "custom.fields": "auto",
 		"decimal.handling.mode": "precise", "key.subject.name.strategy": "TopicNameStrategy",
 		"value.subject.name.strategy": "TopicNameStrategy", "auto.register.schemas": "true", "errors.tolerance": "none",
-		"record.oversize": "fail", "value.format": "avro", "envelope": "none", "schema.conflict": "halt",
+		"record.oversize": "fail", "value.format": "avro", "envelope": "none", "reread.interval.ms": "3600000", "schema.conflict": "halt",
 		"exported.mode": "off", "deletes": "off", "initial_state": "RUNNING",
 	}
 	for _, k := range append(WorkerKeys(), ConnectorKeys()...) {

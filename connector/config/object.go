@@ -18,6 +18,7 @@ type Object struct {
 	Overlap         time.Duration
 	Lookback        time.Duration // 0: no look-backs
 	Settle          time.Duration
+	Reread          time.Duration // between two readings of all rows, where updated-at does not show every change
 	InitialFrom     InitialFrom
 	Fields          string // "schema" or "all"
 	CustomFields    string // "auto", "typed", "map" or "off"

@@ -35,6 +35,9 @@ func pollSettings() []setting[Object] {
 			millis(func(o *Object) *time.Duration { return &o.Lookback }, 0)},
 		{Key{Name: "settle.ms", Type: Long, Importance: Low, Default: "2000", Doc: "How far a poll stays behind Coupa's clock."},
 			millis(func(o *Object) *time.Duration { return &o.Settle }, 0)},
+		{Key{Name: "reread.interval.ms", Type: Long, Importance: Low, Default: "3600000",
+			Doc: "Time from one reading of all rows to the next, for objects whose `updated-at` does not show every change: `currencies`, `budget_line_adjustments`, `budget_lines`."},
+			millis(func(o *Object) *time.Duration { return &o.Reread }, 1)},
 		{Key{Name: "initial.from", Type: String, Importance: Medium, Default: "earliest",
 			Doc: "Where a stream begins: `earliest`, `latest`, or an RFC 3339 instant."}, initialFrom},
 	}

@@ -109,12 +109,14 @@ func (c *comparison) record(r *kgo.Record) error {
 	if err != nil {
 		return fmt.Errorf("partition %d, offset %d: %w", r.Partition, r.Offset, err)
 	}
-	at, err := time.Parse(time.RFC3339, header(r, connector.HeaderUpdatedAt))
-	if err != nil {
-		return fmt.Errorf("partition %d, offset %d: header %s: %w", r.Partition, r.Offset, connector.HeaderUpdatedAt, err)
+	var at time.Time
+	if !c.undated {
+		if at, err = time.Parse(time.RFC3339, header(r, connector.HeaderUpdatedAt)); err != nil {
+			return fmt.Errorf("partition %d, offset %d: header %s: %w", r.Partition, r.Offset, connector.HeaderUpdatedAt, err)
+		}
 	}
 	c.Records++
-	if v := (version{id, at.Unix(), xxhash.Sum64(r.Value)}); r.Value != nil {
+	if v := (version{id, at.Unix(), xxhash.Sum64(r.Value)}); r.Value != nil && !c.undated { // an undated row may be again what it was
 		if _, there := c.topic.versions[v]; there {
 			c.topic.repeated[id] = struct{}{}
 		}

@@ -74,9 +74,11 @@ func (r Report) Count(d Difference) int {
 const idsPerRequest = 50
 
 // Object compares one object. Coupa is read first and the topic after it, so that a row published meanwhile counts as there. The memory it takes is
-// some 150 bytes a row.
+// some 150 bytes a row. Of rows without updated-at just the ids are compared; and what stands in an envelope, which tells when it was read, is never a
+// Duplicate.
 func Object(ctx context.Context, cfg Config) (Report, error) {
-	c := comparison{cfg: cfg, rows: map[int64]time.Time{}}
+	resource, _ := coupa.LookupResource(cfg.Object.Path)
+	c := comparison{cfg: cfg, rows: map[int64]time.Time{}, undated: !resource.UpdatedAt}
 	c.Report = Report{Object: cfg.Object.Path, Topic: cfg.Object.Topic, Findings: []Finding{}}
 	now, err := cfg.Source.Now(ctx)
 	if err != nil {
@@ -99,14 +101,18 @@ func Object(ctx context.Context, cfg Config) (Report, error) {
 type comparison struct {
 	cfg Config
 	Report
-	rows  map[int64]time.Time // of Coupa, as far as they are compared
-	topic topicContent
+	rows    map[int64]time.Time // of Coupa, as far as they are compared
+	topic   topicContent
+	undated bool // rows have no updated-at: nothing tells their versions apart, so only their ids are compared
 }
 
 // readCoupa lists ids and stamps of all rows that changed before Until.
 func (c *comparison) readCoupa(ctx context.Context) error {
-	q := coupa.Query{
-		Path: c.Object, Window: coupa.Window{To: c.Until}, Fields: `["id","updated_at"]`, Priority: coupa.PriorityBackfill,
+	q := coupa.Query{Path: c.Object, Priority: coupa.PriorityBackfill}
+	if c.undated {
+		q.Fields = `["id"]`
+	} else {
+		q.Window, q.Fields = coupa.Window{To: c.Until}, `["id","updated_at"]`
 	}
 	for last := false; !last; {
 		page, err := c.fetch(ctx, &q, func(r coupa.Row) { c.rows[r.ID] = r.UpdatedAt })

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,11 @@ type scene struct {
 
 func compare(t *testing.T, f func(*scene)) {
 	t.Helper()
+	compareOf(t, "suppliers", f)
+}
+
+func compareOf(t *testing.T, path string, f func(*scene)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := &kfake.VirtualNetwork{}
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.SleepOutOfOrder(), kfake.SeedTopics(3, "coupa.suppliers"))
@@ -37,9 +43,9 @@ func compare(t *testing.T, f func(*scene)) {
 		}
 		defer cluster.Close()
 		s := &scene{
-			t: t, tenant: coupatest.New(coupatest.Config{Rows: 5, ClientID: "id", ClientSecret: "secret", Objects: []string{"suppliers"}}),
+			t: t, tenant: coupatest.New(coupatest.Config{Rows: 5, ClientID: "id", ClientSecret: "secret", Objects: []string{path}}),
 			kafka:  []kgo.Opt{kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext)},
-			object: config.Object{Path: "suppliers", Topic: "coupa.suppliers", PollInterval: time.Second, InitialFrom: config.InitialFrom{Earliest: true}},
+			object: config.Object{Path: path, Topic: "coupa.suppliers", PollInterval: time.Second, InitialFrom: config.InitialFrom{Earliest: true}},
 		}
 		s.writer, err = kgo.NewClient(append(s.kafka, kgo.TransactionalID("writer"))...)
 		if err != nil {
@@ -148,6 +154,28 @@ func TestRowsBeforeTheBeginningOfAStreamAreNotMissed(t *testing.T) {
 		s.object.InitialFrom = config.InitialFrom{Latest: true}
 		if r, found := s.report(); found != nil {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Rows without updated-at are compared by their ids, whatever format their keys have.
+func TestRowsWithoutUpdatedAtAreComparedByID(t *testing.T) {
+	compareOf(t, "currencies", func(s *scene) {
+		var records []*kgo.Record
+		for _, row := range s.tenant.Rows("currencies")[1:] {
+			r := record("acme", row.ID, time.Time{}, "x")
+			r.Headers[1].Value, r.Headers = []byte("currencies"), r.Headers[:2]
+			records = append(records, r, r)
+		}
+		gone := record("acme", 99, time.Time{}, "x")
+		gone.Key, gone.Headers[1].Value, gone.Headers = schemas.AppendJSONKey(nil, "acme", 99), []byte("currencies"), gone.Headers[:2]
+		for _, r := range append(records, gone) {
+			again := *r
+			s.publish(kgo.TryCommit, &again)
+		}
+		_, findings := s.report()
+		if want := []string{"missing 1", "extra 99"}; len(findings) != 2 || !strings.HasPrefix(findings[0], want[0]) || !strings.HasPrefix(findings[1], want[1]) {
+			t.Errorf("%q, want %q", findings, want)
 		}
 	})
 }

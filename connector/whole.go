@@ -1,0 +1,98 @@
+package connector
+
+import (
+	"context"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// forever is the retention of ledgers that nothing is dropped from.
+const forever = 200 * 365 * 24 * time.Hour
+
+// keepsAll tells whether the object's ledger has to know every row: where updated-at does not show, or not reliably, what has changed, each row is
+// compared with what was published of it.
+func keepsAll(o config.Object) bool {
+	r, _ := coupa.LookupResource(o.Path)
+	return !r.UpdatedAt || r.ByContent
+}
+
+// isWhole tells whether the object's rows have no updated-at, so that they can only be read whole.
+func isWhole(o config.Object) bool {
+	r, known := coupa.LookupResource(o.Path)
+	return known && !r.UpdatedAt
+}
+
+// readWhole reads a stream of rows without updated-at, all of it every reread.interval.ms, and publishes what differs from what was last published of its
+// id. Each row is entered in the ledger under the time at which its walk began; there is one walk at a time, so these run forward.
+func (p *poller) readWhole(ctx context.Context) error {
+	persisted := time.Now()
+	for {
+		pos := p.shard.position(p.stream)
+		w := pos.Walk
+		if w == nil {
+			to, err := p.nextWhole(ctx, pos.Mark)
+			if err != nil {
+				return err
+			}
+			w = &checkpoint.Walk{Kind: checkpoint.Poll, To: to, Ranges: everything()}
+		}
+		first := pos.Mark.IsZero()
+		p.task.update(func(s *TaskStatus) { s.Snapshot = first })
+		if err := p.walkWhole(ctx, *w, first, &persisted); err != nil {
+			return err
+		}
+		p.task.update(func(s *TaskStatus) {
+			s.Mark, s.Snapshot = w.To, false
+			s.Polls++
+		})
+	}
+}
+
+// nextWhole waits until the next walk is due and gives the time that it begins at.
+func (p *poller) nextWhole(ctx context.Context, mark time.Time) (time.Time, error) {
+	for {
+		now, err := p.source.Now(ctx)
+		if err != nil {
+			return now, err
+		}
+		to := windowEnd(now, p.object)
+		wait := min(mark.Add(p.object.Reread).Sub(to), p.object.Reread) // no longer, should the clock have run ahead
+		if mark.IsZero() || wait <= 0 {
+			return later(to, mark.Add(time.Second)), nil
+		}
+		if !sleep(ctx, wait) {
+			return now, ctx.Err()
+		}
+	}
+}
+
+func (p *poller) walkWhole(ctx context.Context, w checkpoint.Walk, first bool, persisted *time.Time) error {
+	last, err := loadLast(p.shard.store, p.stream)
+	if err != nil {
+		return p.unreadable(err)
+	}
+	ps := &pass{
+		p: p, op: OpUpsert, walk: w, seen: last, stamp: w.To, horizon: time.Time{}.Unix(), persisted: persisted,
+		ask:    p.query(coupa.PriorityBackfill, coupa.Window{}),
+		place:  func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Walk },
+		finish: func(pos *checkpoint.Position) { pos.Mark, pos.Lines = w.To, w.To },
+	}
+	if first {
+		ps.op, ps.unpublished = OpSnapshot, p.object.InitialFrom.Latest
+	}
+	return ps.carryOut(ctx)
+}
+
+// loadLast reads what was last published of every row of a stream.
+func loadLast(l Ledger, st checkpoint.Stream) (seen, error) {
+	s := seen{last: map[int64]content{}}
+	err := l.Range(st, 0, 0, func(e checkpoint.Entry) bool { // in order of time
+		c, known := s.last[e.ID]
+		s.last[e.ID] = content{e.At, e.Digest, known && c.at == e.At}
+		return true
+	})
+	return s, err
+}
