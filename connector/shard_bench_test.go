@@ -147,8 +147,8 @@ func (f *feed) encode(b *testing.B, topic string) []*chunk {
 	if err != nil {
 		b.Fatal(err)
 	}
-	enc := newEncoding(f.stream, topic, schemas.AppendHeader(nil, 1), func() valueEncoder {
-		return &avroValue{framing: schemas.AppendHeader(nil, 2), plan: plan.Encoder()}
+	enc := newEncoding(f.stream, config.Object{Path: "invoices", Topic: topic, ValueFormat: config.FormatAvro}, schemas.AppendHeader(nil, 1), func() valueEncoder {
+		return &rowValue{framing: schemas.AppendHeader(nil, 2), plan: plan, encoder: plan.Encoder()}
 	})
 	source, q := benchSource(b), coupa.Query{Path: "invoices", Fields: schema.Fields(), Window: coupa.Window{To: f.now}}
 	var pages []*chunk
@@ -156,7 +156,7 @@ func (f *feed) encode(b *testing.B, topic string) []*chunk {
 		c, scratch := &chunk{}, enc.encoder()
 		_, err := source.Fetch(b.Context(), q, func(row coupa.Row) error {
 			q.After = row.ID
-			if err := scratch.encode(row); err != nil {
+			if err := scratch.encode(row, OpUpsert); err != nil {
 				return err
 			}
 			return c.add(scratch, row, OpUpsert)

@@ -208,9 +208,11 @@ func ctxOr(ctx context.Context, err error) error {
 	return err
 }
 
-// connect finds out which cluster this is and makes sure of the checkpoint topic.
-func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions int32, err error) {
-	const patience = 20 * time.Second
+// patience is how long brokers may take to answer at the start.
+const patience = 20 * time.Second
+
+// reach finds out which cluster this is.
+func (w *Worker) reach(ctx context.Context, admin *kadm.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	meta, err := admin.BrokerMetadata(ctx)
@@ -218,10 +220,20 @@ func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions in
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("no answer in %v", patience)
 		}
-		return 0, fmt.Errorf("bootstrap.servers = %v: no broker could be reached; check addresses, security.protocol and sasl.*: %w", w.settings.BootstrapServers, err)
+		return fmt.Errorf("bootstrap.servers = %v: no broker could be reached; check addresses, security.protocol and sasl.*: %w", w.settings.BootstrapServers, err)
 	}
 	w.cluster.Store(meta.Cluster)
 	w.topics = &topics{admin: admin, settings: w.settings, limits: map[string]topicLimit{}}
+	return nil
+}
+
+// connect reaches the cluster and makes sure of the checkpoint topic.
+func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions int32, err error) {
+	if err := w.reach(ctx, admin); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	w.checkpointID, partitions, err = w.topics.ensureCheckpoint(ctx, w.settings.CheckpointTopic)
 	if err == nil && int(partitions) != w.settings.CheckpointPartitions {
 		w.log.Warn("the checkpoint topic was made with another number of partitions, which stays", "topic", w.settings.CheckpointTopic,
@@ -249,18 +261,24 @@ func (w *Worker) shards(partitions int32) map[int32]*shard {
 			s = newShard(w, n)
 			shards[n] = s
 		}
-		clocks := new(sync.Once)
-		for i, o := range g.c.Objects {
-			p := &poller{
-				clocks: clocks, dead: newDeadLetters(g.c.Name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
-				stream: checkpoint.Stream{Tenant: g.c.Tenant, Object: o.Path}, object: o, source: g.source, shard: s, rate: g.c.RateLimit,
-				task: g.tasks[i], log: w.log.With("connector", g.c.Name, "tenant", g.c.Tenant, "object", o.Path),
-			}
-			s.pollers = append(s.pollers, p)
-			w.pollers = append(w.pollers, p)
-		}
+		pollers := w.pollersOf(g, s, tenants)
+		s.pollers, w.pollers = append(s.pollers, pollers...), append(w.pollers, pollers...)
 	}
 	return shards
+}
+
+// pollersOf makes the pollers of a connector, for a shard. tenants are counted by subject.
+func (w *Worker) pollersOf(g *group, s *shard, tenants map[string]int) []*poller {
+	var all []*poller
+	clocks := new(sync.Once)
+	for i, o := range g.c.Objects {
+		all = append(all, &poller{
+			clocks: clocks, dead: newDeadLetters(g.c.Name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
+			stream: checkpoint.Stream{Tenant: g.c.Tenant, Object: o.Path}, object: o, source: g.source, shard: s, rate: g.c.RateLimit,
+			task: g.tasks[i], log: w.log.With("connector", g.c.Name, "tenant", g.c.Tenant, "object", o.Path),
+		})
+	}
+	return all
 }
 
 // preflight prepares every stream, also those of shards that other workers own: topic, schemas, Coupa's token. Coupa's tokens can't be used in their first

@@ -11,6 +11,7 @@ func commands(a *app) []*cobra.Command {
 		newObjectsCommand(a),
 		newSchemaCommand(a),
 		newVerifyCommand(a),
+		newReplayCommand(a),
 		newSimulateCommand(a),
 		newVersionCommand(a),
 	}

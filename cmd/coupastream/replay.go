@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector"
+)
+
+func newReplayCommand(a *app) *cobra.Command {
+	var worker, output string
+	cmd := &cobra.Command{
+		Use:   "replay CONNECTOR --worker WORKER",
+		Short: "Send dead letters again, after what kept them from going is put right",
+		Long: `Send the dead letters of a connector to its objects' topics again, by the keys, schemas and topics of today, beside running workers:
+
+  replayed   are in the object's topic now
+  overtaken  the topic has their row in the same or a later version
+  failing    can't go yet; they stand at the end of the dead letter topic again, with the reason
+
+Each letter goes out once, however often this is run and whatever ends it: records and letters read are one transaction. Letters that come after it has
+begun are left for the next time. It ends with status 1 if letters can't go yet.`,
+		Example: "  coupastream replay acme.yaml --worker worker.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.replay(cmd.Context(), args[0], worker, output) },
+	}
+	cmd.Flags().StringVar(&worker, "worker", "", "worker file, for the brokers and the registry")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "form of the result: text or json")
+	return cmd
+}
+
+// errStillDead is the outcome of a replay that left letters; the counts are on stdout.
+var errStillDead = errors.New("some dead letters can't go yet")
+
+func (a *app) replay(ctx context.Context, connectorFile, workerFile, output string) error {
+	if workerFile == "" {
+		return usageError{errors.New("--worker is missing; give the worker file that names the brokers and the registry")}
+	}
+	if output != "text" && output != "json" {
+		return usageError{fmt.Errorf("--output %q is not a form; give text or json", output)}
+	}
+	settings, connectors, err := a.load(workerFile, []string{connectorFile})
+	if err != nil {
+		return err
+	}
+	kafka, err := settings.Security.KafkaOpts(ctx)
+	if err != nil {
+		return err
+	}
+	registry, err := newRegistry(settings, a.log)
+	if err != nil {
+		return err
+	}
+	done, err := connector.Replay(ctx, connector.Config{
+		Settings: settings, Connectors: connectors, Kafka: append(kafka, kgo.SeedBrokers(settings.BootstrapServers...)),
+		Registry: registry, Source: newSources().client, Log: a.log, Version: version(),
+	})
+	if err != nil {
+		return err
+	}
+	return a.printReplayed(done, output)
+}
+
+func (a *app) printReplayed(done []connector.Replayed, output string) error {
+	failing := int64(0)
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "OBJECT\tREPLAYED\tOVERTAKEN\tFAILING\tREASON OF THE LAST")
+	for _, r := range done {
+		failing += r.Failing
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\n", r.Object, r.Replayed, r.Overtaken, r.Failing, r.Reason)
+	}
+	var err error
+	if output == "json" {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(done)
+	} else {
+		err = t.Flush()
+	}
+	if err == nil && failing > 0 {
+		err = errStillDead
+	}
+	return err
+}

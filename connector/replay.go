@@ -1,0 +1,443 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// headerAttempts is on a dead letter that was sent again in vain: how often.
+const headerAttempts = "coupa.replay.attempts"
+
+// Replayed is what became of an object's dead letters.
+type Replayed struct {
+	Object    string `json:"object"`
+	Replayed  int64  `json:"replayed"`  // are in the object's topic now
+	Overtaken int64  `json:"overtaken"` // that has their row in the same or a later version
+	Failing   int64  `json:"failing"`   // can't go yet; they stand at the end of the dead letter topic again
+	Reason    string `json:"reason"`    // of the last of those
+}
+
+// Replay sends the dead letters of a connector again, the only one of cfg, which may run meanwhile: by the keys, schemas and topics of today. Each
+// letter is published once, whatever happens and however often Replay is called: records and the letters' offsets are one transaction, and the offsets
+// are those of the consumer group <group.id>-replay-<connector>. A letter whose row has gone out meanwhile in the same or a later version is passed
+// over, so that versions of a row stay in order. Letters that come after the call has begun are left for the next one.
+//
+// The error is of what keeps all letters from going, such as brokers that can't be reached; what was counted until then has happened.
+func Replay(ctx context.Context, cfg Config) ([]Replayed, error) {
+	w, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := kgo.NewClient(w.clientOpts()...)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	r := &replay{w: w, admin: kadm.NewClient(cl), pollers: map[string]*poller{}, newest: map[recordKey]time.Time{}, counts: map[string]*Replayed{}}
+	if err := w.reach(ctx, r.admin); err != nil {
+		return nil, err
+	}
+	r.plan()
+	err = r.run(ctx)
+	return r.report(), err
+}
+
+// replay is one call of Replay.
+type replay struct {
+	w        *Worker
+	admin    *kadm.Client
+	group    string             // the consumer group, and the transactional id
+	tenant   string             // whose letters they are
+	pollers  map[string]*poller // by object; they do not run, but encode
+	topics   []string           // of dead letters
+	producer *kgo.Client
+	data     *topicReader            // of the objects' topics
+	newest   map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
+	counts   map[string]*Replayed
+}
+
+// recordKey is a row of the tenant in an object's topic.
+type recordKey struct {
+	topic string
+	id    int64
+}
+
+// keyOf reads a record's key. The same row's may differ from record to record, by the ids of the registry.
+func keyOf(topic string, rec *kgo.Record) (recordKey, error) {
+	_, id, err := schemas.ParseKey(rec.Key)
+	if err != nil {
+		err = fmt.Errorf("topic %s, partition %d, offset %d: %w", rec.Topic, rec.Partition, rec.Offset, err)
+	}
+	return recordKey{topic, id}, err
+}
+
+func (r *replay) plan() {
+	g := r.w.groups[0]
+	r.group, r.tenant = r.w.settings.GroupID+"-replay-"+g.c.Name, g.c.Tenant
+	s := newShard(r.w, 0)
+	for _, p := range r.w.pollersOf(g, s, r.w.tenantsBySubject()) {
+		r.counts[p.stream.Object] = &Replayed{Object: p.stream.Object}
+		r.pollers[p.stream.Object] = p
+		if p.dead.topic != "" && !slices.Contains(r.topics, p.dead.topic) {
+			r.topics = append(r.topics, p.dead.topic)
+		}
+	}
+}
+
+// report is in the order of the connector's objects.
+func (r *replay) report() []Replayed {
+	var all []Replayed
+	for _, o := range r.w.groups[0].c.Objects {
+		all = append(all, *r.counts[o.Path])
+	}
+	return all
+}
+
+// maxLetters and maxLetterBytes bound one transaction.
+const (
+	maxLetters     = 500
+	maxLetterBytes = 8 << 20
+)
+
+func (r *replay) run(ctx context.Context) error {
+	_, to, err := r.span(ctx)
+	if err != nil {
+		return fmt.Errorf("dead letter topics %v: %w", r.topics, err)
+	}
+	if len(to) == 0 {
+		return nil
+	}
+	if r.producer, err = r.w.newProducer(r.group); err != nil {
+		return err
+	}
+	defer r.producer.Close()
+	if _, _, err := r.producer.ProducerID(ctx); err != nil { // whoever replays this connector's letters too is out from here on
+		return fmt.Errorf("transactional id %s: %w", r.group, err)
+	}
+	from, to, err := r.span(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.readTopics(ctx, from, to); err != nil {
+		return err
+	}
+	defer r.data.close()
+	letters, err := r.w.readerOf(from, to)
+	if err != nil {
+		return err
+	}
+	defer letters.close()
+	for said := time.Now(); !letters.done(); {
+		if time.Since(said) >= saidEvery {
+			said = time.Now()
+			r.w.log.Info("sending dead letters again", "progress", r.report())
+		}
+		batch, err := letters.next(ctx, maxLetters, maxLetterBytes)
+		if err == nil {
+			err = r.send(ctx, batch, letters.positions())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// span is what is to be read of the dead letter topics: from what the group has committed to what is committed there. Partitions with nothing to read are
+// left out.
+func (r *replay) span(ctx context.Context) (from, to offsets, err error) {
+	if len(r.topics) == 0 {
+		return nil, nil, nil
+	}
+	starts, err := r.admin.ListStartOffsets(ctx, r.topics...)
+	if err != nil {
+		return nil, nil, err
+	}
+	ends, err := r.admin.ListCommittedOffsets(ctx, r.topics...)
+	if err != nil {
+		return nil, nil, err
+	}
+	committed, err := r.admin.FetchOffsets(ctx, r.group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nothing was committed yet
+		return nil, nil, err
+	}
+	from, to = offsets{}, offsets{}
+	ends.Each(func(end kadm.ListedOffset) {
+		at, _ := starts.Lookup(end.Topic, end.Partition)
+		first := at.Offset
+		if c, ok := committed.Lookup(end.Topic, end.Partition); ok {
+			first = max(first, c.At)
+		}
+		if end.Err == nil && first < end.Offset {
+			p := place{end.Topic, end.Partition}
+			from[p], to[p] = first, end.Offset
+		}
+	})
+	return from, to, nil
+}
+
+// readTopics learns what the objects' topics have of the letters' rows.
+func (r *replay) readTopics(ctx context.Context, from, to offsets) error {
+	letters, err := r.w.readerOf(from, to)
+	if err != nil {
+		return err
+	}
+	defer letters.close()
+	topics := map[string]bool{}
+	for !letters.done() {
+		batch, err := letters.next(ctx, maxLetters, maxLetterBytes)
+		if err != nil {
+			return err
+		}
+		for _, rec := range batch {
+			p := r.pollerOf(rec)
+			if p == nil {
+				continue
+			}
+			key, err := keyOf(p.object.Topic, rec)
+			if err != nil {
+				return err
+			}
+			topics[p.object.Topic] = true
+			r.newest[key] = time.Time{}
+		}
+	}
+	first, last := offsets{}, offsets{}
+	for topic := range topics {
+		starts, err := r.admin.ListStartOffsets(ctx, topic)
+		if err != nil {
+			return err
+		}
+		ends, err := r.admin.ListCommittedOffsets(ctx, topic)
+		if err != nil {
+			return err
+		}
+		starts.Each(func(o kadm.ListedOffset) { first[place{o.Topic, o.Partition}] = o.Offset })
+		ends.Each(func(o kadm.ListedOffset) { last[place{o.Topic, o.Partition}] = o.Offset })
+	}
+	if r.data, err = r.w.readerOf(first, last); err != nil {
+		return err
+	}
+	return r.catchUp(ctx)
+}
+
+// catchUp reads the objects' topics up to where the reader is to go.
+func (r *replay) catchUp(ctx context.Context) error {
+	for !r.data.done() {
+		batch, err := r.data.next(ctx, maxBatchRecords, maxLetterBytes)
+		if err != nil {
+			return err
+		}
+		for _, rec := range batch {
+			if headerOf(rec, HeaderTenant) != r.tenant {
+				continue
+			}
+			key, err := keyOf(rec.Topic, rec)
+			if err != nil {
+				return err
+			}
+			if known, wanted := r.newest[key]; wanted {
+				r.newest[key] = later(known, stampOf(rec))
+			}
+		}
+	}
+	return nil
+}
+
+// stampOf orders the versions of a row: by its updated-at, or, where it has none, by when the record was produced.
+func stampOf(rec *kgo.Record) time.Time {
+	at, err := time.Parse(time.RFC3339, headerOf(rec, HeaderUpdatedAt))
+	if err != nil {
+		return rec.Timestamp
+	}
+	return at
+}
+
+func headerOf(rec *kgo.Record, key string) string {
+	for _, h := range rec.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// pollerOf is what encodes a letter; nil: it is not of this connector, or of none of its objects.
+func (r *replay) pollerOf(rec *kgo.Record) *poller {
+	if headerOf(rec, HeaderTenant) != r.tenant || headerOf(rec, headerErrorConnector) == "" {
+		return nil
+	}
+	return r.pollers[headerOf(rec, HeaderObject)]
+}
+
+// send publishes letters, in as many turns as it takes until none of those that go is overtaken.
+func (r *replay) send(ctx context.Context, letters []*kgo.Record, next offsets) error {
+	for {
+		again, err := r.try(ctx, letters, next)
+		if !again || err != nil {
+			return err
+		}
+	}
+}
+
+// outgoing is what is made of a batch of letters.
+type outgoing struct {
+	records []*kgo.Record // for the objects' topics
+	failing []*kgo.Record // for the end of the dead letter topic
+	keys    []recordKey   // of records
+	stamps  []time.Time   // likewise
+	counts  map[string]*Replayed
+}
+
+// try makes one transaction of a batch. again: it was aborted since a row has gone out meanwhile.
+func (r *replay) try(ctx context.Context, letters []*kgo.Record, next offsets) (again bool, err error) {
+	out := outgoing{counts: map[string]*Replayed{}}
+	for _, rec := range letters {
+		if p := r.pollerOf(rec); p != nil {
+			if err := r.encode(ctx, p, rec, &out); err != nil {
+				return false, err
+			}
+		}
+	}
+	if len(out.records)+len(out.failing) == 0 {
+		if err := r.commitOffsets(ctx, next); err != nil {
+			return false, err
+		}
+		r.count(out)
+		return false, nil
+	}
+	if err := r.producer.BeginTransaction(); err != nil {
+		return false, err
+	}
+	if err := r.producer.ProduceSync(ctx, slices.Concat(out.records, out.failing)...).FirstErr(); err != nil {
+		return false, errors.Join(fmt.Errorf("producing: %w", err), r.abort(ctx))
+	}
+	if err := r.settle(ctx, out.records); err != nil {
+		return false, errors.Join(err, r.abort(ctx))
+	}
+	for i, key := range out.keys {
+		if !r.newest[key].Before(out.stamps[i]) {
+			return true, r.abort(ctx)
+		}
+	}
+	if err := r.addOffsets(ctx, next); err != nil {
+		return false, errors.Join(fmt.Errorf("consumer group %s: %w", r.group, err), r.abort(ctx))
+	}
+	if err := r.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return false, fmt.Errorf("%w, run it again, it goes on from what Kafka has: %w", errUnknownOutcome, err)
+	}
+	for i, key := range out.keys {
+		r.newest[key] = later(r.newest[key], out.stamps[i])
+	}
+	r.count(out)
+	return false, nil
+}
+
+func (r *replay) abort(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), produceTimeout)
+	defer cancel()
+	return r.producer.EndTransaction(ctx, kgo.TryAbort)
+}
+
+func (r *replay) count(out outgoing) {
+	for object, n := range out.counts {
+		c := r.counts[object]
+		c.Replayed, c.Overtaken, c.Failing = c.Replayed+n.Replayed, c.Overtaken+n.Overtaken, c.Failing+n.Failing
+		if n.Reason != "" {
+			c.Reason = n.Reason
+		}
+	}
+}
+
+// encode makes of a letter its record, or the same letter again.
+func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *outgoing) error {
+	object := p.stream.Object
+	n := out.counts[object]
+	if n == nil {
+		n = &Replayed{Object: object}
+		out.counts[object] = n
+	}
+	key, err := keyOf(p.object.Topic, rec)
+	if err != nil {
+		return err
+	}
+	stamp := stampOf(rec)
+	if !r.newest[key].Before(stamp) {
+		n.Overtaken++
+		return nil
+	}
+	if err := p.prepare(ctx); err != nil {
+		return err
+	}
+	f := &fetch{ps: &pass{p: p, op: headerOf(rec, HeaderOp)}, chunk: &chunk{}, enc: p.current.Load().encoder()}
+	defer func() { f.enc.release() }()
+	at, _ := time.Parse(time.RFC3339, headerOf(rec, HeaderUpdatedAt)) // zero where rows have none
+	err = f.publish(ctx, coupa.Row{ID: key.id, UpdatedAt: at, JSON: rec.Value})
+	switch {
+	case err == nil && f.chunk.buried == 0:
+		n.Replayed++
+		out.records, out.keys, out.stamps = append(out.records, f.chunk.records[0]), append(out.keys, key), append(out.stamps, stamp)
+		return nil
+	case err == nil:
+		n.Reason = f.chunk.cause
+	case isError[*RowError](err):
+		n.Reason = err.Error()
+	default:
+		return err
+	}
+	n.Failing++
+	out.failing = append(out.failing, anew(rec, n.Reason))
+	return nil
+}
+
+// anew is a letter that is to be sent again another time.
+func anew(rec *kgo.Record, reason string) *kgo.Record {
+	attempts, _ := strconv.Atoi(headerOf(rec, headerAttempts))
+	headers := slices.DeleteFunc(slices.Clone(rec.Headers), func(h kgo.RecordHeader) bool { return h.Key == headerAttempts || h.Key == headerErrorMessage })
+	return &kgo.Record{Topic: rec.Topic, Key: rec.Key, Value: rec.Value, Headers: append(headers,
+		kgo.RecordHeader{Key: headerErrorMessage, Value: []byte(reason)}, kgo.RecordHeader{Key: headerAttempts, Value: []byte(strconv.Itoa(attempts + 1))})}
+}
+
+// settle waits until everything before the records is decided, and reads it. What is appended behind them is later by offset too.
+func (r *replay) settle(ctx context.Context, records []*kgo.Record) error {
+	first := offsets{}
+	for _, rec := range records {
+		p := place{rec.Topic, rec.Partition}
+		if at, ok := first[p]; !ok || rec.Offset < at {
+			first[p] = rec.Offset
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
+	defer cancel()
+	for len(first) > 0 {
+		stable, err := r.admin.ListCommittedOffsets(ctx, slices.Collect(maps.Keys(topicsOf(first)))...)
+		if err != nil {
+			return fmt.Errorf("waiting for what other transactions write to the objects' topics: %w", err)
+		}
+		undecided := false
+		for p, at := range first {
+			o, _ := stable.Lookup(p.topic, p.partition)
+			undecided = undecided || o.Offset < at
+		}
+		if !undecided {
+			break
+		}
+		if !sleep(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("waiting for what other transactions write to the objects' topics: %w", ctx.Err())
+		}
+	}
+	r.data.extend(first)
+	return r.catchUp(ctx)
+}

@@ -1,0 +1,199 @@
+package connector
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa/coupatest"
+)
+
+// replay sends the dead letters again, as the program does.
+func (h *harness) replay() ([]Replayed, error) {
+	h.t.Helper()
+	w := h.make()
+	cfg := w.cfg
+	cfg.Connectors = []*config.Connector{h.connector("acme", nil)}
+	return Replay(h.t.Context(), cfg)
+}
+
+func (h *harness) mustReplay(want Replayed) {
+	h.t.Helper()
+	got, err := h.replay()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	reason := got[0].Reason
+	got[0].Reason = ""
+	if !slices.Equal(got, []Replayed{want}) || (want.Failing > 0) != (reason != "") {
+		h.t.Errorf("%+v (%s), want %+v", got, reason, want)
+	}
+}
+
+// conflicted makes n rows of invoices dead letters, all of which can go now.
+func (h *harness) conflicted(n int) {
+	h.t.Helper()
+	h.keys["schema.conflict"], h.keys["errors.deadletterqueue.topic.name"] = "deadletter", "coupa.dead"
+	h.refuses()
+	h.start()
+	h.settle()
+	if dead := h.records("coupa.dead"); len(dead) != n {
+		h.t.Fatalf("%d dead letters, want %d", len(dead), n)
+	}
+	h.accepts()
+	h.pass(2 * time.Minute)
+}
+
+// Letters that can go are sent again once, beside the running worker; those whose rows went out meanwhile are passed over.
+func TestDeadLettersAreSentAgainOnceAndInOrder(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 101, Rows: 1200, Objects: []string{"invoices"}}, func(h *harness) {
+		h.conflicted(1200)
+		for _, row := range h.tenant.Rows("invoices")[:5] {
+			h.tenant.Update("invoices", row.ID)
+		}
+		h.settle()
+		h.mustReplay(Replayed{Object: "invoices", Replayed: 1195, Overtaken: 5})
+		h.check("invoices")
+		h.mustReplay(Replayed{Object: "invoices"})
+		h.tenant.Update("invoices", 9)
+		h.settle()
+		records := h.check("invoices")
+		if len(records) != 1201 {
+			t.Errorf("%d records, want 1200 rows and a change", len(records))
+		}
+		ops := map[string]int{}
+		for _, r := range records {
+			ops[r.op]++
+		}
+		if ops[OpSnapshot] != 1195 {
+			t.Errorf("%v: the letters' op is lost", ops)
+		}
+	})
+}
+
+// What still can't go stands at the end of the dead letter topic again, and says how often it was tried.
+func TestLettersThatStillCannotGoStayDead(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 102, Rows: 40, Objects: []string{"invoices"}}, func(h *harness) {
+		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
+		row := h.tenant.Rows("invoices")[7]
+		h.tenant.SetRaw("invoices", row.ID, spoilt(row.JSON))
+		h.start()
+		h.settle()
+		for attempt := range 3 {
+			h.mustReplay(Replayed{Object: "invoices", Failing: 1})
+			dead := h.records("coupa.dead")
+			last := dead[len(dead)-1]
+			if len(dead) != attempt+2 || last.headers[headerAttempts] != fmt.Sprint(attempt+1) || last.id != row.ID || string(last.value) != string(spoilt(row.JSON)) ||
+				!strings.Contains(last.headers[headerErrorMessage], "gross-total") {
+				t.Fatalf("%d letters, the last: %v", len(dead), last.headers)
+			}
+		}
+		h.tenant.SetMember("invoices", row.ID, "gross-total", `"12.00"`)
+		h.settle()
+		h.mustReplay(Replayed{Object: "invoices", Overtaken: 1})
+		h.check("invoices")
+	})
+}
+
+// A record that was too large goes once its topic takes it.
+func TestARowThatWasTooLargeGoesOnceItsTopicTakesIt(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 103, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
+		h.keys["record.oversize"], h.keys["errors.deadletterqueue.topic.name"] = "deadletter", "coupa.dead"
+		h.limit("coupa.invoices", topicTakes)
+		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", largeNote)+`"`)
+		h.start()
+		h.settle()
+		h.mustReplay(Replayed{Object: "invoices", Failing: 1})
+		h.limit("coupa.invoices", 1<<20)
+		h.mustReplay(Replayed{Object: "invoices", Replayed: 1})
+		h.check("invoices")
+	})
+}
+
+// Whatever request fails, as not applied or with its answer lost, letters go out once.
+func TestAReplayThatFailsIsRunAgain(t *testing.T) {
+	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.Produce, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn} {
+		for _, lost := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s lost %t", key.Name(), lost), func(t *testing.T) {
+				simulate(t, coupatest.Config{Seed: 104, Rows: 60, Objects: []string{"invoices"}}, func(h *harness) {
+					h.conflicted(60)
+					h.stop()
+					if lost {
+						h.net.lose(key, 1)
+					} else {
+						h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: kerr.UnknownServerError, Count: 1})
+					}
+					_, _ = h.replay()
+					sum := int64(0)
+					for range 2 {
+						done, err := h.replay()
+						if err != nil {
+							t.Fatal(err)
+						}
+						sum += done[0].Replayed
+					}
+					h.start()
+					h.settle()
+					if records := h.check("invoices"); len(records) != 60 || sum > 60 {
+						t.Errorf("%d records, want 60; the calls behind the failed one replayed %d", len(records), sum)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A row that goes out while its letter is being sent overtakes it, also out of a transaction that began before.
+func TestARowThatGoesOutMeanwhileOvertakesItsLetter(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 105, Rows: 30, Objects: []string{"invoices"}}, func(h *harness) {
+		h.conflicted(30)
+		h.stop()
+		letter := h.consume("coupa.dead")[0]
+		writer, err := kgo.NewClient(append(h.kafka(), kgo.TransactionalID("other"))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer writer.Close()
+		if err := writer.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		newer := &kgo.Record{Topic: "coupa.invoices", Key: letter.Key, Value: []byte("newer"), Headers: []kgo.RecordHeader{
+			{Key: HeaderTenant, Value: []byte("acme")}, {Key: HeaderObject, Value: []byte("invoices")}, {Key: HeaderUpdatedAt, Value: []byte("2099-01-01T00:00:00Z")},
+		}}
+		if err := writer.ProduceSync(h.t.Context(), newer).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan []Replayed)
+		go func() {
+			r, err := h.replay()
+			if err != nil {
+				t.Error(err)
+			}
+			done <- r
+		}()
+		h.pass(5 * time.Second) // it waits for the other transaction
+		if err := writer.EndTransaction(h.t.Context(), kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+		if r := <-done; r[0].Overtaken != 1 || r[0].Replayed != 29 {
+			t.Errorf("%+v, want one overtaken", r)
+		}
+		n := 0
+		for _, rec := range h.consume("coupa.invoices") {
+			if string(rec.Key) == string(letter.Key) {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d records of the row, want the newer alone", n)
+		}
+	})
+}
