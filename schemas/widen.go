@@ -33,7 +33,11 @@ func (s *Schema) Widen(registered string) (*Schema, error) {
 		return nil, err
 	}
 	define(ours, w.definitions(), map[string]bool{})
-	return newSchema(ours, s.path, s.enveloped)
+	asked := ours
+	if s.asked != s.row {
+		asked = s.asked
+	}
+	return newSchema(ours, asked, s.path, s.enveloped)
 }
 
 // widening merges two schemas' records by their names.
