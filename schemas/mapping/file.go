@@ -254,7 +254,9 @@ func (r *reader) mask(m member) *mask {
 	if m.value.Kind == yaml.ScalarNode && !isNull(m.value) {
 		return &mask{constant: m.value.Value}
 	}
-	for _, k := range r.members(m.value, m.path, example, "keep-last") {
+	members := r.members(m.value, m.path, example, "keep-last")
+	if len(members) == 1 {
+		k := members[0]
 		n, err := strconv.Atoi(k.value.Value)
 		if err != nil || n < 1 || n > 1000 {
 			r.wrong(k.value, k.path, "write e.g. keep-last: 4", "it is a number of characters from 1 to 1000")

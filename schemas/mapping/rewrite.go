@@ -17,12 +17,11 @@ import (
 
 // Rewriter changes rows by a mapping. One goroutine at a time may use it.
 type Rewriter struct {
-	m       *Mapping
-	mac     hash.Hash // nil: nothing is hashed
-	cursor  schemas.Cursor
-	buf     []byte
-	guarded int // bytes of buf that are the row without computed fields and without its closing brace
-	inputs  input
+	m      *Mapping
+	mac    hash.Hash // nil: nothing is hashed
+	cursor schemas.Cursor
+	buf    []byte
+	inputs input
 }
 
 // Rewriter makes one. key is mapping.hash.key; it may be empty unless NeedsKey.
