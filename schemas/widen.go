@@ -75,6 +75,9 @@ func (w *widening) record(ours, theirs *schematext.Record) error {
 		if !t.Type.Nullable {
 			return fmt.Errorf("record %s: the registered version has a field %s that can't be null, and rows have nothing for it", ours.Name, t.Name)
 		}
+		if slices.ContainsFunc(ours.Fields, func(f schematext.Field) bool { return t.CoupaName != "" && f.CoupaName == t.CoupaName }) {
+			t.CoupaName = schematext.ComputedKey(t.Name) // ours has another name for it: nothing of a row goes there
+		}
 		if t.Role == "" {
 			t.CoupaType = schematext.TypeText // it is not ours: what does not fit is no fault of the row
 		}

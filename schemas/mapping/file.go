@@ -70,26 +70,24 @@ func (l *Layer) Objects() []string {
 	return all
 }
 
-// Parse reads a mapping, one YAML document. file is how problems name it, "" for a text that is in no file. The error is Problems.
+// Parse reads a mapping, one YAML document. file is how problems name it, "" for a text that is in no file. The error is Problems; beside it
+// the layer holds what is right by itself, so that Compile can tell what else is wrong.
 func Parse(file string, text []byte) (*Layer, error) {
 	r := reader{file: file, layer: &Layer{objects: map[string]*section{}}}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, second yaml.Node
 	switch err := decoder.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		return nil, Problems{{File: file, Message: "the mapping is empty", Remedy: "write objects: and the rules of an object below it"}}
+		return r.layer, Problems{{File: file, Message: "the mapping is empty", Remedy: "write objects: and the rules of an object below it"}}
 	case err != nil:
 		message := regexp.MustCompile(`'[^']*'|".*"`).ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "…")
-		return nil, Problems{{File: file, Message: "it is not YAML: " + message, Remedy: "quote values that begin with or hold special characters"}}
+		return r.layer, Problems{{File: file, Message: "it is not YAML: " + message, Remedy: "quote values that begin with or hold special characters"}}
 	}
 	if !errors.Is(decoder.Decode(&second), io.EOF) {
 		r.problems = append(r.problems, Problem{File: file, Message: "there is more than one YAML document", Remedy: "put each into a file of its own"})
 	}
 	r.document(doc.Content[0])
-	if err := r.problems.orNil(); err != nil {
-		return nil, err
-	}
-	return r.layer, nil
+	return r.layer, r.problems.orNil()
 }
 
 // reader collects a layer and what is wrong with it.
@@ -173,11 +171,17 @@ func (r *reader) section(object member) *section {
 			s.leaveOut = r.paths(m)
 		case "fields":
 			for _, f := range r.members(m.value, m.path, "payment-notes: {mask: \"***\"}") {
-				s.fields = append(s.fields, r.field(f))
+				before := len(r.problems)
+				if rules := r.field(f); len(r.problems) == before {
+					s.fields = append(s.fields, rules)
+				}
 			}
 		case "compute":
 			for _, c := range r.members(m.value, m.path, `gross: {expression: "double(row.total) * 1.1", type: double}`) {
-				s.compute = append(s.compute, r.computation(c))
+				before := len(r.problems)
+				if computed := r.computation(c); len(r.problems) == before {
+					s.compute = append(s.compute, computed)
+				}
 			}
 		}
 	}

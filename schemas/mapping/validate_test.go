@@ -61,8 +61,10 @@ func TestEveryMistakeIsToldWithItsPlaceAndARemedy(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l, err := mapping.Parse("m.yaml", []byte(test.text))
-			if err == nil {
-				_, err = mapping.Compile("invoices", l)
+			if _, more := mapping.Compile("invoices", l); err == nil {
+				err = more
+			} else if more != nil {
+				t.Errorf("beside it: %v", more)
 			}
 			var problems mapping.Problems
 			if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(err.Error(), test.want) {
