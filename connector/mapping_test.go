@@ -64,6 +64,8 @@ func TestTheTopicHasRowsAsTheMappingMakesThem(t *testing.T) {
 					h.settle()
 					h.tenant.UpdateLine("invoices", h.tenant.Rows("invoices")[20].ID)
 					h.settle()
+					h.tenant.SetMember("invoices", h.tenant.Rows("invoices")[3].ID, "custom-fields", `{"hidden":"hush-hidden","secret":4711,"late":true}`)
+					h.settle()
 					values := h.values("coupa.invoices")
 					if len(values) != len(h.tenant.Rows("invoices")) {
 						t.Fatalf("%d invoices of %d", len(values), len(h.tenant.Rows("invoices")))
@@ -83,7 +85,7 @@ func TestTheTopicHasRowsAsTheMappingMakesThem(t *testing.T) {
 							t.Errorf("%s is to be seen", hidden)
 						}
 					}
-					if strings.Contains(text, `"hidden"`) || strings.Contains(text, "internal_note") || !strings.Contains(text, `"name":"total"`) {
+					if strings.Contains(text, `"hidden"`) || strings.Contains(h.log.String(), "custom-fields.hidden") || strings.Contains(text, "internal_note") || !strings.Contains(text, `"name":"total"`) {
 						t.Error("the schema is not what the mapping makes of it")
 					}
 					for _, r := range h.tenant.Requests() {
