@@ -82,3 +82,23 @@ func TestTheKeyOfHashesIsASecret(t *testing.T) {
 		t.Error("it is echoed")
 	}
 }
+
+// The mapping in the README is one that can be used.
+func TestTheReadmesMappingIsRight(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "### Mapping by example")
+	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("there is no mapping")
+	}
+	c := mapped(t, "coupa.objects", "invoices,suppliers", "mapping", example, "mapping.hash.key", "0123456789abcdef")
+	for _, o := range c.Objects {
+		if o.Mapping == nil {
+			t.Errorf("%s has no mapping", o.Path)
+		}
+	}
+}

@@ -4,9 +4,12 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
+	"os"
 	"strings"
 	"testing"
 
@@ -246,3 +249,53 @@ func TestWhatIsNoRowIsAnError(t *testing.T) {
 }
 
 var _ schemas.Mapping = (*mapping.Mapping)(nil)
+
+// Rules for what a row does not have change no byte of its record.
+func TestRulesWithoutAnObjectGiveTheSameBytes(t *testing.T) {
+	for _, object := range schemas.Objects() {
+		text, err := os.ReadFile("../testdata/rows/" + object + ".json")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := compile(t, object, "fields: {id: {rename: id}}\ncompute: {nothing_: {expression: \"row.id / 0\", type: long}, x_: {expression: \"1\", type: int}}\n", "compute: {nothing_: null, x_: null}")
+		if schema(t, object, nil, schemas.Options{}).JSON() != schema(t, object, m, schemas.Options{}).JSON() {
+			t.Errorf("%s: the schema has changed", object)
+		}
+		same(t, object, m, text)
+		if l, err := mapping.Parse("", []byte(under(object, "leave-out: [custom-fields.nothing-like-it]"))); err == nil {
+			if guarding, err := mapping.Compile(object, l); err == nil {
+				same(t, object, guarding, text)
+			}
+		}
+	}
+}
+
+// same encodes rows with and without a mapping.
+func same(t *testing.T, object string, m *mapping.Mapping, rows []byte) {
+	t.Helper()
+	var all []json.RawMessage
+	if err := json.Unmarshal(rows, &all); err != nil {
+		all = []json.RawMessage{rows}
+	}
+	plan, err := schema(t, object, nil, schemas.Options{}).Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := m.Rewriter("")
+	for i, row := range all {
+		want, err := plan.Encoder().Append(nil, row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed, err := r.Row(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := plan.Encoder().Append(nil, changed); err != nil || string(got) != string(want) {
+			t.Errorf("%s, row %d: the record is another, or %v", object, i, err)
+		}
+	}
+}
