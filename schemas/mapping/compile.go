@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
@@ -27,10 +28,19 @@ var _ schemas.Mapping = (*Mapping)(nil)
 // Compile checks what layers say of an object, a later one over an earlier, and makes one mapping of it; nil if they say nothing. path is the object's, one
 // of schemas.Objects. The error is Problems.
 func Compile(path string, layers ...*Layer) (*Mapping, error) {
-	all := merged(path, layers)
-	if all == nil {
+	layers = slices.DeleteFunc(slices.Clone(layers), func(l *Layer) bool { return l == nil || l.objects[path] == nil })
+	switch len(layers) {
+	case 0:
 		return nil, nil
+	case 1: // a worker's mapping is that of a thousand connectors
+		made, _ := layers[0].compiled.LoadOrStore(path, sync.OnceValues(func() (*Mapping, error) { return compile(path, layers) }))
+		return made.(func() (*Mapping, error))()
 	}
+	return compile(path, layers)
+}
+
+func compile(path string, layers []*Layer) (*Mapping, error) {
+	all := merged(path, layers)
 	base, err := schemas.For(path, schemas.Options{})
 	if err != nil {
 		return nil, err

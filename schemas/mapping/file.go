@@ -8,15 +8,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// Layer is a mapping as it was written: of one file, or of one connector. It never changes and may be shared.
+// Layer is a mapping as it was written: of one file, or of one connector. It never changes once it is parsed, and may be shared.
 type Layer struct {
-	objects map[string]*section
+	objects  map[string]*section
+	compiled sync.Map // path → func() (*Mapping, error): what it gives by itself
 }
 
 // section is what a layer says of one object.

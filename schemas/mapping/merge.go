@@ -1,23 +1,12 @@
 package mapping
 
-import (
-	"slices"
-)
+import "slices"
 
-// merged is what all layers together say of an object.
+// merged is what layers together say of an object, each of which says something.
 func merged(object string, layers []*Layer) *section {
-	var all *section
+	all := &section{}
 	for _, l := range layers {
-		if l == nil || l.objects[object] == nil {
-			continue
-		}
-		if all == nil {
-			all = &section{}
-		}
 		all.put(l.objects[object])
-	}
-	if all == nil {
-		return nil
 	}
 	all.fields = slices.DeleteFunc(all.fields, func(f fieldRules) bool { return f.none })
 	all.compute = slices.DeleteFunc(all.compute, func(c computation) bool { return c.none })
