@@ -52,8 +52,14 @@ func compile(path string, layers []*Layer) (*Mapping, error) {
 	c := compiler{top: treeOf(row)}
 	c.choose(all.choose)
 	c.leaveOut(all.leaveOut)
+	ruled := false
 	for _, f := range all.fields {
+		if f.none {
+			c.find(f.named)
+			continue
+		}
 		c.field(f)
+		ruled = true
 	}
 	c.compute(all.compute)
 	c.names()
@@ -61,7 +67,7 @@ func compile(path string, layers []*Layer) (*Mapping, error) {
 		return nil, err
 	}
 	m := &Mapping{top: c.top, computed: c.computed, guards: c.top.settle(), hashes: c.hashes, hash: digest(all)}
-	if !m.guards && len(m.computed) == 0 && len(all.fields) == 0 {
+	if !m.guards && len(m.computed) == 0 && !ruled {
 		return nil, nil // every rule was taken back
 	}
 	return m, nil
@@ -88,6 +94,9 @@ func digest(s *section) string {
 	list("choose ", s.choose)
 	list("leave-out ", s.leaveOut)
 	for _, f := range s.fields {
+		if f.none {
+			continue
+		}
 		masked := fmt.Sprint(f.hash)
 		if f.mask != nil {
 			masked = fmt.Sprint(*f.mask)

@@ -8,7 +8,6 @@ func merged(object string, layers []*Layer) *section {
 	for _, l := range layers {
 		all.put(l.objects[object])
 	}
-	all.fields = slices.DeleteFunc(all.fields, func(f fieldRules) bool { return f.none })
 	all.compute = slices.DeleteFunc(all.compute, func(c computation) bool { return c.none })
 	return all
 }

@@ -19,6 +19,7 @@ func TestEveryMistakeIsToldWithItsPlaceAndARemedy(t *testing.T) {
 		{"given twice", invoices("choose: [status]\nchoose: [paid]"), "m.yaml:4:5: objects.invoices.choose: it is given in line 3 already; keep one"},
 		{"no list", invoices("leave-out: status"), "m.yaml:3:16: objects.invoices.leave-out: a list of paths belongs here; write e.g. leave-out: [invoice-number"},
 		{"unknown field", invoices("leave-out: [status, suplier.name]"), "m.yaml:3:25: objects.invoices.leave-out.suplier.name: unknown field suplier.name; the nearest is supplier.name"},
+		{"unknown field without rules", invoices("fields: {suplier: null}"), "unknown field suplier; the nearest is supplier"},
 		{"Avro's name", invoices("leave-out: [invoice_number]"), "the nearest is invoice-number; Coupa's names are meant"},
 		{"within a plain field", invoices("leave-out: [status.name]"), "unknown field status.name; the nearest is"},
 		{"custom field without a name", invoices("leave-out: [custom-fields.]"), "a custom field has a name"},
