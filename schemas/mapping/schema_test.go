@@ -152,3 +152,27 @@ func TestAWidenedSchemaAsksForWhatTheMappingDoes(t *testing.T) {
 		t.Errorf("%v: it asks for %s", err, wide.Fields())
 	}
 }
+
+// Of a field that was renamed, a widened schema has the registered name too, always null.
+func TestAWidenedSchemaHasARenamedFieldOnce(t *testing.T) {
+	m := compile(t, "invoices", "fields: {status: {rename: state}}\nleave-out: [paid]")
+	wide, err := schema(t, "invoices", m, schemas.Options{}).Widen(schema(t, "invoices", nil, schemas.Options{}).JSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := wide.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := m.Rewriter("").Row([]byte(`{"id":1,"status":"new","paid":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := plan.Encoder().Append(nil, row)
+	if err == nil {
+		value, err = plan.AppendJSON(nil, value)
+	}
+	if err != nil || string(value) != `{"id":1,"state":"new"}` {
+		t.Errorf("%s, %v", value, err)
+	}
+}
