@@ -311,10 +311,18 @@ func (p *poller) sample(ctx context.Context, priority coupa.Priority) error {
 	if err != nil {
 		return err
 	}
+	mapper := p.object.Rewriter()
 	observe := func(ids *[]int64) func(coupa.Row) error {
 		return func(r coupa.Row) error {
 			*ids = append(*ids, r.ID)
-			return d.Observe(r.JSON)
+			row := r.JSON
+			if mapper != nil {
+				var err error
+				if row, err = mapper.Guarded(row); err != nil {
+					return nil // nothing of it may be learned; the polls tell why
+				}
+			}
+			return d.Observe(row)
 		}
 	}
 	highest, err := p.source.MaxID(ctx, coupa.Query{Path: p.stream.Object, Priority: priority})

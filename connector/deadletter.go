@@ -27,7 +27,7 @@ const (
 )
 
 // deadLetters sends rows that can't go to a topic of their own, where the object's keys ask for that: in the transaction that would have carried their
-// records, with the row as Coupa sent it for a value. The ledger knows such a row as it knows one that was published; its next change is tried anew.
+// records, with the row as Coupa sent it for a value, but for what the object's mapping leaves out, masks or hashes. The ledger knows such a row as it knows one that was published; its next change is tried anew.
 type deadLetters struct {
 	topic     string // "": none
 	connector string
@@ -95,7 +95,7 @@ func (d *deadLetters) takes(err error) (letter, bool) {
 
 // bury puts a row into the chunk as a dead letter. An error: the row is larger than even that topic takes.
 func (p *poller) bury(ctx context.Context, c *chunk, enc *rowEncoder, r coupa.Row, op string, why letter) error {
-	d, message := p.dead, why.err.Error()
+	d, message, row := p.dead, why.err.Error(), enc.guarded(r)
 	headers := []kgo.RecordHeader{
 		{Key: headerErrorTopic, Value: c.keepString(enc.topic)},
 		{Key: headerErrorConnector, Value: c.keepString(d.connector)},
@@ -105,11 +105,11 @@ func (p *poller) bury(ctx context.Context, c *chunk, enc *rowEncoder, r coupa.Ro
 		{Key: headerErrorException, Value: c.keepString(why.exception)},
 		{Key: headerErrorMessage, Value: c.keepString(message)},
 	}
-	if over := p.tooLarge(ctx, d.topic, recordSize(enc, len(r.JSON), headers...)); over != nil {
+	if over := p.tooLarge(ctx, d.topic, recordSize(enc, len(row), headers...)); over != nil {
 		return &RowError{Object: enc.object, ID: r.ID, Err: fmt.Errorf("it can't go (%w), nor as a dead letter: a record of %d bytes is larger than topic %s takes (%d); raise its max.message.bytes",
 			why.err, over.size, d.topic, over.limit)}
 	}
-	enc.buf = append(enc.buf[:0], r.JSON...)
+	enc.buf = append(enc.buf[:0], row...)
 	c.put(enc, r, op, d.topic, headers...)
 	c.buried++
 	c.cause = message

@@ -19,7 +19,7 @@
 //	1 fetch    a page of the walk                                  fetch.go, coupa.Client.Fetch
 //	2 decode   rows as they arrive, each checked                   package coupa
 //	3 decide   row + what was published → fresh, duplicate, stale  dedupe.go; nothing is stored yet
-//	4 encode   row → record                                        encode.go, package schemas
+//	4 encode   row → record                                        encode.go, packages schemas and schemas/mapping
 //	5 begin    a batch of many pollers' pages → open transaction   batch.go, transaction.go
 //	6 produce  the data records
 //	7 mark     the new positions and ledger entries, in the same transaction

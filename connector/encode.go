@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
 // Names of the headers on every record.
@@ -51,13 +53,14 @@ type valueEncoder interface {
 // rowEncoder is the scratch space of one fetch.
 type rowEncoder struct {
 	*encoding
-	value valueEncoder
-	buf   []byte
+	value  valueEncoder
+	mapper *mapping.Rewriter // nil: rows are encoded as Coupa sent them
+	buf    []byte
 }
 
 func newEncoding(st checkpoint.Stream, o config.Object, keyPrefix []byte, values func() valueEncoder) *encoding {
 	e := &encoding{tenant: st.Tenant, object: st.Object, topic: o.Topic, keyPrefix: keyPrefix, jsonKeys: o.ValueFormat != config.FormatAvro, undated: isWhole(o)}
-	e.encoders.New = func() any { return &rowEncoder{encoding: e, value: values()} }
+	e.encoders.New = func() any { return &rowEncoder{encoding: e, value: values(), mapper: o.Rewriter()} }
 	return e
 }
 
@@ -68,6 +71,40 @@ func (enc *rowEncoder) release() { enc.encoders.Put(enc) }
 
 // encode makes the value of a row in enc.buf.
 func (enc *rowEncoder) encode(r coupa.Row, op string) error {
+	r, err := enc.mapped(r)
+	if err != nil {
+		return err
+	}
+	return enc.encodeMapped(r, op)
+}
+
+// mapped gives a row as the object's mapping has it, until the next one.
+func (enc *rowEncoder) mapped(r coupa.Row) (coupa.Row, error) {
+	if enc.mapper == nil {
+		return r, nil
+	}
+	var err error
+	if r.JSON, err = enc.mapper.Row(r.JSON); err != nil {
+		return r, rowError(enc.object, r.ID, err)
+	}
+	return r, nil
+}
+
+// guarded gives the JSON of a row for wherever else it goes, until the next one: without what the object's mapping hides. Of a row in which
+// that can't be told, there is nothing but the id.
+func (enc *rowEncoder) guarded(r coupa.Row) []byte {
+	if enc.mapper == nil {
+		return r.JSON
+	}
+	shown, err := enc.mapper.Guarded(r.JSON)
+	if err != nil {
+		return fmt.Appendf(nil, `{"id":%d}`, r.ID)
+	}
+	return shown
+}
+
+// encodeMapped makes the value of a row that is as the mapping has it.
+func (enc *rowEncoder) encodeMapped(r coupa.Row, op string) error {
 	var err error
 	if enc.buf, err = enc.value.Append(enc.buf[:0], r, op); err != nil {
 		return rowError(enc.object, r.ID, err)

@@ -171,7 +171,7 @@ func (f *fetch) encode(ctx context.Context, row coupa.Row) error {
 		if unfit == nil {
 			return nil
 		}
-		newer, err := f.ps.p.fit(ctx, f.enc.encoding, row.JSON, unfit)
+		newer, err := f.ps.p.fit(ctx, f.enc.encoding, f.enc.guarded(row), unfit)
 		if err != nil || newer == nil {
 			return err
 		}

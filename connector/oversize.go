@@ -73,9 +73,13 @@ func (f *fetch) shrink(ctx context.Context, row coupa.Row) ([]kgo.RecordHeader, 
 	if p.object.Oversize != oversizeTrim {
 		return nil, &RowError{Object: enc.object, ID: row.ID, Err: over}
 	}
+	whole, err := enc.mapped(row)
+	if err != nil {
+		return nil, err
+	}
 	// The value is most often smaller than the row's JSON, so it can take more than one turn until enough is gone.
 	for excess, last := over.size-over.limit+trimmedReserve, -1; ; {
-		trimmed, cuts, err := schemas.Trim(row.JSON, excess)
+		trimmed, cuts, err := schemas.Trim(whole.JSON, excess)
 		if err != nil {
 			return nil, rowError(enc.object, row.ID, err)
 		}
@@ -83,7 +87,7 @@ func (f *fetch) shrink(ctx context.Context, row coupa.Row) ([]kgo.RecordHeader, 
 			over.trimmed = len(cuts) > 0
 			return nil, &RowError{Object: enc.object, ID: row.ID, Err: over}
 		}
-		if err := enc.encode(coupa.Row{ID: row.ID, UpdatedAt: row.UpdatedAt, JSON: trimmed}, f.ps.op); err != nil {
+		if err := enc.encodeMapped(coupa.Row{ID: row.ID, UpdatedAt: row.UpdatedAt, JSON: trimmed}, f.ps.op); err != nil {
 			return nil, err
 		}
 		mark := trimmedHeader(cuts)

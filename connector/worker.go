@@ -81,13 +81,16 @@ type group struct {
 	tasks  []*task
 }
 
-// New checks nothing outside and starts nothing. The error is that of Config.Source.
+// New checks nothing outside and starts nothing. The error is that of Config.Source, or of the connectors' mappings together with the worker's.
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
 		memory: semaphore.NewWeighted(memoryBudget), published: cfg.Published,
 	}
 	for _, c := range cfg.Connectors {
+		if err := c.MapWith(cfg.Settings); err != nil {
+			return nil, err
+		}
 		src, err := cfg.Source(c)
 		if err != nil {
 			return nil, fmt.Errorf("connector %s: %w", c.Name, err)

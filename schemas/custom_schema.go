@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -28,10 +29,7 @@ func CustomFieldsOf(avsc string) (fields *CustomFields, typed bool, err error) {
 			return
 		}
 		typed = true
-		all := append(customOf(r.Fields[i].Type.Record, false), customOf(r, true)...)
-		if len(all) > 0 {
-			c.records[r.Name] = all
-		}
+		c.add(cmp.Or(r.Record, r.Name), append(customOf(r.Fields[i].Type.Record, false), customOf(r, true)...))
 	})
 	for record, fields := range c.records {
 		if err := checkCustom(fields); err != nil {
@@ -39,6 +37,27 @@ func CustomFieldsOf(avsc string) (fields *CustomFields, typed bool, err error) {
 		}
 	}
 	return c, typed, nil
+}
+
+// add takes in fields of a record that stands in the text in more than one form: a mapping may leave out different ones in each.
+func (c *CustomFields) add(record string, fields []CustomField) {
+	for _, f := range fields {
+		if !slices.ContainsFunc(c.records[record], func(have CustomField) bool { return have.key() == f.key() }) {
+			c.records[record] = append(c.records[record], f)
+		}
+	}
+	slices.SortStableFunc(c.records[record], func(a, b CustomField) int {
+		switch {
+		case a.Global == b.Global:
+			return 0
+		case b.Global:
+			return -1
+		}
+		return 1
+	})
+	if len(c.records[record]) == 0 {
+		delete(c.records, record)
+	}
 }
 
 // customOf lists the custom fields that stand in a record itself.

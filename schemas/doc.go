@@ -43,6 +43,12 @@
 // object's own. They must be asked for by name (see Schema.FieldsWith), which rows in full tell (see Discovery.Globals). Where
 // they are not typed they stand in the object's unmapped.
 //
+// # Mappings
+//
+// With Options.Mapping the user's rules change what a schema holds; package mapping makes them, and rewrites rows before they are encoded.
+// A field with the role computed has no name of Coupa's. A record that is changed in one of its places has a name of its own there, and
+// its former one in coupa.record.
+//
 // # Evolution
 //
 // Schemas are registered under the rule BACKWARD: a new version may add fields, which are nullable, and never changes the

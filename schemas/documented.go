@@ -43,5 +43,15 @@ func documentedOf(row *schematext.Record) map[string]map[string]bool {
 	return all
 }
 
+// Documented lists what Coupa's API description says that an object (a schema's coupa.object) has, in Coupa's names: more than its record holds.
+func Documented(object string) []string {
+	var names []string
+	for name := range documented()[object] {
+		names = append(names, strings.ReplaceAll(name, "_", "-"))
+	}
+	slices.Sort(names)
+	return names
+}
+
 // plainKey spells a key of a row without regard to hyphens: some of Coupa's older endpoints answer with underscores.
 func plainKey(key string) string { return strings.ReplaceAll(key, "-", "_") }

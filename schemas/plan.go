@@ -6,13 +6,17 @@ import (
 	"strings"
 
 	"github.com/hamba/avro/v2"
+
+	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
 // Properties of a schema's fields that steer the encoder.
 const (
 	propName = "coupa.name" // the key in Coupa's JSON; without it the field's name with - for _
 	propRole = "coupa.role" // what a map of string holds: roleUnmapped or roleCustomFields
-	propType = "coupa.type" // typeText: Coupa describes the field as text
+	propType = "coupa.type" // typeText: Coupa describes the field as text; typeRetyped: a mapping gave the field its type
+	// propRecord is there on a record that a mapping gave a name of its own: the name that it had.
+	propRecord = "coupa.record"
 	// propBranch is there on a union of several types besides null: the number of the one that values are written as.
 	propBranch = "coupa.branch"
 	// propCustom is there on a typed custom field: its value is stored exactly or kept in unmapped, and never an error.
@@ -21,7 +25,8 @@ const (
 	roleUnmapped     = "unmapped"      // what the row has and the record has no place for
 	roleCustomFields = "custom-fields" // an object's custom fields
 
-	typeText = "text"
+	typeText    = schematext.TypeText
+	typeRetyped = schematext.TypeRetyped
 )
 
 // planKind says how a JSON value becomes an Avro one.
@@ -59,6 +64,7 @@ type planRecord struct {
 	unmapped int   // index of the field of role unmapped
 	// holder is the record of an object with custom fields: of this one, or of the one whose typed custom fields this one is.
 	holder string
+	owner  bool // it is the holder itself
 	typed  bool // the holder's custom fields are typed
 	slot   int  // where its len(fields)+1 entries of Encoder.follow begin
 }
@@ -76,6 +82,7 @@ type planNode struct {
 	nullable  bool // a union that begins with "null"
 	branch    byte // T's number in it, as Avro writes it
 	text      bool // a text that is no T is kept in unmapped; elsewhere it is an error
+	strict    bool // what has no room is an error; elsewhere it is kept in unmapped
 	record    *planRecord
 	items     *planNode
 	branches  []planNode // of a choice: the union's types behind "null"
@@ -140,7 +147,7 @@ func (c *compiler) record(s *avro.RecordSchema) (*planRecord, error) {
 	c.slots += len(s.Fields()) + 1
 	r.fields = make([]planField, len(s.Fields()))
 	for i, f := range s.Fields() {
-		if err := c.field(r, i, f); err != nil {
+		if err := c.field(s, r, i, f); err != nil {
 			return nil, fmt.Errorf("record %s, field %s: %w", r.name, f.Name(), err)
 		}
 	}
@@ -151,7 +158,7 @@ func (c *compiler) record(s *avro.RecordSchema) (*planRecord, error) {
 	return r, nil
 }
 
-func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
+func (c *compiler) field(s *avro.RecordSchema, r *planRecord, i int, f *avro.Field) error {
 	role, _ := f.Prop(propRole).(string)
 	custom := f.Prop(propCustom) != nil
 	plan := c.node
@@ -168,7 +175,10 @@ func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 	if !ok {
 		key = strings.ReplaceAll(f.Name(), "_", "-")
 	}
-	n.text = f.Prop(propType) == typeText
+	n.text, n.strict = f.Prop(propType) == typeText, f.Prop(propType) == typeRetyped
+	if role == schematext.RoleComputed {
+		key = schematext.ComputedKey(f.Name())
+	}
 	if n.kind == kindUnmapped {
 		if r.unmapped >= 0 || !n.nullable {
 			return fmt.Errorf("a record has one field of role %q, of type [\"null\", map of string]", roleUnmapped)
@@ -185,9 +195,12 @@ func (c *compiler) field(r *planRecord, i int, f *avro.Field) error {
 	}
 	r.fields[i] = planField{key: key, label: string(appendQuoted(nil, []byte(f.Name()))) + ":", custom: custom, planNode: n}
 	if role == roleCustomFields {
-		r.holder = r.name
+		r.holder, r.owner = r.name, true
+		if was, ok := s.Prop(propRecord).(string); ok {
+			r.holder = was
+		}
 		if n.kind == kindRecord {
-			n.record.holder = r.name
+			n.record.holder = r.holder
 			r.typed, n.record.typed = true, true
 		}
 	}

@@ -63,8 +63,8 @@ func (e *Encoder) field(out []byte, f *frame, key []byte) ([]byte, error) {
 	n := &f.rec.fields[i].planNode
 	begin, at := len(out), e.pos
 	out, v, err := e.put(out, n, f.depth+1)
-	if err == nil && v == misfit && !n.nullable {
-		err = &FieldError{Err: errors.New("has no room for the value, and may not be null")}
+	if err == nil && v == misfit {
+		err = n.refusal()
 	}
 	if err != nil {
 		return out, inField(f.rec.fields[i].key, err)
@@ -76,6 +76,17 @@ func (e *Encoder) field(out []byte, f *frame, key []byte) ([]byte, error) {
 	}
 	e.supersede(f, i, s)
 	return out, nil
+}
+
+// refusal is the error that a value without room in n is, if it is one.
+func (n *planNode) refusal() error {
+	switch {
+	case !n.nullable:
+		return &FieldError{Err: errors.New("has no room for the value, and may not be null")}
+	case n.strict:
+		return &FieldError{Err: errors.New("has no room for the value in the type that the mapping gives it; correct the row in Coupa, or the mapping")}
+	}
+	return nil
 }
 
 // supersede makes s the field's span. What an earlier value of the same key kept is dropped; an earlier value under the

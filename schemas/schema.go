@@ -33,6 +33,16 @@ type Options struct {
 	Custom *CustomFields
 	// Envelope puts Debezium's envelope around the row, see Envelope.
 	Envelope bool
+	// Mapping changes what the schema holds; nil changes nothing. It must be of the same object.
+	Mapping Mapping
+}
+
+// Mapping changes the schema of an object by the user's rules: package mapping makes it, and rewrites the rows accordingly.
+type Mapping interface {
+	// Hash is equal for mappings that make equal schemas.
+	Hash() string
+	// Apply changes the schema, and gives what is to be asked of Coupa for it. Several goroutines may call it.
+	Apply(row *schematext.Record) (asked *schematext.Record, err error)
 }
 
 // Schema is the Avro schema of one object's rows. It never changes and may be shared.
@@ -42,15 +52,16 @@ type Schema struct {
 	pretty     string
 	fields     string
 	row        *schematext.Record
-	path       string // of the object
+	asked      *schematext.Record // what fields asks for: row, unless a mapping changed that
+	path       string             // of the object
 	enveloped  bool
 	plan       func() (*Plan, error)
 	jsonSchema func() (string, error)
 }
 
-// made keeps schemas with their plans: a thousand tenants share one per object and shape. Of those with typed custom fields, of which there is one
-// per tenant and version, it keeps just what somebody holds.
-var made sync.Map // shape → *Schema, or weak.Pointer[Schema] where the shape has custom fields
+// made keeps schemas with their plans: a thousand tenants share one per object and shape. Of those with typed custom fields or a mapping, of which
+// there is one per tenant and version, it keeps just what somebody holds.
+var made sync.Map // shape → *Schema, or weak.Pointer[Schema] where the shape has custom fields or a mapping
 
 type shape struct {
 	path     string
@@ -58,12 +69,16 @@ type shape struct {
 	without  bool
 	envelope bool
 	custom   string // the hash; "" for the map
+	mapping  string // the hash; "" for none
 }
 
 func shapeOf(path string, o Options) shape {
 	s := shape{path: path, decimals: o.Decimals, without: o.WithoutCustomFields, envelope: o.Envelope}
 	if o.Custom != nil && !o.WithoutCustomFields {
 		s.custom = o.Custom.Hash()
+	}
+	if o.Mapping != nil {
+		s.mapping = o.Mapping.Hash()
 	}
 	return s
 }
@@ -96,7 +111,7 @@ func (key shape) made() *Schema {
 
 // keep gives the schema that callers share from now on: s, or one that was made meanwhile.
 func (key shape) keep(s *Schema) *Schema {
-	if key.custom == "" {
+	if key.custom == "" && key.mapping == "" {
 		first, _ := made.LoadOrStore(key, s)
 		return first.(*Schema)
 	}
@@ -131,14 +146,21 @@ func build(path string, o Options) (*Schema, error) {
 			return nil, fmt.Errorf("typing the custom fields of %s: %w", path, err)
 		}
 	}
-	s, err := newSchema(row, path, o.Envelope)
+	asked := row
+	if o.Mapping != nil {
+		if asked, err = o.Mapping.Apply(row); err != nil {
+			return nil, fmt.Errorf("mapping %s: %w", path, err)
+		}
+	}
+	s, err := newSchema(row, asked, path, o.Envelope)
 	if err != nil {
 		return nil, fmt.Errorf("making the schema of %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func newSchema(row *schematext.Record, path string, envelope bool) (*Schema, error) {
+// newSchema makes the schema of a record; asked is what Coupa is asked for, most often the same.
+func newSchema(row, asked *schematext.Record, path string, envelope bool) (*Schema, error) {
 	plain, err := json.Marshal(row)
 	if err != nil {
 		return nil, err
@@ -159,7 +181,7 @@ func newSchema(row *schematext.Record, path string, envelope bool) (*Schema, err
 		return nil, fmt.Errorf("it is not valid Avro: %w", err)
 	}
 	s := &Schema{
-		name: whole.Namespace + "." + whole.Name, text: string(text), pretty: string(pretty), fields: requestFields(row), row: row, path: path, enveloped: envelope,
+		name: whole.Namespace + "." + whole.Name, text: string(text), pretty: string(pretty), fields: requestFields(asked), row: row, asked: asked, path: path, enveloped: envelope,
 	}
 	s.plan = sync.OnceValues(func() (*Plan, error) { return Compile(string(plain)) })
 	s.jsonSchema = sync.OnceValues(func() (string, error) { return jsonSchemaOf(whole) })
@@ -186,7 +208,7 @@ func (s *Schema) FieldsWith(more map[string][]string) string {
 	if len(more) == 0 {
 		return s.fields
 	}
-	return requestWith(s.row, more)
+	return requestWith(s.asked, more)
 }
 
 // JSONSchema is the JSON Schema of what Plan.AppendJSON gives, and the envelope around it, on one line, as it is registered.

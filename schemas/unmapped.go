@@ -89,7 +89,7 @@ func (e *Encoder) Unfit() []Unfit {
 		_, known := u.rec.byKey[string(u.key)]
 		holder := u.rec.holder
 		all[i] = Unfit{
-			Record: holder[strings.LastIndexByte(holder, '.')+1:], Name: string(u.key), Global: holder == u.rec.name, Known: known,
+			Record: holder[strings.LastIndexByte(holder, '.')+1:], Name: string(u.key), Global: u.rec.owner, Known: known,
 		}
 	}
 	return all

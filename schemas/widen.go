@@ -33,7 +33,11 @@ func (s *Schema) Widen(registered string) (*Schema, error) {
 		return nil, err
 	}
 	define(ours, w.definitions(), map[string]bool{})
-	return newSchema(ours, s.path, s.enveloped)
+	asked := ours
+	if s.asked != s.row {
+		asked = s.asked
+	}
+	return newSchema(ours, asked, s.path, s.enveloped)
 }
 
 // widening merges two schemas' records by their names.
@@ -70,6 +74,9 @@ func (w *widening) record(ours, theirs *schematext.Record) error {
 		}
 		if !t.Type.Nullable {
 			return fmt.Errorf("record %s: the registered version has a field %s that can't be null, and rows have nothing for it", ours.Name, t.Name)
+		}
+		if slices.ContainsFunc(ours.Fields, func(f schematext.Field) bool { return t.CoupaName != "" && f.CoupaName == t.CoupaName }) {
+			t.CoupaName = schematext.ComputedKey(t.Name) // ours has another name for it: nothing of a row goes there
 		}
 		if t.Role == "" {
 			t.CoupaType = schematext.TypeText // it is not ours: what does not fit is no fault of the row

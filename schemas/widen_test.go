@@ -18,7 +18,7 @@ func mustSchema(t *testing.T, fields ...string) *Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSchema(row, "things", false)
+	s, err := newSchema(row, row, "things", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ func commands(a *app) []*cobra.Command {
 		newValidateCommand(a),
 		newObjectsCommand(a),
 		newSchemaCommand(a),
+		newPreviewCommand(a),
 		newVerifyCommand(a),
 		newReplayCommand(a),
 		newSimulateCommand(a),

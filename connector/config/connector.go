@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
 // Connector is the configuration of one Coupa instance.
@@ -28,8 +29,12 @@ type Connector struct {
 
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
 
+	MappingFile string       `json:",omitempty"` // "" for none, or one in the key mapping
+	HashKey     coupa.Secret `json:",omitempty"` // of hashed fields
+
 	tasksMax int
 	paths    []string
+	mapping  *mapping.Layer
 }
 
 // LoadConnector reads a connector file. The error is Problems.
@@ -60,6 +65,7 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 		}
 	}
 	c.readObjects(v)
+	c.readMapping(v)
 	if c.Scope == "" {
 		c.Scope = strings.Join(coupa.Scopes(c.paths), " ")
 	}

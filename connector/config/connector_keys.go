@@ -13,7 +13,7 @@ func ConnectorKeys() []Key { return append(keysOf(connectorSettings()), keysOf(o
 
 // connectorSettings is the table of keys that hold for a whole Coupa instance.
 func connectorSettings() []setting[Connector] {
-	return append(identitySettings(), instanceSettings()...)
+	return append(append(identitySettings(), instanceSettings()...), mappingSettings()...)
 }
 
 func identitySettings() []setting[Connector] {
@@ -60,5 +60,19 @@ func instanceSettings() []setting[Connector] {
 		{Key{Name: "coupa.request.timeout.ms", Type: Long, Importance: Low, Default: "60000",
 			Doc: "Longest silence of Coupa within a request."},
 			millis(func(c *Connector) *time.Duration { return &c.RequestTimeout }, 1)},
+	}
+}
+
+func mappingSettings() []setting[Connector] {
+	return []setting[Connector]{
+		{Key{Name: mappingFileKey, Type: String, Importance: Medium, Example: "acme-mapping.yaml",
+			Doc: "YAML file with rules for the fields of objects; they lie over those of the worker's mapping.file, field by field."},
+			text(func(c *Connector) *string { return &c.MappingFile })},
+		{Key{Name: mappingKey, Type: String, Importance: Medium, Example: "objects: {invoices: {leave-out: [image-scan]}}",
+			Doc: "The content of such a file, in place of mapping.file."},
+			func(*Connector, string) *fault { return nil }}, // readMapping takes it untrimmed: YAML counts spaces
+		{Key{Name: hashKey, Type: Password, Importance: Medium, Example: "${env:COUPASTREAM_HASH_KEY}",
+			Doc: "Key of the hashes that a mapping puts in place of values, of at least 16 characters; required if it hashes. Another key gives other hashes."},
+			hashSecret},
 	}
 }

@@ -14,12 +14,14 @@ func TestEveryDeclarationIsSound(t *testing.T) {
 	sound(t, workerSettings())
 	sound(t, connectorSettings())
 	sound(t, objectSettings())
-	seen := map[string]bool{}
-	for _, k := range append(WorkerKeys(), ConnectorKeys()...) {
-		if seen[k.Name] {
-			t.Errorf("%s is declared twice", k.Name)
+	for _, keys := range [][]Key{WorkerKeys(), ConnectorKeys()} {
+		seen := map[string]bool{}
+		for _, k := range keys {
+			if seen[k.Name] {
+				t.Errorf("%s is declared twice", k.Name)
+			}
+			seen[k.Name] = true
 		}
-		seen[k.Name] = true
 	}
 }
 

@@ -162,6 +162,8 @@ func (f *flattener) textOf(m member) (string, bool) {
 		f.problem(m.key, m.fault.message, m.fault.remedy)
 	case m.kind == null:
 		f.problem(m.key, "has no value", "give one, or leave the key out")
+	case m.kind == nested && m.key == mappingKey:
+		f.problem(m.key, "holds a map, but values are text", "write "+mappingKey+": | and indent the map below it; or put it into a file and give "+mappingFileKey)
 	case m.kind == nested:
 		f.problem(m.key, "holds a map, but keys are flat", "write "+joined(m)+" as one key")
 	case m.kind == list && !f.lists[m.key]:

@@ -51,12 +51,15 @@ func count(keys []Key, name string) int {
 
 // CheckTogether looks at connectors that are to run in one group. Two of them may not have one name, may not stream
 // the same object of the same tenant, and may not put different objects into one topic. worker is the one that runs them, if that is known: it has a
-// schema registry if an object needs one. The error is Problems.
+// schema registry if an object needs one, and its mapping is put under those of the connectors. The error is Problems.
 func CheckTogether(worker *Worker, connectors []*Connector) error {
 	problems := checkRegistry(worker, connectors)
 	type stream struct{ tenant, path string }
 	named, streams, topics := map[string]*Connector{}, map[stream]*Connector{}, map[string]Object{}
 	for _, c := range connectors {
+		if worker != nil {
+			problems = append(problems, c.mapObjects(worker.mapping)...)
+		}
 		clash := func(key, value, message, remedy string) {
 			problems = append(problems, Problem{c.File, key, value, message, remedy})
 		}

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
 // Object is the configuration of one stream: the connector's keys with the object's overrides.
@@ -35,6 +37,9 @@ type Object struct {
 	ExportedMode    string // "off"
 	Deletes         string // "off"
 
+	Mapping *mapping.Mapping `json:"-"` // nil: records hold what the schema does; see Connector.MapWith
+	hashKey coupa.Secret
+
 	template string
 }
 
@@ -55,6 +60,9 @@ func (o Object) SchemaOptions() schemas.Options {
 	options := schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
 	if o.ValueFormat == FormatAvro && (o.CustomFields == "auto" || o.CustomFields == "typed") {
 		options.Custom = new(schemas.CustomFields)
+	}
+	if o.Mapping != nil {
+		options.Mapping = o.Mapping
 	}
 	return options
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
 // Worker is a worker file's content.
@@ -34,7 +35,11 @@ type Worker struct {
 	TopicReplication int // -1: the broker's default
 	TopicCleanup     string
 
+	MappingFile string `json:",omitempty"` // "" for none
+
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
+
+	mapping *mapping.Layer
 }
 
 // Registry is how to reach the schema registry.
@@ -95,6 +100,7 @@ func parseWorker(doc document, problems Problems, env Lookup) (*Worker, error) {
 	checkTopics(v, w)
 	checkSession(v, w)
 	checkListeners(v, w)
+	w.readMapping(v)
 	if err := v.problems.orNil(); err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ func WorkerKeys() []Key { return keysOf(workerSettings()) }
 // workerSettings is the worker's table. Names of security keys are librdkafka's, names of topic keys Kafka Connect's.
 func workerSettings() []setting[Worker] {
 	var all []setting[Worker]
-	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), topicSettings()} {
+	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), topicSettings(), workerMappingSettings()} {
 		all = append(all, part...)
 	}
 	return all
@@ -122,5 +122,13 @@ func topicSettings() []setting[Worker] {
 		{Key{Name: "topic.creation.default.cleanup.policy", Type: List, Importance: Medium, Default: "delete",
 			Doc: "cleanup.policy of a data topic that is created: delete, compact, or both by comma."},
 			text(func(w *Worker) *string { return &w.TopicCleanup }, cleanupPolicy)},
+	}
+}
+
+func workerMappingSettings() []setting[Worker] {
+	return []setting[Worker]{
+		{Key{Name: mappingFileKey, Type: String, Importance: Medium, Example: "/etc/coupastream/mapping.yaml",
+			Doc: "YAML file with rules for the fields of objects, of all connectors: choose, leave out, rename, retype, mask, hash, compute. A connector's own mapping lies over it, field by field."},
+			text(func(w *Worker) *string { return &w.MappingFile })},
 	}
 }

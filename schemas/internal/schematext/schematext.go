@@ -7,6 +7,7 @@
 //	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text" where Coupa
 //	              describes a text and sends something narrower
 //	coupa.branch  on a field whose type is a union of more than null and one type: the place of the one that values are written as
+//	coupa.record  on a record: its name before a mapping gave it one of its own
 //	coupa.custom  on a field: where it is a custom field that a tenant's rows taught, the types that its values had
 package schematext
 
@@ -22,6 +23,15 @@ const (
 	RoleUnmapped     = "unmapped"      // what Coupa sent that the record has no place for, by Coupa's names
 )
 
+// RoleComputed is the coupa.role of a field that Coupa does not have: a mapping computes it. Its key in the JSON to encode is ComputedKey of its name.
+const RoleComputed = "computed"
+
+// ComputedKey is the key of a computed field's value: none that Coupa gives to anything.
+func ComputedKey(name string) string { return "=" + name }
+
+// TypeRetyped is the coupa.type of a field to which a mapping gave another type: a value that has no room in it is a fault of the row.
+const TypeRetyped = "retyped"
+
 // TypeDecimal is the coupa.type of a decimal that is carried as string or double.
 const TypeDecimal = "decimal"
 
@@ -36,6 +46,7 @@ type Record struct {
 	Namespace string  `json:"namespace,omitempty"`
 	Doc       string  `json:"doc,omitempty"`
 	Object    string  `json:"coupa.object,omitempty"`
+	Record    string  `json:"coupa.record,omitempty"`
 	Fields    []Field `json:"fields"`
 }
 

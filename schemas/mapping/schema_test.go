@@ -1,0 +1,178 @@
+package mapping_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/mapping"
+)
+
+func TestCoupaIsAskedForWhatRecordsAndExpressionsNeed(t *testing.T) {
+	for _, test := range []struct{ rules, want string }{
+		{"choose: [invoice-number]", `["id","updated_at","invoice_number"]`},
+		{"choose: [supplier.name]", `["id","updated_at",{"supplier":["name"]}]`},
+		{"choose: [invoice-lines.price]", `["id","updated_at",{"invoice_lines":["id","price","updated_at"]}]`},
+		{"choose: [status]\ncompute: {x: {expression: \"row.supplier.name\", type: string}}", `["id","updated_at","status",{"supplier":["name"]}]`},
+		{"choose: [status]\ncompute: {x: {expression: \"row.?supplier.?name.orValue('')\", type: string}}", `["id","updated_at","status",{"supplier":["name"]}]`},
+		{"choose: [status]\ncompute: {x: {expression: \"has(row.supplier)\", type: boolean}}", `["id","updated_at","status",{"supplier":["id"]}]`},
+		{"choose: [status]\ncompute: {x: {expression: \"row.invoice_lines.exists(l, l.quantity == '1')\", type: boolean}}", `["id","updated_at","status",{"invoice_lines":["id","quantity","updated_at"]}]`},
+		{"choose: [status]\ncompute: {x: {expression: \"'a' in row.custom_fields\", type: boolean}}", `["id","updated_at","status",{"custom_fields":{}}]`},
+		{"choose: [status]\nfields: {status: {rename: state}}", `["id","updated_at","status"]`},
+	} {
+		if got := schema(t, "invoices", compile(t, "invoices", test.rules), schemas.Options{WithoutCustomFields: strings.Contains(test.rules, "custom")}).Fields(); got != test.want {
+			t.Errorf("%s:\n%s, want\n%s", test.rules, got, test.want)
+		}
+	}
+	all := schema(t, "invoices", nil, schemas.Options{}).Fields()
+	if got := schema(t, "invoices", compile(t, "invoices", "leave-out: [status]"), schemas.Options{}).Fields(); got != strings.Replace(all, `"status",`, "", 1) {
+		t.Errorf("without status it asks for\n%s", got)
+	}
+}
+
+func TestWithoutAMappingNothingChanges(t *testing.T) {
+	if m := compile(t, "invoices", "fields: {status: {mask: x}}", "fields: {status: null}"); m != nil {
+		t.Error("rules that were taken back make a mapping")
+	}
+	l, err := mapping.Parse("", []byte(under("users", "leave-out: [login]")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := mapping.Compile("invoices", nil, l); m != nil || err != nil {
+		t.Errorf("%v, %v", m, err)
+	}
+	for _, object := range schemas.Objects() {
+		plain := schema(t, object, nil, schemas.Options{})
+		touched := schema(t, object, compile(t, object, "fields: {id: {rename: id_}}"), schemas.Options{})
+		if got := strings.Replace(touched.JSON(), `"name":"id_"`, `"name":"id"`, 1); got != plain.JSON() || touched.Fields() != plain.Fields() {
+			t.Errorf("%s: more than a name has changed", object)
+		}
+	}
+}
+
+// A record that is used in several places keeps its name where it is as it was, and has one of its own where it is not.
+func TestARuleIsOfAPlaceAndNotOfARecord(t *testing.T) {
+	m := compile(t, "suppliers", "leave-out: [primary-address.city, supplier-addresses.custom-fields.x]\nfields: {supplier-addresses.city: {rename: town}}")
+	custom := new(schemas.CustomFields)
+	if err := custom.UnmarshalJSON([]byte(`{"SupplierAddress":[{"name":"x","types":["string"]},{"name":"y","types":["long"]}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	s := schema(t, "suppliers", m, schemas.Options{Custom: custom})
+	for _, want := range []string{
+		`"name":"SupplierAddress_primary_address"`, `"name":"SupplierAddress_supplier_addresses"`, `"coupa.record":"SupplierAddress"`, `"name":"town"`,
+	} {
+		if !strings.Contains(s.JSON(), want) {
+			t.Errorf("the schema lacks %s:\n%s", want, s.Pretty())
+		}
+	}
+	again, typed, err := schemas.CustomFieldsOf(s.JSON())
+	if err != nil || !typed || again.Hash() != custom.Hash() {
+		t.Errorf("read back: %v, %v, %v", again, typed, err)
+	}
+	out, err := record(t, "suppliers", m, schemas.Options{Custom: custom}, `{"id":1,"primary-address":{"city":"A","street1":"s","custom-fields":{"x":"X","y":"no","z":1}},
+		"supplier-addresses":[{"city":"B","custom-fields":{"x":"X","y":2}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]any{
+		"primary_address.city": nil, "primary_address.street1": "s", "primary_address.custom_fields.x": "X", "supplier_addresses.town": "B",
+		"supplier_addresses.custom_fields.x": nil, "supplier_addresses.custom_fields.y": int64(2), "primary_address.unmapped": nil,
+	} {
+		if got := at(out, path); got != want {
+			t.Errorf("%s is %#v, want %#v", path, got, want)
+		}
+	}
+	plan, err := s.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc := plan.Encoder()
+	if _, err := enc.Append(nil, []byte(`{"id":1,"primary-address":{"custom-fields":{"z":1},"global":2}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if u := enc.Unfit(); len(u) != 2 || u[0].Record != "SupplierAddress" || u[0].Global || u[1].Record != "SupplierAddress" || !u[1].Global {
+		t.Errorf("unfit: %+v", u)
+	}
+	every := schema(t, "suppliers", compile(t, "suppliers", "leave-out: [primary-address.city, supplier-addresses.city]"), schemas.Options{}).JSON()
+	if strings.Contains(every, "coupa.record") {
+		t.Error("a record that is the same in all its places has lost its name")
+	}
+}
+
+func TestCustomFieldsOfTheGlobalNamespaceMakeRoom(t *testing.T) {
+	custom := new(schemas.CustomFields)
+	if err := custom.UnmarshalJSON([]byte(`{"InvoiceHeader":[{"name":"gross","types":["string"],"global":true},{"name":"state","types":["string"],"global":true},{"name":"hush","types":["string"],"global":true}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	m := compile(t, "invoices", "leave-out: [custom-fields.hush]\nfields: {status: {rename: state}}\ncompute: {gross: {expression: \"row.status\", type: string}}")
+	out, err := record(t, "invoices", m, schemas.Options{Custom: custom}, `{"id":1,"status":"new","gross":"g","state":"s","hush":"h"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]any{"gross": "new", "state": "new", "gross__2": "g", "state__2": "s", "hush": nil, "unmapped": nil} {
+		if got := at(out, path); got != want {
+			t.Errorf("%s is %#v, want %#v", path, got, want)
+		}
+	}
+}
+
+func TestALaterLayerGoesOverAnEarlierFieldByField(t *testing.T) {
+	worker := `
+choose: [status, paid, supplier]
+leave-out: [supplier.number]
+fields: {status: {mask: x}, supplier.name: {hash: true}, paid: {rename: is_paid}}
+compute: {a: {expression: "1", type: long}, b: {expression: "2", type: long}}`
+	for _, test := range []struct{ own, want, lacks string }{
+		{"fields: {status: null}", `"status"`, ""},
+		{"fields: {status: {rename: state}}", `"name":"state"`, `"name":"status"`},
+		{"leave-out: [paid]", `"name":"status"`, `"is_paid"`},
+		{"fields: {supplier.number: {rename: no}}", `"name":"no"`, `"name":"number"`},
+		{"compute: {a: null, b: {expression: \"row.status\", type: string}}", `"name":"b","type":["null","string"]`, `"name":"a"`},
+		{"choose: [status, paid, supplier, invoice-number]", `"name":"invoice_number"`, `"name":"gross_total"`},
+	} {
+		m := compile(t, "invoices", worker, test.own)
+		text := schema(t, "invoices", m, schemas.Options{}).JSON()
+		if !strings.Contains(text, test.want) || test.lacks != "" && strings.Contains(text, test.lacks) {
+			t.Errorf("%s: want %s and not %s in\n%s", test.own, test.want, test.lacks, text)
+		}
+		if out, err := m.Rewriter("").Row([]byte(`{"id":1,"status":"new"}`)); err != nil || strings.Contains(string(out), `"status":"new"`) != strings.Contains(test.own, "status: ") {
+			t.Errorf("%s: %s, %v", test.own, out, err)
+		}
+		if m.Hash() == compile(t, "invoices", worker).Hash() {
+			t.Errorf("%s: the hash does not tell it from what it lies over", test.own)
+		}
+	}
+}
+
+func TestAWidenedSchemaAsksForWhatTheMappingDoes(t *testing.T) {
+	m := compile(t, "invoices", "choose: [status]\ncompute: {x: {expression: \"row.supplier.name\", type: string}}")
+	s := schema(t, "invoices", m, schemas.Options{})
+	wide, err := s.Widen(schema(t, "invoices", nil, schemas.Options{}).JSON())
+	if err != nil || wide.Fields() != s.Fields() {
+		t.Errorf("%v: it asks for %s", err, wide.Fields())
+	}
+}
+
+// Of a field that was renamed, a widened schema has the registered name too, always null.
+func TestAWidenedSchemaHasARenamedFieldOnce(t *testing.T) {
+	m := compile(t, "invoices", "fields: {status: {rename: state}}\nleave-out: [paid]")
+	wide, err := schema(t, "invoices", m, schemas.Options{}).Widen(schema(t, "invoices", nil, schemas.Options{}).JSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := wide.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := m.Rewriter("").Row([]byte(`{"id":1,"status":"new","paid":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := plan.Encoder().Append(nil, row)
+	if err == nil {
+		value, err = plan.AppendJSON(nil, value)
+	}
+	if err != nil || string(value) != `{"id":1,"state":"new"}` {
+		t.Errorf("%s, %v", value, err)
+	}
+}
