@@ -32,7 +32,8 @@ type Replayed struct {
 // Replay sends the dead letters of a connector again, the only one of cfg, which may run meanwhile: by the keys, schemas and topics of today. Each
 // letter is published once, whatever happens and however often Replay is called: records and the letters' offsets are one transaction, and the offsets
 // are those of the consumer group <group.id>-replay-<connector>. A letter whose row has gone out meanwhile in the same or a later version is passed
-// over, so that versions of a row stay in order. Letters that come after the call has begun are left for the next one.
+// over, so that versions of a row stay in order. Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold
+// what the mapping hides. Letters that come after the call has begun are left for the next one.
 //
 // The error is of what keeps all letters from going, such as brokers that can't be reached; what was counted until then has happened.
 func Replay(ctx context.Context, cfg Config) ([]Replayed, error) {
@@ -383,8 +384,16 @@ func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *ou
 	}
 	f := &fetch{ps: &pass{p: p, op: headerOf(rec, HeaderOp)}, chunk: &chunk{}, enc: p.current.Load().encoder()}
 	defer func() { f.enc.release() }()
-	at, _ := time.Parse(time.RFC3339, headerOf(rec, HeaderUpdatedAt)) // zero where rows have none
-	err = f.publish(ctx, coupa.Row{ID: key.id, UpdatedAt: at, JSON: rec.Value})
+	row, err := r.rowOf(ctx, p, key.id, rec)
+	switch {
+	case err != nil && !isError[*RowError](err):
+		return err
+	case err == nil && row.UpdatedAt.After(stamp):
+		n.Overtaken++ // the worker publishes it as it is now
+		return nil
+	case err == nil:
+		err = f.publish(ctx, row)
+	}
 	switch {
 	case err == nil && f.chunk.buried == 0:
 		n.Replayed++
@@ -400,6 +409,24 @@ func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *ou
 	n.Failing++
 	out.failing = append(out.failing, anew(rec, n.Reason))
 	return nil
+}
+
+// rowOf is the row of a letter. Where a mapping changes rows, the letter may lack what that hides, so the row is read from Coupa again.
+func (r *replay) rowOf(ctx context.Context, p *poller, id int64, rec *kgo.Record) (coupa.Row, error) {
+	if p.object.Mapping == nil {
+		at, _ := time.Parse(time.RFC3339, headerOf(rec, HeaderUpdatedAt)) // zero where rows have none
+		return coupa.Row{ID: id, UpdatedAt: at, JSON: rec.Value}, nil
+	}
+	var row coupa.Row
+	q := coupa.Query{Path: p.stream.Object, IDs: []int64{id}, Fields: p.fields(), Priority: coupa.PriorityBackfill}
+	_, err := p.list(ctx, &q, func(found coupa.Row) {
+		row = found
+		row.JSON = slices.Clone(found.JSON)
+	})
+	if err == nil && row.ID == 0 {
+		err = &RowError{Object: p.stream.Object, ID: id, Err: errors.New("it is gone from Coupa, and its dead letter lacks what the object's mapping hides")}
+	}
+	return row, err
 }
 
 // anew is a letter that is to be sent again another time.
