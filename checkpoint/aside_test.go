@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -18,7 +19,9 @@ func filled(t testing.TB) string {
 	path := storePath(t)
 	s := openTest(t, path)
 	mustApply(t, s, 7, many(acme, 1, 10_000, 0), commitOf(Stream{"acme", "users"}, 1, [3]int64{1, 0, 1}))
-	mustApply(t, s, 9, many(acme, 2, 3_000, 5_000))
+	c := many(acme, 2, 3_000, 5_000)
+	c.Rows = []RowState{{ID: 17, Value: []byte("state")}}
+	mustApply(t, s, 9, c)
 	closeChecked(t, s)
 	return path
 }
@@ -59,9 +62,25 @@ func TestAFileThatDoesNotFitIsSetAside(t *testing.T) {
 		"of another topic":     {whose(func(id *Identity) { id.Topic = "other" }), "belongs to partition 3 of other"},
 		"of another partition": {whose(func(id *Identity) { id.Partition = 1 }), "belongs to partition 1 of checkpoints"},
 		"of a newer format": {edit(func(tx *bbolt.Tx) error {
-			return putMeta(tx.Bucket([]byte(bucketMeta)), keyFormat, binary.BigEndian.AppendUint64(nil, 2))
-		}), "its format is 2, this version reads 1"},
-		"without a bucket":    {edit(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketChunks)) }), "not a state file"},
+			return putMeta(tx.Bucket([]byte(bucketMeta)), keyFormat, binary.BigEndian.AppendUint64(nil, fileFormat+1))
+		}), "its format is 3, this version reads 2"},
+		"of an older format, with fewer buckets": {edit(func(tx *bbolt.Tx) error {
+			return errors.Join(tx.DeleteBucket([]byte(bucketRows)), putMeta(tx.Bucket([]byte(bucketMeta)), keyFormat, binary.BigEndian.AppendUint64(nil, fileFormat-1)))
+		}), "its format is 1, this version reads 2"},
+		"without a bucket":       {edit(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketChunks)) }), "a bucket is missing"},
+		"of another application": {edit(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketMeta)) }), "not a state file"},
+		"with a row's state that was changed": {edit(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte(bucketRows))
+			k, v := b.Cursor().First()
+			v = bytes.Clone(v)
+			v[0] ^= 1
+			return b.Put(bytes.Clone(k), v)
+		}), "damaged"},
+		"that lacks a row's state": {edit(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte(bucketRows))
+			k, _ := b.Cursor().First()
+			return b.Delete(bytes.Clone(k))
+		}), "not all of one moment"},
 		"without an identity": {edit(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Delete([]byte(keyIdentity)) }), "damaged"},
 		"with a stray key": {edit(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte(bucketLedger)).Put([]byte("x"), seal([]byte("x"), nil))

@@ -207,3 +207,21 @@ func BenchmarkRecords50(b *testing.B) {
 		}
 	}
 }
+
+// What the states of a page of rows add to a commit.
+func BenchmarkApplyRows(b *testing.B) {
+	for name, rows := range map[string]int{"none": 0, "50-of-40-bytes": 50} {
+		b.Run(name, func(b *testing.B) {
+			s := openTest(b, storePath(b))
+			seq := uint64(0)
+			for b.Loop() {
+				seq++
+				c := many(acme, seq, 50, int64(seq))
+				for i := range rows {
+					c.Rows = append(c.Rows, RowState{ID: int64(i) * 31 % 997, Value: make([]byte, 40)})
+				}
+				mustApply(b, s, int64(seq), c)
+			}
+		})
+	}
+}

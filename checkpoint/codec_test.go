@@ -34,6 +34,7 @@ func TestRecordsOfACommit(t *testing.T) {
 			{ID: 9, At: noon, UpdatedAt: noon, Digest: 2},
 			{ID: 9, At: noon, UpdatedAt: noon, Digest: 3},
 		},
+		Rows:    []RowState{{ID: 17, Value: []byte("old")}, {ID: 9}, {ID: 17, Value: []byte("new")}},
 		Expired: []ChunkKey{{Stream: acme, Until: at("2026-11-16T00:00:00Z").Unix(), Seq: 3}},
 	}
 	records, err := c.Records("checkpoints", 3)
@@ -44,6 +45,8 @@ func TestRecordsOfACommit(t *testing.T) {
 		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-16T00:00:00Z","seq":3}`, ""},
 		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-23T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{7, noon - day, noon - 3*day, 1}}))},
 		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{9, noon, noon, 2}, {9, noon, noon, 3}}))},
+		{`{"v":1,"type":"row","tenant":"acme","object":"invoices","id":9}`, ""},
+		{`{"v":1,"type":"row","tenant":"acme","object":"invoices","id":17}`, "\x01new"},
 		{`{"v":1,"type":"position","tenant":"acme","object":"invoices"}`, `{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z","looked":["2026-11-23T18:00:00Z",""],` +
 			`"walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500},` +
 			`"backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9}}`},
@@ -86,6 +89,9 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 		"a chunk of the widest values":    {kind: put, stream: acme, chunk: ChunkKey{acme, maxUnix + 1, 4}, entries: []Entry{{math.MaxInt64, minUnix, minUnix, math.MaxUint64}, {0, maxUnix, maxUnix, 1}, {math.MaxInt64, maxUnix, maxUnix, 1}}},
 		"a chunk before 1970":             {kind: put, stream: acme, chunk: ChunkKey{acme, 0, 4}, entries: []Entry{{1, -5, -5, 7}, {2, -5, -5, 7}}},
 		"a chunk that expired":            {kind: expire, stream: acme, chunk: ChunkKey{acme, noon, 1}},
+		"a row's state":                   {kind: set, stream: odd, row: RowState{ID: 17, Value: []byte{0, 255}}},
+		"a row's empty state":             {kind: set, stream: acme, row: RowState{Value: []byte{}}},
+		"a row without a state any more":  {kind: unset, stream: acme, row: RowState{ID: math.MaxInt64}},
 		"a fence":                         {kind: fence, partition: 0, nonce: "b3f1"},
 		"a fence of the last partition":   {kind: fence, partition: math.MaxInt32, nonce: ""},
 		"a chunk of versions in a second": {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 4}, entries: []Entry{{1, noon, noon, 1}, {1, noon, noon, 2}, {1, noon, noon + 9, 0}}},
@@ -121,6 +127,10 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		"a key without a version":            {`{"type":"position"}`, "", true},
 		"a key that is not JSON":             {"acme", "", false},
 		"an empty key":                       {"", "", false},
+		"a row without an id":                {`{"v":1,"type":"row","tenant":"a","object":"b"}`, "\x01", false},
+		"a row with a negative id":           {`{"v":1,"type":"row","tenant":"a","object":"b","id":-1}`, "\x01", false},
+		"a row of a newer version":           {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "\x02", true},
+		"a row with an empty value":          {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "", false},
 		"an unknown type":                    {`{"v":1,"type":"lease","tenant":"a","object":"b"}`, "{}", true},
 		"an unknown member in the key":       {`{"v":1,"type":"position","tenant":"a","object":"b","zone":"z"}`, "{}", false},
 		"something behind the key":           {position + "{}", "{}", false},
@@ -186,21 +196,23 @@ func TestCommitsThatAreRefused(t *testing.T) {
 		spoil func(*Commit)
 		want  string
 	}{
-		"seq 0":                       {func(c *Commit) { c.Position.Seq = 0 }, "count a stream's commits from 1"},
-		"no tenant":                   {func(c *Commit) { c.Stream.Tenant = "" }, "needs a tenant"},
-		"a tenant that is not UTF-8":  {func(c *Commit) { c.Stream.Tenant = "\xff" }, "UTF-8"},
-		"a negative id":               {func(c *Commit) { c.Entries[0].ID = -1 }, "row -1"},
-		"a time before year 1":        {func(c *Commit) { c.Entries[0].At = minUnix - 1 }, "years 1 to 9999"},
-		"a row's time before year 1":  {func(c *Commit) { c.Entries[0].UpdatedAt = minUnix - 1 }, "years 1 to 9999"},
-		"a row's time beyond 9999":    {func(c *Commit) { c.Entries[0].UpdatedAt = maxUnix + 1 }, "years 1 to 9999"},
-		"a look-back beyond 9999":     {func(c *Commit) { c.Position.Looked = []time.Time{{}, time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
-		"lines beyond 9999":           {func(c *Commit) { c.Position.Lines = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
-		"a backfill beyond 9999":      {func(c *Commit) { c.Position.Backfill = &Walk{To: time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
-		"a walk of no known kind":     {func(c *Commit) { c.Position.Walk = &Walk{Kind: Closing + 1} }, "WalkKind(4)"},
-		"a mark beyond 9999":          {func(c *Commit) { c.Position.Mark = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
-		"a chunk of another stream":   {func(c *Commit) { c.Expired = []ChunkKey{{Seq: 1}} }, "commit's own stream"},
-		"a chunk of the commit":       {func(c *Commit) { c.Expired = []ChunkKey{{Stream: acme, Seq: 5}} }, "only earlier chunks"},
-		"more entries than one takes": {func(c *Commit) { c.Entries = make([]Entry, MaxEntries+1) }, "commit fewer rows"},
+		"seq 0":                          {func(c *Commit) { c.Position.Seq = 0 }, "count a stream's commits from 1"},
+		"no tenant":                      {func(c *Commit) { c.Stream.Tenant = "" }, "needs a tenant"},
+		"a tenant that is not UTF-8":     {func(c *Commit) { c.Stream.Tenant = "\xff" }, "UTF-8"},
+		"a negative id":                  {func(c *Commit) { c.Entries[0].ID = -1 }, "row -1"},
+		"a time before year 1":           {func(c *Commit) { c.Entries[0].At = minUnix - 1 }, "years 1 to 9999"},
+		"a row's time before year 1":     {func(c *Commit) { c.Entries[0].UpdatedAt = minUnix - 1 }, "years 1 to 9999"},
+		"a row's time beyond 9999":       {func(c *Commit) { c.Entries[0].UpdatedAt = maxUnix + 1 }, "years 1 to 9999"},
+		"a look-back beyond 9999":        {func(c *Commit) { c.Position.Looked = []time.Time{{}, time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
+		"lines beyond 9999":              {func(c *Commit) { c.Position.Lines = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
+		"a backfill beyond 9999":         {func(c *Commit) { c.Position.Backfill = &Walk{To: time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
+		"a walk of no known kind":        {func(c *Commit) { c.Position.Walk = &Walk{Kind: Closing + 1} }, "WalkKind(4)"},
+		"a mark beyond 9999":             {func(c *Commit) { c.Position.Mark = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
+		"a chunk of another stream":      {func(c *Commit) { c.Expired = []ChunkKey{{Seq: 1}} }, "commit's own stream"},
+		"a chunk of the commit":          {func(c *Commit) { c.Expired = []ChunkKey{{Stream: acme, Seq: 5}} }, "only earlier chunks"},
+		"a row's state that is too long": {func(c *Commit) { c.Rows = []RowState{{ID: 17, Value: make([]byte, MaxRowState+1)}} }, "state of row 17"},
+		"a row's state without a row":    {func(c *Commit) { c.Rows = []RowState{{ID: -1}} }, "state of row -1"},
+		"more entries than one takes":    {func(c *Commit) { c.Entries = make([]Entry, MaxEntries+1) }, "commit fewer rows"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

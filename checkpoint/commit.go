@@ -36,12 +36,24 @@ type Commit struct {
 	Position Position
 	Entries  []Entry
 	Expired  []ChunkKey // from Store.ExpiredChunks; each of an earlier commit of this stream
+	// Rows are states of rows that change; of several of one id the last counts.
+	Rows []RowState
 	// Retention is how far back the stream's rows may be read again. It only chooses the width of
 	// the buckets (see BucketEnd), and may change from one commit to the next.
 	Retention time.Duration
 
 	joined []young // by Store.Join; each of another bucket
 }
+
+// RowState is what a stream remembers of one row for as long as it says so: unlike ledger entries, states do not expire. What the bytes mean is the
+// caller's affair.
+type RowState struct {
+	ID    int64
+	Value []byte // at most MaxRowState bytes; nil: nothing any more
+}
+
+// MaxRowState is the most bytes of a row's state, so that its record stays well below Kafka's default limit of 1 MB.
+const MaxRowState = 512 << 10
 
 // MaxEntries is the most ledger entries that one commit may carry: its records stay below Kafka's
 // default limit of 1 MB even where every entry takes its longest form.
@@ -71,7 +83,7 @@ func BucketEnd(at int64, retention time.Duration) int64 {
 
 // Records builds the records that carry the commit, in the order in which they must be produced,
 // within the transaction that carries its data: tombstones of what expired, one ledger chunk per
-// bucket touched, and the position last. So whoever has read a position has read all that came with
+// bucket touched, one record per row whose state changes, and the position last. So whoever has read a position has read all that came with
 // it. It refuses a commit that a reader could not take back, since such a record would stop every
 // later restore.
 func (c Commit) Records(topic string, partition int32) ([]*kgo.Record, error) {
@@ -102,6 +114,12 @@ func (c Commit) check() error {
 			break
 		}
 	}
+	for _, r := range c.Rows {
+		if err := r.check(); err != nil {
+			errs = append(errs, err)
+			break
+		}
+	}
 	for _, k := range c.Expired {
 		if k.Stream != c.Stream || k.Seq >= c.Position.Seq {
 			errs = append(errs, fmt.Errorf("expires chunk %d of %v: only earlier chunks of the commit's own stream may expire", k.Seq, k.Stream))
@@ -110,6 +128,16 @@ func (c Commit) check() error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("checkpoint: commit %d of %v: %w", c.Position.Seq, c.Stream, err)
+	}
+	return nil
+}
+
+func (r RowState) check() error {
+	switch {
+	case r.ID < 0:
+		return fmt.Errorf("state of row %d: ids are not negative", r.ID)
+	case len(r.Value) > MaxRowState:
+		return fmt.Errorf("state of row %d: %d bytes, at most %d fit", r.ID, len(r.Value), MaxRowState)
 	}
 	return nil
 }
@@ -127,7 +155,7 @@ func (s Stream) check() error {
 // changes takes the commit apart into the steps that Records writes, Store.Apply carries out and
 // Restore reads back, in the one order that they all keep.
 func (c Commit) changes() []change {
-	out := make([]change, 0, len(c.Expired)+2)
+	out := make([]change, 0, len(c.Expired)+len(c.Rows)+2)
 	for _, k := range slices.SortedFunc(slices.Values(c.Expired), ChunkKey.compare) {
 		out = append(out, change{kind: expire, stream: c.Stream, chunk: k})
 	}
@@ -138,7 +166,30 @@ func (c Commit) changes() []change {
 		}
 		out = append(out, change{kind: put, stream: c.Stream, chunk: key, entries: entries})
 	}
+	for _, r := range c.rowStates() {
+		out = append(out, r.change(c.Stream))
+	}
 	return append(out, change{kind: move, stream: c.Stream, position: c.Position})
+}
+
+// rowStates are the states of the commit in order of id, the last of each.
+func (c Commit) rowStates() []RowState {
+	all := slices.Clone(c.Rows)
+	slices.SortStableFunc(all, func(a, b RowState) int { return cmp.Compare(a.ID, b.ID) })
+	last := all[:0]
+	for i, r := range all {
+		if i+1 == len(all) || all[i+1].ID != r.ID {
+			last = append(last, r)
+		}
+	}
+	return last
+}
+
+func (r RowState) change(st Stream) change {
+	if r.Value == nil {
+		return change{kind: unset, stream: st, row: r}
+	}
+	return change{kind: set, stream: st, row: r}
 }
 
 // buckets yields the end of each bucket that the commit touches, and the entries that it adds there.

@@ -27,12 +27,14 @@
 //
 //   - a tombstone for each ledger chunk that the look-back has passed;
 //   - one ledger chunk per bucket of time touched (see [BucketEnd]);
+//   - the state of each row whose state changes, in order of id (see [RowState]), or a tombstone;
 //   - the position.
 //
 // The position comes last: who has read it has read all that belongs to it. The key of a chunk holds
 // the Seq of the commit that began it, so no two chunks share a key. Join lets a commit go on with a
 // chunk that is still small: it is written again under its key, and holds all that it held before, so
-// that compaction may drop the record before. Nothing else is ever written twice under one key.
+// that compaction may drop the record before. Of a row's state, as of the position, the last
+// record counts.
 //
 // # Records of the topic
 //
@@ -40,6 +42,7 @@
 //
 //	{"v":1,"type":"position","tenant":"acme","object":"invoices"}
 //	{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}
+//	{"v":1,"type":"row","tenant":"acme","object":"invoices","id":17}
 //	{"v":1,"type":"fence","partition":3}
 //
 // until is the end, exclusive, of the bucket; seq is that of the commit that began the chunk.
@@ -54,8 +57,9 @@
 //	 "walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500},
 //	 "backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9}}
 //
-// A tombstone of a position forgets the stream: position, chunks and entries. coupastream writes none;
-// whoever does must write one for each of the stream's chunks too, since Seq begins at 1 again.
+// A tombstone of a position forgets the stream: position, chunks, entries and rows' states. coupastream
+// writes none; whoever does must write one for each of the stream's chunks and rows too, since Seq
+// begins at 1 again.
 //
 // The value of a fence is {"nonce":"…"}: any text that no other fence of the partition has.
 //
@@ -72,29 +76,32 @@
 // uvarint and varint are those of package encoding/binary (the latter zigzag). A tombstone of a chunk
 // says that it expired.
 //
+// The value of a row is byte 1, the version, and the state's bytes. A tombstone says that it has none.
+//
 // A version, type or member that this version does not know is an error, [ErrNewer] where it can only
 // come from a later one: a record passed over could be a change published twice, or never.
 //
 // # The file
 //
-// One bbolt file a partition, of four buckets. Numbers are big-endian; a time is unix seconds with its
+// One bbolt file a partition, of five buckets. Numbers are big-endian; a time is unix seconds with its
 // sign bit flipped, so that keys sort by it. Every value ends in 4 bytes of CRC-32C over key and value.
 //
-//	meta     format → 8 bytes: 1; identity → JSON of Identity;
+//	meta     format → 8 bytes: 2; identity → JSON of Identity;
 //	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below
 //	streams  uvarint length of tenant, tenant, object → 4 bytes number of the stream, position JSON or nothing
 //	ledger   4 bytes stream, 8 bytes at, 8 bytes id, 8 bytes updated-at, 8 bytes digest → nothing
 //	chunks   4 bytes stream, 8 bytes end of bucket, 8 bytes seq → the chunk's bytes while it has less than 64 entries, then nothing
+//	rows     4 bytes stream, 8 bytes id → the state's bytes
 //
 // The time stands first so that a window is one run of keys and expiry removes the front. The entries
 // of a bucket are removed when the last chunk of that bucket, and of all older ones, has expired. The
 // sum tells a file whose pages are of several moments, such as a copy made while the file was in use.
-// A fifth bucket, room, is there while Open tries the disk, and means nothing.
+// A sixth bucket, room, is there while Open tries the disk, and means nothing.
 //
 // # Limits
 //
-// A commit carries at most [MaxEntries] ledger entries, which take at most 30 bytes each. Ids are not
-// negative; times lie in the years 1 to 9999.
+// A commit carries at most [MaxEntries] ledger entries, which take at most 30 bytes each. A row's
+// state has at most [MaxRowState] bytes. Ids are not negative; times lie in the years 1 to 9999.
 //
 // # Sizes
 //

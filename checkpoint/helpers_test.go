@@ -95,6 +95,28 @@ func entriesIn(t testing.TB, s *Store, stream Stream, from, to int64) []Entry {
 	return out
 }
 
+func rowStates(t testing.TB, s *Store, stream Stream) map[int64]string {
+	t.Helper()
+	out := map[int64]string{}
+	last := int64(-1)
+	if err := s.Rows(stream, func(r RowState) bool {
+		if r.ID <= last {
+			t.Errorf("row %d comes after row %d", r.ID, last)
+		}
+		last = r.ID
+		out[r.ID] = string(r.Value)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range out {
+		if got, err := s.Row(stream, id); err != nil || got == nil || string(got) != want {
+			t.Errorf("row %d alone: %q %v, want %q", id, got, err, want)
+		}
+	}
+	return out
+}
+
 func positions(t testing.TB, s *Store) map[Stream]Position {
 	t.Helper()
 	p, err := s.Positions()

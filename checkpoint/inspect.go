@@ -44,7 +44,7 @@ func inspect(db *bbolt.DB, id Identity) (n counts, err error) {
 
 func inspectTables(tx *bbolt.Tx, id Identity) (n counts, err error) {
 	t, ok := tablesOf(tx)
-	if !ok {
+	if t.meta == nil {
 		return n, unusablef("it is not a state file of coupastream")
 	}
 	format, err := metaUint(t.meta, keyFormat)
@@ -53,6 +53,9 @@ func inspectTables(tx *bbolt.Tx, id Identity) (n counts, err error) {
 	}
 	if format != fileFormat {
 		return n, unusablef("its format is %d, this version reads %d", format, fileFormat)
+	}
+	if !ok {
+		return n, errors.New("a bucket is missing")
 	}
 	raw, err := unseal([]byte(keyIdentity), t.meta.Get([]byte(keyIdentity)))
 	if err != nil {
@@ -75,7 +78,7 @@ func inspectTables(tx *bbolt.Tx, id Identity) (n counts, err error) {
 	return n, err
 }
 
-// inspect checks every pair of the three tables and counts them.
+// inspect checks every pair of the tables and counts them.
 func (t tables) inspect() (n counts, err error) {
 	known := map[uint32]bool{}
 	if n.streams, err = inspectBucket(t.streams, &n.sum, func(k, v []byte) error {
@@ -91,6 +94,12 @@ func (t tables) inspect() (n counts, err error) {
 	if n.chunks, err = inspectBucket(t.chunks, &n.sum, func(k, v []byte) error {
 		row, err := parseChunk(k, v)
 		return knownStream(known, row.stream, err)
+	}); err != nil {
+		return n, err
+	}
+	if n.rows, err = inspectBucket(t.rows, &n.sum, func(k, v []byte) error {
+		stream, _, err := parseRow(k, v)
+		return knownStream(known, stream, err)
 	}); err != nil {
 		return n, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // fileFormat is the version of the file's layout; doc.go gives the bytes.
-const fileFormat = 1
+const fileFormat = 2
 
 // Buckets of the file, and the keys of bucket meta.
 const (
@@ -20,6 +20,7 @@ const (
 	bucketStreams = "streams"
 	bucketLedger  = "ledger"
 	bucketChunks  = "chunks"
+	bucketRows    = "rows"
 	bucketRoom    = "room" // only while Open claims it
 
 	keyFormat   = "format"
@@ -32,12 +33,13 @@ const (
 	streamIDLen  = 4
 	ledgerKeyLen = streamIDLen + 8 + 8 + 8 + 8
 	chunkKeyLen  = streamIDLen + 8 + 8
+	rowKeyLen    = streamIDLen + 8
 )
 
 var errSum = errors.New("a value does not match its checksum")
 
 // tables are the buckets of one transaction.
-type tables struct{ meta, streams, ledger, chunks *bbolt.Bucket }
+type tables struct{ meta, streams, ledger, chunks, rows *bbolt.Bucket }
 
 // tablesOf opens the buckets; ok is false where one is missing.
 func tablesOf(tx *bbolt.Tx) (t tables, ok bool) {
@@ -46,13 +48,14 @@ func tablesOf(tx *bbolt.Tx) (t tables, ok bool) {
 		streams: tx.Bucket([]byte(bucketStreams)),
 		ledger:  tx.Bucket([]byte(bucketLedger)),
 		chunks:  tx.Bucket([]byte(bucketChunks)),
+		rows:    tx.Bucket([]byte(bucketRows)),
 	}
-	return t, t.meta != nil && t.streams != nil && t.ledger != nil && t.chunks != nil
+	return t, t.meta != nil && t.streams != nil && t.ledger != nil && t.chunks != nil && t.rows != nil
 }
 
 // createTables lays out an empty file.
 func createTables(tx *bbolt.Tx, id Identity) error {
-	for _, name := range []string{bucketMeta, bucketStreams, bucketLedger, bucketChunks} {
+	for _, name := range []string{bucketMeta, bucketStreams, bucketLedger, bucketChunks, bucketRows} {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}
@@ -236,6 +239,21 @@ func parseChunk(key, sealed []byte) (row chunkRow, err error) {
 	return row, err
 }
 
+// appendRowKey appends stream | id.
+func appendRowKey(b []byte, stream uint32, id int64) []byte {
+	b = binary.BigEndian.AppendUint32(b, stream)
+	return binary.BigEndian.AppendUint64(b, uint64(id))
+}
+
+// parseRow reads one pair of bucket rows and the number of its stream. The value is bbolt's.
+func parseRow(key, sealed []byte) (uint32, RowState, error) {
+	v, err := unseal(key, sealed)
+	if err != nil || len(key) != rowKeyLen {
+		return 0, RowState{}, fmt.Errorf("rows: %w", errSum)
+	}
+	return binary.BigEndian.Uint32(key), RowState{ID: int64(binary.BigEndian.Uint64(key[streamIDLen:])), Value: v}, nil
+}
+
 // ascend calls fn for the pairs of b in order, from the key lo up to hi, exclusive, until fn returns
 // false or an error.
 func ascend(b *bbolt.Bucket, lo, hi []byte, fn func(k, v []byte) (bool, error)) error {
@@ -248,7 +266,7 @@ func ascend(b *bbolt.Bucket, lo, hi []byte, fn func(k, v []byte) (bool, error)) 
 	return nil
 }
 
-// prefixes gives the bounds of all keys of one stream, in bucket ledger and in bucket chunks.
+// prefixes gives the bounds of all keys of one stream, in bucket ledger, in bucket chunks and in bucket rows.
 func prefixes(stream uint32) (lo, hi []byte) {
 	lo = binary.BigEndian.AppendUint32(nil, stream)
 	if stream == math.MaxUint32 {

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"reflect"
@@ -10,11 +11,12 @@ import (
 	"time"
 )
 
-// model is the store in three maps.
+// model is the store in maps.
 type model struct {
 	positions map[Stream]Position
 	entries   map[version]bool
 	chunks    map[ChunkKey]map[Entry]bool
+	rows      map[Stream]map[int64]string
 }
 
 type version struct {
@@ -23,7 +25,7 @@ type version struct {
 }
 
 func newModel() *model {
-	return &model{positions: map[Stream]Position{}, entries: map[version]bool{}, chunks: map[ChunkKey]map[Entry]bool{}}
+	return &model{positions: map[Stream]Position{}, entries: map[version]bool{}, chunks: map[ChunkKey]map[Entry]bool{}, rows: map[Stream]map[int64]string{}}
 }
 
 // apply carries out a commit; one that is joined goes on with the young chunks as they were before it.
@@ -67,6 +69,14 @@ func (m *model) apply(c Commit, joined bool) {
 	for _, key := range keys { // a chunk that is written again brings all it holds
 		for e := range m.chunks[key] {
 			m.entries[version{c.Stream, e}] = true
+		}
+	}
+	for _, r := range c.Rows {
+		if m.rows[c.Stream] == nil {
+			m.rows[c.Stream] = map[int64]string{}
+		}
+		if m.rows[c.Stream][r.ID] = string(r.Value); r.Value == nil {
+			delete(m.rows[c.Stream], r.ID)
 		}
 	}
 	m.positions[c.Stream] = c.Position
@@ -133,6 +143,13 @@ func (h *history) commit(expired func(Stream, int64, int) []ChunkKey) Commit {
 		}
 		c.Entries = append(c.Entries, e)
 	}
+	for range h.rnd.IntN(6) {
+		r := RowState{ID: h.rnd.Int64N(30), Value: fmt.Appendf(nil, "%016x", h.rnd.Uint64())[:h.rnd.IntN(16)]}
+		if h.rnd.IntN(3) == 0 {
+			r.Value = nil
+		}
+		c.Rows = append(c.Rows, r)
+	}
 	c.Expired = expired(stream, h.clock-3*day, 1+h.rnd.IntN(4))
 	return c
 }
@@ -194,6 +211,11 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 		for name, s := range map[string]*Store{"live": live, "whole": whole, "compacted": compacted} {
 			if got := positions(t, s); !reflect.DeepEqual(got, m.positions) {
 				t.Errorf("seed %d: %s has positions %v, want %v", seed, name, got, m.positions)
+			}
+			for _, stream := range h.streams {
+				if got, want := rowStates(t, s, stream), m.rows[stream]; !maps.Equal(got, want) {
+					t.Errorf("seed %d: %s has states %v of %v, want %v", seed, name, got, stream, want)
+				}
 			}
 		}
 	}

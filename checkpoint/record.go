@@ -15,12 +15,16 @@ import (
 // to guess at.
 var ErrNewer = errors.New("written by a newer coupastream: run that version or a later one")
 
-const recordVersion = 1
+const (
+	recordVersion = 1
+	rowVersion    = 1 // the first byte of a row's state
+)
 
 // Record types, as they stand in keys.
 const (
 	typePosition = "position"
 	typeLedger   = "ledger"
+	typeRow      = "row"
 	typeFence    = "fence"
 )
 
@@ -31,7 +35,9 @@ const (
 	move   kind = iota + 1 // the stream stands at position
 	put                    // the ledger gains entries, under chunk
 	expire                 // chunk is gone
-	forget                 // the stream is gone: position, chunks and entries
+	set                    // row has a state
+	unset                  // row has none any more
+	forget                 // the stream is gone: position, chunks, entries and rows' states
 	fence                  // nothing; marks how far a reader has to come
 )
 
@@ -42,6 +48,7 @@ type change struct {
 	position  Position // move
 	chunk     ChunkKey // put, expire
 	entries   []Entry  // put; sorted, each once
+	row       RowState // set, unset
 	partition int32    // fence
 	nonce     string   // fence
 }
@@ -65,6 +72,7 @@ type keyJSON struct {
 	Object    string `json:"object,omitempty"`
 	Until     string `json:"until,omitempty"`
 	Seq       uint64 `json:"seq,omitempty"`
+	ID        *int64 `json:"id,omitempty"`
 	Partition *int32 `json:"partition,omitempty"`
 }
 
@@ -79,6 +87,8 @@ func (c change) key() []byte {
 		k.Type = typePosition
 	case put, expire:
 		k.Type, k.Seq, k.Until = typeLedger, c.chunk.Seq, formatTime(time.Unix(c.chunk.Until, 0))
+	case set, unset:
+		k.Type, k.ID = typeRow, &c.row.ID
 	case fence:
 		k.Type, k.Partition = typeFence, &c.partition
 	}
@@ -91,6 +101,8 @@ func (c change) value() []byte {
 		return encodePosition(c.position)
 	case put:
 		return encodeChunk(c.entries)
+	case set:
+		return append([]byte{rowVersion}, c.row.Value...)
 	case fence:
 		return marshal(fenceJSON{Nonce: c.nonce})
 	default:
@@ -113,6 +125,8 @@ func decode(key, value []byte) (change, error) {
 		err = c.readPosition(value)
 	case typeLedger:
 		err = c.readChunk(k, value)
+	case typeRow:
+		err = c.readRow(k, value)
 	default:
 		err = fmt.Errorf("unknown type %q: %w", k.Type, ErrNewer)
 	}
@@ -188,6 +202,27 @@ func (c *change) readChunk(k keyJSON, value []byte) error {
 		return fmt.Errorf("row %d lies behind the end of its bucket", c.entries[n-1].ID)
 	}
 	return nil
+}
+
+func (c *change) readRow(k keyJSON, value []byte) error {
+	if err := c.stream.check(); err != nil {
+		return err
+	}
+	if k.ID == nil {
+		return errors.New("no id")
+	}
+	c.kind, c.row.ID = unset, *k.ID
+	if value == nil {
+		return c.row.check()
+	}
+	switch {
+	case len(value) == 0:
+		return errors.New("no version")
+	case value[0] != rowVersion:
+		return fmt.Errorf("state of version %d, this one reads %d: %w", value[0], rowVersion, ErrNewer)
+	}
+	c.kind, c.row.Value = set, append([]byte{}, value[1:]...)
+	return c.row.check()
 }
 
 // marshal is for types that always have a JSON form, and keeps <, > and & readable.

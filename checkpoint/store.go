@@ -234,6 +234,41 @@ func (s *Store) ExpiredChunks(st Stream, before int64, limit int) ([]ChunkKey, e
 	return out, err
 }
 
+// Row gives the state of a row of the stream; nil: it has none.
+func (s *Store) Row(st Stream, id int64) (value []byte, err error) {
+	err = s.view(func(t tables) error {
+		state, ok, err := t.stream(st)
+		if !ok || err != nil {
+			return err
+		}
+		key := appendRowKey(nil, state.id, id)
+		sealed := t.rows.Get(key)
+		if sealed == nil {
+			return nil
+		}
+		_, row, err := parseRow(key, sealed)
+		value = append([]byte{}, row.Value...) // bbolt's pages are its own
+		return err
+	})
+	return value, err
+}
+
+// Rows calls fn for the state of every row of the stream that has one, in order of id, until fn returns false. The value is valid during the call. fn
+// must not call the store: it could wait for itself.
+func (s *Store) Rows(st Stream, fn func(RowState) bool) error {
+	return s.view(func(t tables) error {
+		state, ok, err := t.stream(st)
+		if !ok || err != nil {
+			return err
+		}
+		lo, hi := prefixes(state.id)
+		return ascend(t.rows, lo, hi, func(k, v []byte) (bool, error) {
+			_, row, err := parseRow(k, v)
+			return err == nil && fn(row), err
+		})
+	})
+}
+
 // stream looks a stream up; ok is false where the file doesn't know it.
 func (t tables) stream(st Stream) (state streamState, ok bool, err error) {
 	key := streamKey(st)
@@ -251,6 +286,7 @@ type Stats struct {
 	Streams   int64 // streams known
 	Chunks    int64 // live ledger records of the topic
 	Entries   int64 // ledger entries
+	Rows      int64 // rows with a state
 	FileBytes int64 // bytes of the file in use, free pages included
 	FreeBytes int64 // of these, in free pages; Open compacts the file when they are more than half
 }
@@ -263,7 +299,7 @@ func (s *Store) Stats() Stats {
 	defer s.mu.Unlock()
 	free, size := space(s.db)
 	return Stats{
-		Next: s.next, Streams: s.counts.streams, Chunks: s.counts.chunks, Entries: s.counts.entries,
+		Next: s.next, Streams: s.counts.streams, Chunks: s.counts.chunks, Entries: s.counts.entries, Rows: s.counts.rows,
 		FileBytes: size, FreeBytes: free,
 	}
 }

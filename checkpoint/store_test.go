@@ -214,7 +214,9 @@ func many(stream Stream, seq uint64, n int, at int64) Commit {
 func TestForgettingAStream(t *testing.T) {
 	s := openTest(t, storePath(t))
 	users := Stream{"acme", "users"}
-	mustApply(t, s, 1, commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(users, 1, [3]int64{2, 0, 2}))
+	first, other := commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(users, 1, [3]int64{2, 0, 2})
+	first.Rows, other.Rows = []RowState{{1, []byte("a")}, {2, []byte("b")}}, []RowState{{1, []byte("c")}}
+	mustApply(t, s, 1, first, other)
 	err := s.update(2, func(u *update) error { return u.take(change{kind: forget, stream: acme}) })
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +225,9 @@ func TestForgettingAStream(t *testing.T) {
 	wantEntries(t, ledger(t, s, users), [3]int64{2, 0, 2})
 	if got := positions(t, s); len(got) != 1 || len(chunks(t, s, acme)) != 0 {
 		t.Errorf("left: %v, %v", got, chunks(t, s, acme))
+	}
+	if got := rowStates(t, s, acme); len(got) != 0 || rowStates(t, s, users)[1] != "c" || s.Stats().Rows != 1 {
+		t.Errorf("left: %v, %v, %+v", got, rowStates(t, s, users), s.Stats())
 	}
 	mustApply(t, s, 3, commitOf(acme, 1, [3]int64{3, 0, 3}))
 	wantEntries(t, ledger(t, s, acme), [3]int64{3, 0, 3})

@@ -13,12 +13,12 @@ import (
 // file keeps the sum beside next: pages of two different moments, as a copy of a file in use may
 // have them, don't add up to it.
 type counts struct {
-	streams, chunks, entries int64
-	sum                      uint64 // wraps around
+	streams, chunks, entries, rows int64
+	sum                            uint64 // wraps around
 }
 
 func (c counts) plus(d counts) counts {
-	return counts{streams: c.streams + d.streams, chunks: c.chunks + d.chunks, entries: c.entries + d.entries, sum: c.sum + d.sum}
+	return counts{streams: c.streams + d.streams, chunks: c.chunks + d.chunks, entries: c.entries + d.entries, rows: c.rows + d.rows, sum: c.sum + d.sum}
 }
 
 // update is one bbolt transaction that takes changes in the order of the topic.
@@ -121,6 +121,10 @@ func (u *update) take(c change) error {
 		return u.put(c, state.id)
 	case expire:
 		return u.expire(c.chunk, state.id)
+	case set:
+		return u.setRow(c.row, state.id)
+	case unset:
+		return u.unsetRow(c.row, state.id)
 	default:
 		return u.forget(c.stream, state.id)
 	}
@@ -194,6 +198,23 @@ func (u *update) expire(chunk ChunkKey, stream uint32) error {
 	return err
 }
 
+func (u *update) setRow(r RowState, stream uint32) error {
+	key := appendRowKey(nil, stream, r.ID)
+	added, err := u.set(u.rows, key, seal(key, r.Value))
+	if added {
+		u.counts.rows++
+	}
+	return err
+}
+
+func (u *update) unsetRow(r RowState, stream uint32) error {
+	removed, err := u.remove(u.rows, appendRowKey(nil, stream, r.ID))
+	if removed {
+		u.counts.rows--
+	}
+	return err
+}
+
 // forget removes all that is known of the stream.
 func (u *update) forget(st Stream, stream uint32) error {
 	if err := u.flush(); err != nil {
@@ -208,7 +229,11 @@ func (u *update) forget(st Stream, stream uint32) error {
 	if err != nil {
 		return err
 	}
-	u.counts = u.counts.plus(counts{streams: -1, chunks: -chunks, entries: -entries})
+	rows, err := u.removeRange(u.rows, lo, hi)
+	if err != nil {
+		return err
+	}
+	u.counts = u.counts.plus(counts{streams: -1, chunks: -chunks, entries: -entries, rows: -rows})
 	delete(u.known, st)
 	delete(u.moved, st)
 	_, err = u.remove(u.streams, streamKey(st))
