@@ -35,6 +35,16 @@ func TestSchemasAreThoseThatTheCatalogueGives(t *testing.T) {
 			t.Errorf("avsc/%s.avsc is not what the catalogue gives (%v); run go generate ./schemas", path, err)
 		}
 	}
+	for _, path := range c.Streams() {
+		row, _ := c.Draft(path)
+		row.Walk(func(r *schematext.Record) {
+			for _, f := range r.Fields {
+				if len(f.Doc) < 3 || !strings.HasSuffix(f.Doc, ".") {
+					t.Errorf("%s: %s.%s is documented with %q", path, r.Name, f.Name, f.Doc)
+				}
+			}
+		})
+	}
 	files := 0
 	err = fs.WalkDir(os.DirFS("avsc"), ".", func(_ string, entry fs.DirEntry, err error) error {
 		if !entry.IsDir() {
@@ -54,7 +64,7 @@ func catalogueOf(selection string) fs.FS {
 			"share": "decimal", "due-date": "datetime", "due-at": "datetime", "parts": "array:Part", "parent": "ref:Thing", "owner": "ref:Part",
 			"created-by": "ref:Part", "about": "any"},
 		"Part": {"id": "integer", "code": "string", "size": "integer", "whole": "ref:Thing"}}}`
-	return fstest.MapFS{"objects.json": {Data: []byte(objects)}, "selection.yaml": {Data: []byte("streams: [things]\n" + selection)}}
+	return fstest.MapFS{"objects.json": {Data: []byte(objects)}, "values.json": {Data: []byte(`{"Thing":{"name":{"max":40}},"Part":{"code":{"values":["a","b"]}}}`)}, "selection.yaml": {Data: []byte("streams: [things]\n" + selection)}}
 }
 
 func TestDraft(t *testing.T) {
@@ -64,7 +74,7 @@ func TestDraft(t *testing.T) {
 		want      []string // parts of the schema's text
 		without   string
 	}{
-		{"the id alone is never null", "", []string{`{"name":"id","type":"long","coupa.name":"id"}`}, ""},
+		{"the id alone is never null", "", []string{`{"name":"id","type":"long","doc":"Coupa's id.","coupa.name":"id"}`}, ""},
 		{"a described scale is kept up to 20", "", []string{`"price","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":20}]`}, ""},
 		{"a small scale becomes 6", "", []string{`"rate","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":6}]`}, ""},
 		{"no scale at all becomes 9", "", []string{`"share","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":9}]`}, ""},
@@ -76,9 +86,13 @@ func TestDraft(t *testing.T) {
 		{"a part is shown in full", "full: [Thing.parts]", []string{`"name":"Part","coupa.object":"Part"`, `"size"`, `"owner","type":["null",{"type":"record","name":"PartRef"`}, ""},
 		{"a reference shows what is listed", "references: {Part: [id, size]}", []string{`"size"`}, `"code"`},
 		{"what is left out is not there", "leave-out: [{reason: test, fields: [Thing.price, owner]}]", []string{`"rate"`}, `"price"`},
+		{"a name becomes a sentence", "", []string{`"doc":"Due date; the calendar day that Coupa shows."`, `"doc":"Due at; an instant."`, `"doc":"X; true or false."`, `"doc":"Rate."`}, ""},
+		{"what is described of a text is told", "", []string{`"doc":"Name; at most 40 characters."`, `"doc":"Code; known values: a, b."`}, ""},
+		{"an association's parts are told", "full: [Thing.parts]", []string{`"doc":"Parts: each in full."`, `"doc":"Parent: id, name."`, `"doc":"Who created it: id, code."`}, ""},
+		{"what is chosen to be said is said", "docs: {Thing.rate: What it is worth.}", []string{`"doc":"What it is worth."`}, `"Rate.`},
 		{"custom fields stand before unmapped", "custom-fields: [Thing]", []string{`"coupa.name":"custom-fields","coupa.role":"custom-fields"},`}, ""},
 		{"custom fields are asked of a row whatever its object", "", []string{`"coupa.name":"custom-fields","coupa.role":"custom-fields"},`}, ""},
-		{"a later record is named only", "", []string{`{"name":"created_by","type":["null","PartRef"],"default":null,"coupa.name":"created-by"}`}, ""},
+		{"a later record is named only", "", []string{`{"name":"created_by","type":["null","PartRef"],"default":null,"doc":"Who created it: id, code.","coupa.name":"created-by"}`}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := catalogue.Load(catalogueOf(tt.selection))

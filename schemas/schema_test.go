@@ -157,9 +157,9 @@ func TestDecimalModes(t *testing.T) {
 		mode schemas.DecimalMode
 		want string
 	}{
-		{schemas.DecimalPrecise, `{"name":"price","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":20}],"default":null,"coupa.name":"price"}`},
-		{schemas.DecimalString, `{"name":"price","type":["null","string"],"default":null,"coupa.name":"price","coupa.type":"decimal"}`},
-		{schemas.DecimalDouble, `{"name":"price","type":["null","double"],"default":null,"coupa.name":"price","coupa.type":"decimal"}`},
+		{schemas.DecimalPrecise, `{"name":"price","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":20}],"default":null,"doc":"Price.","coupa.name":"price"}`},
+		{schemas.DecimalString, `{"name":"price","type":["null","string"],"default":null,"doc":"Price.","coupa.name":"price","coupa.type":"decimal"}`},
+		{schemas.DecimalDouble, `{"name":"price","type":["null","double"],"default":null,"doc":"Price.","coupa.name":"price","coupa.type":"decimal"}`},
 	} {
 		s, err := schemas.For("invoices", schemas.Options{Decimals: tt.mode})
 		if err != nil {

@@ -1,5 +1,6 @@
-// Package catalogue drafts the Avro schemas of Coupa's collections from the data in schemas/catalogue: objects.json, what
-// Coupa's published API description says of every object, and selection.yaml, what the schemas make of it and why. A new
+// Package catalogue drafts the Avro schemas of Coupa's collections from the data in schemas/catalogue: objects.json
+// and values.json, what Coupa's published API description says of every object and of the values of its texts, and selection.yaml, what the schemas
+// make of it and why. A new
 // collection is a new line in selection.yaml; nothing here knows one by name.
 //
 // A schema is a tree of records, each a view of one Coupa object:

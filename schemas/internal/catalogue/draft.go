@@ -97,7 +97,7 @@ func (d *drafter) view(name, object string, fields []string) (schematext.Type, e
 		if err != nil {
 			return schematext.Type{}, fmt.Errorf("%s.%s: %w", object, field, err)
 		}
-		f := schematext.Field{Name: named[field], Type: typ, Doc: d.choice.Docs[object+"."+field], CoupaName: field}
+		f := schematext.Field{Name: named[field], Type: typ, Doc: d.doc(object, field, typ), CoupaName: field}
 		if d.text[object+"."+field] {
 			f.CoupaType = schematext.TypeText
 		}

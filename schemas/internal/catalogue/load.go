@@ -12,15 +12,22 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Catalogue is the two files, read and checked against each other.
+// Catalogue is the three files, read and checked against each other.
 type Catalogue struct {
 	collections map[string]string            // path → object of its rows
 	objects     map[string]map[string]string // object → field → type, corrections applied
+	values      map[string]map[string]values // object → field → what is described of its values
 	choice      selection
 	leaveOut    map[string]bool // "Object.field" or "field"
 	full        map[string]bool // "Object.field"
 	custom      map[string]bool // object
 	text        map[string]bool // "Object.field": described as text, typed more narrowly
+}
+
+// values is what Coupa's description says of a text: its longest length in characters, or the values that it may have.
+type values struct {
+	Max    int
+	Values []string
 }
 
 // selection is selection.yaml.
@@ -39,7 +46,7 @@ type selection struct {
 	Docs  map[string]string   `yaml:"docs"`
 }
 
-// Load reads objects.json and selection.yaml from dir. The error lists every name in selection.yaml that leads nowhere.
+// Load reads objects.json, values.json and selection.yaml from dir. The error lists every name in selection.yaml that leads nowhere.
 func Load(dir fs.FS) (*Catalogue, error) {
 	c := &Catalogue{leaveOut: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}, text: map[string]bool{}}
 	if err := c.readObjects(dir); err != nil {
@@ -71,6 +78,12 @@ func (c *Catalogue) readObjects(dir fs.FS) error {
 		return fmt.Errorf("reading objects.json: %w", err)
 	}
 	c.collections, c.objects = file.Collections, file.Objects
+	if text, err = fs.ReadFile(dir, "values.json"); err != nil {
+		return fmt.Errorf("reading the catalogue: %w", err)
+	}
+	if err := json.Unmarshal(text, &c.values); err != nil {
+		return fmt.Errorf("reading values.json: %w", err)
+	}
 	return nil
 }
 
