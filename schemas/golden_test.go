@@ -3,8 +3,8 @@ package schemas
 import (
 	"bytes"
 	"flag"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -47,13 +47,15 @@ func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
 // objectsWithRow are the objects that testdata/rows has a row of.
 func objectsWithRow(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob("testdata/rows/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%d rows, %v", len(files), err)
-	}
 	var paths []string
-	for _, file := range files {
-		paths = append(paths, strings.TrimSuffix(filepath.Base(file), ".json"))
+	err := fs.WalkDir(os.DirFS("testdata/rows"), ".", func(file string, _ fs.DirEntry, err error) error {
+		if path, ok := strings.CutSuffix(file, ".json"); ok {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d rows, %v", len(paths), err)
 	}
 	return paths
 }

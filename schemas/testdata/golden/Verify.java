@@ -1,10 +1,12 @@
 import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.apache.avro.Conversions;
 import org.apache.avro.Schema;
 import org.apache.avro.data.TimeConversions;
@@ -34,9 +36,10 @@ public class Verify {
     data.addLogicalTypeConversion(new TimeConversions.DateConversion());
     data.addLogicalTypeConversion(new TimeConversions.TimestampMillisConversion());
     Map<String, String> schemas = new TreeMap<>(Map.of("values", "sample.avsc", "long-lists", "sample.avsc"));
-    for (File row : new File("../rows").listFiles()) {
-      String object = row.getName().replace(".json", "");
-      schemas.put(object, "../../avsc/" + object + ".avsc");
+    Path rows = Path.of("../rows");
+    try (Stream<Path> files = Files.walk(rows)) {
+      files.filter(Files::isRegularFile).map(f -> rows.relativize(f).toString().replace(".json", ""))
+          .forEach(object -> schemas.put(object, "../../avsc/" + object + ".avsc"));
     }
     boolean same = true;
     for (String name : schemas.keySet()) {

@@ -159,5 +159,8 @@ def agrees(name, avsc, row):
 
 
 cases = [("values", "sample.avsc", "values.json"), ("long-lists", "sample.avsc", "long-lists.json")]
-cases += [(p.stem, f"../../avsc/{p.stem}.avsc", p) for p in sorted(pathlib.Path("../rows").glob("*.json"))]
+ROWS = pathlib.Path("../rows")
+for row in sorted(ROWS.rglob("*.json")):
+    path = row.relative_to(ROWS).with_suffix("")
+    cases.append((str(path), f"../../avsc/{path}.avsc", row))
 sys.exit(not all([agrees(*case) for case in cases]))
