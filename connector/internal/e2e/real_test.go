@@ -30,6 +30,7 @@ func TestReal(t *testing.T) {
 		t.Run("a month of commits", p.ledgerOfWeeks)
 		t.Run("a worker without its state", p.workerOnSmallTopic)
 	})
+	t.Run("dead letters are sent again", p.deadLetters)
 	t.Run("several workers", p.severalWorkers)
 }
 
