@@ -49,6 +49,7 @@ func start(tb testing.TB, tags string) *parts {
 	}
 	var g errgroup.Group
 	g.Go(func() error { return command("./judge.sh").Run() })
+	g.Go(func() error { return command("./consumer.sh").Run() })
 	if p.binary == "" {
 		p.binary = filepath.Join(p.dir, "coupastream")
 		g.Go(func() error {

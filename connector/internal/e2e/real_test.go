@@ -31,6 +31,7 @@ func TestReal(t *testing.T) {
 		t.Run("a worker without its state", p.workerOnSmallTopic)
 	})
 	t.Run("dead letters are sent again", p.deadLetters)
+	t.Run("every format is read from Python", p.formats)
 	t.Run("several workers", p.severalWorkers)
 }
 
