@@ -32,6 +32,8 @@ func TestReal(t *testing.T) {
 	})
 	t.Run("dead letters are sent again", p.deadLetters)
 	t.Run("every format is read from Python", p.formats)
+	t.Run("a schema that contradicts the subject is widened", p.widening)
+	t.Run("rows that are too large are cut", p.trimming)
 	t.Run("several workers", p.severalWorkers)
 }
 
