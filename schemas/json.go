@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"math/bits"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -201,20 +202,11 @@ func (r *renderer) jsonTexts(out []byte) []byte {
 
 // appendDecimal appends a two's complement, big-endian number with its point at scale, without zeros at the fraction's end.
 func appendDecimal(out, unscaled []byte, scale int) []byte {
-	var digits []byte
+	var room [40]byte
+	digits := room[:0]
 	negative := len(unscaled) > 0 && unscaled[0] >= 0x80
-	if len(unscaled) <= 8 {
-		var n int64
-		if negative {
-			n = -1
-		}
-		for _, b := range unscaled {
-			n = n<<8 | int64(b)
-		}
-		var room [24]byte
-		if digits = strconv.AppendInt(room[:0], n, 10); negative {
-			digits = digits[1:]
-		}
+	if len(unscaled) <= 16 {
+		digits = appendMagnitude(digits, unscaled, negative)
 	} else {
 		n := new(big.Int).SetBytes(unscaled)
 		if negative {
@@ -242,6 +234,34 @@ func appendDecimal(out, unscaled []byte, scale int) []byte {
 		}
 	}
 	return out[:end]
+}
+
+// appendMagnitude appends the digits of a number of up to 16 bytes, without its sign. 38 digits, the most of the catalogue's decimals, fit there.
+func appendMagnitude(out, unscaled []byte, negative bool) []byte {
+	var hi, lo uint64
+	if negative {
+		hi, lo = math.MaxUint64, math.MaxUint64
+	}
+	for _, b := range unscaled {
+		hi, lo = hi<<8|lo>>56, lo<<8|uint64(b)
+	}
+	if negative {
+		var borrow uint64
+		lo, borrow = bits.Sub64(0, lo, 0)
+		hi, _ = bits.Sub64(0, hi, borrow)
+	}
+	const unit, unitDigits = 10_000_000_000_000_000_000, 19 // hi is 2^63 at most, so that the quotient fits
+	above, below := bits.Div64(hi, lo, unit)
+	if above == 0 {
+		return strconv.AppendUint(out, below, 10)
+	}
+	out = strconv.AppendUint(out, above, 10)
+	var room [20]byte
+	tail := strconv.AppendUint(room[:0], below, 10)
+	for range unitDigits - len(tail) {
+		out = append(out, '0')
+	}
+	return append(out, tail...)
 }
 
 // appendQuoted appends text, which is valid UTF-8, as a JSON string.

@@ -332,3 +332,28 @@ func FuzzAppendJSON(f *testing.F) {
 		}
 	})
 }
+
+// Numbers of up to 16 bytes are written without math/big, which decides here.
+func TestDecimalsAsJSONAgreeWithMathBig(t *testing.T) {
+	check := func(n *big.Int) {
+		unscaled := twosComplement(n)
+		if got := string(appendDecimal(nil, unscaled, 0)); got != n.String() {
+			t.Errorf("%x is %s, want %s", unscaled, got, n)
+		}
+	}
+	one := big.NewInt(1)
+	for shift := range uint(140) {
+		for _, by := range []int64{-1, 0, 1} {
+			n := new(big.Int).Add(new(big.Int).Lsh(one, shift), big.NewInt(by))
+			check(n)
+			check(new(big.Int).Neg(n))
+		}
+	}
+	for digits := range int64(42) {
+		for _, by := range []int64{-1, 0, 1} {
+			n := new(big.Int).Add(new(big.Int).Exp(big.NewInt(10), big.NewInt(digits), nil), big.NewInt(by))
+			check(n)
+			check(new(big.Int).Neg(n))
+		}
+	}
+}
