@@ -27,7 +27,7 @@ func newObjectsCommand(a *app) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.objects(output) },
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "form of the list: text or json")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "form of the list: text, json or markdown")
 	return cmd
 }
 
@@ -55,8 +55,10 @@ func (a *app) objects(output string) error {
 		return enc.Encode(all)
 	case "text":
 		return a.printObjects(all)
+	case "markdown":
+		return a.writeObjects(all)
 	}
-	return usageError{fmt.Errorf("--output %q is not a form; give text or json", output)}
+	return usageError{fmt.Errorf("--output %q is not a form; give text, json or markdown", output)}
 }
 
 func changesOf(r coupa.Resource) []string {
@@ -81,4 +83,21 @@ func (a *app) printObjects(all []listedObject) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Path, strings.Join(o.Scopes, " "), strings.Join(o.Changes, ", "), lines, word[o.Exported], word[o.Deletes], o.Doc)
 	}
 	return t.Flush()
+}
+
+// writeObjects writes the table that the README holds.
+func (a *app) writeObjects(all []listedObject) error {
+	const row = "| `%s` | `%s` | %s | %s | %s | %s |\n"
+	var b strings.Builder
+	b.WriteString("| object | record | scope | changes | exported | deletes |\n|---|---|---|---|---|---|\n")
+	mark := map[bool]string{true: "yes"}
+	for _, o := range all {
+		changes := strings.Join(o.Changes, ", ")
+		if o.Lines != "" {
+			changes += ", and of `" + o.Lines + "` alone"
+		}
+		fmt.Fprintf(&b, row, o.Path, o.Record, "`"+strings.Join(o.Scopes, "`, `")+"`", changes, mark[o.Exported], mark[o.Deletes])
+	}
+	_, err := a.stdout.Write([]byte(b.String()))
+	return err
 }

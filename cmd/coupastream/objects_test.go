@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -35,5 +36,18 @@ func TestObjectsListsEveryCollectionWithItsScope(t *testing.T) {
 		if !found {
 			t.Errorf("%+v is not in the list", want)
 		}
+	}
+}
+
+// The README has the table of objects between two lines.
+func TestTheReadmeListsEveryObject(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "<!-- objects:begin -->\n")
+	table, _, _ := strings.Cut(rest, "<!-- objects:end -->")
+	if got := program(t, "objects", "-o", "markdown"); got.status != 0 || got.stdout != table || strings.Count(table, "\n") < 93 {
+		t.Error("README.md does not hold the present objects; put there what `coupastream objects -o markdown` prints")
 	}
 }
