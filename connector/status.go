@@ -40,15 +40,89 @@ type TaskStatus struct {
 	Trimmed     int64            // records whose texts were cut to what the topic takes
 	Unfit       map[string]int64 // values of custom fields that stayed JSON text in unmapped, by field; not changed once here
 	Committed   checkpoint.Position
+
+	Condition      Condition
+	Proven         time.Time       // end of the last window that was drained: every change before it is in the topic, but for a backfill's
+	Progress       Progress        // of the backfill
+	Errors         []Trouble       // the last ones, newest first; at most maxTroubles
+	Restarts       int             // automatic restarts of the failed task since it last worked
+	NextTry        time.Time       // of a FAILED task: when it restarts itself; zero: nobody knows, or it is not FAILED
+	CircuitOpen    bool            // it has failed so often that it is tried seldom
+	SchemaVersions []SchemaVersion // registered or found since the start, oldest first
+	LookbackFinds  int64           // rows that a look-back found and the ledger did not know
 }
 
-// ConnectorStatus is a connector with its tasks.
+// Condition says what a RUNNING task is like, beside Connect's closed set of states.
+type Condition string
+
+// The conditions of a task.
+const (
+	Idle        Condition = "IDLE"        // looked, and there was nothing new
+	Busy        Condition = "BUSY"        // publishes changes
+	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, and the rate is below its limit
+	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
+	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
+	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began
+)
+
+// Progress of a backfill. Total is an estimate from ids, 0 while there is none.
+type Progress struct {
+	Done, Total int64         // rows
+	Left        time.Duration // at the speed of late; 0: not known
+}
+
+// Trouble is something that went wrong with a task.
+type Trouble struct {
+	At      time.Time
+	Message string
+	Remedy  string // what a person can do; "" where it passes by itself
+}
+
+// maxTroubles is how many are kept per task.
+const maxTroubles = 10
+
+// SchemaVersion is a schema that a task's records carry.
+type SchemaVersion struct {
+	At      time.Time
+	Subject string
+	ID      int
+}
+
+// RateStatus is the pace of requests to one Coupa instance, in requests a second.
+type RateStatus struct {
+	Limit   float64 // coupa.rate.limit; 0: none
+	Current float64 // what the limiter allows now
+	Used    float64 // of the last minute
+	Waiting [4]int  // requests that wait, by priority: poll, snapshot, backfill, sweep
+	// ThrottledSince is when Coupa began to slow this instance down; zero: it does not.
+	ThrottledSince time.Time
+	History        []RatePoint // oldest first, of the last hour
+}
+
+// RatePoint is the pace at one time.
+type RatePoint struct {
+	At            time.Time
+	Current, Used float64
+}
+
+// TokenStatus is the connector's access token.
+type TokenStatus struct {
+	Age, ExpiresIn time.Duration
+	Trouble        string // why there is none; "" otherwise
+}
+
+// ConnectorStatus is a connector with its tasks, as known on this worker.
 type ConnectorStatus struct {
-	Name   string
-	Tenant string
-	State  State
-	Config map[string]string // as given, with secrets hidden
-	Tasks  []TaskStatus
+	Name     string
+	Tenant   string
+	State    State             // as asked for: RUNNING, PAUSED, STOPPED; FAILED if its configuration can't be used
+	Trace    string            // why it is FAILED
+	Config   map[string]string // as given, with secrets that were written out hidden
+	FromFile bool              // its configuration can't be changed over REST
+	Owner    Owner
+	Rate     RateStatus   // on its owner only
+	Token    TokenStatus  // on its owner only
+	Tasks    []TaskStatus // live on its owner; elsewhere UNASSIGNED
 }
 
 // task holds a TaskStatus that pollers change and others read.
