@@ -1,0 +1,173 @@
+package rest
+
+import (
+	"time"
+
+	"github.com/coupastream/coupastream/connector"
+)
+
+// Health is what is known of a connector beside the states that Kafka Connect has: GET /connectors/{name}/health, and GET /connectors?expand=health by name.
+// Instants are RFC 3339 in UTC, null where there is none; durations are milliseconds.
+type Health struct {
+	Name     string       `json:"name"`
+	Tenant   string       `json:"tenant"`
+	State    string       `json:"state"`
+	Trace    string       `json:"trace,omitempty"` // why it is FAILED, or why its owner could not be asked
+	FromFile bool         `json:"from_file"`       // its configuration can't be changed over REST
+	WorkerID string       `json:"worker_id"`       // who runs its tasks; "": nobody, as far as is known
+	Rate     *RateHealth  `json:"rate"`            // null where the owner did not tell
+	Token    *TokenHealth `json:"token"`           // as rate
+	Tasks    []TaskHealth `json:"tasks"`
+}
+
+// TaskHealth is one object of a connector.
+type TaskHealth struct {
+	ID        int        `json:"id"`
+	Object    string     `json:"object"`
+	Topic     string     `json:"topic"`
+	State     string     `json:"state"`     // Connect's
+	Condition string     `json:"condition"` // IDLE, BUSY, THROTTLED, STUCK, BLIND, BACKFILLING; "" where the task does not run
+	Trace     string     `json:"trace,omitempty"`
+	Mark      *time.Time `json:"mark"`         // every change stamped before it is published, but for a backfill's
+	Proven    *time.Time `json:"proven"`       // end of the last window that was drained
+	Freshness *int64     `json:"freshness_ms"` // from proven to now
+
+	Backfilling bool            `json:"backfilling"`
+	Progress    *ProgressHealth `json:"progress"` // of the backfill or snapshot under way; null: none is
+
+	Rows          int64            `json:"rows"`           // read from Coupa since the start
+	Published     int64            `json:"published"`      // records committed since the start
+	Dropped       int64            `json:"dropped"`        // rows read again and dropped as published
+	Polls         int64            `json:"polls"`          // drained
+	Late          int64            `json:"late"`           // rows that became visible only after the mark had passed them
+	Lateness      int64            `json:"lateness_ms"`    // of the latest of them
+	Silent        int64            `json:"silent"`         // changes published that did not move updated-at
+	LookbackFinds int64            `json:"lookback_finds"` // rows that a look-back found and the ledger did not know
+	DeadLetters   int64            `json:"dead_letters"`   // rows that went to the dead letter topic
+	DeadLetter    string           `json:"dead_letter,omitempty"`
+	Trimmed       int64            `json:"trimmed"` // records whose texts were cut
+	Unfit         map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
+
+	Errors         []TroubleHealth `json:"errors"`   // newest first, ten at most
+	Restarts       int             `json:"restarts"` // of itself, since it last worked
+	NextTry        *time.Time      `json:"next_try"`
+	CircuitOpen    bool            `json:"circuit_open"`
+	SchemaVersions []SchemaHealth  `json:"schema_versions"` // oldest first
+}
+
+// ProgressHealth is how far a backfill is, in rows; a total of 0 is not known, nor is null time left.
+type ProgressHealth struct {
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+	Left  *int64 `json:"left_ms"`
+}
+
+// TroubleHealth is something that went wrong, and what a person can do.
+type TroubleHealth struct {
+	At      time.Time `json:"at"`
+	Message string    `json:"message"`
+	Remedy  string    `json:"remedy,omitempty"`
+}
+
+// SchemaHealth is a version of a schema that records carry.
+type SchemaHealth struct {
+	At      time.Time `json:"at"`
+	Subject string    `json:"subject"`
+	ID      int       `json:"id"`
+}
+
+// RateHealth is the pace of requests to the Coupa instance, in requests a second; a limit of 0 is none.
+type RateHealth struct {
+	Limit          float64       `json:"limit"`
+	Current        float64       `json:"current"`
+	Used           float64       `json:"used"`
+	Waiting        WaitingHealth `json:"waiting"`
+	ThrottledSince *time.Time    `json:"throttled_since"`
+	History        []RatePoint   `json:"history"` // of the last hour, oldest first
+}
+
+// WaitingHealth counts the requests that wait for their turn.
+type WaitingHealth struct {
+	Poll     int `json:"poll"`
+	Snapshot int `json:"snapshot"`
+	Backfill int `json:"backfill"`
+	Sweep    int `json:"sweep"`
+}
+
+// RatePoint is the pace at one time.
+type RatePoint struct {
+	At      time.Time `json:"at"`
+	Current float64   `json:"current"`
+	Used    float64   `json:"used"`
+}
+
+// TokenHealth is the connector's access token.
+type TokenHealth struct {
+	Age       int64  `json:"age_ms"`
+	ExpiresIn int64  `json:"expires_in_ms"`
+	Trouble   string `json:"trouble,omitempty"` // why there is none
+}
+
+// HealthOf makes a connector's health from its status. Rate and token are there if this worker runs the connector.
+func HealthOf(c connector.ConnectorStatus, now time.Time) Health {
+	h := Health{
+		Name: c.Name, Tenant: c.Tenant, State: string(c.State), Trace: c.Trace, FromFile: c.FromFile, WorkerID: c.Owner.WorkerID,
+		Tasks: []TaskHealth{},
+	}
+	if c.Owner.Local {
+		h.Rate, h.Token = rateHealth(c.Rate), &TokenHealth{c.Token.Age.Milliseconds(), c.Token.ExpiresIn.Milliseconds(), c.Token.Trouble}
+	}
+	for _, t := range c.Tasks {
+		h.Tasks = append(h.Tasks, taskHealth(t, now))
+	}
+	return h
+}
+
+func taskHealth(t connector.TaskStatus, now time.Time) TaskHealth {
+	h := TaskHealth{
+		ID: t.ID, Object: t.Object, Topic: t.Topic, State: string(t.State), Condition: string(t.Condition), Trace: t.Trace,
+		Mark: instant(t.Mark), Proven: instant(t.Proven),
+		Backfilling: t.Snapshot,
+		Rows:        t.Rows, Published: t.Published, Dropped: t.Dropped, Polls: t.Polls, Late: t.Late, Lateness: t.Lateness.Milliseconds(), Silent: t.Silent,
+		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Unfit: t.Unfit,
+		Errors: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
+	}
+	if !t.Proven.IsZero() {
+		freshness := max(0, now.Sub(t.Proven)).Milliseconds()
+		h.Freshness = &freshness
+	}
+	if t.Progress != (connector.Progress{}) {
+		h.Progress = &ProgressHealth{Done: t.Progress.Done, Total: t.Progress.Total}
+		if left := t.Progress.Left.Milliseconds(); left > 0 {
+			h.Progress.Left = &left
+		}
+	}
+	for _, e := range t.Errors {
+		h.Errors = append(h.Errors, TroubleHealth{e.At.UTC(), e.Message, e.Remedy})
+	}
+	for _, v := range t.SchemaVersions {
+		h.SchemaVersions = append(h.SchemaVersions, SchemaHealth{v.At.UTC(), v.Subject, v.ID})
+	}
+	return h
+}
+
+func rateHealth(r connector.RateStatus) *RateHealth {
+	h := &RateHealth{
+		Limit: r.Limit, Current: r.Current, Used: r.Used, ThrottledSince: instant(r.ThrottledSince),
+		Waiting: WaitingHealth{Poll: r.Waiting[0], Snapshot: r.Waiting[1], Backfill: r.Waiting[2], Sweep: r.Waiting[3]},
+		History: []RatePoint{},
+	}
+	for _, p := range r.History {
+		h.History = append(h.History, RatePoint{p.At.UTC(), p.Current, p.Used})
+	}
+	return h
+}
+
+// instant is t in UTC; nil where there is none.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

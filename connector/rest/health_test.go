@@ -1,0 +1,55 @@
+package rest
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/coupastream/coupastream/connector"
+)
+
+func TestHealthOfATaskThatNothingIsKnownOf(t *testing.T) {
+	got, err := json.Marshal(HealthOf(connector.ConnectorStatus{
+		Name: "acme", Tenant: "acme", State: connector.Running,
+		Tasks: []connector.TaskStatus{{Object: "invoices", Topic: "coupa.invoices", State: connector.Unassigned}},
+	}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"name":"acme","tenant":"acme","state":"RUNNING","from_file":false,"worker_id":"","rate":null,"token":null,` +
+		`"tasks":[{"id":0,"object":"invoices","topic":"coupa.invoices","state":"UNASSIGNED","condition":"","mark":null,"proven":null,"freshness_ms":null,` +
+		`"backfilling":false,"progress":null,"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,"dead_letters":0,"trimmed":0,` +
+		`"errors":[],"restarts":0,"next_try":null,"circuit_open":false,"schema_versions":[]}]}`
+	if string(got) != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestHealthOfATaskOnItsOwner(t *testing.T) {
+	zone := time.FixedZone("", 3600)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, zone)
+	h := HealthOf(connector.ConnectorStatus{
+		Owner: connector.Owner{WorkerID: "a:1", Local: true},
+		Rate:  connector.RateStatus{Limit: 15, Waiting: [4]int{1, 2, 3, 4}, History: []connector.RatePoint{{At: at, Current: 7}}},
+		Token: connector.TokenStatus{Age: time.Second, ExpiresIn: time.Minute},
+		Tasks: []connector.TaskStatus{{
+			Proven: at, Progress: connector.Progress{Done: 3, Total: 9, Left: time.Second},
+			Errors:         []connector.Trouble{{At: at, Message: "m", Remedy: "r"}},
+			SchemaVersions: []connector.SchemaVersion{{At: at, Subject: "s", ID: 4}},
+		}},
+	}, at.Add(1500*time.Millisecond))
+	got, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"name":"","tenant":"","state":"","from_file":false,"worker_id":"a:1",` +
+		`"rate":{"limit":15,"current":0,"used":0,"waiting":{"poll":1,"snapshot":2,"backfill":3,"sweep":4},"throttled_since":null,` +
+		`"history":[{"at":"2026-01-02T02:04:05Z","current":7,"used":0}]},"token":{"age_ms":1000,"expires_in_ms":60000},` +
+		`"tasks":[{"id":0,"object":"","topic":"","state":"","condition":"","mark":null,"proven":"2026-01-02T02:04:05Z","freshness_ms":1500,"backfilling":false,` +
+		`"progress":{"done":3,"total":9,"left_ms":1000},"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,` +
+		`"dead_letters":0,"trimmed":0,"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],"restarts":0,"next_try":null,"circuit_open":false,` +
+		`"schema_versions":[{"at":"2026-01-02T02:04:05Z","subject":"s","id":4}]}]}`
+	if string(got) != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
