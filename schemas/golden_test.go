@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"io/fs"
 	"os"
@@ -9,7 +10,7 @@ import (
 	"testing"
 )
 
-var updateGolden = flag.Bool("update-golden", false, "write testdata/golden/*.avro; testdata/golden/README.md says how to verify them")
+var updateGolden = flag.Bool("update-golden", false, "write testdata/golden/**.avro; testdata/golden/README.md says how to verify them")
 
 // The golden bytes were read back by Apache Avro for Java and by fastavro: testdata/golden/README.md.
 func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
@@ -22,6 +23,10 @@ func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		tests = append(tests, golden{path, s.JSON(), "rows/" + path + ".json"})
+	}
+	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
+		name := "custom/" + string(mode)
+		tests = append(tests, golden{name, goldenCustomSchema(t, name, mode), "golden/custom/row.json"})
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -42,6 +47,29 @@ func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// goldenCustomSchema is the schema of departments with custom fields of every type, in a file beside the bytes for the other implementations.
+func goldenCustomSchema(t *testing.T, name string, mode DecimalMode) string {
+	t.Helper()
+	var custom CustomFields
+	if err := json.Unmarshal(readTestdata(t, "golden/custom/fields.json"), &custom); err != nil {
+		t.Fatal(err)
+	}
+	s, err := For("departments", Options{Custom: &custom, Decimals: mode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := "golden/" + name + ".avsc"
+	if *updateGolden {
+		if err := os.WriteFile("testdata/"+file, []byte(s.JSON()+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := string(readTestdata(t, file)); got != s.JSON()+"\n" {
+		t.Errorf("the schema differs from %s", file)
+	}
+	return s.JSON()
 }
 
 // objectsWithRow are the objects that testdata/rows has a row of.

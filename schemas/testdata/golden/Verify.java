@@ -36,6 +36,9 @@ public class Verify {
     data.addLogicalTypeConversion(new TimeConversions.DateConversion());
     data.addLogicalTypeConversion(new TimeConversions.TimestampMillisConversion());
     Map<String, String> schemas = new TreeMap<>(Map.of("values", "sample.avsc", "long-lists", "sample.avsc"));
+    for (String mode : new String[] {"precise", "string", "double"}) {
+      schemas.put("custom/" + mode, "custom/" + mode + ".avsc");
+    }
     Path rows = Path.of("../rows");
     try (Stream<Path> files = Files.walk(rows)) {
       files.filter(Files::isRegularFile).map(f -> rows.relativize(f).toString().replace(".json", ""))
