@@ -61,7 +61,7 @@ func TestSchemasAreThoseThatTheCatalogueGives(t *testing.T) {
 func catalogueOf(selection string) fs.FS {
 	const objects = `{"collections": {"things": "Thing"}, "objects": {
 		"Thing": {"id": "integer", "name": "string", "x": "boolean", "x?": "boolean", "price": "decimal(46,20)", "rate": "decimal(8,2)",
-			"share": "decimal", "due-date": "datetime", "due-at": "datetime", "parts": "array:Part", "parent": "ref:Thing", "owner": "ref:Part",
+			"share": "decimal", "due-date": "datetime", "due-at": "datetime", "parts": "array:Part", "parent": "ref:Thing", "spare": "ref:Thing", "owner": "ref:Part",
 			"created-by": "ref:Part", "about": "any"},
 		"Part": {"id": "integer", "code": "string", "size": "integer", "whole": "ref:Thing"}}}`
 	return fstest.MapFS{"objects.json": {Data: []byte(objects)}, "values.json": {Data: []byte(`{"Thing":{"name":{"max":40}},"Part":{"code":{"values":["a","b"]}}}`)}, "selection.yaml": {Data: []byte("streams: [things]\n" + selection)}}
@@ -84,6 +84,8 @@ func TestDraft(t *testing.T) {
 		{"names that meet stay two", "", []string{`"name":"x",`, `"name":"x__2",`, `"coupa.name":"x?"`}, ""},
 		{"an association is cut, and cycles with it", "", []string{`"name":"ThingRef","coupa.object":"Thing"`, `"name":"PartRef","coupa.object":"Part"`}, `"size"`},
 		{"a part is shown in full", "full: [Thing.parts]", []string{`"name":"Part","coupa.object":"Part"`, `"size"`, `"owner","type":["null",{"type":"record","name":"PartRef"`}, ""},
+		{"a part that lacks what its own row has is another record", "full: [Thing.spare]\nleave-out-of-parts: [{reason: test, fields: [Thing.parent, Thing.spare, Thing.created-by]}]",
+			[]string{`"name":"Thing","namespace":"coupa"`, `"name":"ThingPart","coupa.object":"Thing"`, `"name":"parent",`, `"doc":"Spare: in full."`}, ""},
 		{"a reference shows what is listed", "references: {Part: [id, size]}", []string{`"size"`}, `"code"`},
 		{"what is left out is not there", "leave-out: [{reason: test, fields: [Thing.price, owner]}]", []string{`"rate"`}, `"price"`},
 		{"a name becomes a sentence", "", []string{`"doc":"Due date; the calendar day that Coupa shows."`, `"doc":"Due at; an instant."`, `"doc":"X; true or false."`, `"doc":"Rate."`}, ""},
@@ -121,18 +123,20 @@ func TestDraft(t *testing.T) {
 
 func TestCatalogueRefusesWhatLeadsNowhere(t *testing.T) {
 	for selection, want := range map[string]string{
-		"full: [Thing.wheels]":                            "Thing.wheels",
-		"types: {Nothing.at-all: string}":                 "Nothing.at-all",
-		"leave-out: [{reason: test, fields: [colour]}]":   "colour",
-		"references: {Part: [weight]}":                    "Part.weight",
-		"order: {Part: [weight]}":                         "Part.weight",
-		"custom-fields: [Nothing]":                        "Nothing",
-		"docs: {Part.weight: heavy}":                      "Part.weight",
-		"unheard-of: 1":                                   "unheard-of",
-		"full: [Thing.parent]":                            "would contain itself in full",
-		"references: {Part: [id, whole], Thing: [owner]}": "holds itself",
-		"types: {Thing.x: complex}":                       `"complex" is unknown`,
-		"types: {Thing.x: ref:Nothing}":                   "no known object",
+		"full: [Thing.wheels]":                                         "Thing.wheels",
+		"types: {Nothing.at-all: string}":                              "Nothing.at-all",
+		"leave-out: [{reason: test, fields: [colour]}]":                "colour",
+		"references: {Part: [weight]}":                                 "Part.weight",
+		"order: {Part: [weight]}":                                      "Part.weight",
+		"custom-fields: [Nothing]":                                     "Nothing",
+		"docs: {Part.weight: heavy}":                                   "Part.weight",
+		"leave-out-of-parts: [{reason: test, fields: [Thing.weight]}]": "Thing.weight",
+		"leave-out-of-parts: [{reason: test, fields: [Part.size]}]":    "move Part.size to leave-out",
+		"unheard-of: 1":                                                "unheard-of",
+		"full: [Thing.parent]":                                         "would contain itself in full",
+		"references: {Part: [id, whole], Thing: [owner]}":              "holds itself",
+		"types: {Thing.x: complex}":                                    `"complex" is unknown`,
+		"types: {Thing.x: ref:Nothing}":                                "no known object",
 	} {
 		c, err := catalogue.Load(catalogueOf(selection))
 		if err == nil {

@@ -20,7 +20,8 @@
 //	calendar day       int, logicalType date
 //	boolean, text      boolean, string
 //	association        a record: in full where it is part of the row (lines, allocations, addresses), else named ...Ref and cut
-//	                   to what identifies it, so that a department's new name does not rewrite every invoice
+//	                   to what identifies it, so that a department's new name does not rewrite every invoice; in full but named
+//	                   ...Part where a row of the object's own has more
 //	custom_fields      map of string to JSON text, by the fields' API names
 //	unmapped           map of string to JSON text: what Coupa sent that the record has no field for, or that its field cannot
 //	                   hold exactly. Every record has one; nothing is dropped and no number is rounded.

@@ -6,6 +6,8 @@
 // A schema is a tree of records, each a view of one Coupa object:
 //
 //   - full: every field of the object but those left out. The row itself and what is listed under `full` are shown so.
+//   - part: what is listed under `full` of an object that has rows of its own and fields under `leave-out-of-parts`: the same
+//     without these, under the object's name with Part behind it.
 //   - reference: the few fields that identify the object. Every other association is shown so, under the object's name with
 //     Ref behind it, which also cuts every cycle of the object graph.
 //

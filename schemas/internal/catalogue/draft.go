@@ -36,7 +36,7 @@ type drafter struct {
 // row is the full view of the row's object; its id alone is never null. It has custom fields whatever the object: any may have them, and what is not asked
 // for would be missed in silence.
 func (d *drafter) row(object string) (*schematext.Record, error) {
-	t, err := d.fullView(object)
+	t, err := d.fullView(schemas.RecordName(object), object, d.fieldsInFull(object))
 	if err != nil {
 		return nil, err
 	}
@@ -55,15 +55,24 @@ func (d *drafter) row(object string) (*schematext.Record, error) {
 	return row, nil
 }
 
-// fullView shows every field of an object but those left out.
-func (d *drafter) fullView(object string) (schematext.Type, error) {
-	name := schemas.RecordName(object)
+// part is the full view of an object within another's row. It has a name of its own where it shows less than a row of the object does.
+func (d *drafter) part(object string) (schematext.Type, error) {
+	name, whole := schemas.RecordName(object), d.fieldsInFull(object)
+	fields := slices.DeleteFunc(slices.Clone(whole), func(field string) bool { return d.leaveOutOfParts[object+"."+field] })
+	if len(fields) < len(whole) {
+		name += "Part"
+	}
+	return d.fullView(name, object, fields)
+}
+
+// fullView shows the fields of an object, its parts among them.
+func (d *drafter) fullView(name, object string, fields []string) (schematext.Type, error) {
 	if slices.Contains(d.open, name) {
 		return schematext.Type{}, fmt.Errorf("%s would contain itself in full (%s); take one of these out of `full`", object, strings.Join(d.open, " → "))
 	}
 	d.open = append(d.open, name)
 	defer func() { d.open = d.open[:len(d.open)-1] }()
-	return d.view(name, object, d.fieldsInFull(object))
+	return d.view(name, object, fields)
 }
 
 // reference shows what identifies an object.
@@ -131,7 +140,7 @@ func (d *drafter) fieldType(object, field string) (schematext.Type, error) {
 	}
 	show := d.reference
 	if d.full[object+"."+field] {
-		show = d.fullView
+		show = d.part
 	}
 	t, err := show(target)
 	if err != nil {

@@ -20,8 +20,10 @@ type Catalogue struct {
 	choice      selection
 	leaveOut    map[string]bool // "Object.field" or "field"
 	full        map[string]bool // "Object.field"
-	custom      map[string]bool // object
-	text        map[string]bool // "Object.field": described as text, typed more narrowly
+
+	leaveOutOfParts map[string]bool // "Object.field"
+	custom          map[string]bool // object
+	text            map[string]bool // "Object.field": described as text, typed more narrowly
 }
 
 // values is what Coupa's description says of a text: its longest length in characters, or the values that it may have.
@@ -38,17 +40,21 @@ type selection struct {
 	References   map[string][]string          `yaml:"references"`
 	Full         []string                     `yaml:"full"`
 	CustomFields []string                     `yaml:"custom-fields"`
-	LeaveOut     []struct {
-		Reason string   `yaml:"reason"`
-		Fields []string `yaml:"fields"`
-	} `yaml:"leave-out"`
-	Order map[string][]string `yaml:"order"`
-	Docs  map[string]string   `yaml:"docs"`
+	LeaveOut     []leftOut                    `yaml:"leave-out"`
+	PartsLack    []leftOut                    `yaml:"leave-out-of-parts"`
+	Order        map[string][]string          `yaml:"order"`
+	Docs         map[string]string            `yaml:"docs"`
+}
+
+// leftOut is what the schemas leave out for one reason.
+type leftOut struct {
+	Reason string   `yaml:"reason"`
+	Fields []string `yaml:"fields"`
 }
 
 // Load reads objects.json, values.json and selection.yaml from dir. The error lists every name in selection.yaml that leads nowhere.
 func Load(dir fs.FS) (*Catalogue, error) {
-	c := &Catalogue{leaveOut: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}, text: map[string]bool{}}
+	c := &Catalogue{leaveOut: map[string]bool{}, leaveOutOfParts: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}, text: map[string]bool{}}
 	if err := c.readObjects(dir); err != nil {
 		return nil, err
 	}
@@ -114,6 +120,11 @@ func (c *Catalogue) apply() {
 			c.leaveOut[at] = true
 		}
 	}
+	for _, group := range c.choice.PartsLack {
+		for _, at := range group.Fields {
+			c.leaveOutOfParts[at] = true
+		}
+	}
 	for _, at := range c.choice.Full {
 		c.full[at] = true
 	}
@@ -156,6 +167,14 @@ func (c *Catalogue) check() error {
 	for _, group := range c.choice.LeaveOut {
 		places("leave-out", group.Fields)
 	}
+	for _, group := range c.choice.PartsLack {
+		places("leave-out-of-parts", group.Fields)
+		for _, at := range group.Fields {
+			if object, _, _ := strings.Cut(at, "."); !c.streamed(object) {
+				errs = append(errs, fmt.Errorf("selection.yaml, leave-out-of-parts: no stream has rows of %s; move %s to leave-out", object, at))
+			}
+		}
+	}
 	for _, object := range sortedKeys(c.choice.References) {
 		fields("references", object, c.choice.References[object])
 	}
@@ -168,6 +187,11 @@ func (c *Catalogue) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// streamed tells whether a collection that has a schema has rows of the object.
+func (c *Catalogue) streamed(object string) bool {
+	return slices.ContainsFunc(c.choice.Streams, func(path string) bool { return c.collections[path] == object })
 }
 
 // anywhere tells whether some object has the field.
