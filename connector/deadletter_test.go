@@ -83,3 +83,23 @@ func TestADeadLetterIsPartOfItsTransaction(t *testing.T) {
 		h.check("invoices")
 	})
 }
+
+// A row without an id has no place in a walk, so it stops its object even where rows that can't go are dead letters; nothing is lost or repeated by it.
+func TestARowWithoutAnIDStopsItsObject(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 53, Rows: 120, Objects: []string{"invoices"}}, func(h *harness) {
+		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
+		row, before := h.tenant.Rows("invoices")[76], h.tenant.Rows("invoices")[75]
+		h.tenant.SetRaw("invoices", row.ID, regexp.MustCompile(`^\{"id":\d+,`).ReplaceAll(row.JSON, []byte("{")))
+		r := h.start()
+		h.pass(10 * time.Minute)
+		s := r.Status()[0].Tasks[0]
+		if s.State != Failed || s.DeadLetters != 0 || !strings.Contains(s.Trace, fmt.Sprintf("without a usable id after id %d; ", before.ID)) {
+			t.Errorf("%s %q, %d dead letters; want it failed behind id %d", s.State, s.Trace, s.DeadLetters, before.ID)
+		}
+		h.tenant.SetRaw("invoices", row.ID, row.JSON)
+		h.stop()
+		h.start()
+		h.settle()
+		h.check("invoices")
+	})
+}

@@ -103,7 +103,9 @@ func (k *checker) next(r *row) (checked Row, repeat bool, err error) {
 	}
 	id, ok := parseID(r.id)
 	if !ok {
-		return Row{}, false, broken(k.op, "Coupa sent a row without a usable id after id %d", k.last)
+		err := broken(k.op, "Coupa sent a row without a usable id after id %d", k.last)
+		err.Hint = "see whether an API filter that is the default of the resource leaves ids out (Setup → Integrations → API Filters)"
+		return Row{}, false, err
 	}
 	if k.query.Lines != "" && k.rows > 0 && id == k.last {
 		k.rows++
