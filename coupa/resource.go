@@ -19,7 +19,15 @@ type Resource struct {
 	Lines     string   // collection of lines that carry an updated-at of their own, as a filter spells it; "": none
 	Exported  bool     // rows carry Coupa's exported flag
 	Deletes   bool     // Coupa has an operation that deletes rows
+	Below     []Below  // collections of each row: <Path>/{id}/<Name>
 	Doc       string   // one sentence for people
+}
+
+// Below is a collection that each row of another one has.
+type Below struct {
+	Name   string `yaml:"name"`
+	Object string `yaml:"object"` // Coupa's name of the rows' object
+	In     string `yaml:"in"`     // where a stream has these: "row", the row itself; the path of another collection; "": nowhere
 }
 
 //go:embed catalogue.yaml
@@ -36,6 +44,7 @@ var resources = sync.OnceValue(func() []Resource {
 		Lines     string   `yaml:"lines"`
 		Exported  bool     `yaml:"exported"`
 		Deletes   bool     `yaml:"deletes"`
+		Below     []Below  `yaml:"below"`
 		Doc       string   `yaml:"doc"`
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(catalogueYAML))
@@ -45,7 +54,7 @@ var resources = sync.OnceValue(func() []Resource {
 	}
 	all := make([]Resource, len(entries))
 	for i, e := range entries {
-		all[i] = Resource{e.Path, e.Object, e.Scopes, e.UpdatedAt == nil || *e.UpdatedAt, e.ByContent, e.Lines, e.Exported, e.Deletes, e.Doc}
+		all[i] = Resource{e.Path, e.Object, e.Scopes, e.UpdatedAt == nil || *e.UpdatedAt, e.ByContent, e.Lines, e.Exported, e.Deletes, e.Below, e.Doc}
 	}
 	return all
 })

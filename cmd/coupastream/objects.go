@@ -23,7 +23,9 @@ func newObjectsCommand(a *app) *cobra.Command {
             updated-at does not show every change
   lines     lines with an updated-at of their own: a change of them alone is found too
   exported  rows carry Coupa's exported flag
-  deletes   Coupa has an operation that deletes rows`,
+  deletes   Coupa has an operation that deletes rows
+
+The forms json and markdown tell of the collections of each row too, as /invoices/{id}/comments: where a stream has what they hold.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.objects(output) },
 	}
@@ -40,13 +42,21 @@ type listedObject struct {
 	Lines    string   `json:"lines,omitempty"`
 	Exported bool     `json:"exported"`
 	Deletes  bool     `json:"deletes"`
+	Below    []below  `json:"sub_collections,omitempty"`
 	Doc      string   `json:"doc"`
+}
+
+// below is a collection of each row, and where a stream has what it holds: in "row", in another object, or nowhere.
+type below struct {
+	Name   string `json:"name"`
+	Record string `json:"record"`
+	In     string `json:"in,omitempty"`
 }
 
 func (a *app) objects(output string) error {
 	var all []listedObject
 	for _, r := range coupa.Resources() {
-		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, changesOf(r), r.Lines, r.Exported, r.Deletes, r.Doc})
+		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, changesOf(r), r.Lines, r.Exported, r.Deletes, belowOf(r), r.Doc})
 	}
 	switch output {
 	case "json":
@@ -59,6 +69,14 @@ func (a *app) objects(output string) error {
 		return a.writeObjects(all)
 	}
 	return usageError{fmt.Errorf("--output %q is not a form; give text, json or markdown", output)}
+}
+
+func belowOf(r coupa.Resource) []below {
+	var all []below
+	for _, b := range r.Below {
+		all = append(all, below{b.Name, "coupa." + schemas.RecordName(b.Object), b.In})
+	}
+	return all
 }
 
 func changesOf(r coupa.Resource) []string {
@@ -87,17 +105,35 @@ func (a *app) printObjects(all []listedObject) error {
 
 // writeObjects writes the table that the README holds.
 func (a *app) writeObjects(all []listedObject) error {
-	const row = "| `%s` | `%s` | %s | %s | %s | %s |\n"
+	const row = "| `%s` | `%s` | %s | %s | %s | %s | %s |\n"
 	var b strings.Builder
-	b.WriteString("| object | record | scope | changes | exported | deletes |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| object | record | scope | changes | exported | deletes | sub-collections |\n|---|---|---|---|---|---|---|\n")
 	mark := map[bool]string{true: "yes"}
 	for _, o := range all {
 		changes := strings.Join(o.Changes, ", ")
 		if o.Lines != "" {
 			changes += ", and of `" + o.Lines + "` alone"
 		}
-		fmt.Fprintf(&b, row, o.Path, o.Record, "`"+strings.Join(o.Scopes, "`, `")+"`", changes, mark[o.Exported], mark[o.Deletes])
+		fmt.Fprintf(&b, row, o.Path, o.Record, "`"+strings.Join(o.Scopes, "`, `")+"`", changes, mark[o.Exported], mark[o.Deletes], belowInWords(o))
 	}
 	_, err := a.stdout.Write([]byte(b.String()))
 	return err
+}
+
+// belowInWords says where a stream has what the collections of each row hold.
+func belowInWords(o listedObject) string {
+	var all []string
+	for _, b := range o.Below {
+		where := " in `" + b.In + "`"
+		switch b.In {
+		case "row":
+			where = " in the row"
+		case "":
+			where = ": no"
+		case b.Name:
+			where = " as an object"
+		}
+		all = append(all, "`"+b.Name+"`"+where)
+	}
+	return strings.Join(all, ", ")
 }

@@ -3,9 +3,13 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
 )
 
 func TestObjectsListsEveryCollectionWithItsScope(t *testing.T) {
@@ -49,5 +53,34 @@ func TestTheReadmeListsEveryObject(t *testing.T) {
 	table, _, _ := strings.Cut(rest, "<!-- objects:end -->")
 	if got := program(t, "objects", "-o", "markdown"); got.status != 0 || got.stdout != table || strings.Count(table, "\n") < 93 {
 		t.Error("README.md does not hold the present objects; put there what `coupastream objects -o markdown` prints")
+	}
+}
+
+// What is said of a sub-collection is so: its object is in the row in full, or is the object of the collection that is named, or in full in its rows.
+func TestSubCollectionsArriveAsListed(t *testing.T) {
+	sub, nowhere := 0, 0
+	for _, r := range coupa.Resources() {
+		for _, b := range r.Below {
+			sub++
+			in := b.In
+			if in == "row" {
+				in = r.Path
+			}
+			if in == "" {
+				nowhere++
+				continue
+			}
+			s, err := schemas.For(in, schemas.Options{})
+			if err != nil {
+				t.Fatalf("%s/%s: %v", r.Path, b.Name, err)
+			}
+			shown := regexp.MustCompile(`"name":"(\w+)"(?:,"namespace":"coupa")?(?:,"doc":"[^"]*")?,"coupa.object":"` + b.Object + `"`).FindStringSubmatch(s.JSON())
+			if shown == nil || strings.HasSuffix(shown[1], "Ref") {
+				t.Errorf("%s/%s is said to be in %s, which shows %q of %s", r.Path, b.Name, in, shown, b.Object)
+			}
+		}
+	}
+	if sub != 47 || nowhere != 4 {
+		t.Errorf("%d sub-collections, %d of them nowhere; want 47 and 4", sub, nowhere)
 	}
 }
