@@ -31,10 +31,12 @@ type Config struct {
 	// TokenHold is how long a fresh token rests before its first use; 0: the 5 s that Coupa asks for (OAuth "Design Considerations").
 	TokenHold time.Duration
 
-	Limiter        *Limiter          // pace, shared by all clients of one instance; nil: NewLimiter(0)
-	RequestTimeout time.Duration     // longest wait for the header, and for the next byte of a body; 0: 60 s
-	Transport      http.RoundTripper // nil: a transport of the package's own
-	UserAgent      string            // "": coupastream
+	Limiter        *Limiter      // pace, shared by all clients of one instance; nil: NewLimiter(0)
+	RequestTimeout time.Duration // longest wait for the header, and for the next byte of a body; 0: 60 s
+	// Transport sends the requests; nil: one as NewTransport makes them. If an error of its has a method Misconfigured that returns true, the request was not
+	// sent, for a reason that only another configuration changes.
+	Transport http.RoundTripper
+	UserAgent string // "": coupastream
 }
 
 // Secret is a text that is never printed: whatever the verb, the encoder or the logger, it shows as [hidden].
@@ -78,7 +80,7 @@ func (c Config) withDefaults() Config {
 		c.Limiter = NewLimiter(0)
 	}
 	if c.Transport == nil {
-		c.Transport = newTransport()
+		c.Transport = NewTransport()
 	}
 	return c
 }

@@ -100,6 +100,12 @@ func withoutURL(err error) error {
 	return err
 }
 
+// misconfigured tells whether a transport says that the configuration has to be changed.
+func misconfigured(err error) bool {
+	var own interface{ Misconfigured() bool }
+	return errors.As(err, &own) && own.Misconfigured()
+}
+
 // oneLine makes foreign text fit for an error: without control characters, blanks folded, at most limit characters.
 func oneLine(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {

@@ -61,6 +61,9 @@ func (c *Client) mintError(err error) *Error {
 		if errors.Is(err, errRedirect) || strings.Contains(err.Error(), "cannot parse json") {
 			e.Hint = "maintenance does that; if it goes on, check coupa.url and coupa.token.path"
 		}
+		if misconfigured(err) {
+			e.Kind, e.Hint = Misconfigured, ""
+		}
 		return e
 	}
 	e.Status = refused.Response.StatusCode

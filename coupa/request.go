@@ -172,6 +172,8 @@ func (r *response) failed(err error) error {
 		e.Hint = "if it goes on, raise coupa.request.timeout.ms or ask for fewer fields"
 	case errors.Is(err, errRedirect):
 		e.Hint = "maintenance does that; if it goes on, set coupa.url to the address that a browser ends at"
+	case misconfigured(err):
+		e.Kind = Misconfigured
 	case errors.Is(err, errSyntax):
 		e.Kind = BadRow
 	case errors.Is(err, io.ErrUnexpectedEOF):

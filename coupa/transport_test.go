@@ -132,3 +132,24 @@ func TestCutConnectionIsTemporary(t *testing.T) {
 		t.Errorf("got %v, %+v, %v", ids, page, err)
 	}
 }
+
+// shut is a transport that sends nothing, since the configuration says so.
+type shut struct{}
+
+func (shut) Error() string                                     { return "the host is not allowed" }
+func (shut) Misconfigured() bool                               { return true }
+func (s shut) RoundTrip(*http.Request) (*http.Response, error) { return nil, s }
+
+func TestARequestThatMayNotBeSentIsMisconfigured(t *testing.T) {
+	c, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s3cret", Transport: shut{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckToken(t.Context()); KindOf(err) != Misconfigured || !strings.HasSuffix(err.Error(), "getting a token: the host is not allowed") {
+		t.Errorf("a token: %v", err)
+	}
+	c.tokens.current = newToken("token", time.Hour, 0)
+	if _, err := c.MaxID(t.Context(), Query{Path: "invoices"}); KindOf(err) != Misconfigured || !strings.HasSuffix(err.Error(), ": the host is not allowed") {
+		t.Errorf("rows: %v", err)
+	}
+}

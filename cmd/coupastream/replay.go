@@ -59,7 +59,7 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	}
 	done, err := connector.Replay(ctx, connector.Config{
 		Settings: settings, Connectors: connectors, Kafka: append(kafka, kgo.SeedBrokers(settings.BootstrapServers...)),
-		Registry: registry, Source: newSources().client, Log: a.log, Version: version(),
+		Registry: registry, Source: newSources(settings.Egress()).client, Log: a.log, Version: version(),
 	})
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func (a *app) verify(ctx context.Context, connectorFile string, s verifySettings
 	if err != nil {
 		return err
 	}
-	source, err := newSources().client(c)
+	source, err := newSources(settings.Egress()).client(c)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/egress"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -42,7 +43,7 @@ func newWorker(ctx context.Context, settings *config.Worker, connectors []*confi
 		Settings: settings, Connectors: connectors,
 		Kafka:    append(kafka, kgo.SeedBrokers(settings.BootstrapServers...)),
 		Registry: registry,
-		Source:   newSources().client,
+		Source:   newSources(settings.Egress()).client,
 		Log:      log,
 		Version:  version(),
 	}
@@ -67,10 +68,11 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (connector.Registry,
 type sources struct {
 	limiters map[string]*coupa.Limiter
 	rates    map[string]float64
+	egress   egress.Policy // of connectors that came over REST
 }
 
-func newSources() *sources {
-	return &sources{limiters: map[string]*coupa.Limiter{}, rates: map[string]float64{}}
+func newSources(policy egress.Policy) *sources {
+	return &sources{limiters: map[string]*coupa.Limiter{}, rates: map[string]float64{}, egress: policy}
 }
 
 func (s *sources) client(c *config.Connector) (connector.Source, error) {
@@ -88,6 +90,9 @@ func (s *sources) client(c *config.Connector) (connector.Source, error) {
 	}
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = s.limiters[host], userAgent(), tokenHold()
+	if c.File == "" {
+		cfg.Transport = s.egress.Transport(coupa.NewTransport())
+	}
 	return coupa.New(cfg)
 }
 

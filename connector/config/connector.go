@@ -64,6 +64,7 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 			v.problem("tenant", "", "cannot be derived from coupa.url", "give a tenant")
 		}
 	}
+	c.checkSubmitted(v)
 	c.readObjects(v)
 	c.readMapping(v)
 	if c.Scope == "" {

@@ -59,6 +59,10 @@ func TestDefaultsAreThePublishedOnes(t *testing.T) {
 		"decimal.handling.mode": "precise", "key.subject.name.strategy": "TopicNameStrategy",
 		"value.subject.name.strategy": "TopicNameStrategy", "auto.register.schemas": "true", "errors.tolerance": "none",
 		"record.oversize": "fail", "value.format": "avro", "envelope": "none", "reread.interval.ms": "3600000", "schema.conflict": "halt",
+		"listeners.https.ssl.client.auth": "none", "egress.allowed.hosts": "*.coupahost.com, *.coupacloud.com",
+		"config.providers.env.param.allowlist.pattern": "COUPA(STREAM)?_.*",
+		"config.providers.file.param.allowed.paths":    "/run/secrets/coupa, /etc/coupastream/secrets",
+		"config.providers.dir.param.allowed.paths":     "/run/secrets/coupa, /etc/coupastream/secrets",
 		"exported.mode": "off", "deletes": "off", "initial_state": "RUNNING",
 	}
 	for _, k := range append(WorkerKeys(), ConnectorKeys()...) {

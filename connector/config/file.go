@@ -15,6 +15,7 @@ import (
 type document struct {
 	file   string
 	values map[string]string // by key, as given: not trimmed, references not resolved
+	worker *Worker           // of a connector that came over REST: what that may reach
 }
 
 // member is one key of a file with what stands behind it, whatever the file's format.

@@ -13,14 +13,18 @@ type values struct {
 	resolved map[string]string
 	key      func(name string) Key // the declaration; one that hides its values for names that are not known
 	problems Problems
+	worker   *Worker // of a connector that came over REST; nil: the configuration is the operator's own
 }
 
 // resolveAll resolves the references of every value. A value whose reference fails has a problem and counts as not
 // given. before is what is wrong with the document already.
 func resolveAll(doc document, before Problems, key func(name string) Key, env Lookup) *values {
-	v := &values{file: doc.file, raw: doc.values, resolved: map[string]string{}, key: key, problems: before}
+	v := &values{file: doc.file, raw: doc.values, resolved: map[string]string{}, key: key, problems: before, worker: doc.worker}
 	for _, name := range slices.Sorted(maps.Keys(v.raw)) {
-		value, f := resolve(v.raw[name], env)
+		value, f := "", v.submitted(key(name), v.raw[name])
+		if f == nil {
+			value, f = resolve(v.raw[name], env)
+		}
 		if f == nil {
 			f = foreignReference(key(name), v.raw[name])
 		}

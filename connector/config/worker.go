@@ -21,6 +21,19 @@ type Worker struct {
 	Listeners        []string // http:// and https:// URLs of the REST API
 	ListenerCert     string   // PEM files for https listeners
 	ListenerKey      string
+	// ListenerClientAuth is none, requested or required: whether https listeners ask for a client's certificate.
+	ListenerClientAuth string
+	ListenerCA         string // PEM file with the authorities of clients' certificates and of other workers' listeners
+
+	AuthFile     string   `json:",omitempty"` // accounts of the REST API; "": there are none, everybody may do everything
+	OpenPaths    []string `json:",omitempty"` // that need no account, besides /livez and /readyz
+	AllowedHosts []string `json:",omitempty"` // names of loopback listeners besides this machine's
+	AllowOrigins []string `json:",omitempty"` // of web pages elsewhere; "*" for all
+	AllowMethods []string `json:",omitempty"` // that these may use; none: GET, HEAD, POST
+
+	EgressHosts  []string // see Egress
+	AllowPrivate *bool    `json:",omitempty"` // nil: see Egress
+	provided     provided
 
 	GroupInstanceID   string // of a static member; "" for a dynamic one
 	SessionTimeout    time.Duration
@@ -189,7 +202,10 @@ func checkListeners(v *values, w *Worker) {
 	if secure {
 		by = "with an https:// listener"
 	}
-	v.together(secure, by, need{"listeners.https.ssl.certificate.location", true}, need{"listeners.https.ssl.key.location", true})
+	v.together(secure, by, need{"listeners.https.ssl.certificate.location", true}, need{"listeners.https.ssl.key.location", true},
+		need{"listeners.https.ssl.ca.location", w.ListenerClientAuth != "none"}, need{"listeners.https.ssl.client.auth", false})
+	v.together(w.AuthFile != "", "without rest.auth.file", need{"rest.auth.open.paths", false})
+	v.together(len(w.AllowOrigins) > 0, "without access.control.allow.origin", need{"access.control.allow.methods", false})
 }
 
 // userInfo fills the registry's user and password from user:password.

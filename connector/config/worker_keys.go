@@ -13,7 +13,7 @@ func WorkerKeys() []Key { return keysOf(workerSettings()) }
 // workerSettings is the worker's table. Names of security keys are librdkafka's, names of topic keys Kafka Connect's.
 func workerSettings() []setting[Worker] {
 	var all []setting[Worker]
-	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), topicSettings(), workerMappingSettings()} {
+	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), listenerSettings(), reachSettings(), topicSettings(), workerMappingSettings()} {
 		all = append(all, part...)
 	}
 	return all
@@ -87,15 +87,6 @@ func memberSettings() []setting[Worker] {
 		{Key{Name: "state.dir", Type: String, Importance: Medium, Default: "./state",
 			Doc: "Folder of the local state. It may be lost: the checkpoint topic restores it."},
 			text(func(w *Worker) *string { return &w.StateDir })},
-		{Key{Name: "listeners", Type: List, Importance: Medium, Default: "http://127.0.0.1:8083",
-			Doc: "Where the REST API listens; several by comma."},
-			texts(func(w *Worker) *[]string { return &w.Listeners }, listenerURL)},
-		{Key{Name: "listeners.https.ssl.certificate.location", Type: String, Importance: Low, Example: "/etc/coupastream/rest.pem",
-			Doc: "PEM file with the certificate of https listeners."},
-			text(func(w *Worker) *string { return &w.ListenerCert })},
-		{Key{Name: "listeners.https.ssl.key.location", Type: String, Importance: Low, Example: "/etc/coupastream/rest.key",
-			Doc: "PEM file with the key of that certificate."},
-			text(func(w *Worker) *string { return &w.ListenerKey })},
 	}
 }
 

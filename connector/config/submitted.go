@@ -1,0 +1,138 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/coupastream/coupastream/connector/egress"
+)
+
+// ParseSubmitted reads the configuration of a connector that came over REST. The error is Problems.
+//
+// Who may make connectors over REST is not for that allowed to read the files and the environment of the worker, or to send what stands there to anybody. So
+// secrets must be references, references lead to what the worker's file allows and are taken in secrets and the client's id alone, since other values are shown;
+// no other file is read; and the host is one of those that the worker's file allows. What that means for addresses is the policy's business: see Egress.
+func (w *Worker) ParseSubmitted(raw map[string]string, env Lookup) (*Connector, error) {
+	return parseConnector(document{values: raw, worker: w}, nil, env)
+}
+
+// Egress is where connectors that came over REST may send requests.
+func (w *Worker) Egress() egress.Policy {
+	p := egress.Policy{Hosts: w.EgressHosts}
+	if w.AllowPrivate != nil {
+		p.Private = *w.AllowPrivate
+	} else {
+		p.Loopback = w.Local()
+	}
+	return p
+}
+
+// Local tells whether all listeners are on loopback, so that who uses the REST API is on this machine.
+func (w *Worker) Local() bool {
+	for _, l := range w.Listeners {
+		if u, err := url.Parse(l); err != nil || !loopback(u.Hostname()) {
+			return false
+		}
+	}
+	return true
+}
+
+// provided is what references may lead to.
+type provided struct {
+	env            *regexp.Regexp
+	files, folders []string
+}
+
+// submitted tells what is wrong with a value of a connector that came over REST, before its references are resolved.
+func (v *values) submitted(k Key, raw string) *fault {
+	switch {
+	case v.worker == nil || k.Secret() && onlyReferences(raw) || k.Secret() && raw == "":
+	case k.Secret():
+		return &fault{"is written out, and would be kept in the config topic", "write a reference, e.g. ${env:COUPA_CLIENT_SECRET}"}
+	case hasReference(raw) && k.Name != "coupa.client.id":
+		return &fault{"is shown to everybody who may read, and a reference would show what it leads to", "write the value itself: over REST references are for secrets and coupa.client.id"}
+	case k.Name == mappingFileKey:
+		return &fault{"reads a file of the worker", "give its content in " + mappingKey}
+	}
+	if v.worker == nil {
+		return nil
+	}
+	for _, reference := range referencePattern().FindAllStringSubmatch(raw, -1) {
+		if f := v.worker.provided.check(reference[1], reference[3], reference[4]); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// check tells whether a reference may be followed. What it leads to is not looked at otherwise, so that an answer tells nothing about other files.
+func (p provided) check(provider, path, key string) *fault {
+	switch provider {
+	case "env":
+		if !p.env.MatchString(key) {
+			return &fault{"connectors made over REST may not read the environment variable " + key,
+				"give one that matches config.providers.env.param.allowlist.pattern (" + strings.TrimSuffix(strings.TrimPrefix(p.env.String(), "^(?:"), ")$") + "), or change that in the worker's file"}
+		}
+	case "file":
+		if path != "" && !below(path, p.files) {
+			return outside(path, "config.providers.file.param.allowed.paths", p.files)
+		}
+	case "dir":
+		if path != "" && !below(filepath.Join(path, key), p.folders) {
+			return outside(path, "config.providers.dir.param.allowed.paths", p.folders)
+		}
+	}
+	return nil
+}
+
+func outside(path, key string, allowed []string) *fault {
+	return &fault{"connectors made over REST may not read " + path,
+		fmt.Sprintf("give a file of %s (%s), or add it to that in the worker's file", key, strings.Join(allowed, ", "))}
+}
+
+// below tells whether a file is one of the paths or within one, after all symbolic links: folders of mounted secrets are made of them. A file that is not
+// there is judged by its name, without any "..".
+func below(file string, paths []string) bool {
+	for _, path := range paths {
+		if within(filepath.Clean(path), filepath.Clean(file)) && within(real(path), real(file)) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(path, file string) bool {
+	return filepath.IsAbs(file) && (file == path || strings.HasPrefix(file, strings.TrimSuffix(path, "/")+"/"))
+}
+
+// real follows the symbolic links of a path as far as it exists.
+func real(path string) string {
+	path = filepath.Clean(path)
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	parent := filepath.Dir(path)
+	if parent == path {
+		return path
+	}
+	return filepath.Join(real(parent), filepath.Base(path))
+}
+
+// checkSubmitted looks at the host.
+func (c *Connector) checkSubmitted(v *values) {
+	if v.worker == nil || v.problems.touch("coupa.url") {
+		return
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return // coupaURL has looked at it
+	}
+	var refused *egress.Error
+	if err := v.worker.Egress().CheckHost(u.Hostname()); errors.As(err, &refused) {
+		v.problem("coupa.url", c.URL, refused.Reason, refused.Remedy)
+	}
+}
