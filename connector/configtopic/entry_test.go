@@ -1,0 +1,78 @@
+package configtopic
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestRecordsAreReadAsConnectWritesThem(t *testing.T) {
+	for _, c := range []struct {
+		key, value string // value "-": none
+		want       entry
+		fails      string
+	}{
+		{"connector-a", `{"properties":{"b":"","c":null}}`, entry{kind: connector, name: "a", properties: map[string]string{"b": ""}}, ""},
+		{"connector-a/b-0", `{"properties":{},"more":1}`, entry{kind: connector, name: "a/b-0", properties: map[string]string{}}, ""},
+		{"connector-a", "-", entry{kind: connector, name: "a", gone: true}, ""},
+		{"connector-a", `{"Properties":{}}`, entry{}, "properties is no"},
+		{"connector-a", `{"properties":{"secret":1}}`, entry{}, `property "secret"`},
+		{"connector-a", `null`, entry{}, "no JSON object"},
+		{"connector-a", ``, entry{}, "no JSON object"},
+		{"connector-", `{"properties":{}}`, entry{}, "names nothing"},
+		{"target-state-a", `{"state":"PAUSED"}`, entry{kind: targetState, name: "a", state: Paused}, ""},
+		{"target-state-a", `{"state":"PAUSED","state.v2":"STOPPED"}`, entry{kind: targetState, name: "a", state: Stopped}, ""},
+		{"target-state-a", `{"state":"STARTED","state.v2":null}`, entry{kind: targetState, name: "a", state: Started}, ""},
+		{"target-state-a", `{"state":"STARTED","state.v2":7}`, entry{kind: targetState, name: "a", state: Started}, ""},
+		{"target-state-a", `{"state":"STARTED","state.v2":"OF_THE_FUTURE"}`, entry{}, "none of"},
+		{"target-state-a", `{}`, entry{}, "state is no text"},
+		{"target-state-a", "-", entry{kind: targetState, name: "a", gone: true}, ""},
+		{"logger-cluster-org.x", `{"level":"INFO"}`, entry{kind: logger, name: "org.x", level: "INFO"}, ""},
+		{"logger-cluster-org.x", `{"level":3}`, entry{}, "level is no text"},
+		{"shard-12", `{"worker_id":"h:1","url":"http://h:1","generation":3}`, entry{kind: shard, shard: 12, owner: Owner{"h:1", "http://h:1", 3}}, ""},
+		{"shard-12", "-", entry{kind: shard, shard: 12, gone: true}, ""},
+		{"shard-12", `{"worker_id":"h:1","url":"http://h:1"}`, entry{}, "generation"},
+		{"shard-12", `{"worker_id":"h:1","url":"http://h:1","generation":3000000000}`, entry{}, "generation"},
+		{"shard-012", "-", entry{}, "no shard"},
+		{"shard--1", "-", entry{}, "no shard"},
+		{"shard-2147483648", "-", entry{}, "no shard"},
+		{"task-a-0", `{"properties":{}}`, entry{}, ""},
+		{"commit-a", `x`, entry{}, ""},
+		{"", "-", entry{}, ""},
+	} {
+		value := []byte(c.value)
+		if c.value == "-" {
+			value = nil
+		}
+		got, err := decode(c.key, value)
+		switch {
+		case c.fails == "" && err != nil, c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)):
+			t.Errorf("%s %s: %v, want %q", c.key, c.value, err, c.fails)
+		case !reflect.DeepEqual(got, c.want):
+			t.Errorf("%s %s: %+v, want %+v", c.key, c.value, got, c.want)
+		}
+	}
+}
+
+// FuzzDecode: whatever is read can be written, and reads the same again; and nothing of a value is in an error.
+func FuzzDecode(f *testing.F) {
+	f.Add("connector-a", []byte(`{"properties":{"a":"\u003c"}}`))
+	f.Add("target-state-a", []byte(`{"state":"PAUSED","state.v2":"STOPPED"}`))
+	f.Add("logger-cluster-root", []byte(`{"level":"INFO"}`))
+	f.Add("shard-7", []byte(`{"worker_id":"h:1","url":"http://h:1","generation":3}`))
+	f.Add("shard-7", []byte(nil))
+	f.Fuzz(func(t *testing.T, key string, value []byte) {
+		e, err := decode(key, value)
+		if err != nil || e.kind == unknown {
+			if !reflect.DeepEqual(e, entry{}) {
+				t.Fatalf("%+v beside %v", e, err)
+			}
+			return
+		}
+		key2, value2 := e.encode()
+		again, err := decode(key2, value2)
+		if err != nil || key2 != key || !reflect.DeepEqual(again, e) {
+			t.Fatalf("%q %q reads as %+v and is written as %q %q: %+v %v", key, value, e, key2, value2, again, err)
+		}
+	})
+}

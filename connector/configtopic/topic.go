@@ -1,0 +1,112 @@
+package configtopic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// ErrReplaced says that the topic was deleted, or deleted and made again, while this worker follows it.
+var ErrReplaced = errors.New("the config topic was deleted while this worker follows it; the connectors go on as they were last known. Restore what it held, or restart the workers of the group to go on from what it holds now")
+
+// errMisfit says that the topic is there, but can't serve.
+var errMisfit = errors.New("the topic can't hold the connectors")
+
+// ensure makes the topic unless it is there, and checks that it can be trusted with connectors. Once a topic was followed, it is not made again, and no other
+// one is taken for it.
+func (s *Store) ensure(ctx context.Context, adm *kadm.Client) error {
+	if s.followed() == (kadm.TopicID{}) {
+		compact := "compact"
+		if err := s.cfg.Create(ctx, s.cfg.Topic, 1, map[string]*string{"cleanup.policy": &compact}); err != nil {
+			return fmt.Errorf("config.storage.topic = %s: %w", s.cfg.Topic, err)
+		}
+	}
+	d, err := s.identify(ctx, adm)
+	for errors.Is(err, kerr.UnknownTopicOrPartition) && sleep(ctx, 100*time.Millisecond) { // a topic that was just made takes a moment to spread
+		d, err = s.identify(ctx, adm)
+	}
+	if err != nil {
+		return err
+	}
+	if n := len(d.Partitions); n != 1 {
+		return fmt.Errorf("config.storage.topic = %s: %w: it has %d partitions, and changes have an order in one alone; name another topic, or delete it to have it made", s.cfg.Topic, errMisfit, n)
+	}
+	if policy, err := cleanupPolicy(ctx, adm, s.cfg.Topic); err == nil && policy != "compact" {
+		return fmt.Errorf("config.storage.topic = %s: %w: its cleanup.policy is %s, and would delete them; set it to compact, or name another topic", s.cfg.Topic, errMisfit, policy)
+	}
+	s.mu.Lock()
+	s.id = d.ID
+	s.mu.Unlock()
+	return nil
+}
+
+func (s *Store) followed() kadm.TopicID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id
+}
+
+// identify describes the topic, and gives ErrReplaced if it is not the one that was followed before.
+func (s *Store) identify(ctx context.Context, adm *kadm.Client) (kadm.TopicDetail, error) {
+	details, err := adm.ListTopics(ctx, s.cfg.Topic)
+	if err != nil {
+		return kadm.TopicDetail{}, fmt.Errorf("asking the brokers for config.storage.topic %s: %w", s.cfg.Topic, err)
+	}
+	d, id := details[s.cfg.Topic], s.followed()
+	before := id != (kadm.TopicID{})
+	switch {
+	case before && errors.Is(d.Err, kerr.UnknownTopicOrPartition), before && d.Err == nil && d.ID != id:
+		return d, fmt.Errorf("config.storage.topic = %s: %w", s.cfg.Topic, ErrReplaced)
+	case d.Err != nil:
+		return d, fmt.Errorf("config.storage.topic = %s: %w", s.cfg.Topic, s.remedy(d.Err))
+	}
+	return d, nil
+}
+
+// bounds are the topic's first offset, and the one behind its last committed record.
+func (s *Store) bounds(ctx context.Context, adm *kadm.Client) (start, end int64, err error) {
+	starts, err := adm.ListStartOffsets(ctx, s.cfg.Topic)
+	if err != nil {
+		return 0, 0, fmt.Errorf("asking where config.storage.topic %s begins: %w", s.cfg.Topic, err)
+	}
+	first, _ := starts.Lookup(s.cfg.Topic, 0)
+	end, err = s.end(ctx, adm)
+	if err = errors.Join(first.Err, err); err != nil {
+		return 0, 0, s.remedy(err)
+	}
+	return first.Offset, end, nil
+}
+
+// end is the offset behind the last committed record.
+func (s *Store) end(ctx context.Context, adm *kadm.Client) (int64, error) {
+	ends, err := adm.ListCommittedOffsets(ctx, s.cfg.Topic)
+	if err != nil {
+		return 0, fmt.Errorf("asking where config.storage.topic %s ends: %w", s.cfg.Topic, err)
+	}
+	last, ok := ends.Lookup(s.cfg.Topic, 0)
+	if !ok {
+		return 0, fmt.Errorf("the brokers do not tell where config.storage.topic %s ends: %w", s.cfg.Topic, kerr.UnknownTopicOrPartition)
+	}
+	return last.Offset, last.Err
+}
+
+func cleanupPolicy(ctx context.Context, adm *kadm.Client, topic string) (string, error) {
+	configs, err := adm.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return "", err
+	}
+	rc, err := configs.On(topic, nil)
+	if err = errors.Join(err, rc.Err); err != nil {
+		return "", err
+	}
+	for _, c := range rc.Configs {
+		if c.Key == "cleanup.policy" && c.Value != nil {
+			return *c.Value, nil
+		}
+	}
+	return "", errors.New("the topic has no cleanup.policy")
+}

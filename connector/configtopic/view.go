@@ -1,0 +1,106 @@
+package configtopic
+
+import "maps"
+
+// TargetState is what a connector is to do.
+type TargetState string
+
+// The target states, by Connect's names.
+const (
+	Started TargetState = "STARTED"
+	Paused  TargetState = "PAUSED"
+	Stopped TargetState = "STOPPED"
+)
+
+// View is the topic as it was at one offset. It does not change: its maps, and those inside, are shared and must not be written to.
+type View struct {
+	// Connectors by name.
+	Connectors map[string]Connector
+	// States are target states by connector, also of connectors that are not in Connectors: those of files have theirs here too. A connector
+	// without one was never told otherwise than by its configuration.
+	States map[string]TargetState
+	// Loggers are levels by logger.
+	Loggers map[string]string
+	// Owners of shards.
+	Owners map[int32]Owner
+	// Unreadable says, by key, why the last record of the key can't be used.
+	Unreadable map[string]string
+	// Next is the offset that the topic goes on from: all records before it are in the view.
+	Next int64
+
+	read bool // false: of a topic that was not read to its end yet
+}
+
+// Connector is a connector's configuration.
+type Connector struct {
+	Properties map[string]string
+	// Version is the offset of the record. Another version may be another configuration, the same version is the same one.
+	Version int64
+}
+
+// Owner is the worker that runs a shard.
+type Owner struct {
+	WorkerID   string // host:port
+	URL        string // of its REST API
+	Generation int32  // of the group, when it got the shard
+}
+
+// topic is what was read so far. It belongs to the goroutine that reads.
+type topic struct {
+	View
+	changed bool // since the last snapshot
+}
+
+func newTopic() *topic {
+	return &topic{changed: true, View: View{
+		Connectors: map[string]Connector{}, States: map[string]TargetState{}, Loggers: map[string]string{}, Owners: map[int32]Owner{},
+		Unreadable: map[string]string{},
+	}}
+}
+
+// apply takes in one record. An error: the record can't be read, and what its key stood for stays.
+func (t *topic) apply(key string, value []byte, offset int64) error {
+	e, err := decode(key, value)
+	if err != nil {
+		t.changed, t.Unreadable[key] = true, err.Error()
+		return err
+	}
+	if e.kind == unknown {
+		return nil
+	}
+	t.changed = true
+	delete(t.Unreadable, key)
+	switch e.kind {
+	case connector:
+		put(t.Connectors, e.name, Connector{Properties: e.properties, Version: offset}, e.gone)
+	case targetState:
+		put(t.States, e.name, e.state, e.gone)
+	case logger:
+		put(t.Loggers, e.name, e.level, e.gone)
+	case shard:
+		put(t.Owners, e.shard, e.owner, e.gone)
+	}
+	return nil
+}
+
+func put[K comparable, V any](m map[K]V, k K, v V, gone bool) {
+	if gone {
+		delete(m, k)
+		return
+	}
+	m[k] = v
+}
+
+// snapshot is the view of what was read before the offset; former is the snapshot before it.
+func (t *topic) snapshot(former View, next int64) View {
+	v := former
+	if t.changed {
+		v = View{
+			Connectors: maps.Clone(t.Connectors), States: maps.Clone(t.States), Loggers: maps.Clone(t.Loggers), Owners: maps.Clone(t.Owners),
+			Unreadable: maps.Clone(t.Unreadable),
+		}
+	}
+	t.changed = false
+	v.Next, v.read = next, true
+	return v
+}
