@@ -14,6 +14,7 @@ func commands(a *app) []*cobra.Command {
 		newVerifyCommand(a),
 		newReplayCommand(a),
 		newSimulateCommand(a),
+		newHashPasswordCommand(a),
 		newVersionCommand(a),
 	}
 }

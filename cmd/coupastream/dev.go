@@ -93,7 +93,7 @@ func (a *app) dev(ctx context.Context, s devSettings) error {
 	if err != nil {
 		return err
 	}
-	api, err := listen(settings)
+	api, err := listen(settings, a.log)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"net"
-	"net/url"
+	"log/slog"
 	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
@@ -13,36 +10,31 @@ import (
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/rest"
+	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
-// api is the REST API's listeners.
+// api is the REST API's listeners, and what stands before it.
 type api struct {
-	listeners []net.Listener
+	listeners []*security.Listener
+	guard     *security.Guard
 	urls      []string
 }
 
-// listen opens the worker's listeners.
-func listen(settings *config.Worker) (*api, error) {
-	a := &api{}
-	for _, l := range settings.Listeners {
-		u, err := url.Parse(l)
-		if err != nil {
-			return nil, config.Problem{File: settings.File, Key: "listeners", Value: l, Message: err.Error(), Remedy: "write e.g. http://127.0.0.1:8083"}
-		}
-		ln, err := net.Listen("tcp", u.Host)
-		if err != nil {
-			return nil, fmt.Errorf("listeners = %s: %w; give a free host:port, or port 0", l, err)
-		}
-		if u.Scheme == "https" {
-			pair, err := tls.LoadX509KeyPair(settings.ListenerCert, settings.ListenerKey)
-			if err != nil {
-				return nil, config.Problem{File: settings.File, Key: "listeners.https.ssl.certificate.location", Value: settings.ListenerCert,
-					Message: "cannot be used with listeners.https.ssl.key.location: " + err.Error(), Remedy: "give two readable PEM files that belong together"}
-			}
-			ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
-		}
-		a.listeners = append(a.listeners, ln)
-		a.urls = append(a.urls, u.Scheme+"://"+ln.Addr().String())
+// listen opens the worker's listeners, and says what may be a mistake about them.
+func listen(settings *config.Worker, log *slog.Logger) (*api, error) {
+	for _, a := range security.Advice(settings) {
+		log.Warn(a.Error())
+	}
+	guard, err := security.New(settings, log)
+	if err != nil {
+		return nil, err
+	}
+	a := &api{guard: guard}
+	if a.listeners, err = security.Listen(settings, log); err != nil {
+		return nil, err
+	}
+	for _, l := range a.listeners {
+		a.urls = append(a.urls, l.URL)
 	}
 	return a, nil
 }
@@ -50,9 +42,9 @@ func listen(settings *config.Worker) (*api, error) {
 // serve answers requests until ctx ends.
 func (a *api) serve(ctx context.Context, w *connector.Worker) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, ln := range a.listeners {
-		h := rest.New(w, rest.Info{Version: version(), Commit: commit(), WorkerID: ln.Addr().String()})
-		g.Go(func() error { return serve(ctx, ln, h) })
+	for _, l := range a.listeners {
+		h := rest.New(w, rest.Info{Version: version(), Commit: commit(), WorkerID: l.Addr()})
+		g.Go(func() error { return l.Serve(ctx, a.guard.Handler(h, l.Local)) })
 	}
 	return g.Wait()
 }

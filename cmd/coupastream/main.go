@@ -39,7 +39,7 @@ func interrupt(signals <-chan os.Signal, cancel context.CancelFunc, exit func(in
 // run is the program: it returns the exit status when the command is over. ctx ends when the program shall stop.
 // Results go to stdout, logs and errors to stderr.
 func run(ctx context.Context, args []string, env config.Lookup, stdout, stderr io.Writer) int {
-	a := &app{env: env, stdout: stdout, stderr: stderr}
+	a := &app{stdin: os.Stdin, env: env, stdout: stdout, stderr: stderr}
 	return a.execute(ctx, args)
 }
 

@@ -13,9 +13,10 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 )
 
-// app is what every command works with: where results and logs go, and the environment. Commands reach neither os.Stdout
+// app is what every command works with: where results and logs go, and the environment. Commands reach neither os.Stdin, os.Stdout
 // nor os.Getenv.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            config.Lookup
 

@@ -36,7 +36,7 @@ func (a *app) run(ctx context.Context, workerFile string, connectorFiles []strin
 	if err != nil {
 		return err
 	}
-	api, err := listen(settings)
+	api, err := listen(settings, a.log)
 	if err != nil {
 		return err
 	}

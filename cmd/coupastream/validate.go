@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
 func newValidateCommand(a *app) *cobra.Command {
@@ -41,6 +42,10 @@ func (a *app) validate(ctx context.Context, files []string, online bool) error {
 		good = append(good, file)
 		if settings != nil {
 			worker = settings
+			problems = append(problems, problemsOf(security.Check(settings))...)
+			for _, advice := range security.Advice(settings) {
+				a.log.Warn(advice.Error())
+			}
 		}
 		if connector != nil {
 			connectors = append(connectors, connector)

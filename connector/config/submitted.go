@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/coupastream/coupastream/connector/egress"
@@ -33,12 +34,13 @@ func (w *Worker) Egress() egress.Policy {
 
 // Local tells whether all listeners are on loopback, so that who uses the REST API is on this machine.
 func (w *Worker) Local() bool {
-	for _, l := range w.Listeners {
-		if u, err := url.Parse(l); err != nil || !loopback(u.Hostname()) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(w.Listeners, func(l string) bool { return !LocalListener(l) })
+}
+
+// LocalListener tells whether a listener is on loopback.
+func LocalListener(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && loopback(u.Hostname())
 }
 
 // provided is what references may lead to.

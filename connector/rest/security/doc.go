@@ -1,0 +1,17 @@
+// Package security stands between the network and the REST API: who is let in, what he may do, and how much of the worker he may take.
+//
+// A [Listener] is an address that requests come in by, with TLS where its URL says https. A [Guard] looks at each request before the API does:
+//
+//  1. every answer has the headers that keep browsers from making more of it than it is
+//  2. on loopback the Host must be a name of this machine, or a web page could have its own name point here       origin.go
+//  3. /livez and /readyz are answered to everybody, whatever else is going on
+//  4. requests beyond what runs at one time are turned away                                                        limit.go
+//  5. pages of other origins may do what the configuration says: read, if anything; preflights are answered       origin.go
+//  6. who is it? a user, a token, or a certificate of the accounts file; failures are slowed down                  authenticate.go
+//  7. who may read alone changes nothing
+//  8. a body is read whole, up to a bound
+//
+// Files (accounts, certificates, keys, authorities) are read again when they change; one that can't be used leaves the former in place, and the log says so.
+//
+// Handlers learn who asks from [CallerOf]. Requests to other workers of the group go through [NewForwarder].
+package security

@@ -1,0 +1,161 @@
+package security
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
+
+	"github.com/coupastream/coupastream/connector/config"
+)
+
+// Guard looks at requests before the API does.
+type Guard struct {
+	who     *authenticator // nil: nobody is asked, everybody may do everything
+	open    []string
+	hosts   []string
+	origins *origins
+	slots   slots
+	log     *slog.Logger
+}
+
+// New makes the guard of a worker's listeners. The error is config.Problems if the accounts file can't be used.
+func New(settings *config.Worker, log *slog.Logger) (*Guard, error) {
+	origins, err := newOrigins(settings.AllowOrigins, settings.AllowMethods)
+	if err != nil {
+		return nil, err
+	}
+	g := &Guard{open: append([]string{"/livez", "/readyz"}, settings.OpenPaths...), hosts: settings.AllowedHosts, origins: origins, slots: newSlots(), log: log}
+	if settings.AuthFile != "" {
+		if g.who, err = newAuthenticator(settings.AuthFile, log); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// Handler gives next the requests that the guard lets through. local says that they come in by a loopback listener.
+func (g *Guard) Handler(next http.Handler, local bool) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		defer g.recovered(rw, r)
+		headers(rw.Header())
+		if local {
+			if p := checkHost(r.Host, g.hosts); p != nil {
+				p.answer(rw)
+				return
+			}
+		}
+		path := cleanPath(r.URL.Path)
+		if path != "/livez" && path != "/readyz" {
+			release := g.slots.take(path)
+			if release == nil {
+				(&problem{status: http.StatusServiceUnavailable, message: "the worker has too many requests at one time", retryAfter: "1"}).answer(rw)
+				return
+			}
+			defer release()
+		}
+		r, p := g.admit(rw, r, path)
+		if p != nil {
+			p.answer(rw)
+			return
+		}
+		if r == nil {
+			return
+		}
+		if path == streamPath {
+			lasting(rw)
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+// admit gives the request with its caller and body; none if it has been answered.
+func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*http.Request, *problem) {
+	if answered, p := g.origins.check(rw, r); answered || p != nil {
+		return nil, p
+	}
+	caller := Caller{Role: Admin}
+	switch {
+	case g.who == nil:
+	case reads(r.Method) && slices.Contains(g.open, path):
+		caller.Role = ReadOnly
+	default:
+		var p *problem
+		if caller, p = g.who.caller(r); p != nil {
+			return nil, p
+		}
+	}
+	if !caller.Role.may(r.Method) {
+		return nil, &problem{status: http.StatusForbidden, message: "the role read-only changes nothing; use an account with the role admin"}
+	}
+	if p := readBody(rw, r); p != nil {
+		return nil, p
+	}
+	return r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)), nil
+}
+
+// recovered answers for a handler that panicked. The log gets where, and not with what: the value may hold what nobody is to see.
+func (g *Guard) recovered(rw http.ResponseWriter, r *http.Request) {
+	value := recover()
+	switch failure := value.(type) {
+	case nil:
+		return
+	case error:
+		if failure == http.ErrAbortHandler {
+			panic(failure)
+		}
+	}
+	what := fmt.Sprintf("%T", value)
+	if failure, ok := value.(runtime.Error); ok {
+		what = failure.Error()
+	}
+	g.log.Error("a request met a defect of the program", "method", r.Method, "path", r.URL.Path, "panic", what, "stack", string(debug.Stack()))
+	(&problem{status: http.StatusInternalServerError, message: "the request met a defect of the program; the worker's log has it"}).answer(rw)
+}
+
+// headers are those of every answer; a handler may replace one.
+func headers(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'")
+	h.Set("Referrer-Policy", "same-origin") // not no-referrer: browsers would send "Origin: null" from pages of our own
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// cleanPath is a path without the slash that clients may put at its end.
+func cleanPath(path string) string {
+	if len(path) > 1 && path[len(path)-1] == '/' {
+		return path[:len(path)-1]
+	}
+	return path
+}
+
+// problem is a request that is not let through.
+type problem struct {
+	status     int
+	message    string
+	challenges []string // WWW-Authenticate
+	retryAfter string   // seconds
+}
+
+// answer writes the problem as Connect writes errors.
+func (p *problem) answer(rw http.ResponseWriter) {
+	for _, c := range p.challenges {
+		rw.Header().Add("WWW-Authenticate", c)
+	}
+	if p.retryAfter != "" {
+		rw.Header().Set("Retry-After", p.retryAfter)
+	}
+	rw.Header().Set("Content-Type", "application/json")
+	rw.WriteHeader(p.status)
+	_ = json.NewEncoder(rw).Encode(struct {
+		Code    int    `json:"error_code"`
+		Message string `json:"message"`
+	}{p.status, fmt.Sprintf("HTTP %d %s: %s", p.status, http.StatusText(p.status), p.message)})
+}
