@@ -252,6 +252,9 @@ func TestTheEnvelopeIsWhatItsSchemasSay(t *testing.T) {
 	if s.Name() != "coupa.suppliers.Envelope" {
 		t.Errorf("it is called %s", s.Name())
 	}
+	if text, err := s.JSONSchema(); err != nil || !strings.Contains(text, `"title":"coupa.suppliers.Envelope","description"`) {
+		t.Errorf("the JSON Schema is called otherwise: %.200s (%v)", text, err)
+	}
 	plan, err := s.Plan()
 	if err != nil {
 		t.Fatal(err)

@@ -60,6 +60,7 @@ func jsonSchemaOf(r *schematext.Record) (string, error) {
 	if rowOf(r) != r { // an envelope, whose before is always there and null
 		before := &top.Properties.types[0]
 		*before = &jsonSchema{OneOf: []*jsonSchema{{Type: "null"}, *before}}
+		top.Title = r.Namespace + "." + r.Name // Kafka Connect's converter takes the title for the name by which Debezium knows an envelope
 	}
 	top.Dialect, top.Definitions = jsonSchemaDialect, d.definitions
 	text, err := json.Marshal(top)

@@ -1,13 +1,13 @@
 // Package e2e tests coupastream on real parts: the built binary, a real Kafka broker, a real Schema Registry, a simulated Coupa
-// instance in a process of its own, and readers that are none of ours: a judge (Kafka's consumer and Apache Avro's reader, in Java) and a
-// consumer (librdkafka, fastavro and jsonschema, in Python).
+// instance in a process of its own, and readers that are none of ours: a judge (Kafka's consumer and Apache Avro's reader, in Java), a
+// consumer (librdkafka, fastavro and jsonschema, in Python), and Debezium's own transformation (in Java).
 //
 // The package holds tests only, behind the build tag e2e:
 //
 //	go test -tags e2e -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
-// It needs bash, curl, mvn, a JDK 17, a Java 21 and Python 3 with venv (see kafka.sh, judge.sh, consumer.sh). The first run fetches Kafka and the registry from
+// It needs bash, curl, mvn, a JDK 17, a Java 21 and Python 3 with venv (see kafka.sh, java.sh, consumer.sh). The first run fetches Kafka and the registry from
 // Maven Central, and the consumer's libraries by pip, into a cache; later ones don't.
 //
 //	E2E_SEED       the seed of everything that is random: the tenant's data, the moments of the kills; printed by each run
@@ -23,10 +23,12 @@
 // # File map
 //
 //	kafka.sh rig.xml     broker and registry: install, start, stop, kill
-//	judge.sh judge/      the judge: what a tenant went through against what its topics hold
+//	java.sh              compiles and runs the programs in Java
+//	judge/               the judge: what a tenant went through against what its topics hold
+//	unwrap/              topics read through Debezium's ExtractNewRecordState, as a sink of Kafka Connect does
 //	consumer.sh consumer/ the consumer: every format, decoded by what the registry has
 //	letters_test.go      dead letters are sent again
-//	formats_test.go      what the consumer reads, against what the tenant has
+//	formats_test.go      what the consumer and unwrap read, against what the tenant has
 //	parts_test.go        the parts of one run: broker, registry, binary
 //	process_test.go      a child process, its logs, its CPU time and memory
 //	tenant_test.go       a simulated Coupa instance

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// formats streams five objects, each in another form, and reads them with librdkafka from Python, where fastavro and jsonschema decode by what the registry
-// has. Every row must be there once, with the key, the time and the texts that the tenant has.
+// formats streams six objects, each in another form, and reads them with librdkafka from Python, where fastavro and jsonschema decode by what the registry
+// has. Every row must be there once, with the key, the time and the texts that the tenant has; in the envelope as it is, too, where Debezium's
+// ExtractNewRecordState has unwrapped it.
 func (p *parts) formats(t *testing.T) {
 	const rows = 400
 	forms := map[string]struct {
@@ -24,7 +25,8 @@ func (p *parts) formats(t *testing.T) {
 	}{
 		"suppliers":       {"avro", false},
 		"invoices":        {"avro", true},
-		"users":           {"json", false},
+		"users":           {"json", true},
+		"requisitions":    {"json", false},
 		"contracts":       {"jsonschema", false},
 		"purchase_orders": {"jsonschema", true},
 	}
@@ -43,11 +45,58 @@ func (p *parts) formats(t *testing.T) {
 		topics = append(topics, f.form+"="+w.topics()[object])
 	}
 	w.start()
-	if err := atRest(t.Context(), p.admin(t), w.topicNames(), 5*time.Second, 2*time.Minute); err != nil {
+	adm := p.admin(t)
+	if err := await(t.Context(), "every row to be there", 2*time.Minute, func() error {
+		w.alive(t)
+		ends, err := endOffsets(t.Context(), adm, w.topicNames())
+		for topic, end := range ends {
+			if end < rows {
+				err = fmt.Errorf("%s has %d of %d", topic, end, rows)
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := atRest(t.Context(), adm, w.topicNames(), 2*time.Second, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	w.alive(t)
-	cmd := exec.CommandContext(t.Context(), "./consumer.sh", append([]string{p.bootstrap, p.registry}, topics...)...)
+	read := p.consumed(t, tenant, "./consumer.sh", append([]string{p.bootstrap, p.registry}, topics...)...)
+	for object, topic := range w.topics() {
+		rows := map[int64]map[string]any{}
+		for id, value := range read[topic] {
+			rows[id] = rowIn(t, topic, value, forms[object].envelope, tenant.name)
+		}
+		p.compare(t, tenant, object, rows)
+	}
+	p.unwrapped(t, tenant, w.topics()["invoices"], w.topics()["users"])
+	w.stop(t)
+}
+
+// unwrapped reads a topic of enveloped Avro through ExtractNewRecordState: what comes out are the rows. Of JSON without a schema it can't tell that there is an
+// envelope, and lets it pass as it is.
+func (p *parts) unwrapped(t *testing.T, tenant *tenant, invoices, users string) {
+	t.Helper()
+	registry := strings.Replace(p.registry, "/apis/ccompat/v7", "/apis/registry/v2", 1)
+	read := p.consumed(t, tenant, "./java.sh", "unwrap", p.bootstrap, registry, "avro="+invoices, "json="+users)
+	p.compare(t, tenant, "invoices", read[invoices])
+	for id, row := range read[invoices] {
+		if at, err := time.Parse(time.RFC3339, fmt.Sprint(row["updated_at"])); err != nil || row["__op"] != "r" || row["__source_ts_ms"] != float64(at.UnixMilli()) {
+			t.Fatalf("invoice %d: op %v of %v, updated at %v", id, row["__op"], row["__source_ts_ms"], row["updated_at"])
+		}
+	}
+	rows := map[int64]map[string]any{}
+	for id, value := range read[users] {
+		rows[id] = rowIn(t, users, value, true, tenant.name)
+	}
+	p.compare(t, tenant, "users", rows)
+}
+
+// consumed runs a consumer and gives the values that it prints, by topic and id.
+func (p *parts) consumed(t *testing.T, tenant *tenant, name string, args ...string) map[string]map[int64]map[string]any {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -56,7 +105,7 @@ func (p *parts) formats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := map[string]map[int64]map[string]any{} // topic → id → row
+	read := map[string]map[int64]map[string]any{}
 	for d := json.NewDecoder(out); d.More(); {
 		var r consumed
 		if err := d.Decode(&r); err != nil {
@@ -68,18 +117,15 @@ func (p *parts) formats(t *testing.T) {
 		if read[r.Topic][r.Key.ID] != nil || r.Key.Tenant != tenant.name {
 			t.Errorf("%s: key %+v is there twice, or another tenant's", r.Topic, r.Key)
 		}
-		read[r.Topic][r.Key.ID] = r.row(t, forms[strings.TrimPrefix(r.Topic, tenant.name+".")].envelope, tenant.name)
+		read[r.Topic][r.Key.ID] = r.Value
 	}
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("the consumer: %v", err)
+		t.Fatalf("%s: %v", name, err)
 	}
-	for object, topic := range w.topics() {
-		p.compare(t, tenant, object, read[topic])
-	}
-	w.stop(t)
+	return read
 }
 
-// consumed is a line of consume.py.
+// consumed is a line of a consumer.
 type consumed struct {
 	Topic string
 	Key   struct {
@@ -89,16 +135,16 @@ type consumed struct {
 	Value map[string]any
 }
 
-// row is the row in the value, which an envelope says to be there as of a snapshot.
-func (r consumed) row(t *testing.T, enveloped bool, tenant string) map[string]any {
+// rowIn is the row in a value, which an envelope says to be there as of a snapshot.
+func rowIn(t *testing.T, topic string, value map[string]any, enveloped bool, tenant string) map[string]any {
 	t.Helper()
 	if !enveloped {
-		return r.Value
+		return value
 	}
-	after, _ := r.Value["after"].(map[string]any)
-	source, _ := r.Value["source"].(map[string]any)
-	if after == nil || r.Value["before"] != nil || r.Value["op"] != "r" || source["db"] != tenant || source["snapshot"] != "true" {
-		t.Errorf("%s: the envelope is %v", r.Topic, r.Value)
+	after, _ := value["after"].(map[string]any)
+	source, _ := value["source"].(map[string]any)
+	if after == nil || value["before"] != nil || value["op"] != "r" || source["db"] != tenant || source["snapshot"] != "true" {
+		t.Errorf("%s: the envelope is %v", topic, value)
 	}
 	return after
 }

@@ -48,7 +48,8 @@ func start(tb testing.TB, tags string) *parts {
 		run:       strconv.FormatInt(time.Now().Unix(), 36),
 	}
 	var g errgroup.Group
-	g.Go(func() error { return command("./judge.sh").Run() })
+	g.Go(func() error { return command("./java.sh", "judge").Run() })
+	g.Go(func() error { return command("./java.sh", "unwrap").Run() })
 	g.Go(func() error { return command("./consumer.sh").Run() })
 	if p.binary == "" {
 		p.binary = filepath.Join(p.dir, "coupastream")

@@ -31,7 +31,7 @@ func TestReal(t *testing.T) {
 		t.Run("a worker without its state", p.workerOnSmallTopic)
 	})
 	t.Run("dead letters are sent again", p.deadLetters)
-	t.Run("every format is read from Python", p.formats)
+	t.Run("every format is read from Python, and the envelope by Debezium", p.formats)
 	t.Run("a schema that contradicts the subject is widened", p.widening)
 	t.Run("rows that are too large are cut", p.trimming)
 	t.Run("several workers", p.severalWorkers)

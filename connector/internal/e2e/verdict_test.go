@@ -87,7 +87,7 @@ type docket struct {
 
 // judge runs it. An error says that there was no verdict.
 func judge(ctx context.Context, d docket) ([]verdict, error) {
-	args := []string{"--bootstrap", d.bootstrap, "--registry", d.registry, "--control", d.control, "--tenant", d.tenant,
+	args := []string{"judge", "--bootstrap", d.bootstrap, "--registry", d.registry, "--control", d.control, "--tenant", d.tenant,
 		"--poll-ms", strconv.FormatInt(d.poll.Milliseconds(), 10), "--since", d.since.UTC().Format(time.RFC3339)}
 	for object, topic := range d.topics {
 		args = append(args, object+"="+topic)
@@ -95,7 +95,7 @@ func judge(ctx context.Context, d docket) ([]verdict, error) {
 			args = append(args, "--select", object+"="+fields)
 		}
 	}
-	cmd := exec.CommandContext(ctx, "./judge.sh", args...)
+	cmd := exec.CommandContext(ctx, "./java.sh", args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	var exit *exec.ExitError
