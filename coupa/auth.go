@@ -49,6 +49,7 @@ type tokens struct {
 	next    *token    // issued, held back
 	flight  *flight   // request under way
 	pause   time.Time // no renewal before
+	failed  error     // why the last request failed; nil: it did not
 }
 
 // flight is a token request that any number of callers wait for. It belongs to none of them, so that one who gives up does not
@@ -140,7 +141,7 @@ func (t *tokens) start() {
 		} else {
 			t.pause = time.Now().Add(mintPause)
 		}
-		t.flight, f.err = nil, err
+		t.flight, t.failed, f.err = nil, err, err
 		close(f.done)
 	}()
 }

@@ -58,6 +58,9 @@ type Limiter struct {
 	swept   time.Time       // last turn of a sweep
 	timer   *time.Timer     // runs wake at due; nil: nobody waits
 	due     time.Time
+	used    minute // turns
+
+	throttledSince, throttledLast time.Time // see LimiterStats
 }
 
 // waiter is somebody in want of a turn.
@@ -90,6 +93,9 @@ func (l *Limiter) Wait(ctx context.Context, p Priority) error {
 		return err
 	}
 	if l.ceiling == 0 && p < PrioritySweep {
+		l.mu.Lock()
+		l.used.add(time.Now(), 1)
+		l.mu.Unlock()
 		return nil
 	}
 	p = min(p, PrioritySweep)
@@ -135,6 +141,7 @@ func (l *Limiter) grant() {
 		l.waiters[p] = l.waiters[p][1:]
 		w.at, w.lastWas, w.sweptWas = now, l.last, l.swept
 		l.last = now
+		l.used.add(now, 1)
 		if p == PrioritySweep {
 			l.swept = now
 		}
@@ -226,6 +233,7 @@ func (l *Limiter) leave(w *waiter, p Priority) {
 
 // takeBack makes a turn that nobody used as if it had not been given, unless a later one counts from it already. mu is held.
 func (l *Limiter) takeBack(w *waiter) {
+	l.used.add(time.Now(), -1)
 	if l.last.Equal(w.at) {
 		l.last = w.lastWas
 	}
@@ -240,10 +248,13 @@ func (l *Limiter) takeBack(w *waiter) {
 func (l *Limiter) throttled(sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := time.Now()
+	if l.throttledLast = now; l.throttledSince.IsZero() {
+		l.throttledSince = now
+	}
 	if l.ceiling == 0 || sent.Before(l.cut) {
 		return
 	}
-	now := time.Now()
 	l.cut, l.raised = now, now
 	l.current = max(l.current/2, min(slowestRate, l.ceiling))
 }
@@ -253,6 +264,7 @@ func (l *Limiter) succeeded() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.current >= l.ceiling {
+		l.throttledSince, l.throttledLast = time.Time{}, time.Time{}
 		return
 	}
 	now := time.Now()

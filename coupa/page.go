@@ -171,6 +171,7 @@ func (k *checker) lines(id int64, r *row) error {
 type collection struct {
 	lines   string       // its collection of lines, [Resource.Lines]
 	longest atomic.Int64 // rows of the longest page seen
+	answers answers
 }
 
 // collection returns what is known of the resource at path.

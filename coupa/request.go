@@ -110,10 +110,12 @@ func (c *Client) send(ctx context.Context, a ask, token string) (*response, erro
 	if err != nil {
 		r.cancel(err)
 		c.counters.byClass[0].Add(1)
+		c.collection(a.path).answers.count(0)
 		return nil, r.failed(withoutURL(err))
 	}
 	r.Response = res
 	c.counters.byClass[min(res.StatusCode/100, len(c.counters.byClass)-1)].Add(1)
+	c.collection(a.path).answers.count(res.StatusCode)
 	return r, nil
 }
 
