@@ -19,7 +19,11 @@ func (p *poller) backfill(ctx context.Context) error {
 	for {
 		pos := p.shard.position(p.stream)
 		w := pos.Backfill
-		p.task.update(func(s *TaskStatus) { s.Snapshot = w != nil })
+		p.task.update(func(s *TaskStatus) {
+			if s.Snapshot = w != nil; w == nil {
+				s.Progress = Progress{}
+			}
+		})
 		if w == nil {
 			return nil
 		}

@@ -83,7 +83,7 @@ func (p *poller) widened(ctx context.Context, schema *schemas.Schema, refusal er
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w; schema.conflict=widen can't help: %w", refusal, err)
 	}
-	id, err := p.register(ctx, subject, wide.JSON())
+	id, err := p.registerFor(ctx, subject, wide.JSON())
 	if isIncompatible(err) {
 		return nil, 0, fmt.Errorf("%w; a schema with the last version's fields and types besides (schema.conflict=widen) is refused too: %w", refusal, err)
 	}

@@ -19,6 +19,9 @@ type follower struct {
 	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
 	newest     time.Time // the newest stamp of a row known; at the start, that which the ledger's floor follows from
 	stretch    stretch
+	sight      sight
+	missing    bool  // of the last walk over changes: it read no row where some were published before
+	rows       int64 // that it read
 }
 
 // suspects are rows that a look-back found and the ledger does not know.
@@ -102,8 +105,55 @@ func (f *follower) probeLines(ctx context.Context) error {
 	return nil
 }
 
-// poll reads what has changed since the last one: rows by their own stamp, then rows of which only lines have changed.
+// poll reads what has changed since the last one, and proves by that that all is published that was changed before.
 func (f *follower) poll(ctx context.Context) error {
+	began, published := time.Now(), f.task.published()
+	f.rows, f.missing = 0, false
+	if err := f.pollChanges(ctx); err != nil {
+		return err
+	}
+	vanished, err := f.look(ctx)
+	if err != nil {
+		return err
+	}
+	f.task.proved(began, published, f.mark, vanished)
+	return nil
+}
+
+// look asks Coupa whether the object has any row, where polls that find none should have found some or have found none for long. An error that passes leaves the question to the
+// next poll.
+func (f *follower) look(ctx context.Context) (vanished bool, err error) {
+	known := f.task.isBlind()
+	if !f.sight.note(time.Now(), f.rows, f.missing || known) {
+		return known && f.rows == 0, nil
+	}
+	highest, err := f.source.MaxID(ctx, coupa.Query{Path: f.stream.Object})
+	switch {
+	case isTemporary(err):
+		return known, nil
+	case err != nil:
+		return known, err
+	case highest > 0:
+		f.sight.seen = time.Now()
+		return false, nil
+	}
+	return f.hadRows()
+}
+
+// hadRows tells whether the ledger knows any row of the stream.
+func (f *follower) hadRows() (had bool, err error) {
+	err = f.shard.store.Range(f.stream, 0, 0, func(checkpoint.Entry) bool {
+		had = true
+		return false
+	})
+	if err != nil {
+		return false, f.unreadable(err)
+	}
+	return had || f.task.Status().Rows > 0, nil
+}
+
+// pollChanges reads rows by their own stamp, then rows of which only lines have changed.
+func (f *follower) pollChanges(ctx context.Context) error {
 	if err := f.reconsider(ctx); err != nil {
 		return err
 	}
@@ -183,6 +233,7 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 	}
 	f.stretch.note(ps.latest, f.object, w.To)
 	if w.Kind == checkpoint.Poll {
+		f.rows, f.missing = ps.rows, ps.rows == 0 && len(ps.seen.latest) > 0
 		f.task.update(func(s *TaskStatus) {
 			s.Mark = mark
 			s.Polls++

@@ -83,7 +83,7 @@ func (p *poller) registerValue(ctx context.Context, schema *schemas.Schema) (int
 			return 0, err
 		}
 	}
-	return p.register(ctx, p.valueSubject(schema), text)
+	return p.registerFor(ctx, p.valueSubject(schema), text)
 }
 
 // keyPrefix is what stands before every key: the registry's framing with the id of the key's schema, or nothing. A registry that refuses the schema stops

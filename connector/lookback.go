@@ -156,6 +156,7 @@ func (p *poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		for ids := range slices.Chunk(ids, recordsPerSlab) {
 			select {
 			case found <- suspects{ids, w}:
+				p.task.update(func(s *TaskStatus) { s.LookbackFinds += int64(len(ids)) })
 			case <-ctx.Done():
 				return ctx.Err()
 			}

@@ -74,7 +74,8 @@ type meter struct {
 	m     *metrics
 	since atomic.Pointer[time.Time] // when the open transaction produced its first record; nil: none is open
 
-	records, bytes int // of the open transaction
+	records, bytes int           // of the open transaction
+	took           time.Duration // the last one that ended
 }
 
 // newMeter makes the meter of a shard. There is one per shard and worker.
@@ -135,7 +136,8 @@ func (t *meter) leave() {
 // close is called when no transaction can be open any more, or whether one is has become another worker's affair.
 func (t *meter) close() {
 	if since := t.since.Swap(nil); since != nil {
-		t.m.duration.Observe(time.Since(*since).Seconds())
+		t.took = time.Since(*since)
+		t.m.duration.Observe(t.took.Seconds())
 	}
 }
 

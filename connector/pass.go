@@ -74,6 +74,10 @@ func (ps *pass) carryOut(ctx context.Context) error {
 	for _, r := range ps.walk.Ranges {
 		ps.spans = append(ps.spans, &span{Range: r})
 	}
+	if ps.op == OpSnapshot && ps.walk.Kind != checkpoint.Closing && ps.maxID == 0 {
+		// For the estimate of how long it takes, and to split ranges by. Both can do without.
+		ps.maxID, _ = ps.p.source.MaxID(ctx, ps.ask)
+	}
 	ps.p.shard.startReading()
 	ps.reading = true
 	return ps.run(ctx)
@@ -205,6 +209,9 @@ func (ps *pass) handle(ev event) {
 		if ev.page.Latency > 0 {
 			ps.latency = ev.page.Latency
 		}
+		if ev.err == nil {
+			ps.p.task.page(ev.page, ps.walk.Kind != checkpoint.Snapshot && ps.walk.Kind != checkpoint.Closing)
+		}
 		if ev.err == nil && ev.page.Last || sp.Through > 0 && sp.After >= sp.Through {
 			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
 		}
@@ -221,6 +228,18 @@ func (ps *pass) handle(ev event) {
 		s.Rows += int64(ev.chunk.rows)
 		s.Dropped += int64(ev.chunk.dropped)
 	})
+	if ps.op == OpSnapshot && ps.walk.Kind != checkpoint.Closing {
+		ps.p.task.progress(ps.walk.Rows, estimate(ps.walk.Rows, ps.left(), ps.maxID))
+	}
+}
+
+// left is what is still to be read.
+func (ps *pass) left() []checkpoint.Range {
+	ranges := make([]checkpoint.Range, len(ps.spans))
+	for i, sp := range ps.spans {
+		ranges[i] = sp.Range
+	}
+	return ranges
 }
 
 // submit queues a chunk with what changes of the position once it is committed. A chunk without records and entries changes only the position, which may stay in
@@ -265,10 +284,7 @@ func (ps *pass) move(finished bool) func(*checkpoint.Position) {
 	var at *checkpoint.Walk
 	if !finished {
 		w := ps.walk
-		w.Ranges = make([]checkpoint.Range, len(ps.spans))
-		for i, sp := range ps.spans {
-			w.Ranges[i] = sp.Range
-		}
+		w.Ranges = ps.left()
 		at = &w
 	}
 	return func(pos *checkpoint.Position) {

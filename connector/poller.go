@@ -46,6 +46,7 @@ var (
 
 // Run polls until ctx ends. A failure stops this object alone: it is FAILED with the reason, and is tried again by itself.
 func (p *poller) Run(ctx context.Context) {
+	p.task.take()
 	p.task.update(func(s *TaskStatus) {
 		if s.State == Unassigned {
 			s.State = Running
@@ -79,6 +80,7 @@ func (p *poller) Run(ctx context.Context) {
 		}
 		delay := permanentBackoff.Delay(failures, 0)
 		p.task.update(func(s *TaskStatus) { s.State, s.Trace = Failed, err.Error() })
+		p.task.failed(err)
 		p.log.Error("the object has stopped", "error", err, "again_in", delay.Round(time.Second))
 		if !sleep(ctx, delay) {
 			return
@@ -173,12 +175,14 @@ func (p *poller) record(ctx context.Context, move func(*checkpoint.Position)) er
 // heldUp says what is being waited for, in the log and in the status.
 func (p *poller) heldUp(err error, again time.Duration) {
 	p.trouble.report(p.log, err, again)
+	p.task.failed(err)
 	p.task.update(func(s *TaskStatus) { s.Trace = "held up, goes on by itself: " + err.Error() })
 }
 
 // going records that Coupa has answered as it should.
 func (p *poller) going() {
 	p.trouble.over(p.log)
+	p.task.answered()
 	var was State
 	p.task.update(func(s *TaskStatus) {
 		was = s.State

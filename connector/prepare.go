@@ -64,6 +64,15 @@ func (p *poller) valueSubject(schema *schemas.Schema) string {
 	return schemas.Subject(p.object.ValueSubject, p.object.Topic, schema.Name(), false)
 }
 
+// registerFor gives the id of a schema of the stream's values, as register does.
+func (p *poller) registerFor(ctx context.Context, subject, schema string) (int, error) {
+	id, err := p.register(ctx, subject, schema)
+	if err == nil {
+		p.task.carries(subject, id)
+	}
+	return id, err
+}
+
 // register gives the id of a schema, adding it to the subject where the object's keys allow that.
 func (p *poller) register(ctx context.Context, subject, schema string) (int, error) {
 	if !p.object.AutoRegister {

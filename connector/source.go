@@ -18,6 +18,11 @@ type Source interface {
 	Now(ctx context.Context) (time.Time, error)
 	// Ready returns when Fetch need not wait for a token, and sees to it that there is a fresh one in good time, even if nothing is fetched.
 	Ready(ctx context.Context) error
+
+	// Pace, Token and Answers ask nothing of Coupa. They tell how the limiter stands, how the token does, and how the requests for an object were answered.
+	Pace() coupa.LimiterStats
+	Token() coupa.TokenStats
+	Answers(object string) map[string]uint64
 }
 
 // Ledger answers what was published: entries of one stream with from ≤ updated-at < to (unix seconds), in order of updated-at.

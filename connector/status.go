@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
 )
 
 // State is a state of Kafka Connect's closed set.
@@ -42,7 +44,7 @@ type TaskStatus struct {
 	Committed   checkpoint.Position
 
 	Condition      Condition
-	Proven         time.Time       // end of the last window that was drained: every change before it is in the topic, but for a backfill's
+	Proven         time.Time       // end of the last window that was drained: every change before it is in the topic, but for a backfill's. It stands while the task is BLIND
 	Progress       Progress        // of the backfill
 	Errors         []Trouble       // the last ones, newest first; at most maxTroubles
 	Restarts       int             // automatic restarts of the failed task since it last worked
@@ -50,6 +52,12 @@ type TaskStatus struct {
 	CircuitOpen    bool            // it has failed so often that it is tried seldom
 	SchemaVersions []SchemaVersion // registered or found since the start, oldest first
 	LookbackFinds  int64           // rows that a look-back found and the ledger did not know
+
+	Schemas   int64             // versions in all, those included that SchemaVersions has forgotten
+	Objective time.Duration     // freshness.objective.ms; 0: none
+	Answers   map[string]uint64 // of Coupa to the requests for the object, by status
+	Fill      float64           // share of a full page that the pages read of late held
+	Readings  Readings
 }
 
 // Condition says what a RUNNING task is like, beside Connect's closed set of states.
@@ -125,10 +133,37 @@ type ConnectorStatus struct {
 	Tasks    []TaskStatus // live on its owner; elsewhere UNASSIGNED
 }
 
+// Readings are measures of a task as Kafka Connect's metrics have them, of the last 30 to 60 s; times in milliseconds.
+type Readings struct {
+	Poll    Reading // what a page took from the request on, and how many
+	Commit  Reading // what a transaction with something of the task took
+	Batch   Reading // its records in it; Rate: of records
+	Rows    Reading // of a page; Rate: of rows read
+	Running Reading // Average: share of the time in which it was RUNNING
+	Paused  Reading
+}
+
 // task holds a TaskStatus that pollers change and others read.
 type task struct {
+	// Set once.
+	instance *instance
+	period   time.Duration // from one poll to the next, as configured
+
 	mu sync.Mutex
 	s  TaskStatus
+	v  vitals
+}
+
+// newTask makes the task of an object, the i-th of its connector.
+func newTask(i int, o config.Object, state State, in *instance) *task {
+	period := o.PollInterval
+	if isWhole(o) {
+		period = o.Reread
+	}
+	return &task{
+		instance: in, period: period,
+		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, State: state, Objective: o.Freshness},
+	}
 }
 
 func (t *task) update(f func(*TaskStatus)) {
@@ -137,9 +172,31 @@ func (t *task) update(f func(*TaskStatus)) {
 	f(&t.s)
 }
 
-// Status returns a copy.
-func (t *task) Status() TaskStatus {
+// note changes what is not in the status itself.
+func (t *task) note(f func(*TaskStatus, *vitals)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.s
+	f(&t.s, &t.v)
+}
+
+// Status returns a copy, with what follows from the time.
+func (t *task) Status() TaskStatus {
+	var pace coupa.LimiterStats
+	var answers map[string]uint64
+	if t.instance != nil {
+		pace, answers = t.instance.source.Pace(), t.instance.source.Answers(t.s.Object)
+	}
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v, s := &t.v, t.s
+	f := facts{
+		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
+		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
+	}
+	s.Condition, s.Answers = f.condition(now), answers
+	s.Readings = Readings{
+		Poll: v.poll.read(now), Commit: v.commit.read(now), Batch: v.batch.read(now), Rows: v.rows.read(now), Running: v.running.read(now), Paused: v.paused.read(now),
+	}
+	return s
 }

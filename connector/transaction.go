@@ -208,6 +208,7 @@ func (s *shard) apply(batch []*submission, commits []checkpoint.Commit, next int
 	}
 	s.mu.Unlock()
 	for _, sub := range batch {
+		sub.task.committed(len(sub.records), s.meter.took)
 		s.w.committed(sub, s.position(sub.stream))
 		sub.done(nil)
 	}

@@ -41,11 +41,14 @@ func (p *poller) readWhole(ctx context.Context) error {
 		}
 		first := pos.Mark.IsZero()
 		p.task.update(func(s *TaskStatus) { s.Snapshot = first })
-		if err := p.walkWhole(ctx, *w, first, &persisted); err != nil {
+		began, published := time.Now(), p.task.published()
+		vanished, err := p.walkWhole(ctx, *w, first, &persisted)
+		if err != nil {
 			return err
 		}
+		p.task.proved(began, published, w.To, vanished)
 		p.task.update(func(s *TaskStatus) {
-			s.Mark, s.Snapshot = w.To, false
+			s.Mark, s.Snapshot, s.Progress = w.To, false, Progress{}
 			s.Polls++
 		})
 	}
@@ -69,10 +72,11 @@ func (p *poller) nextWhole(ctx context.Context, mark time.Time) (time.Time, erro
 	}
 }
 
-func (p *poller) walkWhole(ctx context.Context, w checkpoint.Walk, first bool, persisted *time.Time) error {
+// walkWhole reads all rows once; vanished: there are none, and there were some.
+func (p *poller) walkWhole(ctx context.Context, w checkpoint.Walk, first bool, persisted *time.Time) (vanished bool, err error) {
 	last, err := loadLast(p.shard.store, p.stream)
 	if err != nil {
-		return p.unreadable(err)
+		return false, p.unreadable(err)
 	}
 	ps := &pass{
 		p: p, op: OpUpsert, walk: w, seen: last, stamp: w.To, horizon: time.Time{}.Unix(), persisted: persisted,
@@ -83,7 +87,10 @@ func (p *poller) walkWhole(ctx context.Context, w checkpoint.Walk, first bool, p
 	if first {
 		ps.op, ps.unpublished = OpSnapshot, p.object.InitialFrom.Latest
 	}
-	return ps.carryOut(ctx)
+	if err := ps.carryOut(ctx); err != nil {
+		return false, err
+	}
+	return ps.walk.Rows == 0 && len(last.last) > 0, nil
 }
 
 // loadLast reads what was last published of every row of a stream.

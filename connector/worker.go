@@ -76,9 +76,10 @@ type Worker struct {
 
 // group is a connector with its tasks.
 type group struct {
-	c      *config.Connector
-	source Source
-	tasks  []*task
+	c        *config.Connector
+	source   Source
+	instance *instance
+	tasks    []*task
 }
 
 // New checks nothing outside and starts nothing. The error is that of Config.Source, or of the connectors' mappings together with the worker's.
@@ -95,9 +96,9 @@ func New(cfg Config) (*Worker, error) {
 		if err != nil {
 			return nil, fmt.Errorf("connector %s: %w", c.Name, err)
 		}
-		g := &group{c: c, source: src}
+		g := &group{c: c, source: src, instance: &instance{source: src}}
 		for i, o := range c.Objects {
-			g.tasks = append(g.tasks, &task{s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, State: initialState(c)}})
+			g.tasks = append(g.tasks, newTask(i, o, initialState(c), g.instance))
 		}
 		w.groups = append(w.groups, g)
 	}
@@ -119,6 +120,9 @@ func (w *Worker) Status() []ConnectorStatus {
 		cs := ConnectorStatus{Name: g.c.Name, Tenant: g.c.Tenant, State: State(g.c.InitialState), Config: g.c.Echo()}
 		for _, t := range g.tasks {
 			cs.Tasks = append(cs.Tasks, t.Status())
+		}
+		if now := time.Now(); cs.isHere() {
+			cs.Rate, cs.Token = g.instance.rate(now), g.instance.token(now)
 		}
 		all = append(all, cs)
 	}
@@ -159,6 +163,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var tokens sync.WaitGroup
 	holding, stop := context.WithCancel(ctx)
 	tokens.Go(func() { w.holdTokens(holding) })
+	tokens.Go(func() { w.observe(holding) })
 	defer tokens.Wait()
 	defer stop()
 	if ctx.Err() == nil && w.takesOver(ctx, adm) {

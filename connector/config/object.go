@@ -22,8 +22,9 @@ type Object struct {
 	Settle          time.Duration
 	Reread          time.Duration // between two readings of all rows, where updated-at does not show every change
 	InitialFrom     InitialFrom
-	Fields          string // "schema" or "all"
-	CustomFields    string // "auto", "typed", "map" or "off"
+	Freshness       time.Duration `json:",omitempty"` // objective of freshness; 0: none
+	Fields          string        // "schema" or "all"
+	CustomFields    string        // "auto", "typed", "map" or "off"
 	Decimals        schemas.DecimalMode
 	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
 	Envelope        string // "none" or EnvelopeDebezium

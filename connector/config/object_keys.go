@@ -40,6 +40,9 @@ func pollSettings() []setting[Object] {
 			millis(func(o *Object) *time.Duration { return &o.Reread }, 1)},
 		{Key{Name: "initial.from", Type: String, Importance: Medium, Default: "earliest",
 			Doc: "Where a stream begins: `earliest`, `latest`, or an RFC 3339 instant."}, initialFrom},
+		{Key{Name: "freshness.objective.ms", Type: Long, Importance: Medium, Default: "0", Example: "300000",
+			Doc: "How far an object may be behind Coupa before that is notified; 0: as far as it likes."},
+			millis(func(o *Object) *time.Duration { return &o.Freshness }, 0)},
 	}
 }
 
