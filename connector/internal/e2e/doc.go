@@ -29,6 +29,7 @@
 //	consumer.sh consumer/ the consumer: every format, decoded by what the registry has
 //	letters_test.go      dead letters are sent again
 //	formats_test.go      what the consumer and unwrap read, against what the tenant has
+//	levels_test.go       custom fields under levels of compatibility other than BACKWARD
 //	parts_test.go        the parts of one run: broker, registry, binary
 //	process_test.go      a child process, its logs, its CPU time and memory
 //	tenant_test.go       a simulated Coupa instance

@@ -33,6 +33,7 @@ func TestReal(t *testing.T) {
 	t.Run("dead letters are sent again", p.deadLetters)
 	t.Run("every format is read from Python, and the envelope by Debezium", p.formats)
 	t.Run("a schema that contradicts the subject is widened", p.widening)
+	t.Run("custom fields under each level of compatibility", p.levels)
 	t.Run("rows that are too large are cut", p.trimming)
 	t.Run("several workers", p.severalWorkers)
 }
