@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/coupastream/coupastream/cmd/coupastream/internal/client"
 	"github.com/coupastream/coupastream/connector/config"
 )
 
@@ -70,7 +71,8 @@ func (a *app) status(err error) int {
 	var problems config.Problems
 	var problem config.Problem
 	var usage usageError
-	if !a.started || errors.As(err, &problems) || errors.As(err, &problem) || errors.As(err, &usage) {
+	var remote client.Usage
+	if !a.started || errors.As(err, &problems) || errors.As(err, &problem) || errors.As(err, &usage) || errors.As(err, &remote) {
 		return exitUsage
 	}
 	return exitFailed

@@ -37,7 +37,6 @@ func newRootCommand(a *app) *cobra.Command {
 		Short:             "Stream every change of Coupa instances to Kafka, exactly once, as Avro",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.start() },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("no command given\n\n" + strings.TrimSpace(cmd.UsageString()))}

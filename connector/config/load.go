@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Load reads a file that is either a worker's or a connector's, by its content: exactly one of the results is not nil
 // when there is no error. The error is Problems.
@@ -23,6 +26,15 @@ func Load(path string, env Lookup) (*Worker, *Connector, error) {
 	}
 	return nil, nil, append(problems, Problem{File: path, Message: "neither a worker nor a connector file",
 		Remedy: "a worker file has bootstrap.servers, a connector file coupa.url"})
+}
+
+// ReadConnector reads a connector file as it is to be sent to a worker: flat, references unresolved, and not checked but for its name. The error is Problems.
+func ReadConnector(path string) (map[string]string, error) {
+	doc, problems := readDocument(path)
+	if len(problems) == 0 && strings.TrimSpace(doc.values["name"]) == "" {
+		problems = Problems{{File: path, Key: "name", Message: "required, but not given", Remedy: "give a value, e.g. acme"}}
+	}
+	return doc.values, problems.orNil()
 }
 
 // checkRegistry wants a schema registry where records have schemas.

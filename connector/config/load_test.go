@@ -105,3 +105,19 @@ func TestUnreadableFilesAreOneProblem(t *testing.T) {
 		}
 	}
 }
+
+func TestAConnectorFileIsReadForSendingAsItIs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "flat.yaml", "name: acme\ncoupa.client.secret: ${env:NOT_SET_HERE}\ncoupa.objects: [invoices, users]\n")
+	write(t, "nested.json", `{"name": "acme", "config": {"coupa.client.secret": "${env:NOT_SET_HERE}", "coupa.objects": "invoices,users"}}`)
+	write(t, "nameless.yaml", "coupa.url: https://acme.coupahost.com\n")
+	for _, path := range []string{"flat.yaml", "nested.json"} {
+		raw, err := ReadConnector(path)
+		if err != nil || len(raw) != 3 || raw["name"] != "acme" || raw["coupa.client.secret"] != "${env:NOT_SET_HERE}" || raw["coupa.objects"] != "invoices,users" {
+			t.Errorf("%s: %v, %v", path, raw, err)
+		}
+	}
+	if _, err := ReadConnector("nameless.yaml"); err == nil || err.Error() != "nameless.yaml: name: required, but not given; give a value, e.g. acme" {
+		t.Errorf("%v", err)
+	}
+}

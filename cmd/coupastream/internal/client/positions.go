@@ -1,0 +1,111 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Position is where an object is, as the REST API tells it.
+type Position struct {
+	Partition struct {
+		Tenant string `json:"tenant"`
+		Object string `json:"object"`
+	} `json:"partition"`
+	Offset *Offset `json:"offset"` // nil: none yet
+}
+
+// Offset is a position's instant, and the lowest id that a backfill, or else a walk, under way has still to read.
+type Offset struct {
+	UpdatedAt *time.Time `json:"updated_at"`
+	ID        int64      `json:"id"`
+}
+
+// Offsets lists where a connector's objects are.
+func (c *Client) Offsets(ctx context.Context, name string) ([]Position, error) {
+	list := struct {
+		Offsets []Position `json:"offsets"`
+	}{[]Position{}}
+	err := c.do(ctx, http.MethodGet, path("connectors", name, "offsets"), nil, nil, &list)
+	return list.Offsets, err
+}
+
+// SetOffset moves one object, whatever the connector's state.
+func (c *Client) SetOffset(ctx context.Context, name, object string, to Offset) error {
+	return c.do(ctx, http.MethodPatch, objectOffsets(name, object), nil, to, nil)
+}
+
+// ResetOffset has one object begin anew, by initial.from, whatever the connector's state.
+func (c *Client) ResetOffset(ctx context.Context, name, object string) error {
+	return c.do(ctx, http.MethodDelete, objectOffsets(name, object), nil, nil, nil)
+}
+
+// ResetOffsets has every object of a STOPPED connector begin anew, by initial.from.
+func (c *Client) ResetOffsets(ctx context.Context, name string) error {
+	return c.do(ctx, http.MethodDelete, path("connectors", name, "offsets"), nil, nil, nil)
+}
+
+func objectOffsets(name, object string) string { return path("connectors", name, "offsets", object) }
+
+// Snapshot is a reading of rows that somebody asked for.
+type Snapshot struct {
+	ID       string     `json:"id"`
+	Object   string     `json:"object"`
+	State    string     `json:"state"`
+	From     *time.Time `json:"from,omitempty"`
+	To       *time.Time `json:"to,omitempty"`
+	Rows     int64      `json:"rows"`
+	Total    int64      `json:"total"`
+	LeftMS   *int64     `json:"left_ms"`
+	Finished *time.Time `json:"finished"`
+	Trace    string     `json:"trace,omitempty"`
+}
+
+// States in which a snapshot has ended.
+const (
+	SnapshotDone      = "DONE"
+	SnapshotFailed    = "FAILED"
+	SnapshotCancelled = "CANCELLED"
+)
+
+// Ended tells whether nothing more comes of a snapshot.
+func (s Snapshot) Ended() bool {
+	return s.State == SnapshotDone || s.State == SnapshotFailed || s.State == SnapshotCancelled
+}
+
+// SnapshotRequest says which rows are read: those with the ids, or those stamped from From until before To, or all.
+type SnapshotRequest struct {
+	Object string     `json:"object"`
+	From   *time.Time `json:"from,omitempty"`
+	To     *time.Time `json:"to,omitempty"`
+	IDs    []int64    `json:"ids,omitempty"`
+}
+
+// StartSnapshot asks for rows to be read.
+func (c *Client) StartSnapshot(ctx context.Context, name string, r SnapshotRequest) (Snapshot, error) {
+	var s Snapshot
+	err := c.do(ctx, http.MethodPost, path("connectors", name, "snapshots"), nil, r, &s)
+	return s, err
+}
+
+// Snapshots lists what was asked for.
+func (c *Client) Snapshots(ctx context.Context, name string) ([]Snapshot, error) {
+	all := []Snapshot{}
+	err := c.do(ctx, http.MethodGet, path("connectors", name, "snapshots"), nil, nil, &all)
+	return all, err
+}
+
+// CancelSnapshot ends a snapshot. What it has published stays.
+func (c *Client) CancelSnapshot(ctx context.Context, name, id string) error {
+	return c.do(ctx, http.MethodDelete, path("connectors", name, "snapshots", id), nil, nil, nil)
+}
+
+// PauseSnapshot stops reading until ResumeSnapshot.
+func (c *Client) PauseSnapshot(ctx context.Context, name, id string) error {
+	return c.do(ctx, http.MethodPut, path("connectors", name, "snapshots", id, "pause"), nil, nil, nil)
+}
+
+// ResumeSnapshot goes on with one that was paused.
+func (c *Client) ResumeSnapshot(ctx context.Context, name, id string) error {
+	return c.do(ctx, http.MethodPut, path("connectors", name, "snapshots", id, "resume"), nil, nil, nil)
+}
