@@ -2,8 +2,10 @@ package configtopic
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -192,6 +194,99 @@ func TestAFencedWriterChangesNothing(t *testing.T) {
 		}
 		if by := slow.View().Connectors["acme"].Properties["by"]; by != "quick" {
 			t.Errorf("the connector is %s's", by)
+		}
+	})
+}
+
+// TestADecisionWaitsForWhatIsCommitted keeps a worker from reading while somebody else writes.
+func TestADecisionWaitsForWhatIsCommitted(t *testing.T) {
+	simulate(t, func(h *harness) {
+		r := h.store()
+		deaf := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: -1})
+		h.write("connector-acme", `{"properties":{}}`)
+		done := make(chan error)
+		go func() {
+			_, err := r.create(h.ctx(time.Hour), "acme", nil)
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			t.Errorf("decided without having read: %v", err)
+		case <-time.After(time.Minute):
+			deaf.Remove()
+			if err := <-done; !errors.Is(err, errExists) {
+				t.Errorf("Update gave %v", err)
+			}
+		}
+	})
+}
+
+// TestWhatWasWrittenTogetherIsSeenTogether has a transaction that is larger than what one fetch brings.
+func TestWhatWasWrittenTogetherIsSeenTogether(t *testing.T) {
+	const connectors = 5
+	simulate(t, func(h *harness) {
+		a, b := h.store(), h.store()
+		random := make([]byte, 300<<10)
+		_, _ = rand.NewChaCha8([32]byte{}).Read(random)
+		large := base64.StdEncoding.EncodeToString(random) // which can't be compressed
+		for round := range 2 {
+			go func() {
+				h.must(a.Update(h.t.Context(), func(View) ([]Change, error) {
+					var all []Change
+					for i := range connectors {
+						all = append(all, PutConnector(fmt.Sprint("c", i), map[string]string{"round": fmt.Sprint(round), "large": large}))
+					}
+					return all, nil
+				}))
+			}()
+			for seen := 0; seen < connectors; {
+				v, changed := b.Watch()
+				seen = 0
+				for _, c := range v.Connectors {
+					if c.Properties["round"] == fmt.Sprint(round) {
+						seen++
+					}
+				}
+				if seen != 0 && seen != connectors {
+					t.Fatalf("round %d: %d of %d are seen", round, seen, connectors)
+				}
+				if seen == 0 {
+					<-changed
+				}
+			}
+		}
+	})
+}
+
+// TestAChangeThatFailsHoldsNoReaderUp writes one record of two, the other one being too large.
+func TestAChangeThatFailsHoldsNoReaderUp(t *testing.T) {
+	simulate(t, func(h *harness) {
+		r := h.store()
+		_, err := r.Update(h.t.Context(), func(View) ([]Change, error) {
+			return []Change{PutConnector("small", nil), PutConnector("large", map[string]string{"x": strings.Repeat("x", 2<<20)})}, nil
+		})
+		if err == nil || !strings.Contains(err.Error(), "max.message.bytes") {
+			t.Fatalf("Update gave %v", err)
+		}
+		if err := r.WaitFor(h.ctx(transactionTimeout/2), h.write("connector-other", `{"properties":{}}`)); err != nil {
+			t.Error(err)
+		}
+		if v := r.View(); len(v.Connectors) != 1 {
+			t.Errorf("%v", v)
+		}
+	})
+}
+
+// TestALogThatWasCutBackIsNotTrusted has a view of records that the brokers do not have any more.
+func TestALogThatWasCutBackIsNotTrusted(t *testing.T) {
+	simulate(t, func(h *harness) {
+		r := h.store()
+		h.must(r.create(h.t.Context(), "acme", nil))
+		r.mu.Lock()
+		r.view.Next += 100
+		r.mu.Unlock()
+		if _, err := r.create(h.ctx(time.Minute), "other", nil); err == nil || !strings.Contains(err.Error(), "lost records") {
+			t.Errorf("Update gave %v", err)
 		}
 	})
 }

@@ -36,6 +36,7 @@ func TestReal(t *testing.T) {
 	t.Run("custom fields under each level of compatibility", p.levels)
 	t.Run("rows that are too large are cut", p.trimming)
 	t.Run("several workers", p.severalWorkers)
+	t.Run("the config topic", p.configTopic)
 }
 
 // snapshotAndStream reads the history of seven objects, follows their changes, stops and starts again, and loses its state.
