@@ -77,7 +77,7 @@ func (s *Store) follow(ctx context.Context) error {
 			end = max(end, p.LastStableOffset)
 		})
 		if failed != nil {
-			return fmt.Errorf("reading config.storage.topic %s: %w", s.cfg.Topic, failed)
+			return fmt.Errorf("reading config.storage.topic %s: %w", s.cfg.Topic, s.remedy(failed))
 		}
 		if r.next >= end {
 			s.publish(r.topic, r.next)

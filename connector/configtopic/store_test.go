@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func TestWhatOneWorkerWritesEveryWorkerSees(t *testing.T) {
@@ -193,6 +196,47 @@ func TestBrokersThatAreAwayAreWaitedFor(t *testing.T) {
 		if err := r.WaitFor(h.ctx(5*time.Minute), offset); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+func TestAMissingRightToReadIsNamed(t *testing.T) {
+	for _, key := range []kmsg.Key{kmsg.Metadata, kmsg.ListOffsets, kmsg.Fetch} {
+		t.Run(key.Name(), func(t *testing.T) {
+			simulate(t, func(h *harness) {
+				h.stop(h.store()) // the topic is there
+				h.write("connector-acme", `{"properties":{}}`)
+				h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: topicName, Err: kerr.TopicAuthorizationFailed, Count: -1})
+				if err := h.make().Run(h.ctx(time.Hour)); err == nil || !strings.Contains(err.Error(), "allow this principal READ, WRITE, DESCRIBE and DESCRIBE_CONFIGS") {
+					t.Errorf("Run gave %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestATopicWhoseBeginningIsGoneIsRead(t *testing.T) {
+	simulate(t, func(h *harness) {
+		a := h.store()
+		h.must(a.create(h.t.Context(), "lost", nil))
+		offset, err := a.create(h.t.Context(), "kept", nil)
+		h.must(offset, err)
+		adm := kadm.NewClient(h.client())
+		remove := func(before int64) {
+			t.Helper()
+			if _, err := adm.DeleteRecords(h.t.Context(), kadm.Offsets{topicName: {0: {Topic: topicName, At: before}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		remove(offset)
+		if v := h.store().View(); len(v.Connectors) != 1 || v.Connectors["kept"].Version != offset {
+			t.Errorf("%v", v)
+		}
+		remove(-1)
+		b := h.store()
+		if v := b.View(); len(v.Connectors) != 0 || v.Next <= offset {
+			t.Errorf("%v", v)
+		}
+		h.must(b.create(h.t.Context(), "more", nil))
 	})
 }
 

@@ -54,7 +54,7 @@ func (s *Store) followed() kadm.TopicID {
 func (s *Store) identify(ctx context.Context, adm *kadm.Client) (kadm.TopicDetail, error) {
 	details, err := adm.ListTopics(ctx, s.cfg.Topic)
 	if err != nil {
-		return kadm.TopicDetail{}, fmt.Errorf("asking the brokers for config.storage.topic %s: %w", s.cfg.Topic, err)
+		return kadm.TopicDetail{}, fmt.Errorf("asking the brokers for config.storage.topic %s: %w", s.cfg.Topic, s.remedy(err))
 	}
 	d, id := details[s.cfg.Topic], s.followed()
 	before := id != (kadm.TopicID{})
@@ -69,29 +69,29 @@ func (s *Store) identify(ctx context.Context, adm *kadm.Client) (kadm.TopicDetai
 
 // bounds are the topic's first offset, and the one behind its last committed record.
 func (s *Store) bounds(ctx context.Context, adm *kadm.Client) (start, end int64, err error) {
-	starts, err := adm.ListStartOffsets(ctx, s.cfg.Topic)
+	start, err = s.listed(adm.ListStartOffsets(ctx, s.cfg.Topic))
 	if err != nil {
-		return 0, 0, fmt.Errorf("asking where config.storage.topic %s begins: %w", s.cfg.Topic, err)
+		return 0, 0, err
 	}
-	first, _ := starts.Lookup(s.cfg.Topic, 0)
 	end, err = s.end(ctx, adm)
-	if err = errors.Join(first.Err, err); err != nil {
-		return 0, 0, s.remedy(err)
-	}
-	return first.Offset, end, nil
+	return start, end, err
 }
 
 // end is the offset behind the last committed record.
 func (s *Store) end(ctx context.Context, adm *kadm.Client) (int64, error) {
-	ends, err := adm.ListCommittedOffsets(ctx, s.cfg.Topic)
-	if err != nil {
-		return 0, fmt.Errorf("asking where config.storage.topic %s ends: %w", s.cfg.Topic, err)
+	return s.listed(adm.ListCommittedOffsets(ctx, s.cfg.Topic))
+}
+
+// listed is the offset of the topic's partition.
+func (s *Store) listed(all kadm.ListedOffsets, err error) (int64, error) {
+	o, ok := all.Lookup(s.cfg.Topic, 0)
+	if err == nil && !ok {
+		err = kerr.UnknownTopicOrPartition
 	}
-	last, ok := ends.Lookup(s.cfg.Topic, 0)
-	if !ok {
-		return 0, fmt.Errorf("the brokers do not tell where config.storage.topic %s ends: %w", s.cfg.Topic, kerr.UnknownTopicOrPartition)
+	if err = errors.Join(err, o.Err); err != nil {
+		return 0, fmt.Errorf("asking for the offsets of config.storage.topic %s: %w", s.cfg.Topic, s.remedy(err))
 	}
-	return last.Offset, last.Err
+	return o.Offset, nil
 }
 
 func cleanupPolicy(ctx context.Context, adm *kadm.Client, topic string) (string, error) {

@@ -82,32 +82,23 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		return -1, err
 	}
 	defer cl.Close()
+	// Nothing to write needs no fence, which would make others begin again. While an outcome is unknown, there may be something to find.
+	if !u.lost {
+		if offset, records, err := u.look(ctx, cl); err != nil || len(records) == 0 {
+			return offset, err
+		}
+	}
 	// 1 fence: whoever began before can't commit any more, and what they committed is in the topic.
 	id, epoch, err := cl.ProducerID(ctx)
 	if err != nil {
 		return -1, fmt.Errorf("taking transactional id %s: %w", s.TransactionalID(), s.remedy(err))
 	}
-	// 2 read
-	view, err := u.read(ctx, cl)
-	if err != nil {
-		return -1, err
+	// 2 read and 3 decide
+	offset, records, err := u.look(ctx, cl)
+	if err != nil || len(records) == 0 {
+		return offset, err
 	}
-	if offset, ok := s.found(); ok {
-		return offset, nil
-	}
-	u.lost = false // a commit that was on its way at the fence would be in the topic
-	// 3 decide
-	changes, err := u.decide(view)
-	if err != nil {
-		return -1, refusal{err}
-	}
-	records, err := u.records(changes)
-	if err != nil {
-		return -1, refusal{err}
-	}
-	if len(records) == 0 {
-		return view.Next - 1, nil
-	}
+	u.lost = false
 	offset, err = u.commit(ctx, cl, id, epoch, records)
 	if err != nil {
 		return -1, err
@@ -117,6 +108,26 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		return offset, fmt.Errorf("%w: %w", ErrNotSeen, err)
 	}
 	return offset, nil
+}
+
+// look reads to the end of the topic and decides. Without records, there is nothing to write, and the offset is that of the last record, or the one of this
+// change, if a former attempt has made it.
+func (u *update) look(ctx context.Context, cl *kgo.Client) (offset int64, records []*kgo.Record, err error) {
+	view, err := u.read(ctx, cl)
+	if err != nil {
+		return -1, nil, err
+	}
+	if offset, ok := u.s.found(); ok {
+		return offset, nil, nil
+	}
+	changes, err := u.decide(view)
+	if err == nil {
+		records, err = u.records(changes)
+	}
+	if err != nil {
+		return -1, nil, refusal{err}
+	}
+	return view.Next - 1, records, nil
 }
 
 func (s *Store) newProducer() (*kgo.Client, error) {
@@ -147,7 +158,7 @@ func (u *update) read(ctx context.Context, cl *kgo.Client) (View, error) {
 	end, err := s.end(ctx, adm)
 	switch {
 	case err != nil:
-		return View{}, s.remedy(err)
+		return View{}, err
 	case end < before:
 		return View{}, fmt.Errorf("config.storage.topic %s ends at offset %d and was read up to %d already: the brokers have lost records", s.cfg.Topic, end, before)
 	}

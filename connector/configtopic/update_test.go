@@ -155,7 +155,7 @@ func TestACommitWhoseAnswerNeverComesIsFoundInTheTopic(t *testing.T) {
 			return []Change{PutConnector("acme", map[string]string{})}, nil
 		})
 		h.must(offset, err)
-		if asked != 1 || len(h.records()) != 1 || r.View().Connectors["acme"].Version != offset {
+		if asked != 2 || len(h.records()) != 1 || r.View().Connectors["acme"].Version != offset {
 			t.Errorf("decided %d times, %d records, %v, offset %d", asked, len(h.records()), r.View(), offset)
 		}
 	})
@@ -186,11 +186,13 @@ func TestAFencedWriterChangesNothing(t *testing.T) {
 			if _, ok := v.Connectors["acme"]; ok {
 				return nil, errExists
 			}
-			h.must(quick.create(h.t.Context(), "acme", map[string]string{"by": "quick"}))
+			if views == 2 { // the first one is before the fence
+				h.must(quick.create(h.t.Context(), "acme", map[string]string{"by": "quick"}))
+			}
 			return []Change{PutConnector("acme", map[string]string{"by": "slow"})}, nil
 		})
-		if !errors.Is(err, errExists) || views != 2 {
-			t.Errorf("%v after %d views, want that the second one shows the other's", err, views)
+		if !errors.Is(err, errExists) || views != 3 {
+			t.Errorf("%v after %d views, want that the third one shows the other's", err, views)
 		}
 		if by := slow.View().Connectors["acme"].Properties["by"]; by != "quick" {
 			t.Errorf("the connector is %s's", by)
@@ -358,14 +360,22 @@ func TestWhatJSONCanNotHoldIsRefused(t *testing.T) {
 	})
 }
 
+// TestNoChangeWritesNothing: nor does it fence anybody.
 func TestNoChangeWritesNothing(t *testing.T) {
 	simulate(t, func(h *harness) {
 		r := h.store()
 		h.must(r.create(h.t.Context(), "acme", nil))
 		before := r.View().Next
+		fences := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Observe: true, Count: -1})
 		offset, err := r.Update(h.t.Context(), func(View) ([]Change, error) { return nil, nil })
 		if err != nil || offset != before-1 || r.View().Next != before {
 			t.Errorf("offset %d, %v, view up to %d, before %d", offset, err, r.View().Next, before)
+		}
+		if _, err := r.create(h.t.Context(), "acme", nil); !errors.Is(err, errExists) {
+			t.Error(err)
+		}
+		if n := fences.Hits(); n != 0 {
+			t.Errorf("the transactional id was taken %d times", n)
 		}
 	})
 }
