@@ -1,10 +1,10 @@
 # Every target works from a clean clone with Go alone, except e2e, crash and bench, which need a JDK 17,
-# a Java 21 or newer (the registry) and Maven.
+# a Java 21 or newer (the registry) and Maven, and ui-test, which needs Chromium, Node and npm.
 GO ?= go
 BIN := bin/coupastream
 FUZZTIME ?= 20s
 
-.PHONY: help build test race lint vulncheck fuzz bench e2e crash generate
+.PHONY: help build test race lint vulncheck fuzz bench e2e crash ui-test generate
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -58,6 +58,14 @@ crash: ## kill, stop and starve workers and the parts around them at random (N=6
 	rm -rf .e2e/crash
 	mkdir -p $(dir $(E2E_PROOF))
 	$(GO) test -tags e2e -run TestCrash -count=1 -v -timeout 90m ./connector/internal/e2e/
+
+# CHROMIUM is the browser; UI_SHOTS is a folder for pictures of the page, to be looked at.
+ui-test: export CHROMIUM ?= /usr/bin/chromium
+ui-test: export UI_SHOTS := $(if $(UI_SHOTS),$(abspath $(UI_SHOTS)))
+ui-test: export UI_FIXTURE := $(CURDIR)/bin/ui-fixture
+ui-test: ## the status page in a real browser
+	$(GO) build -o $(UI_FIXTURE) ./connector/rest/ui/internal/fixture
+	cd connector/rest/ui/browser && npm ci --ignore-scripts --no-audit --no-fund && node --test
 
 generate: ## make the Avro schemas and the configuration reference again
 	$(GO) generate ./...

@@ -126,7 +126,10 @@ theme.addEventListener("change", () => {
   }
 });
 
+let drawn = 0;
+
 function draw(event) {
+  drawn = Date.now();
   around();
   announce();
   if (!document.hidden) view.draw(event);
@@ -138,7 +141,8 @@ globalThis.addEventListener("error", (e) => result(`This page has a fault: ${e.m
 addEventListener("hashchange", route);
 live.addEventListener("change", (e) => draw(e.detail));
 live.addEventListener("connection", () => draw());
-setInterval(() => draw(), 1000);
+// Time passes: ages grow. Where an event came within the second, they were drawn with it.
+setInterval(() => Date.now() - drawn > 900 && draw(), 1000);
 session.load().catch(() => {}).finally(() => {
   route();
   live.start();

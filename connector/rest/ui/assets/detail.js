@@ -221,7 +221,7 @@ const chip = (kind) => h("span", { class: `state k-${kind.kind}`, title: kind.me
 const section = (title, ...body) => h("section", { "data-key": title, "aria-labelledby": id(title) }, h("h2", { id: id(title) }, title), ...body);
 const id = (title) => `s-${title.toLowerCase().replaceAll(/[^a-z]+/g, "-")}`;
 
-const scroll = (label, table) => h("div", { class: "scroll", role: "region", "aria-label": label, tabindex: "0" }, table);
+const scroll = (label, table) => h("div", { class: "scroll", role: "region", "aria-label": `${label}: table`, tabindex: "0" }, table);
 
 const facts = (...list) => h("dl", { class: "numbers" }, list.filter(Boolean).map(([name, value, means]) =>
   h("div", { "data-key": name }, h("dt", {}, name), h("dd", {}, value), means && h("dd", { class: "hint" }, means))));

@@ -53,7 +53,8 @@ function update(have, want) {
     return;
   }
   for (const { name, value } of want.attributes) if (have.getAttribute(name) !== value) have.setAttribute(name, value);
-  for (const { name } of [...have.attributes]) {
+  for (let i = have.attributes.length - 1; i >= 0; i--) {
+    const { name } = have.attributes[i];
     if (!want.hasAttribute(name) && !theReaders(have, name)) have.removeAttribute(name);
   }
   morph(have, want);

@@ -22,6 +22,7 @@ export class Overview {
   #asked; // what the reader asked for: the address holds it, so that it can be kept and sent
   #order = null; // names as shown, held while somebody is at the table
   #root;
+  #grid = new Grid();
 
   constructor(query) {
     this.#asked = { q: query.get("q") ?? "", show: query.get("show") ?? "", sort: sorts[query.get("sort")] ? query.get("sort") : "problems", page: Number(query.get("page")) || 1 };
@@ -75,10 +76,7 @@ export class Overview {
     let objects = 0;
     for (const r of all) {
       objects += r.c.tasks.size;
-      for (const t of r.c.tasks.values()) {
-        const k = kindOf(t).kind;
-        tally.set(k, (tally.get(k) ?? 0) + 1);
-      }
+      for (const [k, n] of r.kinds) tally.set(k, (tally.get(k) ?? 0) + n);
     }
     const bad = all.filter((r) => problem(r.worst)).length;
     put(this.#root, ".totals", plural(all.length, "connector"), ", ", plural(objects, "object"), ", ",
@@ -92,9 +90,10 @@ export class Overview {
     const page = Math.min(this.#asked.page, pages);
     const shown = rows.slice((page - 1) * pageSize, page * pageSize);
     put(this.#root, ".found", rows.length === all.length ? "" : `${count(rows.length)} of ${plural(all.length, "connector")} shown`);
-    put(this.#root, ".matrix", all.length === 0
+    if (shown.length > 0) this.#grid.draw(this.#root.querySelector(".matrix"), shown, columns(all), (page - 1) * pageSize, rows.length, now);
+    else put(this.#root, ".matrix", all.length === 0
       ? h("p", { class: "empty" }, "There is no connector yet. Give ", h("code", {}, "coupastream run"), " a connector file, or POST one to ", h("code", {}, "/connectors"), ".")
-      : shown.length === 0 ? h("p", { class: "empty" }, "No connector is like this.") : table(shown, columns(all), (page - 1) * pageSize, rows.length));
+      : h("p", { class: "empty" }, "No connector is like this."));
     put(this.#root, ".pages", pages === 1 ? null : [
       h("button", { type: "button", "data-do": "page", "data-value": page - 1, disabled: page === 1 }, "Previous"),
       h("span", {}, `Page ${page} of ${pages}`),
@@ -104,7 +103,7 @@ export class Overview {
   // arrange filters and sorts. While the pointer or the focus is in the table, rows stay where they are: nobody should hit another one than he aimed at.
   #arrange(all) {
     const q = this.#asked.q.trim().toLowerCase();
-    const found = all.filter((r) => (!this.#asked.show || r.kinds.has(this.#asked.show)) && (!q || r.text.includes(q)));
+    const found = all.filter((r) => (!this.#asked.show || r.kinds.has(this.#asked.show) || r.worst.kind === this.#asked.show) && (!q || r.text.includes(q)));
     const matrix = this.#root.querySelector(".matrix");
     const held = this.#order && (matrix.matches(":hover") || (matrix.contains(document.activeElement) && document.activeElement !== matrix));
     if (held) {
@@ -122,17 +121,24 @@ export class Overview {
 const collator = new Intl.Collator("en", { numeric: true });
 const compare = (a, b) => collator.compare(a.c.name, b.c.name);
 
-// row is what is shown, searched and sorted of a connector.
+const derived = new WeakMap();
+
+// row is what is shown, searched and sorted of a connector. What does not move with time is kept until an event brings another connector in its place.
 function row(c, now) {
-  const r = { c, worst: worst(c), kinds: new Set(), oldest: null, errors: 0, used: c.used, publishing: rateOf(c, now), text: `${c.name}\n${c.tenant}\n${c.worker ?? ""}`.toLowerCase() };
-  for (const t of c.tasks.values()) {
-    r.kinds.add(kindOf(t).kind);
-    r.errors += t.errors ?? 0;
-    r.text += `\n${t.object}`;
-    const f = freshness(t, now);
-    if (f !== null && (r.oldest === null || f > r.oldest)) r.oldest = f;
+  let r = derived.get(c);
+  if (!r) {
+    r = { c, worst: worst(c), kinds: new Map(), proven: Infinity, errors: 0, used: c.used, text: `${c.name}\n${c.tenant}\n${c.worker ?? ""}`.toLowerCase() };
+    for (const t of c.tasks.values()) {
+      const { kind } = kindOf(t);
+      r.kinds.set(kind, (r.kinds.get(kind) ?? 0) + 1);
+      r.errors += t.errors ?? 0;
+      r.text += `\n${t.object}`;
+      if (freshness(t, now) !== null) r.proven = Math.min(r.proven, t.proven);
+    }
+    derived.set(c, r);
   }
-  if (c.tasks.size === 0) r.kinds.add(r.worst.kind);
+  r.oldest = r.proven === Infinity ? null : Math.max(0, (now - r.proven) / 1000);
+  r.publishing = rateOf(c, now);
   return r;
 }
 
@@ -145,41 +151,95 @@ function columns(all) {
 
 export const mark = (kind) => h("span", { class: "mark", "aria-hidden": "true" }, kind.mark);
 
-function table(rows, objects, before, total) {
-  const now = live.now();
-  return h("table", { "aria-rowcount": total + 1 },
-    h("caption", { class: "hidden" }, "Connectors and their objects. Of an object: its condition, and how fresh its topic is. Arrow keys move between objects."),
-    h("thead", {}, h("tr", { "aria-rowindex": 1 },
-      h("th", { scope: "col", class: "name" }, "Connector"),
-      h("th", { scope: "col" }, "Condition"),
-      h("th", { scope: "col", class: "number" }, "Freshness"),
-      h("th", { scope: "col", class: "number" }, "Requests/s"),
-      h("th", { scope: "col", class: "number" }, "Records/s"),
-      h("th", { scope: "col", class: "number" }, "Errors"),
-      objects.map((o) => h("th", { scope: "col", class: "object", "data-key": o }, h("span", {}, o.replaceAll("_", " ")))))),
-    h("tbody", {}, rows.map((r, i) => {
-      const of = new Map([...r.c.tasks.values()].map((t) => [t.object, t]));
-      return h("tr", { "data-key": r.c.name, "aria-rowindex": before + i + 2 },
-        h("th", { scope: "row", class: "name" }, h("a", { href: link(r.c.name) }, r.c.name),
-          r.c.tenant !== r.c.name && h("span", { class: "tenant" }, r.c.tenant)),
-        h("td", {}, h("span", { class: `state k-${r.worst.kind}`, title: r.c.trace || r.c.token_error || r.worst.means }, mark(r.worst), r.c.token_error ? "No token" : r.worst.label)),
-        h("td", { class: "number" }, r.oldest === null ? "–" : span(r.oldest, 1)),
-        h("td", { class: "number" }, r.c.worker ? [rate(r.c.used), r.c.limit ? h("span", { class: "of" }, ` of ${rate(r.c.current ?? r.c.limit)}`) : null] : "–"),
-        h("td", { class: "number" }, r.publishing === null ? "–" : rate(r.publishing)),
-        h("td", { class: `number${r.errors ? " bad" : ""}` }, count(r.errors)),
-        objects.map((o) => cell(r.c, of.get(o), o, now)));
-    })));
+const told = new Intl.ListFormat("en");
+
+// Grid is the table. It is drawn each second and is by far the largest part of the page, so a cell is touched only where its text or look is another than before.
+class Grid {
+  #body = h("tbody");
+  #head = h("thead");
+  #table = h("table", {},
+    h("caption", { class: "hidden" }, "Connectors and their objects. Of an object: its condition, and how fresh its topic is. Arrow keys move between objects."), this.#head, this.#body);
+  #objects = "";
+  #rows = new Map(); // name → {tr, cells: what each shows}
+
+  draw(into, rows, objects, before, total, now) {
+    if (into.firstChild !== this.#table) into.replaceChildren(this.#table);
+    this.#table.setAttribute("aria-rowcount", total + 1);
+    if (this.#objects !== told.format(objects)) {
+      this.#objects = told.format(objects);
+      morph(this.#head, h("thead", {}, heads(objects)));
+      this.#rows.clear();
+      this.#body.replaceChildren();
+    }
+    const gone = new Set(this.#rows.keys());
+    let at = this.#body.firstChild;
+    rows.forEach((r, i) => {
+      const name = r.c.name;
+      gone.delete(name);
+      let have = this.#rows.get(name);
+      if (!have) {
+        const tr = h("tr", { "data-key": name }, h("th", { scope: "row", class: "name" }, h("a", { href: link(name) }, name), r.c.tenant !== name && h("span", { class: "tenant" }, r.c.tenant)));
+        for (let n = 0; n < 5 + objects.length; n++) tr.append(h("td", n < 5 ? {} : { class: "object", "data-key": objects[n - 5] }));
+        this.#rows.set(name, (have = { tr, cells: [] }));
+      }
+      if (have.tr === at) at = at.nextSibling;
+      else this.#body.insertBefore(have.tr, at);
+      set(have.tr, "aria-rowindex", String(before + i + 2));
+      const of = new Map();
+      for (const t of r.c.tasks.values()) of.set(t.object, t);
+      [...figures(r), ...objects.map((o) => object(r.c, of.get(o), now))].forEach(([shows, make], n) => {
+        if (have.cells[n] === shows) return;
+        have.cells[n] = shows;
+        const td = have.tr.cells[n + 1], made = make();
+        set(td, "class", made.className);
+        morph(td, made);
+      });
+    });
+    for (const name of gone) {
+      this.#rows.get(name).tr.remove();
+      this.#rows.delete(name);
+    }
+  }
 }
 
-function cell(c, t, object, now) {
-  if (!t) return h("td", { class: "object none", "data-key": object });
+function set(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+function heads(objects) {
+  return h("tr", { "aria-rowindex": 1 }, h("th", { scope: "col", class: "name" }, "Connector"), h("th", { scope: "col" }, "Condition"),
+    ["Freshness", "Requests/s", "Records/s", "Errors"].map((t) => h("th", { scope: "col", class: "number" }, t)),
+    objects.map((o) => h("th", { scope: "col", class: "object" }, h("span", {}, o.replaceAll("_", " ")))));
+}
+
+// figures are the cells of a connector: what each shows, and how it is made.
+function figures(r) {
+  const { c, worst: kind } = r;
+  const label = c.token_error ? "No token" : kind.label, title = c.trace || c.token_error || kind.means;
+  const number = (text, bad) => [`${text}${bad ? "!" : ""}`, () => h("td", { class: bad ? "number bad" : "number" }, text)];
+  const used = rate(c.used), allowed = c.limit ? ` of ${rate(c.current ?? 0)}` : "";
+  return [
+    [`${kind.kind} ${label} ${title}`, () => h("td", {}, h("span", { class: `state k-${kind.kind}`, title }, mark(kind), label))],
+    number(r.oldest === null ? "–" : age(r.oldest)),
+    c.limit === undefined && c.used === undefined ? number("–") : [used + allowed, () => h("td", { class: "number" }, used, h("span", { class: "of" }, allowed))],
+    number(r.publishing === null ? "–" : rate(r.publishing)),
+    number(count(r.errors), r.errors > 0),
+  ];
+}
+
+// object is the cell of one.
+function object(c, t, now) {
+  if (!t) return ["", () => h("td", { class: "object none" })];
   const kind = kindOf(t);
   const fresh = freshness(t, now);
-  const text = kind.kind === "backfilling" && t.total ? `${Math.min(99, Math.floor((100 * t.done) / t.total))} %` : fresh === null ? "" : span(fresh, 1);
-  return h("td", { class: "object", "data-key": object },
-    h("a", { href: link(c.name, t.object), class: `k-${kind.kind}`, tabindex: "-1", title: `${t.object}: ${kind.label}${t.trouble ? `: ${t.trouble}` : ""}` },
-      mark(kind), h("span", { class: "hidden" }, `${kind.label} `), text));
+  const text = kind.kind === "backfilling" && t.total ? `${Math.min(99, Math.floor((100 * t.done) / t.total))} %` : fresh === null ? "" : age(fresh);
+  const title = `${t.object}: ${kind.label}${t.trouble ? `: ${t.trouble}` : ""}`;
+  return [`${kind.kind} ${text} ${title}`, () => h("td", { class: "object" },
+    h("a", { href: link(c.name, t.object), class: `k-${kind.kind}`, tabindex: "-1", title }, mark(kind), h("span", { class: "hidden" }, `${kind.label} `), text))];
 }
+
+// age of something at a glance: seconds in steps of five, so that a quiet table is quiet.
+const age = (seconds) => span(seconds < 10 ? seconds : seconds < 60 ? seconds - (seconds % 5) : seconds, 1);
 
 function legend() {
   return h("details", { class: "legend" }, h("summary", {}, "What the signs mean"),

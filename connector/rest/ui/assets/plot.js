@@ -2,7 +2,7 @@
 import { h, svg } from "./dom.js";
 import { rate, time } from "./format.js";
 
-const width = 720, height = 240;
+const height = 240;
 const left = 46, right = 12, top = 12, bottom = 40;
 
 const hour = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -20,6 +20,7 @@ const spans = [1, 2, 5, 10, 15, 30, 60];
 // ratePlot draws what the limiter allowed and what was used of it: points are {at, current, used}, oldest first, in requests a second; limit 0 is none.
 export function ratePlot(points, limit) {
   if (points.length < 2) return h("p", { class: "empty" }, "The worker that runs the connector has not measured a rate for long enough to draw it.");
+  const width = innerWidth < 700 ? 360 : 720; // letters keep their size
   const from = points[0].at, to = points.at(-1).at;
   const highest = Math.max(limit, ...points.map((p) => Math.max(p.current, p.used)), 1);
   const marks = steps(highest), max = marks.at(-1);
@@ -28,7 +29,7 @@ export function ratePlot(points, limit) {
   const line = (key) => points.map((p, i) => `${i ? "L" : "M"}${x(p.at).toFixed(1)} ${y(p[key]).toFixed(1)}`).join("");
 
   const minutes = (to - from) / 60_000;
-  const every = (spans.find((s) => minutes / s <= 6) ?? 120) * 60_000;
+  const every = (spans.find((s) => minutes / s <= width / 110) ?? 120) * 60_000;
   const times = [];
   for (let at = Math.ceil(from / every) * every; at <= to; at += every) times.push(at);
 

@@ -13,11 +13,11 @@ export const kinds = [
   { kind: "stopped", level: 5, mark: "■", label: "Stopped", means: "on request; its position is kept and can be changed" },
 ];
 
-const byName = new Map(kinds.map((k) => [k.kind, k]));
+const byName = new Map(kinds.map((k) => [k.kind.toUpperCase(), k]));
 
 // kindOf a task, or of a connector, which has no condition.
 export function kindOf({ state, condition }) {
-  const name = (state === "RUNNING" ? condition || "running" : state).toLowerCase();
+  const name = state === "RUNNING" ? condition || state : state;
   return byName.get(name) ?? { kind: "other", level: 1, mark: "?", label: name, means: "this page does not know" };
 }
 
@@ -27,7 +27,7 @@ export const problem = (kind) => kind.level <= 1;
 // worst of a connector and its tasks.
 export function worst(c) {
   let w = kindOf(c);
-  if (c.token_error && w.level > 1) w = byName.get("stuck");
+  if (c.token_error && w.level > 1) w = byName.get("STUCK");
   for (const t of c.tasks.values()) {
     const k = kindOf(t);
     if (k.level < w.level) w = k;
