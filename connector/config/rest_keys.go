@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/coupastream/coupastream/connector/egress"
+	"github.com/coupastream/coupastream/coupa"
 )
 
 // listenerSettings say where the REST API is reached, by whom, and what those who use it may reach through the worker. Names are Kafka Connect's where it has one.
@@ -32,6 +33,9 @@ func listenerSettings() []setting[Worker] {
 		{Key{Name: "rest.auth.open.paths", Type: List, Importance: Low, Example: "/metrics, /health",
 			Doc: "Which of /metrics and /health need no account; /livez and /readyz never do."},
 			texts(func(w *Worker) *[]string { return &w.OpenPaths }, openPath)},
+		{Key{Name: "rest.forward.token", Type: Password, Importance: Low, Example: "${file:/run/secrets/worker:token}",
+			Doc: "Bearer token with which this worker asks the others of its group in its own name, as for the status page; of a read-only account of their rest.auth.file."},
+			secret(func(w *Worker) *coupa.Secret { return &w.ForwardToken })},
 		{Key{Name: "rest.allowed.hosts", Type: List, Importance: Low, Example: "coupastream.example.com",
 			Doc: "Names by which loopback listeners are reached besides those of this machine, as through a reverse proxy that keeps the Host header."},
 			texts(func(w *Worker) *[]string { return &w.AllowedHosts }, hostName)},

@@ -25,11 +25,12 @@ type Worker struct {
 	ListenerClientAuth string
 	ListenerCA         string // PEM file with the authorities of clients' certificates and of other workers' listeners
 
-	AuthFile     string   `json:",omitempty"` // accounts of the REST API; "": there are none, everybody may do everything
-	OpenPaths    []string `json:",omitempty"` // that need no account, besides /livez and /readyz
-	AllowedHosts []string `json:",omitempty"` // names of loopback listeners besides this machine's
-	AllowOrigins []string `json:",omitempty"` // of web pages elsewhere; "*" for all
-	AllowMethods []string `json:",omitempty"` // that these may use; none: GET, HEAD, POST
+	AuthFile     string       `json:",omitempty"` // accounts of the REST API; "": there are none, everybody may do everything
+	OpenPaths    []string     `json:",omitempty"` // that need no account, besides /livez and /readyz
+	ForwardToken coupa.Secret `json:",omitempty"` // of requests to other workers in this one's own name; "" for none
+	AllowedHosts []string     `json:",omitempty"` // names of loopback listeners besides this machine's
+	AllowOrigins []string     `json:",omitempty"` // of web pages elsewhere; "*" for all
+	AllowMethods []string     `json:",omitempty"` // that these may use; none: GET, HEAD, POST
 
 	EgressHosts  []string // see Egress
 	AllowPrivate *bool    `json:",omitempty"` // nil: see Egress

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
 )
 
 // forwardTimeout bounds a request to another worker; Connect's is the same.
@@ -18,7 +19,8 @@ const forwardTimeout = 90 * time.Second
 //
 // With https listeners it shows this worker's certificate and checks the other's against listeners.https.ssl.ca.location, or the system's roots. Give it
 // the Authorization header of the request that is passed on: the other worker asks for the same accounts. What a browser says of the page that it is for
-// (Origin, Sec-Fetch-Site and the like) is taken out, since this worker has looked at it. Redirects are not followed, and no proxy is used.
+// (Origin, Sec-Fetch-Site and the like) is taken out, since this worker has looked at it. A request without credentials is this worker's own and gets
+// rest.forward.token. Redirects are not followed, and no proxy is used.
 func NewForwarder(settings *config.Worker, log *slog.Logger) (*http.Client, error) {
 	current, err := newReloaded("listeners.https.ssl.*", identityFiles(settings), log, func() (*http.Transport, error) {
 		id, err := loadIdentity(settings)
@@ -35,7 +37,7 @@ func NewForwarder(settings *config.Worker, log *slog.Logger) (*http.Client, erro
 		return nil, err
 	}
 	return &http.Client{
-		Transport: forwarder{current},
+		Transport: forwarder{current, settings.ForwardToken},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return errors.New("the other worker answered with a redirect; check rest.advertised.* of its file")
 		},
@@ -43,7 +45,10 @@ func NewForwarder(settings *config.Worker, log *slog.Logger) (*http.Client, erro
 	}, nil
 }
 
-type forwarder struct{ current *reloaded[*http.Transport] }
+type forwarder struct {
+	current *reloaded[*http.Transport]
+	token   coupa.Secret
+}
 
 // RoundTrip implements [http.RoundTripper].
 func (f forwarder) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -52,6 +57,9 @@ func (f forwarder) RoundTrip(r *http.Request) (*http.Response, error) {
 		if name == "Origin" || name == "Referer" || name == "Cookie" || strings.HasPrefix(name, "Sec-") {
 			r.Header.Del(name)
 		}
+	}
+	if f.token != "" && r.Header.Get("Authorization") == "" {
+		r.Header.Set("Authorization", "Bearer "+string(f.token))
 	}
 	return f.current.get().RoundTrip(r)
 }

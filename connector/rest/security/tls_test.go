@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
 )
 
 // authority makes certificates.
@@ -286,6 +287,23 @@ func TestForwardedRequestsShowTheWorkersCertificateAndTheCallersCredentials(t *t
 		if got := res.Status[:4] + string(body); !strings.HasPrefix(got, want) {
 			t.Errorf("%q: %s", authorization, got)
 		}
+	}
+	reading, hash := NewToken()
+	write(t, settings.AuthFile, "tokens: {page: {sha256: "+hash+", role: read-only}}\n")
+	settings.ForwardToken = coupa.Secret(reading)
+	page, err := NewForwarder(&settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer page.CloseIdleConnections()
+	res, err := page.Get(serveHTTPS(t, settings) + "/connectors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if string(body) != "read-only page 0" {
+		t.Errorf("in the worker's own name: %s %s", res.Status, body)
 	}
 	stranger, err := NewForwarder(&config.Worker{}, slog.New(slog.DiscardHandler))
 	if err != nil {
