@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/cmd/coupastream/internal/client"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/verify"
 )
@@ -22,10 +23,11 @@ type verifySettings struct {
 	objects []string
 	output  string
 	most    int
+	repair  bool
 }
 
 func newVerifyCommand(a *app) *cobra.Command {
-	var s verifySettings
+	r, s := &remote{app: a}, verifySettings{}
 	cmd := &cobra.Command{
 		Use:   "verify CONNECTOR --worker WORKER",
 		Short: "Compare Coupa with the topics, row by row",
@@ -37,16 +39,22 @@ func newVerifyCommand(a *app) *cobra.Command {
   extra      a row that is there and gone from Coupa
 
 It reads ids and stamps of all rows from Coupa, with the connector's coupa.rate.limit, and the topics from their beginning; it writes nothing. Rows that
-changed in the last two polls are not compared: they may be on their way. It ends with status 1 if something differs.`,
+changed in the last two polls are not compared: they may be on their way. It ends with status 1 if something differs.
+
+With --repair the running worker at --url (else COUPASTREAM_URL, else http://127.0.0.1:8083) is asked to read again what is missing or stale, by id, as a snapshot, and its end is
+waited for. What is there twice or extra stays: nothing takes a record out of a topic. It ends with status 1 if such remain.`,
 		Example: "  coupastream verify acme.yaml --worker worker.yaml\n" +
-			"  coupastream verify acme.yaml --worker worker.yaml --objects invoices -o json",
+			"  coupastream verify acme.yaml --worker worker.yaml --objects invoices -o json\n" +
+			"  coupastream verify acme.yaml --worker worker.yaml --repair --url https://coupastream.example.com:8443 --token-file token",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0], s) },
+		RunE: func(cmd *cobra.Command, args []string) error { return r.verify(cmd.Context(), args[0], s) },
 	}
+	r.connection(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.worker, "worker", "", "worker file, for the brokers")
 	f.StringSliceVar(&s.objects, "objects", nil, "objects to compare; all that the connector streams if none is given")
 	f.StringVarP(&s.output, "output", "o", "text", "form of the result: text or json")
+	f.BoolVar(&s.repair, "repair", false, "have the running worker read again what is missing or stale")
 	f.IntVar(&s.most, "show", 20, "most findings of an object that are listed as text")
 	return cmd
 }
@@ -54,14 +62,21 @@ changed in the last two polls are not compared: they may be on their way. It end
 // errDiffers is the outcome of a comparison that found something; the findings are on stdout.
 var errDiffers = errors.New("Coupa and the topics differ")
 
-func (a *app) verify(ctx context.Context, connectorFile string, s verifySettings) error {
+func (r *remote) verify(ctx context.Context, connectorFile string, s verifySettings) error {
 	if s.worker == "" {
 		return usageError{errors.New("--worker is missing; give the worker file that names the brokers")}
 	}
 	if s.output != "text" && s.output != "json" {
 		return usageError{fmt.Errorf("--output %q is not a form; give text or json", s.output)}
 	}
-	settings, connectors, err := a.load(s.worker, []string{connectorFile})
+	var asked *client.Client
+	if s.repair {
+		var err error
+		if asked, err = r.client(); err != nil {
+			return err
+		}
+	}
+	settings, connectors, err := r.load(s.worker, []string{connectorFile})
 	if err != nil {
 		return err
 	}
@@ -80,16 +95,20 @@ func (a *app) verify(ctx context.Context, connectorFile string, s verifySettings
 	}
 	var reports []verify.Report
 	for _, o := range objects {
-		r, err := verify.Object(ctx, verify.Config{
+		report, err := verify.Object(ctx, verify.Config{
 			Kafka: append(slices.Clone(kafka), kgo.SeedBrokers(settings.BootstrapServers...)), Source: source, Tenant: c.Tenant, Object: o,
-			Progress: a.verifyProgress(o.Path),
+			Progress: r.verifyProgress(o.Path),
 		})
 		if err != nil {
 			return err
 		}
-		reports = append(reports, r)
+		reports = append(reports, report)
 	}
-	return a.printReports(reports, s)
+	err = r.printReports(reports, s)
+	if s.repair && errors.Is(err, errDiffers) {
+		return r.repair(ctx, asked, c.Name, reports)
+	}
+	return err
 }
 
 // chosen are the objects of a connector with the paths; all of them for none.
