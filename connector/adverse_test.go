@@ -58,7 +58,7 @@ func TestAChangeOfALineBesideABackfillLongerThanTheLedgerIsPublished(t *testing.
 		h.pass(8 * time.Minute)
 		h.tenant.UpdateLine("purchase_orders", 1)
 		h.pass(3 * time.Hour)
-		if h.running.Status()[0].Tasks[0].Snapshot {
+		if h.running.Connectors()[0].Tasks[0].Snapshot {
 			t.Fatal("the backfill does not end")
 		}
 		h.check("purchase_orders")
@@ -142,9 +142,9 @@ func TestLookBacksTakeTurnsWhereTheClocksDiffer(t *testing.T) {
 				h.keys["poll.interval.ms"] = "30000"
 				h.start()
 				h.pass(5 * time.Minute)
-				before := h.running.Status()[0].Tasks[0].Committed.Seq
+				before := h.running.Connectors()[0].Tasks[0].Committed.Seq
 				h.pass(20 * time.Minute)
-				if n := h.running.Status()[0].Tasks[0].Committed.Seq - before; n > 60 {
+				if n := h.running.Connectors()[0].Tasks[0].Committed.Seq - before; n > 60 {
 					t.Errorf("%d commits in 20 minutes without a change", n)
 				}
 			})
@@ -157,9 +157,9 @@ func TestLookBacksTakeTurnsWherePollsAreFarApart(t *testing.T) {
 		h.keys["poll.interval.ms"], h.keys["initial.from"] = "3600000", "latest"
 		h.start()
 		h.pass(50 * time.Minute)
-		before := h.running.Status()[0].Tasks[0].Committed.Seq
+		before := h.running.Connectors()[0].Tasks[0].Committed.Seq
 		h.pass(10 * time.Minute)
-		if n := h.running.Status()[0].Tasks[0].Committed.Seq - before; n > 10 {
+		if n := h.running.Connectors()[0].Tasks[0].Committed.Seq - before; n > 10 {
 			t.Errorf("%d commits in 10 minutes without a change", n)
 		}
 	})

@@ -171,7 +171,7 @@ func TestLatestIsKeptFromTheStartOn(t *testing.T) {
 		h.keys["initial.from"], h.keys["poll.interval.ms"] = "latest", "30000"
 		h.start()
 		h.pass(3 * time.Second)
-		seq := h.running.Status()[0].Tasks[0].Committed.Seq
+		seq := h.running.Connectors()[0].Tasks[0].Committed.Seq
 		h.stop()
 		v := h.tenant.Update("invoices", 5)
 		h.pass(10 * time.Minute)

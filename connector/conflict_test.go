@@ -30,7 +30,7 @@ func TestASchemaThatTheRegistryRefusesStopsItsObjectAlone(t *testing.T) {
 		h.refuses()
 		r := h.start()
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, `subject "coupa.invoices-value"`) {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, `subject "coupa.invoices-value"`) {
 			t.Errorf("invoices: %s %q", s.State, s.Trace)
 		}
 		h.check("suppliers")
@@ -47,7 +47,7 @@ func TestRowsOfARefusedSchemaAreDeadLettersUntilItIsTaken(t *testing.T) {
 		h.refuses()
 		r := h.start()
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; s.State != Running || s.DeadLetters != 40 || s.Published != 0 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.DeadLetters != 40 || s.Published != 0 {
 			t.Errorf("%s %q, %d dead letters, %d published", s.State, s.Trace, s.DeadLetters, s.Published)
 		}
 		h.stop()
@@ -87,7 +87,7 @@ func TestARefusedSchemaIsWidenedByTheLastVersion(t *testing.T) {
 		h.refuses(`"coupa.branch":2`)
 		r := h.start()
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; s.State != Running || s.Published != 40 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Published != 40 {
 			t.Fatalf("%s %q, %d published", s.State, s.Trace, s.Published)
 		}
 		for _, rec := range h.records("coupa.invoices") {
@@ -100,7 +100,7 @@ func TestARefusedSchemaIsWidenedByTheLastVersion(t *testing.T) {
 		h.state = t.TempDir()
 		r = h.start()
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "is refused too") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "is refused too") {
 			t.Errorf("with a registry that refuses everything: %s %q", s.State, s.Trace)
 		}
 	})

@@ -43,8 +43,11 @@ func subjectOf(o config.Object) string {
 // tenantsBySubject counts the tenants whose rows have one schema.
 func (w *Worker) tenantsBySubject() map[string]int {
 	counts := map[string]int{}
-	for _, g := range w.groups {
-		for _, o := range g.c.Objects {
+	for _, m := range w.all() {
+		if m.c == nil {
+			continue
+		}
+		for _, o := range m.c.Objects {
 			counts[subjectOf(o)]++
 		}
 	}

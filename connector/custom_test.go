@@ -113,7 +113,7 @@ func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
 						t.Errorf("the schema lacks %s", want)
 					}
 				}
-				unfit := r.Status()[0].Tasks[0].Unfit
+				unfit := r.Connectors()[0].Tasks[0].Unfit
 				if n := unfit["InvoiceHeader.custom-fields.came-later"]; n != 3 || len(unfit) != 1 {
 					t.Errorf("the status counts %v, want the three objects for a plain value", unfit)
 				}
@@ -214,7 +214,7 @@ func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
 		if text := h.schemaOf(last); !strings.Contains(text, `"coupa.name":"level"`) {
 			t.Error("the field that is new is not typed")
 		}
-		if s := r.Status()[0].Tasks[0]; s.State != Running || s.Unfit["User.custom-fields.grade"] != 1 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Unfit["User.custom-fields.grade"] != 1 {
 			t.Errorf("%s %s, %v unfit; want it running and one value of grade", s.State, s.Trace, s.Unfit)
 		}
 		h.pass(2 * time.Hour)
@@ -245,7 +245,7 @@ func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 		h.check("users")
 		h.tenant.SetMember("users", 7, "custom-fields", `{"only-now":1}`)
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; !strings.Contains(s.Trace, "away") {
+		if s := r.Connectors()[0].Tasks[0]; !strings.Contains(s.Trace, "away") {
 			t.Errorf("%s %q; want to read what is waited for", s.State, s.Trace)
 		}
 		h.registry.set(func(r *memoryRegistry) { r.fail = nil })

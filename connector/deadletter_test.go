@@ -25,7 +25,7 @@ func TestARowThatCannotBeEncodedIsADeadLetterAndItsObjectGoesOn(t *testing.T) {
 		h.tenant.SetRaw("invoices", row.ID, bad)
 		r := h.start()
 		h.settle()
-		s := r.Status()[0].Tasks[0]
+		s := r.Connectors()[0].Tasks[0]
 		if s.State != Running || s.DeadLetters != 1 || s.Published != 119 || !strings.Contains(s.DeadLetter, fmt.Sprintf("id %d: field gross-total", row.ID)) {
 			t.Errorf("%s %q, %d dead letters (%s), %d published; want it running, 1 and 119", s.State, s.Trace, s.DeadLetters, s.DeadLetter, s.Published)
 		}
@@ -92,7 +92,7 @@ func TestARowWithoutAnIDStopsItsObject(t *testing.T) {
 		h.tenant.SetRaw("invoices", row.ID, regexp.MustCompile(`^\{"id":\d+,`).ReplaceAll(row.JSON, []byte("{")))
 		r := h.start()
 		h.pass(10 * time.Minute)
-		s := r.Status()[0].Tasks[0]
+		s := r.Connectors()[0].Tasks[0]
 		if s.State != Failed || s.DeadLetters != 0 || !strings.Contains(s.Trace, fmt.Sprintf("without a usable id after id %d; ", before.ID)) {
 			t.Errorf("%s %q, %d dead letters; want it failed behind id %d", s.State, s.Trace, s.DeadLetters, before.ID)
 		}

@@ -42,7 +42,7 @@ func TestACoupaThatBreaksItsContractStopsTheObjectAlone(t *testing.T) {
 				h.tenant.Inject(coupatest.Fault{Kind: kind, Object: "invoices", Count: -1})
 				h.tenant.Tie("invoices", 30)
 				h.pass(5 * time.Second)
-				s := r.Status()[0].Tasks
+				s := r.Connectors()[0].Tasks
 				if s[0].State != Failed || !strings.Contains(s[0].Trace, says) {
 					t.Errorf("invoices: %s %q, want FAILED because of %q", s[0].State, s[0].Trace, says)
 				}
@@ -62,7 +62,7 @@ func TestARecordThatIsTooLargeTakesOnlyItsStreamOutOfTheTransaction(t *testing.T
 		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", 2<<20)+`"`)
 		r := h.start()
 		h.settle()
-		s := r.Status()[0].Tasks
+		s := r.Connectors()[0].Tasks
 		if s[0].State != Failed || !strings.Contains(s[0].Trace, "id 9:") || !strings.Contains(s[0].Trace, "max.message.bytes") {
 			t.Errorf("invoices: %s %.200q, want FAILED with the row's id and the remedy", s[0].State, s[0].Trace)
 		}
@@ -81,7 +81,7 @@ func TestATopicThatMayNotBeWrittenStopsItsObjectAlone(t *testing.T) {
 		h.tenant.Update("invoices", 5)
 		h.tenant.Update("suppliers", 5)
 		h.pass(10 * time.Second)
-		s := r.Status()[0].Tasks
+		s := r.Connectors()[0].Tasks
 		if s[0].State != Failed || !strings.Contains(s[0].Trace, "allow this principal WRITE") {
 			t.Errorf("invoices: %s %q, want FAILED with the remedy", s[0].State, s[0].Trace)
 		}

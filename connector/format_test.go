@@ -89,7 +89,7 @@ func TestRecordsInJSONNeedNoRegistry(t *testing.T) {
 		h.state = t.TempDir()
 		r := h.start()
 		h.pass(3 * time.Minute)
-		if s := r.Status()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
 			t.Fatalf("%s %q", s.State, s.Trace)
 		}
 		records := h.consume("coupa.invoices")

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,8 +42,11 @@ type harness struct {
 	source   func(Source) Source
 	log      *syncBuffer
 	shared   bool // all tenants have one topic
+	unfiled  bool // workers get no connectors from files
+	env      map[string]string
 	running  *running
 	members  []*running // workers beside it
+	made     atomic.Int32
 }
 
 // running is one worker's run.
@@ -68,6 +72,7 @@ func simulate(t *testing.T, cfg coupatest.Config, f func(*harness)) {
 			keys:   map[string]string{"coupa.objects": strings.Join(cfg.Objects, ","), "fields": "all", "poll.interval.ms": "1000", "coupa.rate.limit": "0"},
 			worker: map[string]string{}, others: map[string]*coupatest.Tenant{}, log: &syncBuffer{},
 		}
+		h.env = map[string]string{"COUPA_SECRET": "secret"}
 		h.tenant = coupatest.New(cfg)
 		var err error
 		h.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.SleepOutOfOrder())
@@ -117,7 +122,13 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 	for _, name := range slices.Sorted(maps.Keys(h.others)) {
 		connectors = append(connectors, h.connector(name, h.apart()))
 	}
+	if h.unfiled {
+		connectors = nil
+	}
+	id := fmt.Sprintf("worker-%d:8083", h.made.Add(1))
 	made, err := New(Config{
+		Self:     Owner{WorkerID: id, URL: "http://" + id},
+		Env:      func(name string) (string, bool) { return h.env[name], h.env[name] != "" },
 		Settings: w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
 		Source: h.client, Version: "v-test",

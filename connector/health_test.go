@@ -13,7 +13,7 @@ import (
 // condition is that of the only connector's object.
 func (h *harness) condition(object string) TaskStatus {
 	h.t.Helper()
-	for _, c := range h.running.Status() {
+	for _, c := range h.running.Connectors() {
 		for _, task := range c.Tasks {
 			if task.Object == object {
 				return task
@@ -201,7 +201,7 @@ func TestTheRateIsToldForTheLastHour(t *testing.T) {
 		h.pass(2 * time.Hour)
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Throttle429, Count: 3})
 		h.pass(5 * time.Second)
-		c := r.Status()[0]
+		c := r.Connectors()[0]
 		if c.Rate.Limit != 10 || c.Rate.Current >= 10 || c.Rate.Used < 0.5 || c.Rate.Used > 1.5 || c.Rate.ThrottledSince.IsZero() {
 			t.Errorf("%+v with a poll a second, throttled", c.Rate)
 		}
@@ -212,7 +212,7 @@ func TestTheRateIsToldForTheLastHour(t *testing.T) {
 			t.Errorf("%+v", c.Token)
 		}
 		h.stop()
-		if c := r.Status()[0]; len(c.Rate.History) != 0 || c.Tasks[0].Condition != "" {
+		if c := r.Connectors()[0]; len(c.Rate.History) != 0 || c.Tasks[0].Condition != "" {
 			t.Errorf("%+v of a worker that does not run the connector", c)
 		}
 	})

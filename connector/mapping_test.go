@@ -79,7 +79,7 @@ func TestTheTopicHasRowsAsTheMappingMakesThem(t *testing.T) {
 					if open := fmt.Sprint(own["open"]); !strings.Contains(open, "seen") || !strings.Contains(fmt.Sprint(own["secret"]), "***") || own["hidden"] != nil {
 						t.Errorf("custom fields %v", own)
 					}
-					text := fmt.Sprint(values) + fmt.Sprint(h.registry.versionsOf("coupa.invoices-value")) + h.log.String() + fmt.Sprintf("%+v", h.running.Status())
+					text := fmt.Sprint(values) + fmt.Sprint(h.registry.versionsOf("coupa.invoices-value")) + h.log.String() + fmt.Sprintf("%+v", h.running.Connectors())
 					for _, hidden := range []string{"hush-mail", "hush-document", "hush-note", "hush-hidden", "hush-global", "4711"} {
 						if strings.Contains(text, hidden) {
 							t.Errorf("%s is to be seen", hidden)

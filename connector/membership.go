@@ -40,7 +40,9 @@ var errNotMember = errors.New("the group does not know this worker as a member")
 type membership struct {
 	settings *config.Worker
 	opts     []kgo.Opt
-	shards   map[int32]*shard // the partitions that have streams
+	shards   []*shard // by partition
+	// announce is told which shards are this worker's, in which generation of the group. It must not block.
+	announce func(run context.Context, shards []int32, generation int32, member func(context.Context) error)
 	log      *slog.Logger
 
 	mu   sync.Mutex
@@ -53,8 +55,10 @@ type holding struct {
 	done chan struct{} // closed when nothing of it runs any more
 }
 
-func newMembership(w *Worker, shards map[int32]*shard) *membership {
-	return &membership{settings: w.settings, opts: w.clientOpts(), shards: shards, log: w.log, held: map[int32]*holding{}}
+func newMembership(w *Worker) *membership {
+	return &membership{
+		settings: w.settings, opts: w.clientOpts(), shards: w.shards, announce: w.announce, log: w.log, held: map[int32]*holding{},
+	}
 }
 
 // Run is a member of the group until ctx ends, and runs the shards that the group assigns. A stop is clean: shards commit or drop the batch in hand,
@@ -151,20 +155,27 @@ func (m *membership) refusal(err error) error {
 	}
 }
 
-// assigned starts the shards of partitions that have streams. While an earlier run of the same shard has not ended, the new one waits for it.
+// assigned starts the shards of partitions. While an earlier run of the same shard has not ended, the new one waits for it.
 func (m *membership) assigned(run context.Context, cl *kgo.Client, partitions []int32, end context.CancelCauseFunc) {
-	if len(partitions) == 0 || run.Err() != nil {
+	if run.Err() != nil {
+		return
+	}
+	_, generation := cl.GroupMetadata()
+	member := func(ctx context.Context) error { return m.confirm(ctx, cl) }
+	m.announce(run, partitions, generation, member)
+	if len(partitions) == 0 {
 		return
 	}
 	m.log.Info("shards assigned", "partitions", partitions)
-	member := func(ctx context.Context) error { return m.confirm(ctx, cl) }
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range partitions {
-		s, ok := m.shards[n]
-		if !ok {
+		if int(n) >= len(m.shards) {
+			m.log.Error("the checkpoint topic has got more partitions, and nothing lies in them; restart the workers of the group with a new group.id if that was meant", "partition", n)
 			continue
 		}
+		s := m.shards[n]
+		s.assigned.Store(true)
 		before := m.held[n]
 		ctx, stop := context.WithCancelCause(run)
 		h := &holding{stop: stop, done: make(chan struct{})}
@@ -219,6 +230,7 @@ func (m *membership) cancel(partitions []int32, why error) map[int32]*holding {
 	ending := map[int32]*holding{}
 	for _, n := range partitions {
 		if h, ok := m.held[n]; ok {
+			m.shards[n].assigned.Store(false)
 			h.stop(why)
 			ending[n] = h
 		}

@@ -70,7 +70,7 @@ func (h *harness) owners(tenant string) []*running {
 		all = append(all, h.running)
 	}
 	for _, r := range all {
-		for _, c := range r.Status() {
+		for _, c := range r.Connectors() {
 			if c.Name == tenant && c.Tasks[0].State == Running {
 				owners = append(owners, r)
 			}
@@ -332,10 +332,10 @@ func TestAShardThatAStrangerFencesGoesOnAfterASessionTimeout(t *testing.T) {
 		h.change("acme", 1)
 		h.change(other, 1)
 		h.pass(9 * time.Second)
-		if s := w.Status()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "fenced") {
+		if s := w.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "fenced") {
 			t.Errorf("acme: %s %q, want FAILED because it was fenced", s.State, s.Trace)
 		}
-		if s := w.Status()[1].Tasks[0]; s.State != Running {
+		if s := w.Connectors()[1].Tasks[0]; s.State != Running {
 			t.Errorf("%s: %s %q", other, s.State, s.Trace)
 		}
 		if n := takes.Hits(); n > 0 {
@@ -343,7 +343,7 @@ func TestAShardThatAStrangerFencesGoesOnAfterASessionTimeout(t *testing.T) {
 		}
 		h.checkOf(other, "invoices")
 		h.pass(5 * time.Second)
-		if s := w.Status()[0].Tasks[0]; s.State != Running || s.Trace != "" {
+		if s := w.Connectors()[0].Tasks[0]; s.State != Running || s.Trace != "" {
 			t.Errorf("acme: %s %q, want RUNNING", s.State, s.Trace)
 		}
 		if n := strings.Count(h.log.String(), "level=ERROR"); n != 1 {

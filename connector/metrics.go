@@ -2,6 +2,7 @@ package connector
 
 import (
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,8 +33,8 @@ type metrics struct {
 	lateness *prometheus.HistogramVec // object
 }
 
-// newMetrics makes the metrics of a worker with these tasks.
-func newMetrics(groups []*group) *metrics {
+// newMetrics makes the metrics of a worker that has these connectors at the time of each gathering.
+func newMetrics(connectors func() []ConnectorStatus) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -64,29 +65,35 @@ func newMetrics(groups []*group) *metrics {
 	for _, result := range []string{resultCommitted, resultAborted, resultUnknown} {
 		m.results.WithLabelValues(result) // a rate needs the 0 before the first
 	}
-	m.registry.MustRegister(m.duration, m.records, m.bytes, m.results, m.lateness, streams{groups},
+	m.registry.MustRegister(m.duration, m.records, m.bytes, m.results, m.lateness, streams{connectors},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // meter measures the transactions of one shard. Its methods but open belong to the shard's goroutine.
 type meter struct {
-	m     *metrics
+	m         *metrics
+	partition int32
+	shown     sync.Once
+
 	since atomic.Pointer[time.Time] // when the open transaction produced its first record; nil: none is open
 
 	records, bytes int           // of the open transaction
 	took           time.Duration // the last one that ended
 }
 
-// newMeter makes the meter of a shard. There is one per shard and worker.
-func (m *metrics) newMeter(partition int32) *meter {
-	t := &meter{m: m}
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name:        "coupastream_transaction_open_seconds",
-		Help:        "How long the shard's open transaction has held back read_committed consumers of its topics until now; 0 when none is open.",
-		ConstLabels: prometheus.Labels{"shard": strconv.Itoa(int(partition))},
-	}, t.open))
-	return t
+// newMeter makes the meter of a shard, for once it has streams. There is one per shard and worker.
+func (m *metrics) newMeter(partition int32) *meter { return &meter{m: m, partition: partition} }
+
+// show makes the meter part of the metrics, from the shard's first stream on.
+func (t *meter) show() {
+	t.shown.Do(func() {
+		t.m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name:        "coupastream_transaction_open_seconds",
+			Help:        "How long the shard's open transaction has held back read_committed consumers of its topics until now; 0 when none is open.",
+			ConstLabels: prometheus.Labels{"shard": strconv.Itoa(int(t.partition))},
+		}, t.open))
+	})
 }
 
 // open is how many seconds the open transaction has been open.
@@ -142,7 +149,7 @@ func (t *meter) close() {
 }
 
 // streams tells of every stream what its TaskStatus does.
-type streams struct{ groups []*group }
+type streams struct{ connectors func() []ConnectorStatus }
 
 var (
 	streamLabels = []string{"tenant", "object"}
@@ -178,9 +185,9 @@ func (streams) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (s streams) Collect(out chan<- prometheus.Metric) {
-	for _, g := range s.groups {
-		for _, t := range g.tasks {
-			collect(g.c.Tenant, t.Status(), out)
+	for _, c := range s.connectors() {
+		for _, t := range c.Tasks {
+			collect(c.Tenant, t, out)
 		}
 	}
 }

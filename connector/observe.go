@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -13,16 +12,15 @@ const observeEvery = 10 * time.Second
 func (w *Worker) observe(ctx context.Context) {
 	for sleep(ctx, observeEvery) {
 		now := time.Now()
-		for _, g := range w.groups {
-			g.instance.note(now)
-			for _, t := range g.tasks {
+		for _, m := range w.all() {
+			if m.instance == nil {
+				continue // its configuration can't be used
+			}
+			m.instance.note(now)
+			for _, t := range m.tasks {
 				t.sample(now)
 			}
 		}
+		w.changes.tell() // what follows from the time
 	}
-}
-
-// isHere tells whether this worker runs the connector's tasks.
-func (c ConnectorStatus) isHere() bool {
-	return slices.ContainsFunc(c.Tasks, func(t TaskStatus) bool { return t.State == Running || t.State == Failed })
 }

@@ -103,7 +103,7 @@ func TestATopicThatWasDeletedIsMadeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.pass(40 * time.Minute)
-		if s := r.Status()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 		if n := len(h.records("coupa.invoices")); n != 1 {
@@ -159,7 +159,7 @@ func TestTheStatusSaysWhatAStreamWaitsFor(t *testing.T) {
 			h.settle()
 			h.tenant.Inject(coupatest.Fault{Kind: coupatest.HTML503, Object: "invoices", Count: -1})
 			h.pass(25 * time.Minute)
-			if s := r.Status()[0].Tasks[0]; s.Trace == "" {
+			if s := r.Connectors()[0].Tasks[0]; s.Trace == "" {
 				t.Errorf("an hour into it: %s %q", s.State, s.Trace)
 			}
 		})
@@ -171,7 +171,7 @@ func TestTheStatusSaysWhatAStreamWaitsFor(t *testing.T) {
 			h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 1 << 30})
 			h.tenant.Update("invoices", 5)
 			h.pass(25 * time.Minute)
-			if s := r.Status()[0].Tasks[0]; s.Trace == "" {
+			if s := r.Connectors()[0].Tasks[0]; s.Trace == "" {
 				t.Errorf("an hour into it: %s %q", s.State, s.Trace)
 			}
 		})
@@ -184,7 +184,7 @@ func TestARowThatIsNotJSONStopsItsObjectAndSaysWhere(t *testing.T) {
 		h.tenant.SetRaw("invoices", row.ID, append([]byte(nil), strings.Replace(string(row.JSON), `":`, `"=`, 3)...))
 		r := h.start()
 		h.pass(25 * time.Minute)
-		if s := r.Status()[0].Tasks[0]; s.State != Failed {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Failed {
 			t.Errorf("after an hour: %s %q", s.State, s.Trace)
 		}
 	})
@@ -196,7 +196,7 @@ func TestAnObjectThatGoesOnIsNotShownAsFailed(t *testing.T) {
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Forbidden403, Object: "users", Count: 1, After: 3})
 		r := h.start()
 		h.pass(10 * time.Minute)
-		if s := r.Status()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
 			t.Errorf("%d rows are published and more are being read, but: %s %q", s.Published, s.State, s.Trace)
 		}
 	})

@@ -44,7 +44,7 @@ func TestARecordThatItsTopicDoesNotTakeWaitsUntilItDoes(t *testing.T) {
 		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", largeNote)+`"`)
 		r := h.start()
 		h.settle()
-		s := r.Status()[0].Tasks[0]
+		s := r.Connectors()[0].Tasks[0]
 		for _, want := range []string{"invoices id 9: a record of ", "larger than topic coupa.invoices takes (39844)", "record.oversize"} {
 			if s.State != Failed || !strings.Contains(s.Trace, want) {
 				t.Errorf("invoices: %s %.300q, want FAILED and %q", s.State, s.Trace, want)
@@ -70,7 +70,7 @@ func TestTheLongestTextsAreCutToWhatTheTopicTakes(t *testing.T) {
 		h.state = t.TempDir()
 		r := h.start()
 		h.pass(5 * time.Minute)
-		if s := r.Status()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
 			t.Fatalf("%s %q", s.State, s.Trace)
 		}
 		var cut []record
@@ -100,7 +100,7 @@ func TestTheLongestTextsAreCutToWhatTheTopicTakes(t *testing.T) {
 		if last := h.records("coupa.invoices"); last[len(last)-1].headers[HeaderTrimmed] != "" {
 			t.Error("a record that fits is said to be cut")
 		}
-		if s := r.Status()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 	})
@@ -114,7 +114,7 @@ func TestARowWithoutLongTextsIsNotCut(t *testing.T) {
 		h.tenant.SetMember("invoices", 9, "no-such-field", `[`+strings.Repeat("1234567,", largeNote/8)+`1]`)
 		r := h.start()
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "a record with all its texts cut") && !strings.Contains(s.Trace, "a record of") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "a record with all its texts cut") && !strings.Contains(s.Trace, "a record of") {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 	})
@@ -128,7 +128,7 @@ func TestARecordThatIsTooLargeIsADeadLetter(t *testing.T) {
 		row := h.tenant.Rows("invoices")[39]
 		r := h.start()
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; s.State != Running || s.DeadLetters != 1 || s.Published != 39 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.DeadLetters != 1 || s.Published != 39 {
 			t.Errorf("%s %q, %d dead letters, %d published", s.State, s.Trace, s.DeadLetters, s.Published)
 		}
 		dead := h.records("coupa.dead")
@@ -140,7 +140,7 @@ func TestARecordThatIsTooLargeIsADeadLetter(t *testing.T) {
 		h.tenant.Update("invoices", row.ID)
 		h.tenant.SetRaw("invoices", row.ID, spoilt(h.tenant.Rows("invoices")[39].JSON))
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "gross-total") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "gross-total") {
 			t.Errorf("a row that can't be encoded, with errors.tolerance=none: %s %q", s.State, s.Trace)
 		}
 	})
@@ -155,12 +155,12 @@ func TestARowThatTheDeadLetterTopicDoesNotTakeStopsItsObject(t *testing.T) {
 		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", largeNote)+`"`)
 		r := h.start()
 		h.settle()
-		if s := r.Status()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "larger than topic coupa.dead takes") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "larger than topic coupa.dead takes") {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 		h.limit("coupa.dead", 1<<20)
 		h.pass(20 * time.Minute)
-		if s := r.Status()[0].Tasks[0]; s.State != Running || len(h.records("coupa.dead")) != 1 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running || len(h.records("coupa.dead")) != 1 {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 	})

@@ -13,7 +13,7 @@ func TestALongWalkUsesTheRateThatCoupaGrants(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 12, Rows: rows, Objects: []string{"users"}, Latency: 100 * time.Millisecond}, func(h *harness) {
 		h.keys["coupa.rate.limit"] = "15"
 		r := h.start()
-		for r.Status()[0].Tasks[0].Polls == 0 {
+		for r.Connectors()[0].Tasks[0].Polls == 0 {
 			h.pass(100 * time.Millisecond)
 		}
 		var first, last time.Time

@@ -28,6 +28,7 @@ type poller struct {
 	log    *slog.Logger
 	clocks *sync.Once // of the connector: whether its clock was complained of
 	shared bool       // the values' subject gets rows of other tenants too
+	wanted bool       // it is to run while the shard is owned; guarded by shard.mu
 
 	// current is what rows are encoded with; nil until prepare has made it. Fetches replace it, under customs.mu.
 	current atomic.Pointer[encoding]
@@ -38,10 +39,17 @@ type poller struct {
 	doubt   doubt
 }
 
-// How long a failed object waits before it is tried again: soon where time heals, seldom where a person has to act.
+// How long a failed object waits before it is tried again: soon where time heals, seldom where a person has to act. A task that failed circuitOpensAt times in
+// a row, without one poll in between, opens its circuit: it is tried about hourly, until it works or somebody restarts it.
 var (
 	temporaryBackoff = coupa.Backoff{Base: time.Second, Max: time.Minute}
-	permanentBackoff = coupa.Backoff{Base: 2 * time.Minute, Max: 15 * time.Minute}
+	lastingBackoff   = coupa.Backoff{Base: 2 * time.Minute, Max: 15 * time.Minute}
+	circuitJitter    = coupa.Backoff{Base: 30 * time.Minute, Max: 30 * time.Minute}
+)
+
+const (
+	circuitOpensAt = 6
+	circuitPause   = 45 * time.Minute
 )
 
 // Run polls until ctx ends. A failure stops this object alone: it is FAILED with the reason, and is tried again by itself.
@@ -52,7 +60,8 @@ func (p *poller) Run(ctx context.Context) {
 			s.State = Running
 		}
 	})
-	for failures := 0; ; failures++ {
+	var temporary, lasting int // failures in a row
+	for {
 		polls := p.task.Status().Polls
 		err := p.attempt(ctx)
 		if ctx.Err() != nil {
@@ -63,29 +72,56 @@ func (p *poller) Run(ctx context.Context) {
 			return
 		}
 		if p.task.Status().Polls > polls {
-			failures = 0
+			temporary, lasting = 0, 0
 		}
 		if blamesRecord(err) { // what is known of the topic may be why
 			p.current.Store(nil)
 			p.shard.w.topics.forget(p.object.Topic)
 			p.shard.w.topics.forget(p.dead.topic)
 		}
+		var delay time.Duration
 		if isTemporary(err) {
-			delay := temporaryBackoff.Delay(failures, retryAfter(err))
+			delay = temporaryBackoff.Delay(temporary, retryAfter(err))
+			temporary++
 			p.heldUp(err, delay)
-			if !sleep(ctx, delay) {
-				return
-			}
-			continue
+		} else {
+			delay = lastingDelay(lasting)
+			lasting++
+			p.failed(err, delay, lasting >= circuitOpensAt)
 		}
-		delay := permanentBackoff.Delay(failures, 0)
-		p.task.update(func(s *TaskStatus) { s.State, s.Trace = Failed, err.Error() })
-		p.task.failed(err)
-		p.log.Error("the object has stopped", "error", err, "again_in", delay.Round(time.Second))
 		if !sleep(ctx, delay) {
 			return
 		}
+		p.again(isTemporary(err))
 	}
+}
+
+// lastingDelay is how long a task that FAILED n times before, one after the other, waits until it restarts itself.
+func lastingDelay(n int) time.Duration {
+	if n+1 >= circuitOpensAt {
+		return circuitPause + circuitJitter.Delay(0, 0)
+	}
+	return lastingBackoff.Delay(n, 0)
+}
+
+// failed says why the task does not run, and when it restarts itself.
+func (p *poller) failed(err error, again time.Duration, open bool) {
+	next := time.Now().Add(again)
+	p.task.update(func(s *TaskStatus) {
+		s.State, s.Trace, s.NextTry, s.CircuitOpen = Failed, err.Error(), next, open
+	})
+	p.task.failed(err)
+	p.log.Error("the object has stopped", "error", err, "again_in", again.Round(time.Second), "circuit_open", open)
+}
+
+// again is called before another attempt.
+func (p *poller) again(heldUp bool) {
+	p.task.update(func(s *TaskStatus) {
+		s.NextTry = time.Time{}
+		if !heldUp {
+			s.Restarts++
+		}
+	})
 }
 
 // attempt works from the committed position until something fails: polls, and beside them first the backfill, then look-backs. Rows without updated-at are
@@ -94,7 +130,7 @@ func (p *poller) attempt(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		return err
 	}
-	if p.shard.position(p.stream).Seq == 0 {
+	if isUnbegun(p.shard.position(p.stream), p.object) {
 		if err := p.begin(ctx); err != nil {
 			return err
 		}
@@ -161,13 +197,20 @@ func (p *poller) record(ctx context.Context, move func(*checkpoint.Position)) er
 	sub := &submission{
 		stream: p.stream, task: p.task, move: move, keep: retention(p.object), dead: new(atomic.Bool), done: func(err error) { done <- err },
 	}
+	if err := p.submit(ctx, sub); err != nil {
+		return err
+	}
+	return <-done
+}
+
+// submit hands a submission over that stands alone.
+func (p *poller) submit(ctx context.Context, sub *submission) error {
 	p.shard.startReading()
+	defer p.shard.stopReading()
 	select {
 	case p.shard.in <- sub:
-		p.shard.stopReading()
-		return <-done
+		return nil
 	case <-ctx.Done():
-		p.shard.stopReading()
 		return ctx.Err()
 	}
 }
@@ -186,7 +229,7 @@ func (p *poller) going() {
 	var was State
 	p.task.update(func(s *TaskStatus) {
 		was = s.State
-		s.State, s.Trace = Running, ""
+		s.State, s.Trace, s.Restarts, s.CircuitOpen, s.NextTry = Running, "", 0, false, time.Time{}
 	})
 	if was == Failed {
 		p.log.Info("the object is running again")

@@ -96,7 +96,7 @@ func (h *harness) catchUp(poll time.Duration) {
 	passed := int64(0)
 	for waited := time.Duration(0); waited < 20*time.Minute; waited += poll {
 		h.pass(poll)
-		s := h.running.Status()[0].Tasks[0]
+		s := h.running.Connectors()[0].Tasks[0]
 		if s.State != Running || s.Snapshot || !s.Mark.After(h.tenant.SettledAt()) {
 			passed = s.Polls
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -59,8 +60,9 @@ func Replay(ctx context.Context, cfg Config) ([]Replayed, error) {
 type replay struct {
 	w        *Worker
 	admin    *kadm.Client
-	group    string             // the consumer group, and the transactional id
-	tenant   string             // whose letters they are
+	group    string // the consumer group, and the transactional id
+	tenant   string // whose letters they are
+	objects  []config.Object
 	pollers  map[string]*poller // by object; they do not run, but encode
 	topics   []string           // of dead letters
 	producer *kgo.Client
@@ -85,10 +87,10 @@ func keyOf(topic string, rec *kgo.Record) (recordKey, error) {
 }
 
 func (r *replay) plan() {
-	g := r.w.groups[0]
-	r.group, r.tenant = r.w.settings.GroupID+"-replay-"+g.c.Name, g.c.Tenant
-	s := newShard(r.w, 0)
-	for _, p := range r.w.pollersOf(g, s, r.w.tenantsBySubject()) {
+	m := r.w.all()[0]
+	r.objects = m.c.Objects
+	r.group, r.tenant = r.w.settings.GroupID+"-replay-"+m.name, m.c.Tenant
+	for _, p := range r.w.pollersOf(m, newShard(r.w, 0)) {
 		r.counts[p.stream.Object] = &Replayed{Object: p.stream.Object}
 		r.pollers[p.stream.Object] = p
 		if p.dead.topic != "" && !slices.Contains(r.topics, p.dead.topic) {
@@ -100,7 +102,7 @@ func (r *replay) plan() {
 // report is in the order of the connector's objects.
 func (r *replay) report() []Replayed {
 	var all []Replayed
-	for _, o := range r.w.groups[0].c.Objects {
+	for _, o := range r.objects {
 		all = append(all, *r.counts[o.Path])
 	}
 	return all

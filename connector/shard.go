@@ -23,13 +23,14 @@ type shard struct {
 	// Set once.
 	w         *Worker
 	partition int32
-	pollers   []*poller
 	log       *slog.Logger
 	in        chan *submission // unbuffered: what was received is answered
 	quiet     chan struct{}    // one signal: a poller stopped reading
 	faults    chan error       // one reason to rebuild that a poller found
 	reading   atomic.Int32     // pollers that may submit
 	meter     *meter
+	assigned  atomic.Bool   // by the group, to this worker
+	arrived   chan struct{} // one signal: a connector was attached
 
 	// Owned by the goroutine of Run, for one ownership.
 	producer Producer
@@ -40,6 +41,9 @@ type shard struct {
 
 	mu        sync.Mutex
 	positions map[checkpoint.Stream]checkpoint.Position // as committed
+	pollers   map[*poller]*shift                        // of the connectors that were attached; nil: it does not run
+	live      context.Context                           // of the pollers of this ownership, from the end of restoring on; nil: the shard is not owned
+	crew      *sync.WaitGroup                           // of the pollers that run in live
 }
 
 func newShard(w *Worker, partition int32) *shard {
@@ -47,16 +51,23 @@ func newShard(w *Worker, partition int32) *shard {
 		w: w, partition: partition,
 		log:   w.log.With(slog.Int("shard", int(partition))),
 		meter: w.metrics.newMeter(partition),
-		in:    make(chan *submission),
+		in:    make(chan *submission), arrived: make(chan struct{}, 1), pollers: map[*poller]*shift{},
 		quiet: make(chan struct{}, 1), faults: make(chan error, 1),
 	}
 }
 
-// Run owns the shard until ctx ends, or Kafka refuses for good. Anything else, an unknown outcome first of all, gives up this ownership and begins a new
+// Run owns the shard, once it has connectors, until ctx ends, or Kafka refuses for good. Anything else, an unknown outcome first of all, gives up this ownership and begins a new
 // one: fence, restore, go on from what the topic says. member asks the group whether this worker is a member still: nil, errNotMember, or any other
 // error if it can't be told. Afterwards the shard's tasks are UNASSIGNED, and Run may be called again.
 func (s *shard) Run(ctx context.Context, member func(context.Context) error) error {
 	defer s.unassign()
+	for s.empty() {
+		select {
+		case <-s.arrived:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	backoff := coupa.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
 	for attempt := 0; ; attempt++ {
 		started := time.Now()
@@ -92,7 +103,7 @@ func (s *shard) standBack(ctx context.Context, err error) bool {
 	s.log.Error("the shard was fenced: another process has taken its transactional id; it is tried again when the group has confirmed the owner",
 		"transactional_id", s.transactionalID(), "error", err, "not_before", s.w.settings.SessionTimeout)
 	trace := fmt.Sprintf("fenced: another process has taken transactional id %s; goes on by itself if the group leaves the shard to this worker: %v", s.transactionalID(), err)
-	for _, p := range s.pollers {
+	for _, p := range s.working() {
 		p.task.update(func(t *TaskStatus) { t.State, t.Trace = Failed, trace })
 	}
 	return sleep(ctx, s.w.settings.SessionTimeout)
@@ -121,7 +132,7 @@ func (s *shard) confirm(ctx context.Context, member func(context.Context) error)
 
 // explain says in the status what the shard's streams wait for.
 func (s *shard) explain(trace string) {
-	for _, p := range s.pollers {
+	for _, p := range s.working() {
 		p.task.update(func(t *TaskStatus) { t.Trace = trace })
 	}
 }
@@ -129,7 +140,7 @@ func (s *shard) explain(trace string) {
 // unassign shows the shard's tasks as not this worker's.
 func (s *shard) unassign() {
 	s.meter.close()
-	for _, p := range s.pollers {
+	for _, p := range s.working() {
 		p.task.update(func(t *TaskStatus) { t.State, t.Trace, t.Snapshot = Unassigned, "", false })
 	}
 }
@@ -171,16 +182,10 @@ func (s *shard) own(ctx context.Context, member func(context.Context) error) err
 	}
 	pollCtx, stop := context.WithCancel(ctx)
 	defer stop()
-	var wg sync.WaitGroup
-	for _, p := range s.pollers {
-		wg.Go(func() { p.Run(pollCtx) })
-	}
-	gone := make(chan struct{})
-	go func() { wg.Wait(); close(gone) }()
-
+	s.startWork(pollCtx)
 	err = s.serve(ctx)
 	stop()
-	s.refuse(gone, err)
+	s.refuse(s.endWork(), err)
 	return err
 }
 
@@ -243,9 +248,6 @@ func (s *shard) restore(ctx context.Context, nonce string) error {
 	s.mu.Lock()
 	s.positions = positions
 	s.mu.Unlock()
-	for _, p := range s.pollers {
-		p.task.update(func(t *TaskStatus) { t.Committed, t.Mark = positions[p.stream], positions[p.stream].Mark })
-	}
 	s.log.Info("shard restored", "streams", len(positions), "took", time.Since(started).Round(time.Millisecond))
 	return nil
 }

@@ -22,7 +22,7 @@ func TestAChangeOfALineAloneIsPublishedOnceHoweverOldItsHeaderIs(t *testing.T) {
 		if n := len(h.check("purchase_orders")); n != 136 {
 			t.Errorf("%d records, want 130 rows and 6 changes of lines", n)
 		}
-		if s := r.Status()[0].Tasks[0]; s.Silent != 6 || s.Late != 0 {
+		if s := r.Connectors()[0].Tasks[0]; s.Silent != 6 || s.Late != 0 {
 			t.Errorf("%d silent changes and %d late rows were counted, want 6 and none", s.Silent, s.Late)
 		}
 	})
@@ -43,7 +43,7 @@ func TestALineThatIsRemovedStopsNothingAndIsPublishedWithTheNextChange(t *testin
 		if n := len(h.check("purchase_orders")); n != 33 {
 			t.Errorf("%d records, want 30 rows and 3 changes", n)
 		}
-		if s := r.Status()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
 			t.Errorf("%s %s", s.State, s.Trace)
 		}
 	})
@@ -59,7 +59,7 @@ func TestAnInstanceThatIgnoresTheConditionOnLinesIsNotAskedAndItsObjectGoesOn(t 
 		if n := len(h.check("purchase_orders")); n != 31 {
 			t.Errorf("%d records, want 30 rows and a change", n)
 		}
-		if s := r.Status()[0].Tasks[0]; s.State != Running || !strings.Contains(h.log.String(), "can't be asked for rows by the updated-at of their lines") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running || !strings.Contains(h.log.String(), "can't be asked for rows by the updated-at of their lines") {
 			t.Errorf("%s %s", s.State, s.Trace)
 		}
 	})
@@ -117,7 +117,7 @@ func TestARowThatAppearsAfterTheOverlapIsFoundByALookBackAndCountedWithItsLatene
 		if n := len(h.check("users")); n != 62 {
 			t.Errorf("%d records, want 60 and 2 changes", n)
 		}
-		s := r.Status()[0].Tasks[0]
+		s := r.Connectors()[0].Tasks[0]
 		if s.Late != 1 || s.Lateness < 4*time.Minute || s.Lateness > 25*time.Minute {
 			t.Errorf("%d late rows, the latest by %v; want one of more than 4 min", s.Late, s.Lateness)
 		}
@@ -157,7 +157,7 @@ func TestChangesArePublishedWhileTheBackfillGoesOnAndOvertakeIt(t *testing.T) {
 			h.tenant.Create("users")
 			h.pass(time.Second)
 		}
-		s := r.Status()[0].Tasks[0]
+		s := r.Connectors()[0].Tasks[0]
 		if !s.Snapshot || s.Polls < 5 {
 			t.Errorf("snapshot under way: %v, %d polls drained", s.Snapshot, s.Polls)
 		}
@@ -171,7 +171,7 @@ func TestChangesArePublishedWhileTheBackfillGoesOnAndOvertakeIt(t *testing.T) {
 			t.Errorf("%d changes were published beside the backfill", changes)
 		}
 		h.pass(5 * time.Minute)
-		if r.Status()[0].Tasks[0].Snapshot {
+		if r.Connectors()[0].Tasks[0].Snapshot {
 			t.Error("the backfill does not end")
 		}
 		h.check("users")

@@ -59,7 +59,7 @@ func TestRowsWithoutUpdatedAtAreReadWholeAndComparedByContent(t *testing.T) {
 		if len(records) != 163 || upserts != 3 {
 			t.Errorf("%d records, %d of them upserts; want 160, two changes and a new row", len(records), upserts)
 		}
-		if s := r.Status()[0].Tasks[0]; s.State != Running || s.Snapshot || s.Mark.IsZero() {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Snapshot || s.Mark.IsZero() {
 			t.Errorf("%+v", s)
 		}
 	})

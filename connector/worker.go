@@ -19,6 +19,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/configtopic"
 )
 
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
@@ -39,6 +40,10 @@ type Config struct {
 	Log    *slog.Logger
 	// Version of this program, for the source of Debezium's envelopes.
 	Version string
+	// Env resolves references of connectors that come over REST; nil: none can be resolved.
+	Env config.Lookup
+	// Self is how other workers of the group reach this one's REST API; Local is set by the worker.
+	Self Owner
 	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
 	Published func(Publication)
 }
@@ -56,7 +61,8 @@ type Publication struct {
 }
 
 // Worker runs connectors: a poller per object, a shard per partition of the checkpoint topic that has any and that the group gives to this worker.
-// Workers of one group.id share the shards; each is given the same connectors. Run may be called once.
+// Workers of one group.id share the shards. Connectors come from the worker's files, and each worker of the group is given the same; and from the config topic,
+// which any worker changes and all follow (see herder.go). Run may be called once; everything else may be called at any time.
 type Worker struct {
 	settings  *config.Worker
 	cfg       Config
@@ -64,69 +70,45 @@ type Worker struct {
 	registry  Registry
 	memory    *semaphore.Weighted
 	published func(Publication)
-	groups    []*group
 	metrics   *metrics
 	cluster   atomic.Value // string
+	changes   broadcast    // of what Connectors tells
+	store     *configtopic.Store
 
 	// Set by Run, before anything else starts.
 	topics       *topics
 	checkpointID [16]byte
-	pollers      []*poller
-}
+	shards       []*shard // by partition
 
-// group is a connector with its tasks.
-type group struct {
-	c        *config.Connector
-	source   Source
-	instance *instance
-	tasks    []*task
+	beside   sync.WaitGroup // of what Run has started
+	ready    atomic.Bool    // the config topic is read and the group is joined
+	applying sync.Mutex     // held by who changes which connectors there are and what runs of them; taken before mu
+
+	mu         sync.Mutex
+	connectors map[string]*managed
 }
 
 // New checks nothing outside and starts nothing. The error is that of Config.Source, or of the connectors' mappings together with the worker's.
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: semaphore.NewWeighted(memoryBudget), published: cfg.Published,
+		memory: semaphore.NewWeighted(memoryBudget), published: cfg.Published, connectors: map[string]*managed{},
 	}
+	w.store = configtopic.New(configtopic.Config{
+		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: cfg.Log,
+		Create: func(ctx context.Context, topic string, partitions int, configs map[string]*string) error {
+			return w.topics.create(ctx, topic, partitions, configs)
+		},
+	})
 	for _, c := range cfg.Connectors {
-		if err := c.MapWith(cfg.Settings); err != nil {
+		m := &managed{name: c.Name, file: true, raw: c.Raw, target: State(c.InitialState)}
+		if err := w.equip(m, c); err != nil {
 			return nil, err
 		}
-		src, err := cfg.Source(c)
-		if err != nil {
-			return nil, fmt.Errorf("connector %s: %w", c.Name, err)
-		}
-		g := &group{c: c, source: src, instance: &instance{source: src}}
-		for i, o := range c.Objects {
-			g.tasks = append(g.tasks, newTask(i, o, initialState(c), g.instance))
-		}
-		w.groups = append(w.groups, g)
+		w.connectors[c.Name] = m
 	}
-	w.metrics = newMetrics(w.groups)
+	w.metrics = newMetrics(w.Connectors)
 	return w, nil
-}
-
-func initialState(c *config.Connector) State {
-	if c.InitialState == string(Running) {
-		return Unassigned
-	}
-	return State(c.InitialState)
-}
-
-// Status is the state of every connector and task, for people and for REST.
-func (w *Worker) Status() []ConnectorStatus {
-	var all []ConnectorStatus
-	for _, g := range w.groups {
-		cs := ConnectorStatus{Name: g.c.Name, Tenant: g.c.Tenant, State: State(g.c.InitialState), Config: g.c.Echo()}
-		for _, t := range g.tasks {
-			cs.Tasks = append(cs.Tasks, t.Status())
-		}
-		if now := time.Now(); cs.isHere() {
-			cs.Rate, cs.Token = g.instance.rate(now), g.instance.token(now)
-		}
-		all = append(all, cs)
-	}
-	return all
 }
 
 // Metrics gathers the worker's metrics and those of the process.
@@ -151,25 +133,29 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil {
 		return ctxOr(ctx, err)
 	}
-	shards := w.shards(partitions)
+	for n := range partitions {
+		w.shards = append(w.shards, newShard(w, n))
+	}
+	defer w.beside.Wait()
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	w.beside.Go(func() { stop(w.store.Run(running)) })
+	if err := w.follow(running); err != nil {
+		return ctxOr(ctx, errors.Join(context.Cause(running), err))
+	}
 	if err := w.preflight(ctx); err != nil {
 		return ctxOr(ctx, err)
 	}
-	if len(shards) == 0 { // a member without streams would be given shards that it can't run
-		w.log.Warn("no connector is running; the worker waits to be stopped")
-		<-ctx.Done()
-		return nil
-	}
-	var tokens sync.WaitGroup
-	holding, stop := context.WithCancel(ctx)
-	tokens.Go(func() { w.holdTokens(holding) })
-	tokens.Go(func() { w.observe(holding) })
-	defer tokens.Wait()
-	defer stop()
+	w.beside.Go(func() { w.holdTokens(running) })
+	w.beside.Go(func() { w.herd(running) })
+	w.beside.Go(func() { w.observe(running) })
 	if ctx.Err() == nil && w.takesOver(ctx, adm) {
-		w.ready(ctx)
+		w.waitForTokens(ctx)
 	}
-	return newMembership(w, shards).Run(ctx)
+	if err := newMembership(w).Run(running); err != nil {
+		return err
+	}
+	return ctxOr(ctx, context.Cause(running))
 }
 
 // takesOver tells whether shards that run on other workers would move here with the joining. A group that can't be asked has none.
@@ -186,14 +172,14 @@ func (w *Worker) takesOver(ctx context.Context, admin *kadm.Client) bool {
 	})
 }
 
-// ready waits until the connectors' tokens can be used, but not for ever for those that get none: shards that move are not to stand still for it.
-func (w *Worker) ready(ctx context.Context) {
+// waitForTokens waits until the connectors' tokens can be used, but not for ever for those that get none: shards that move are not to stand still for it.
+func (w *Worker) waitForTokens(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, g := range w.groups {
-		if State(g.c.InitialState) == Running {
-			wg.Go(func() { _ = g.source.Ready(ctx) }) // what fails is told when the shard is here
+	for _, m := range w.all() {
+		if m.state() == Running {
+			wg.Go(func() { _ = m.source.Ready(ctx) }) // what fails is told when the shard is here
 		}
 	}
 	wg.Wait()
@@ -205,7 +191,7 @@ const tokenCheck = time.Hour
 // holdTokens keeps the tokens of connectors alive whose shards run elsewhere, for the moment they come here; see preflight.
 func (w *Worker) holdTokens(ctx context.Context) {
 	for sleep(ctx, tokenCheck) {
-		w.ready(ctx)
+		w.waitForTokens(ctx)
 	}
 }
 
@@ -255,48 +241,22 @@ func shardOf(tenant string, partitions int32) int32 {
 	return int32(xxhash.Sum64String(tenant) % uint64(partitions))
 }
 
-// shards makes the shards that have streams to run, by partition, and their pollers. Which of them run here is the group's word.
-func (w *Worker) shards(partitions int32) map[int32]*shard {
-	shards, tenants := map[int32]*shard{}, w.tenantsBySubject()
-	for _, g := range w.groups {
-		if State(g.c.InitialState) != Running {
-			w.log.Info("the connector is not started", "connector", g.c.Name, "initial_state", g.c.InitialState)
-			continue
-		}
-		n := shardOf(g.c.Tenant, partitions)
-		s, ok := shards[n]
-		if !ok {
-			s = newShard(w, n)
-			shards[n] = s
-		}
-		pollers := w.pollersOf(g, s, tenants)
-		s.pollers, w.pollers = append(s.pollers, pollers...), append(w.pollers, pollers...)
-	}
-	return shards
-}
-
-// pollersOf makes the pollers of a connector, for a shard. tenants are counted by subject.
-func (w *Worker) pollersOf(g *group, s *shard, tenants map[string]int) []*poller {
-	var all []*poller
-	clocks := new(sync.Once)
-	for i, o := range g.c.Objects {
-		all = append(all, &poller{
-			clocks: clocks, dead: newDeadLetters(g.c.Name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
-			stream: checkpoint.Stream{Tenant: g.c.Tenant, Object: o.Path}, object: o, source: g.source, shard: s, rate: g.c.RateLimit,
-			task: g.tasks[i], log: w.log.With("connector", g.c.Name, "tenant", g.c.Tenant, "object", o.Path),
-		})
-	}
-	return all
-}
-
 // preflight prepares every stream, also those of shards that other workers own: topic, schemas, Coupa's token. Coupa's tokens can't be used in their first
 // seconds, so a worker that takes over in time must hold them before. What fails here is FAILED from the start and tried again by itself; if nothing at all can
-// start, and not for a cause that passes by itself, the worker says why and ends.
+// start, not for a cause that passes by itself, and there is nothing but files to take connectors from, the worker says why and ends.
 func (w *Worker) preflight(ctx context.Context) error {
-	errs := make([]error, len(w.pollers))
+	var pollers []*poller
+	fromFiles := true
+	for _, m := range w.all() {
+		fromFiles = fromFiles && m.file
+		if m.state() == Running {
+			pollers = append(pollers, m.pollers...)
+		}
+	}
+	errs := make([]error, len(pollers))
 	var g errgroup.Group
 	g.SetLimit(16)
-	for i, p := range w.pollers {
+	for i, p := range pollers {
 		g.Go(func() error {
 			errs[i] = p.preflight(ctx)
 			return nil
@@ -304,7 +264,7 @@ func (w *Worker) preflight(ctx context.Context) error {
 	}
 	_ = g.Wait()
 	for _, err := range errs {
-		if err == nil || isTemporary(err) {
+		if err == nil || isTemporary(err) || !fromFiles {
 			return nil
 		}
 	}

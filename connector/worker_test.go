@@ -64,14 +64,14 @@ func TestAnIdlePollCostsOneRequestAndOneMoreForLinesAndNoTransaction(t *testing.
 				h.keys["lookback.ms"] = "0"
 				r := h.start()
 				h.pass(3 * time.Minute) // the changes have left the overlap
-				requests, polls := len(h.tenant.Requests()), r.Status()[0].Tasks[0].Polls
-				seq := r.Status()[0].Tasks[0].Committed.Seq
+				requests, polls := len(h.tenant.Requests()), r.Connectors()[0].Tasks[0].Polls
+				seq := r.Connectors()[0].Tasks[0].Committed.Seq
 				h.pass(50 * time.Second)
-				more, polled := len(h.tenant.Requests())-requests, int(r.Status()[0].Tasks[0].Polls-polls)
+				more, polled := len(h.tenant.Requests())-requests, int(r.Connectors()[0].Tasks[0].Polls-polls)
 				if polled < 45 || more != cost*polled {
 					t.Errorf("%d requests for %d polls, want %d each", more, polled, cost)
 				}
-				if n := r.Status()[0].Tasks[0].Committed.Seq - seq; n > 1 {
+				if n := r.Connectors()[0].Tasks[0].Committed.Seq - seq; n > 1 {
 					t.Errorf("%d commits in 50 s of nothing", n)
 				}
 			})
@@ -85,7 +85,7 @@ func TestABadRowStopsItsObjectAloneAndSaysWhere(t *testing.T) {
 		h.tenant.SetRaw("invoices", row.ID, regexp.MustCompile(`"gross-total":"[^"]*"`).ReplaceAll(row.JSON, []byte(`"gross-total":"twelve"`)))
 		r := h.start()
 		h.settle()
-		status := r.Status()[0].Tasks
+		status := r.Connectors()[0].Tasks
 		if status[0].State != Failed || !strings.Contains(status[0].Trace, fmt.Sprintf("id %d:", row.ID)) || !strings.Contains(status[0].Trace, "gross-total") {
 			t.Errorf("invoices: %s %q, want FAILED with the row's id and the field", status[0].State, status[0].Trace)
 		}
@@ -102,7 +102,7 @@ func TestABadRowStopsItsObjectAloneAndSaysWhere(t *testing.T) {
 		h.tenant.SetMember("invoices", row.ID, "gross-total", `"12.00"`)
 		h.pass(20 * time.Minute)
 		h.check("invoices")
-		if s := r.Status()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
 			t.Errorf("invoices after the row was mended: %s %q", s.State, s.Trace)
 		}
 	})

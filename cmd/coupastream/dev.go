@@ -86,14 +86,14 @@ func (a *app) dev(ctx context.Context, s devSettings) error {
 		return err
 	}
 	out := &devPrinter{w: a.stdout, quiet: s.quiet}
-	w, err := newWorker(ctx, settings, connectors, a.log, func(c *connector.Config) {
-		c.Published = out.published
-		c.Source = devSource
-	})
+	api, err := listen(settings, a.log)
 	if err != nil {
 		return err
 	}
-	api, err := listen(settings, a.log)
+	w, err := newWorker(ctx, settings, connectors, a.log, func(c *connector.Config) {
+		c.Published, c.Source = out.published, devSource
+		c.Self, c.Env = api.self, a.env
+	})
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func TestDevPublishesTheSnapshotAndChangesAndLeavesNothingBehind(t *testing.T) {
 	defer cancel()
 	out := &awaited{texts: []string{"  upsert  ", "snapshot  coupa.invoices"}, then: cancel}
 	var logs bytes.Buffer
-	args := []string{"dev", "--rows", "5", "--changes-per-second", "20", "--kafka-port", "0", "--registry-port", "0", "--coupa-port", "0", "--rest-port", "0"}
+	args := []string{"dev", "--rows", "200", "--changes-per-second", "20", "--kafka-port", "0", "--registry-port", "0", "--coupa-port", "0", "--rest-port", "0"}
 	if status := run(ctx, args, os.LookupEnv, out, &logs); status != exitDone {
 		t.Errorf("status %d\n%s", status, logs.String())
 	}

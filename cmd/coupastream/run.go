@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 )
 
@@ -32,11 +33,11 @@ func (a *app) run(ctx context.Context, workerFile string, connectorFiles []strin
 	if err != nil {
 		return err
 	}
-	w, err := newWorker(ctx, settings, connectors, a.log, nil)
+	api, err := listen(settings, a.log)
 	if err != nil {
 		return err
 	}
-	api, err := listen(settings, a.log)
+	w, err := newWorker(ctx, settings, connectors, a.log, func(c *connector.Config) { c.Self, c.Env = api.self, a.env })
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -64,15 +65,34 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (connector.Registry,
 	})
 }
 
-// sources makes the clients of Coupa instances. Connectors to one host share its limiter: what Coupa grants, it grants to the instance.
+// sources makes the clients of Coupa instances. Connectors to one host share its limiter: what Coupa grants, it grants to the instance. Safe for concurrent use.
 type sources struct {
-	limiters map[string]*coupa.Limiter
-	rates    map[string]float64
-	egress   egress.Policy // of connectors that came over REST
+	mu     sync.Mutex
+	paces  map[string]*pace // by host
+	egress egress.Policy    // of connectors that came over REST
+}
+
+// pace is the limiter of one host, for as long as a connector uses it.
+type pace struct {
+	limiter *coupa.Limiter
+	rate    float64
+	users   int
 }
 
 func newSources(policy egress.Policy) *sources {
-	return &sources{limiters: map[string]*coupa.Limiter{}, rates: map[string]float64{}, egress: policy}
+	return &sources{paces: map[string]*pace{}, egress: policy}
+}
+
+// source is a client that gives its place at the host's limiter back.
+type source struct {
+	*coupa.Client
+	close func()
+}
+
+// Close ends the client's share of its host's limiter.
+func (s source) Close() error {
+	s.close()
+	return nil
 }
 
 func (s *sources) client(c *config.Connector) (connector.Source, error) {
@@ -80,23 +100,47 @@ func (s *sources) client(c *config.Connector) (connector.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("coupa.url = %s: %w", c.URL, err)
 	}
-	host := strings.ToLower(u.Host)
-	if s.limiters[host] == nil {
-		s.limiters[host], s.rates[host] = coupa.NewLimiter(c.RateLimit), c.RateLimit
-	}
-	if s.rates[host] != c.RateLimit {
-		return nil, config.Problem{File: c.File, Key: "coupa.rate.limit", Value: fmt.Sprint(c.RateLimit),
-			Message: fmt.Sprintf("another connector to %s has %v, and an instance has one limit", host, s.rates[host]), Remedy: "give both the same"}
+	limiter, release, err := s.acquire(strings.ToLower(u.Host), c)
+	if err != nil {
+		return nil, err
 	}
 	cfg := c.Coupa()
-	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = s.limiters[host], userAgent(), tokenHold()
+	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = limiter, userAgent(), tokenHold()
 	if c.File == "" {
 		cfg.Transport = s.egress.Transport(coupa.NewTransport())
 	}
-	return coupa.New(cfg)
+	client, err := coupa.New(cfg)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return source{client, sync.OnceFunc(release)}, nil
+}
+
+// acquire gives the host's limiter, and what gives it back.
+func (s *sources) acquire(host string, c *config.Connector) (*coupa.Limiter, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.paces[host]
+	if p == nil {
+		p = &pace{limiter: coupa.NewLimiter(c.RateLimit), rate: c.RateLimit}
+		s.paces[host] = p
+	}
+	if p.rate != c.RateLimit {
+		return nil, nil, config.Problem{File: c.File, Key: "coupa.rate.limit", Value: fmt.Sprint(c.RateLimit),
+			Message: fmt.Sprintf("another connector to %s has %v, and an instance has one limit", host, p.rate), Remedy: "give both the same"}
+	}
+	p.users++
+	return p.limiter, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if p.users--; p.users == 0 {
+			delete(s.paces, host)
+		}
+	}, nil
 }
 
 var (
-	_ connector.Source   = (*coupa.Client)(nil)
+	_ connector.Source   = source{}
 	_ connector.Registry = (*schemas.Registry)(nil)
 )

@@ -66,31 +66,68 @@ func count(keys []Key, name string) int {
 // schema registry if an object needs one, and its mapping is put under those of the connectors. The error is Problems.
 func CheckTogether(worker *Worker, connectors []*Connector) error {
 	problems := checkRegistry(worker, connectors)
-	type stream struct{ tenant, path string }
-	named, streams, topics := map[string]*Connector{}, map[stream]*Connector{}, map[string]Object{}
+	t := newTaken()
 	for _, c := range connectors {
 		if worker != nil {
 			problems = append(problems, c.mapObjects(worker.mapping)...)
 		}
-		clash := func(key, value, message, remedy string) {
-			problems = append(problems, Problem{c.File, key, value, message, remedy})
-		}
-		if other := named[c.Name]; other != nil {
-			clash("name", c.Name, "the name of another connector ("+other.File+") too", "give each a name of its own")
-		}
-		named[c.Name] = c
-		for _, o := range c.Objects {
-			s := stream{c.Tenant, o.Path}
-			if other := streams[s]; other != nil {
-				clash("coupa.objects", "", fmt.Sprintf("%s of tenant %s is streamed by %s (%s) too", o.Path, c.Tenant, other.Name, other.File),
-					"stream it once, or give the instances different tenants")
-			}
-			if other, taken := topics[o.Topic]; taken && other.Path != o.Path {
-				clash(templateKey, o.template, fmt.Sprintf("puts %s into %s, where another connector puts %s", o.Path, o.Topic, other.Path),
-					"give each object a topic of its own")
-			}
-			streams[s], topics[o.Topic] = c, o
-		}
+		problems = append(problems, t.add(c)...)
 	}
 	return problems.orNil()
+}
+
+// CheckBeside does the same for a connector that is to be added to others, which were checked before. The error is Problems, of the connector alone.
+func CheckBeside(worker *Worker, c *Connector, others []*Connector) error {
+	t := newTaken()
+	for _, other := range others {
+		_ = t.add(other) // was told when that one came
+	}
+	problems := append(checkRegistry(worker, []*Connector{c}), c.mapObjects(worker.mapping)...)
+	return append(problems, t.add(c)...).orNil()
+}
+
+// taken is what connectors have for themselves.
+type taken struct {
+	names   map[string]*Connector
+	streams map[stream]*Connector
+	topics  map[string]Object
+}
+
+type stream struct{ tenant, path string }
+
+func newTaken() taken {
+	return taken{map[string]*Connector{}, map[stream]*Connector{}, map[string]Object{}}
+}
+
+// add tells what of a connector is taken already, and takes the rest.
+func (t taken) add(c *Connector) Problems {
+	var problems Problems
+	clash := func(key, value, message, remedy string) {
+		problems = append(problems, Problem{c.File, key, value, message, remedy})
+	}
+	if other := t.names[c.Name]; other != nil {
+		clash("name", c.Name, "the name of another connector"+from(other)+" too", "give each a name of its own")
+	}
+	t.names[c.Name] = c
+	for _, o := range c.Objects {
+		s := stream{c.Tenant, o.Path}
+		if other := t.streams[s]; other != nil {
+			clash("coupa.objects", "", fmt.Sprintf("%s of tenant %s is streamed by %s%s too", o.Path, c.Tenant, other.Name, from(other)),
+				"stream it once, or give the instances different tenants")
+		}
+		if other, taken := t.topics[o.Topic]; taken && other.Path != o.Path {
+			clash(templateKey, o.template, fmt.Sprintf("puts %s into %s, where another connector puts %s", o.Path, o.Topic, other.Path),
+				"give each object a topic of its own")
+		}
+		t.streams[s], t.topics[o.Topic] = c, o
+	}
+	return problems
+}
+
+// from names a connector's file.
+func from(c *Connector) string {
+	if c.File == "" {
+		return ""
+	}
+	return " (" + c.File + ")"
 }

@@ -36,6 +36,10 @@ type Worker struct {
 	AllowPrivate *bool    `json:",omitempty"` // nil: see Egress
 	provided     provided
 
+	AdvertisedListener string // http or https; "" for that of the first listener
+	AdvertisedHost     string // "" for that of the listener
+	AdvertisedPort     int    // 0 for that of the listener
+
 	GroupInstanceID   string // of a static member; "" for a dynamic one
 	SessionTimeout    time.Duration
 	HeartbeatInterval time.Duration

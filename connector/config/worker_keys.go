@@ -13,7 +13,7 @@ func WorkerKeys() []Key { return keysOf(workerSettings()) }
 // workerSettings is the worker's table. Names of security keys are librdkafka's, names of topic keys Kafka Connect's.
 func workerSettings() []setting[Worker] {
 	var all []setting[Worker]
-	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), listenerSettings(), reachSettings(), topicSettings(), workerMappingSettings()} {
+	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), listenerSettings(), reachSettings(), advertisedSettings(), topicSettings(), workerMappingSettings()} {
 		all = append(all, part...)
 	}
 	return all
@@ -87,6 +87,20 @@ func memberSettings() []setting[Worker] {
 		{Key{Name: "state.dir", Type: String, Importance: Medium, Default: "./state",
 			Doc: "Folder of the local state. It may be lost: the checkpoint topic restores it."},
 			text(func(w *Worker) *string { return &w.StateDir })},
+	}
+}
+
+func advertisedSettings() []setting[Worker] {
+	return []setting[Worker]{
+		{Key{Name: "rest.advertised.listener", Type: String, Importance: Low, Derived: "the first listener's", Values: []string{"http", "https"},
+			Doc: "Protocol with which other workers of the group reach this one's REST API."},
+			text(func(w *Worker) *string { return &w.AdvertisedListener })},
+		{Key{Name: "rest.advertised.host.name", Type: String, Importance: Low, Derived: "the listener's, or this machine's name if it listens everywhere",
+			Doc: "Host with which other workers of the group reach this one's REST API."},
+			text(func(w *Worker) *string { return &w.AdvertisedHost })},
+		{Key{Name: "rest.advertised.port", Type: Int, Importance: Low, Derived: "the listener's",
+			Doc: "Port with which other workers of the group reach this one's REST API."},
+			whole(func(w *Worker) *int { return &w.AdvertisedPort }, 1, 65535)},
 	}
 }
 

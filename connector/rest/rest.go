@@ -24,8 +24,8 @@ const connectVersion = "4.1.0"
 
 // Worker is what is told about. The calls are safe at any time.
 type Worker interface {
-	// Status lists the connectors with their tasks, in the order in which they were given.
-	Status() []connector.ConnectorStatus
+	// Connectors lists the connectors with their tasks, by name.
+	Connectors() []connector.ConnectorStatus
 	// ClusterID is the Kafka cluster's id, "" until it is known.
 	ClusterID() string
 	// Metrics are those of the worker and its process.
@@ -141,7 +141,7 @@ func (h *handler) health(*http.Request) (any, error) {
 }
 
 func (h *handler) connectors(r *http.Request) (any, error) {
-	all := h.w.Status()
+	all := h.w.Connectors()
 	expand := r.URL.Query()["expand"]
 	if len(expand) == 0 {
 		names := []string{}
@@ -167,7 +167,7 @@ func (h *handler) connectors(r *http.Request) (any, error) {
 // find looks up the connector of a request; missing is Connect's wording of the path's 404.
 func (h *handler) find(r *http.Request, missing string) (connector.ConnectorStatus, error) {
 	name := r.PathValue("name")
-	for _, c := range h.w.Status() {
+	for _, c := range h.w.Connectors() {
 		if c.Name == name {
 			return c, nil
 		}

@@ -21,7 +21,7 @@ func (fixed) Metrics() prometheus.Gatherer {
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coupastream_thing", Help: "A thing."}, func() float64 { return 7 }))
 	return registry
 }
-func (fixed) Status() []connector.ConnectorStatus {
+func (fixed) Connectors() []connector.ConnectorStatus {
 	return []connector.ConnectorStatus{{
 		Name: "acme", Tenant: "acme", State: connector.Running, Config: map[string]string{"name": "acme", "coupa.client.secret": "[hidden]"},
 		Tasks: []connector.TaskStatus{
@@ -90,8 +90,8 @@ func TestAWorkerThatHasNotReachedKafkaIsStarting(t *testing.T) {
 
 type misfits struct{ fixed }
 
-func (m misfits) Status() []connector.ConnectorStatus {
-	all := m.fixed.Status()
+func (m misfits) Connectors() []connector.ConnectorStatus {
+	all := m.fixed.Connectors()
 	all[0].Tasks[0].Unfit = map[string]int64{"InvoiceHeader.custom-fields.grade": 3}
 	return all
 }

@@ -1,0 +1,461 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa/coupatest"
+)
+
+// submission is what is sent to make a connector for a tenant.
+func (h *harness) submitted(tenant string, keys map[string]string) map[string]string {
+	all := map[string]string{
+		"tenant": tenant, "coupa.url": "http://127.0.0.1", "coupa.client.id": "id", "coupa.client.secret": "${env:COUPA_SECRET}", "coupa.objects": "invoices,suppliers",
+	}
+	maps.Copy(all, h.keys)
+	if tenant != "acme" {
+		maps.Copy(all, h.apart())
+	}
+	maps.Copy(all, keys)
+	return all
+}
+
+// bare is a simulation whose workers get no connector from files.
+func bare(t *testing.T, cfg coupatest.Config, f func(h *harness, r *running)) {
+	t.Helper()
+	simulate(t, cfg, func(h *harness) {
+		h.unfiled = true
+		f(h, h.started())
+	})
+}
+
+// started runs a worker until it is ready.
+func (h *harness) started() *running {
+	h.t.Helper()
+	r := h.start()
+	h.pass(10 * time.Second)
+	if err := r.Ready(); err != nil {
+		h.t.Fatal(err)
+	}
+	return r
+}
+
+func (h *harness) create(r *running, keys map[string]string) {
+	h.t.Helper()
+	if _, err := r.Create(h.t.Context(), "acme", h.submitted("acme", keys), ""); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *harness) set(r *running, s State) {
+	h.t.Helper()
+	if err := r.SetState(h.t.Context(), "acme", s); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *harness) states(r *running) (all []State) {
+	h.t.Helper()
+	c, err := r.Connector("acme")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	all = append(all, c.State)
+	for _, t := range c.Tasks {
+		all = append(all, t.State)
+	}
+	return all
+}
+
+func (h *harness) expect(r *running, want ...State) {
+	h.t.Helper()
+	if got := h.states(r); !slices.Equal(got, want) {
+		h.t.Errorf("connector and tasks are %v, want %v", got, want)
+	}
+}
+
+func TestAConnectorThatIsCreatedWhileTheWorkerRunsIsPublishedAndSurvivesRestarts(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 70, Rows: 60}, func(h *harness, r *running) {
+		h.create(r, nil)
+		h.settle()
+		h.expect(r, Running, Running, Running)
+		h.tenant.Update("invoices", 3)
+		h.settle()
+		h.stop()
+		h.tenant.Update("invoices", 4)
+		r = h.start()
+		h.settle()
+		h.expect(r, Running, Running, Running)
+		if n := len(h.check("invoices")); n != 62 {
+			t.Errorf("%d records, want 60 and 2 changes", n)
+		}
+		h.check("suppliers")
+	})
+}
+
+func TestAPausedConnectorPublishesNothingAndGoesOnWhereItWas(t *testing.T) {
+	for _, asked := range []State{Paused, Stopped} {
+		t.Run(string(asked), func(t *testing.T) {
+			bare(t, coupatest.Config{Seed: 71, Rows: 60}, func(h *harness, r *running) {
+				h.create(r, nil)
+				h.settle()
+				h.set(r, asked)
+				h.expect(r, asked, asked, asked)
+				before, requests := len(h.check("invoices")), len(h.tenant.Requests())
+				h.tenant.Update("invoices", 9)
+				h.pass(5 * time.Minute)
+				if n, more := len(h.records("coupa.invoices")), len(h.tenant.Requests()); n != before || more != requests {
+					t.Errorf("%d records and %d requests while %s", n-before, more-requests, asked)
+				}
+				h.stop()
+				r = h.started() // and stays so
+				h.expect(r, asked, asked, asked)
+				h.set(r, Running)
+				h.settle()
+				h.expect(r, Running, Running, Running)
+				if n := len(h.check("invoices")); n != before+1 {
+					t.Errorf("%d records, want %d", n, before+1)
+				}
+			})
+		})
+	}
+}
+
+func TestAnotherConfigurationLosesAndRepeatsNothing(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 72, Rows: 300}, func(h *harness, r *running) {
+		h.create(r, map[string]string{"coupa.rate.limit": "2"}) // the backfill is under way when it changes
+		for i := range 12 {
+			h.tenant.Update("invoices", int64(1+i))
+			h.pass(700 * time.Millisecond)
+			keys := map[string]string{"coupa.rate.limit": "2", "poll.interval.ms": fmt.Sprint(1000 + 100*i)}
+			if _, created, err := r.Configure(h.t.Context(), "acme", h.submitted("acme", keys)); err != nil || created {
+				t.Fatal(created, err)
+			}
+		}
+		rate := "50"
+		c, err := r.Patch(h.t.Context(), "acme", map[string]*string{"coupa.rate.limit": &rate, "poll.interval.ms": nil})
+		if _, there := c.Config["poll.interval.ms"]; err != nil || c.Config["coupa.rate.limit"] != "50" || there {
+			t.Errorf("%v, %v", c.Config, err)
+		}
+		h.pass(3 * time.Minute)
+		h.check("invoices")
+		h.check("suppliers")
+	})
+}
+
+func TestAConnectorThatIsDeletedAndMadeAgainGoesOnWhereItWas(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 73, Rows: 60}, func(h *harness, r *running) {
+		h.create(r, nil)
+		h.settle()
+		if err := r.Delete(h.t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Connector("acme"); !errors.Is(err, ErrUnknownConnector) || len(r.Connectors()) != 0 {
+			t.Errorf("%v, and there is %v", err, r.Connectors())
+		}
+		h.tenant.Update("invoices", 9)
+		h.pass(time.Minute)
+		if n := len(h.records("coupa.invoices")); n != 60 {
+			t.Errorf("%d records of a connector that is gone", n)
+		}
+		h.create(r, nil)
+		h.settle()
+		if n := len(h.check("invoices")); n != 61 {
+			t.Errorf("%d records, want 61", n)
+		}
+	})
+}
+
+func TestWhatCannotBeIsRefusedWithItsReason(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 74, Rows: 10}, func(h *harness, r *running) {
+		h.create(r, nil)
+		plain := h.submitted("other", map[string]string{"coupa.client.secret": "written-out"})
+		_, err := r.Create(h.t.Context(), "other", plain, "")
+		if problems := (config.Problems)(nil); !errors.As(err, &problems) || !strings.Contains(err.Error(), "coupa.client.secret") || !strings.Contains(err.Error(), "write a reference") {
+			t.Errorf("a plain secret: %v", err)
+		}
+		if err != nil && strings.Contains(err.Error(), "written-out") {
+			t.Error("the secret is in the error")
+		}
+		if _, err := r.Create(h.t.Context(), "acme", h.submitted("acme", nil), ""); !errors.Is(err, ErrConnectorExists) {
+			t.Errorf("a second one of the name: %v", err)
+		}
+		if _, err := r.Create(h.t.Context(), "twin", h.submitted("acme", nil), ""); err == nil || !strings.Contains(err.Error(), "is streamed by acme too") {
+			t.Errorf("a second one of the tenant: %v", err)
+		}
+		for what, err := range map[string]error{
+			"delete": r.Delete(h.t.Context(), "nobody"), "pause": r.SetState(h.t.Context(), "nobody", Paused),
+			"restart": second(r.Restart(h.t.Context(), "nobody", RestartRequest{})), "offsets": second(r.Offsets(h.t.Context(), "nobody")),
+			"patch": second(r.Patch(h.t.Context(), "nobody", nil)),
+		} {
+			if !errors.Is(err, ErrUnknownConnector) {
+				t.Errorf("%s of an unknown connector: %v", what, err)
+			}
+		}
+		if n := len(r.Connectors()); n != 1 {
+			t.Errorf("%d connectors after all this", n)
+		}
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestAConnectorOfAFileKeepsItsConfigurationAndCanBePaused(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 75, Rows: 60}, func(h *harness) {
+		r := h.started()
+		if _, _, err := r.Configure(h.t.Context(), "acme", h.submitted("acme", nil)); !errors.Is(err, ErrFromFile) {
+			t.Errorf("another configuration: %v", err)
+		}
+		if err := r.Delete(h.t.Context(), "acme"); !errors.Is(err, ErrFromFile) {
+			t.Errorf("deleting it: %v", err)
+		}
+		h.set(r, Paused)
+		h.stop()
+		h.tenant.Update("invoices", 2)
+		r = h.started()
+		h.expect(r, Paused, Paused, Paused)
+		h.set(r, Running)
+		h.settle()
+		h.check("invoices")
+		c, err := r.Connector("acme")
+		if err != nil || !c.FromFile || c.Config["coupa.client.secret"] != "[hidden]" {
+			t.Errorf("%+v, %v", c, err)
+		}
+	})
+}
+
+func TestEveryWorkerOfAGroupKnowsAConnectorAndOneRunsIt(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 76, Rows: 60}, func(h *harness) {
+		h.unfiled = true
+		first, second := h.join(nil), h.join(nil)
+		h.pass(20 * time.Second)
+		h.create(first, nil)
+		h.settle()
+		owners := h.owners("acme")
+		if len(owners) != 1 {
+			t.Fatalf("%d owners", len(owners))
+		}
+		other := first
+		if owners[0] == first {
+			other = second
+		}
+		c, err := other.Connector("acme")
+		if err != nil || c.Owner.WorkerID != owners[0].cfg.Self.WorkerID || c.Owner.Local || c.State != Running {
+			t.Errorf("the other worker knows %+v, %v; the owner is %v", c, err, owners[0].cfg.Self)
+		}
+		var elsewhere *NotOwnerError
+		if _, err := other.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true}); !errors.As(err, &elsewhere) || elsewhere.Owner.URL != owners[0].cfg.Self.URL {
+			t.Errorf("a restart asked of the other worker: %v", err)
+		}
+		if err := other.SetState(h.t.Context(), "acme", Paused); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(5 * time.Second)
+		h.expect(owners[0], Paused, Paused, Paused)
+		if err := other.SetState(h.t.Context(), "acme", Running); err != nil {
+			t.Fatal(err)
+		}
+		h.leave(owners[0])
+		h.tenant.Update("invoices", 5)
+		h.settle()
+		h.expect(other, Running, Running, Running)
+		h.check("invoices")
+	})
+}
+
+func TestARestartReadsTheConfigurationAgain(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 77, Rows: 20}, func(h *harness, r *running) {
+		h.env["COUPA_SECRET"] = "" // gone where the worker looks
+		_, err := r.Create(h.t.Context(), "acme", h.submitted("acme", nil), "")
+		if err == nil {
+			t.Fatal("a connector was made without its secret")
+		}
+		h.env["COUPA_SECRET"] = "secret"
+		h.create(r, nil)
+		h.settle()
+		h.stop()
+		h.env["COUPA_SECRET"] = ""
+		r = h.started()
+		if c, err := r.Connector("acme"); err != nil || c.State != Failed || !strings.Contains(c.Trace, "COUPA_SECRET") {
+			t.Errorf("without the secret: %+v, %v", c, err)
+		}
+		h.env["COUPA_SECRET"] = "secret"
+		if _, err := r.Restart(h.t.Context(), "acme", RestartRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		h.tenant.Update("invoices", 5)
+		h.settle()
+		h.expect(r, Running, Running, Running)
+		h.check("invoices")
+	})
+}
+
+func TestAFailedTaskRestartsItselfUntilItsCircuitOpens(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 78, Rows: 20}, func(h *harness, r *running) {
+		h.tenant.SetMember("invoices", h.tenant.Rows("invoices")[3].ID, "gross-total", `"twelve"`)
+		h.create(r, nil)
+		h.settle()
+		task := func() TaskStatus { return r.Connectors()[0].Tasks[0] }
+		if s := task(); s.State != Failed || s.NextTry.Before(time.Now()) {
+			t.Errorf("%s, again at %v", s.State, s.NextTry)
+		}
+		for range 20 {
+			h.pass(time.Minute)
+			if s := task(); s.CircuitOpen != (s.State == Failed && s.Restarts >= circuitOpensAt-1) {
+				t.Errorf("%d restarts, the circuit is open: %v", s.Restarts, s.CircuitOpen)
+			}
+		}
+		h.pass(3 * time.Hour)
+		if s := task(); !s.CircuitOpen || s.Restarts > 15 {
+			t.Errorf("%d restarts in 3 hours, the circuit is open: %v", s.Restarts, s.CircuitOpen)
+		}
+		h.tenant.SetMember("invoices", h.tenant.Rows("invoices")[3].ID, "gross-total", `"12.00"`)
+		if _, err := r.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true, OnlyFailed: true}); err != nil {
+			t.Fatal(err)
+		}
+		h.settle()
+		if s := task(); s.State != Running || s.CircuitOpen || s.Restarts != 0 || !s.NextTry.IsZero() {
+			t.Errorf("after it was mended: %+v", s)
+		}
+		h.check("invoices")
+	})
+}
+
+func TestWhateverIsAskedOfAConnectorNothingIsLostOrRepeated(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			bare(t, coupatest.Config{Seed: 80 + seed, Rows: 150}, func(h *harness, r *running) {
+				random := rand.New(rand.NewPCG(seed, 1))
+				h.create(r, map[string]string{"coupa.rate.limit": "5"})
+				for i := range 40 {
+					h.tenant.Update("invoices", int64(1+random.IntN(150)))
+					h.tenant.Create("suppliers")
+					var err error
+					switch random.IntN(7) {
+					case 0:
+						err = r.SetState(h.t.Context(), "acme", Paused)
+					case 1:
+						err = r.SetState(h.t.Context(), "acme", Stopped)
+					case 2, 3:
+						err = r.SetState(h.t.Context(), "acme", Running)
+					case 4:
+						_, err = r.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true})
+					case 5:
+						n := random.IntN(2)
+						_, err = r.Restart(h.t.Context(), "acme", RestartRequest{Task: &n})
+					case 6:
+						_, _, err = r.Configure(h.t.Context(), "acme", h.submitted("acme", map[string]string{"coupa.rate.limit": fmt.Sprint(5 + i)}))
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					h.pass(time.Duration(random.IntN(3000)) * time.Millisecond)
+				}
+				h.set(r, Running)
+				h.pass(3 * time.Minute)
+				h.check("invoices")
+				h.check("suppliers")
+			})
+		})
+	}
+}
+
+func TestPositionsAreMovedByRequest(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 79, Rows: 60}, func(h *harness, r *running) {
+		h.create(r, nil)
+		h.settle()
+		before := time.Now()
+		for id := range int64(5) {
+			h.tenant.Update("invoices", 1+id)
+		}
+		h.settle()
+		count := func(want int, after string) {
+			t.Helper()
+			if n := len(h.records("coupa.invoices")); n != want {
+				t.Errorf("%d records after %s, want %d", n, after, want)
+			}
+		}
+		count(65, "5 changes")
+		invoices := Offset{Tenant: "acme", Object: "invoices", UpdatedAt: before}
+		if err := r.AlterOffsets(h.t.Context(), "acme", []Offset{invoices}); !errors.Is(err, ErrNotStopped) {
+			t.Errorf("while it runs: %v", err)
+		}
+		h.set(r, Stopped)
+		if err := r.AlterOffsets(h.t.Context(), "acme", []Offset{invoices}); err != nil {
+			t.Fatal(err)
+		}
+		offsets, err := r.Offsets(h.t.Context(), "acme")
+		if err != nil || len(offsets) != 2 || !offsets[0].UpdatedAt.Equal(before.Truncate(time.Second)) {
+			t.Errorf("%+v, %v", offsets, err)
+		}
+		h.set(r, Running)
+		h.settle()
+		count(70, "going back to before the changes")
+		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", Reset: true}}); err != nil {
+			t.Fatal(err)
+		}
+		h.settle()
+		count(130, "beginning anew while the connector runs")
+		if n := len(h.records("coupa.suppliers")); n != 60 {
+			t.Errorf("%d suppliers, which nobody moved", n)
+		}
+		h.tenant.Update("invoices", 7)
+		h.settle()
+		count(131, "one more change")
+		h.set(r, Stopped)
+		if err := r.ResetOffsets(h.t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		if offsets, err := r.Offsets(h.t.Context(), "acme"); err != nil || len(offsets) != 0 {
+			t.Errorf("after a reset: %+v, %v", offsets, err)
+		}
+		h.stop()
+		r = h.started()
+		h.set(r, Running)
+		h.settle()
+		count(191, "a reset of all")
+		for what, o := range map[string]Offset{
+			"an object of nobody": {Tenant: "acme", Object: "contracts", UpdatedAt: before}, "no time": {Tenant: "acme", Object: "invoices"},
+			"the future": {Tenant: "acme", Object: "invoices", UpdatedAt: before.AddDate(1, 0, 0)},
+		} {
+			if problems := (config.Problems)(nil); !errors.As(r.MoveOffsets(h.t.Context(), "acme", []Offset{o}), &problems) {
+				t.Errorf("%s is accepted", what)
+			}
+		}
+	})
+}
+
+func TestAPositionWithAnIDReadsWhatLiesAboveIt(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 90, Rows: 60}, func(h *harness, r *running) {
+		h.create(r, nil)
+		h.settle()
+		at := time.Now().Add(-time.Second)
+		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", UpdatedAt: at, ID: h.tenant.Rows("invoices")[39].ID}}); err != nil {
+			t.Fatal(err)
+		}
+		h.settle()
+		if n := len(h.records("coupa.invoices")); n != 80 {
+			t.Errorf("%d records, want 60 and the last 20 once more", n)
+		}
+	})
+}
+
+func TestAnyWatcherHearsOfAChange(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 91, Rows: 5}, func(h *harness, r *running) {
+		ctx, cancel := context.WithCancel(h.t.Context())
+		defer cancel()
+		ch := r.Watch(ctx)
+		h.create(r, nil)
+		<-ch
+		h.settle()
+		<-ch
+	})
+}

@@ -1,0 +1,146 @@
+package connector
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+)
+
+// managed is a connector as this worker has it. Another configuration makes another managed; but for target and shard, nothing of it changes.
+type managed struct {
+	name    string
+	file    bool              // defined by a file that the worker was started with
+	raw     map[string]string // as given, references unresolved
+	version int64             // of its record in the config topic; 0 of a file
+
+	// What is made of raw; all nil if that can't be done, and trace says why.
+	c        *config.Connector
+	source   Source
+	instance *instance
+	tasks    []*task
+	trace    string
+
+	shard   atomic.Pointer[shard] // that its tenant belongs to; nil until the partitions are known
+	pollers []*poller             // guarded by Worker.applying
+
+	mu     sync.Mutex
+	target State // RUNNING, PAUSED, STOPPED
+}
+
+// equip makes the tasks of a connector from its configuration.
+func (w *Worker) equip(m *managed, c *config.Connector) error {
+	if err := c.MapWith(w.settings); err != nil {
+		return err
+	}
+	source, err := w.cfg.Source(c)
+	if err != nil {
+		return fmt.Errorf("connector %s: %w", m.name, err)
+	}
+	m.c, m.source, m.instance = c, source, &instance{source: source}
+	for i, o := range c.Objects {
+		m.tasks = append(m.tasks, newTask(i, o, idleState(m.target), m.instance, w.changes.tell))
+	}
+	return nil
+}
+
+// idleState is the state of a task that does not run, by what is asked of its connector.
+func idleState(target State) State {
+	if target == Running {
+		return Unassigned
+	}
+	return target
+}
+
+// state is what is asked of the connector; FAILED if its configuration can't be used.
+func (m *managed) state() State {
+	if m.c == nil {
+		return Failed
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.target
+}
+
+func (m *managed) setTarget(s State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.target = s
+}
+
+// close lets the source go.
+func (m *managed) close() {
+	if c, ok := m.source.(io.Closer); ok {
+		_ = c.Close() // frees memory alone
+	}
+}
+
+// place puts the connector into its shard.
+func (w *Worker) place(m *managed) {
+	if m.c == nil {
+		return
+	}
+	s := w.shards[shardOf(m.c.Tenant, int32(len(w.shards)))]
+	m.pollers = w.pollersOf(m, s)
+	m.shard.Store(s)
+	s.attach(m, m.state() == Running)
+}
+
+// pollersOf makes the pollers of a connector, for a shard.
+func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
+	var all []*poller
+	clocks, tenants := new(sync.Once), w.tenantsBySubject()
+	for i, o := range m.c.Objects {
+		all = append(all, &poller{
+			clocks: clocks, dead: newDeadLetters(m.name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
+			stream: checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}, object: o, source: m.source, shard: s, rate: m.c.RateLimit,
+			task: m.tasks[i], log: w.log.With("connector", m.name, "tenant", m.c.Tenant, "object", o.Path),
+		})
+	}
+	return all
+}
+
+// status tells of the connector.
+func (w *Worker) status(m *managed) ConnectorStatus {
+	cs := ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.raw)}
+	if m.c == nil {
+		return cs
+	}
+	cs.Tenant, cs.Owner = m.c.Tenant, w.owner(m)
+	if m.file {
+		cs.Config = m.c.Echo()
+	}
+	if cs.State == Running && cs.Owner == (Owner{}) {
+		cs.State = Unassigned
+	}
+	for _, t := range m.tasks {
+		cs.Tasks = append(cs.Tasks, t.Status())
+	}
+	if now := time.Now(); cs.Owner.Local {
+		cs.Rate, cs.Token = m.instance.rate(now), m.instance.token(now)
+	}
+	return cs
+}
+
+// owner is who runs the connector's tasks: this worker if the group has given it the shard, else the one that said so last.
+func (w *Worker) owner(m *managed) Owner {
+	s := m.shard.Load()
+	if s == nil {
+		return Owner{}
+	}
+	self := w.cfg.Self
+	self.Local = true
+	if s.assigned.Load() {
+		return self
+	}
+	o := w.announced(s.partition)
+	if o.WorkerID == self.WorkerID {
+		return Owner{} // it was this worker, or one in its place before
+	}
+	return o
+}
