@@ -69,7 +69,7 @@ func TestADeadLetterIsPartOfItsTransaction(t *testing.T) {
 			v := h.tenant.Update("invoices", h.tenant.Rows("invoices")[10+n].ID)
 			h.tenant.SetRaw("invoices", v.ID, spoilt(v.JSON))
 			spoiltRows = append(spoiltRows, v.ID)
-			h.net.lose(key, 1)
+			h.net.Lose(key, 1)
 			h.pass(5 * time.Minute)
 			dead := h.records("coupa.dead")
 			if len(dead) != n+1 {

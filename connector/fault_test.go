@@ -119,7 +119,7 @@ func TestEachDurableStepFailsBothWays(t *testing.T) {
 				h.settle()
 				fault := kfake.Fault{Keys: []kmsg.Key{c.key}, Err: c.err, Count: 2}
 				if c.err == nil {
-					h.net.lose(c.key, 2)
+					h.net.Lose(c.key, 2)
 				} else {
 					h.cluster.Fault(fault)
 				}

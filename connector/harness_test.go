@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/lossy"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
@@ -34,7 +35,7 @@ type harness struct {
 	tenant   *coupatest.Tenant            // acme
 	others   map[string]*coupatest.Tenant // by name; their topics are <name>.<object>
 	cluster  *kfake.Cluster
-	net      *lossy
+	net      *lossy.Net
 	registry *memoryRegistry
 	state    string
 	keys     map[string]string // connector keys beside the usual ones
@@ -68,7 +69,7 @@ func simulate(t *testing.T, cfg coupatest.Config, f func(*harness)) {
 		}
 		network := &kfake.VirtualNetwork{}
 		h := &harness{
-			t: t, net: &lossy{dial: network.DialContext}, registry: &memoryRegistry{}, state: state,
+			t: t, net: &lossy.Net{Dial: network.DialContext}, registry: &memoryRegistry{}, state: state,
 			keys:   map[string]string{"coupa.objects": strings.Join(cfg.Objects, ","), "fields": "all", "poll.interval.ms": "1000", "coupa.rate.limit": "0"},
 			worker: map[string]string{}, others: map[string]*coupatest.Tenant{}, log: &syncBuffer{},
 		}

@@ -101,7 +101,7 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 					case 0, 1, 2:
 						h.tenant.Inject(coupatest.Fault{Kind: kinds[rng.IntN(len(kinds))], Count: 1 + rng.IntN(3), After: rng.IntN(4)})
 					case 3:
-						h.net.lose([]kmsg.Key{kmsg.EndTxn, kmsg.Produce, kmsg.InitProducerID}[rng.IntN(3)], 1+rng.IntN(4))
+						h.net.Lose([]kmsg.Key{kmsg.EndTxn, kmsg.Produce, kmsg.InitProducerID}[rng.IntN(3)], 1+rng.IntN(4))
 					case 4:
 						h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{[]kmsg.Key{kmsg.EndTxn, kmsg.Produce}[rng.IntN(2)]}, Err: []*kerr.Error{kerr.NotEnoughReplicas, kerr.InvalidTxnState, kerr.CoordinatorNotAvailable, kerr.UnknownServerError}[rng.IntN(4)], Count: 1 + rng.IntN(3)})
 					case 5:
@@ -136,7 +136,7 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 					h.pass(time.Duration(1+rng.IntN(9000)) * time.Millisecond)
 				}
 				h.tenant.ClearFaults()
-				h.net.lose(kmsg.EndTxn, 0)
+				h.net.Lose(kmsg.EndTxn, 0)
 				if cut {
 					second.link.mend()
 				}

@@ -1,11 +1,7 @@
 package connector
 
 import (
-	"context"
-	"errors"
-	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,38 +14,17 @@ import (
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
-type cutable struct {
-	net.Conn
-	cut *atomic.Bool
-}
-
-func (c cutable) Write(p []byte) (int, error) {
-	if c.cut.Load() {
-		return 0, errors.Join(errors.New("network is unreachable"), c.Close())
-	}
-	return c.Conn.Write(p)
-}
-
 func TestAnOutageOfKafkaIsWaitedOut(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 131, Rows: 130}, func(h *harness) {
-		var cut atomic.Bool
-		dial := h.net.dial
-		h.net.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if cut.Load() {
-				return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
-			}
-			c, err := dial(ctx, network, address)
-			return cutable{c, &cut}, err
-		}
 		r := h.start()
 		h.settle()
 		for range 3 {
-			cut.Store(true)
+			h.net.Cut(true)
 			h.tenant.Update("invoices", 5)
 			h.pass(10 * time.Minute)
 			h.tenant.Update("invoices", 6)
 			h.tenant.Create("suppliers")
-			cut.Store(false)
+			h.net.Cut(false)
 			h.pass(5 * time.Minute)
 		}
 		select {
@@ -67,11 +42,11 @@ func TestACommitWhoseAnswerNeverComesIsNotRepeated(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 121, Rows: 130}, func(h *harness) {
 		h.start()
 		h.settle()
-		h.net.lose(kmsg.EndTxn, 1<<30)
+		h.net.Lose(kmsg.EndTxn, 1<<30)
 		h.tenant.Update("invoices", 5)
 		h.tenant.Create("suppliers")
 		h.pass(3 * time.Minute)
-		h.net.lose(kmsg.EndTxn, 0)
+		h.net.Lose(kmsg.EndTxn, 0)
 		h.tenant.Update("invoices", 6)
 		h.pass(5 * time.Minute)
 		h.check("invoices")

@@ -79,7 +79,7 @@ func (s *story) run(t *testing.T) {
 			h.pass(time.Duration(s.Int64N(int64(2 * s.poll))))
 		}
 		h.tenant.ClearFaults()
-		h.net.lose(kmsg.EndTxn, 0)
+		h.net.Lose(kmsg.EndTxn, 0)
 		h.pass(15 * time.Second) // the latest row is there
 		h.catchUp(s.poll)
 		h.check(s.object)
@@ -154,7 +154,7 @@ func (s *story) step(h *harness, states *[]string) {
 	case 9, 10:
 		key, n := []kmsg.Key{kmsg.EndTxn, kmsg.Produce, kmsg.InitProducerID}[s.IntN(3)], 1+s.IntN(4)
 		s.tell("kafka: %d answers to %s are lost", n, key.Name())
-		h.net.lose(key, n)
+		h.net.Lose(key, n)
 	case 11:
 		f := kfake.Fault{
 			Keys:  []kmsg.Key{[]kmsg.Key{kmsg.EndTxn, kmsg.Produce}[s.IntN(2)]},

@@ -127,7 +127,7 @@ func TestAReplayThatFailsIsRunAgain(t *testing.T) {
 					h.conflicted(60)
 					h.stop()
 					if lost {
-						h.net.lose(key, 1)
+						h.net.Lose(key, 1)
 					} else {
 						h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: kerr.UnknownServerError, Count: 1})
 					}

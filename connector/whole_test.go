@@ -87,7 +87,7 @@ func TestAWholeReadSurvivesLostAnswers(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 93, Rows: 160, Objects: []string{"currencies"}}, func(h *harness) {
 		h.keys["value.format"], h.keys["reread.interval.ms"] = "json", "60000"
 		for n, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.Produce, kmsg.EndTxn, kmsg.AddPartitionsToTxn} {
-			h.net.lose(key, 1)
+			h.net.Lose(key, 1)
 			if n == 0 {
 				h.start()
 			}
