@@ -4,6 +4,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // values is a configuration while it is being read: what was given, what it resolves to, and what is wrong so far.
@@ -40,7 +41,8 @@ func resolveAll(doc document, before Problems, key func(name string) Key, env Lo
 // foreignReference refuses ${NAME}, which other programs replace and this one would take literally. A topic template
 // has placeholders of that form of its own.
 func foreignReference(k Key, raw string) *fault {
-	if k.Name == templateKey || !regexp.MustCompile(`\$\{[^}:]*\}`).MatchString(raw) {
+	template := k.Name == templateKey || strings.HasSuffix(k.Name, "."+templateKey) // of an object
+	if template || !regexp.MustCompile(`\$\{[^}:]*\}`).MatchString(raw) {
 		return nil
 	}
 	return &fault{"${…} without a provider is not replaced", "write ${env:NAME}, ${file:/path:key} or ${dir:/folder:file}"}
