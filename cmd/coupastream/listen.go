@@ -90,6 +90,9 @@ func (a *api) serve(ctx context.Context, w *connector.Worker) error {
 
 // commit is the revision that the program was built from, "unknown" where the build did not record it.
 func commit() string {
+	if revision != "" {
+		return revision
+	}
 	info, ok := debug.ReadBuildInfo()
 	if ok {
 		for _, s := range info.Settings {

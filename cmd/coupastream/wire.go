@@ -22,8 +22,15 @@ import (
 // userAgent names this program to Coupa, as its administrators see it in their logs.
 func userAgent() string { return "coupastream/" + version() }
 
-// version is the module's version as the Go toolchain wrote it into the program.
+// Written by the linker where the sources are built without their repository, as in an image or a release:
+// -ldflags "-X main.release=v1.2.3 -X main.revision=<commit>". Only version and commit read them.
+var release, revision string
+
+// version is what the linker was told, or else the module's version as the Go toolchain wrote it into the program.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
