@@ -1,0 +1,129 @@
+package deploy
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/coupastream/coupastream/connector/config"
+)
+
+// sets are the files of this folder that are run together, a worker's first.
+func sets() [][]string {
+	return [][]string{
+		{"samples/worker.yaml", "samples/acme.yaml"},
+		{"samples/worker-group.yaml", "samples/acme-overrides.yaml"},
+		{"samples/worker-sasl-ssl.yaml", "samples/acme-dead-letters.yaml"},
+		{"samples/worker-mtls.yaml", "samples/acme-debezium.yaml"},
+		{"samples/worker-oauthbearer.yaml", "samples/acme.json"},
+		{"samples/worker-json.yaml", "samples/acme-json.yaml"},
+		{"samples/worker-mapping.yaml", "samples/acme-mapping.yaml"},
+		{"samples/tenants/worker.yaml", "generated/acme.yaml", "generated/globex.yaml", "generated/initech.yaml"},
+		{"compose/worker.yaml", "compose/simulated.yaml"},
+		{"compose/worker.yaml", "compose/coupa.yaml"},
+		{"systemd/worker.yaml", "systemd/acme.yaml"},
+	}
+}
+
+// elsewhere are samples that are no configuration files themselves.
+func elsewhere() []string {
+	return []string{"samples/mapping.yaml", "samples/tenants/tenant.yaml.in", "samples/tenants/tenants.csv", "samples/tenants/generate.sh"}
+}
+
+func TestSamplesAreValid(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "sh", "samples/tenants/generate.sh", "samples/tenants/tenants.csv", dir+"/generated").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	env := func(name string) (string, bool) {
+		value, ok := map[string]string{"WORKER_NAME": "worker-1", "COUPA_URL": "https://acme.coupahost.com"}[name]
+		return value, ok
+	}
+	for _, files := range sets() {
+		t.Run(strings.Join(files, "+"), func(t *testing.T) {
+			worker, err := config.LoadWorker(place(t, dir, files[0]), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var connectors []*config.Connector
+			for _, file := range files[1:] {
+				c, err := config.LoadConnector(place(t, dir, file), env)
+				if err != nil {
+					t.Fatal(err)
+				}
+				connectors = append(connectors, c)
+			}
+			if err := config.CheckTogether(worker, connectors); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestEverySampleIsInASet(t *testing.T) {
+	used := slices.Concat(append(sets(), elsewhere())...)
+	for _, file := range slices.Concat(glob(t, "samples/*"), glob(t, "samples/tenants/*")) {
+		if info, err := os.Stat(file); err == nil && !info.IsDir() && !slices.Contains(used, file) {
+			t.Errorf("%s is not tried", file)
+		}
+	}
+}
+
+// place copies a file of this folder, or one that was generated, to a folder where what it refers to lies, with secrets that are made up.
+func place(t *testing.T, dir, file string) string {
+	t.Helper()
+	from := file
+	if strings.HasPrefix(file, "generated/") {
+		from = filepath.Join(dir, file)
+	}
+	content := read(t, from)
+	secrets, settings := filepath.Join(dir, "secrets"), filepath.Join(dir, "etc")
+	for _, ref := range regexp.MustCompile(`\$\{(file|dir):(/run/[a-z./]+?)[/:]([^/:}]+\.properties|)(?::)?([a-z.]+)\}`).FindAllStringSubmatch(content, -1) {
+		name, text := ref[3], ref[4]+"=planted:secret-of-a-test\n"
+		if ref[1] == "dir" {
+			name, text = ref[4], "planted:secret-of-a-test\n"
+		}
+		add(t, filepath.Join(secrets, name), text)
+	}
+	if strings.Contains(content, "/etc/coupastream/mapping.yaml") {
+		add(t, filepath.Join(settings, "mapping.yaml"), read(t, "samples/mapping.yaml"))
+	}
+	content = strings.NewReplacer("/run/secrets", secrets, "/run/credentials/coupastream.service", secrets, "/etc/coupastream", settings).Replace(content)
+	to := filepath.Join(dir, "placed", strings.ReplaceAll(file, "/", "-"))
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// add puts text at the end of a file.
+func add(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
