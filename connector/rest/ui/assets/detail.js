@@ -181,8 +181,9 @@ export class Detail {
     const mine = (Array.isArray(s) ? s : (s.snapshots ?? [])).filter((x) => x.object === t.object);
     if (mine.length === 0) return null;
     return section("Snapshots", scroll("Snapshots", h("table", { class: "list" },
-      h("thead", {}, h("tr", {}, ["Snapshot", "State", "Progress", ""].map((x) => h("th", { scope: "col" }, x || h("span", { class: "hidden" }, "Actions"))))),
-      h("tbody", {}, mine.map((x) => h("tr", { "data-key": x.id }, h("th", { scope: "row" }, h("code", {}, x.id)), h("td", {}, x.state), h("td", {}, x.total ? `${count(x.done)} of about ${count(x.total)}` : count(x.done)),
+      h("thead", {}, h("tr", {}, ["Snapshot", "State", "Changed", "Progress", ""].map((x) => h("th", { scope: "col" }, x || h("span", { class: "hidden" }, "Actions"))))),
+      h("tbody", {}, mine.map((x) => h("tr", { "data-key": x.id }, h("th", { scope: "row" }, h("code", {}, x.id)), h("td", {}, x.state, x.trace && h("p", { class: "message" }, x.trace)),
+        h("td", {}, x.from || x.to ? [x.from ? ["from ", time(x.from), " "] : "", x.to ? ["until before ", time(x.to)] : ""] : "–"), h("td", {}, snapshotProgress(x)),
         h("td", {}, session.mayAct() && [
           x.state === "RUNNING" && action("snapshot-pause", "Pause", "", x.id),
           x.state === "PAUSED" && action("snapshot-resume", "Resume", "", x.id),
@@ -239,6 +240,11 @@ function buttons(...list) {
 function fresh(t) {
   if (!t.proven || t.state === "PAUSED" || t.state === "STOPPED") return "–";
   return span((live.now() - Date.parse(t.proven)) / 1000);
+}
+
+function snapshotProgress(x) {
+  const rows = x.total ? `${count(x.rows)} of about ${count(x.total)} rows` : plural(x.rows, "row");
+  return x.finished ? [`${rows}, ended at `, time(x.finished)] : x.left_ms ? `${rows}, about ${span(x.left_ms / 1000)} left` : rows;
 }
 
 const inFuture = (at) => {
