@@ -24,6 +24,7 @@ export class Detail {
   #config = null;
   #offsets = null;
   #snapshots = null;
+  #without = false; // this worker takes no snapshots
   #failure = null;
 
   constructor(name, object) {
@@ -73,7 +74,7 @@ export class Detail {
     const part = (path) => ask("GET", pathOf(this.#name, path)).catch((e) => ({ failure: e }));
     const all = Date.now() - this.#slowAt >= slow;
     if (all) this.#slowAt = Date.now();
-    const [health, config, offsets, snapshots] = await Promise.all([part("/health"), all && part("/config"), all && part("/offsets"), all && part("/snapshots")]);
+    const [health, config, offsets, snapshots] = await Promise.all([part("/health"), all && part("/config"), all && part("/offsets"), all && !this.#without && part("/snapshots")]);
     this.#asking = false;
     if (this.#left) return;
     this.#failure = health.failure ?? null;
@@ -81,7 +82,8 @@ export class Detail {
       this.#health = health;
       this.#readAt = Date.now();
     }
-    if (all) [this.#config, this.#offsets, this.#snapshots] = [config, offsets, snapshots];
+    if (all) [this.#config, this.#offsets, this.#snapshots] = [config, offsets, snapshots || null];
+    this.#without ||= [404, 405].includes(snapshots?.failure?.status) && !health.failure;
     this.draw();
     if (this.#again) {
       this.#again = false;
@@ -177,7 +179,7 @@ export class Detail {
   #snapshotsOf(t) {
     const s = this.#snapshots;
     if (!s) return null;
-    if (s.failure) return s.failure.status === 404 || s.failure.status === 405 ? null : section("Snapshots", h("p", { class: "empty" }, s.failure.message));
+    if (s.failure) return this.#without ? null : section("Snapshots", h("p", { class: "empty" }, s.failure.message));
     const mine = (Array.isArray(s) ? s : (s.snapshots ?? [])).filter((x) => x.object === t.object);
     if (mine.length === 0) return null;
     return section("Snapshots", scroll("Snapshots", h("table", { class: "list" },
@@ -199,10 +201,10 @@ export class Detail {
       h("p", { class: "hint" }, "Of the whole instance: its objects share one limiter."),
       facts(
         ["Used", `${rate(r.used)} / s`, "Requests a second, of the last minute."],
-        ["Allowed", `${rate(r.current)} / s`, r.limit ? `The limit, coupa.rate.limit, is ${rate(r.limit)}.` : "There is no limit."],
+        ["Allowed", r.limit || r.current ? `${rate(r.current)} / s` : "any", r.limit ? `The limit, coupa.rate.limit, is ${rate(r.limit)}.` : "There is no limit."],
         ["Throttled", r.throttled_since ? `for ${span((live.now() - Date.parse(r.throttled_since)) / 1000)}` : "no", r.throttled_since ? "Coupa answers 429 or 503; the rate comes back by itself." : ""],
         ["Waiting", count(w.poll + w.snapshot + w.backfill + w.sweep), `Polls ${w.poll}, snapshots ${w.snapshot}, backfills ${w.backfill}, sweeps ${w.sweep}.`],
-        token && !token.trouble && ["Access token", `${span(token.age_ms / 1000, 1)} old`, `Expires in ${span(token.expires_in_ms / 1000)}; renewed before that.`]),
+        token && !token.trouble && token.expires_in_ms > 0 && ["Access token", `${span(token.age_ms / 1000, 1)} old`, `Expires in ${span(token.expires_in_ms / 1000)}; renewed before that.`]),
       ratePlot(r.history.map((p) => ({ ...p, at: Date.parse(p.at) })), r.limit));
   }
 
