@@ -5,7 +5,7 @@
 //
 // Workers of one group.id are one consumer group on the checkpoint topic, and Kafka's coordinator decides which of them owns which partition. A partition
 // is a shard: one transactional id, one producer and one local store, and all objects of the tenants that hash to it. A worker runs the shards that it is
-// given, if they have tenants. In a shard there is a poller per stream, and a stream is one object of one tenant. What a poller reads, it reads in walks: a
+// given, once they have connectors. Connectors come from files and from the config topic, at any time (herder.go). In a shard there is a poller per stream, and a stream is one object of one tenant. What a poller reads, it reads in walks: a
 // pass over a fixed window of time, in order of id.
 //
 //	poll      rows by their own updated-at, [mark − overlap, now − settle)      follow.go
@@ -64,6 +64,7 @@
 // # Goroutines and who owns what
 //
 //   - membership.Run: the place in the group. Kafka's callbacks start and stop shards, one callback at a time.
+//   - Worker.herd: what the config topic says; it and whoever serves a request that changes something hold Worker.applying.
 //   - shard.Run, one per shard that the group has given: the producer, the store, the transaction. It receives submissions and answers each exactly once.
 //   - poller.Run, one per stream: waits between polls; in pass.run, the state of the walk.
 //   - pass.fetch, up to 4 per walk: one page each; sends what it read to pass.run.
