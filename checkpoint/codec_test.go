@@ -76,13 +76,18 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 	mark := time.Date(2026, 11, 23, 19, 0, 0, 0, time.UTC)
 	odd := Stream{Tenant: `tenant "<ä>/&`, Object: "objects/sub"}
 	tests := map[string]change{
-		"a position that is drained":      {kind: move, stream: acme, position: Position{Seq: 1, Mark: mark, Floor: mark.Add(-week)}},
-		"a position without a mark":       {kind: move, stream: odd, position: Position{Seq: math.MaxUint64}},
-		"a position beside a backfill":    {kind: move, stream: acme, position: Position{Seq: 2, Walk: &Walk{Kind: Lines, From: mark}, Backfill: &Walk{Kind: Snapshot, To: mark, Ranges: []Range{{0, 50}, {70, 0}}, Rows: 9}}},
-		"a position that closes":          {kind: move, stream: acme, position: Position{Seq: 2, Backfill: &Walk{Kind: Closing, From: mark, Ranges: []Range{{}}}}},
-		"a position that looked back":     {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark, Lines: mark.Add(-time.Hour), Looked: []time.Time{mark, {}, mark.Add(-week)}}},
-		"a position that never looked":    {kind: move, stream: acme, position: Position{Seq: 2, Looked: []time.Time{{}, {}}}},
-		"a position in fractions":         {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark.Add(time.Nanosecond)}},
+		"a position that is drained":   {kind: move, stream: acme, position: Position{Seq: 1, Mark: mark, Floor: mark.Add(-week)}},
+		"a position without a mark":    {kind: move, stream: odd, position: Position{Seq: math.MaxUint64}},
+		"a position beside a backfill": {kind: move, stream: acme, position: Position{Seq: 2, Walk: &Walk{Kind: Lines, From: mark}, Backfill: &Walk{Kind: Snapshot, To: mark, Ranges: []Range{{0, 50}, {70, 0}}, Rows: 9}}},
+		"a position that closes":       {kind: move, stream: acme, position: Position{Seq: 2, Backfill: &Walk{Kind: Closing, From: mark, Ranges: []Range{{}}}}},
+		"a position that looked back":  {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark, Lines: mark.Add(-time.Hour), Looked: []time.Time{mark, {}, mark.Add(-week)}}},
+		"a position that never looked": {kind: move, stream: acme, position: Position{Seq: 2, Looked: []time.Time{{}, {}}}},
+		"a position in fractions":      {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark.Add(time.Nanosecond)}},
+		"a position with requests": {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark, Requests: []Request{
+			{ID: "a", State: RequestRunning, Asked: mark, To: mark, Filter: "status=new", Rows: 3, Walk: &Walk{Kind: Asked, To: mark, Ranges: []Range{{50, 0}}, Rows: 50}},
+			{ID: "b", State: RequestPaused, Asked: mark, IDs: []int64{4, 9}},
+			{ID: "c", State: RequestFailed, Asked: mark, Ended: mark.Add(time.Second), From: mark.Add(-week), Why: "no"},
+		}}},
 		"a walk with nothing left":        {kind: move, stream: acme, position: Position{Seq: 3, Walk: &Walk{From: mark, To: mark}}},
 		"a stream that is forgotten":      {kind: forget, stream: acme},
 		"a chunk of one":                  {kind: put, stream: odd, chunk: ChunkKey{odd, noon + 1, 4}, entries: []Entry{{0, noon, noon, 0}}},
@@ -257,12 +262,14 @@ func TestAClonedPositionSharesNothing(t *testing.T) {
 	p := Position{
 		Seq: 3, Mark: mark, Lines: mark, Floor: mark, Looked: []time.Time{mark},
 		Walk: &Walk{Kind: Lines, Ranges: []Range{{1, 2}}}, Backfill: &Walk{Kind: Snapshot, Ranges: []Range{{3, 4}}},
+		Requests: []Request{{ID: "a", State: RequestRunning, IDs: []int64{5}, Walk: &Walk{Kind: Asked, Ranges: []Range{{5, 6}}}}},
 	}
 	before, c := encodePosition(p), p.Clone()
 	if !reflect.DeepEqual(c, p) {
 		t.Fatalf("the clone is %+v", c)
 	}
 	c.Looked[0], c.Walk.Ranges[0].After, c.Backfill.Ranges[0].After, c.Walk.Rows, c.Backfill.Rows = time.Time{}, 9, 9, 9, 9
+	c.Requests[0].State, c.Requests[0].IDs[0], c.Requests[0].Walk.Ranges[0].After = RequestDone, 9, 9
 	if !bytes.Equal(before, encodePosition(p)) {
 		t.Errorf("a change of the clone shows: %s", encodePosition(p))
 	}

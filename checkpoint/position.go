@@ -15,12 +15,13 @@ const (
 	Lines                    // changes of lines alone: From bounds the lines' updated-at
 	Snapshot                 // the backfill: rows as they are, beside the polls
 	Closing                  // the end of a backfill once more, for rows that became visible late
+	Asked                    // a snapshot that somebody asked for
 )
 
 // walkKinds are the kinds as records name them.
-var walkKinds = [...]string{Poll: "poll", Lines: "lines", Snapshot: "snapshot", Closing: "closing"}
+var walkKinds = [...]string{Poll: "poll", Lines: "lines", Snapshot: "snapshot", Closing: "closing", Asked: "asked"}
 
-// String names the kind as records do: "poll", "lines", "snapshot", "closing".
+// String names the kind as records do: "poll", "lines", "snapshot", "closing", "asked".
 func (k WalkKind) String() string {
 	if int(k) < len(walkKinds) {
 		return walkKinds[k]
@@ -58,12 +59,48 @@ type Position struct {
 	Looked   []time.Time // when each depth of look-back was last finished, shortest depth first; nil, or a zero time: never
 	Walk     *Walk       // the poll or line walk under way; nil: none
 	Backfill *Walk       // the backfill beside it; nil: none
+	Requests []Request   // snapshots that were asked for, oldest first: those under way, and some that have ended
 }
+
+// Request is a snapshot that somebody asked for: rows as they are, published whether or not they were before.
+type Request struct {
+	ID    string
+	State RequestState
+	Asked time.Time
+	Ended time.Time // zero: it has not
+	// From and To are the window; zero: no bound.
+	From, To time.Time
+	Filter   string  // further conditions, as a query string
+	IDs      []int64 // rows that are left to read, in order; nil: all of the window
+	Walk     *Walk   // the walk under way, over the window or over the first of IDs; nil: none
+	Rows     int64   // read, but for those of Walk
+	Why      string  // of one that has failed
+}
+
+// RequestState is how far a request is.
+type RequestState string
+
+// The states of a request.
+const (
+	RequestRunning   RequestState = "RUNNING"
+	RequestPaused    RequestState = "PAUSED"
+	RequestDone      RequestState = "DONE"
+	RequestCancelled RequestState = "CANCELLED"
+	RequestFailed    RequestState = "FAILED"
+)
+
+// Over tells whether nothing more comes of the request.
+func (r Request) Over() bool { return r.State != RequestRunning && r.State != RequestPaused }
 
 // Clone is a copy that shares nothing with p.
 func (p Position) Clone() Position {
 	p.Looked = slices.Clone(p.Looked)
 	p.Walk, p.Backfill = p.Walk.clone(), p.Backfill.clone()
+	p.Requests = slices.Clone(p.Requests)
+	for i := range p.Requests {
+		r := &p.Requests[i]
+		r.IDs, r.Walk = slices.Clone(r.IDs), r.Walk.clone()
+	}
 	return p
 }
 
@@ -78,7 +115,11 @@ func (w *Walk) clone() *Walk {
 
 func (p Position) check() error {
 	times := append([]time.Time{p.Mark, p.Lines, p.Floor}, p.Looked...)
-	for _, w := range []*Walk{p.Walk, p.Backfill} {
+	walks := []*Walk{p.Walk, p.Backfill}
+	for _, r := range p.Requests {
+		walks, times = append(walks, r.Walk), append(times, r.Asked, r.Ended, r.From, r.To)
+	}
+	for _, w := range walks {
 		if w == nil {
 			continue
 		}
@@ -97,13 +138,28 @@ func (p Position) check() error {
 
 // positionJSON is the value of a position; the order of members is the order of fields.
 type positionJSON struct {
-	Seq      uint64    `json:"seq"`
-	Mark     string    `json:"mark,omitempty"`
-	Lines    string    `json:"lines,omitempty"`
-	Floor    string    `json:"floor,omitempty"`
-	Looked   []string  `json:"looked,omitempty"`
-	Walk     *walkJSON `json:"walk,omitempty"`
-	Backfill *walkJSON `json:"backfill,omitempty"`
+	Seq      uint64        `json:"seq"`
+	Mark     string        `json:"mark,omitempty"`
+	Lines    string        `json:"lines,omitempty"`
+	Floor    string        `json:"floor,omitempty"`
+	Looked   []string      `json:"looked,omitempty"`
+	Walk     *walkJSON     `json:"walk,omitempty"`
+	Backfill *walkJSON     `json:"backfill,omitempty"`
+	Requests []requestJSON `json:"requests,omitempty"`
+}
+
+type requestJSON struct {
+	ID     string       `json:"id"`
+	State  RequestState `json:"state"`
+	Asked  string       `json:"asked"`
+	Ended  string       `json:"ended,omitempty"`
+	Filter string       `json:"filter,omitempty"`
+	IDs    []int64      `json:"ids,omitempty"`
+	From   string       `json:"from,omitempty"`
+	To     string       `json:"to,omitempty"`
+	Rows   int64        `json:"rows"`
+	Walk   *walkJSON    `json:"walk,omitempty"`
+	Why    string       `json:"why,omitempty"`
 }
 
 type walkJSON struct {
@@ -121,6 +177,12 @@ func encodePosition(p Position) []byte {
 	}
 	for _, t := range p.Looked {
 		v.Looked = append(v.Looked, formatTime(t))
+	}
+	for _, r := range p.Requests {
+		v.Requests = append(v.Requests, requestJSON{
+			ID: r.ID, State: r.State, Asked: formatTime(r.Asked), Ended: formatTime(r.Ended), From: formatTime(r.From), To: formatTime(r.To),
+			Filter: r.Filter, IDs: r.IDs, Rows: r.Rows, Walk: walkForm(r.Walk), Why: r.Why,
+		})
 	}
 	return marshal(v)
 }
@@ -158,10 +220,33 @@ func decodePosition(value []byte) (Position, error) {
 		}
 		p.Looked = append(p.Looked, t)
 	}
+	for _, r := range v.Requests {
+		request, err := r.request()
+		if err != nil {
+			return Position{}, fmt.Errorf("request %q: %w", r.ID, err)
+		}
+		p.Requests = append(p.Requests, request)
+	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return Position{}, err
 	}
 	return p, p.check()
+}
+
+func (r requestJSON) request() (Request, error) {
+	switch r.State {
+	case RequestRunning, RequestPaused, RequestDone, RequestCancelled, RequestFailed:
+	default:
+		return Request{}, fmt.Errorf("unknown state %q: %w", r.State, ErrNewer)
+	}
+	var errs [5]error
+	out := Request{ID: r.ID, State: r.State, Filter: r.Filter, IDs: r.IDs, Rows: r.Rows, Why: r.Why}
+	out.Asked, errs[0] = parseTime(r.Asked)
+	out.Ended, errs[1] = parseTime(r.Ended)
+	out.From, errs[2] = parseTime(r.From)
+	out.To, errs[3] = parseTime(r.To)
+	out.Walk, errs[4] = r.Walk.walk()
+	return out, errors.Join(errs[:]...)
 }
 
 func (w *walkJSON) walk() (*Walk, error) {

@@ -80,12 +80,16 @@ func (s *shard) stopReading() {
 	}
 }
 
-// receive keeps versions of an id in order while a backfill runs beside the polls of its stream. What the polls hand over is noted; a row of the
+// readsAgain tells whether rows are read beside the polls that these may publish later versions of: by a backfill or a snapshot.
+func readsAgain(pos checkpoint.Position) bool {
+	return pos.Backfill != nil || slices.ContainsFunc(pos.Requests, func(r checkpoint.Request) bool { return !r.Over() })
+}
+
+// receive keeps versions of an id in order while a backfill, or a snapshot that was asked for, runs beside the polls of its stream. What the polls hand over is noted; a row of the
 // backfill of which a later version went ahead is taken out. Both in the order in which they reach the transaction: a page of the backfill may have been
 // read long before.
 func (s *shard) receive(sub *submission) {
-	pos := s.position(sub.stream)
-	if pos.Backfill == nil {
+	if !readsAgain(s.position(sub.stream)) {
 		delete(s.ahead, sub.stream)
 		return
 	}

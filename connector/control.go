@@ -3,7 +3,10 @@ package connector
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
 )
 
 // What a request to a worker can meet.
@@ -16,7 +19,8 @@ var (
 	// ErrNotStopped: what was asked for needs a connector in the state STOPPED.
 	ErrNotStopped = errors.New("the connector is not in the STOPPED state")
 	// ErrStarting: the worker has not read the config topic yet, or is not a member of its group yet.
-	ErrStarting = errors.New("the worker is still starting up")
+	ErrStarting        = errors.New("the worker is still starting up")
+	ErrUnknownSnapshot = errors.New("there is no such snapshot")
 	// ErrBusy: somebody else changes the same thing at this moment; the same request may go through later.
 	ErrBusy = errors.New("another change is under way")
 )
@@ -51,4 +55,29 @@ type Offset struct {
 	UpdatedAt      time.Time // the mark: every change stamped before it is published
 	ID             int64     // the lowest id that a backfill, or else a walk, under way has still to read; 0: none is
 	Reset          bool      // when altered: the object begins anew, by initial.from
+}
+
+// SnapshotRequest says which rows of an object are to be published as they are, whether or not they were before.
+type SnapshotRequest struct {
+	Object   string
+	From, To time.Time  // stamped from From until before To; zero: no bound
+	IDs      []int64    // these rows alone, at most MaxSnapshotIDs; nil: all
+	Filter   url.Values // further conditions, as Coupa spells them
+}
+
+// MaxSnapshotIDs is how many ids one snapshot takes.
+const MaxSnapshotIDs = 1000
+
+// Snapshot is a snapshot that somebody asked for.
+type Snapshot struct {
+	ID           string
+	Object       string
+	State        checkpoint.RequestState
+	Asked, Ended time.Time
+	From, To     time.Time
+	Filter       string
+	Rows         int64         // read and published until now
+	Total        int64         // that there will be, an estimate; 0: not known
+	Left         time.Duration // at the speed of late; 0: not known
+	Why          string        // of one that has failed
 }

@@ -97,7 +97,7 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 	clocks, tenants := new(sync.Once), w.tenantsBySubject()
 	for i, o := range m.c.Objects {
 		all = append(all, &poller{
-			clocks: clocks, dead: newDeadLetters(m.name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(),
+			clocks: clocks, dead: newDeadLetters(m.name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(), asked: make(chan struct{}, 1),
 			stream: checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}, object: o, source: m.source, shard: s, rate: m.c.RateLimit,
 			task: m.tasks[i], log: w.log.With("connector", m.name, "tenant", m.c.Tenant, "object", o.Path),
 		})

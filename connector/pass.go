@@ -210,7 +210,7 @@ func (ps *pass) handle(ev event) {
 			ps.latency = ev.page.Latency
 		}
 		if ev.err == nil {
-			ps.p.task.page(ev.page, ps.walk.Kind != checkpoint.Snapshot && ps.walk.Kind != checkpoint.Closing)
+			ps.p.task.page(ev.page, ps.op != OpSnapshot)
 		}
 		if ev.err == nil && ev.page.Last || sp.Through > 0 && sp.After >= sp.Through {
 			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
@@ -228,8 +228,11 @@ func (ps *pass) handle(ev event) {
 		s.Rows += int64(ev.chunk.rows)
 		s.Dropped += int64(ev.chunk.dropped)
 	})
-	if ps.op == OpSnapshot && ps.walk.Kind != checkpoint.Closing {
-		ps.p.task.progress(ps.walk.Rows, estimate(ps.walk.Rows, ps.left(), ps.maxID))
+	switch total := estimate(ps.walk.Rows, ps.left(), ps.maxID); ps.walk.Kind {
+	case checkpoint.Snapshot:
+		ps.p.task.progress(ps.walk.Rows, total)
+	case checkpoint.Asked:
+		ps.p.ask.progress(ps.walk.Rows, total)
 	}
 }
 

@@ -37,6 +37,9 @@ type poller struct {
 
 	trouble trouble
 	doubt   doubt
+
+	asked chan struct{} // one signal: the requests in the position have changed
+	ask   asking
 }
 
 // How long a failed object waits before it is tried again: soon where time heals, seldom where a person has to act. A task that failed circuitOpensAt times in
@@ -151,6 +154,7 @@ func (p *poller) attempt(ctx context.Context) error {
 		if err := p.backfill(ctx); err != nil {
 			return err
 		}
+		g.Go(func() error { return p.snapshots(ctx) })
 		return p.lookBack(ctx, suspects)
 	})
 	return g.Wait()

@@ -37,7 +37,7 @@ type shard struct {
 	store    *checkpoint.Store
 	ended    time.Time                             // end of the last transaction
 	opened   bool                                  // the store could be opened once: from then on a failure may pass
-	ahead    map[checkpoint.Stream]map[int64]int64 // of streams with a backfill: id → newest updated-at that polls handed over beside it
+	ahead    map[checkpoint.Stream]map[int64]int64 // of streams with a backfill or a snapshot: id → newest updated-at that polls handed over beside it
 
 	mu        sync.Mutex
 	positions map[checkpoint.Stream]checkpoint.Position // as committed

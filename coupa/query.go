@@ -131,6 +131,9 @@ func pair(b []byte, key, value string) []byte {
 var reserved = []string{"limit", "offset", "order_by", "dir", "fields", "filter", "format", "return_object",
 	"id", "id[gt]", "id[lt_or_eq]", "updated_at", "updated_at[gt_or_eq]", "updated_at[lt]"}
 
+// Check tells what is wrong with the query, in words for who made it. The error is of kind Misconfigured.
+func (q Query) Check() error { return q.check(q.Path) }
+
 // check refuses what cannot be asked for.
 func (q Query) check(op string) error {
 	if !isResourcePath(q.Path) {
