@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -31,10 +32,10 @@ func TestRepairAsksForWhatIsMissingOrStale(t *testing.T) {
 	if err := r.repair(t.Context(), c, "acme", reports); err != nil {
 		t.Fatal(err)
 	}
-	if a.asked[0] != `POST /connectors/acme/snapshots {"object":"invoices","ids":[4,9]}` || len(a.asked) != 6 || !strings.HasSuffix(a.asked[4], `"ids":[10000]}`) {
+	if a.asked[0] != `POST /connectors/acme/snapshots {"object":"invoices","ids":[4,9]}` || len(a.asked) != 6 || !strings.HasSuffix(a.asked[4], fmt.Sprintf(`"ids":[%d]}`, idsPerSnapshot)) {
 		t.Errorf("%d requests, the first %s", len(a.asked), a.asked[0])
 	}
-	if want := "invoices: 2 rows were read again\nusers: 10000 rows were read again\nusers: 1 rows were read again\n"; stderr.String() != want {
+	if want := fmt.Sprintf("invoices: 2 rows were read again\nusers: %d rows were read again\nusers: 1 rows were read again\n", idsPerSnapshot); stderr.String() != want {
 		t.Errorf("%s", &stderr)
 	}
 }
