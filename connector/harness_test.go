@@ -45,6 +45,7 @@ type harness struct {
 	shared   bool // all tenants have one topic
 	unfiled  bool // workers get no connectors from files
 	env      map[string]string
+	levels   func(logger, level string) // what workers do with levels
 	running  *running
 	members  []*running // workers beside it
 	made     atomic.Int32
@@ -128,9 +129,10 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 	}
 	id := fmt.Sprintf("worker-%d:8083", h.made.Add(1))
 	made, err := New(Config{
-		Self:     Owner{WorkerID: id, URL: "http://" + id},
-		Env:      func(name string) (string, bool) { return h.env[name], h.env[name] != "" },
-		Settings: w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
+		Self:        Owner{WorkerID: id, URL: "http://" + id},
+		Env:         func(name string) (string, bool) { return h.env[name], h.env[name] != "" },
+		LoggerLevel: h.levels,
+		Settings:    w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
 		Source: h.client, Version: "v-test",
 	})

@@ -75,7 +75,9 @@ func (w *Worker) follow(ctx context.Context) error {
 	for _, m := range w.all() { // of files
 		w.place(m)
 	}
-	w.reconcile(w.store.View())
+	v := w.store.View()
+	w.levels = v.Loggers // of before: a worker starts with the levels that it was given
+	w.reconcile(v)
 	return nil
 }
 
@@ -163,6 +165,7 @@ func (w *Worker) reconcile(v configtopic.View) {
 		})
 	}
 	_ = g.Wait()
+	w.setLevels(v)
 	w.changes.tell()
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/logging"
 )
 
 // managed is a connector as this worker has it. Another configuration makes another managed; but for target and shard, nothing of it changes.
@@ -99,7 +100,7 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 		all = append(all, &poller{
 			clocks: clocks, dead: newDeadLetters(m.name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(), asked: make(chan struct{}, 1),
 			stream: checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}, object: o, source: m.source, shard: s, rate: m.c.RateLimit,
-			task: m.tasks[i], log: w.log.With("connector", m.name, "tenant", m.c.Tenant, "object", o.Path),
+			task: m.tasks[i], log: logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task"),
 		})
 	}
 	return all

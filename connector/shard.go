@@ -15,6 +15,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
+	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -49,7 +50,7 @@ type shard struct {
 func newShard(w *Worker, partition int32) *shard {
 	return &shard{
 		w: w, partition: partition,
-		log:   w.log.With(slog.Int("shard", int(partition))),
+		log:   logging.Named(w.log.With(slog.Int("shard", int(partition))), "connector.shard"),
 		meter: w.metrics.newMeter(partition),
 		in:    make(chan *submission), arrived: make(chan struct{}, 1), pollers: map[*poller]*shift{},
 		quiet: make(chan struct{}, 1), faults: make(chan error, 1),

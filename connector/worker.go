@@ -20,6 +20,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/logging"
 )
 
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
@@ -44,6 +45,8 @@ type Config struct {
 	Env config.Lookup
 	// Self is how other workers of the group reach this one's REST API; Local is set by the worker.
 	Self Owner
+	// LoggerLevel, if set, is called for each level that is set for the whole group while the worker runs.
+	LoggerLevel func(logger, level string)
 	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
 	Published func(Publication)
 }
@@ -80,9 +83,10 @@ type Worker struct {
 	checkpointID [16]byte
 	shards       []*shard // by partition
 
-	beside   sync.WaitGroup // of what Run has started
-	ready    atomic.Bool    // the config topic is read and the group is joined
-	applying sync.Mutex     // held by who changes which connectors there are and what runs of them; taken before mu
+	beside   sync.WaitGroup               // of what Run has started
+	ready    atomic.Bool                  // the config topic is read and the group is joined
+	applying sync.Mutex                   // held by who changes which connectors there are and what runs of them; taken before mu
+	levels   map[string]configtopic.Level // of loggers, carried out; guarded by applying
 
 	mu         sync.Mutex
 	connectors map[string]*managed
@@ -95,7 +99,7 @@ func New(cfg Config) (*Worker, error) {
 		memory: semaphore.NewWeighted(memoryBudget), published: cfg.Published, connectors: map[string]*managed{},
 	}
 	w.store = configtopic.New(configtopic.Config{
-		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: cfg.Log,
+		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),
 		Create: func(ctx context.Context, topic string, partitions int, configs map[string]*string) error {
 			return w.topics.create(ctx, topic, partitions, configs)
 		},
@@ -107,7 +111,7 @@ func New(cfg Config) (*Worker, error) {
 		}
 		w.connectors[c.Name] = m
 	}
-	w.metrics = newMetrics(w.Connectors, cfg.Settings.MetricsPerObject, cfg.Version)
+	w.metrics = newMetrics(w.Connectors)
 	return w, nil
 }
 
@@ -123,7 +127,7 @@ func (w *Worker) ClusterID() string {
 // Run works until ctx ends, which is a clean stop and gives nil: the batches in hand are committed or dropped whole. It gives an error when the
 // worker can't start (brokers, rights, registry, Coupa's credentials), can't be a member of its group, or Kafka refuses a shard for good.
 func (w *Worker) Run(ctx context.Context) error {
-	admin, err := kgo.NewClient(append(w.clientOpts(), w.metrics.kafka.named("admin"))...)
+	admin, err := kgo.NewClient(w.clientOpts()...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)
 	}
@@ -302,7 +306,7 @@ func (w *Worker) clientOpts() []kgo.Opt {
 // newProducer makes the client of a shard. After an error that ends its transactional id, a client is of no use any more: make another.
 func (w *Worker) newProducer(transactionalID string) (*kgo.Client, error) {
 	cl, err := kgo.NewClient(append(w.clientOpts(),
-		kgo.TransactionalID(transactionalID), w.metrics.kafka.named("producer-"+transactionalID),
+		kgo.TransactionalID(transactionalID),
 		kgo.TransactionTimeout(transactionTimeout),
 		kgo.RecordDeliveryTimeout(produceTimeout),
 		kgo.RecordPartitioner(partitioner{checkpoint: w.settings.CheckpointTopic}),

@@ -41,7 +41,7 @@ func TestWhatOneWorkerWritesEveryWorkerSees(t *testing.T) {
 			return []Change{PutState("acme", Stopped), PutLevel("root", "DEBUG"), PutConnector("other", map[string]string{})}, nil
 		}))
 		h.must(a.Update(h.t.Context(), func(v View) ([]Change, error) {
-			if v.States["acme"] != Stopped || v.Loggers["root"] != "DEBUG" || v.Connectors["other"].Properties == nil {
+			if v.States["acme"] != Stopped || v.Loggers["root"].Name != "DEBUG" || v.Connectors["other"].Properties == nil {
 				return nil, fmt.Errorf("the view lacks a change: %v", v)
 			}
 			return []Change{DeleteConnector("acme"), DeleteLevel("root"), DeleteState("other")}, nil

@@ -20,7 +20,7 @@ type View struct {
 	// without one was never told otherwise than by its configuration.
 	States map[string]TargetState
 	// Loggers are levels by logger.
-	Loggers map[string]string
+	Loggers map[string]Level
 	// Owners of shards.
 	Owners map[int32]Owner
 	// Unreadable says, by key, why the last record of the key can't be used.
@@ -38,6 +38,12 @@ type Connector struct {
 	Version int64
 }
 
+// Level is what a logger was set to.
+type Level struct {
+	Name    string
+	Version int64 // the offset of the record
+}
+
 // Owner is the worker that runs a shard.
 type Owner struct {
 	WorkerID   string // host:port
@@ -53,7 +59,7 @@ type topic struct {
 
 func newTopic() *topic {
 	return &topic{changed: true, View: View{
-		Connectors: map[string]Connector{}, States: map[string]TargetState{}, Loggers: map[string]string{}, Owners: map[int32]Owner{},
+		Connectors: map[string]Connector{}, States: map[string]TargetState{}, Loggers: map[string]Level{}, Owners: map[int32]Owner{},
 		Unreadable: map[string]string{},
 	}}
 }
@@ -76,7 +82,7 @@ func (t *topic) apply(key string, value []byte, offset int64) error {
 	case targetState:
 		put(t.States, e.name, e.state, e.gone)
 	case logger:
-		put(t.Loggers, e.name, e.level, e.gone)
+		put(t.Loggers, e.name, Level{e.level, offset}, e.gone)
 	case shard:
 		put(t.Owners, e.shard, e.owner, e.gone)
 	}
