@@ -123,7 +123,6 @@ func (p *poller) again(heldUp bool) {
 		s.NextTry = time.Time{}
 		if !heldUp {
 			s.Restarts++
-			s.Restarted++
 		}
 	})
 }

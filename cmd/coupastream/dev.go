@@ -86,11 +86,11 @@ func (a *app) dev(ctx context.Context, s devSettings) error {
 		return err
 	}
 	out := &devPrinter{w: a.stdout, quiet: s.quiet}
-	api, err := listen(settings, a.log)
+	api, err := a.listen(settings)
 	if err != nil {
 		return err
 	}
-	w, err := newWorker(ctx, settings, connectors, a.log, func(c *connector.Config) {
+	w, err := a.newWorker(ctx, settings, connectors, func(c *connector.Config) {
 		c.Published, c.Source = out.published, devSource
 		c.Self, c.Env = api.self, a.env
 	})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -17,8 +16,10 @@ import (
 
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/rest"
 	"github.com/coupastream/coupastream/connector/rest/security"
+	"github.com/coupastream/coupastream/connector/rest/ui"
 )
 
 // api is the REST API's listeners, and what stands before it.
@@ -27,26 +28,41 @@ type api struct {
 	guard     *security.Guard
 	urls      []string
 	self      connector.Owner // how other workers reach it
+	options   rest.Options
 }
 
 // listen opens the worker's listeners, and says what may be a mistake about them.
-func listen(settings *config.Worker, log *slog.Logger) (*api, error) {
-	for _, a := range security.Advice(settings) {
-		log.Warn(a.Error())
+func (a *app) listen(settings *config.Worker) (*api, error) {
+	log := logging.Named(a.log, "rest.security")
+	for _, advice := range security.Advice(settings) {
+		log.Warn(advice.Error())
 	}
 	guard, err := security.New(settings, log)
 	if err != nil {
 		return nil, err
 	}
-	a := &api{guard: guard}
-	if a.listeners, err = security.Listen(settings, log); err != nil {
+	peers, err := security.NewForwarder(settings, log)
+	if err != nil {
 		return nil, err
 	}
-	for _, l := range a.listeners {
-		a.urls = append(a.urls, l.URL)
+	api := &api{guard: guard, options: rest.Options{
+		Version: version(), Commit: commit(), Loggers: a.levels, Peers: peers, Log: logging.Named(a.log, "rest"),
+		Validate: func(cfg map[string]string) error {
+			c, err := settings.ParseSubmitted(cfg, a.env)
+			if err != nil {
+				return err
+			}
+			return config.CheckBeside(settings, c, nil)
+		},
+	}}
+	if api.listeners, err = security.Listen(settings, log); err != nil {
+		return nil, err
 	}
-	a.self, err = advertised(settings, a.urls)
-	return a, err
+	for _, l := range api.listeners {
+		api.urls = append(api.urls, l.URL)
+	}
+	api.self, err = advertised(settings, api.urls)
+	return api, err
 }
 
 // advertised is the address at which other workers reach the first listener that fits rest.advertised.*.
@@ -80,9 +96,12 @@ func advertised(settings *config.Worker, urls []string) (connector.Owner, error)
 
 // serve answers requests until ctx ends.
 func (a *api) serve(ctx context.Context, w *connector.Worker) error {
+	h := rest.New(w, a.options)
+	page := ui.New(h)
+	h.MountUI(page)
 	g, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, page.Close)() // its streams would hold the end up
 	for _, l := range a.listeners {
-		h := rest.New(w, rest.Info{Version: version(), Commit: commit(), WorkerID: a.self.WorkerID})
 		g.Go(func() error { return l.Serve(ctx, a.guard.Handler(h, l.Local)) })
 	}
 	return g.Wait()

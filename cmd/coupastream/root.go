@@ -6,11 +6,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/logging"
 )
 
 // app is what every command works with: where results and logs go, and the environment. Commands reach neither os.Stdin, os.Stdout
@@ -20,9 +22,10 @@ type app struct {
 	stdout, stderr io.Writer
 	env            config.Lookup
 
-	logFormat, logLevel string       // flags
-	log                 *slog.Logger // set before a command runs
-	started             bool         // the command line was understood: errors from here on are the command's own
+	logFormat, logLevel string          // flags
+	log                 *slog.Logger    // set before a command runs
+	levels              *logging.Levels // of log, and of those that are named after what logs
+	started             bool            // the command line was understood: errors from here on are the command's own
 
 	transport http.RoundTripper // carries the requests of validate --online; nil: the client's own. A test seam
 }
@@ -56,27 +59,25 @@ func newRootCommand(a *app) *cobra.Command {
 
 // start makes the logger. It runs after cobra has understood the command line.
 func (a *app) start() error {
-	log, err := newLogger(a.stderr, a.logFormat, a.logLevel)
+	levels, err := newLevels(a.stderr, a.logFormat, a.logLevel)
 	if err != nil {
 		return err
 	}
-	a.log, a.started = log, true
+	a.levels, a.log, a.started = levels, levels.Logger(logging.Root), true
 	return nil
 }
 
-// newLogger builds the logger that the flags ask for.
-func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-	least, known := levels[strings.ToLower(level)]
-	if !known {
+// newLevels builds the loggers that the flags ask for.
+func newLevels(w io.Writer, format, level string) (*logging.Levels, error) {
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, strings.ToLower(level)) {
 		return nil, fmt.Errorf("--log-level %q is not a level; give debug, info, warn or error", level)
 	}
-	options := &slog.HandlerOptions{Level: least}
+	options := &slog.HandlerOptions{Level: logging.All}
 	switch strings.ToLower(format) {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		return logging.New(slog.NewTextHandler(w, options), level)
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		return logging.New(slog.NewJSONHandler(w, options), level)
 	}
 	return nil, fmt.Errorf("--log-format %q is not a format; give text or json", format)
 }

@@ -33,11 +33,11 @@ func (a *app) run(ctx context.Context, workerFile string, connectorFiles []strin
 	if err != nil {
 		return err
 	}
-	api, err := listen(settings, a.log)
+	api, err := a.listen(settings)
 	if err != nil {
 		return err
 	}
-	w, err := newWorker(ctx, settings, connectors, a.log, func(c *connector.Config) { c.Self, c.Env = api.self, a.env })
+	w, err := a.newWorker(ctx, settings, connectors, func(c *connector.Config) { c.Self, c.Env = api.self, a.env })
 	if err != nil {
 		return err
 	}

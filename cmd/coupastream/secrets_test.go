@@ -25,6 +25,7 @@ import (
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/embedded"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/rest/security"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
@@ -129,7 +130,11 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 
 	// The worker runs until a row with the text is published and another has stopped its object.
 	log := &journal{awaited: map[string]chan struct{}{}}
-	a := &app{env: env, stdout: io.Discard, stderr: log, log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	levels, err := logging.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: logging.All}), "DEBUG")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{env: env, stdout: io.Discard, stderr: log, levels: levels, log: levels.Logger(logging.Root)}
 	settings, connectors, err := a.load(workerFile, []string{connectorFile})
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +143,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	var once sync.Once
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	w, err := newWorker(ctx, settings, connectors, a.log, func(c *connector.Config) {
+	w, err := a.newWorker(ctx, settings, connectors, func(c *connector.Config) {
 		c.Source = devSource
 		c.Published = func(p connector.Publication) {
 			if p.Stream.Object == "suppliers" && p.ID == 1 {
@@ -149,7 +154,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := listen(settings, a.log)
+	api, err := a.listen(settings)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/egress"
+	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -38,12 +39,12 @@ func version() string {
 }
 
 // newWorker builds a worker from its files: the only place that puts the parts together. ctx must live as long as the worker.
-func newWorker(ctx context.Context, settings *config.Worker, connectors []*config.Connector, log *slog.Logger, adjust func(*connector.Config)) (*connector.Worker, error) {
+func (a *app) newWorker(ctx context.Context, settings *config.Worker, connectors []*config.Connector, adjust func(*connector.Config)) (*connector.Worker, error) {
 	kafka, err := settings.Security.KafkaOpts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	registry, err := newRegistry(settings, log)
+	registry, err := newRegistry(settings, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +53,13 @@ func newWorker(ctx context.Context, settings *config.Worker, connectors []*confi
 		Kafka:    append(kafka, kgo.SeedBrokers(settings.BootstrapServers...)),
 		Registry: registry,
 		Source:   newSources(settings.Egress()).client,
-		Log:      log,
-		Version:  version(),
+		Log:      logging.Named(a.log, "connector"),
+		LoggerLevel: func(logger, level string) {
+			if _, err := a.levels.Set(logger, level); err != nil {
+				a.log.Warn("a level that the group has set can't be had here", "logger", logger, "level", level, "error", err)
+			}
+		},
+		Version: version(),
 	}
 	if adjust != nil {
 		adjust(&cfg)
@@ -68,7 +74,7 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (connector.Registry,
 	}
 	return schemas.NewRegistry(schemas.RegistryConfig{
 		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
-		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: log,
+		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: logging.Named(log, "schemas"),
 	})
 }
 
@@ -113,7 +119,7 @@ func (s *sources) client(c *config.Connector) (connector.Source, error) {
 	}
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = limiter, userAgent(), tokenHold()
-	if c.Submitted {
+	if c.File == "" {
 		cfg.Transport = s.egress.Transport(coupa.NewTransport())
 	}
 	client, err := coupa.New(cfg)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas/mapping"
@@ -14,7 +16,6 @@ import (
 // Connector is the configuration of one Coupa instance.
 type Connector struct {
 	File           string // the path that it was read from; "" when it came over REST
-	Submitted      bool   `json:",omitempty"` // it came over REST: see ParseSubmitted
 	Name           string
 	Class          string
 	Tenant         string
@@ -57,7 +58,7 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 	v := resolveAll(doc, problems, keys, env)
 	v.wholeConnector()
 	v.unknown(known, WorkerKeys(), "worker")
-	c := &Connector{File: doc.file, Submitted: doc.worker != nil, Raw: doc.values}
+	c := &Connector{File: doc.file, Raw: doc.values}
 	fill(v, c, connectorSettings())
 	if _, given := v.raw["tenant"]; !given && !v.problems.touch("coupa.url") {
 		c.Tenant = tenantOf(c.URL)
@@ -177,10 +178,15 @@ func scopes(c *Connector, value string) *fault {
 	return nil
 }
 
-// connectorName refuses what could not be addressed in a URL of the REST API.
+// connectorName refuses what could not be addressed in a URL of the REST API: proxies and clients undo escapes, and take dots for folders.
 func connectorName(value string) *fault {
-	if strings.ContainsAny(value, "/%?#\\") || oneLine(value) != value {
+	switch {
+	case strings.ContainsAny(value, "/%?#\\;") || strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value):
 		return &fault{"holds a character that a REST path can't carry", "use letters, digits, '.', '_' and '-'"}
+	case value == "." || value == "..":
+		return &fault{"is a folder in a REST path", "use letters, digits, '.', '_' and '-'"}
+	case len(value) > 200:
+		return &fault{"is longer than 200 bytes", "give a shorter one"}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/coupastream/coupastream/coupa"
@@ -13,17 +14,14 @@ func ConnectorKeys() []Key { return append(keysOf(connectorSettings()), keysOf(o
 
 // connectorSettings is the table of keys that hold for a whole Coupa instance.
 func connectorSettings() []setting[Connector] {
-	return append(append(identitySettings(), instanceSettings()...), mappingSettings()...)
+	return slices.Concat(grouped("Common", identitySettings()), grouped("Coupa", instanceSettings()), grouped("Mapping", mappingSettings()))
 }
-
-// ConnectorClass is the one value of connector.class.
-const ConnectorClass = "CoupaSource"
 
 func identitySettings() []setting[Connector] {
 	return []setting[Connector]{
 		{Key{Name: "name", Type: String, Importance: High, Required: true, Example: "acme", Doc: "The connector's name, unique among a group's workers."},
 			text(func(c *Connector) *string { return &c.Name }, connectorName)},
-		{Key{Name: "connector.class", Type: String, Importance: High, Default: ConnectorClass, Values: []string{ConnectorClass},
+		{Key{Name: "connector.class", Type: String, Importance: High, Default: "CoupaSource", Values: []string{"CoupaSource"},
 			Doc: "The kind of connector."},
 			text(func(c *Connector) *string { return &c.Class })},
 		{Key{Name: "tasks.max", Type: Int, Importance: Low, Derived: "any",

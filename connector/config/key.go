@@ -38,6 +38,7 @@ type Key struct {
 	Values     []string          // all values there are, for keys with a closed set
 	Refused    map[string]string // values of the set that this version does not carry out → what to write instead
 	PerObject  bool              // object.<path>.<name> may override it for one object
+	Group      string            // heading under which tools show it; connectors' keys alone have one
 	Doc        string            // one or two sentences for users
 }
 
@@ -107,6 +108,14 @@ func (k Key) orLeaveOut() string {
 		return ""
 	}
 	return ", or leave the key out"
+}
+
+// grouped puts the settings of a table under one heading.
+func grouped[T any](heading string, settings []setting[T]) []setting[T] {
+	for i := range settings {
+		settings[i].Group = heading
+	}
+	return settings
 }
 
 // keysOf strips the bindings off a table.

@@ -231,6 +231,26 @@ func connectorNames() ([]string, func(name string) Key) {
 	return names(keys), keyNamed(keys)
 }
 
+// LookupConnectorKey finds the declaration of a connector's key, also of one that holds for one object: object.<path>.<key>.
+func LookupConnectorKey(name string) (Key, bool) {
+	if k, found := find(ConnectorKeys(), name); found {
+		return k, true
+	}
+	rest, isObject := strings.CutPrefix(name, "object.")
+	if !isObject {
+		return Key{}, false
+	}
+	for _, path := range catalogue() {
+		if key, of := strings.CutPrefix(rest, path+"."); of {
+			if k, found := find(keysOf(objectSettings()), key); found {
+				k.Name = name
+				return k, true
+			}
+		}
+	}
+	return Key{}, false
+}
+
 // topicTemplate checks the placeholders and stores the template.
 func topicTemplate(o *Object, value string) *fault {
 	placeholders := []string{"${object}", "${tenant}"}

@@ -12,7 +12,9 @@ const templateKey = "topic.template"
 // objectSettings is the table of keys that may differ from object to object.
 func objectSettings() []setting[Object] {
 	var all []setting[Object]
-	for _, part := range [][]setting[Object]{pollSettings(), recordSettings(), handlingSettings()} {
+	for _, part := range [][]setting[Object]{
+		grouped("Polling", pollSettings()), grouped("Records", recordSettings()), grouped("Error Handling", handlingSettings()),
+	} {
 		for _, s := range part {
 			s.PerObject = true
 			all = append(all, s)

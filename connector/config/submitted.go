@@ -51,8 +51,10 @@ type provided struct {
 
 // submitted tells what is wrong with a value of a connector that came over REST, before its references are resolved.
 func (v *values) submitted(k Key, raw string) *fault {
+	_, declared := LookupConnectorKey(k.Name)
 	switch {
 	case v.worker == nil || k.Secret() && onlyReferences(raw) || k.Secret() && raw == "":
+	case !declared && !hasReference(raw): // it is told to be unknown
 	case k.Secret():
 		return &fault{"is written out, and would be kept in the config topic", "write a reference, e.g. ${env:COUPA_CLIENT_SECRET}"}
 	case hasReference(raw) && k.Name != "coupa.client.id":

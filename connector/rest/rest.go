@@ -1,17 +1,28 @@
-// Package rest answers Kafka Connect's REST API about a worker: what tools that know Connect ask to show connectors, tasks and their states.
+// Package rest is Kafka Connect's REST API for a worker: what tools that know Connect ask and order works unchanged, with the paths, status codes and wording of a
+// distributed Connect worker.
 //
-// Beside it stands /metrics, for Prometheus. Everything here reads. Connectors come from files, and a request that would change one is answered with 405
-// and says so.
+// # What is beside Connect's
+//
+// Health beside the closed set of states (health.go), the offset of one object (offsets.go), probes and metrics (probes.go), and the description of
+// all of it, /openapi.json (openapi.go).
+//
+// # What differs from Connect
+//
+// A mistake of the caller is 400 where Connect answers 500 (a body that is not JSON, a plugin that does not exist). Unknown configuration keys are errors. A secret has to be a
+// reference. Names that a path can't carry are refused. An answer that is an error always has a Content-Type.
+//
+// # Who answers
+//
+// Any worker of a group. What the group knows together (configurations, target states) is read from memory and changed by whoever is asked. What only the worker that
+// runs a connector's tasks knows or can do (forward.go) is asked from it, with forward=false so that it is never passed on twice; where reading from it fails, the answer
+// says so: UNASSIGNED, with a trace. Reading never waits longer than peerRead, whatever the brokers or other workers do.
 package rest
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
+	"context"
+	"log/slog"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -22,288 +33,116 @@ import (
 // connectVersion is the version of Kafka whose REST API this is. Tools compare it.
 const connectVersion = "4.1.0"
 
-// Worker is what is told about. The calls are safe at any time.
+// class is the one connector plugin.
+const class = "CoupaSource"
+
+// Worker is what is asked. Reads answer from memory and are safe at any time. Changes are durable on return: any worker of the group makes them, but for those
+// that are the owner's, which fail with *connector.NotOwnerError elsewhere.
 type Worker interface {
-	// Connectors lists the connectors with their tasks, by name.
 	Connectors() []connector.ConnectorStatus
-	// ClusterID is the Kafka cluster's id, "" until it is known.
+	Connector(name string) (connector.ConnectorStatus, error)
+	Create(ctx context.Context, name string, cfg map[string]string, initial connector.State) (connector.ConnectorStatus, error)
+	Configure(ctx context.Context, name string, cfg map[string]string) (c connector.ConnectorStatus, created bool, err error)
+	Patch(ctx context.Context, name string, changes map[string]*string) (connector.ConnectorStatus, error)
+	Delete(ctx context.Context, name string) error
+	SetState(ctx context.Context, name string, s connector.State) error
+
+	SetLoggerLevel(ctx context.Context, logger, level string) error // in every worker of the group
+
+	// The owner's:
+	Restart(ctx context.Context, name string, r connector.RestartRequest) (connector.ConnectorStatus, error)
+	Offsets(ctx context.Context, name string) ([]connector.Offset, error)
+	AlterOffsets(ctx context.Context, name string, offsets []connector.Offset) error // of a STOPPED connector
+	MoveOffsets(ctx context.Context, name string, offsets []connector.Offset) error  // in any state
+	ResetOffsets(ctx context.Context, name string) error                             // of a STOPPED connector
+
 	ClusterID() string
-	// Metrics are those of the worker and its process.
+	Ready() error // nil: started; connector.ErrStarting: not yet
+	Watch(ctx context.Context) <-chan struct{}
 	Metrics() prometheus.Gatherer
 }
 
-// Info says who answers.
-type Info struct {
-	Version  string // of coupastream
-	Commit   string
-	WorkerID string // host:port of the listener
+// Options say who answers, and with what besides the worker.
+type Options struct {
+	Version string // of coupastream
+	Commit  string
+	// Validate finds what is wrong with the configuration of a connector that comes over REST, as config.Problems. It starts nothing.
+	Validate func(cfg map[string]string) error
+	Loggers  Loggers
+	// Peers sends requests to other workers of the group. It follows no redirects: a worker sends none, and credentials are not for others.
+	Peers *http.Client
+	Log   *slog.Logger
 }
 
-type handler struct {
-	w    Worker
-	info Info
+// API answers requests.
+type API struct {
+	w       Worker
+	o       Options
+	log     *slog.Logger
+	metrics http.Handler
+	routes  []route
+	ui      http.Handler
+	now     func() time.Time
 }
 
-// New makes the handler of the API.
-func New(w Worker, info Info) http.Handler {
-	h := &handler{w, info}
-	mux := http.NewServeMux()
-	get := func(path string, f func(*http.Request) (any, error)) {
-		mux.HandleFunc(path, func(rw http.ResponseWriter, r *http.Request) {
-			if changes(r) {
-				send(rw, nil, readOnly)
-				return
-			}
-			body, err := f(r)
-			send(rw, body, err)
-		})
+// New makes the API of a worker.
+func New(w Worker, o Options) *API {
+	a := &API{w: w, o: o, log: o.Log, now: time.Now, metrics: promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{})}
+	a.routes = a.table()
+	return a
+}
+
+// Watch signals after changes of what is told here, several together as one, until ctx ends.
+func (a *API) Watch(ctx context.Context) <-chan struct{} { return a.w.Watch(ctx) }
+
+// MountUI has h answer /ui/ and what is below, and browsers that open / are sent there. It is called before the API serves.
+func (a *API) MountUI(h http.Handler) { a.ui = h }
+
+// table is every route there is. A method that Changes does not name only reads.
+func (a *API) table() []route {
+	const one = "/connectors/{name}"
+	return []route{
+		{"GET", "/", a.root},
+		{"GET", "/health", a.health},
+		{"GET", "/livez", a.livez},
+		{"GET", "/readyz", a.readyz},
+		{"GET", "/metrics", a.metricsText},
+		{"GET", "/openapi.json", a.openAPIJSON},
+		{"GET", "/openapi.yaml", a.openAPIYAML},
+
+		{"GET", "/connectors", a.list},
+		{"POST", "/connectors", a.create},
+		{"GET", one, a.info},
+		{"DELETE", one, a.delete},
+		{"GET", one + "/config", a.config},
+		{"PUT", one + "/config", a.configure},
+		{"PATCH", one + "/config", a.patch},
+		{"GET", one + "/status", a.status},
+		{"GET", one + "/health", a.connectorHealth},
+		{"GET", one + "/tasks", a.tasks},
+		{"GET", one + "/tasks/{task}/status", a.taskStatus},
+		{"GET", one + "/topics", a.topics},
+		{"PUT", one + "/topics/reset", a.resetTopics},
+
+		{"PUT", one + "/pause", a.pause},
+		{"PUT", one + "/resume", a.resume},
+		{"PUT", one + "/stop", a.stop},
+		{"POST", one + "/restart", a.restart},
+		{"POST", one + "/tasks/{task}/restart", a.restartTask},
+
+		{"GET", one + "/offsets", a.offsets},
+		{"PATCH", one + "/offsets", a.alterOffsets},
+		{"DELETE", one + "/offsets", a.resetOffsets},
+		{"GET", one + "/offsets/{object}", a.objectOffset},
+		{"PATCH", one + "/offsets/{object}", a.alterObjectOffset},
+		{"DELETE", one + "/offsets/{object}", a.resetObjectOffset},
+
+		{"GET", "/connector-plugins", a.plugins},
+		{"GET", "/connector-plugins/{plugin}/config", a.pluginConfig},
+		{"PUT", "/connector-plugins/{plugin}/config/validate", a.validate},
+
+		{"GET", "/admin/loggers", a.loggers},
+		{"GET", "/admin/loggers/{logger}", a.logger},
+		{"PUT", "/admin/loggers/{logger}", a.setLogger},
 	}
-	get("/{$}", h.root)
-	get("/health", h.health)
-	get("/connectors", h.connectors)
-	get("/connectors/{name}", h.connector)
-	get("/connectors/{name}/config", h.config)
-	get("/connectors/{name}/status", h.status)
-	get("/connectors/{name}/tasks", h.tasks)
-	get("/connectors/{name}/tasks/{task}/status", h.taskStatus)
-	get("/connectors/{name}/topics", h.topics)
-	get("/connectors/{name}/offsets", h.offsets)
-	get("/connector-plugins", h.plugins)
-	metrics := promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{})
-	mux.HandleFunc("/metrics", func(rw http.ResponseWriter, r *http.Request) {
-		if changes(r) {
-			send(rw, nil, readOnly)
-			return
-		}
-		metrics.ServeHTTP(rw, r)
-	})
-	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
-		if changes(r) {
-			send(rw, nil, readOnly)
-			return
-		}
-		send(rw, nil, &apiError{http.StatusNotFound, "HTTP 404 Not Found"})
-	})
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		// Clients write paths with and without a trailing slash; a redirect would break those that do.
-		if p := r.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
-			r = r.Clone(r.Context())
-			r.URL.Path, r.URL.RawPath = strings.TrimSuffix(p, "/"), strings.TrimSuffix(r.URL.RawPath, "/")
-		}
-		mux.ServeHTTP(rw, r)
-	})
-}
-
-// apiError is an error as Connect writes it.
-type apiError struct {
-	Code    int    `json:"error_code"`
-	Message string `json:"message"`
-}
-
-func (e *apiError) Error() string { return e.Message }
-
-// readOnly answers requests that would change something.
-var readOnly = &apiError{http.StatusMethodNotAllowed, "HTTP 405 Method Not Allowed: connectors of this worker come from its files"}
-
-func changes(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
-
-// healthState is the one answer whose form is the same whatever its status.
-type healthState struct {
-	Status  string `json:"status"`
-	Message string `json:"message"`
-}
-
-func send(rw http.ResponseWriter, body any, err error) {
-	rw.Header().Set("Content-Type", "application/json")
-	var e *apiError
-	if errors.As(err, &e) {
-		rw.WriteHeader(e.Code)
-		body = e
-	} else if h, ok := body.(healthState); ok && h.Status != "healthy" {
-		rw.WriteHeader(http.StatusServiceUnavailable)
-	}
-	_ = json.NewEncoder(rw).Encode(body)
-}
-
-func (h *handler) root(*http.Request) (any, error) {
-	return struct {
-		Version string `json:"version"`
-		Commit  string `json:"commit"`
-		Cluster string `json:"kafka_cluster_id"`
-	}{connectVersion, h.info.Commit, h.w.ClusterID()}, nil
-}
-
-func (h *handler) health(*http.Request) (any, error) {
-	if h.w.ClusterID() == "" {
-		return healthState{"starting", "Worker is still starting up."}, nil
-	}
-	return healthState{"healthy", "Worker has completed startup and is ready to handle requests."}, nil
-}
-
-func (h *handler) connectors(r *http.Request) (any, error) {
-	all := h.w.Connectors()
-	expand := r.URL.Query()["expand"]
-	if len(expand) == 0 {
-		names := []string{}
-		for _, c := range all {
-			names = append(names, c.Name)
-		}
-		return names, nil
-	}
-	expanded := map[string]map[string]any{}
-	for _, c := range all {
-		e := map[string]any{}
-		if slices.Contains(expand, "status") {
-			e["status"] = h.stateOf(c)
-		}
-		if slices.Contains(expand, "info") {
-			e["info"] = infoOf(c)
-		}
-		expanded[c.Name] = e
-	}
-	return expanded, nil
-}
-
-// find looks up the connector of a request; missing is Connect's wording of the path's 404.
-func (h *handler) find(r *http.Request, missing string) (connector.ConnectorStatus, error) {
-	name := r.PathValue("name")
-	for _, c := range h.w.Connectors() {
-		if c.Name == name {
-			return c, nil
-		}
-	}
-	return connector.ConnectorStatus{}, &apiError{http.StatusNotFound, fmt.Sprintf(missing, name)}
-}
-
-const notFound = "Connector %s not found"
-
-func (h *handler) connector(r *http.Request) (any, error) {
-	c, err := h.find(r, notFound)
-	return infoOf(c), err
-}
-
-func (h *handler) config(r *http.Request) (any, error) {
-	c, err := h.find(r, notFound)
-	return c.Config, err
-}
-
-func (h *handler) status(r *http.Request) (any, error) {
-	c, err := h.find(r, "No status found for connector %s")
-	return h.stateOf(c), err
-}
-
-func (h *handler) tasks(r *http.Request) (any, error) {
-	c, err := h.find(r, notFound)
-	tasks := []any{}
-	for _, t := range c.Tasks {
-		tasks = append(tasks, map[string]any{"id": taskID{c.Name, t.ID}, "config": map[string]string{"object": t.Object, "topic": t.Topic}})
-	}
-	return tasks, err
-}
-
-func (h *handler) taskStatus(r *http.Request) (any, error) {
-	c, err := h.find(r, "No status found for connector %s")
-	if err != nil {
-		return nil, err
-	}
-	n, err := strconv.Atoi(r.PathValue("task"))
-	if err != nil {
-		return nil, &apiError{http.StatusNotFound, "HTTP 404 Not Found"}
-	}
-	if n < 0 || n >= len(c.Tasks) {
-		return nil, &apiError{http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", c.Name, n)}
-	}
-	return h.taskOf(c.Tasks[n]), nil
-}
-
-func (h *handler) topics(r *http.Request) (any, error) {
-	name := r.PathValue("name")
-	topics := []string{}
-	if c, err := h.find(r, notFound); err == nil {
-		for _, t := range c.Tasks {
-			topics = append(topics, t.Topic)
-		}
-	}
-	return map[string]any{name: map[string]any{"topics": topics}}, nil
-}
-
-// offsets tells the committed position of every object: its mark, and the lowest id that a backfill, or else a walk, in progress has still to read.
-func (h *handler) offsets(r *http.Request) (any, error) {
-	c, err := h.find(r, notFound)
-	offsets := []any{}
-	for _, t := range c.Tasks {
-		if t.Committed.Seq == 0 {
-			continue
-		}
-		offset := map[string]any{"updated_at": nil, "id": 0}
-		if !t.Committed.Mark.IsZero() {
-			offset["updated_at"] = t.Committed.Mark.UTC().Format("2006-01-02T15:04:05Z")
-		}
-		w := t.Committed.Backfill
-		if w == nil {
-			w = t.Committed.Walk
-		}
-		if w != nil && len(w.Ranges) > 0 {
-			offset["id"] = w.Ranges[0].After
-		}
-		offsets = append(offsets, map[string]any{"partition": map[string]any{"tenant": c.Tenant, "object": t.Object}, "offset": offset})
-	}
-	return map[string]any{"offsets": offsets}, err
-}
-
-func (h *handler) plugins(*http.Request) (any, error) {
-	return []any{map[string]string{"class": "CoupaSource", "type": "source", "version": h.info.Version}}, nil
-}
-
-type taskID struct {
-	Connector string `json:"connector"`
-	Task      int    `json:"task"`
-}
-
-func infoOf(c connector.ConnectorStatus) any {
-	tasks := []taskID{}
-	for _, t := range c.Tasks {
-		tasks = append(tasks, taskID{c.Name, t.ID})
-	}
-	return struct {
-		Name   string            `json:"name"`
-		Config map[string]string `json:"config"`
-		Tasks  []taskID          `json:"tasks"`
-		Type   string            `json:"type"`
-	}{c.Name, c.Config, tasks, "source"}
-}
-
-type taskState struct {
-	ID       int    `json:"id"`
-	State    string `json:"state"`
-	WorkerID string `json:"worker_id"`
-	Version  string `json:"version"`
-	Trace    string `json:"trace,omitempty"`
-	// What follows is ours, and there only when it says something: rows that went to the dead letter topic, records with cut texts, and values of custom fields that are
-	// JSON text in unmapped, by field.
-	DeadLetters int64            `json:"dead_letters,omitempty"`
-	Trimmed     int64            `json:"trimmed,omitempty"`
-	Unfit       map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
-}
-
-func (h *handler) taskOf(t connector.TaskStatus) taskState {
-	return taskState{t.ID, string(t.State), h.info.WorkerID, h.info.Version, t.Trace, t.DeadLetters, t.Trimmed, t.Unfit}
-}
-
-func (h *handler) stateOf(c connector.ConnectorStatus) any {
-	tasks := []taskState{}
-	for _, t := range c.Tasks {
-		tasks = append(tasks, h.taskOf(t))
-	}
-	type state struct {
-		State    string `json:"state"`
-		WorkerID string `json:"worker_id"`
-		Version  string `json:"version"`
-	}
-	return struct {
-		Name      string      `json:"name"`
-		Connector state       `json:"connector"`
-		Tasks     []taskState `json:"tasks"`
-		Type      string      `json:"type"`
-	}{c.Name, state{string(c.State), h.info.WorkerID, h.info.Version}, tasks, "source"}
 }

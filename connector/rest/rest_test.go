@@ -1,113 +1,22 @@
 package rest
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
 )
 
-type fixed struct{ cluster string }
-
-func (f fixed) ClusterID() string { return f.cluster }
-func (fixed) Metrics() prometheus.Gatherer {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coupastream_thing", Help: "A thing."}, func() float64 { return 7 }))
-	return registry
-}
-func (fixed) Connectors() []connector.ConnectorStatus {
-	return []connector.ConnectorStatus{{
-		Name: "acme", Tenant: "acme", State: connector.Running, Config: map[string]string{"name": "acme", "coupa.client.secret": "[hidden]"},
-		Tasks: []connector.TaskStatus{
-			{ID: 0, Object: "invoices", Topic: "coupa.invoices", State: connector.Running,
-				Committed: checkpoint.Position{Seq: 4, Mark: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}},
-			{ID: 1, Object: "users", Topic: "coupa.users", State: connector.Failed, Trace: "users id 7: field email: why"},
-		},
-	}}
-}
-
-// The forms are those of a Kafka Connect worker (4.x).
-func TestAnswersAreThoseOfKafkaConnect(t *testing.T) {
-	const status = `{"name":"acme","connector":{"state":"RUNNING","worker_id":"127.0.0.1:8083","version":"v1"},` +
-		`"tasks":[{"id":0,"state":"RUNNING","worker_id":"127.0.0.1:8083","version":"v1"},` +
-		`{"id":1,"state":"FAILED","worker_id":"127.0.0.1:8083","version":"v1","trace":"users id 7: field email: why"}],"type":"source"}`
-	const info = `{"name":"acme","config":{"coupa.client.secret":"[hidden]","name":"acme"},"tasks":[{"connector":"acme","task":0},{"connector":"acme","task":1}],"type":"source"}`
-	h := New(fixed{"cluster-1"}, Info{Version: "v1", Commit: "abc", WorkerID: "127.0.0.1:8083"})
-	for _, c := range []struct {
-		method, path string
-		status       int
-		body         string
-	}{
-		{"GET", "/", 200, `{"version":"4.1.0","commit":"abc","kafka_cluster_id":"cluster-1"}`},
-		{"GET", "/health", 200, `{"status":"healthy","message":"Worker has completed startup and is ready to handle requests."}`},
-		{"GET", "/connectors", 200, `["acme"]`},
-		{"GET", "/connectors/", 200, `["acme"]`},
-		{"GET", "/connectors?expand=status&expand=info", 200, `{"acme":{"info":` + info + `,"status":` + status + `}}`},
-		{"GET", "/connectors?expand=bogus", 200, `{"acme":{}}`},
-		{"GET", "/connectors/acme", 200, info},
-		{"GET", "/connectors/acme/", 200, info},
-		{"GET", "/connectors/acme/config", 200, `{"coupa.client.secret":"[hidden]","name":"acme"}`},
-		{"GET", "/connectors/acme/status", 200, status},
-		{"GET", "/connectors/acme/tasks/1/status", 200, `{"id":1,"state":"FAILED","worker_id":"127.0.0.1:8083","version":"v1","trace":"users id 7: field email: why"}`},
-		{"GET", "/connectors/acme/topics", 200, `{"acme":{"topics":["coupa.invoices","coupa.users"]}}`},
-		{"GET", "/connectors/acme/offsets", 200, `{"offsets":[{"offset":{"id":0,"updated_at":"2026-01-02T03:04:05Z"},"partition":{"object":"invoices","tenant":"acme"}}]}`},
-		{"GET", "/connectors/x", 404, `{"error_code":404,"message":"Connector x not found"}`},
-		{"GET", "/connectors/x/status", 404, `{"error_code":404,"message":"No status found for connector x"}`},
-		{"GET", "/connectors/acme/tasks/7/status", 404, `{"error_code":404,"message":"No status found for task acme-7"}`},
-		{"GET", "/connectors/acme/tasks/z/status", 404, `{"error_code":404,"message":"HTTP 404 Not Found"}`},
-		{"GET", "/connectors/x/topics", 200, `{"x":{"topics":[]}}`},
-		{"GET", "/nowhere", 404, `{"error_code":404,"message":"HTTP 404 Not Found"}`},
-		{"POST", "/metrics", 405, `{"error_code":405,"message":"HTTP 405 Method Not Allowed: connectors of this worker come from its files"}`},
-		{"PUT", "/connectors/acme/config", 405, `{"error_code":405,"message":"HTTP 405 Method Not Allowed: connectors of this worker come from its files"}`},
-		{"DELETE", "/connectors/acme", 405, `{"error_code":405,"message":"HTTP 405 Method Not Allowed: connectors of this worker come from its files"}`},
-		{"PUT", "/connectors/acme/pause", 405, `{"error_code":405,"message":"HTTP 405 Method Not Allowed: connectors of this worker come from its files"}`},
-	} {
-		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, httptest.NewRequest(c.method, c.path, http.NoBody))
-		if got := strings.TrimSpace(rec.Body.String()); rec.Code != c.status || got != c.body {
-			t.Errorf("%s %s: %d %s\nwant %d %s", c.method, c.path, rec.Code, got, c.status, c.body)
-		}
-		if ct := rec.Header().Get("Content-Type"); ct != "application/json" {
-			t.Errorf("%s %s: Content-Type %q", c.method, c.path, ct)
-		}
-	}
-}
-
-func TestAWorkerThatHasNotReachedKafkaIsStarting(t *testing.T) {
-	rec := httptest.NewRecorder()
-	New(fixed{}, Info{}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/health", http.NoBody))
-	const want = `{"status":"starting","message":"Worker is still starting up."}`
-	if got := strings.TrimSpace(rec.Body.String()); rec.Code != http.StatusServiceUnavailable || got != want {
-		t.Errorf("%d %s", rec.Code, got)
-	}
-}
-
-type misfits struct{ fixed }
-
-func (m misfits) Connectors() []connector.ConnectorStatus {
-	all := m.fixed.Connectors()
-	all[0].Tasks[0].Unfit = map[string]int64{"InvoiceHeader.custom-fields.grade": 3}
-	return all
-}
-
-func TestTheStatusNamesCustomFieldsWhoseValuesDoNotFit(t *testing.T) {
-	rec := httptest.NewRecorder()
-	New(misfits{}, Info{}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/connectors/acme/tasks/0/status", http.NoBody))
-	if want := `"custom_fields_in_unmapped":{"InvoiceHeader.custom-fields.grade":3}`; !strings.Contains(rec.Body.String(), want) {
-		t.Errorf("%s lacks %s", rec.Body, want)
-	}
-}
-
 func TestMetricsAreServedAsPrometheusReadsThem(t *testing.T) {
+	a := newFake(t).api(t)
 	for _, path := range []string{"/metrics", "/metrics/"} {
-		rec := httptest.NewRecorder()
-		New(fixed{"cluster-1"}, Info{}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		rec := ask(a, "GET", path, "", "Accept", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
 		const want = "# HELP coupastream_thing A thing.\n# TYPE coupastream_thing gauge\ncoupastream_thing 7\n"
 		if rec.Code != http.StatusOK || rec.Body.String() != want {
 			t.Errorf("%s: %d %q", path, rec.Code, rec.Body)
@@ -116,4 +25,123 @@ func TestMetricsAreServedAsPrometheusReadsThem(t *testing.T) {
 			t.Errorf("%s: Content-Type %q", path, ct)
 		}
 	}
+}
+
+func TestABrowserIsSentToThePage(t *testing.T) {
+	a := newFake(t).api(t)
+	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	if rec := ask(a, "GET", "/", "", "Accept", browser); rec.Code != 200 {
+		t.Errorf("without a page: %d", rec.Code)
+	}
+	a.MountUI(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { _, _ = rw.Write([]byte("page " + r.URL.Path)) }))
+	if rec := ask(a, "GET", "/", "", "Accept", browser); rec.Code != 302 || rec.Header().Get("Location") != "ui/" {
+		t.Errorf("%d %q", rec.Code, rec.Header())
+	}
+	for _, accept := range []string{"", "*/*", "application/json"} {
+		if rec := ask(a, "GET", "/", "", "Accept", accept); rec.Code != 200 {
+			t.Errorf("%q: %d", accept, rec.Code)
+		}
+	}
+	if rec := ask(a, "GET", "/ui/app.js", "", "Accept", "text/javascript"); rec.Body.String() != "page /ui/app.js" {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+func TestABodyIsBounded(t *testing.T) {
+	a := newFake(t).api(t)
+	rec := ask(a, "POST", "/connectors", `{"name":"`+strings.Repeat("x", maxBody)+`"}`)
+	if want := `{"error_code":413,"message":"The body is larger than 1048576 bytes"}`; rec.Code != 413 || rec.Body.String() != want {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+func TestEscapedSlashesStayInTheirSegment(t *testing.T) {
+	a := newFake(t).api(t)
+	for path, want := range map[string]string{
+		"/connectors/a%2Fb":        "Connector a/b not found",
+		"/connectors/100%25":       "Connector 100% not found",
+		"/connectors/a%2Fb/":       "Connector a/b not found",
+		"/connectors/a%2Fconfig":   "Connector a/config not found",
+		"/connectors/K%C3%B6ln":    "Connector Köln not found",
+		"/connectors/a%20b/config": "Connector a b not found",
+		"/connectors/a+b":          "Connector a+b not found",
+	} {
+		if rec := ask(a, "GET", path, ""); rec.Code != 404 || !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	if rec := ask(a, "PUT", "/connectors/a%2Fb/config", "{"+acmeConfig+"}"); rec.Code != 400 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	if rec := ask(a, "GET", "/connectors", ""); rec.Body.String() != "[]" {
+		t.Errorf("%s", rec.Body)
+	}
+}
+
+// slow is a worker that Kafka does not answer.
+type slow struct{ *fake }
+
+func (s slow) SetState(ctx context.Context, _ string, _ connector.State) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestAChangeThatKafkaDoesNotTakeIsGivenUp(t *testing.T) {
+	f := newFake(t)
+	a := f.api(t)
+	f.running(t, a)
+	a.w = slow{f}
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	rec := httptest.NewRecorder()
+	a.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, "PUT", "/connectors/acme/pause", http.NoBody))
+	if rec.Code != 500 || !strings.Contains(rec.Body.String(), "Request timed out") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+func TestRequestsThatChangeSomethingAreLoggedWithoutWhatTheyCarry(t *testing.T) {
+	var out bytes.Buffer
+	f := newFake(t)
+	a := f.api(t)
+	a.log = slog.New(slog.NewTextHandler(&out, nil))
+	ask(a, "GET", "/connectors?q=planted", "")
+	f.running(t, a)
+	ask(a, "PUT", "/connectors/acme/pause?q=planted", `{"x":"planted"}`, "Authorization", "Bearer planted")
+	got := out.String()
+	if strings.Count(got, "\n") != 2 || !strings.Contains(got, `msg=request method=PUT path=/connectors/acme/pause status=202 bytes=0`) || strings.Contains(got, "planted") {
+		t.Errorf("%s", got)
+	}
+}
+
+// Whatever is sent, the answer is one that the description has, and no failure of the worker.
+func FuzzRequests(f *testing.F) {
+	for _, seed := range [][3]string{
+		{"POST", "/connectors", `{"name":"a","config":{` + acmeConfig + `},"initial_state":"paused"}`},
+		{"PUT", "/connectors/acme/config", `{"tasks.max":1e400}`},
+		{"PATCH", "/connectors/acme/config", `{"name":null}`},
+		{"PATCH", "/connectors/acme/offsets", `{"offsets":[{"partition":{"object":"users"},"offset":{"updated_at":"0000-01-01T00:00:00Z","id":9223372036854775808}}]}`},
+		{"DELETE", "/connectors/%2e%2E/offsets/%00", ""},
+		{"PUT", "/connector-plugins/CoupaSource/config/validate", `{"coupa.objects":",","topic.template":"${","object.x.y":"${env:A}"}`},
+		{"PUT", "/admin/loggers/a?scope=cluster", `{"level":null}`},
+		{"GET", "/connectors?expand=health&name=acme&forward=true", ""},
+		{"POST", "/connectors/acme/tasks/99999999999999999999/restart", ""},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	f.Fuzz(func(t *testing.T, method, target, body string) {
+		r, err := http.NewRequest(method, "http://"+self+target, strings.NewReader(body))
+		if err != nil || !strings.HasPrefix(target, "/") {
+			return // no request that could be sent
+		}
+		r.Header.Set("Content-Type", "application/json")
+		w := newFake(t)
+		a := w.api(t)
+		w.running(t, a)
+		rec := httptest.NewRecorder()
+		a.ServeHTTP(rec, r)
+		if rec.Code >= 500 {
+			t.Errorf("%s %s %s: %d %s", method, target, body, rec.Code, rec.Body)
+		}
+	})
 }

@@ -1,0 +1,317 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/logging"
+)
+
+// fake is a worker in memory that does what Connect does: what it is told, it is at once.
+type fake struct {
+	mu         sync.Mutex
+	connectors map[string]connector.ConnectorStatus
+	offsets    map[string][]connector.Offset
+	levels     map[string]string // of the cluster
+	settings   *config.Worker
+	owner      connector.Owner // of every new connector
+	ready      error
+	broken     error // what every change fails with
+	restarted  []connector.RestartRequest
+}
+
+const self = "127.0.0.1:8083"
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	settings, err := config.ParseWorker(map[string]string{"bootstrap.servers": "127.0.0.1:9092", "schema.registry.url": "http://127.0.0.1:8081"}, nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fake{
+		connectors: map[string]connector.ConnectorStatus{}, offsets: map[string][]connector.Offset{}, levels: map[string]string{}, settings: settings,
+		owner: connector.Owner{WorkerID: self, URL: "http://" + self, Local: true},
+	}
+}
+
+// nothing is the environment: the client's id and secret.
+func nothing(name string) (string, bool) { return "x", name == "COUPA_ID" || name == "COUPA_SECRET" }
+
+func (f *fake) validate(cfg map[string]string) error {
+	_, err := f.settings.ParseSubmitted(cfg, nothing)
+	return err
+}
+
+// api is the REST API of f.
+func (f *fake) api(t *testing.T) *API {
+	t.Helper()
+	levels, err := logging.New(slog.DiscardHandler, "INFO")
+	if err != nil {
+		t.Fatal(err)
+	}
+	levels.Logger("connector.task")
+	a := New(f, Options{Version: "v1", Commit: "abc", Validate: f.validate, Loggers: levels, Peers: http.DefaultClient, Log: slog.New(slog.DiscardHandler)})
+	a.now = func() time.Time { return time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC) }
+	return a
+}
+
+func (f *fake) Connectors() []connector.ConnectorStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.SortedFunc(maps.Values(f.connectors), func(a, b connector.ConnectorStatus) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (f *fake) Connector(name string) (connector.ConnectorStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.get(name)
+}
+
+func (f *fake) get(name string) (connector.ConnectorStatus, error) {
+	c, found := f.connectors[name]
+	if !found {
+		return c, connector.ErrUnknownConnector
+	}
+	return c, nil
+}
+
+func (f *fake) Create(_ context.Context, name string, cfg map[string]string, initial connector.State) (connector.ConnectorStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.put(name, cfg, initial, false)
+}
+
+// put makes or changes a connector.
+func (f *fake) put(name string, cfg map[string]string, initial connector.State, over bool) (connector.ConnectorStatus, error) {
+	parsed, err := f.settings.ParseSubmitted(cfg, nothing)
+	before, found := f.connectors[name]
+	switch {
+	case f.broken != nil:
+		return before, f.broken
+	case found && before.FromFile:
+		return before, connector.ErrFromFile
+	case err != nil:
+		return before, err
+	case found && !over:
+		return before, connector.ErrConnectorExists
+	}
+	c := connector.ConnectorStatus{Name: name, Tenant: parsed.Tenant, State: connector.State(parsed.InitialState), Config: maps.Clone(cfg), Owner: f.owner}
+	if initial != "" {
+		c.State = initial
+	}
+	if found {
+		c.State = before.State
+	}
+	for i, o := range parsed.Objects {
+		c.Tasks = append(c.Tasks, connector.TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, State: c.State})
+	}
+	f.connectors[name] = c
+	return c, nil
+}
+
+func (f *fake) Configure(_ context.Context, name string, cfg map[string]string) (connector.ConnectorStatus, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, found := f.connectors[name]
+	c, err := f.put(name, cfg, "", true)
+	return c, !found, err
+}
+
+func (f *fake) Patch(_ context.Context, name string, changes map[string]*string) (connector.ConnectorStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.get(name)
+	if err != nil {
+		return c, err
+	}
+	cfg := maps.Clone(c.Config)
+	for k, v := range changes {
+		if delete(cfg, k); v != nil {
+			cfg[k] = *v
+		}
+	}
+	return f.put(name, cfg, "", true)
+}
+
+func (f *fake) Delete(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.get(name)
+	switch {
+	case err != nil:
+		return err
+	case f.broken != nil:
+		return f.broken
+	case c.FromFile:
+		return connector.ErrFromFile
+	}
+	delete(f.connectors, name)
+	return nil
+}
+
+func (f *fake) SetState(_ context.Context, name string, s connector.State) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.get(name)
+	if err != nil {
+		return err
+	}
+	if f.broken != nil {
+		return f.broken
+	}
+	c.State, c.Tasks = s, slices.Clone(c.Tasks)
+	for i := range c.Tasks {
+		c.Tasks[i].State = s
+	}
+	f.connectors[name] = c
+	return nil
+}
+
+func (f *fake) SetLoggerLevel(_ context.Context, logger, level string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.levels[logger] = level
+	return f.broken
+}
+
+// owned finds a connector that is this worker's.
+func (f *fake) owned(name string) (connector.ConnectorStatus, error) {
+	c, err := f.get(name)
+	if err == nil && !c.Owner.Local {
+		err = &connector.NotOwnerError{Owner: c.Owner}
+	}
+	return c, err
+}
+
+func (f *fake) Restart(_ context.Context, name string, r connector.RestartRequest) (connector.ConnectorStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.owned(name)
+	if err != nil {
+		return c, err
+	}
+	if r.Task != nil && *r.Task >= len(c.Tasks) {
+		return c, connector.ErrUnknownTask
+	}
+	f.restarted = append(f.restarted, r)
+	return c, nil
+}
+
+func (f *fake) Offsets(_ context.Context, name string) ([]connector.Offset, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.owned(name)
+	return f.offsets[name], err
+}
+
+func (f *fake) AlterOffsets(ctx context.Context, name string, offsets []connector.Offset) error {
+	if c, err := f.Connector(name); err == nil && c.State != connector.Stopped {
+		return connector.ErrNotStopped
+	}
+	return f.MoveOffsets(ctx, name, offsets)
+}
+
+func (f *fake) MoveOffsets(_ context.Context, name string, offsets []connector.Offset) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.owned(name); err != nil {
+		return err
+	}
+	for _, o := range offsets {
+		if o.UpdatedAt.Year() > 2100 {
+			return config.Problems{{Key: "offset.updated_at", Message: "lies in the future", Remedy: "give an instant that has passed"}}
+		}
+		kept := slices.DeleteFunc(slices.Clone(f.offsets[name]), func(other connector.Offset) bool { return other.Object == o.Object })
+		if !o.Reset {
+			kept = append(kept, o)
+		}
+		f.offsets[name] = kept
+	}
+	return nil
+}
+
+func (f *fake) ResetOffsets(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.owned(name)
+	if err != nil {
+		return err
+	}
+	if c.State != connector.Stopped {
+		return connector.ErrNotStopped
+	}
+	delete(f.offsets, name)
+	return nil
+}
+
+func (f *fake) ClusterID() string { return "cluster-1" }
+func (f *fake) Ready() error      { return f.ready }
+
+func (f *fake) Watch(ctx context.Context) <-chan struct{} { return make(chan struct{}) }
+
+func (f *fake) Metrics() prometheus.Gatherer {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coupastream_thing", Help: "A thing."}, func() float64 { return 7 }))
+	return registry
+}
+
+var _ Worker = (*fake)(nil)
+
+// ask sends one request.
+func ask(h http.Handler, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	var content io.Reader = http.NoBody
+	if body != "" {
+		content = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, "http://"+self+target, content)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i+1] == "" {
+			r.Header.Del(header[i])
+		} else {
+			r.Header.Set(header[i], header[i+1])
+		}
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec
+}
+
+// config of a small connector, as JSON members.
+const acmeConfig = `"connector.class":"CoupaSource","coupa.client.id":"${env:COUPA_ID}","coupa.client.secret":"${env:COUPA_SECRET}","coupa.objects":"invoices, users","coupa.url":"https://acme.coupahost.com"`
+
+// running makes f have the connector acme.
+func (f *fake) running(t *testing.T, a *API) {
+	t.Helper()
+	if rec := ask(a, "PUT", "/connectors/acme/config", "{"+acmeConfig+"}"); rec.Code != http.StatusCreated {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// change alters what f knows of a connector.
+func (f *fake) change(name string, how func(*connector.ConnectorStatus)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.connectors[name]
+	c.Tasks = slices.Clone(c.Tasks)
+	how(&c)
+	f.connectors[name] = c
+}
+
+var errBroker = errors.New("the brokers do not answer")

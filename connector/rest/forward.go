@@ -1,0 +1,200 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coupastream/coupastream/connector"
+)
+
+const (
+	peerRead   = 3 * time.Second // the longest that reading waits for another worker
+	maxAnswer  = 64 << 20        // the largest answer of another worker: a thousand connectors with all their tasks
+	forwardKey = "forward"
+)
+
+// mayForward tells whether the request may be passed on: it was not passed on to here.
+func mayForward(r *request) bool {
+	given := r.URL.Query().Get(forwardKey)
+	return given == "" || strings.EqualFold(given, "true")
+}
+
+// ownersWork does here what this worker may do as the owner of c, or has the owner do it.
+func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string, here func(context.Context) (*answer, error)) (*answer, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+	defer cancel()
+	got, err := here(ctx)
+	other, elsewhere := errors.AsType[*connector.NotOwnerError](err)
+	switch {
+	case err == nil:
+		return got, nil
+	case !elsewhere:
+		return nil, a.failed(err, c.Name, missing)
+	case !mayForward(r):
+		return nil, &apiError{http.StatusConflict, conflict}
+	case other.Owner.URL == "":
+		return nil, &apiError{http.StatusConflict, noOwner}
+	}
+	got, err = a.ask(ctx, r, other.Owner, r.Method, r.URL.EscapedPath(), r.URL.Query(), r.body)
+	if err != nil {
+		return nil, &apiError{http.StatusInternalServerError, "IO Error trying to forward REST request: " + err.Error()}
+	}
+	return got, nil
+}
+
+// ask sends a request to another worker, in the name of who asks here, and gives its answer whatever its status.
+func (a *API) ask(ctx context.Context, r *request, to connector.Owner, method, path string, query url.Values, body []byte) (*answer, error) {
+	values := url.Values{}
+	for k, v := range query {
+		values[k] = v
+	}
+	values.Set(forwardKey, "false")
+	out, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(to.URL, "/")+path+"?"+values.Encode(), bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("the address of worker %s: %w", to.WorkerID, err)
+	}
+	for _, name := range []string{"Authorization", "Content-Type"} {
+		if given := r.Header.Get(name); given != "" {
+			out.Header.Set(name, given)
+		}
+	}
+	out.Header.Set("Accept", "application/json")
+	in, err := a.o.Peers.Do(out)
+	if err != nil {
+		if wrapped, isURL := errors.AsType[*url.Error](err); isURL { // without the query
+			err = wrapped.Err
+		}
+		return nil, fmt.Errorf("worker %s: %w", to.WorkerID, err)
+	}
+	defer func() { _ = in.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(in.Body, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("worker %s: %w", to.WorkerID, err)
+	}
+	if len(text) > maxAnswer {
+		return nil, fmt.Errorf("worker %s: its answer is larger than %d bytes", to.WorkerID, maxAnswer)
+	}
+	got := &answer{status: in.StatusCode, contentType: in.Header.Get("Content-Type")}
+	if len(text) > 0 {
+		got.body = text
+	}
+	return got, nil
+}
+
+// Health tells of every connector of the group, by name. It is for the page, which has no request of its own to pass credentials on from.
+func (a *API) Health(ctx context.Context) ([]Health, error) {
+	if err := a.w.Ready(); errors.Is(err, connector.ErrStarting) {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/connectors", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	var all []Health
+	for _, one := range a.reports(&request{Request: r}, a.w.Connectors()) {
+		all = append(all, one.Health)
+	}
+	slices.SortFunc(all, func(a, b Health) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// report is what the owner of a connector tells of it.
+type report struct {
+	Status stateInfo `json:"status"`
+	Health Health    `json:"health"`
+}
+
+// known is the report from what this worker knows.
+func (a *API) known(c connector.ConnectorStatus) report {
+	return report{a.stateOf(c), HealthOf(c, a.now())}
+}
+
+// report gives the report of one connector.
+func (a *API) report(r *request, c connector.ConnectorStatus) report {
+	return a.reports(r, []connector.ConnectorStatus{c})[c.Name]
+}
+
+// reports gives the reports of connectors by name: from memory where they run here, run nowhere or are stopped, or else from their owners, which are asked side by
+// side, each once.
+func (a *API) reports(r *request, all []connector.ConnectorStatus) map[string]report {
+	reports := make(map[string]report, len(all))
+	remote := map[connector.Owner][]connector.ConnectorStatus{}
+	for _, c := range all {
+		if c.Owner.Local || c.Owner.URL == "" || c.State == connector.Stopped || !mayForward(r) {
+			reports[c.Name] = a.known(c)
+			continue
+		}
+		remote[c.Owner] = append(remote[c.Owner], c)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), peerRead)
+	defer cancel()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for owner, theirs := range remote {
+		wg.Go(func() {
+			told, err := a.peerReports(ctx, r, owner, theirs)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, c := range theirs {
+				one, found := told[c.Name]
+				if !found {
+					one = a.known(unreachable(c, err))
+				}
+				reports[c.Name] = one
+			}
+		})
+	}
+	wg.Wait()
+	return reports
+}
+
+// peerReports asks another worker for its connectors.
+func (a *API) peerReports(ctx context.Context, r *request, owner connector.Owner, theirs []connector.ConnectorStatus) (map[string]report, error) {
+	path, query := "/connectors", url.Values{"expand": {"status", "health"}}
+	if len(theirs) == 1 { // alone: the others would be told for nothing
+		query.Set("name", theirs[0].Name)
+	}
+	got, err := a.ask(ctx, r, owner, http.MethodGet, path, query, nil)
+	if err != nil {
+		return nil, err
+	}
+	body, _ := got.body.([]byte)
+	if got.status != http.StatusOK {
+		var said apiError
+		_ = json.Unmarshal(body, &said)
+		return nil, fmt.Errorf("worker %s: HTTP %d %s", owner.WorkerID, got.status, said.Message)
+	}
+	var told map[string]report
+	if err := json.Unmarshal(body, &told); err != nil {
+		return nil, fmt.Errorf("worker %s: %w", owner.WorkerID, err)
+	}
+	return told, nil
+}
+
+// unreachable is what is told of a connector whose owner does not answer.
+func unreachable(c connector.ConnectorStatus, err error) connector.ConnectorStatus {
+	why := fmt.Sprintf("Unreachable: worker %s runs it and does not tell its state", c.Owner.WorkerID)
+	if err != nil {
+		why += ": " + err.Error()
+	}
+	if c.State == connector.Running {
+		c.State, c.Trace = connector.Unassigned, why
+	}
+	tasks := make([]connector.TaskStatus, len(c.Tasks))
+	for i, t := range c.Tasks {
+		t.State, t.Trace = connector.Unassigned, why
+		tasks[i] = t
+	}
+	c.Tasks = tasks
+	return c
+}

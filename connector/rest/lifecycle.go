@@ -1,0 +1,87 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/coupastream/coupastream/connector"
+)
+
+func (a *API) pause(r *request) (*answer, error) {
+	return a.target(r, connector.Paused, http.StatusAccepted)
+}
+func (a *API) resume(r *request) (*answer, error) {
+	return a.target(r, connector.Running, http.StatusAccepted)
+}
+func (a *API) stop(r *request) (*answer, error) {
+	return a.target(r, connector.Stopped, http.StatusNoContent)
+}
+
+// target sets the state in which the connector shall be. The owner follows it.
+func (a *API) target(r *request, s connector.State, status int) (*answer, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+	defer cancel()
+	if err := a.w.SetState(ctx, r.path["name"], s); err != nil {
+		return nil, a.failed(err, r.path["name"], unknown)
+	}
+	return empty(status), nil
+}
+
+func (a *API) restart(r *request) (*answer, error) {
+	req := connector.RestartRequest{IncludeTasks: r.isTrue("includeTasks"), OnlyFailed: r.isTrue("onlyFailed")}
+	c, err := a.w.Connector(r.path["name"])
+	if err != nil {
+		return nil, a.failed(err, r.path["name"], unknownColon)
+	}
+	return a.ownersWork(r, c, unknownColon, func(ctx context.Context) (*answer, error) {
+		if _, err := a.w.Restart(ctx, c.Name, req); err != nil {
+			return nil, err
+		}
+		if !req.IncludeTasks && !req.OnlyFailed {
+			return empty(http.StatusNoContent), nil
+		}
+		return &answer{status: http.StatusAccepted, body: a.stateOf(marked(c, req))}, nil
+	})
+}
+
+// marked is the status before a restart, with RESTARTING on all that restarts, and its old traces.
+func marked(c connector.ConnectorStatus, r connector.RestartRequest) connector.ConnectorStatus {
+	tasks := make([]connector.TaskStatus, len(c.Tasks))
+	copy(tasks, c.Tasks)
+	for i := range tasks {
+		if r.IncludeTasks && (!r.OnlyFailed || tasks[i].State == connector.Failed) {
+			tasks[i].State = restarting
+		}
+	}
+	if stopped := c.State == connector.Stopped; stopped {
+		tasks = nil
+	}
+	c.Tasks = tasks
+	if !r.OnlyFailed || c.State == connector.Failed {
+		c.State = restarting
+	}
+	return c
+}
+
+func (a *API) restartTask(r *request) (*answer, error) {
+	n, err := taskNumber(r)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.w.Connector(r.path["name"])
+	if err != nil {
+		return nil, a.failed(err, r.path["name"], unknownColon)
+	}
+	return a.ownersWork(r, c, unknownColon, func(ctx context.Context) (*answer, error) {
+		_, err := a.w.Restart(ctx, c.Name, connector.RestartRequest{Task: &n})
+		if errors.Is(err, connector.ErrUnknownTask) {
+			return nil, &apiError{http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", c.Name, n)}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return empty(http.StatusNoContent), nil
+	})
+}

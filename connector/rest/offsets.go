@@ -1,0 +1,298 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/config"
+)
+
+// offsetEntry is the position of one object, as Connect writes positions.
+type offsetEntry struct {
+	Partition offsetPartition `json:"partition"`
+	Offset    *offsetValue    `json:"offset"` // null in a request: the object begins anew
+}
+
+type offsetPartition struct {
+	Tenant string `json:"tenant"`
+	Object string `json:"object"`
+}
+
+type offsetValue struct {
+	UpdatedAt *string `json:"updated_at"`
+	ID        int64   `json:"id"`
+}
+
+type offsetList struct {
+	Offsets []offsetEntry `json:"offsets"`
+}
+
+const (
+	altered = "The offsets for this connector have been altered successfully"
+	reset   = "The offsets for this connector have been reset successfully"
+)
+
+type message struct {
+	Message string `json:"message"`
+}
+
+func entryOf(o connector.Offset) offsetEntry {
+	e := offsetEntry{offsetPartition{o.Tenant, o.Object}, &offsetValue{ID: o.ID}}
+	if !o.UpdatedAt.IsZero() {
+		at := o.UpdatedAt.UTC().Format(time.RFC3339)
+		e.Offset.UpdatedAt = &at
+	}
+	return e
+}
+
+// offsets tells the committed position of every object that has one.
+func (a *API) offsets(r *request) (*answer, error) {
+	return a.readOffsets(r, func(all []connector.Offset) (*answer, error) {
+		list := offsetList{[]offsetEntry{}}
+		for _, o := range all {
+			list.Offsets = append(list.Offsets, entryOf(o))
+		}
+		return ok(list)
+	})
+}
+
+func (a *API) readOffsets(r *request, tell func([]connector.Offset) (*answer, error)) (*answer, error) {
+	c, err := a.usable(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
+		all, err := a.w.Offsets(ctx, c.Name)
+		if err != nil {
+			return nil, err
+		}
+		return tell(all)
+	})
+}
+
+// alterOffsets sets positions of a stopped connector. As in Connect, that something is given is checked before everything else, and what is not named stays.
+func (a *API) alterOffsets(r *request) (*answer, error) {
+	members, err := r.object()
+	if err != nil {
+		return nil, err
+	}
+	if err := only(members, "offsets"); err != nil {
+		return nil, err
+	}
+	var given []json.RawMessage
+	if err := json.Unmarshal(orNull(members["offsets"]), &given); err != nil {
+		return nil, bad(`"offsets" is not a list of partitions with their offsets: %v`, err)
+	}
+	if len(given) == 0 {
+		return nil, bad("Partitions / offsets need to be provided for an alter offsets request")
+	}
+	c, err := a.stopped(r)
+	if err != nil {
+		return nil, err
+	}
+	var offsets []connector.Offset
+	for i, text := range given {
+		o, err := readEntry(text, c)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(offsets, func(other connector.Offset) bool { return other.Object == o.Object }) {
+			return nil, bad("offsets[%d] names the object %q a second time", i, o.Object)
+		}
+		offsets = append(offsets, o)
+	}
+	return a.move(r, c, altered, func(ctx context.Context) error { return a.w.AlterOffsets(ctx, c.Name, offsets) })
+}
+
+// move has the owner move positions. What it finds wrong with them is not wrong with the connector's configuration.
+func (a *API) move(r *request, c connector.ConnectorStatus, done string, move func(context.Context) error) (*answer, error) {
+	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
+		err := move(ctx)
+		if problems, invalid := errors.AsType[config.Problems](err); invalid {
+			return nil, bad("%v", problems)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return ok(message{done})
+	})
+}
+
+// resetOffsets has every object of a stopped connector begin anew.
+func (a *API) resetOffsets(r *request) (*answer, error) {
+	c, err := a.stopped(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.move(r, c, reset, func(ctx context.Context) error { return a.w.ResetOffsets(ctx, c.Name) })
+}
+
+// usable finds the connector of a request about its positions, which one without tasks has none of.
+func (a *API) usable(r *request) (connector.ConnectorStatus, error) {
+	c, err := a.w.Connector(r.path["name"])
+	if err != nil {
+		return c, a.failed(err, r.path["name"], notFound)
+	}
+	if c.State == connector.Failed {
+		return c, bad("Connector %s has no offsets while its configuration can't be used: %s", c.Name, c.Trace)
+	}
+	return c, nil
+}
+
+// stopped finds the connector of a request that needs it STOPPED.
+func (a *API) stopped(r *request) (connector.ConnectorStatus, error) {
+	c, err := a.usable(r)
+	if err == nil && c.State != connector.Stopped {
+		err = a.failed(connector.ErrNotStopped, c.Name, notFound)
+	}
+	return c, err
+}
+
+// Beyond Connect: the position of one object, which can be altered in any state of the connector.
+
+func (a *API) objectOffset(r *request) (*answer, error) {
+	return a.readOffsets(r, func(all []connector.Offset) (*answer, error) {
+		for _, o := range all {
+			if o.Object == r.path["object"] {
+				return ok(entryOf(o))
+			}
+		}
+		return nil, &apiError{http.StatusNotFound, fmt.Sprintf("No offset found for object %s of connector %s", r.path["object"], r.path["name"])}
+	})
+}
+
+func (a *API) alterObjectOffset(r *request) (*answer, error) {
+	members, err := r.object()
+	if err != nil {
+		return nil, err
+	}
+	if err := only(members, "updated_at", "id"); err != nil {
+		return nil, err
+	}
+	c, err := a.withObject(r)
+	if err != nil {
+		return nil, err
+	}
+	o, err := readOffset(r.body, c, r.path["object"])
+	if err != nil {
+		return nil, err
+	}
+	return a.move(r, c, altered, func(ctx context.Context) error { return a.w.MoveOffsets(ctx, c.Name, []connector.Offset{o}) })
+}
+
+func (a *API) resetObjectOffset(r *request) (*answer, error) {
+	c, err := a.withObject(r)
+	if err != nil {
+		return nil, err
+	}
+	anew := connector.Offset{Tenant: c.Tenant, Object: r.path["object"], Reset: true}
+	return a.move(r, c, reset, func(ctx context.Context) error { return a.w.MoveOffsets(ctx, c.Name, []connector.Offset{anew}) })
+}
+
+// withObject finds the connector of a request about one of its objects.
+func (a *API) withObject(r *request) (connector.ConnectorStatus, error) {
+	c, err := a.usable(r)
+	if err != nil {
+		return c, err
+	}
+	if !slices.Contains(objectsOf(c), r.path["object"]) {
+		return c, &apiError{http.StatusNotFound, fmt.Sprintf("Connector %s has no object %s; it has %s", c.Name, r.path["object"], strings.Join(objectsOf(c), ", "))}
+	}
+	return c, nil
+}
+
+func objectsOf(c connector.ConnectorStatus) []string {
+	var paths []string
+	for _, t := range c.Tasks {
+		paths = append(paths, t.Object)
+	}
+	return paths
+}
+
+// readEntry reads a partition with its offset.
+func readEntry(text json.RawMessage, c connector.ConnectorStatus) (connector.Offset, error) {
+	var o connector.Offset
+	members, err := parseObject(text, "An entry of offsets")
+	if err != nil {
+		return o, err
+	}
+	if err := only(members, "partition", "offset"); err != nil {
+		return o, err
+	}
+	partition, err := parseObject(orNull(members["partition"]), "The partition of an entry")
+	if err != nil {
+		return o, err
+	}
+	if err := only(partition, "tenant", "object"); err != nil {
+		return o, err
+	}
+	object, err := stringMember(partition, "object")
+	if err != nil {
+		return o, err
+	}
+	if _, given := partition["tenant"]; given { // there is one only
+		tenant, err := stringMember(partition, "tenant")
+		if err != nil {
+			return o, err
+		}
+		if tenant != c.Tenant {
+			return o, bad("The partition's tenant is %q, and the connector's is %q", tenant, c.Tenant)
+		}
+	}
+	if !slices.Contains(objectsOf(c), object) {
+		return o, bad("The connector has no object %q; it has %s", object, strings.Join(objectsOf(c), ", "))
+	}
+	if isNull(members["offset"]) {
+		return connector.Offset{Tenant: c.Tenant, Object: object, Reset: true}, nil
+	}
+	return readOffset(members["offset"], c, object)
+}
+
+// readOffset reads an offset that is not null.
+func readOffset(text json.RawMessage, c connector.ConnectorStatus, object string) (connector.Offset, error) {
+	o := connector.Offset{Tenant: c.Tenant, Object: object}
+	members, err := parseObject(text, "The offset")
+	if err != nil {
+		return o, err
+	}
+	if err := only(members, "updated_at", "id"); err != nil {
+		return o, err
+	}
+	at, err := stringMember(members, "updated_at")
+	if err != nil {
+		return o, err
+	}
+	if o.UpdatedAt, err = time.Parse(time.RFC3339, at); err != nil || o.UpdatedAt.Year() < 1 || o.UpdatedAt.Year() > 9999 {
+		return o, bad("The value for the 'updated_at' key in the offset is expected to be an RFC 3339 instant, e.g. 2026-01-02T03:04:05Z")
+	}
+	if id := members["id"]; !isNull(id) {
+		if err := json.Unmarshal(id, &o.ID); err != nil || o.ID < 0 {
+			return o, bad("The value for the 'id' key in the offset is expected to be a Long value of at least 0")
+		}
+	}
+	return o, nil
+}
+
+func stringMember(members map[string]json.RawMessage, name string) (string, error) {
+	var s string
+	if err := json.Unmarshal(orNull(members[name]), &s); err != nil || isNull(members[name]) {
+		return "", bad("The key '%s' is expected, with a string", name)
+	}
+	return s, nil
+}
+
+func isNull(text json.RawMessage) bool { return len(text) == 0 || string(text) == "null" }
+
+func orNull(text json.RawMessage) json.RawMessage {
+	if len(text) == 0 {
+		return json.RawMessage("null")
+	}
+	return text
+}

@@ -1,0 +1,36 @@
+package rest
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// description is the OpenAPI description of every route; a test holds the two together.
+//
+//go:embed openapi.yaml
+var description []byte
+
+// asJSON is the description as JSON.
+var asJSON = sync.OnceValues(func() ([]byte, error) {
+	var tree any
+	if err := yaml.Unmarshal(description, &tree); err != nil {
+		return nil, fmt.Errorf("the OpenAPI description: %w", err)
+	}
+	return json.Marshal(tree)
+})
+
+func (a *API) openAPIJSON(*request) (*answer, error) {
+	text, err := asJSON()
+	if err != nil {
+		return nil, err
+	}
+	return ok(text)
+}
+
+func (a *API) openAPIYAML(*request) (*answer, error) {
+	return &answer{status: 200, body: description, contentType: "application/yaml"}, nil
+}

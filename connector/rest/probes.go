@@ -1,0 +1,61 @@
+package rest
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/coupastream/coupastream/connector"
+)
+
+func (a *API) root(*request) (*answer, error) {
+	return ok(struct {
+		Version string `json:"version"`
+		Commit  string `json:"commit"`
+		Cluster string `json:"kafka_cluster_id"`
+	}{connectVersion, a.o.Commit, a.w.ClusterID()})
+}
+
+// healthState is Connect's answer of /health, in the same form whatever its status.
+type healthState struct {
+	Status  string `json:"status"`
+	Message string `json:"message"`
+}
+
+// health tells of the worker alone: what fails in a connector is none of its business.
+func (a *API) health(*request) (*answer, error) {
+	switch err := a.w.Ready(); {
+	case err == nil:
+		return ok(healthState{"healthy", "Worker has completed startup and is ready to handle requests."})
+	case errors.Is(err, connector.ErrStarting):
+		return &answer{status: http.StatusServiceUnavailable, body: healthState{"starting", "Worker is still starting up."}}, nil
+	default:
+		return &answer{status: http.StatusInternalServerError,
+			body: healthState{"unhealthy", "Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()}}, nil
+	}
+}
+
+// probe answers Kubernetes, and people, in a word; in JSON those that ask for it.
+func probe(r *request, status int, state, why string) *answer {
+	if ranges(r.Header.Values("Accept"))["application/json"] > 0 {
+		return &answer{status: status, body: healthState{state, why}}
+	}
+	text := state
+	if why != "" {
+		text += ": " + why
+	}
+	return &answer{status: status, body: []byte(text + "\n"), contentType: "text/plain; charset=utf-8"}
+}
+
+// livez says that the process answers. Restarting it would help against nothing that it can tell.
+func (a *API) livez(r *request) (*answer, error) { return probe(r, http.StatusOK, "ok", ""), nil }
+
+// readyz says whether the worker is a member of its group and knows its connectors.
+func (a *API) readyz(r *request) (*answer, error) {
+	if err := a.w.Ready(); err != nil {
+		return probe(r, http.StatusServiceUnavailable, "not ready", err.Error()), nil
+	}
+	return probe(r, http.StatusOK, "ok", ""), nil
+}
+
+// metricsText leaves the answer to Prometheus' handler, which negotiates its form.
+func (a *API) metricsText(*request) (*answer, error) { return &answer{instead: a.metrics}, nil }

@@ -1,0 +1,128 @@
+package rest
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"github.com/coupastream/coupastream/connector"
+)
+
+// restarting is the state in which Connect shows what is about to restart.
+const restarting connector.State = "RESTARTING"
+
+type connectorState struct {
+	State    string `json:"state"`
+	WorkerID string `json:"worker_id"`
+	Version  string `json:"version"`
+	Trace    string `json:"trace,omitempty"`
+}
+
+type taskState struct {
+	ID       int    `json:"id"`
+	State    string `json:"state"`
+	WorkerID string `json:"worker_id"`
+	Version  string `json:"version"`
+	Trace    string `json:"trace,omitempty"`
+}
+
+// stateInfo is Connect's ConnectorStateInfo.
+type stateInfo struct {
+	Name      string         `json:"name"`
+	Connector connectorState `json:"connector"`
+	Tasks     []taskState    `json:"tasks"`
+	Type      string         `json:"type"`
+}
+
+// stateOf tells of a connector as it is known here; a stopped one has no tasks.
+func (a *API) stateOf(c connector.ConnectorStatus) stateInfo {
+	s := stateInfo{c.Name, connectorState{string(c.State), c.Owner.WorkerID, a.o.Version, c.Trace}, []taskState{}, "source"}
+	if c.State != connector.Stopped {
+		for _, t := range c.Tasks {
+			s.Tasks = append(s.Tasks, taskState{t.ID, string(t.State), c.Owner.WorkerID, a.o.Version, t.Trace})
+		}
+	}
+	return s
+}
+
+func (a *API) status(r *request) (*answer, error) {
+	c, err := a.w.Connector(r.path["name"])
+	if err != nil {
+		return nil, a.failed(err, r.path["name"], noStatus)
+	}
+	return ok(a.report(r, c).Status)
+}
+
+func (a *API) connectorHealth(r *request) (*answer, error) {
+	c, err := a.w.Connector(r.path["name"])
+	if err != nil {
+		return nil, a.failed(err, r.path["name"], notFound)
+	}
+	return ok(a.report(r, c).Health)
+}
+
+func (a *API) tasks(r *request) (*answer, error) {
+	type task struct {
+		ID     taskID            `json:"id"`
+		Config map[string]string `json:"config"`
+	}
+	c, err := a.w.Connector(r.path["name"])
+	if err != nil {
+		return nil, a.failed(err, r.path["name"], notFound)
+	}
+	tasks := []task{}
+	if c.State != connector.Stopped {
+		for _, t := range c.Tasks {
+			cfg := maps.Clone(c.Config)
+			cfg["task.class"], cfg["object"], cfg["topic"] = class, t.Object, t.Topic
+			tasks = append(tasks, task{taskID{c.Name, t.ID}, cfg})
+		}
+	}
+	return ok(tasks)
+}
+
+func (a *API) taskStatus(r *request) (*answer, error) {
+	n, err := taskNumber(r)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.w.Connector(r.path["name"])
+	missing := fmt.Sprintf("No status found for task %s-%d", r.path["name"], n)
+	if err != nil {
+		return nil, a.failed(err, missing, "%s")
+	}
+	for _, t := range a.report(r, c).Status.Tasks {
+		if t.ID == n {
+			return ok(t)
+		}
+	}
+	return nil, &apiError{http.StatusNotFound, missing}
+}
+
+// taskNumber reads the task of a path. What is not a number is no path of Connect's.
+func taskNumber(r *request) (int, error) {
+	n, err := strconv.ParseInt(r.path["task"], 10, 32)
+	if err != nil {
+		return 0, refusal(http.StatusNotFound)
+	}
+	return int(n), nil
+}
+
+// topics tells the topics of the connector's tasks. There are none of a connector that there is not, as in Connect.
+func (a *API) topics(r *request) (*answer, error) {
+	type active struct {
+		Topics []string `json:"topics"`
+	}
+	name := r.path["name"]
+	topics := active{[]string{}}
+	if c, err := a.w.Connector(name); err == nil {
+		for _, t := range c.Tasks {
+			topics.Topics = append(topics.Topics, t.Topic)
+		}
+	}
+	return ok(map[string]active{name: topics})
+}
+
+// resetTopics has nothing to forget: which topics a connector uses follows from its configuration.
+func (a *API) resetTopics(*request) (*answer, error) { return empty(http.StatusAccepted), nil }
