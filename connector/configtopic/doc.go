@@ -19,7 +19,8 @@
 //
 // A change depends on what is there: a connector is created if there is none of its name. Update makes reading, deciding and writing one step:
 //
-//	0 look     read to the end and decide, as in 2 and 3: if there is nothing to write, nobody else needs to begin again
+//	0 look     read to the end and decide, as in 2 and 3: if there is nothing to write, nobody else needs to begin again. A change
+//	           of somebody else's that is under way is given a moment to end
 //	1 fence    InitProducerID of <group.id>-configs. Whoever was between 1 and 5 can't commit any more; a transaction that was left open is aborted
 //	2 read     to the end of the topic: every change that was ever committed is before it, and none can come but by a step 1
 //	3 decide   the caller looks at that view and says what to write

@@ -19,7 +19,13 @@ const (
 	transactionTimeout = 10 * time.Second
 	// finish is how much longer than its caller a commit that was begun may go on, so that its outcome is known.
 	finish = 3 * time.Second
+	// courtesy is how long others may take before they are fenced, all of them together.
+	courtesy = 5 * time.Second
 )
+
+// patience is how long another change may take before it is fenced, by the state of its transaction: Empty after its fence and before its first record, then
+// Ongoing. It is more than a change takes, and not too much for one whose worker is dead. In any other state there is nothing to wait for.
+var patience = map[string]time.Duration{"Empty": 250 * time.Millisecond, "Ongoing": 2 * time.Second}
 
 // Update makes a change that depends on what is there: decide is given a view that has every change committed before, and what it returns is written
 // in one transaction, unless any other change, by whichever worker, was committed after that view; then it is asked again, with a newer one. An error of decide is
@@ -50,7 +56,7 @@ func (s *Store) Update(ctx context.Context, decide func(View) ([]Change, error))
 			return -1, u.failed(err)
 		}
 		s.log.Debug("the change is tried again", "error", err)
-		if !sleep(ctx, jitter(attempt, 50*time.Millisecond, 5*time.Second)) {
+		if !sleep(ctx, jitter(attempt, 50*time.Millisecond, 2*time.Second)) {
 			return -1, u.failed(errors.Join(ctx.Err(), err))
 		}
 	}
@@ -87,6 +93,7 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		if offset, records, err := u.look(ctx, cl); err != nil || len(records) == 0 {
 			return offset, err
 		}
+		s.yield(ctx, cl)
 	}
 	// 1 fence: whoever began before can't commit any more, and what they committed is in the topic.
 	id, epoch, err := cl.ProducerID(ctx)
@@ -108,6 +115,27 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		return offset, fmt.Errorf("%w: %w", ErrNotSeen, err)
 	}
 	return offset, nil
+}
+
+// yield waits while somebody else makes a change. The fence would do without, but whoever is fenced begins again, and where many have changes to make, they
+// would keep each other from making any. What can't be found out is not waited for.
+func (s *Store) yield(ctx context.Context, cl *kgo.Client) {
+	adm, began := kadm.NewClient(cl), time.Now()
+	var change kadm.DescribedTransaction // that is waited for
+	since := began
+	for time.Since(began) < courtesy {
+		described, err := adm.DescribeTransactions(ctx, s.TransactionalID())
+		d := described[s.TransactionalID()]
+		if d.ProducerID != change.ProducerID || d.ProducerEpoch != change.ProducerEpoch {
+			since = time.Now()
+		}
+		if change = d; err != nil || time.Since(since) >= patience[d.State] {
+			return
+		}
+		if !sleep(ctx, 5*time.Millisecond+jitter(0, 20*time.Millisecond, time.Second)) {
+			return
+		}
+	}
 }
 
 // look reads to the end of the topic and decides. Without records, there is nothing to write, and the offset is that of the last record, or the one of this

@@ -200,6 +200,32 @@ func TestAFencedWriterChangesNothing(t *testing.T) {
 	})
 }
 
+// TestAChangeUnderWayIsGivenTime has a second change begin while a first one is between its fence and its write.
+func TestAChangeUnderWayIsGivenTime(t *testing.T) {
+	simulate(t, func(h *harness) {
+		slow, quick := h.store(), h.store()
+		h.must(slow.create(h.t.Context(), "before", nil))
+		views := 0
+		second := make(chan error, 1)
+		_, err := slow.Update(h.t.Context(), func(View) ([]Change, error) {
+			if views++; views == 2 {
+				go func() {
+					_, err := quick.create(h.t.Context(), "quick", nil)
+					second <- err
+				}()
+				<-time.After(patience["Empty"] / 2)
+			}
+			return []Change{PutConnector("slow", nil)}, nil
+		})
+		if err != nil || views != 2 {
+			t.Errorf("%v after %d views, want 2: the change was fenced", err, views)
+		}
+		if err := <-second; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestADecisionWaitsForWhatIsCommitted keeps a worker from reading while somebody else writes.
 func TestADecisionWaitsForWhatIsCommitted(t *testing.T) {
 	simulate(t, func(h *harness) {

@@ -182,7 +182,7 @@ func (c configs) records(t *testing.T) []*kgo.Record {
 func (p *parts) configTopic(t *testing.T) {
 	t.Run("of clashing creations exactly one wins", p.configClashes)
 	t.Run("a writer that is stopped after its decision changes nothing", p.configZombie)
-	t.Run("writers are stopped and killed at any moment", p.configCount)
+	t.Run("writers are stopped and killed at any moment, and so is the broker", p.configCount)
 	t.Run("workers write their shards at once", p.configOwners)
 	t.Run("a compacted topic reads the same", p.configCompacted)
 }
@@ -276,8 +276,8 @@ func (p *parts) configZombie(t *testing.T) {
 	}
 }
 
-// configCount has four writers count in one connector, in processes that are stopped and killed at random. No count may be lost, be it one whose writer
-// did not live to tell.
+// configCount has four writers count in one connector, three of them in processes that are stopped and killed at random, as the broker is killed. Each count is
+// one more than the one before, and none that was told of is lost.
 func (p *parts) configCount(t *testing.T) {
 	random := rand.New(rand.NewPCG(p.seed, 16))
 	c := configs{p, "count" + p.run}
@@ -293,16 +293,27 @@ func (p *parts) configCount(t *testing.T) {
 	for i := range 12 {
 		w := random.IntN(len(writers))
 		elapse(t, time.Duration(random.Int64N(int64(2*time.Second))))
-		if i%3 == 2 {
+		switch {
+		case i%6 == 4 && p.rigDir != "":
+			if err := p.rig("kill-broker"); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.rig("start-broker"); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		case i%3 == 2:
 			writers[w].kill()
 			writers[w] = start()
 			continue
 		}
 		writers[w].signal(syscall.SIGSTOP)
 		op := fmt.Sprint("own-", i)
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		_, err := s.Update(ctx, countUp(op))
 		cancel()
+		t.Logf("%s took %v beside a writer that is stopped", op, time.Since(began).Round(time.Millisecond))
 		if err != nil {
 			t.Errorf("beside a writer that is stopped: %v", err)
 		}
