@@ -66,7 +66,8 @@ crash: ## kill, stop and starve workers and the parts around them at random (N=6
 ui-test: export CHROMIUM ?= /usr/bin/chromium
 ui-test: export UI_SHOTS := $(if $(UI_SHOTS),$(abspath $(UI_SHOTS)))
 ui-test: export UI_FIXTURE := $(CURDIR)/bin/ui-fixture
-ui-test: ## the status page in a real browser
+ui-test: export UI_PROGRAM := $(CURDIR)/$(BIN)
+ui-test: build ## the status page in a real browser
 	$(GO) build -o $(UI_FIXTURE) ./connector/rest/ui/internal/fixture
 	cd connector/rest/ui/browser && npm ci --ignore-scripts --no-audit --no-fund && node --test
 
