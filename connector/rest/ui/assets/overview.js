@@ -56,7 +56,6 @@ export class Overview {
       this.#root.querySelector(".matrix").focus({ preventScroll: true });
       this.#root.querySelector(".tools").scrollIntoView({ block: "start" });
     }
-    return name === "show" || name === "page";
   }
 
   #ask(news) {
@@ -151,8 +150,6 @@ function columns(all) {
 
 export const mark = (kind) => h("span", { class: "mark", "aria-hidden": "true" }, kind.mark);
 
-const told = new Intl.ListFormat("en");
-
 // Grid is the table. It is drawn each second and is by far the largest part of the page, so a cell is touched only where its text or look is another than before.
 class Grid {
   #body = h("tbody");
@@ -165,8 +162,8 @@ class Grid {
   draw(into, rows, objects, before, total, now) {
     if (into.firstChild !== this.#table) into.replaceChildren(this.#table);
     this.#table.setAttribute("aria-rowcount", total + 1);
-    if (this.#objects !== told.format(objects)) {
-      this.#objects = told.format(objects);
+    if (this.#objects !== objects.join("\n")) {
+      this.#objects = objects.join("\n");
       morph(this.#head, h("thead", {}, heads(objects)));
       this.#rows.clear();
       this.#body.replaceChildren();
