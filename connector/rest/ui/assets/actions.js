@@ -38,14 +38,10 @@ const actions = {
       const failed = of.health.tasks.filter((t) => t.state === "FAILED").length;
       return h("fieldset", {}, h("legend", {}, "Restart"),
         choice("what", "failed", `only what has failed: ${plural(failed, "object")}`, failed > 0),
-        choice("what", "all", `the connector and all its objects: ${of.health.tasks.length}`, failed === 0),
-        choice("what", "connector", "the connector alone: its configuration is looked at again, its objects go on", false));
+        choice("what", "all", `the connector and all its objects: ${of.health.tasks.length}`, failed === 0));
     },
     button: "Restart",
-    send: (of, form) => {
-      const what = form.get("what");
-      return ask("POST", pathOf(of.name, `/restart?includeTasks=${what !== "connector"}&onlyFailed=${what === "failed"}`));
-    },
+    send: (of, form) => ask("POST", pathOf(of.name, `/restart?includeTasks=true&onlyFailed=${form.get("what") === "failed"}`)),
     done: (of) => `${of.name} is asked to restart.`,
   },
   "restart-task": {
