@@ -16,9 +16,6 @@ var ErrNotSeen = errors.New("the change was made, but this worker has not read i
 // errFenced says that somebody else has begun a change after ours.
 var errFenced = errors.New("another change was begun meanwhile")
 
-// TransactionalID is that of changes, for those who set up rights.
-func (s *Store) TransactionalID() string { return s.cfg.GroupID + "-configs" }
-
 // remedy adds to an error of Kafka's what to do about it.
 func (s *Store) remedy(err error) error {
 	switch {

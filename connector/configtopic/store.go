@@ -105,13 +105,14 @@ func (s *Store) WaitFor(ctx context.Context, offset int64) error {
 // publish makes what was read the view.
 func (s *Store) publish(t *topic, next int64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.trouble != nil {
-		s.log.Info("the config topic can be read again")
-	}
+	again := s.trouble != nil
 	s.view, s.trouble = t.snapshot(s.view, next), nil
 	close(s.changed)
 	s.changed = make(chan struct{})
+	s.mu.Unlock()
+	if again {
+		s.log.Info("the config topic can be read again")
+	}
 }
 
 // fail notes why the topic can't be read now, and tells whether it could before.

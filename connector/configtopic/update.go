@@ -158,6 +158,9 @@ func (u *update) look(ctx context.Context, cl *kgo.Client) (offset int64, record
 	return view.Next - 1, records, nil
 }
 
+// TransactionalID is that of changes, for those who set up rights.
+func (s *Store) TransactionalID() string { return s.cfg.GroupID + "-configs" }
+
 func (s *Store) newProducer() (*kgo.Client, error) {
 	cl, err := kgo.NewClient(append(append([]kgo.Opt{}, s.cfg.Kafka...),
 		kgo.TransactionalID(s.TransactionalID()),
