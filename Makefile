@@ -4,7 +4,7 @@ GO ?= go
 BIN := bin/coupastream
 FUZZTIME ?= 20s
 
-.PHONY: help build test race lint vulncheck fuzz api-fuzz bench e2e crash ui-test generate
+.PHONY: help build test race lint vulncheck fuzz api-fuzz bench e2e crash ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -73,3 +73,17 @@ ui-test: build ## the status page in a real browser
 
 generate: ## make the Avro schemas and the configuration reference again
 	$(GO) generate ./...
+
+deploy-check: ## chart, manifests, compose, image, alerts and unit, by their own tools (needs the network, systemd-analyze, promtool, Python 3 with venv)
+	deploy/check/check.sh
+
+manifests: ## write deploy/kubernetes/coupastream.yaml anew from the chart
+	cd deploy/check && $(GO) test -run Plain . -update
+
+GORELEASER := $(GO) run github.com/goreleaser/goreleaser/v2@v2.15.1
+
+snapshot: ## a release into dist/, of what is checked out, without publishing it or making images
+	$(GORELEASER) release --snapshot --clean --skip=docker
+
+release: ## publish the tag that is checked out (needs Docker's buildx and GITHUB_TOKEN)
+	$(GORELEASER) release --clean

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -19,7 +20,8 @@ const maxChunkBytes = 1 << 20
 
 // fetch reads one page of a span, encodes what is fresh, and sends it to run in chunks. Trouble that passes is waited out here.
 func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
-	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.current.Load().encoder()}
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.current.Load().encoder(),
+		sizes: ps.p.shard.w.metrics.rowBytes.WithLabelValues(ps.p.stream.Object)}
 	defer func() { f.enc.release() }()
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {
@@ -66,6 +68,7 @@ type fetch struct {
 	given  []version        // of the page, what was published of them
 	chunk  *chunk
 	enc    *rowEncoder
+	sizes  prometheus.Observer // of rows
 }
 
 func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
@@ -114,6 +117,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	if !ps.stamp.IsZero() {
 		row.UpdatedAt = ps.stamp
 	}
+	f.sizes.Observe(float64(len(row.JSON)))
 	c.newest = later(c.newest, later(row.UpdatedAt, row.LinesAt))
 	verdict := ps.seen.decide(row)
 	if ps.p.doubt.has(row) {

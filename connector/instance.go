@@ -59,7 +59,7 @@ func (i *instance) token(now time.Time) TokenStatus {
 const tokenGrace = time.Hour
 
 func tokenStatus(s coupa.TokenStats, now time.Time) TokenStatus {
-	var t TokenStatus
+	t := TokenStatus{Failures: s.Failures}
 	if !s.Issued.IsZero() {
 		t.Age, t.ExpiresIn = now.Sub(s.Issued), s.Expires.Sub(now)
 	}

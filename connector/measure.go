@@ -45,6 +45,14 @@ type Reading struct {
 	Rate             float64 // of the sum, a second
 }
 
+// share is the average; 0 where nothing was noted.
+func (r Reading) share() float64 {
+	if math.IsNaN(r.Average) {
+		return 0
+	}
+	return r.Average
+}
+
 func (m *measure) read(now time.Time) Reading {
 	m.turn(now)
 	r := Reading{math.NaN(), math.NaN(), 0}

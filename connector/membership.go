@@ -44,6 +44,7 @@ type membership struct {
 	shards   []*shard // by partition
 	// announce is told which shards are this worker's, in which generation of the group. It must not block.
 	announce func(run context.Context, shards []int32, generation int32, member func(context.Context) error)
+	meter    *groupMeter
 	log      *slog.Logger
 
 	mu   sync.Mutex
@@ -58,7 +59,8 @@ type holding struct {
 
 func newMembership(w *Worker) *membership {
 	return &membership{
-		settings: w.settings, opts: w.clientOpts(), shards: w.shards, announce: w.announce, log: logging.Named(w.log, "connector.membership"), held: map[int32]*holding{},
+		settings: w.settings, opts: append(w.clientOpts(), w.metrics.kafka.named("member")), meter: w.metrics.group, shards: w.shards, announce: w.announce,
+		log: logging.Named(w.log, "connector.membership"), held: map[int32]*holding{},
 	}
 }
 
@@ -162,6 +164,7 @@ func (m *membership) assigned(run context.Context, cl *kgo.Client, partitions []
 		return
 	}
 	_, generation := cl.GroupMetadata()
+	m.meter.rebalanced(generation)
 	member := func(ctx context.Context) error { return m.confirm(ctx, cl) }
 	m.announce(run, partitions, generation, member)
 	if len(partitions) == 0 {
@@ -196,6 +199,7 @@ func (m *membership) assigned(run context.Context, cl *kgo.Client, partitions []
 
 // revoked gives shards away in peace: when it returns, the group hands them to another worker.
 func (m *membership) revoked(partitions []int32) {
+	m.meter.rebalancing()
 	if len(partitions) > 0 {
 		m.log.Info("shards given away", "partitions", partitions)
 		m.stop(partitions, errRevoked)

@@ -18,10 +18,12 @@ const (
 	resultUnknown   = "unknown" // no answer to EndTxn, or none asked for: the checkpoint topic knows, the next fence ends it
 )
 
-// metrics are a worker's, in a registry of its own: one process may have several workers. Every name stands in this file. Labels are settings and
-// partitions, never data.
+// metrics are a worker's, in a registry of its own: one process may have several workers. Every name stands in the files metrics*.go. Labels are settings,
+// partitions and closed sets, never data.
 type metrics struct {
 	registry *prometheus.Registry
+	kafka    *kafkaClients
+	group    *groupMeter
 
 	// Moved by meters, one per shard.
 	duration prometheus.Histogram
@@ -31,12 +33,15 @@ type metrics struct {
 
 	// Moved by Worker.committed.
 	lateness *prometheus.HistogramVec // object
+
+	// Moved by fetches.
+	rowBytes *prometheus.HistogramVec // object
 }
 
-// newMetrics makes the metrics of a worker that has these connectors at the time of each gathering.
-func newMetrics(connectors func() []ConnectorStatus) *metrics {
+// newMetrics makes the metrics of a worker that has these connectors at the time of each gathering. perObject is metrics.per.object.
+func newMetrics(connectors func() []ConnectorStatus, perObject, version string) *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
+		registry: prometheus.NewRegistry(), kafka: newKafkaClients(), group: newGroupMeter(),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coupastream_transaction_duration_seconds",
 			Help:    "How long transactions were open: from the first record produced until EndTxn was answered, or until the shard was fenced anew or left.",
@@ -61,11 +66,17 @@ func newMetrics(connectors func() []ConnectorStatus) *metrics {
 			Help:    "How far behind the mark published rows were that became visible late.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 21600, 86400, 604800},
 		}, []string{"object"}),
+		rowBytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "coupastream_row_bytes",
+			Help:    "Bytes of a row's JSON as Coupa sent it.",
+			Buckets: prometheus.ExponentialBuckets(256, 4, 9), // 256 B … 16 MiB
+		}, []string{"object"}),
 	}
 	for _, result := range []string{resultCommitted, resultAborted, resultUnknown} {
 		m.results.WithLabelValues(result) // a rate needs the 0 before the first
 	}
-	m.registry.MustRegister(m.duration, m.records, m.bytes, m.results, m.lateness, streams{connectors},
+	m.registry.MustRegister(m.duration, m.records, m.bytes, m.results, m.lateness, m.rowBytes, m.kafka, m.group,
+		&connectorMetrics{connectors: connectors, perObject: perObject, version: version},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -146,81 +157,4 @@ func (t *meter) close() {
 		t.took = time.Since(*since)
 		t.m.duration.Observe(t.took.Seconds())
 	}
-}
-
-// streams tells of every stream what its TaskStatus does.
-type streams struct{ connectors func() []ConnectorStatus }
-
-var (
-	streamLabels = []string{"tenant", "object"}
-
-	rowsRead = prometheus.NewDesc("coupastream_rows_read_total",
-		"Rows read from Coupa, repetitions included.", streamLabels, nil)
-	rowsDropped = prometheus.NewDesc("coupastream_rows_dropped_total",
-		"Rows read and dropped, because they or later versions of them were published before.", streamLabels, nil)
-	recordsPublished = prometheus.NewDesc("coupastream_records_published_total",
-		"Data records committed.", streamLabels, nil)
-	lateRows = prometheus.NewDesc("coupastream_late_rows_total",
-		"Rows published that became visible only after the mark had passed their updated-at.", streamLabels, nil)
-	silentChanges = prometheus.NewDesc("coupastream_silent_changes_total",
-		"Changes published that did not move their row's updated-at.", streamLabels, nil)
-	deadLetterRows = prometheus.NewDesc("coupastream_dead_letters_total",
-		"Rows that could not go to their topic and went to the dead letter topic.", streamLabels, nil)
-	trimmedRecords = prometheus.NewDesc("coupastream_records_trimmed_total",
-		"Records whose longest texts were cut to what their topic takes.", streamLabels, nil)
-	unfitValues = prometheus.NewDesc("coupastream_custom_values_unmapped_total",
-		"Values of custom fields that no typed field holds, kept as JSON text in unmapped.", streamLabels, nil)
-	markAge = prometheus.NewDesc("coupastream_mark_age_seconds",
-		"How far the stream is behind: every change older than this is published. Of the streams that this worker runs.", streamLabels, nil)
-	backfillRuns = prometheus.NewDesc("coupastream_backfill",
-		"1 while the backfill of what was there before the stream began is under way. Of the streams that this worker runs.", streamLabels, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (streams) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{rowsRead, rowsDropped, recordsPublished, lateRows, silentChanges, deadLetterRows, trimmedRecords, unfitValues, markAge, backfillRuns} {
-		descs <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (s streams) Collect(out chan<- prometheus.Metric) {
-	for _, c := range s.connectors() {
-		for _, t := range c.Tasks {
-			collect(c.Tenant, t, out)
-		}
-	}
-}
-
-func collect(tenant string, s TaskStatus, out chan<- prometheus.Metric) {
-	tell := func(d *prometheus.Desc, kind prometheus.ValueType, v float64) {
-		out <- prometheus.MustNewConstMetric(d, kind, v, tenant, s.Object)
-	}
-	tell(rowsRead, prometheus.CounterValue, float64(s.Rows))
-	tell(rowsDropped, prometheus.CounterValue, float64(s.Dropped))
-	tell(recordsPublished, prometheus.CounterValue, float64(s.Published))
-	tell(lateRows, prometheus.CounterValue, float64(s.Late))
-	tell(silentChanges, prometheus.CounterValue, float64(s.Silent))
-	tell(deadLetterRows, prometheus.CounterValue, float64(s.DeadLetters))
-	tell(trimmedRecords, prometheus.CounterValue, float64(s.Trimmed))
-	unfit := int64(0)
-	for _, n := range s.Unfit {
-		unfit += n
-	}
-	tell(unfitValues, prometheus.CounterValue, float64(unfit))
-	if s.State != Running && s.State != Failed {
-		return // its owner tells
-	}
-	mark := s.Mark
-	if mark.IsZero() {
-		mark = s.Committed.Mark
-	}
-	if !mark.IsZero() {
-		tell(markAge, prometheus.GaugeValue, time.Since(mark).Seconds())
-	}
-	under := 0.0
-	if s.Snapshot {
-		under = 1
-	}
-	tell(backfillRuns, prometheus.GaugeValue, under)
 }

@@ -123,6 +123,7 @@ func (p *poller) again(heldUp bool) {
 		s.NextTry = time.Time{}
 		if !heldUp {
 			s.Restarts++
+			s.Restarted++
 		}
 	})
 }

@@ -56,6 +56,9 @@ type TaskStatus struct {
 	LookbackFinds  int64           // rows that a look-back found and the ledger did not know
 
 	Schemas   int64             // versions in all, those included that SchemaVersions has forgotten
+	Restarted int64             // automatic restarts since the start
+	Failures  int64             // errors that stopped the task, since the start
+	Retries   int64             // errors that it waited for, since the start
 	Objective time.Duration     // freshness.objective.ms; 0: none
 	Answers   map[string]uint64 // of Coupa to the requests for the object, by status
 	Fill      float64           // share of a full page that the pages read of late held
@@ -119,6 +122,7 @@ type RatePoint struct {
 type TokenStatus struct {
 	Age, ExpiresIn time.Duration
 	Trouble        string // why there is none; "" otherwise
+	Failures       uint64 // requests for one that failed, since the start
 }
 
 // ConnectorStatus is a connector with its tasks, as known on this worker.

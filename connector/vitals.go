@@ -38,9 +38,15 @@ func (t *task) take() {
 
 // failed is called for each error that holds the stream up or stops it.
 func (t *task) failed(err error) {
+	passes := isTemporary(err)
 	kind, fromCoupa := kindOf(err)
 	t.note(func(s *TaskStatus, v *vitals) {
 		s.Errors = remember(s.Errors, troubleOf(err, time.Now()))
+		if passes {
+			s.Retries++
+		} else {
+			s.Failures++
+		}
 		v.troubled, v.throttled = true, fromCoupa && kind == coupa.Throttled
 		v.noScope = fromCoupa && kind == coupa.Scope
 	})

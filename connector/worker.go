@@ -111,7 +111,7 @@ func New(cfg Config) (*Worker, error) {
 		}
 		w.connectors[c.Name] = m
 	}
-	w.metrics = newMetrics(w.Connectors)
+	w.metrics = newMetrics(w.Connectors, cfg.Settings.MetricsPerObject, cfg.Version)
 	return w, nil
 }
 
@@ -127,7 +127,7 @@ func (w *Worker) ClusterID() string {
 // Run works until ctx ends, which is a clean stop and gives nil: the batches in hand are committed or dropped whole. It gives an error when the
 // worker can't start (brokers, rights, registry, Coupa's credentials), can't be a member of its group, or Kafka refuses a shard for good.
 func (w *Worker) Run(ctx context.Context) error {
-	admin, err := kgo.NewClient(w.clientOpts()...)
+	admin, err := kgo.NewClient(append(w.clientOpts(), w.metrics.kafka.named("admin"))...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)
 	}
@@ -306,7 +306,7 @@ func (w *Worker) clientOpts() []kgo.Opt {
 // newProducer makes the client of a shard. After an error that ends its transactional id, a client is of no use any more: make another.
 func (w *Worker) newProducer(transactionalID string) (*kgo.Client, error) {
 	cl, err := kgo.NewClient(append(w.clientOpts(),
-		kgo.TransactionalID(transactionalID),
+		kgo.TransactionalID(transactionalID), w.metrics.kafka.named("producer-"+transactionalID),
 		kgo.TransactionTimeout(transactionTimeout),
 		kgo.RecordDeliveryTimeout(produceTimeout),
 		kgo.RecordPartitioner(partitioner{checkpoint: w.settings.CheckpointTopic}),

@@ -32,6 +32,7 @@ func (l *Limiter) Stats() LimiterStats {
 type TokenStats struct {
 	Issued, Expires time.Time // of the token in use, or else of one that is still held back; zero: there is none
 	Failed          error     // why the last request for one failed; nil: it did not
+	Failures        uint64    // requests for one that failed
 }
 
 // Token returns what is known of the token now. It asks for none.
@@ -39,7 +40,7 @@ func (c *Client) Token() TokenStats {
 	t := c.tokens
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	stats := TokenStats{Failed: t.failed}
+	stats := TokenStats{Failed: t.failed, Failures: c.counters.refused.Load()}
 	held := t.current
 	if held == nil {
 		held = t.next

@@ -161,7 +161,7 @@ func TestRequestsOfCommands(t *testing.T) {
 	}
 	given["GET /connectors/acme"] = map[string]any{"name": "acme", "config": map[string]string{"name": "acme", "coupa.url": "https://acme.coupahost.com", "coupa.client.secret": "${env:COUPA_SECRET}"}}
 	given["GET /connectors/acme/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"tenant":"acme","object":"invoices"},"offset":{"updated_at":"2026-01-02T03:04:05Z","id":7}},{"partition":{"tenant":"acme","object":"users"},"offset":{"updated_at":null,"id":0}}]}`)
-	snapshot := map[string]any{"id": "s1", "object": "invoices", "state": "RUNNING", "from": "2026-01-01T00:00:00Z", "rows": 10, "total": 40}
+	snapshot := map[string]any{"id": "s1", "object": "invoices", "state": "RUNNING", "from": "2026-01-01T00:00:00Z", "done": 10, "total": 40}
 	given["POST /connectors/acme/snapshots"] = snapshot
 	given["GET /connectors/acme/snapshots"] = []any{snapshot}
 	for _, c := range []struct {

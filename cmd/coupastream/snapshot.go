@@ -112,7 +112,7 @@ func (r *remote) waitForSnapshot(ctx context.Context, c *client.Client, name, id
 		case s.Ended():
 			return s, nil
 		}
-		if now := fmt.Sprintf("%s %s: %s", name, s.Object, amount(s.Rows, s.Total, s.LeftMS)); now != said {
+		if now := fmt.Sprintf("%s %s: %s", name, s.Object, amount(s.Done, s.Total, s.Left)); now != said {
 			fmt.Fprintln(r.stderr, now)
 			said = now
 		}
@@ -153,7 +153,7 @@ func (r *remote) snapshotList() *cobra.Command {
 func printSnapshots(w io.Writer, all []client.Snapshot) {
 	fmt.Fprintln(w, "ID\tOBJECT\tSTATE\tFROM\tTO\tPROGRESS")
 	for _, s := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Object, s.State, instantText(s.From), instantText(s.To), amount(s.Rows, s.Total, s.LeftMS))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Object, s.State, instantText(s.From), instantText(s.To), amount(s.Done, s.Total, s.Left))
 	}
 }
 

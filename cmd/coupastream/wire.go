@@ -119,7 +119,7 @@ func (s *sources) client(c *config.Connector) (connector.Source, error) {
 	}
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = limiter, userAgent(), tokenHold()
-	if c.File == "" {
+	if c.Submitted {
 		cfg.Transport = s.egress.Transport(coupa.NewTransport())
 	}
 	client, err := coupa.New(cfg)

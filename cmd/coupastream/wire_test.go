@@ -18,16 +18,16 @@ func TestConnectorsOverRESTGoWhereTheWorkerLetsThem(t *testing.T) {
 	defer stop()
 	for _, test := range []struct {
 		name   string
-		file   string
+		rest   bool
 		policy egress.Policy
 		sent   bool
 	}{
-		{"over REST", "", egress.Policy{Hosts: []string{"*"}}, false},
-		{"over REST, and the worker lets it", "", egress.Policy{Loopback: true}, true},
-		{"from a file", "acme.yaml", egress.Policy{}, true},
+		{"over REST", true, egress.Policy{Hosts: []string{"*"}}, false},
+		{"over REST, and the worker lets it", true, egress.Policy{Loopback: true}, true},
+		{"from a file", false, egress.Policy{}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := &config.Connector{File: test.file, URL: address, ClientID: "id", ClientSecret: "s", TokenPath: "/oauth2/token"}
+			c := &config.Connector{Submitted: test.rest, URL: address, ClientID: "id", ClientSecret: "s", TokenPath: "/oauth2/token"}
 			source, err := newSources(test.policy).client(c)
 			if err != nil {
 				t.Fatal(err)

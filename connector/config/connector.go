@@ -16,6 +16,7 @@ import (
 // Connector is the configuration of one Coupa instance.
 type Connector struct {
 	File           string // the path that it was read from; "" when it came over REST
+	Submitted      bool   `json:",omitempty"` // it came over REST: see ParseSubmitted
 	Name           string
 	Class          string
 	Tenant         string
@@ -58,7 +59,7 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 	v := resolveAll(doc, problems, keys, env)
 	v.wholeConnector()
 	v.unknown(known, WorkerKeys(), "worker")
-	c := &Connector{File: doc.file, Raw: doc.values}
+	c := &Connector{File: doc.file, Submitted: doc.worker != nil, Raw: doc.values}
 	fill(v, c, connectorSettings())
 	if _, given := v.raw["tenant"]; !given && !v.problems.touch("coupa.url") {
 		c.Tenant = tenantOf(c.URL)

@@ -17,11 +17,14 @@ func connectorSettings() []setting[Connector] {
 	return slices.Concat(grouped("Common", identitySettings()), grouped("Coupa", instanceSettings()), grouped("Mapping", mappingSettings()))
 }
 
+// ConnectorClass is the one value of connector.class.
+const ConnectorClass = "CoupaSource"
+
 func identitySettings() []setting[Connector] {
 	return []setting[Connector]{
 		{Key{Name: "name", Type: String, Importance: High, Required: true, Example: "acme", Doc: "The connector's name, unique among a group's workers."},
 			text(func(c *Connector) *string { return &c.Name }, connectorName)},
-		{Key{Name: "connector.class", Type: String, Importance: High, Default: "CoupaSource", Values: []string{"CoupaSource"},
+		{Key{Name: "connector.class", Type: String, Importance: High, Default: ConnectorClass, Values: []string{ConnectorClass},
 			Doc: "The kind of connector."},
 			text(func(c *Connector) *string { return &c.Class })},
 		{Key{Name: "tasks.max", Type: Int, Importance: Low, Derived: "any",

@@ -83,7 +83,10 @@ func TestAConnectorOverRESTReachesWhatTheWorkerAllows(t *testing.T) {
 		{"the metadata service", hosting(t, "coupa.url.allow.private", "true"), "coupa.url", "https://169.254.169.254", "metadata service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := c.worker.ParseSubmitted(minimal(c.key, c.value), env)
+			made, err := c.worker.ParseSubmitted(minimal(c.key, c.value), env)
+			if err == nil && !made.Submitted {
+				t.Error("nothing tells that it came over REST")
+			}
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v\nwant %q", err, c.want)
 			}

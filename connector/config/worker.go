@@ -55,10 +55,19 @@ type Worker struct {
 
 	MappingFile string `json:",omitempty"` // "" for none
 
+	MetricsPerObject string `json:",omitempty"` // PerObjectAuto, PerObjectAlways or PerObjectNever
+
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
 
 	mapping *mapping.Layer
 }
+
+// Values of metrics.per.object.
+const (
+	PerObjectAuto   = "auto"
+	PerObjectAlways = "true"
+	PerObjectNever  = "false"
+)
 
 // Registry is how to reach the schema registry.
 type Registry struct {

@@ -13,7 +13,7 @@ func WorkerKeys() []Key { return keysOf(workerSettings()) }
 // workerSettings is the worker's table. Names of security keys are librdkafka's, names of topic keys Kafka Connect's.
 func workerSettings() []setting[Worker] {
 	var all []setting[Worker]
-	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), listenerSettings(), reachSettings(), advertisedSettings(), topicSettings(), workerMappingSettings()} {
+	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), listenerSettings(), reachSettings(), advertisedSettings(), topicSettings(), workerMappingSettings(), metricsSettings()} {
 		all = append(all, part...)
 	}
 	return all
@@ -135,5 +135,13 @@ func workerMappingSettings() []setting[Worker] {
 		{Key{Name: mappingFileKey, Type: String, Importance: Medium, Example: "/etc/coupastream/mapping.yaml",
 			Doc: "YAML file with rules for the fields of objects, of all connectors: choose, leave out, rename, retype, mask, hash, compute. A connector's own mapping lies over it, field by field."},
 			text(func(w *Worker) *string { return &w.MappingFile })},
+	}
+}
+
+func metricsSettings() []setting[Worker] {
+	return []setting[Worker]{
+		{Key{Name: "metrics.per.object", Type: String, Importance: Low, Default: PerObjectAuto, Values: []string{PerObjectAuto, PerObjectAlways, PerObjectNever},
+			Doc: "Whether metrics tell objects apart; `false` gives sums per tenant. `auto` tells them apart up to 4,000 objects: with more, an answer to Prometheus would grow beyond 20 MB."},
+			text(func(w *Worker) *string { return &w.MetricsPerObject })},
 	}
 }

@@ -30,6 +30,9 @@ func New(settings *config.Worker, log *slog.Logger) (*Guard, error) {
 		return nil, err
 	}
 	g := &Guard{open: append([]string{"/livez", "/readyz"}, settings.OpenPaths...), hosts: settings.AllowedHosts, origins: origins, slots: newSlots(), log: log}
+	if settings.AdvertisedHost != "" {
+		g.hosts = append(slices.Clone(g.hosts), settings.AdvertisedHost)
+	}
 	if settings.AuthFile != "" {
 		if g.who, err = newAuthenticator(settings.AuthFile, log); err != nil {
 			return nil, err

@@ -314,11 +314,11 @@ func TestAPreflightNeedsNoAccount(t *testing.T) {
 }
 
 func TestALoopbackListenerHasTheNamesOfThisMachine(t *testing.T) {
-	settings := config.Worker{AllowedHosts: []string{"Coupastream.example.com"}}
+	settings := config.Worker{AllowedHosts: []string{"Coupastream.example.com"}, AdvertisedHost: "worker-1.example.com"}
 	local, _ := guarded(t, settings, true, api())
 	far, _ := guarded(t, settings, false, api())
 	for host, status := range map[string]int{
-		"127.0.0.1:8083": 200, "localhost": 200, "LOCALHOST.:8083": 200, "x.localhost:1": 200, "[::1]:8083": 200, "[::1]": 200, "127.1.2.3": 200, "coupastream.example.com": 200, "": 200,
+		"127.0.0.1:8083": 200, "localhost": 200, "LOCALHOST.:8083": 200, "x.localhost:1": 200, "[::1]:8083": 200, "[::1]": 200, "127.1.2.3": 200, "coupastream.example.com": 200, "worker-1.example.com:8083": 200, "": 200,
 		"evil.example:8083": 403, "evil.example": 403, "127.0.0.1.evil.example": 403, "10.0.0.1:8083": 403, "localhost.evil.example": 403, "0.0.0.0": 403,
 	} {
 		if rec := send(local, "GET", "/livez", "", "Host", host); rec.Code != status {

@@ -49,16 +49,15 @@ func objectOffsets(name, object string) string { return path("connectors", name,
 
 // Snapshot is a reading of rows that somebody asked for.
 type Snapshot struct {
-	ID       string     `json:"id"`
-	Object   string     `json:"object"`
-	State    string     `json:"state"`
-	From     *time.Time `json:"from,omitempty"`
-	To       *time.Time `json:"to,omitempty"`
-	Rows     int64      `json:"rows"`
-	Total    int64      `json:"total"`
-	LeftMS   *int64     `json:"left_ms"`
-	Finished *time.Time `json:"finished"`
-	Trace    string     `json:"trace,omitempty"`
+	ID     string     `json:"id"`
+	Object string     `json:"object"`
+	State  string     `json:"state"` // RUNNING, PAUSED, or one in which it has ended
+	From   *time.Time `json:"from,omitempty"`
+	To     *time.Time `json:"to,omitempty"`
+	Done   int64      `json:"done"`  // rows
+	Total  int64      `json:"total"` // an estimate; 0: not known
+	Left   *int64     `json:"left_ms,omitempty"`
+	Trace  string     `json:"trace,omitempty"` // why it is FAILED
 }
 
 // States in which a snapshot has ended.

@@ -24,6 +24,7 @@ export class Detail {
   #config = null;
   #offsets = null;
   #snapshots = null;
+  #without = false; // this worker takes no snapshots
   #failure = null;
 
   constructor(name, object) {
@@ -73,7 +74,7 @@ export class Detail {
     const part = (path) => ask("GET", pathOf(this.#name, path)).catch((e) => ({ failure: e }));
     const all = Date.now() - this.#slowAt >= slow;
     if (all) this.#slowAt = Date.now();
-    const [health, config, offsets, snapshots] = await Promise.all([part("/health"), all && part("/config"), all && part("/offsets"), all && part("/snapshots")]);
+    const [health, config, offsets, snapshots] = await Promise.all([part("/health"), all && part("/config"), all && part("/offsets"), all && !this.#without && part("/snapshots")]);
     this.#asking = false;
     if (this.#left) return;
     this.#failure = health.failure ?? null;
@@ -81,7 +82,8 @@ export class Detail {
       this.#health = health;
       this.#readAt = Date.now();
     }
-    if (all) [this.#config, this.#offsets, this.#snapshots] = [config, offsets, snapshots];
+    if (all) [this.#config, this.#offsets, this.#snapshots] = [config, offsets, snapshots || null];
+    this.#without ||= [404, 405].includes(snapshots?.failure?.status) && !health.failure;
     this.draw();
     if (this.#again) {
       this.#again = false;
@@ -177,12 +179,13 @@ export class Detail {
   #snapshotsOf(t) {
     const s = this.#snapshots;
     if (!s) return null;
-    if (s.failure) return s.failure.status === 404 || s.failure.status === 405 ? null : section("Snapshots", h("p", { class: "empty" }, s.failure.message));
+    if (s.failure) return this.#without ? null : section("Snapshots", h("p", { class: "empty" }, s.failure.message));
     const mine = (Array.isArray(s) ? s : (s.snapshots ?? [])).filter((x) => x.object === t.object);
     if (mine.length === 0) return null;
     return section("Snapshots", scroll("Snapshots", h("table", { class: "list" },
-      h("thead", {}, h("tr", {}, ["Snapshot", "State", "Progress", ""].map((x) => h("th", { scope: "col" }, x || h("span", { class: "hidden" }, "Actions"))))),
-      h("tbody", {}, mine.map((x) => h("tr", { "data-key": x.id }, h("th", { scope: "row" }, h("code", {}, x.id)), h("td", {}, x.state), h("td", {}, x.total ? `${count(x.done)} of about ${count(x.total)}` : count(x.done)),
+      h("thead", {}, h("tr", {}, ["Snapshot", "State", "Changed", "Progress", ""].map((x) => h("th", { scope: "col" }, x || h("span", { class: "hidden" }, "Actions"))))),
+      h("tbody", {}, mine.map((x) => h("tr", { "data-key": x.id }, h("th", { scope: "row" }, h("code", {}, x.id)), h("td", {}, x.state, x.trace && h("p", { class: "message" }, x.trace)),
+        h("td", {}, x.from || x.to ? [x.from ? ["from ", time(x.from), " "] : "", x.to ? ["until before ", time(x.to)] : ""] : "–"), h("td", {}, snapshotProgress(x)),
         h("td", {}, session.mayAct() && [
           x.state === "RUNNING" && action("snapshot-pause", "Pause", "", x.id),
           x.state === "PAUSED" && action("snapshot-resume", "Resume", "", x.id),
@@ -198,10 +201,10 @@ export class Detail {
       h("p", { class: "hint" }, "Of the whole instance: its objects share one limiter."),
       facts(
         ["Used", `${rate(r.used)} / s`, "Requests a second, of the last minute."],
-        ["Allowed", `${rate(r.current)} / s`, r.limit ? `The limit, coupa.rate.limit, is ${rate(r.limit)}.` : "There is no limit."],
+        ["Allowed", r.limit || r.current ? `${rate(r.current)} / s` : "any", r.limit ? `The limit, coupa.rate.limit, is ${rate(r.limit)}.` : "There is no limit."],
         ["Throttled", r.throttled_since ? `for ${span((live.now() - Date.parse(r.throttled_since)) / 1000)}` : "no", r.throttled_since ? "Coupa answers 429 or 503; the rate comes back by itself." : ""],
         ["Waiting", count(w.poll + w.snapshot + w.backfill + w.sweep), `Polls ${w.poll}, snapshots ${w.snapshot}, backfills ${w.backfill}, sweeps ${w.sweep}.`],
-        token && !token.trouble && ["Access token", `${span(token.age_ms / 1000, 1)} old`, `Expires in ${span(token.expires_in_ms / 1000)}; renewed before that.`]),
+        token && !token.trouble && token.expires_in_ms > 0 && ["Access token", `${span(token.age_ms / 1000, 1)} old`, `Expires in ${span(token.expires_in_ms / 1000)}; renewed before that.`]),
       ratePlot(r.history.map((p) => ({ ...p, at: Date.parse(p.at) })), r.limit));
   }
 
@@ -239,6 +242,11 @@ function buttons(...list) {
 function fresh(t) {
   if (!t.proven || t.state === "PAUSED" || t.state === "STOPPED") return "–";
   return span((live.now() - Date.parse(t.proven)) / 1000);
+}
+
+function snapshotProgress(x) {
+  const rows = x.total ? `${count(x.rows)} of about ${count(x.total)} rows` : plural(x.rows, "row");
+  return x.finished ? [`${rows}, ended at `, time(x.finished)] : x.left_ms ? `${rows}, about ${span(x.left_ms / 1000)} left` : rows;
 }
 
 const inFuture = (at) => {

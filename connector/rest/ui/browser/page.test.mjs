@@ -194,7 +194,7 @@ describe("the status page", () => {
     await go.click();
     assert.deepEqual((await sent).postDataJSON(), { object: "suppliers", from: "2026-11-02T09:00:00Z", to: "2026-11-03T09:00:00Z" });
     await page.getByRole("status").getByText("The snapshot of suppliers has begun").waitFor();
-    await page.getByRole("heading", { name: "Snapshots" }).waitFor(patience);
+    await page.getByRole("cell", { name: "1,200 of about 48,000 rows" }).waitFor(patience);
     await page.getByRole("button", { name: "Cancel", exact: true }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Cancel the snapshot" }).click();
     await page.getByRole("cell", { name: "CANCELLED" }).waitFor(patience);

@@ -51,6 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "session.timeout.ms" 60000
   "heartbeat.interval.ms" 3000
   "state.dir" "/var/lib/coupastream"
+  "rest.advertised.host.name" (printf "${env:POD_NAME}.%s-workers.${env:POD_NAMESPACE}.svc" (include "coupastream.fullname" .))
   "listeners" (printf "%s://0.0.0.0:%d" (lower .Values.api.scheme) (int .Values.api.port))
 -}}
 {{- range $key, $value := .Values.worker -}}
