@@ -154,6 +154,11 @@ func (s *shard) during(ctx context.Context, f func(context.Context) error) error
 	defer context.AfterFunc(ctx, stop)()
 	done := make(chan error, 1)
 	s.crew.Go(func() { done <- f(both) })
+	live := s.live
 	s.mu.Unlock()
-	return <-done
+	err := <-done
+	if err != nil && live.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: the shard has left this worker, or is restored anew: %w", ErrBusy, err)
+	}
+	return err
 }

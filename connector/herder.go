@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -83,13 +83,29 @@ func (w *Worker) follow(ctx context.Context) error {
 
 // herd does what the config topic says, until ctx ends.
 func (w *Worker) herd(ctx context.Context) {
+	var warming sync.WaitGroup
+	defer warming.Wait()
 	for {
 		_, changed := w.store.Watch()
 		w.reconcileNow()
+		w.warm(ctx, &warming)
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// warm sees to it that connectors which are new have a token in good time, also where another worker runs them: it may come to run here.
+func (w *Worker) warm(ctx context.Context, warming *sync.WaitGroup) {
+	for _, m := range w.all() {
+		if m.state() == Running && !m.warmed.Swap(true) {
+			warming.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, tokenPatience)
+				defer cancel()
+				_ = m.source.Ready(ctx) // what fails is told when the shard is here
+			})
 		}
 	}
 }
@@ -247,229 +263,6 @@ func (w *Worker) turn(m *managed, target State) {
 	if target == Running {
 		m.shard.Load().resume(m.pollers)
 	}
-}
-
-// Create adds a connector to the group. It is RUNNING unless initial, or without that the key initial_state, says otherwise. ErrConnectorExists; config.Problems of what
-// is wrong with the configuration.
-func (w *Worker) Create(ctx context.Context, name string, given map[string]string, initial State) (ConnectorStatus, error) {
-	c, raw, err := w.submitted(name, given)
-	if err != nil {
-		return ConnectorStatus{}, err
-	}
-	if initial == "" {
-		initial = State(c.InitialState)
-	}
-	err = w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
-		if all := w.wantedOf(v); all[name].raw != nil {
-			return nil, fmt.Errorf("%w: %s", ErrConnectorExists, name)
-		}
-		if err := w.fits(c, v); err != nil {
-			return nil, err
-		}
-		return []configtopic.Change{configtopic.PutConnector(name, raw), configtopic.PutState(name, targetOf(initial))}, nil
-	})
-	if err != nil {
-		return ConnectorStatus{}, err
-	}
-	return w.Connector(name)
-}
-
-// Configure gives a connector another configuration, or adds one; created tells which.
-func (w *Worker) Configure(ctx context.Context, name string, given map[string]string) (status ConnectorStatus, created bool, err error) {
-	c, raw, err := w.submitted(name, given)
-	if err != nil {
-		return ConnectorStatus{}, false, err
-	}
-	err = w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
-		before := w.wantedOf(v)[name]
-		if before.file {
-			return nil, fmt.Errorf("%w: %s", ErrFromFile, name)
-		}
-		if err := w.fits(c, v); err != nil {
-			return nil, err
-		}
-		created = before.raw == nil
-		changes := []configtopic.Change{configtopic.PutConnector(name, raw)}
-		if created {
-			changes = append(changes, configtopic.PutState(name, targetOf(State(c.InitialState))))
-		}
-		return changes, nil
-	})
-	if err != nil {
-		return ConnectorStatus{}, false, err
-	}
-	status, err = w.Connector(name)
-	return status, created, err
-}
-
-// Patch changes keys of a connector's configuration; nil removes one.
-func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*string) (ConnectorStatus, error) {
-	err := w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
-		before := w.wantedOf(v)[name]
-		switch {
-		case before.raw == nil:
-			return nil, fmt.Errorf("%w: %s", ErrUnknownConnector, name)
-		case before.file:
-			return nil, fmt.Errorf("%w: %s", ErrFromFile, name)
-		}
-		raw := maps.Clone(before.raw)
-		for key, value := range changes {
-			if value == nil {
-				delete(raw, key)
-			} else {
-				raw[key] = *value
-			}
-		}
-		c, raw, err := w.submitted(name, raw)
-		if err != nil {
-			return nil, err
-		}
-		return []configtopic.Change{configtopic.PutConnector(name, raw)}, w.fits(c, v)
-	})
-	if err != nil {
-		return ConnectorStatus{}, err
-	}
-	return w.Connector(name)
-}
-
-// Delete takes a connector out of the group. Its positions stay, as in Kafka Connect: one of the same tenant goes on there.
-func (w *Worker) Delete(ctx context.Context, name string) error {
-	return w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
-		before := w.wantedOf(v)[name]
-		switch {
-		case before.raw == nil:
-			return nil, fmt.Errorf("%w: %s", ErrUnknownConnector, name)
-		case before.file:
-			return nil, fmt.Errorf("%w: %s", ErrFromFile, name)
-		}
-		return []configtopic.Change{configtopic.DeleteConnector(name)}, nil
-	})
-}
-
-// SetState asks for RUNNING, PAUSED or STOPPED. It returns when that is written; the owner, if it is another worker, follows at once.
-func (w *Worker) SetState(ctx context.Context, name string, target State) error {
-	return w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
-		before := w.wantedOf(v)[name]
-		switch {
-		case before.raw == nil:
-			return nil, fmt.Errorf("%w: %s", ErrUnknownConnector, name)
-		case before.target == target:
-			return nil, nil
-		}
-		return []configtopic.Change{configtopic.PutState(name, targetOf(target))}, nil
-	})
-}
-
-// submitted reads a configuration that somebody sends: what is stored, and what it means.
-func (w *Worker) submitted(name string, given map[string]string) (*config.Connector, map[string]string, error) {
-	if err := w.Ready(); err != nil {
-		return nil, nil, err
-	}
-	raw := maps.Clone(given)
-	if raw == nil {
-		raw = map[string]string{}
-	}
-	raw["name"] = name
-	c, err := w.settings.ParseSubmitted(raw, w.env)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, raw, nil
-}
-
-// fits tells whether a connector can be beside the others.
-func (w *Worker) fits(c *config.Connector, v configtopic.View) error {
-	var others []*config.Connector
-	for name, one := range w.wantedOf(v) {
-		if name == c.Name {
-			continue
-		}
-		if m, err := w.find(name); err == nil && m.version == one.version {
-			if m.c != nil {
-				others = append(others, m.c)
-			}
-			continue
-		}
-		if other, err := w.parse(one.raw, one.file); err == nil {
-			others = append(others, other)
-		}
-	}
-	return config.CheckBeside(w.settings, c, others)
-}
-
-// changeTimeout is how long a change of the config topic may take, as in Kafka Connect.
-const changeTimeout = 90 * time.Second
-
-// change writes to the config topic, and does what it says then.
-func (w *Worker) change(ctx context.Context, decide func(configtopic.View) ([]configtopic.Change, error)) error {
-	if err := w.Ready(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	if _, err := w.store.Update(ctx, decide); err != nil {
-		return err
-	}
-	w.reconcileNow()
-	return nil
-}
-
-// Restart begins anew: of the whole connector, reading its configuration again with what its references give today; or what r chooses of its tasks. Only the
-// worker that runs the connector can; another gives NotOwnerError.
-func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (ConnectorStatus, error) {
-	w.applying.Lock()
-	defer w.applying.Unlock()
-	m, err := w.find(name)
-	if err != nil {
-		return ConnectorStatus{}, err
-	}
-	if m.c != nil {
-		if err := w.mine(m); err != nil {
-			return ConnectorStatus{}, err
-		}
-	}
-	whole := r.Task == nil && (!r.OnlyFailed || m.c == nil)
-	if whole {
-		if err := ctx.Err(); err != nil {
-			return ConnectorStatus{}, err
-		}
-		w.replace(m, name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
-		return w.Connector(name)
-	}
-	var chosen []*poller
-	for i, p := range m.pollers {
-		picked := r.Task != nil && *r.Task == i || r.Task == nil && r.IncludeTasks
-		if picked && (!r.OnlyFailed || p.task.Status().State == Failed) {
-			chosen = append(chosen, p)
-		}
-	}
-	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers)) {
-		return ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
-	}
-	m.shard.Load().halt(chosen)
-	for _, p := range chosen {
-		p.current.Store(nil) // topic and schemas are made sure of again
-		p.task.update(func(s *TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(m.goal()), "", false })
-	}
-	if m.state() == Running {
-		m.shard.Load().resume(chosen)
-	}
-	return w.status(m), nil
-}
-
-// goal is what is asked of the connector, be its configuration usable or not.
-func (m *managed) goal() State {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.target
-}
-
-// mine is nil if the group has given this worker the connector's shard.
-func (w *Worker) mine(m *managed) error {
-	if o := w.owner(m); !o.Local {
-		return &NotOwnerError{Owner: o}
-	}
-	return nil
 }
 
 // announce tells the group's workers that shards are this worker's. member asks the group whether this worker is a member still.

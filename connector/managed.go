@@ -29,6 +29,7 @@ type managed struct {
 
 	shard   atomic.Pointer[shard] // that its tenant belongs to; nil until the partitions are known
 	pollers []*poller             // guarded by Worker.applying
+	warmed  atomic.Bool           // its token was asked for
 
 	mu     sync.Mutex
 	target State // RUNNING, PAUSED, STOPPED
@@ -63,6 +64,13 @@ func (m *managed) state() State {
 	if m.c == nil {
 		return Failed
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.target
+}
+
+// goal is what is asked of the connector, be its configuration usable or not.
+func (m *managed) goal() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.target

@@ -178,7 +178,7 @@ func (w *Worker) takesOver(ctx context.Context, admin *kadm.Client) bool {
 
 // waitForTokens waits until the connectors' tokens can be used, but not for ever for those that get none: shards that move are not to stand still for it.
 func (w *Worker) waitForTokens(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, tokenPatience)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, m := range w.all() {
@@ -188,6 +188,9 @@ func (w *Worker) waitForTokens(ctx context.Context) {
 	}
 	wg.Wait()
 }
+
+// tokenPatience is how long a token is waited for, for shards that are to come.
+const tokenPatience = 10 * time.Second
 
 // tokenCheck is how often a token that nothing uses is looked after. Coupa's last a day and are renewed at 20 hours.
 const tokenCheck = time.Hour
