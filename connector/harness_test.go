@@ -42,6 +42,7 @@ type harness struct {
 	worker   map[string]string // worker keys beside the usual ones
 	source   func(Source) Source
 	log      *syncBuffer
+	webhooks *http.Client
 	shared   bool // all tenants have one topic
 	unfiled  bool // workers get no connectors from files
 	env      map[string]string
@@ -134,7 +135,7 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 		LoggerLevel: h.levels,
 		Settings:    w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
-		Source: h.client, Version: "v-test",
+		Source: h.client, Version: "v-test", Webhooks: h.webhooks,
 	})
 	if err != nil {
 		h.t.Fatal(err)

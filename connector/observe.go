@@ -2,14 +2,20 @@ package connector
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
 // observeEvery is how often a worker looks at what its connectors are like.
 const observeEvery = 10 * time.Second
 
-// observe notes, until ctx ends, what can only be told from one time to the next: the pace of requests, and how long tasks are in a state.
+// observe notes, until ctx ends, what can only be told from one time to the next: the pace of requests, how long tasks are in a state, and what others are to be told of.
 func (w *Worker) observe(ctx context.Context) {
+	n := newNotices(w)
+	defer n.notifier.Close()
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() { n.write(ctx) })
 	for sleep(ctx, observeEvery) {
 		now := time.Now()
 		for _, m := range w.all() {
@@ -21,6 +27,7 @@ func (w *Worker) observe(ctx context.Context) {
 				t.sample(now)
 			}
 		}
+		n.look(now)
 		w.changes.tell() // what follows from the time
 	}
 }

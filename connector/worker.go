@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,8 @@ type Config struct {
 	Self Owner
 	// LoggerLevel, if set, is called for each level that is set for the whole group while the worker runs.
 	LoggerLevel func(logger, level string)
+	// Webhooks sends notifications; nil: a client of the worker's own, which keeps those of connectors over REST to the hosts of egress.allowed.hosts.
+	Webhooks *http.Client
 	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
 	Published func(Publication)
 }

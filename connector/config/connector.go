@@ -32,6 +32,8 @@ type Connector struct {
 
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
 
+	Notifications Notifications `json:",omitzero"` // see Over
+
 	MappingFile string       `json:",omitempty"` // "" for none, or one in the key mapping
 	HashKey     coupa.Secret `json:",omitempty"` // of hashed fields
 

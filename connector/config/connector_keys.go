@@ -14,7 +14,8 @@ func ConnectorKeys() []Key { return append(keysOf(connectorSettings()), keysOf(o
 
 // connectorSettings is the table of keys that hold for a whole Coupa instance.
 func connectorSettings() []setting[Connector] {
-	return slices.Concat(grouped("Common", identitySettings()), grouped("Coupa", instanceSettings()), grouped("Mapping", mappingSettings()))
+	return slices.Concat(grouped("Common", identitySettings()), grouped("Coupa", instanceSettings()), grouped("Mapping", mappingSettings()),
+		grouped("Notifications", notificationSettings(func(c *Connector) *Notifications { return &c.Notifications })))
 }
 
 // ConnectorClass is the one value of connector.class.

@@ -126,17 +126,23 @@ func real(path string) string {
 	return filepath.Join(real(parent), filepath.Base(path))
 }
 
-// checkSubmitted looks at the host.
+// checkSubmitted looks at the hosts.
 func (c *Connector) checkSubmitted(v *values) {
-	if v.worker == nil || v.problems.touch("coupa.url") {
+	if v.worker == nil {
 		return
 	}
-	u, err := url.Parse(c.URL)
-	if err != nil {
-		return // coupaURL has looked at it
+	v.checkHost("coupa.url", c.URL)
+	v.checkHost(webhookURLKey, c.Notifications.WebhookURL)
+}
+
+// checkHost wants the host of an address to be one that connectors over REST may reach.
+func (v *values) checkHost(key, address string) {
+	u, err := url.Parse(address)
+	if err != nil || address == "" || v.problems.touch(key) {
+		return // what is wrong with it is told already
 	}
 	var refused *egress.Error
 	if err := v.worker.Egress().CheckHost(u.Hostname()); errors.As(err, &refused) {
-		v.problem("coupa.url", c.URL, refused.Reason, refused.Remedy)
+		v.problem(key, u.Scheme+"://"+u.Host, refused.Reason, refused.Remedy)
 	}
 }

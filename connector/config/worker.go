@@ -57,6 +57,8 @@ type Worker struct {
 
 	MetricsPerObject string `json:",omitempty"` // PerObjectAuto, PerObjectAlways or PerObjectNever
 
+	Notifications Notifications `json:",omitzero"`
+
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
 
 	mapping *mapping.Layer

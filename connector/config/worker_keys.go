@@ -13,7 +13,8 @@ func WorkerKeys() []Key { return keysOf(workerSettings()) }
 // workerSettings is the worker's table. Names of security keys are librdkafka's, names of topic keys Kafka Connect's.
 func workerSettings() []setting[Worker] {
 	var all []setting[Worker]
-	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), listenerSettings(), reachSettings(), advertisedSettings(), topicSettings(), workerMappingSettings(), metricsSettings()} {
+	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), listenerSettings(), reachSettings(), advertisedSettings(), topicSettings(), workerMappingSettings(), metricsSettings(),
+		notificationSettings(func(w *Worker) *Notifications { return &w.Notifications })} {
 		all = append(all, part...)
 	}
 	return all

@@ -39,7 +39,7 @@ func TestAValidConfigurationHasEveryKeyAndNoErrors(t *testing.T) {
 	if infos.Name != "CoupaSource" || infos.ErrorCount != 0 || len(infos.Configs) != len(config.ConnectorKeys()) {
 		t.Errorf("%s, %d errors, %d keys", infos.Name, infos.ErrorCount, len(infos.Configs))
 	}
-	if want := []string{"Common", "Coupa", "Mapping", "Polling", "Records", "Error Handling"}; !slices.Equal(infos.Groups, want) {
+	if want := []string{"Common", "Coupa", "Mapping", "Notifications", "Polling", "Records", "Error Handling"}; !slices.Equal(infos.Groups, want) {
 		t.Errorf("groups %q", infos.Groups)
 	}
 	order := map[string]int{}

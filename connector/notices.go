@@ -1,0 +1,144 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/notify"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// notices tells others what happens to the connectors that this worker runs, by webhooks and in topics. Its goroutine is that of Worker.observe, but for write.
+type notices struct {
+	w        *Worker
+	watch    notify.Watch
+	notifier *notify.Notifier
+	records  chan notice
+}
+
+// notice is an event on its way to a topic.
+type notice struct {
+	topic      string
+	key, value []byte
+	done       func(error)
+}
+
+const (
+	// noticesWaiting is how many events wait for Kafka, and noticeTimeout how long one may take.
+	noticesWaiting = 256
+	noticeTimeout  = 30 * time.Second
+)
+
+var errTooMany = errors.New("too many notifications wait for Kafka")
+
+func newNotices(w *Worker) *notices {
+	n := &notices{w: w, records: make(chan notice, noticesWaiting)}
+	own, foreign := w.cfg.Webhooks, w.cfg.Webhooks
+	if own == nil {
+		own = &http.Client{Transport: coupa.NewTransport()}
+		foreign = &http.Client{Transport: w.settings.Egress().Transport(coupa.NewTransport())}
+	}
+	n.notifier = notify.New(notify.Config{Client: own, Foreign: foreign, Produce: n.produce, Log: w.log})
+	return n
+}
+
+// look tells what has happened since the last look.
+func (n *notices) look(now time.Time) {
+	var all []notify.Connector
+	settings := map[string]*config.Connector{}
+	for _, m := range n.w.all() {
+		if m.c == nil {
+			continue
+		}
+		if s := n.w.status(m); s.Owner.Local {
+			all, settings[s.Name] = append(all, noticed(s, now)), m.c
+		}
+	}
+	for _, e := range n.watch.Look(now, all) {
+		n.tell(settings[e.Data.Connector], e)
+	}
+}
+
+// tell sends an event where the connector's keys, or else the worker's, have it sent.
+func (n *notices) tell(c *config.Connector, e notify.Event) {
+	to := c.Notifications.Over(n.w.settings.Notifications)
+	if !to.Wants(e.Kind()) {
+		return
+	}
+	if to.WebhookURL != "" {
+		foreign := c.File == "" && c.Notifications.WebhookURL != "" // over REST
+		n.notifier.Post(notify.Webhook{URL: to.WebhookURL, Secret: to.WebhookSecret, Foreign: foreign}, e)
+	}
+	if to.Topic != "" {
+		n.notifier.Write(to.Topic, e)
+	}
+}
+
+// noticed is what notifications go by, of a connector's status.
+func noticed(s ConnectorStatus, now time.Time) notify.Connector {
+	c := notify.Connector{
+		Name: s.Name, Tenant: s.Tenant, TokenTrouble: s.Token.Trouble, ThrottledSince: s.Rate.ThrottledSince, Limit: s.Rate.Current, Ceiling: s.Rate.Limit,
+	}
+	for _, t := range s.Tasks {
+		if t.State != Running && t.State != Failed {
+			continue
+		}
+		o := notify.Object{Name: t.Object, Failed: t.State == Failed, Objective: t.Objective, Backfilling: t.Snapshot, Schemas: t.Schemas}
+		if !t.Proven.IsZero() {
+			o.Freshness = max(0, now.Sub(t.Proven))
+		}
+		if len(t.Errors) > 0 {
+			o.Message, o.Remedy = t.Errors[0].Message, t.Errors[0].Remedy
+		}
+		if len(t.SchemaVersions) > 0 {
+			last := t.SchemaVersions[len(t.SchemaVersions)-1]
+			o.Subject, o.SchemaID = last.Subject, last.ID
+		}
+		c.Objects = append(c.Objects, o)
+	}
+	return c
+}
+
+// produce hands an event to write. It never waits.
+func (n *notices) produce(topic string, key, value []byte, done func(error)) {
+	select {
+	case n.records <- notice{topic, key, value, done}:
+	default:
+		done(errTooMany)
+	}
+}
+
+// write writes events to their topics, one after the other, until ctx ends. Its Kafka client is made for the first one.
+func (n *notices) write(ctx context.Context) {
+	var client *kgo.Client
+	defer func() {
+		if client != nil {
+			client.Close()
+		}
+	}()
+	there := map[string]bool{}
+	for {
+		select {
+		case r := <-n.records:
+			var err error
+			if client == nil {
+				client, err = kgo.NewClient(append(n.w.clientOpts(), n.w.metrics.kafka.named("notifications"), kgo.RecordDeliveryTimeout(noticeTimeout))...)
+			}
+			if err == nil && !there[r.topic] {
+				err = n.w.topics.ensure(ctx, r.topic)
+				there[r.topic] = err == nil
+			}
+			if err == nil {
+				err = client.ProduceSync(ctx, &kgo.Record{Topic: r.topic, Key: r.key, Value: r.value}).FirstErr()
+			}
+			r.done(err)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
