@@ -41,6 +41,14 @@ const noOwner = "Cannot complete request momentarily due to no known leader URL,
 const notStopped = "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the specified connector by issuing a " +
 	"'PUT' request to the '/connectors/%s/stop' endpoint"
 
+// ofRequest is what a worker finds wrong with what is asked for, where that is no configuration.
+func ofRequest(err error) error {
+	if problems, invalid := errors.AsType[config.Problems](err); invalid {
+		return bad("%v", problems)
+	}
+	return err
+}
+
 // failed turns a worker's error about a connector into Connect's. missing is the path's wording for a connector that there is not.
 func (a *API) failed(err error, name, missing string) error {
 	if e, known := errors.AsType[*apiError](err); known {
@@ -65,6 +73,8 @@ func (a *API) failed(err error, name, missing string) error {
 		return &apiError{http.StatusConflict, fmt.Sprintf("Connector %s is defined by a file of the worker; change the file and restart the worker", name)}
 	case errors.Is(err, connector.ErrNotStopped):
 		return &apiError{http.StatusBadRequest, fmt.Sprintf(notStopped, name)}
+	case errors.Is(err, connector.ErrBusy) && err != connector.ErrBusy: // it says what is busy
+		return &apiError{http.StatusConflict, "Cannot complete request momentarily: " + err.Error()}
 	case errors.Is(err, connector.ErrBusy):
 		return &apiError{http.StatusConflict, "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)"}
 	case errors.Is(err, connector.ErrStarting):

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
@@ -27,6 +29,7 @@ type fake struct {
 	connectors map[string]connector.ConnectorStatus
 	offsets    map[string][]connector.Offset
 	levels     map[string]string // of the cluster
+	snapshots  []connector.Snapshot
 	settings   *config.Worker
 	owner      connector.Owner // of every new connector
 	ready      error
@@ -255,6 +258,47 @@ func (f *fake) ResetOffsets(_ context.Context, name string) error {
 		return connector.ErrNotStopped
 	}
 	delete(f.offsets, name)
+	return nil
+}
+
+func (f *fake) Snapshot(_ context.Context, name string, r connector.SnapshotRequest) (connector.Snapshot, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.owned(name)
+	switch {
+	case err != nil:
+		return connector.Snapshot{}, err
+	case !slices.Contains(objectsOf(c), r.Object):
+		return connector.Snapshot{}, config.Problems{{Key: "object", Value: r.Object, Message: "no object of connector " + name, Remedy: "give one of its coupa.objects"}}
+	case len(f.snapshots) > 2:
+		return connector.Snapshot{}, fmt.Errorf("%w: 3 snapshots of %s wait already", connector.ErrBusy, r.Object)
+	}
+	s := connector.Snapshot{
+		ID: fmt.Sprintf("S%d", len(f.snapshots)+1), Object: r.Object, State: checkpoint.RequestRunning, Asked: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
+		From: r.From, To: r.To, Filter: r.Filter.Encode(), Total: int64(len(r.IDs)),
+	}
+	f.snapshots = append(f.snapshots, s)
+	return s, nil
+}
+
+func (f *fake) Snapshots(_ context.Context, name string) ([]connector.Snapshot, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.owned(name)
+	return f.snapshots, err
+}
+
+func (f *fake) SetSnapshot(_ context.Context, name, id string, state checkpoint.RequestState) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.owned(name); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(f.snapshots, func(s connector.Snapshot) bool { return s.ID == id && s.State != checkpoint.RequestCancelled })
+	if i < 0 {
+		return connector.ErrUnknownSnapshot
+	}
+	f.snapshots[i].State = state
 	return nil
 }
 

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector"
-	"github.com/coupastream/coupastream/connector/config"
 )
 
 // offsetEntry is the position of one object, as Connect writes positions.
@@ -114,12 +112,8 @@ func (a *API) alterOffsets(r *request) (*answer, error) {
 // move has the owner move positions. What it finds wrong with them is not wrong with the connector's configuration.
 func (a *API) move(r *request, c connector.ConnectorStatus, done string, move func(context.Context) error) (*answer, error) {
 	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
-		err := move(ctx)
-		if problems, invalid := errors.AsType[config.Problems](err); invalid {
-			return nil, bad("%v", problems)
-		}
-		if err != nil {
-			return nil, err
+		if err := move(ctx); err != nil {
+			return nil, ofRequest(err)
 		}
 		return ok(message{done})
 	})
@@ -265,12 +259,8 @@ func readOffset(text json.RawMessage, c connector.ConnectorStatus, object string
 	if err := only(members, "updated_at", "id"); err != nil {
 		return o, err
 	}
-	at, err := stringMember(members, "updated_at")
-	if err != nil {
+	if o.UpdatedAt, err = instantMember(members, "updated_at"); err != nil {
 		return o, err
-	}
-	if o.UpdatedAt, err = time.Parse(time.RFC3339, at); err != nil || o.UpdatedAt.Year() < 1 || o.UpdatedAt.Year() > 9999 {
-		return o, bad("The value for the 'updated_at' key in the offset is expected to be an RFC 3339 instant, e.g. 2026-01-02T03:04:05Z")
 	}
 	if id := members["id"]; !isNull(id) {
 		if err := json.Unmarshal(id, &o.ID); err != nil || o.ID < 0 {
@@ -286,6 +276,18 @@ func stringMember(members map[string]json.RawMessage, name string) (string, erro
 		return "", bad("The key '%s' is expected, with a string", name)
 	}
 	return s, nil
+}
+
+func instantMember(members map[string]json.RawMessage, name string) (time.Time, error) {
+	text, err := stringMember(members, name)
+	if err != nil {
+		return time.Time{}, err
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if at = at.UTC(); err != nil || at.Year() < 1 || at.Year() > 9999 || at.IsZero() {
+		return time.Time{}, bad("The value for the '%s' key is expected to be an RFC 3339 instant, e.g. 2026-01-02T03:04:05Z", name)
+	}
+	return at, nil
 }
 
 func isNull(text json.RawMessage) bool { return len(text) == 0 || string(text) == "null" }

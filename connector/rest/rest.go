@@ -3,7 +3,7 @@
 //
 // # What is beside Connect's
 //
-// Health beside the closed set of states (health.go), the offset of one object (offsets.go), probes and metrics (probes.go), and the description of
+// Health beside the closed set of states (health.go), the offset of one object (offsets.go), snapshots (snapshots.go), probes and metrics (probes.go), and the description of
 // all of it, /openapi.json (openapi.go).
 //
 // # What differs from Connect
@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
 )
 
@@ -55,6 +56,9 @@ type Worker interface {
 	AlterOffsets(ctx context.Context, name string, offsets []connector.Offset) error // of a STOPPED connector
 	MoveOffsets(ctx context.Context, name string, offsets []connector.Offset) error  // in any state
 	ResetOffsets(ctx context.Context, name string) error                             // of a STOPPED connector
+	Snapshot(ctx context.Context, name string, r connector.SnapshotRequest) (connector.Snapshot, error)
+	Snapshots(ctx context.Context, name string) ([]connector.Snapshot, error)
+	SetSnapshot(ctx context.Context, name, id string, state checkpoint.RequestState) error
 
 	ClusterID() string
 	Ready() error // nil: started; connector.ErrStarting: not yet
@@ -136,6 +140,12 @@ func (a *API) table() []route {
 		{"GET", one + "/offsets/{object}", a.objectOffset},
 		{"PATCH", one + "/offsets/{object}", a.alterObjectOffset},
 		{"DELETE", one + "/offsets/{object}", a.resetObjectOffset},
+
+		{"GET", one + "/snapshots", a.snapshots},
+		{"POST", one + "/snapshots", a.takeSnapshot},
+		{"DELETE", one + "/snapshots/{snapshot}", a.cancelSnapshot},
+		{"PUT", one + "/snapshots/{snapshot}/pause", a.pauseSnapshot},
+		{"PUT", one + "/snapshots/{snapshot}/resume", a.resumeSnapshot},
 
 		{"GET", "/connector-plugins", a.plugins},
 		{"GET", "/connector-plugins/{plugin}/config", a.pluginConfig},

@@ -1,0 +1,145 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector"
+)
+
+// snapshot is a request to publish rows as they are, beyond Connect. A total of 0 is not known, nor is null time left.
+type snapshot struct {
+	ID       string     `json:"id"`
+	Object   string     `json:"object"`
+	State    string     `json:"state"`
+	Asked    time.Time  `json:"asked"`
+	Finished *time.Time `json:"finished"`
+	From     *time.Time `json:"from"`
+	To       *time.Time `json:"to"`
+	Filter   string     `json:"filter,omitempty"`
+	Rows     int64      `json:"rows"`
+	Total    int64      `json:"total"`
+	Left     *int64     `json:"left_ms"`
+	Trace    string     `json:"trace,omitempty"`
+}
+
+func snapshotOf(s connector.Snapshot) snapshot {
+	told := snapshot{
+		ID: s.ID, Object: s.Object, State: string(s.State), Asked: s.Asked.UTC(), Finished: instant(s.Ended), From: instant(s.From), To: instant(s.To),
+		Filter: s.Filter, Rows: s.Rows, Total: s.Total, Trace: s.Why,
+	}
+	if left := s.Left.Milliseconds(); left > 0 {
+		told.Left = &left
+	}
+	return told
+}
+
+// snapshots lists those that wait, are worked on, or have ended not long ago.
+func (a *API) snapshots(r *request) (*answer, error) {
+	c, err := a.usable(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
+		all, err := a.w.Snapshots(ctx, c.Name)
+		if err != nil {
+			return nil, err
+		}
+		list := []snapshot{}
+		for _, s := range all {
+			list = append(list, snapshotOf(s))
+		}
+		return ok(list)
+	})
+}
+
+// takeSnapshot asks for rows: those with the ids, or those stamped from "from" until before "to", or all; of these, those that fit the filter.
+func (a *API) takeSnapshot(r *request) (*answer, error) {
+	members, err := r.object()
+	if err != nil {
+		return nil, err
+	}
+	asked, err := readSnapshot(members)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.usable(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
+		s, err := a.w.Snapshot(ctx, c.Name, asked)
+		if err != nil {
+			return nil, ofRequest(err)
+		}
+		return &answer{status: http.StatusAccepted, body: snapshotOf(s)}, nil
+	})
+}
+
+func readSnapshot(members map[string]json.RawMessage) (connector.SnapshotRequest, error) {
+	var asked connector.SnapshotRequest
+	err := only(members, "object", "from", "to", "ids", "filter")
+	if err != nil {
+		return asked, err
+	}
+	if asked.Object, err = stringMember(members, "object"); err != nil {
+		return asked, err
+	}
+	for name, into := range map[string]*time.Time{"from": &asked.From, "to": &asked.To} {
+		if isNull(members[name]) {
+			continue
+		}
+		if *into, err = instantMember(members, name); err != nil {
+			return asked, err
+		}
+	}
+	if err := json.Unmarshal(orNull(members["ids"]), &asked.IDs); err != nil {
+		return asked, bad("The key 'ids' is expected to be a list of ids, which are whole numbers")
+	}
+	if isNull(members["filter"]) {
+		return asked, nil
+	}
+	filter, err := stringMember(members, "filter")
+	if err != nil {
+		return asked, err
+	}
+	if asked.Filter, err = url.ParseQuery(filter); err != nil {
+		return asked, bad("The key 'filter' is expected to hold conditions as Coupa spells them, e.g. status=approved: %v", err)
+	}
+	return asked, nil
+}
+
+func (a *API) cancelSnapshot(r *request) (*answer, error) {
+	return a.setSnapshot(r, checkpoint.RequestCancelled, http.StatusNoContent)
+}
+
+func (a *API) pauseSnapshot(r *request) (*answer, error) {
+	return a.setSnapshot(r, checkpoint.RequestPaused, http.StatusAccepted)
+}
+
+func (a *API) resumeSnapshot(r *request) (*answer, error) {
+	return a.setSnapshot(r, checkpoint.RequestRunning, http.StatusAccepted)
+}
+
+func (a *API) setSnapshot(r *request, state checkpoint.RequestState, status int) (*answer, error) {
+	c, err := a.usable(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
+		err := a.w.SetSnapshot(ctx, c.Name, r.path["snapshot"], state)
+		if errors.Is(err, connector.ErrUnknownSnapshot) {
+			return nil, &apiError{http.StatusNotFound, fmt.Sprintf("Connector %s has no snapshot %s that has not ended", c.Name, r.path["snapshot"])}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return empty(status), nil
+	})
+}
