@@ -20,7 +20,7 @@ func filled(t testing.TB) string {
 	s := openTest(t, path)
 	mustApply(t, s, 7, many(acme, 1, 10_000, 0), commitOf(Stream{"acme", "users"}, 1, [3]int64{1, 0, 1}))
 	c := many(acme, 2, 3_000, 5_000)
-	c.Rows = []RowState{{ID: 17, Value: []byte("state")}}
+	c.Rows = []RowState{{ID: 17, Lines: []Line{{"invoice_lines", 171, 1}}}}
 	mustApply(t, s, 9, c)
 	closeChecked(t, s)
 	return path
@@ -63,10 +63,10 @@ func TestAFileThatDoesNotFitIsSetAside(t *testing.T) {
 		"of another partition": {whose(func(id *Identity) { id.Partition = 1 }), "belongs to partition 1 of checkpoints"},
 		"of a newer format": {edit(func(tx *bbolt.Tx) error {
 			return putMeta(tx.Bucket([]byte(bucketMeta)), keyFormat, binary.BigEndian.AppendUint64(nil, fileFormat+1))
-		}), "its format is 3, this version reads 2"},
+		}), "its format is 4, this version reads 3"},
 		"of an older format, with fewer buckets": {edit(func(tx *bbolt.Tx) error {
 			return errors.Join(tx.DeleteBucket([]byte(bucketRows)), putMeta(tx.Bucket([]byte(bucketMeta)), keyFormat, binary.BigEndian.AppendUint64(nil, fileFormat-1)))
-		}), "its format is 1, this version reads 2"},
+		}), "its format is 2, this version reads 3"},
 		"without a bucket":       {edit(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketChunks)) }), "a bucket is missing"},
 		"of another application": {edit(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketMeta)) }), "not a state file"},
 		"with a row's state that was changed": {edit(func(tx *bbolt.Tx) error {
@@ -78,6 +78,11 @@ func TestAFileThatDoesNotFitIsSetAside(t *testing.T) {
 		}), "damaged"},
 		"that lacks a row's state": {edit(func(tx *bbolt.Tx) error {
 			b := tx.Bucket([]byte(bucketRows))
+			k, _ := b.Cursor().First()
+			return b.Delete(bytes.Clone(k))
+		}), "not all of one moment"},
+		"that lacks a line": {edit(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte(bucketLines))
 			k, _ := b.Cursor().First()
 			return b.Delete(bytes.Clone(k))
 		}), "not all of one moment"},

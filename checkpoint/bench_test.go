@@ -210,7 +210,7 @@ func BenchmarkRecords50(b *testing.B) {
 
 // What the states of a page of rows add to a commit.
 func BenchmarkApplyRows(b *testing.B) {
-	for name, rows := range map[string]int{"none": 0, "50-of-40-bytes": 50} {
+	for name, rows := range map[string]int{"none": 0, "50-of-5-lines": 50} {
 		b.Run(name, func(b *testing.B) {
 			s := openTest(b, storePath(b))
 			seq := uint64(0)
@@ -218,7 +218,11 @@ func BenchmarkApplyRows(b *testing.B) {
 				seq++
 				c := many(acme, seq, 50, int64(seq))
 				for i := range rows {
-					c.Rows = append(c.Rows, RowState{ID: int64(i) * 31 % 997, Value: make([]byte, 40)})
+					r := RowState{ID: int64(i) * 31 % 997}
+					for n := range int64(5) {
+						r.Lines = append(r.Lines, Line{"invoice_lines", r.ID*10 + n, seq})
+					}
+					c.Rows = append(c.Rows, r)
 				}
 				mustApply(b, s, int64(seq), c)
 			}

@@ -34,7 +34,7 @@ func TestRecordsOfACommit(t *testing.T) {
 			{ID: 9, At: noon, UpdatedAt: noon, Digest: 2},
 			{ID: 9, At: noon, UpdatedAt: noon, Digest: 3},
 		},
-		Rows:    []RowState{{ID: 17, Value: []byte("old")}, {ID: 9}, {ID: 17, Value: []byte("new")}},
+		Rows:    []RowState{{ID: 17, Lines: []Line{{"tax_lines", 1, 1}}}, {ID: 9}, {ID: 17, Lines: []Line{{"tax_lines", 300, 1}, {"a", 7, 2}, {"tax_lines", 2, 3}}}},
 		Expired: []ChunkKey{{Stream: acme, Until: at("2026-11-16T00:00:00Z").Unix(), Seq: 3}},
 	}
 	records, err := c.Records("checkpoints", 3)
@@ -46,7 +46,7 @@ func TestRecordsOfACommit(t *testing.T) {
 		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-23T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{7, noon - day, noon - 3*day, 1}}))},
 		{`{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}`, string(encodeChunk([]Entry{{9, noon, noon, 2}, {9, noon, noon, 3}}))},
 		{`{"v":1,"type":"row","tenant":"acme","object":"invoices","id":9}`, ""},
-		{`{"v":1,"type":"row","tenant":"acme","object":"invoices","id":17}`, "\x01new"},
+		{`{"v":1,"type":"row","tenant":"acme","object":"invoices","id":17}`, "\x01" + "\x01a\x01\x07\x00\x00\x00\x00\x00\x00\x00\x02" + "\x09tax_lines\x02\x02\x00\x00\x00\x00\x00\x00\x00\x03\xaa\x02\x00\x00\x00\x00\x00\x00\x00\x01"},
 		{`{"v":1,"type":"position","tenant":"acme","object":"invoices"}`, `{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z","looked":["2026-11-23T18:00:00Z",""],` +
 			`"walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500},` +
 			`"backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9}}`},
@@ -89,13 +89,13 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 			{ID: "c", State: RequestFailed, Asked: mark, Ended: mark.Add(time.Second), From: mark.Add(-week), Why: "no"},
 		}}},
 		"a walk with nothing left":        {kind: move, stream: acme, position: Position{Seq: 3, Walk: &Walk{From: mark, To: mark}}},
+		"lines with topics of their own":  {kind: move, stream: acme, position: Position{Seq: 3, LineTopics: true, Backfill: &Walk{Kind: Split, To: mark, Ranges: []Range{{1, 0}}}}},
 		"a stream that is forgotten":      {kind: forget, stream: acme},
 		"a chunk of one":                  {kind: put, stream: odd, chunk: ChunkKey{odd, noon + 1, 4}, entries: []Entry{{0, noon, noon, 0}}},
 		"a chunk of the widest values":    {kind: put, stream: acme, chunk: ChunkKey{acme, maxUnix + 1, 4}, entries: []Entry{{math.MaxInt64, minUnix, minUnix, math.MaxUint64}, {0, maxUnix, maxUnix, 1}, {math.MaxInt64, maxUnix, maxUnix, 1}}},
 		"a chunk before 1970":             {kind: put, stream: acme, chunk: ChunkKey{acme, 0, 4}, entries: []Entry{{1, -5, -5, 7}, {2, -5, -5, 7}}},
 		"a chunk that expired":            {kind: expire, stream: acme, chunk: ChunkKey{acme, noon, 1}},
-		"a row's state":                   {kind: set, stream: odd, row: RowState{ID: 17, Value: []byte{0, 255}}},
-		"a row's empty state":             {kind: set, stream: acme, row: RowState{Value: []byte{}}},
+		"a row's state":                   {kind: set, stream: odd, row: RowState{ID: 17, Lines: []Line{{"a", 0, math.MaxUint64}, {"a", math.MaxInt64, 0}, {"b", 0, 1}}}},
 		"a row without a state any more":  {kind: unset, stream: acme, row: RowState{ID: math.MaxInt64}},
 		"a fence":                         {kind: fence, partition: 0, nonce: "b3f1"},
 		"a fence of the last partition":   {kind: fence, partition: math.MaxInt32, nonce: ""},
@@ -132,7 +132,11 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		"a key without a version":            {`{"type":"position"}`, "", true},
 		"a key that is not JSON":             {"acme", "", false},
 		"an empty key":                       {"", "", false},
-		"a row without an id":                {`{"v":1,"type":"row","tenant":"a","object":"b"}`, "\x01", false},
+		"a row without an id":                {`{"v":1,"type":"row","tenant":"a","object":"b"}`, "\x01\x01a\x01\x07\x00\x00\x00\x00\x00\x00\x00\x02", false},
+		"a row without a line":               {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "\x01", false},
+		"a row whose lines are cut off":      {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "\x01\x01a\x01\x07\x00", false},
+		"a row whose lists fall":             {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "\x01\x01b\x01\x07\x00\x00\x00\x00\x00\x00\x00\x02\x01a\x01\x07\x00\x00\x00\x00\x00\x00\x00\x02", false},
+		"a row with a line twice":            {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "\x01\x01b\x02\x07\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x02", false},
 		"a row with a negative id":           {`{"v":1,"type":"row","tenant":"a","object":"b","id":-1}`, "\x01", false},
 		"a row of a newer version":           {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "\x02", true},
 		"a row with an empty value":          {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "", false},
@@ -211,11 +215,14 @@ func TestCommitsThatAreRefused(t *testing.T) {
 		"a look-back beyond 9999":        {func(c *Commit) { c.Position.Looked = []time.Time{{}, time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
 		"lines beyond 9999":              {func(c *Commit) { c.Position.Lines = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
 		"a backfill beyond 9999":         {func(c *Commit) { c.Position.Backfill = &Walk{To: time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
-		"a walk of no known kind":        {func(c *Commit) { c.Position.Walk = &Walk{Kind: Closing + 1} }, "WalkKind(4)"},
+		"a walk of no known kind":        {func(c *Commit) { c.Position.Walk = &Walk{Kind: Split + 1} }, "WalkKind(6)"},
 		"a mark beyond 9999":             {func(c *Commit) { c.Position.Mark = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
 		"a chunk of another stream":      {func(c *Commit) { c.Expired = []ChunkKey{{Seq: 1}} }, "commit's own stream"},
 		"a chunk of the commit":          {func(c *Commit) { c.Expired = []ChunkKey{{Stream: acme, Seq: 5}} }, "only earlier chunks"},
-		"a row's state that is too long": {func(c *Commit) { c.Rows = []RowState{{ID: 17, Value: make([]byte, MaxRowState+1)}} }, "state of row 17"},
+		"a row's state that is too long": {func(c *Commit) { c.Rows = []RowState{{ID: 17, Lines: manyLines(MaxLines + 1)}} }, "at most 50000 fit"},
+		"a line twice in a state":        {func(c *Commit) { c.Rows = []RowState{{ID: 17, Lines: []Line{{"a", 1, 1}, {"a", 1, 2}}}} }, "line 1 of a is there twice"},
+		"a line with a negative id":      {func(c *Commit) { c.Rows = []RowState{{ID: 17, Lines: []Line{{"a", -1, 1}}}} }, "line -1 of a"},
+		"a line of no list":              {func(c *Commit) { c.Rows = []RowState{{ID: 17, Lines: []Line{{"", 1, 1}}}} }, "the name of its list"},
 		"a row's state without a row":    {func(c *Commit) { c.Rows = []RowState{{ID: -1}} }, "state of row -1"},
 		"more entries than one takes":    {func(c *Commit) { c.Entries = make([]Entry, MaxEntries+1) }, "commit fewer rows"},
 	}
@@ -262,7 +269,7 @@ func TestAClonedPositionSharesNothing(t *testing.T) {
 	p := Position{
 		Seq: 3, Mark: mark, Lines: mark, Floor: mark, Looked: []time.Time{mark},
 		Walk: &Walk{Kind: Lines, Ranges: []Range{{1, 2}}}, Backfill: &Walk{Kind: Snapshot, Ranges: []Range{{3, 4}}},
-		Requests: []Request{{ID: "a", State: RequestRunning, IDs: []int64{5}, Walk: &Walk{Kind: Asked, Ranges: []Range{{5, 6}}}}},
+		Requests: []Request{{ID: "a", State: RequestRunning, IDs: []int64{5}, Walk: &Walk{Kind: Asked, Ranges: []Range{{5, 6}}}}}, LineTopics: true,
 	}
 	before, c := encodePosition(p), p.Clone()
 	if !reflect.DeepEqual(c, p) {
@@ -309,6 +316,7 @@ func FuzzRecord(f *testing.F) {
 		{kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 2}, entries: []Entry{{1, noon, noon, 9}, {2, noon, noon, 9}}},
 		{kind: expire, stream: acme, chunk: ChunkKey{acme, noon, 2}},
 		{kind: fence, partition: 3, nonce: "n"},
+		{kind: set, stream: acme, row: RowState{ID: 17, Lines: []Line{{"a", 1, 9}, {"a", 300, 1}, {"b", 1, 0}}}},
 	} {
 		f.Add(c.key(), c.value(), c.kind == expire)
 	}
@@ -328,6 +336,31 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("read %+v, then %+v", c, again)
 		}
 	})
+}
+
+func manyLines(n int) []Line {
+	all := make([]Line, n)
+	for i := range all {
+		all[i] = Line{"invoice_lines", int64(i), 1}
+	}
+	return all
+}
+
+// The largest state that a commit may carry fits into a record of Kafka's default size.
+func TestTheLargestStateOfARow(t *testing.T) {
+	lines := manyLines(MaxLines)
+	for i := range lines {
+		lines[i].ID += math.MaxInt64/2 - MaxLines
+		lines[i].ID += int64(i) << 40
+	}
+	c := Commit{Stream: acme, Position: Position{Seq: 1}, Rows: []RowState{{ID: 1, Lines: lines}}}
+	records, err := c.Records("checkpoints", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(records[0].Value); n > 1_000_000 || n < MaxLines*(6+8) {
+		t.Errorf("it has %d bytes", n)
+	}
 }
 
 func FuzzChunk(f *testing.F) {

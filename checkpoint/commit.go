@@ -36,7 +36,8 @@ type Commit struct {
 	Position Position
 	Entries  []Entry
 	Expired  []ChunkKey // from Store.ExpiredChunks; each of an earlier commit of this stream
-	// Rows are states of rows that change; of several of one id the last counts.
+	// Rows are states of rows that change; of several of one id the last counts. A line is in one state at a time: one that a row takes over from
+	// another comes with a state of that other row without it.
 	Rows []RowState
 	// Retention is how far back the stream's rows may be read again. It only chooses the width of
 	// the buckets (see BucketEnd), and may change from one commit to the next.
@@ -44,16 +45,6 @@ type Commit struct {
 
 	joined []young // by Store.Join; each of another bucket
 }
-
-// RowState is what a stream remembers of one row for as long as it says so: unlike ledger entries, states do not expire. What the bytes mean is the
-// caller's affair.
-type RowState struct {
-	ID    int64
-	Value []byte // at most MaxRowState bytes; nil: nothing any more
-}
-
-// MaxRowState is the most bytes of a row's state, so that its record stays well below Kafka's default limit of 1 MB.
-const MaxRowState = 512 << 10
 
 // MaxEntries is the most ledger entries that one commit may carry: its records stay below Kafka's
 // default limit of 1 MB even where every entry takes its longest form.
@@ -132,16 +123,6 @@ func (c Commit) check() error {
 	return nil
 }
 
-func (r RowState) check() error {
-	switch {
-	case r.ID < 0:
-		return fmt.Errorf("state of row %d: ids are not negative", r.ID)
-	case len(r.Value) > MaxRowState:
-		return fmt.Errorf("state of row %d: %d bytes, at most %d fit", r.ID, len(r.Value), MaxRowState)
-	}
-	return nil
-}
-
 func (s Stream) check() error {
 	switch {
 	case s.Tenant == "" || s.Object == "":
@@ -183,13 +164,6 @@ func (c Commit) rowStates() []RowState {
 		}
 	}
 	return last
-}
-
-func (r RowState) change(st Stream) change {
-	if r.Value == nil {
-		return change{kind: unset, stream: st, row: r}
-	}
-	return change{kind: set, stream: st, row: r}
 }
 
 // buckets yields the end of each bucket that the commit touches, and the entries that it adds there.

@@ -27,7 +27,7 @@
 //
 //   - a tombstone for each ledger chunk that the look-back has passed;
 //   - one ledger chunk per bucket of time touched (see [BucketEnd]);
-//   - the state of each row whose state changes, in order of id (see [RowState]), or a tombstone;
+//   - the state of each row whose lines change, in order of id (see [RowState]), or a tombstone;
 //   - the position.
 //
 // The position comes last: who has read it has read all that belongs to it. The key of a chunk holds
@@ -49,13 +49,15 @@
 //
 // The value of a position is JSON. Times are RFC 3339 in UTC and absent where there is none, but for
 // those in looked, which are "" then. walk and backfill are absent when none is under way; their kind
-// is poll, lines, snapshot or closing (see [WalkKind]); ranges are [after, through], ids above after up
+// is poll, lines, snapshot, closing, asked or split (see [WalkKind]); line_topics is absent where lines have
+// no topics of their own; ranges are [after, through], ids above after up
 // to and including through, where a through of 0 is no upper end:
 //
 //	{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z",
 //	 "looked":["2026-11-23T18:00:00Z",""],
 //	 "walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500},
-//	 "backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9}}
+//	 "backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9},
+//	 "line_topics":true}
 //
 // A tombstone of a position forgets the stream: position, chunks, entries and rows' states. coupastream
 // writes none; whoever does must write one for each of the stream's chunks and rows too, since Seq
@@ -76,32 +78,41 @@
 // uvarint and varint are those of package encoding/binary (the latter zigzag). A tombstone of a chunk
 // says that it expired.
 //
-// The value of a row is byte 1, the version, and the state's bytes. A tombstone says that it has none.
+// The value of a row is binary too. A tombstone says that it has no lines:
+//
+//	byte     1, the version
+//	then for each list that has lines, in order of name:
+//	uvarint  length of its name, and the name
+//	uvarint  number of lines
+//	then for each line, in order of id:
+//	uvarint  id, less that of the line before (of the first: less 0)
+//	8 bytes  digest, big-endian
 //
 // A version, type or member that this version does not know is an error, [ErrNewer] where it can only
 // come from a later one: a record passed over could be a change published twice, or never.
 //
 // # The file
 //
-// One bbolt file a partition, of five buckets. Numbers are big-endian; a time is unix seconds with its
+// One bbolt file a partition, of six buckets. Numbers are big-endian; a time is unix seconds with its
 // sign bit flipped, so that keys sort by it. Every value ends in 4 bytes of CRC-32C over key and value.
 //
-//	meta     format → 8 bytes: 2; identity → JSON of Identity;
+//	meta     format → 8 bytes: 3; identity → JSON of Identity;
 //	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below
 //	streams  uvarint length of tenant, tenant, object → 4 bytes number of the stream, position JSON or nothing
 //	ledger   4 bytes stream, 8 bytes at, 8 bytes id, 8 bytes updated-at, 8 bytes digest → nothing
 //	chunks   4 bytes stream, 8 bytes end of bucket, 8 bytes seq → the chunk's bytes while it has less than 64 entries, then nothing
-//	rows     4 bytes stream, 8 bytes id → the state's bytes
+//	rows     4 bytes stream, 8 bytes id → the lines, as in the record behind its version
+//	lines    4 bytes stream, uvarint length of list, list, 8 bytes id of the line → 8 bytes id of the row that has it
 //
 // The time stands first so that a window is one run of keys and expiry removes the front. The entries
 // of a bucket are removed when the last chunk of that bucket, and of all older ones, has expired. The
 // sum tells a file whose pages are of several moments, such as a copy made while the file was in use.
-// A sixth bucket, room, is there while Open tries the disk, and means nothing.
+// A seventh bucket, room, is there while Open tries the disk, and means nothing.
 //
 // # Limits
 //
 // A commit carries at most [MaxEntries] ledger entries, which take at most 30 bytes each. A row's
-// state has at most [MaxRowState] bytes. Ids are not negative; times lie in the years 1 to 9999.
+// state has at most [MaxLines] lines, and no two rows of a stream have the same one. Ids are not negative; times lie in the years 1 to 9999.
 //
 // # Sizes
 //

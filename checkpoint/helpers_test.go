@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -95,23 +96,31 @@ func entriesIn(t testing.TB, s *Store, stream Stream, from, to int64) []Entry {
 	return out
 }
 
+// rowStates are the states of a stream as text. The store must give each of them alone, and the row of each line, too.
 func rowStates(t testing.TB, s *Store, stream Stream) map[int64]string {
 	t.Helper()
 	out := map[int64]string{}
 	last := int64(-1)
+	var all []RowState
 	if err := s.Rows(stream, func(r RowState) bool {
 		if r.ID <= last {
 			t.Errorf("row %d comes after row %d", r.ID, last)
 		}
 		last = r.ID
-		out[r.ID] = string(r.Value)
+		out[r.ID] = fmt.Sprint(r.Lines)
+		all = append(all, r)
 		return true
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for id, want := range out {
-		if got, err := s.Row(stream, id); err != nil || got == nil || string(got) != want {
-			t.Errorf("row %d alone: %q %v, want %q", id, got, err, want)
+	for _, r := range all {
+		if got, err := s.Row(stream, r.ID); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("row %d alone: %v %v, want %v", r.ID, got, err, r)
+		}
+		for _, l := range r.Lines {
+			if row, ok, err := s.Owner(stream, l.List, l.ID); err != nil || !ok || row != r.ID {
+				t.Errorf("line %v is of row %d %v %v, want %d", l, row, ok, err, r.ID)
+			}
 		}
 	}
 	return out

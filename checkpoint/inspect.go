@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -100,6 +101,18 @@ func (t tables) inspect() (n counts, err error) {
 	if n.rows, err = inspectBucket(t.rows, &n.sum, func(k, v []byte) error {
 		stream, _, err := parseRow(k, v)
 		return knownStream(known, stream, err)
+	}); err != nil {
+		return n, err
+	}
+	if n.lines, err = inspectBucket(t.lines, &n.sum, func(k, v []byte) error {
+		_, err := parseOwner(k, v)
+		if err == nil && len(k) < streamIDLen {
+			err = errSum
+		}
+		if err != nil {
+			return err
+		}
+		return knownStream(known, binary.BigEndian.Uint32(k), nil)
 	}); err != nil {
 		return n, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // fileFormat is the version of the file's layout; doc.go gives the bytes.
-const fileFormat = 2
+const fileFormat = 3
 
 // Buckets of the file, and the keys of bucket meta.
 const (
@@ -21,6 +21,7 @@ const (
 	bucketLedger  = "ledger"
 	bucketChunks  = "chunks"
 	bucketRows    = "rows"
+	bucketLines   = "lines"
 	bucketRoom    = "room" // only while Open claims it
 
 	keyFormat   = "format"
@@ -39,7 +40,7 @@ const (
 var errSum = errors.New("a value does not match its checksum")
 
 // tables are the buckets of one transaction.
-type tables struct{ meta, streams, ledger, chunks, rows *bbolt.Bucket }
+type tables struct{ meta, streams, ledger, chunks, rows, lines *bbolt.Bucket }
 
 // tablesOf opens the buckets; ok is false where one is missing.
 func tablesOf(tx *bbolt.Tx) (t tables, ok bool) {
@@ -49,13 +50,14 @@ func tablesOf(tx *bbolt.Tx) (t tables, ok bool) {
 		ledger:  tx.Bucket([]byte(bucketLedger)),
 		chunks:  tx.Bucket([]byte(bucketChunks)),
 		rows:    tx.Bucket([]byte(bucketRows)),
+		lines:   tx.Bucket([]byte(bucketLines)),
 	}
-	return t, t.meta != nil && t.streams != nil && t.ledger != nil && t.chunks != nil && t.rows != nil
+	return t, t.meta != nil && t.streams != nil && t.ledger != nil && t.chunks != nil && t.rows != nil && t.lines != nil
 }
 
 // createTables lays out an empty file.
 func createTables(tx *bbolt.Tx, id Identity) error {
-	for _, name := range []string{bucketMeta, bucketStreams, bucketLedger, bucketChunks, bucketRows} {
+	for _, name := range []string{bucketMeta, bucketStreams, bucketLedger, bucketChunks, bucketRows, bucketLines} {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}
@@ -245,13 +247,30 @@ func appendRowKey(b []byte, stream uint32, id int64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(id))
 }
 
-// parseRow reads one pair of bucket rows and the number of its stream. The value is bbolt's.
+// parseRow reads one pair of bucket rows and the number of its stream.
 func parseRow(key, sealed []byte) (uint32, RowState, error) {
 	v, err := unseal(key, sealed)
 	if err != nil || len(key) != rowKeyLen {
 		return 0, RowState{}, fmt.Errorf("rows: %w", errSum)
 	}
-	return binary.BigEndian.Uint32(key), RowState{ID: int64(binary.BigEndian.Uint64(key[streamIDLen:])), Value: v}, nil
+	lines, err := parseLines(v)
+	return binary.BigEndian.Uint32(key), RowState{ID: int64(binary.BigEndian.Uint64(key[streamIDLen:])), Lines: lines}, err
+}
+
+// appendLineKey appends stream | list | id.
+func appendLineKey(b []byte, stream uint32, list string, id int64) []byte {
+	b = binary.BigEndian.AppendUint32(b, stream)
+	b = append(binary.AppendUvarint(b, uint64(len(list))), list...)
+	return binary.BigEndian.AppendUint64(b, uint64(id))
+}
+
+// parseOwner reads the value of one pair of bucket lines: the row that has the line.
+func parseOwner(key, sealed []byte) (int64, error) {
+	v, err := unseal(key, sealed)
+	if err != nil || len(v) != 8 {
+		return 0, fmt.Errorf("lines: %w", errSum)
+	}
+	return int64(binary.BigEndian.Uint64(v)), nil
 }
 
 // ascend calls fn for the pairs of b in order, from the key lo up to hi, exclusive, until fn returns
@@ -266,7 +285,7 @@ func ascend(b *bbolt.Bucket, lo, hi []byte, fn func(k, v []byte) (bool, error)) 
 	return nil
 }
 
-// prefixes gives the bounds of all keys of one stream, in bucket ledger, in bucket chunks and in bucket rows.
+// prefixes gives the bounds of all keys of one stream, in each of the buckets whose keys begin with its number.
 func prefixes(stream uint32) (lo, hi []byte) {
 	lo = binary.BigEndian.AppendUint32(nil, stream)
 	if stream == math.MaxUint32 {

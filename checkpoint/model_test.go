@@ -75,7 +75,8 @@ func (m *model) apply(c Commit, joined bool) {
 		if m.rows[c.Stream] == nil {
 			m.rows[c.Stream] = map[int64]string{}
 		}
-		if m.rows[c.Stream][r.ID] = string(r.Value); r.Value == nil {
+		lines := slices.SortedFunc(slices.Values(r.Lines), func(a, b Line) int { return cmp.Or(cmp.Compare(a.List, b.List), cmp.Compare(a.ID, b.ID)) })
+		if m.rows[c.Stream][r.ID] = fmt.Sprint(lines); len(lines) == 0 {
 			delete(m.rows[c.Stream], r.ID)
 		}
 	}
@@ -112,11 +113,12 @@ type history struct {
 	clock   int64
 	seqs    map[Stream]uint64
 	streams []Stream
+	lines   map[Stream]map[lineKey]ownedLine
 }
 
 func newHistory(seed uint64) *history {
 	return &history{
-		rnd: rand.New(rand.NewPCG(seed, 1)), clock: noon, seqs: map[Stream]uint64{},
+		rnd: rand.New(rand.NewPCG(seed, 1)), clock: noon, seqs: map[Stream]uint64{}, lines: map[Stream]map[lineKey]ownedLine{},
 		streams: []Stream{acme, {"acme", "users"}, {"b", "invoices"}},
 	}
 }
@@ -143,15 +145,44 @@ func (h *history) commit(expired func(Stream, int64, int) []ChunkKey) Commit {
 		}
 		c.Entries = append(c.Entries, e)
 	}
-	for range h.rnd.IntN(6) {
-		r := RowState{ID: h.rnd.Int64N(30), Value: fmt.Appendf(nil, "%016x", h.rnd.Uint64())[:h.rnd.IntN(16)]}
-		if h.rnd.IntN(3) == 0 {
-			r.Value = nil
-		}
-		c.Rows = append(c.Rows, r)
-	}
+	c.Rows = h.rows(stream)
 	c.Expired = expired(stream, h.clock-3*day, 1+h.rnd.IntN(4))
 	return c
+}
+
+// rows makes states in which lines come, change, go, and move from row to row.
+func (h *history) rows(stream Stream) []RowState {
+	if h.lines[stream] == nil {
+		h.lines[stream] = map[lineKey]ownedLine{}
+	}
+	lines, touched := h.lines[stream], map[int64]bool{}
+	for range h.rnd.IntN(8) {
+		key := lineKey{[]string{"order_lines", "tax_lines"}[h.rnd.IntN(2)], h.rnd.Int64N(60)}
+		if was, there := lines[key]; there {
+			touched[was.row] = true
+		}
+		if delete(lines, key); h.rnd.IntN(3) > 0 {
+			lines[key] = ownedLine{h.rnd.Int64N(20), h.rnd.Uint64N(5)}
+			touched[lines[key].row] = true
+		}
+	}
+	var all []RowState
+	for row := range touched {
+		r := RowState{ID: row}
+		for key, l := range lines {
+			if l.row == row {
+				r.Lines = append(r.Lines, Line{key.list, key.id, l.digest})
+			}
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// ownedLine is a line in the state of a row.
+type ownedLine struct {
+	row    int64
+	digest uint64
 }
 
 func TestStoreAgreesWithItsModel(t *testing.T) {

@@ -16,12 +16,13 @@ const (
 	Snapshot                 // the backfill: rows as they are, beside the polls
 	Closing                  // the end of a backfill once more, for rows that became visible late
 	Asked                    // a snapshot that somebody asked for
+	Split                    // rows published before their lines had topics of their own, once more for those
 )
 
 // walkKinds are the kinds as records name them.
-var walkKinds = [...]string{Poll: "poll", Lines: "lines", Snapshot: "snapshot", Closing: "closing", Asked: "asked"}
+var walkKinds = [...]string{Poll: "poll", Lines: "lines", Snapshot: "snapshot", Closing: "closing", Asked: "asked", Split: "split"}
 
-// String names the kind as records do: "poll", "lines", "snapshot", "closing", "asked".
+// String names the kind as records do: "poll", "lines", "snapshot", "closing", "asked", "split".
 func (k WalkKind) String() string {
 	if int(k) < len(walkKinds) {
 		return walkKinds[k]
@@ -60,6 +61,8 @@ type Position struct {
 	Walk     *Walk       // the poll or line walk under way; nil: none
 	Backfill *Walk       // the backfill beside it; nil: none
 	Requests []Request   // snapshots that were asked for, oldest first: those under way, and some that have ended
+	// LineTopics: lines go to topics of their own, those of what Backfill has still to read excepted.
+	LineTopics bool
 }
 
 // Request is a snapshot that somebody asked for: rows as they are, published whether or not they were before.
@@ -146,6 +149,7 @@ type positionJSON struct {
 	Walk     *walkJSON     `json:"walk,omitempty"`
 	Backfill *walkJSON     `json:"backfill,omitempty"`
 	Requests []requestJSON `json:"requests,omitempty"`
+	Split    bool          `json:"line_topics,omitempty"`
 }
 
 type requestJSON struct {
@@ -173,7 +177,7 @@ type walkJSON struct {
 func encodePosition(p Position) []byte {
 	v := positionJSON{
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
-		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill),
+		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics,
 	}
 	for _, t := range p.Looked {
 		v.Looked = append(v.Looked, formatTime(t))
@@ -207,7 +211,7 @@ func decodePosition(value []byte) (Position, error) {
 		return Position{}, errors.New("seq is 0 or absent")
 	}
 	var errs [5]error
-	p := Position{Seq: v.Seq}
+	p := Position{Seq: v.Seq, LineTopics: v.Split}
 	p.Mark, errs[0] = parseTime(v.Mark)
 	p.Lines, errs[1] = parseTime(v.Lines)
 	p.Floor, errs[2] = parseTime(v.Floor)

@@ -17,7 +17,7 @@ var ErrNewer = errors.New("written by a newer coupastream: run that version or a
 
 const (
 	recordVersion = 1
-	rowVersion    = 1 // the first byte of a row's state
+	rowVersion    = 1 // the first byte of a row's value
 )
 
 // Record types, as they stand in keys.
@@ -102,7 +102,7 @@ func (c change) value() []byte {
 	case put:
 		return encodeChunk(c.entries)
 	case set:
-		return append([]byte{rowVersion}, c.row.Value...)
+		return appendLines([]byte{rowVersion}, c.row.Lines)
 	case fence:
 		return marshal(fenceJSON{Nonce: c.nonce})
 	default:
@@ -204,7 +204,7 @@ func (c *change) readChunk(k keyJSON, value []byte) error {
 	return nil
 }
 
-func (c *change) readRow(k keyJSON, value []byte) error {
+func (c *change) readRow(k keyJSON, value []byte) (err error) {
 	if err := c.stream.check(); err != nil {
 		return err
 	}
@@ -221,7 +221,13 @@ func (c *change) readRow(k keyJSON, value []byte) error {
 	case value[0] != rowVersion:
 		return fmt.Errorf("state of version %d, this one reads %d: %w", value[0], rowVersion, ErrNewer)
 	}
-	c.kind, c.row.Value = set, append([]byte{}, value[1:]...)
+	c.kind = set
+	if c.row.Lines, err = parseLines(value[1:]); err != nil {
+		return err
+	}
+	if len(c.row.Lines) == 0 {
+		return errLines // a row without lines has a tombstone
+	}
 	return c.row.check()
 }
 

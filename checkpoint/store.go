@@ -234,27 +234,41 @@ func (s *Store) ExpiredChunks(st Stream, before int64, limit int) ([]ChunkKey, e
 	return out, err
 }
 
-// Row gives the state of a row of the stream; nil: it has none.
-func (s *Store) Row(st Stream, id int64) (value []byte, err error) {
+// Row gives the state of a row of the stream, without lines where it has none.
+func (s *Store) Row(st Stream, id int64) (row RowState, err error) {
+	row.ID = id
 	err = s.view(func(t tables) error {
 		state, ok, err := t.stream(st)
 		if !ok || err != nil {
 			return err
 		}
-		key := appendRowKey(nil, state.id, id)
-		sealed := t.rows.Get(key)
+		row, err = t.row(state.id, id)
+		return err
+	})
+	return row, err
+}
+
+// Owner gives the row of the stream whose state has a line; ok is false where none has it.
+func (s *Store) Owner(st Stream, list string, line int64) (row int64, ok bool, err error) {
+	err = s.view(func(t tables) error {
+		state, known, err := t.stream(st)
+		if !known || err != nil {
+			return err
+		}
+		key := appendLineKey(nil, state.id, list, line)
+		sealed := t.lines.Get(key)
 		if sealed == nil {
 			return nil
 		}
-		_, row, err := parseRow(key, sealed)
-		value = append([]byte{}, row.Value...) // bbolt's pages are its own
+		row, err = parseOwner(key, sealed)
+		ok = err == nil
 		return err
 	})
-	return value, err
+	return row, ok, err
 }
 
-// Rows calls fn for the state of every row of the stream that has one, in order of id, until fn returns false. The value is valid during the call. fn
-// must not call the store: it could wait for itself.
+// Rows calls fn for the state of every row of the stream that has one, in order of id, until fn returns false. fn must not call the store: it could wait
+// for itself.
 func (s *Store) Rows(st Stream, fn func(RowState) bool) error {
 	return s.view(func(t tables) error {
 		state, ok, err := t.stream(st)
@@ -267,6 +281,17 @@ func (s *Store) Rows(st Stream, fn func(RowState) bool) error {
 			return err == nil && fn(row), err
 		})
 	})
+}
+
+// row reads the state of a row, one without lines where there is none.
+func (t tables) row(stream uint32, id int64) (RowState, error) {
+	key := appendRowKey(nil, stream, id)
+	sealed := t.rows.Get(key)
+	if sealed == nil {
+		return RowState{ID: id}, nil
+	}
+	_, row, err := parseRow(key, sealed)
+	return row, err
 }
 
 // stream looks a stream up; ok is false where the file doesn't know it.
@@ -287,6 +312,7 @@ type Stats struct {
 	Chunks    int64 // live ledger records of the topic
 	Entries   int64 // ledger entries
 	Rows      int64 // rows with a state
+	Lines     int64 // lines in these states
 	FileBytes int64 // bytes of the file in use, free pages included
 	FreeBytes int64 // of these, in free pages; Open compacts the file when they are more than half
 }
@@ -299,7 +325,7 @@ func (s *Store) Stats() Stats {
 	defer s.mu.Unlock()
 	free, size := space(s.db)
 	return Stats{
-		Next: s.next, Streams: s.counts.streams, Chunks: s.counts.chunks, Entries: s.counts.entries, Rows: s.counts.rows,
+		Next: s.next, Streams: s.counts.streams, Chunks: s.counts.chunks, Entries: s.counts.entries, Rows: s.counts.rows, Lines: s.counts.lines,
 		FileBytes: size, FreeBytes: free,
 	}
 }

@@ -215,7 +215,7 @@ func TestForgettingAStream(t *testing.T) {
 	s := openTest(t, storePath(t))
 	users := Stream{"acme", "users"}
 	first, other := commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(users, 1, [3]int64{2, 0, 2})
-	first.Rows, other.Rows = []RowState{{1, []byte("a")}, {2, []byte("b")}}, []RowState{{1, []byte("c")}}
+	first.Rows, other.Rows = []RowState{{1, []Line{{"a", 1, 1}}}, {2, []Line{{"a", 2, 1}}}}, []RowState{{1, []Line{{"a", 1, 3}}}}
 	mustApply(t, s, 1, first, other)
 	err := s.update(2, func(u *update) error { return u.take(change{kind: forget, stream: acme}) })
 	if err != nil {
@@ -226,7 +226,7 @@ func TestForgettingAStream(t *testing.T) {
 	if got := positions(t, s); len(got) != 1 || len(chunks(t, s, acme)) != 0 {
 		t.Errorf("left: %v, %v", got, chunks(t, s, acme))
 	}
-	if got := rowStates(t, s, acme); len(got) != 0 || rowStates(t, s, users)[1] != "c" || s.Stats().Rows != 1 {
+	if got := rowStates(t, s, acme); len(got) != 0 || rowStates(t, s, users)[1] != "[{a 1 3}]" || s.Stats().Rows != 1 || s.Stats().Lines != 1 {
 		t.Errorf("left: %v, %v, %+v", got, rowStates(t, s, users), s.Stats())
 	}
 	mustApply(t, s, 3, commitOf(acme, 1, [3]int64{3, 0, 3}))

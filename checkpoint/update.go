@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,12 +14,14 @@ import (
 // file keeps the sum beside next: pages of two different moments, as a copy of a file in use may
 // have them, don't add up to it.
 type counts struct {
-	streams, chunks, entries, rows int64
-	sum                            uint64 // wraps around
+	streams, chunks, entries, rows, lines int64
+	sum                                   uint64 // wraps around
 }
 
 func (c counts) plus(d counts) counts {
-	return counts{streams: c.streams + d.streams, chunks: c.chunks + d.chunks, entries: c.entries + d.entries, rows: c.rows + d.rows, sum: c.sum + d.sum}
+	return counts{
+		streams: c.streams + d.streams, chunks: c.chunks + d.chunks, entries: c.entries + d.entries, rows: c.rows + d.rows, lines: c.lines + d.lines, sum: c.sum + d.sum,
+	}
 }
 
 // update is one bbolt transaction that takes changes in the order of the topic.
@@ -199,8 +202,11 @@ func (u *update) expire(chunk ChunkKey, stream uint32) error {
 }
 
 func (u *update) setRow(r RowState, stream uint32) error {
+	if err := u.reown(r, stream); err != nil {
+		return err
+	}
 	key := appendRowKey(nil, stream, r.ID)
-	added, err := u.set(u.rows, key, seal(key, r.Value))
+	added, err := u.set(u.rows, key, seal(key, appendLines(nil, r.Lines)))
 	if added {
 		u.counts.rows++
 	}
@@ -208,11 +214,62 @@ func (u *update) setRow(r RowState, stream uint32) error {
 }
 
 func (u *update) unsetRow(r RowState, stream uint32) error {
+	if err := u.reown(RowState{ID: r.ID}, stream); err != nil {
+		return err
+	}
 	removed, err := u.remove(u.rows, appendRowKey(nil, stream, r.ID))
 	if removed {
 		u.counts.rows--
 	}
 	return err
+}
+
+// reown keeps bucket lines, the other way round of bucket rows, in step with a state that is about to change. Of a line that two states of one commit
+// hand over, either may come first.
+func (u *update) reown(r RowState, stream uint32) error {
+	last, err := u.row(stream, r.ID)
+	if err != nil {
+		return err
+	}
+	has := make(map[lineKey]bool, len(r.Lines))
+	for _, l := range r.Lines {
+		has[l.key()] = true
+	}
+	for _, l := range last.Lines {
+		if has[l.key()] {
+			delete(has, l.key())
+			continue
+		}
+		key := appendLineKey(nil, stream, l.List, l.ID)
+		sealed := u.lines.Get(key)
+		if sealed == nil {
+			continue
+		}
+		owner, err := parseOwner(key, sealed)
+		if err != nil {
+			return err
+		}
+		if owner == r.ID {
+			if _, err := u.remove(u.lines, key); err != nil {
+				return err
+			}
+			u.counts.lines--
+		}
+	}
+	for _, l := range r.Lines {
+		if !has[l.key()] {
+			continue
+		}
+		key := appendLineKey(nil, stream, l.List, l.ID)
+		added, err := u.set(u.lines, key, seal(key, binary.BigEndian.AppendUint64(nil, uint64(r.ID))))
+		if err != nil {
+			return err
+		}
+		if added {
+			u.counts.lines++
+		}
+	}
+	return nil
 }
 
 // forget removes all that is known of the stream.
@@ -233,7 +290,11 @@ func (u *update) forget(st Stream, stream uint32) error {
 	if err != nil {
 		return err
 	}
-	u.counts = u.counts.plus(counts{streams: -1, chunks: -chunks, entries: -entries, rows: -rows})
+	lines, err := u.removeRange(u.lines, lo, hi)
+	if err != nil {
+		return err
+	}
+	u.counts = u.counts.plus(counts{streams: -1, chunks: -chunks, entries: -entries, rows: -rows, lines: -lines})
 	delete(u.known, st)
 	delete(u.moved, st)
 	_, err = u.remove(u.streams, streamKey(st))
