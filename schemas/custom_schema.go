@@ -126,7 +126,7 @@ func apart(fields []CustomField) (spaced, global []CustomField) {
 // addGlobals puts fields of the global namespace behind a record's own. One that is the record's own by now, since Coupa's API description has come
 // to know it, is left out.
 func (t *customTyper) addGlobals(r *schematext.Record, globals []CustomField) {
-	var names []string
+	names := []string{ParentField} // which a line's record has
 	own := map[string]bool{}
 	for _, f := range r.Fields {
 		names = append(names, f.Name)

@@ -50,6 +50,11 @@
 // A field with the role computed has no name of Coupa's. A record that is changed in one of its places has a name of its own there, and
 // its former one in coupa.record.
 //
+// # Lines
+//
+// Schema.Split takes lists of a row apart (see Lists), so that their elements have records of their own: a row is encoded once, with its lines, and a
+// Splitter cuts these out of its bytes. A line's record has parent_id in front, with the role parent, and the fields that it has within the row.
+//
 // # Evolution
 //
 // Schemas are registered under the rule BACKWARD: a new version may add fields, which are nullable, and never changes the

@@ -26,7 +26,7 @@ func (q request) appendFields(dst []byte, r *schematext.Record) []byte {
 	dst = append(dst, '[')
 	asked := map[string]bool{}
 	for _, f := range r.Fields {
-		if f.Role == schematext.RoleUnmapped || f.Role == schematext.RoleComputed {
+		if f.Role == schematext.RoleUnmapped || f.Role == schematext.RoleComputed || f.Role == schematext.RoleParent {
 			continue // no field of Coupa's
 		}
 		if dst[len(dst)-1] != '[' {

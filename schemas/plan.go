@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/hamba/avro/v2"
 
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
@@ -72,6 +73,7 @@ type planRecord struct {
 type planField struct {
 	key    string // as Coupa spells it
 	label  string // the name, quoted, and a colon: what stands before the value in JSON
+	hash   uint64 // of the name
 	custom bool
 	planNode
 }
@@ -176,7 +178,7 @@ func (c *compiler) field(s *avro.RecordSchema, r *planRecord, i int, f *avro.Fie
 		key = strings.ReplaceAll(f.Name(), "_", "-")
 	}
 	n.text, n.strict = f.Prop(propType) == typeText, f.Prop(propType) == typeRetyped
-	if role == schematext.RoleComputed {
+	if role == schematext.RoleComputed || role == schematext.RoleParent {
 		key = schematext.ComputedKey(f.Name())
 	}
 	if n.kind == kindUnmapped {
@@ -193,7 +195,7 @@ func (c *compiler) field(s *avro.RecordSchema, r *planRecord, i int, f *avro.Fie
 	if !n.nullable {
 		r.required = append(r.required, i)
 	}
-	r.fields[i] = planField{key: key, label: string(appendQuoted(nil, []byte(f.Name()))) + ":", custom: custom, planNode: n}
+	r.fields[i] = planField{key: key, label: string(appendQuoted(nil, []byte(f.Name()))) + ":", hash: xxhash.Sum64String(f.Name()), custom: custom, planNode: n}
 	if role == roleCustomFields {
 		r.holder, r.owner = r.name, true
 		if was, ok := s.Prop(propRecord).(string); ok {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
@@ -172,13 +173,14 @@ func define(r *schematext.Record, all map[string]*schematext.Record, defined map
 			t.Items = &items
 			t = t.Items
 		}
-		name := t.Name
+		name := t.Name[strings.LastIndexByte(t.Name, '.')+1:]
 		if t.Record != nil {
 			name = t.Record.Name
 		}
 		record := all[name]
 		switch {
 		case record == nil:
+		case defined[name] && t.Record == nil:
 		case defined[name]:
 			t.Record, t.Name = nil, name
 		default:

@@ -117,7 +117,8 @@ func (p *place) keepsGlobal(name string) bool {
 
 // yield gives custom fields of the global namespace, which rows alone tell of, other names where the rules have taken theirs.
 func (p *place) yield(r *schematext.Record, taken map[string]bool) {
-	var own, globals []string
+	own := []string{schemas.ParentField} // which a line's record has
+	var globals []string
 	for _, f := range r.Fields {
 		if len(f.Custom) == 0 {
 			own = append(own, f.Name)

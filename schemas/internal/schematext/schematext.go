@@ -3,7 +3,7 @@
 //
 //	coupa.object  on a record: the Coupa object that it shows
 //	coupa.name    on a field: its key in Coupa's JSON
-//	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped
+//	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped; or what else is no field of Coupa's, RoleComputed or RoleParent
 //	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text" where Coupa
 //	              describes a text and sends something narrower
 //	coupa.branch  on a field whose type is a union of more than null and one type: the place of the one that values are written as
@@ -25,6 +25,9 @@ const (
 
 // RoleComputed is the coupa.role of a field that Coupa does not have: a mapping computes it. Its key in the JSON to encode is ComputedKey of its name.
 const RoleComputed = "computed"
+
+// RoleParent is the coupa.role of the field that tells of a line which row it is of.
+const RoleParent = "parent"
 
 // ComputedKey is the key of a computed field's value: none that Coupa gives to anything.
 func ComputedKey(name string) string { return "=" + name }

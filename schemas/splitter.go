@@ -1,0 +1,332 @@
+package schemas
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Splitter takes lines out of encoded rows, by cutting their bytes: a line is encoded within its row, by the row's plan, so that whatever holds for rows
+// (mappings, custom fields, what becomes of a value without room) holds for lines. What it gives is valid until the next Split. One goroutine at a time may
+// use it.
+type Splitter struct {
+	plan  *Plan
+	keep  bool
+	lists []int // by field of the row: place in Split.Lists, or -1
+	ids   []int // by list: the field of its lines that is their id
+
+	renderer
+	cursor Cursor
+	row    []byte
+	line   []byte // room for the lines' values
+	lines  []Line
+	gone   []bool // by list: the field is null
+	kept   []bool // by list: it is in unmapped of the row
+	seen   map[int64]bool
+}
+
+// Line is a line of a row.
+type Line struct {
+	List   int // place in Split.Lists
+	ID     int64
+	Digest uint64 // equal for equal content, in whatever order Coupa sends it and whatever fields the schema has got meanwhile
+	Value  []byte // Avro, by the schema of its list
+
+	end int
+}
+
+// Splitter makes one.
+func (s *Split) Splitter() (*Splitter, error) {
+	plan, err := s.whole.Plan()
+	if err != nil {
+		return nil, err
+	}
+	n := len(s.Lists)
+	sp := &Splitter{plan: plan, keep: s.keep, lists: make([]int, len(plan.root.fields)), ids: make([]int, n), gone: make([]bool, n), kept: make([]bool, n), seen: map[int64]bool{}}
+	for i := range sp.lists {
+		sp.lists[i] = -1
+	}
+	for n, l := range s.Lists {
+		at, ok := plan.root.byKey[l.Coupa]
+		if !ok || plan.root.fields[at.field].items == nil || plan.root.fields[at.field].items.record == nil {
+			return nil, fmt.Errorf("%s is no list of records", l.Coupa)
+		}
+		id, ok := plan.root.fields[at.field].items.record.byKey["id"]
+		if !ok {
+			return nil, fmt.Errorf("the lines of %s have no id", l.Coupa)
+		}
+		sp.lists[at.field], sp.ids[n] = n, id.field
+	}
+	return sp, nil
+}
+
+// Split takes apart value, the Avro of the row with this id by the schema that was split, without framing. A *FieldError: the row has lines that can't be
+// told apart. Any other error: value is none that an Encoder of the plan made.
+func (s *Splitter) Split(id int64, value []byte) error {
+	s.renderer = renderer{avro: value}
+	s.row, s.line, s.lines = s.row[:0], s.line[:0], s.lines[:0]
+	clear(s.kept)
+	copied := 0 // of value, into row
+	rec := s.plan.root
+	for i := range rec.fields {
+		f, begin := &rec.fields[i], s.pos
+		switch n := s.lists[i]; {
+		case n >= 0:
+			if err := s.list(id, n, f); err != nil {
+				return err
+			}
+			if !s.keep {
+				s.row = append(s.row, value[copied:begin]...)
+				copied = s.pos
+			}
+		case i == rec.unmapped:
+			s.findKept(rec)
+		default:
+			s.skip(&f.planNode)
+		}
+	}
+	if s.err != nil || s.pos != len(value) {
+		return errors.Join(errNotOurs, s.err)
+	}
+	s.row = append(s.row, value[copied:]...)
+	from := 0
+	for i := range s.lines {
+		s.lines[i].Value = s.line[from:s.lines[i].end:s.lines[i].end]
+		from = s.lines[i].end
+	}
+	return nil
+}
+
+// Row is the row's value by Split.Row.
+func (s *Splitter) Row() []byte { return s.row }
+
+// Lines are those of the row, in its order, list by list.
+func (s *Splitter) Lines() []Line { return s.lines }
+
+// Unread tells that the row has something in the place of a list that could not be read as one, and is in unmapped: there may be lines, or not.
+func (s *Splitter) Unread(list int) bool { return s.gone[list] && s.kept[list] }
+
+// list takes in the lines of the list at pos.
+func (s *Splitter) list(id int64, n int, f *planField) error {
+	if s.gone[n] = f.nullable && s.long() == 0; s.gone[n] {
+		return nil
+	}
+	clear(s.seen)
+	items, last, count := f.items, int64(-1), 0
+	for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
+		for ; blocks > 0 && s.err == nil; blocks-- {
+			if items.nullable && s.long() == 0 {
+				continue
+			}
+			line, err := s.readLine(id, n, items.record)
+			if err == nil && line.ID <= last || len(s.seen) > 0 { // most lists are in order of id
+				if len(s.seen) == 0 {
+					for _, l := range s.lines[len(s.lines)-count:] {
+						s.seen[l.ID] = true
+					}
+				}
+				if err == nil && s.seen[line.ID] {
+					err = fmt.Errorf("another line of the list has the id %d too, which is the key of their records", line.ID)
+				}
+				s.seen[line.ID] = true
+			}
+			if err != nil {
+				return inField(f.key, inElement(count, err))
+			}
+			last = max(last, line.ID)
+			s.lines = append(s.lines, line)
+			count++
+		}
+	}
+	return nil
+}
+
+var errNoLineID = errors.New("a line needs an id, which is the key of its record; correct the row in Coupa, or write lines=embedded for the object")
+
+// readLine reads the line at pos, and puts its value behind those before it.
+func (s *Splitter) readLine(parent int64, list int, rec *planRecord) (Line, error) {
+	line, begin := Line{List: list, ID: -1}, s.pos
+	for i := range rec.fields {
+		f, at := &rec.fields[i], s.pos
+		sum, filled := s.sum(&f.planNode)
+		if filled {
+			line.Digest += join(f.hash, sum)
+		}
+		if i == s.ids[list] && filled {
+			room := renderer{avro: s.avro, pos: at}
+			if f.nullable {
+				room.long()
+			}
+			line.ID = room.long()
+		}
+	}
+	s.line = append(binary.AppendVarint(s.line, parent), s.avro[begin:s.pos]...)
+	line.end = len(s.line)
+	if line.ID < 0 && s.err == nil {
+		return line, errNoLineID
+	}
+	return line, nil
+}
+
+// findKept reads unmapped of the row and notes lists that are kept there, under either spelling.
+func (s *Splitter) findKept(rec *planRecord) {
+	if s.long() == 0 {
+		return
+	}
+	for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
+		for ; blocks > 0 && s.err == nil; blocks-- {
+			if m, ok := rec.byKey[string(s.bytes())]; ok && s.lists[m.field] >= 0 {
+				s.kept[s.lists[m.field]] = true
+			}
+			s.bytes()
+		}
+	}
+}
+
+// skip passes over a value.
+func (r *renderer) skip(n *planNode) {
+	branch := int64(1)
+	if n.nullable {
+		if branch = r.long(); branch == 0 {
+			return
+		}
+	}
+	r.skipBranch(n, branch)
+}
+
+// skipBranch passes over a value behind the number of its branch.
+func (r *renderer) skipBranch(n *planNode, branch int64) {
+	switch n.kind {
+	case kindString, kindDecimal:
+		r.bytes()
+	case kindBoolean:
+		r.take(1)
+	case kindDouble:
+		r.take(8)
+	case kindInt, kindLong, kindTimestamp, kindDate:
+		r.long()
+	case kindChoice:
+		if b := n.chosen(branch); b != nil {
+			r.skip(b)
+			return
+		}
+		r.fail()
+	case kindRecord:
+		for i := range n.record.fields {
+			r.skip(&n.record.fields[i].planNode)
+		}
+	case kindArray:
+		for blocks := r.block(); blocks > 0 && r.err == nil; blocks = r.block() {
+			for ; blocks > 0 && r.err == nil; blocks-- {
+				r.skip(n.items)
+			}
+		}
+	case kindMap, kindUnmapped:
+		for blocks := r.block(); blocks > 0 && r.err == nil; blocks = r.block() {
+			for ; blocks > 0 && r.err == nil; blocks-- {
+				r.bytes()
+				r.bytes()
+			}
+		}
+	}
+}
+
+// chosen is the type of a choice that a branch of the union stands for; nil: there is none.
+func (n *planNode) chosen(branch int64) *planNode {
+	if branch < 1 || branch > int64(len(n.branches)) {
+		return nil
+	}
+	return &n.branches[branch-1]
+}
+
+// sum passes over a value and gives a digest of it; filled is false where it is null. Fields that are null count for nothing, and the order of fields and
+// of a map's entries neither.
+func (s *Splitter) sum(n *planNode) (sum uint64, filled bool) {
+	branch := int64(1)
+	if n.nullable {
+		if branch = s.long(); branch == 0 || s.err != nil {
+			return 0, false
+		}
+	}
+	switch n.kind {
+	case kindChoice:
+		b := n.chosen(branch)
+		if b == nil {
+			s.fail()
+			return 0, false
+		}
+		sum, _ = s.sum(b)
+		return sum, true
+	case kindRecord:
+		for i := range n.record.fields {
+			f := &n.record.fields[i]
+			if inner, filled := s.sum(&f.planNode); filled {
+				sum += join(f.hash, inner)
+			}
+		}
+	case kindArray:
+		for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
+			for ; blocks > 0 && s.err == nil; blocks-- {
+				inner, _ := s.sum(n.items)
+				sum = join(sum+1, inner)
+			}
+		}
+	case kindMap, kindUnmapped:
+		for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
+			for ; blocks > 0 && s.err == nil; blocks-- {
+				key := xxhash.Sum64(s.bytes())
+				sum += join(key, s.sumJSON(s.bytes()))
+			}
+		}
+	default:
+		begin := s.pos
+		s.skipBranch(n, branch)
+		return join(uint64(n.kind), xxhash.Sum64(s.avro[begin:s.pos])), true
+	}
+	return join(uint64(n.kind), sum), true
+}
+
+// sumJSON is the digest of a JSON text, independent of white space and of the order of members.
+func (s *Splitter) sumJSON(text []byte) uint64 {
+	s.cursor.Open(text)
+	sum, err := s.sumValue()
+	if err != nil || s.cursor.Close() != nil { // not JSON, which the encoder never keeps
+		return xxhash.Sum64(text)
+	}
+	return sum
+}
+
+func (s *Splitter) sumValue() (sum uint64, err error) {
+	switch c := s.cursor.First(); c {
+	case '{':
+		err = s.cursor.Object(func(key []byte, _ int) error {
+			name := xxhash.Sum64(key)
+			inner, err := s.sumValue()
+			sum += join(name, inner)
+			return err
+		})
+		return join('{', sum), err
+	case '[':
+		err = s.cursor.List(func() error {
+			inner, err := s.sumValue()
+			sum = join(sum+1, inner)
+			return err
+		})
+		return join('[', sum), err
+	default:
+		text, err := s.cursor.Skip()
+		return xxhash.Sum64(text), err
+	}
+}
+
+// join makes one number of two.
+func join(a, b uint64) uint64 {
+	const odd1, odd2 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F
+	h := bits.RotateLeft64(a*odd1, 31) ^ bits.RotateLeft64(b*odd2, 17)
+	h ^= h >> 33
+	h *= odd2
+	return h ^ h>>29
+}
