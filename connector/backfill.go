@@ -14,6 +14,9 @@ import (
 // Polls read from the backfill's end on and the backfill before it, so the two never compare the same version; a row that changes meanwhile
 // leaves the backfill's window. What the backfill has read before that and not handed over yet is taken out by shard.receive. The overlap
 // before the border is read once more at the end, for rows that became visible late.
+//
+// Where lines are to go to topics of their own and those of what is published did not, all of that is read again, for the lines alone. Polls go on over their
+// overlap then: the two have no border, and what the polls hand over of a row takes out what is read of it again.
 func (p *poller) backfill(ctx context.Context) error {
 	persisted := time.Now()
 	for {
@@ -24,8 +27,19 @@ func (p *poller) backfill(ctx context.Context) error {
 				s.Progress = Progress{}
 			}
 		})
+		if w == nil && p.hasLines() && !pos.LineTopics {
+			if err := p.beginSplit(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		if w == nil {
 			return nil
+		}
+		if w.Kind == checkpoint.Split {
+			if err := p.whileRefused(ctx); err != nil {
+				return err
+			}
 		}
 		ps := &pass{
 			p: p, op: OpSnapshot, walk: *w, ask: p.query(coupa.PriorityBackfill, coupa.Window{From: w.From, To: w.To}),
@@ -33,17 +47,54 @@ func (p *poller) backfill(ctx context.Context) error {
 			place: func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Backfill },
 		}
 		ps.finish = func(*checkpoint.Position) {}
-		if w.Kind == checkpoint.Closing {
+		switch w.Kind {
+		case checkpoint.Split:
+		case checkpoint.Closing:
 			published, err := p.published(w.From, w.To)
 			if err != nil {
 				return err
 			}
 			ps.seen = published
-		} else {
+		default:
 			ps.finish = func(pos *checkpoint.Position) { pos.Backfill = closing(*w, pos.Floor, p.object.Overlap) }
 		}
 		if err := ps.carryOut(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// noteLines takes down that lines have no topics any more: should they get them again, what was published meanwhile is read again for them.
+func (p *poller) noteLines(ctx context.Context) error {
+	pos := p.shard.position(p.stream)
+	if p.hasLines() || !pos.LineTopics {
+		return nil
+	}
+	return p.record(ctx, func(pos *checkpoint.Position) {
+		pos.LineTopics = false
+		if pos.Backfill != nil && pos.Backfill.Kind == checkpoint.Split {
+			pos.Backfill = nil
+		}
+	})
+}
+
+// beginSplit begins to read again what is published, for its lines. With initial.from=latest nothing tells how far back that goes: lines get to their
+// topics with their row's next change.
+func (p *poller) beginSplit(ctx context.Context) error {
+	return p.record(ctx, func(pos *checkpoint.Position) {
+		pos.LineTopics = true
+		if from := p.object.InitialFrom; !from.Latest {
+			pos.Backfill = &checkpoint.Walk{Kind: checkpoint.Split, From: from.At.Truncate(time.Second).UTC(), To: pos.Mark, Ranges: everything()}
+		}
+	})
+}
+
+// whileRefused waits while the registry refuses the stream's schemas, so that no line could be encoded. Polls ask it again.
+func (p *poller) whileRefused(ctx context.Context) error {
+	for !p.current.Load().refused.IsZero() {
+		if !sleep(ctx, reconsiderAfter) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }

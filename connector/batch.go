@@ -23,14 +23,18 @@ type submission struct {
 	stream   checkpoint.Stream
 	task     *task
 	records  []*kgo.Record
-	rows     []version // rows[i] is what records[i] was made of
+	rows     []version  // rows[i] is what records[i] was made of
+	lines    []rowLines // of rows, where lines have topics of their own
 	entries  []checkpoint.Entry
 	expired  []checkpoint.ChunkKey
 	move     func(*checkpoint.Position) // applied to the position behind the submissions before it; may be called again after an aborted transaction
 	backfill bool                       // a poll beside it may have published later versions of its rows
+	again    bool                       // of its rows just the lines are published: the rows are already
 	keep     time.Duration              // retention of the stream's ledger
 	bytes    int
 	tally
+	lineRecords []lineRecord // of lines, for the transaction at hand; see shard.resolveLines
+
 	dead *atomic.Bool // set when an earlier submission of the same walk failed
 	done func(error)  // called once, by the shard's goroutine: nil when committed
 }
@@ -49,7 +53,7 @@ type tally struct {
 func (s *shard) gather(ctx context.Context, first *submission) []*submission {
 	s.receive(first)
 	batch := []*submission{first}
-	records, bytes := len(first.records), first.bytes
+	records, bytes := first.size(), first.bytes
 	timer := time.NewTimer(s.w.settings.CommitInterval)
 	defer timer.Stop()
 	for records < maxBatchRecords && bytes < maxBatchBytes && s.reading.Load() > 0 {
@@ -57,7 +61,7 @@ func (s *shard) gather(ctx context.Context, first *submission) []*submission {
 		case sub := <-s.in:
 			s.receive(sub)
 			batch = append(batch, sub)
-			records += len(sub.records)
+			records += sub.size()
 			bytes += sub.bytes
 		case <-s.quiet: // a poller has handed over all it had: look again whether anybody still reads
 		case <-timer.C:
@@ -67,6 +71,15 @@ func (s *shard) gather(ctx context.Context, first *submission) []*submission {
 		}
 	}
 	return batch
+}
+
+// size is the most records that the submission takes.
+func (sub *submission) size() int {
+	n := len(sub.records)
+	for _, l := range sub.lines {
+		n += 1 + len(l.lines)
+	}
+	return n
 }
 
 // startReading and stopReading bracket the time in which a poller may submit. stopReading is called after the last submission was accepted.
@@ -102,13 +115,17 @@ func (s *shard) receive(sub *submission) {
 		for _, r := range sub.rows {
 			ahead[r.id] = max(ahead[r.id], r.updatedAt)
 		}
+		for _, l := range sub.lines {
+			ahead[l.id] = max(ahead[l.id], l.updatedAt)
+		}
 		return
 	}
 	overtaken := func(id, updatedAt int64) bool {
 		at, ok := ahead[id]
-		return ok && at > updatedAt
+		return ok && (at > updatedAt || sub.again && at == updatedAt)
 	}
-	if !slices.ContainsFunc(sub.rows, func(r version) bool { return overtaken(r.id, r.updatedAt) }) {
+	lines := slices.DeleteFunc(slices.Clone(sub.lines), func(l rowLines) bool { return overtaken(l.id, l.updatedAt) })
+	if len(lines) == len(sub.lines) && !slices.ContainsFunc(sub.rows, func(r version) bool { return overtaken(r.id, r.updatedAt) }) {
 		return
 	}
 	records, rows := sub.records[:0:0], sub.rows[:0:0]
@@ -117,8 +134,8 @@ func (s *shard) receive(sub *submission) {
 			records, rows = append(records, sub.records[i]), append(rows, r)
 		}
 	}
-	sub.task.update(func(t *TaskStatus) { t.Dropped += int64(len(sub.rows) - len(rows)) })
-	sub.records, sub.rows = records, rows
+	sub.task.update(func(t *TaskStatus) { t.Dropped += int64(max(len(sub.rows)-len(rows), len(sub.lines)-len(lines))) })
+	sub.records, sub.rows, sub.lines = records, rows, lines
 	sub.entries = slices.DeleteFunc(sub.entries, func(e checkpoint.Entry) bool { return overtaken(e.ID, e.UpdatedAt) })
 }
 

@@ -35,7 +35,7 @@ func (p *poller) undeliverable(ctx context.Context, custom *schemas.CustomFields
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := p.keyPrefix(ctx)
+	prefix, err := p.keyPrefix(ctx, p.object.Topic)
 	if err != nil {
 		return nil, err
 	}
@@ -72,20 +72,28 @@ func (p *poller) onConflict(ctx context.Context, custom *schemas.CustomFields, e
 	return p.undeliverable(ctx, custom, err)
 }
 
-// widened registers, in place of a schema that the registry refused, one that has besides what the subject's last version has.
-func (p *poller) widened(ctx context.Context, schema *schemas.Schema, refusal error) (*schemas.Schema, int, error) {
-	subject := p.valueSubject(schema)
-	last, err := p.shard.w.registry.Latest(ctx, subject)
+// isToWiden tells that a schema was refused, and is to be widened for that.
+func (p *poller) isToWiden(err error) bool {
+	return isIncompatible(err) && p.object.SchemaConflict == conflictWiden && p.object.AutoRegister
+}
+
+// refusedWide is the error of a widened schema.
+func refusedWide(err error) error {
+	if !isIncompatible(err) {
+		return err
+	}
+	return fmt.Errorf("a schema with the last version's fields and types besides (schema.conflict=widen) is refused too: %w", err)
+}
+
+// widened gives, in place of a schema that the registry refused, one that has besides what the subject's last version has.
+func (p *poller) widened(ctx context.Context, schema *schemas.Schema, refusal error) (*schemas.Schema, error) {
+	last, err := p.shard.w.registry.Latest(ctx, p.valueSubject(schema))
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	wide, err := schema.Widen(last)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w; schema.conflict=widen can't help: %w", refusal, err)
+		return nil, fmt.Errorf("%w; schema.conflict=widen can't help: %w", refusal, err)
 	}
-	id, err := p.registerFor(ctx, subject, wide.JSON())
-	if isIncompatible(err) {
-		return nil, 0, fmt.Errorf("%w; a schema with the last version's fields and types besides (schema.conflict=widen) is refused too: %w", refusal, err)
-	}
-	return wide, id, err
+	return wide, nil
 }

@@ -99,24 +99,43 @@ func (p *poller) registeredFields(ctx context.Context) (typed bool, fields *sche
 	if err != nil {
 		return false, nil, false, err
 	}
-	subject := p.valueSubject(plain)
-	text, err := p.shard.w.registry.Latest(ctx, subject)
-	if err != nil {
-		kept, ok := p.keptFields()
-		if !ok || !isTemporary(err) {
+	subjects := []string{p.valueSubject(plain)}
+	if p.hasLines() {
+		split, err := plain.Split(false)
+		if err != nil {
 			return false, nil, false, err
 		}
-		p.log.Warn("the schema registry can't be reached; custom fields are as they were when it was last there", "error", err)
-		return kept.Typed, kept.Fields, true, nil
+		for _, l := range split.Lists {
+			subjects = append(subjects, p.subjectIn(p.object.LineTopic(l.Name), l.Schema))
+		}
 	}
-	if text == "" {
-		return false, nil, false, nil
+	for _, subject := range subjects { // each has the custom fields of its records
+		text, err := p.shard.w.registry.Latest(ctx, subject)
+		if err != nil {
+			kept, ok := p.keptFields()
+			if !ok || !isTemporary(err) {
+				return false, nil, false, err
+			}
+			p.log.Warn("the schema registry can't be reached; custom fields are as they were when it was last there", "error", err)
+			return kept.Typed, kept.Fields, true, nil
+		}
+		if text == "" {
+			continue
+		}
+		some, isTyped, err := schemas.CustomFieldsOf(text)
+		if err != nil {
+			return false, nil, false, fmt.Errorf("the last schema of subject %s is none that coupastream has made; give the object another topic (topic.template): %w", subject, err)
+		}
+		if there = true; isTyped {
+			typed = true
+		}
+		if fields == nil {
+			fields = some
+		} else {
+			fields = fields.Evolve(some)
+		}
 	}
-	fields, typed, err = schemas.CustomFieldsOf(text)
-	if err != nil {
-		return false, nil, false, fmt.Errorf("the last schema of subject %s is none that coupastream has made; give the object another topic (topic.template): %w", subject, err)
-	}
-	return typed, fields, true, nil
+	return typed, fields, there, nil
 }
 
 // catchUp goes on from the registry's last version where that knows more than this worker does.

@@ -113,8 +113,10 @@ func (enc *rowEncoder) encodeMapped(r coupa.Row, op string) error {
 }
 
 // appendKey appends the key of a row's records, in the format of their values.
-func (e *encoding) appendKey(dst []byte, id int64) []byte {
-	dst = append(dst, e.keyPrefix...)
+func (e *encoding) appendKey(dst []byte, id int64) []byte { return e.appendKeyTo(dst, e.keyPrefix, id) }
+
+func (e *encoding) appendKeyTo(dst, prefix []byte, id int64) []byte {
+	dst = append(dst, prefix...)
 	if e.jsonKeys {
 		return schemas.AppendJSONKey(dst, e.tenant, id)
 	}
@@ -134,6 +136,7 @@ func (enc *rowEncoder) unfit() []schemas.Unfit {
 type chunk struct {
 	records   []*kgo.Record
 	published []version          // published[i] is what records[i] was made of
+	lines     []rowLines         // of rows whose lines have topics of their own
 	entries   []checkpoint.Entry // what the ledger will know
 	bytes     int
 	rows      int // rows read, dropped ones included
@@ -151,6 +154,8 @@ func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string, more ...kgo.RecordH
 		return err
 	}
 	c.put(enc, r, op, enc.topic, more...)
+	c.addLines(enc, r, op)
+	c.takeOwn(enc)
 	return nil
 }
 
@@ -161,6 +166,14 @@ func (c *chunk) put(enc *rowEncoder, r coupa.Row, op, topic string, more ...kgo.
 	key := c.keep(enc.buf)
 	rec := c.record()
 	rec.Topic, rec.Key, rec.Value = topic, key, value
+	rec.Headers = append(c.headersOf(enc, r, op), more...)
+	c.records = append(c.records, rec)
+	c.published = append(c.published, version{r.ID, r.UpdatedAt.Unix(), r.Digest})
+	c.bytes += len(key) + len(value)
+}
+
+// headersOf are the headers of every record that a row makes.
+func (c *chunk) headersOf(enc *rowEncoder, r coupa.Row, op string) []kgo.RecordHeader {
 	headers := [...]kgo.RecordHeader{
 		{Key: HeaderTenant, Value: c.keepString(enc.tenant)},
 		{Key: HeaderObject, Value: c.keepString(enc.object)},
@@ -168,16 +181,11 @@ func (c *chunk) put(enc *rowEncoder, r coupa.Row, op, topic string, more ...kgo.
 		{Key: HeaderUpdatedAt},
 	}
 	if enc.undated {
-		rec.Headers = c.header(headers[:3]...)
-	} else {
-		enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
-		headers[3].Value = c.keep(enc.buf)
-		rec.Headers = c.header(headers[:]...)
+		return c.header(headers[:3]...)
 	}
-	rec.Headers = append(rec.Headers, more...)
-	c.records = append(c.records, rec)
-	c.published = append(c.published, version{r.ID, r.UpdatedAt.Unix(), r.Digest})
-	c.bytes += len(key) + len(value)
+	enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
+	headers[3].Value = c.keep(enc.buf)
+	return c.header(headers[:]...)
 }
 
 // keep copies b into the slab.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
@@ -96,6 +95,9 @@ func (f *fetch) hand(ctx context.Context, ev event) error {
 	ev.chunk, ev.after = f.chunk, f.r.After
 	f.ps.events <- ev
 	f.given = append(f.given, f.chunk.published...)
+	for _, l := range f.chunk.lines {
+		f.given = append(f.given, l.version)
+	}
 	f.chunk, f.handed = &chunk{}, f.r.After
 	return nil
 }
@@ -141,6 +143,9 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		}
 	}
 	c.rows++
+	if ps.walk.Kind == checkpoint.Split {
+		return nil
+	}
 	c.entries = append(c.entries, entries(row, ps.horizon)...)
 	ps.count(c, row)
 	return nil
@@ -150,18 +155,26 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 func (f *fetch) publish(ctx context.Context, row coupa.Row) error {
 	p, c := f.ps.p, f.chunk
 	err := f.encode(ctx, row)
-	var marks []kgo.RecordHeader
+	var shrunk cut
 	if err == nil {
-		marks, err = f.shrink(ctx, row)
+		shrunk, err = f.shrink(ctx, row)
 	}
+	linesAlone := f.ps.walk.Kind == checkpoint.Split
 	if why, taken := p.dead.takes(err); taken {
+		if linesAlone { // it is a dead letter since it was read first
+			return nil
+		}
 		return p.bury(ctx, c, f.enc, row, f.ps.op, why)
 	}
 	if err != nil {
 		return err
 	}
-	c.trimmed += len(marks)
-	return c.add(f.enc, row, f.ps.op, marks...)
+	c.trimmed += shrunk.records
+	if linesAlone {
+		c.addLines(f.enc, row, f.ps.op)
+		return failpoint.After(failpoint.Encode)
+	}
+	return c.add(f.enc, row, f.ps.op, shrunk.marks...)
 }
 
 // encode encodes a row by a schema that knows its custom fields: if need be, by one that is made for them. Each turn but the last knows more of them

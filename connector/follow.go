@@ -165,7 +165,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	to, overlap := windowEnd(now, f.object), f.stretch.overlap(f.object, now)
 	pos := f.shard.position(f.stream)
 	lower := pos.Floor
-	if pos.Backfill != nil {
+	if pos.Backfill != nil && pos.Backfill.Kind != checkpoint.Split {
 		lower = later(lower, pos.Backfill.To) // what lies before is the backfill's
 	}
 	w := nextPoll(f.mark, lower, to, overlap)
@@ -187,7 +187,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.collection == "" || f.shard.position(f.stream).Backfill != nil {
+	if beside := f.shard.position(f.stream).Backfill; f.collection == "" || beside != nil && beside.Kind != checkpoint.Split {
 		return nil
 	}
 	if f.lines.IsZero() {

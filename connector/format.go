@@ -10,38 +10,65 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// rowValue makes values of rows, as value.format and envelope say.
-type rowValue struct {
+// valueForm is what stands around the Avro of a row, or of a line, and whether it becomes JSON, as value.format and envelope say. It never changes.
+type valueForm struct {
 	framing  []byte // the registry's: magic byte and schema id; nothing where no schema is registered
 	plan     *schemas.Plan
-	encoder  *schemas.Encoder
 	envelope *schemas.Envelope // nil: none
 	json     bool
-	avro     []byte // of the last row, where json is made of it
+}
+
+func (f *valueForm) open(dst []byte) []byte {
+	dst = append(dst, f.framing...)
+	if f.envelope != nil {
+		dst = f.envelope.Open(dst)
+	}
+	return dst
+}
+
+func (f *valueForm) close(dst []byte, row coupa.Row, op string) []byte {
+	if f.envelope == nil {
+		return dst
+	}
+	return f.envelope.Close(dst, row.UpdatedAt, time.Now(), op == OpSnapshot)
+}
+
+// wrap appends a value made of Avro by the plan.
+func (f *valueForm) wrap(dst, avro []byte, row coupa.Row, op string) ([]byte, error) {
+	dst = f.open(dst)
+	if !f.json {
+		return f.close(append(dst, avro...), row, op), nil
+	}
+	dst, err := f.plan.AppendJSON(dst, avro)
+	return f.close(dst, row, op), err
+}
+
+// rowValue makes values of rows.
+type rowValue struct {
+	valueForm
+	encoder *schemas.Encoder
+	avro    []byte // of the last row, where JSON is made of it
 }
 
 func (v *rowValue) Append(dst []byte, row coupa.Row, op string) ([]byte, error) {
-	dst = append(dst, v.framing...)
-	if v.envelope != nil {
-		dst = v.envelope.Open(dst)
-	}
 	var err error
-	if !v.json {
-		dst, err = v.encoder.Append(dst, row.JSON)
-	} else if v.avro, err = v.encoder.Append(v.avro[:0], row.JSON); err == nil {
-		dst, err = v.plan.AppendJSON(dst, v.avro)
+	if v.json {
+		if v.avro, err = v.encoder.Append(v.avro[:0], row.JSON); err != nil {
+			return dst, err
+		}
+		return v.wrap(dst, v.avro, row, op)
 	}
-	if err != nil || v.envelope == nil {
+	if dst, err = v.encoder.Append(v.open(dst), row.JSON); err != nil {
 		return dst, err
 	}
-	return v.envelope.Close(dst, row.UpdatedAt, time.Now(), op == OpSnapshot), nil
+	return v.close(dst, row, op), nil
 }
 
 func (v *rowValue) Unfit() []schemas.Unfit { return v.encoder.Unfit() }
 
-// envelope is what the object's values stand in; nil: nothing.
-func (p *poller) envelope() *schemas.Envelope {
-	origin := schemas.Origin{Version: p.shard.w.cfg.Version, Name: p.dead.connector, Tenant: p.stream.Tenant, Object: p.stream.Object}
+// envelope is what the values of a table, the object or the lines of one of its lists, stand in; nil: nothing.
+func (p *poller) envelope(table string) *schemas.Envelope {
+	origin := schemas.Origin{Version: p.shard.w.cfg.Version, Name: p.dead.connector, Tenant: p.stream.Tenant, Object: table}
 	switch {
 	case p.object.Envelope != config.EnvelopeDebezium:
 		return nil
@@ -54,41 +81,49 @@ func (p *poller) envelope() *schemas.Envelope {
 // values registers the schema of the stream's values, or a wider one where that is refused and schema.conflict says so, and gives it with what makes
 // their encoders.
 func (p *poller) values(ctx context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
-	var framing []byte
-	if p.object.NeedsRegistry() {
-		id, err := p.registerValue(ctx, schema)
-		if isIncompatible(err) && p.object.SchemaConflict == conflictWiden && p.object.AutoRegister {
-			schema, id, err = p.widened(ctx, schema, err)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		framing = schemas.AppendHeader(nil, id)
+	if p.hasLines() {
+		return p.linedValues(ctx, schema)
 	}
-	plan, err := schema.Plan()
+	form, err := p.formOf(ctx, p.object.Topic, schema, p.stream.Object)
+	if p.isToWiden(err) {
+		if schema, err = p.widened(ctx, schema, err); err == nil {
+			form, err = p.formOf(ctx, p.object.Topic, schema, p.stream.Object)
+			err = refusedWide(err)
+		}
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("schema of %s: %w", p.stream.Object, err)
+		return nil, nil, err
 	}
-	envelope, json := p.envelope(), p.object.ValueFormat != config.FormatAvro
-	return schema, func() valueEncoder {
-		return &rowValue{framing: framing, plan: plan, encoder: plan.Encoder(), envelope: envelope, json: json}
-	}, nil
+	return schema, func() valueEncoder { return &rowValue{valueForm: form, encoder: form.plan.Encoder()} }, nil
 }
 
-func (p *poller) registerValue(ctx context.Context, schema *schemas.Schema) (int, error) {
-	text := schema.JSON()
-	if p.object.ValueFormat == config.FormatJSONSchema {
-		var err error
-		if text, err = schema.JSONSchema(); err != nil {
-			return 0, err
+// formOf registers the schema of a topic's values. table is what an envelope calls them.
+func (p *poller) formOf(ctx context.Context, topic string, schema *schemas.Schema, table string) (valueForm, error) {
+	form := valueForm{envelope: p.envelope(table), json: p.object.ValueFormat != config.FormatAvro}
+	if p.object.NeedsRegistry() {
+		text := schema.JSON()
+		if p.object.ValueFormat == config.FormatJSONSchema {
+			var err error
+			if text, err = schema.JSONSchema(); err != nil {
+				return form, err
+			}
 		}
+		id, err := p.registerFor(ctx, p.subjectIn(topic, schema), text)
+		if err != nil {
+			return form, err
+		}
+		form.framing = schemas.AppendHeader(nil, id)
 	}
-	return p.registerFor(ctx, p.valueSubject(schema), text)
+	var err error
+	if form.plan, err = schema.Plan(); err != nil {
+		err = fmt.Errorf("schema of %s: %w", table, err)
+	}
+	return form, err
 }
 
-// keyPrefix is what stands before every key: the registry's framing with the id of the key's schema, or nothing. A registry that refuses the schema stops
-// the object, whatever schema.conflict says: without a key no record goes anywhere.
-func (p *poller) keyPrefix(ctx context.Context) ([]byte, error) {
+// keyPrefix is what stands before the keys of a topic: the registry's framing with the id of the key's schema, or nothing. A registry that refuses the schema
+// stops the object, whatever schema.conflict says: without a key no record goes anywhere.
+func (p *poller) keyPrefix(ctx context.Context, topic string) ([]byte, error) {
 	if !p.object.NeedsRegistry() {
 		return nil, nil
 	}
@@ -96,7 +131,7 @@ func (p *poller) keyPrefix(ctx context.Context) ([]byte, error) {
 	if p.object.ValueFormat == config.FormatJSONSchema {
 		text = schemas.KeyJSONSchema()
 	}
-	id, err := p.register(ctx, schemas.Subject(p.object.KeySubject, p.object.Topic, "coupa.Key", true), text)
+	id, err := p.register(ctx, schemas.Subject(p.object.KeySubject, topic, "coupa.Key", true), text)
 	if isIncompatible(err) {
 		return nil, fmt.Errorf("key: %v", err)
 	}

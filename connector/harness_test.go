@@ -328,13 +328,13 @@ func (h *harness) checkOf(name, object string) []record {
 	h.t.Helper()
 	tenant, prefix := h.named(name)
 	records := h.recordsOf(name, prefix+object)
-	encode := h.encoder(object, schemas.Options{}) // one form for all, whatever schema a record has
-	existed := map[int]map[string]string{}         // by schema id and value: that form
+	encode := h.rowEncoder(object, schemas.Options{}) // one form for all, whatever schema a record has
+	existed := map[int]map[string]string{}            // by schema id and value: that form
 	contentOf := func(r record) string {
 		id := int(binary.BigEndian.Uint32(r.value[1:5]))
 		if existed[id] == nil {
 			existed[id] = map[string]string{}
-			as := h.encoder(object, h.registry.options(h.t, id))
+			as := h.rowEncoder(object, h.registry.options(h.t, id))
 			for _, v := range tenant.Versions(object) {
 				existed[id][string(as(v.JSON))] = string(encode(v.JSON))
 			}
@@ -360,6 +360,9 @@ func (h *harness) checkOf(name, object string) []record {
 			h.t.Errorf("%s id %d is in partitions %d and %d", object, r.id, before.partition, r.partition)
 		}
 		latest[r.id] = r
+	}
+	if h.linesOf(object) != config.LinesEmbedded {
+		h.checkLines(name, object)
 	}
 	for _, v := range tenant.Rows(object) {
 		switch r, ok := latest[v.ID]; {

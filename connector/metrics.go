@@ -120,8 +120,11 @@ func (t *meter) open() float64 {
 func (t *meter) begin(batch []*submission) {
 	t.records, t.bytes = 0, 0
 	for _, sub := range batch {
-		t.records += len(sub.records)
+		t.records += len(sub.records) + len(sub.lineRecords)
 		for _, r := range sub.records {
+			t.bytes += len(r.Key) + len(r.Value)
+		}
+		for _, r := range sub.lineRecords {
 			t.bytes += len(r.Key) + len(r.Value)
 		}
 	}

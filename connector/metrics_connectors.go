@@ -83,6 +83,7 @@ var families = []family{
 	counts("coupastream_rows_read_total", "Rows read from Coupa, repetitions included.", func(s *TaskStatus) int64 { return s.Rows }),
 	counts("coupastream_rows_dropped_total", "Rows read and dropped, because they or later versions of them were published before.", func(s *TaskStatus) int64 { return s.Dropped }),
 	counts("coupastream_records_published_total", "Data records committed.", func(s *TaskStatus) int64 { return s.Published }),
+	counts("coupastream_lines_published_total", "Records of lines committed to topics of their own, tombstones included.", func(s *TaskStatus) int64 { return s.Lines }),
 	counts("coupastream_late_rows_total", "Rows published that became visible only after the mark had passed their updated-at.", func(s *TaskStatus) int64 { return s.Late }),
 	counts("coupastream_silent_changes_total", "Changes published that did not move their row's updated-at.", func(s *TaskStatus) int64 { return s.Silent }),
 	counts("coupastream_lookback_finds_total", "Rows that a look-back found and the ledger did not know.", func(s *TaskStatus) int64 { return s.LookbackFinds }),

@@ -62,40 +62,73 @@ func (p *poller) tooLarge(ctx context.Context, topic string, size int) *oversize
 	return nil
 }
 
-// shrink sees to it that the record of the row that f.enc has encoded is no larger than its topic takes, if record.oversize says to cut it, and gives
-// the header that tells of that. An error holds an *oversizeError.
-func (f *fetch) shrink(ctx context.Context, row coupa.Row) ([]kgo.RecordHeader, error) {
+// cut is what shrink has cut of a row.
+type cut struct {
+	marks   []kgo.RecordHeader // of the row's own record
+	records int                // that were cut
+}
+
+// shrink sees to it that the record of the row that f.enc has encoded, and those of its lines, are no larger than their topics take, if record.oversize says
+// to cut them, and gives the header that tells of that; lines have theirs from lineValue.cuts. An error holds an *oversizeError.
+func (f *fetch) shrink(ctx context.Context, row coupa.Row) (cut, error) {
 	p, enc := f.ps.p, f.enc
-	over := p.tooLarge(ctx, enc.topic, recordSize(enc, len(enc.buf)))
+	over := f.oversized(ctx)
 	if over == nil {
-		return nil, nil
+		return cut{}, nil
 	}
 	if p.object.Oversize != oversizeTrim {
-		return nil, &RowError{Object: enc.object, ID: row.ID, Err: over}
+		return cut{}, &RowError{Object: enc.object, ID: row.ID, Err: over}
 	}
 	whole, err := enc.mapped(row)
 	if err != nil {
-		return nil, err
+		return cut{}, err
 	}
+	uncut := enc.lines().digests()
 	// The value is most often smaller than the row's JSON, so it can take more than one turn until enough is gone.
 	for excess, last := over.size-over.limit+trimmedReserve, -1; ; {
 		trimmed, cuts, err := schemas.Trim(whole.JSON, excess)
 		if err != nil {
-			return nil, rowError(enc.object, row.ID, err)
+			return cut{}, rowError(enc.object, row.ID, err)
 		}
 		if len(trimmed) == last || len(cuts) == 0 {
 			over.trimmed = len(cuts) > 0
-			return nil, &RowError{Object: enc.object, ID: row.ID, Err: over}
+			return cut{}, &RowError{Object: enc.object, ID: row.ID, Err: over}
 		}
 		if err := enc.encodeMapped(coupa.Row{ID: row.ID, UpdatedAt: row.UpdatedAt, JSON: trimmed}, f.ps.op); err != nil {
-			return nil, err
+			return cut{}, err
 		}
-		mark := trimmedHeader(cuts)
-		if over = p.tooLarge(ctx, enc.topic, recordSize(enc, len(enc.buf), mark)); over == nil {
-			return []kgo.RecordHeader{mark}, nil
+		own, ofLines := enc.lines().share(cuts, uncut)
+		var done cut
+		if done.records = ofLines; len(own) > 0 {
+			done.marks, done.records = []kgo.RecordHeader{trimmedHeader(own)}, ofLines+1
+		}
+		if over = f.oversized(ctx, done.marks...); over == nil {
+			return done, nil
 		}
 		last, excess = len(trimmed), excess+over.size-over.limit
 	}
+}
+
+// oversized tells of the record that is larger than its topic takes by most: of the row with these headers, or of one of its lines.
+func (f *fetch) oversized(ctx context.Context, marks ...kgo.RecordHeader) *oversizeError {
+	p, enc := f.ps.p, f.enc
+	over := p.tooLarge(ctx, enc.topic, recordSize(enc, len(enc.buf), marks...))
+	v := enc.lines()
+	if v == nil {
+		return over
+	}
+	for i := range v.lines {
+		l := &v.lines[i]
+		var marks []kgo.RecordHeader
+		if len(l.cuts) > 0 {
+			marks = []kgo.RecordHeader{trimmedHeader(l.cuts)}
+		}
+		more := p.tooLarge(ctx, v.lists[l.list].topic, recordSize(enc, len(l.value), marks...))
+		if more != nil && (over == nil || more.size-more.limit > over.size-over.limit) {
+			over = more
+		}
+	}
+	return over
 }
 
 // trimmedHeader lists cut texts in the row's order.

@@ -250,7 +250,7 @@ func (ps *pass) left() []checkpoint.Range {
 func (ps *pass) submit(c *chunk, must bool) {
 	p := ps.p
 	finished := len(ps.spans) == 0
-	if len(c.records) == 0 && len(c.entries) == 0 && !must {
+	if len(c.records) == 0 && len(c.lines) == 0 && len(c.entries) == 0 && !must {
 		due := time.Since(*ps.persisted) >= markPersistence
 		midWalk := len(ps.pending) > 0 || ps.outstanding > 0 || ps.isRecorded()
 		if !due && !(finished && midWalk) {
@@ -259,8 +259,8 @@ func (ps *pass) submit(c *chunk, must bool) {
 	}
 	*ps.persisted = time.Now()
 	sub := &submission{
-		stream: p.stream, task: p.task, records: c.records, rows: c.published, entries: c.entries, bytes: c.bytes, tally: c.tally,
-		backfill: ps.op == OpSnapshot, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
+		stream: p.stream, task: p.task, records: c.records, rows: c.published, lines: c.lines, entries: c.entries, bytes: c.bytes, tally: c.tally,
+		backfill: ps.op == OpSnapshot, again: ps.walk.Kind == checkpoint.Split, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
 	}
 	sub.done = func(err error) {
 		p.shard.w.memory.Release(memoryOf(sub.bytes))

@@ -139,6 +139,9 @@ func (p *poller) attempt(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.noteLines(ctx); err != nil {
+		return err
+	}
 	if err := p.sampleFirst(ctx); err != nil {
 		return err
 	}
@@ -171,7 +174,7 @@ func (p *poller) begin(ctx context.Context) error {
 	return p.record(ctx, func(pos *checkpoint.Position) {
 		seq := pos.Seq
 		*pos = first.Clone()
-		pos.Seq = seq
+		pos.Seq, pos.LineTopics = seq, p.hasLines()
 	})
 }
 

@@ -41,7 +41,7 @@ func (p *poller) encodingWith(ctx context.Context, custom *schemas.CustomFields)
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := p.keyPrefix(ctx)
+	prefix, err := p.keyPrefix(ctx, p.object.Topic)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,12 @@ func (p *poller) schemaWith(custom *schemas.CustomFields) (*schemas.Schema, erro
 }
 
 func (p *poller) valueSubject(schema *schemas.Schema) string {
-	return schemas.Subject(p.object.ValueSubject, p.object.Topic, schema.Name(), false)
+	return p.subjectIn(p.object.Topic, schema)
+}
+
+// subjectIn is that of the values of a topic.
+func (p *poller) subjectIn(topic string, schema *schemas.Schema) string {
+	return schemas.Subject(p.object.ValueSubject, topic, schema.Name(), false)
 }
 
 // registerFor gives the id of a schema of the stream's values, as register does.

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -53,6 +54,7 @@ type story struct {
 	*rand.Rand
 	seed   uint64
 	object string
+	lines  string
 	poll   time.Duration
 	told   []string
 }
@@ -60,6 +62,7 @@ type story struct {
 func newStory(seed uint64) *story {
 	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), seed: seed}
 	s.object = []string{"users", "purchase_orders", "invoices"}[s.IntN(3)]
+	s.lines = []string{config.LinesEmbedded, config.LinesTopics, config.LinesBoth}[s.IntN(3)]
 	s.poll = []time.Duration{time.Second, 4 * time.Second, 10 * time.Second}[s.IntN(3)]
 	return s
 }
@@ -72,6 +75,11 @@ func (s *story) run(t *testing.T) {
 		h.keys["overlap.ms"] = []string{"20000", "60000"}[s.IntN(2)]
 		h.keys["lookback.ms"] = []string{"0", "3600000"}[s.IntN(2)]
 		h.keys["settle.ms"] = []string{"0", "2000"}[s.IntN(2)]
+		h.keys["lines"] = s.lines
+		if s.object == "users" {
+			s.lines = config.LinesEmbedded // they have none
+			h.keys["lines"] = s.lines
+		}
 		states := []string{h.state}
 		h.start()
 		for range 4 + s.IntN(10) {
@@ -175,6 +183,9 @@ func (s *story) step(h *harness, states *[]string) {
 		pause := time.Duration(s.IntN(90)) * time.Second
 		s.tell("restart after %v with state %s", pause, h.state)
 		h.pass(pause)
+		if s.lines == config.LinesBoth {
+			h.linesFitRows(s.object)
+		}
 		h.start()
 	}
 }

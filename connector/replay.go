@@ -33,7 +33,7 @@ type Replayed struct {
 // Replay sends the dead letters of a connector again, the only one of cfg, which may run meanwhile: by the keys, schemas and topics of today. Each
 // letter is published once, whatever happens and however often Replay is called: records and the letters' offsets are one transaction, and the offsets
 // are those of the consumer group <group.id>-replay-<connector>. A letter whose row has gone out meanwhile in the same or a later version is passed
-// over, so that versions of a row stay in order. Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold
+// over, so that versions of a row stay in order. Letters of objects whose lines have topics of their own stay letters. Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold
 // what the mapping hides. Letters that come after the call has begun are left for the next one.
 //
 // The error is of what keeps all letters from going, such as brokers that can't be reached; what was counted until then has happened.
@@ -379,6 +379,12 @@ func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *ou
 	stamp := stampOf(rec)
 	if !r.newest[key].Before(stamp) {
 		n.Overtaken++
+		return nil
+	}
+	if p.hasLines() {
+		n.Failing++
+		n.Reason = "lines of " + object + " have topics of their own, and the worker alone knows what these hold: change the row in Coupa, which publishes it with its lines"
+		out.failing = append(out.failing, anew(rec, n.Reason))
 		return nil
 	}
 	if err := p.prepare(ctx); err != nil {

@@ -34,6 +34,7 @@ type TaskStatus struct {
 	Snapshot    bool             // the backfill of what was there before is under way
 	Rows        int64            // rows read from Coupa since the start
 	Published   int64            // records committed to the object's topic since the start
+	Lines       int64            // records of lines, tombstones included, committed to topics of their own since the start
 	Dropped     int64            // rows read again and dropped as published
 	Polls       int64            // polls that were drained
 	Late        int64            // rows published that became visible only after the mark had passed their updated-at

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
@@ -53,6 +54,9 @@ func TestEachOfTheTenStepsFailsBothWays(t *testing.T) {
 func failOnce(t *testing.T, point failpoint.Point, side string, nth int, want next) {
 	simulate(t, coupatest.Config{Seed: 41, Rows: 330, Objects: []string{"purchase_orders", "users"}}, func(h *harness) {
 		defer failpoint.Clear()
+		if nth > 1 {
+			h.keys["object.purchase_orders.lines"] = config.LinesBoth
+		}
 		hit := failpoint.Set(point, side, nth, failpoint.Error)
 		h.start()
 		for i := range 12 { // the first of them while the history is read
@@ -76,5 +80,8 @@ func failOnce(t *testing.T, point failpoint.Point, side string, nth int, want ne
 		}
 		h.check("purchase_orders")
 		h.check("users")
+		if nth > 1 {
+			h.linesFitRows("purchase_orders")
+		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,11 +73,11 @@ func (t *topics) ask(ctx context.Context, topic string) {
 	t.limits[topic] = limit
 }
 
-// forget drops what is known of a topic: it is made sure of again, with its limit, before it is next used.
+// forget drops what is known of a topic, and of those of its lines: they are made sure of again, with their limits, before they are next used.
 func (t *topics) forget(topic string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.limits, topic)
+	maps.DeleteFunc(t.limits, func(known string, _ topicLimit) bool { return known == topic || strings.HasPrefix(known, topic+".") })
 }
 
 // checkpointConfigs keep the checkpoint topic near the size of what is live in it, which is what a restore reads. Kafka compacts closed segments alone,

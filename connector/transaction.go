@@ -78,7 +78,7 @@ func (s *shard) commits(batch []*submission) ([]checkpoint.Commit, error) {
 		}
 		commits[i] = joined
 	}
-	return commits, nil
+	return commits, s.resolveLines(batch, commits)
 }
 
 // commitApart commits streams that failed together one by one, and before them the others together: the broker refuses whole batches, so that of several
@@ -137,6 +137,9 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
 		for _, r := range sub.records {
 			s.producer.Produce(ctx, r, promise)
+		}
+		for _, r := range sub.lineRecords {
+			s.producer.Produce(ctx, r.Record, promise)
 		}
 	}
 	if err := errors.Join(failpoint.After(failpoint.Produce), failpoint.Before(failpoint.Mark)); err != nil {
@@ -254,13 +257,19 @@ func (t *outcome) checkpoint(r *kgo.Record, err error) {
 	t.next = max(t.next, r.Offset+1)
 }
 
-// topics are those of the records: the object's, its dead letters', or both.
+// topics are those of the records: the object's, its dead letters', its lines'.
 func (sub *submission) topics() []string {
 	var names []string
-	for _, r := range sub.records {
-		if !slices.Contains(names, r.Topic) {
-			names = append(names, r.Topic)
+	note := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
+	}
+	for _, r := range sub.records {
+		note(r.Topic)
+	}
+	for _, r := range sub.lineRecords {
+		note(r.Topic)
 	}
 	return names
 }
@@ -270,6 +279,11 @@ func (sub *submission) rowOf(r *kgo.Record) int64 {
 	for i := range sub.records {
 		if sub.records[i] == r {
 			return sub.rows[i].id
+		}
+	}
+	for _, l := range sub.lineRecords {
+		if l.Record == r {
+			return l.row
 		}
 	}
 	return 0

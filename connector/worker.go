@@ -57,7 +57,7 @@ type Config struct {
 // Publication is a record that was committed.
 type Publication struct {
 	Stream    checkpoint.Stream
-	ID        int64
+	ID        int64 // of the row; of the line where the topic is of lines
 	Op        string
 	UpdatedAt string // RFC 3339, UTC
 	Topic     string
@@ -339,6 +339,13 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 func (w *Worker) committed(sub *submission, position checkpoint.Position) {
 	sub.task.update(func(s *TaskStatus) {
 		s.Published += int64(len(sub.records) - sub.buried)
+		for _, r := range sub.lineRecords {
+			if r.own {
+				s.Published++
+			} else {
+				s.Lines++
+			}
+		}
 		if sub.buried > 0 {
 			s.DeadLetters, s.DeadLetter = s.DeadLetters+int64(sub.buried), sub.cause
 		}
@@ -357,17 +364,22 @@ func (w *Worker) committed(sub *submission, position checkpoint.Position) {
 		return
 	}
 	for i, r := range sub.records {
-		p := Publication{
-			Stream: sub.stream, ID: sub.rows[i].id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value),
-		}
-		for _, h := range r.Headers {
-			switch h.Key {
-			case HeaderOp:
-				p.Op = string(h.Value)
-			case HeaderUpdatedAt:
-				p.UpdatedAt = string(h.Value)
-			}
-		}
-		w.published(p)
+		w.published(publication(sub.stream, sub.rows[i].id, r))
 	}
+	for _, r := range sub.lineRecords {
+		w.published(publication(sub.stream, r.id, r.Record))
+	}
+}
+
+func publication(st checkpoint.Stream, id int64, r *kgo.Record) Publication {
+	p := Publication{Stream: st, ID: id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value)}
+	for _, h := range r.Headers {
+		switch h.Key {
+		case HeaderOp:
+			p.Op = string(h.Value)
+		case HeaderUpdatedAt:
+			p.UpdatedAt = string(h.Value)
+		}
+	}
+	return p
 }

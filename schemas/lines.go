@@ -78,6 +78,9 @@ func (s *Schema) Split(keep bool) (*Split, error) {
 	return split, err
 }
 
+// Whole is the schema that was split: rows are encoded by it.
+func (s *Split) Whole() *Schema { return s.whole }
+
 // copied is the record of the rows, of its own.
 func (s *Schema) copied() (*schematext.Record, error) {
 	whole, err := schematext.Parse([]byte(s.text))

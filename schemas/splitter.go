@@ -21,6 +21,7 @@ type Splitter struct {
 	renderer
 	cursor Cursor
 	row    []byte
+	own    uint64 // digest of the row without its lists
 	line   []byte // room for the lines' values
 	lines  []Line
 	gone   []bool // by list: the field is null
@@ -67,7 +68,7 @@ func (s *Split) Splitter() (*Splitter, error) {
 // told apart. Any other error: value is none that an Encoder of the plan made.
 func (s *Splitter) Split(id int64, value []byte) error {
 	s.renderer = renderer{avro: value}
-	s.row, s.line, s.lines = s.row[:0], s.line[:0], s.lines[:0]
+	s.row, s.line, s.lines, s.own = s.row[:0], s.line[:0], s.lines[:0], 0
 	clear(s.kept)
 	copied := 0 // of value, into row
 	rec := s.plan.root
@@ -84,8 +85,9 @@ func (s *Splitter) Split(id int64, value []byte) error {
 			}
 		case i == rec.unmapped:
 			s.findKept(rec)
+			fallthrough
 		default:
-			s.skip(&f.planNode)
+			s.pass(f, begin)
 		}
 	}
 	if s.err != nil || s.pos != len(value) {
@@ -100,8 +102,22 @@ func (s *Splitter) Split(id int64, value []byte) error {
 	return nil
 }
 
+// pass goes on behind a field of the row that stays in it, from where it begins.
+func (s *Splitter) pass(f *planField, begin int) {
+	if s.pos = begin; s.keep || s.err != nil {
+		s.skip(&f.planNode)
+		return
+	}
+	if sum, filled := s.sum(&f.planNode); filled {
+		s.own += join(f.hash, sum)
+	}
+}
+
 // Row is the row's value by Split.Row.
 func (s *Splitter) Row() []byte { return s.row }
+
+// Digest is that of Row, as Line.Digest; 0 where lines stay in the row.
+func (s *Splitter) Digest() uint64 { return s.own }
 
 // Lines are those of the row, in its order, list by list.
 func (s *Splitter) Lines() []Line { return s.lines }

@@ -28,6 +28,7 @@ type Object struct {
 	Decimals        schemas.DecimalMode
 	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
 	Envelope        string // "none" or EnvelopeDebezium
+	Lines           string // LinesEmbedded, LinesTopics or LinesBoth
 	KeySubject      schemas.SubjectStrategy
 	ValueSubject    schemas.SubjectStrategy
 	AutoRegister    bool
@@ -51,6 +52,16 @@ const (
 	FormatJSONSchema = "jsonschema"
 	EnvelopeDebezium = "debezium"
 )
+
+// Values of lines: where the lines of the object's rows go.
+const (
+	LinesEmbedded = "embedded" // they stay in the rows' records
+	LinesTopics   = "topics"   // to topics of their own
+	LinesBoth     = "both"
+)
+
+// LineTopic is the topic of the lines of a list, by the name of its field.
+func (o Object) LineTopic(list string) string { return o.Topic + "." + list }
 
 // NeedsRegistry tells whether the object's records have schemas.
 func (o Object) NeedsRegistry() bool { return o.ValueFormat != FormatJSON }
@@ -112,6 +123,7 @@ func checkObject(v *values, o Object, topicKnown bool) {
 	checkLookback(v, o)
 	checkDeadLetters(v, o)
 	checkFormat(v, o)
+	checkLines(v, o)
 	template := v.deciding(o.Path, templateKey)
 	if f := topicName(o.Topic); f != nil && topicKnown && !v.problems.touch(template, "tenant", "coupa.url") {
 		v.problem(template, o.template, fmt.Sprintf("gives %q, %s", o.Topic, f.message), f.remedy+"; or give another tenant")
@@ -162,6 +174,44 @@ func checkFormat(v *values, o Object) {
 	}
 }
 
+// linesOf names the lists of an object whose lines go to topics of their own.
+func (o Object) linesOf() []string {
+	lists, err := schemas.Lists(o.Path)
+	if o.Lines == LinesEmbedded || err != nil { // checked by itself
+		return nil
+	}
+	return schemas.FieldNames(lists)
+}
+
+// lineTopicLike is the topic of the object's lines that has a name; "": none has.
+func (o Object) lineTopicLike(topic string) string {
+	if i := slices.IndexFunc(o.linesOf(), func(list string) bool { return o.LineTopic(list) == topic }); i < 0 {
+		return ""
+	}
+	return topic
+}
+
+// checkLines refuses topics for the lines of an object that has none, and names for these that are none. What holds for the whole connector holds where
+// there are lines.
+func checkLines(v *values, o Object) {
+	key := v.deciding(o.Path, linesKey)
+	if o.Lines == LinesEmbedded || v.problems.touch(key) {
+		return
+	}
+	lists := o.linesOf()
+	if len(lists) == 0 && key != linesKey {
+		v.problem(key, o.Lines, "has no effect: rows of "+o.Path+" have no lines", "leave it out (coupastream objects shows which have)")
+	}
+	for _, list := range lists {
+		if f := topicName(o.LineTopic(list)); f != nil && topicName(o.Topic) == nil {
+			v.problem(key, o.Lines, fmt.Sprintf("gives the lines %s the topic %q, %s", list, o.LineTopic(list), f.message), f.remedy)
+		}
+	}
+	if dlq := o.lineTopicLike(o.DLQTopic); dlq != "" && !v.problems.touch("errors.deadletterqueue.topic.name") {
+		v.problem(v.deciding(o.Path, "errors.deadletterqueue.topic.name"), o.DLQTopic, "is the topic of lines of "+o.Path, "name another topic")
+	}
+}
+
 // checkLookback wants look-backs that go further than every poll does. The problem is reported at a key that the user
 // gave: the overlap if it was given, otherwise the look-back.
 func checkLookback(v *values, o Object) {
@@ -186,7 +236,18 @@ func checkTopic(v *values, o Object, others []Object) {
 	}
 	i := slices.IndexFunc(others, func(other Object) bool { return other.Topic == o.Topic })
 	key := v.deciding(o.Path, templateKey)
-	if i < 0 || v.problems.touch(key) {
+	if v.problems.touch(key) {
+		return
+	}
+	for _, other := range others {
+		for _, lined := range [][2]Object{{o, other}, {other, o}} {
+			if topic := lined[0].lineTopicLike(lined[1].Topic); topic != "" {
+				v.problem(v.deciding(lined[0].Path, linesKey), lined[0].Lines, fmt.Sprintf("gives lines of %s the topic %s, which is that of %s", lined[0].Path, topic, lined[1].Path),
+					"write embedded for one, or give the other another topic with "+objectKey(lined[1].Path, templateKey))
+			}
+		}
+	}
+	if i < 0 {
 		return
 	}
 	v.problem(key, o.template, fmt.Sprintf("gives the topic %s to both %s and %s", o.Topic, others[i].Path, o.Path),

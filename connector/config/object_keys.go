@@ -9,6 +9,9 @@ import (
 // templateKey is the one key whose values hold placeholders.
 const templateKey = "topic.template"
 
+// linesKey says where lines go.
+const linesKey = "lines"
+
 // objectSettings is the table of keys that may differ from object to object.
 func objectSettings() []setting[Object] {
 	var all []setting[Object]
@@ -66,6 +69,10 @@ func recordSettings() []setting[Object] {
 		{Key{Name: "envelope", Type: String, Importance: Medium, Default: "none", Values: []string{"none", EnvelopeDebezium},
 			Doc: "`debezium` puts rows into Debezium's envelope: before (null), after, source, op, ts_ms."},
 			text(func(o *Object) *string { return &o.Envelope })},
+		{Key{Name: linesKey, Type: String, Importance: Medium, Default: LinesEmbedded, Values: []string{LinesEmbedded, LinesTopics, LinesBoth},
+			Doc: "Where the lines of rows go: `embedded` in the rows' records; `topics` in records of their own, to the topic of the object with a dot and the list's name behind it " +
+				"(`coupa.invoices.invoice_lines`), by the line's id; `both`. Objects without lines pay no heed to it."},
+			text(func(o *Object) *string { return &o.Lines })},
 		{Key{Name: "key.subject.name.strategy", Type: String, Importance: Low, Default: "TopicNameStrategy", Values: subjectStrategies(),
 			Doc: "Subject of the key's schema in the registry."},
 			named(func(o *Object) *schemas.SubjectStrategy { return &o.KeySubject })},
