@@ -13,14 +13,15 @@
 //	repair    rows that a look-back found and the ledger does not know          follow.go
 //	look-back ids and stamps alone, behind the overlap, seldom                  lookback.go
 //	backfill  what was there before the stream began, beside the polls          backfill.go
+//	split     what was published before its lines had topics, for these alone    backfill.go
 //
-// The first three publish changes, one after the other; the backfill publishes beside them, and look-backs publish nothing.
+// The first three publish changes, one after the other; backfill and split publish beside them, and look-backs publish nothing.
 //
 //	1 fetch    a page of the walk                                  fetch.go, coupa.Client.Fetch
 //	2 decode   rows as they arrive, each checked                   package coupa
 //	3 decide   row + what was published → fresh, duplicate, stale  dedupe.go; nothing is stored yet
 //	4 encode   row → record                                        encode.go, packages schemas and schemas/mapping
-//	5 begin    a batch of many pollers' pages → open transaction   batch.go, transaction.go
+//	5 begin    a batch of many pollers' pages → open transaction   batch.go, transaction.go; of lines, those that changed: lines.go
 //	6 produce  the data records
 //	7 mark     the new positions and ledger entries, in the same transaction
 //	8 commit   the truth. Before it, nothing happened: the batch is forgotten. After it, it happened, whatever follows
@@ -39,9 +40,11 @@
 //  3. Versions of one id come in the order of updated-at: a walk reads each id once, a walk starts when the one before is committed, and a row that is
 //     older than what was published is dropped. The backfill's window ends where the polls' begin, and what the polls hand over of an id takes out what
 //     the backfill hands over later of it.
-//  4. A mark moves in the transaction of the last page of its window, or later, never before.
-//  5. The local store may be lost, old or foreign: the checkpoint topic decides (see package checkpoint).
-//  6. A stream that fails stops alone. A record that Kafka refuses takes its stream out of the transaction; the others go again without it.
+//  4. Where lines have topics, these hold at every commit what the rows published last have of lines: no line goes out that has not changed, and one that is
+//     gone from its row leaves a tombstone.
+//  5. A mark moves in the transaction of the last page of its window, or later, never before.
+//  6. The local store may be lost, old or foreign: the checkpoint topic decides (see package checkpoint).
+//  7. A stream that fails stops alone. A record that Kafka refuses takes its stream out of the transaction; the others go again without it.
 //
 // # After a crash
 //

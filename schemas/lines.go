@@ -78,6 +78,9 @@ func (s *Schema) Split(keep bool) (*Split, error) {
 	return split, err
 }
 
+// Unsplit is the schema with its rows as they are: no list is taken apart.
+func (s *Schema) Unsplit() *Split { return &Split{Row: s, whole: s, keep: true} }
+
 // Whole is the schema that was split: rows are encoded by it.
 func (s *Split) Whole() *Schema { return s.whole }
 

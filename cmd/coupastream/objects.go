@@ -22,6 +22,7 @@ func newObjectsCommand(a *app) *cobra.Command {
   changes   how they are found: by updated-at; by content, where rows carry none and are all read every reread.interval.ms; or by both, where
             updated-at does not show every change
   lines     lines with an updated-at of their own: a change of them alone is found too
+  topics    lists whose lines go to topics of their own with lines=topics or both
   exported  rows carry Coupa's exported flag
   deletes   Coupa has an operation that deletes rows
 
@@ -40,6 +41,7 @@ type listedObject struct {
 	Scopes   []string `json:"scopes"`
 	Changes  []string `json:"changes"` // "updated-at", "content"
 	Lines    string   `json:"lines,omitempty"`
+	Topics   []string `json:"line_topics,omitempty"` // lists that can have them
 	Exported bool     `json:"exported"`
 	Deletes  bool     `json:"deletes"`
 	Below    []below  `json:"sub_collections,omitempty"`
@@ -56,7 +58,11 @@ type below struct {
 func (a *app) objects(output string) error {
 	var all []listedObject
 	for _, r := range coupa.Resources() {
-		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, changesOf(r), r.Lines, r.Exported, r.Deletes, belowOf(r), r.Doc})
+		lists, err := schemas.Lists(r.Path)
+		if err != nil {
+			return err
+		}
+		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, changesOf(r), r.Lines, schemas.FieldNames(lists), r.Exported, r.Deletes, belowOf(r), r.Doc})
 	}
 	switch output {
 	case "json":
@@ -92,29 +98,37 @@ func changesOf(r coupa.Resource) []string {
 func (a *app) printObjects(all []listedObject) error {
 	word := map[bool]string{true: "yes", false: "-"}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "OBJECT\tSCOPE\tCHANGES\tLINES\tEXPORTED\tDELETES\tWHAT IT IS")
+	fmt.Fprintln(t, "OBJECT\tSCOPE\tCHANGES\tLINES\tTOPICS\tEXPORTED\tDELETES\tWHAT IT IS")
 	for _, o := range all {
 		lines := o.Lines
 		if lines == "" {
 			lines = "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Path, strings.Join(o.Scopes, " "), strings.Join(o.Changes, ", "), lines, word[o.Exported], word[o.Deletes], o.Doc)
+		topics := "-"
+		if len(o.Topics) > 0 {
+			topics = strings.Join(o.Topics, ", ")
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Path, strings.Join(o.Scopes, " "), strings.Join(o.Changes, ", "), lines, topics, word[o.Exported], word[o.Deletes], o.Doc)
 	}
 	return t.Flush()
 }
 
 // writeObjects writes the table that the README holds.
 func (a *app) writeObjects(all []listedObject) error {
-	const row = "| `%s` | `%s` | %s | %s | %s | %s | %s |\n"
+	const row = "| `%s` | `%s` | %s | %s | %s | %s | %s | %s |\n"
 	var b strings.Builder
-	b.WriteString("| object | record | scope | changes | exported | deletes | sub-collections |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("| object | record | scope | changes | line topics | exported | deletes | sub-collections |\n|---|---|---|---|---|---|---|---|\n")
 	mark := map[bool]string{true: "yes"}
 	for _, o := range all {
 		changes := strings.Join(o.Changes, ", ")
 		if o.Lines != "" {
 			changes += ", and of `" + o.Lines + "` alone"
 		}
-		fmt.Fprintf(&b, row, o.Path, o.Record, "`"+strings.Join(o.Scopes, "`, `")+"`", changes, mark[o.Exported], mark[o.Deletes], belowInWords(o))
+		topics := ""
+		if len(o.Topics) > 0 {
+			topics = "`" + strings.Join(o.Topics, "`, `") + "`"
+		}
+		fmt.Fprintf(&b, row, o.Path, o.Record, "`"+strings.Join(o.Scopes, "`, `")+"`", changes, topics, mark[o.Exported], mark[o.Deletes], belowInWords(o))
 	}
 	_, err := a.stdout.Write([]byte(b.String()))
 	return err

@@ -24,8 +24,8 @@ func TestObjectsListsEveryCollectionWithItsScope(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []listedObject{
-		{Path: "purchase_orders", Record: "coupa.OrderHeader", Changes: []string{"updated-at"}, Lines: "order_lines", Exported: true},
-		{Path: "coupa_pay/payments", Record: "coupa.CoupaPay_Payment", Changes: []string{"updated-at"}, Exported: true},
+		{Path: "purchase_orders", Record: "coupa.OrderHeader", Changes: []string{"updated-at"}, Lines: "order_lines", Topics: []string{"order_lines"}, Exported: true},
+		{Path: "coupa_pay/payments", Record: "coupa.CoupaPay_Payment", Changes: []string{"updated-at"}, Topics: []string{"payment_details"}, Exported: true},
 		{Path: "currencies", Record: "coupa.Currency", Changes: []string{"content"}},
 		{Path: "budget_lines", Record: "coupa.BudgetLine", Changes: []string{"updated-at", "content"}, Deletes: true},
 		{Path: "tasks", Record: "coupa.Task", Changes: []string{"updated-at"}, Deletes: true},
@@ -33,7 +33,7 @@ func TestObjectsListsEveryCollectionWithItsScope(t *testing.T) {
 		found := false
 		for _, got := range all {
 			if got.Path == want.Path {
-				found = got.Record == want.Record && slices.Equal(got.Changes, want.Changes) && got.Lines == want.Lines &&
+				found = got.Record == want.Record && slices.Equal(got.Changes, want.Changes) && got.Lines == want.Lines && slices.Equal(got.Topics, want.Topics) &&
 					got.Exported == want.Exported && got.Deletes == want.Deletes && len(got.Scopes) > 0 && got.Doc != ""
 			}
 		}

@@ -50,10 +50,11 @@ What is printed before the mapping holds what the mapping hides.`,
 
 // previewed is what is shown of an object.
 type previewed struct {
-	Object string          `json:"object"`
-	Rows   []previewedRow  `json:"rows"`
-	Schema json.RawMessage `json:"schema"`
-	Fields json.RawMessage `json:"fields,omitempty"` // that Coupa is asked for; none: all
+	Object string                     `json:"object"`
+	Rows   []previewedRow             `json:"rows"`
+	Schema json.RawMessage            `json:"schema"`
+	Lines  map[string]json.RawMessage `json:"line_schemas,omitempty"` // by list, of those whose lines have topics of their own
+	Fields json.RawMessage            `json:"fields,omitempty"`       // that Coupa is asked for; none: all
 }
 
 // previewedRow is a row, and its record or why there is none.
@@ -61,7 +62,15 @@ type previewedRow struct {
 	ID     int64           `json:"id"`
 	Before json.RawMessage `json:"before"`
 	After  json.RawMessage `json:"after,omitempty"`
+	Lines  []previewedLine `json:"lines,omitempty"` // where they have records of their own
 	Error  string          `json:"error,omitempty"`
+}
+
+// previewedLine is the record of a line.
+type previewedLine struct {
+	List  string          `json:"list"`
+	ID    int64           `json:"id"`
+	After json.RawMessage `json:"after"`
 }
 
 func (a *app) preview(ctx context.Context, connectorFile, path string, s previewSettings) error {
@@ -88,7 +97,7 @@ func (a *app) preview(ctx context.Context, connectorFile, path string, s preview
 	if err != nil {
 		return err
 	}
-	return a.printPreview(shown, p.schema, s.output)
+	return a.printPreview(shown, p.split, s.output)
 }
 
 // previewedObject reads the files.
@@ -115,7 +124,7 @@ type previewer struct {
 	client *coupa.Client
 	object config.Object
 	mapper *mapping.Rewriter
-	schema *schemas.Schema
+	split  *schemas.Split
 }
 
 func (p *previewer) show(ctx context.Context, most int) (*previewed, error) {
@@ -137,18 +146,30 @@ func (p *previewer) show(ctx context.Context, most int) (*previewed, error) {
 			return nil, err
 		}
 	}
-	if p.schema, err = schemas.For(p.object.Path, options); err != nil {
+	schema, err := schemas.For(p.object.Path, options)
+	if err == nil && p.object.Lines == config.LinesEmbedded {
+		p.split = schema.Unsplit()
+	} else if err == nil {
+		p.split, err = schema.Split(p.object.Lines == config.LinesBoth)
+	}
+	if err != nil {
 		return nil, err
 	}
-	shown := &previewed{Object: p.object.Path, Schema: json.RawMessage(p.schema.JSON()), Fields: json.RawMessage(q.Fields)}
-	plan, err := p.schema.Plan()
+	shown := &previewed{Object: p.object.Path, Schema: json.RawMessage(p.split.Row.JSON()), Fields: json.RawMessage(q.Fields)}
+	for _, l := range p.split.Lists {
+		if shown.Lines == nil {
+			shown.Lines = map[string]json.RawMessage{}
+		}
+		shown.Lines[l.Name] = json.RawMessage(l.Schema.JSON())
+	}
+	plan, err := schema.Plan()
 	if err != nil {
 		return nil, err
 	}
 	encoder := plan.Encoder()
 	for _, r := range rows {
 		one := previewedRow{ID: r.ID, Before: r.JSON}
-		if one.After, err = p.record(plan, encoder, r.JSON); err != nil {
+		if one.After, one.Lines, err = p.record(encoder, r); err != nil {
 			one.Error = err.Error()
 		}
 		shown.Rows = append(shown.Rows, one)
@@ -196,22 +217,46 @@ func (p *previewer) customFields(rows []coupa.Row) (*schemas.CustomFields, error
 	return d.CustomFields(), nil
 }
 
-// record gives the record of a row as JSON.
-func (p *previewer) record(plan *schemas.Plan, encoder *schemas.Encoder, row []byte) ([]byte, error) {
-	var err error
+// record gives the record of a row, and those of its lines where they have their own, as JSON.
+func (p *previewer) record(encoder *schemas.Encoder, r coupa.Row) (row []byte, lines []previewedLine, err error) {
+	row = r.JSON
 	if p.mapper != nil {
 		if row, err = p.mapper.Row(row); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	value, err := encoder.Append(nil, row)
+	if err != nil {
+		return nil, nil, err
+	}
+	splitter, err := p.split.Splitter()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := splitter.Split(r.ID, value); err != nil {
+		return nil, nil, err
+	}
+	for _, l := range splitter.Lines() {
+		of := p.split.Lists[l.List]
+		text, err := inJSON(of.Schema, l.Value)
+		if err != nil {
+			return nil, nil, err
+		}
+		lines = append(lines, previewedLine{of.Name, l.ID, text})
+	}
+	row, err = inJSON(p.split.Row, splitter.Row())
+	return row, lines, err
+}
+
+func inJSON(s *schemas.Schema, value []byte) ([]byte, error) {
+	plan, err := s.Plan()
 	if err != nil {
 		return nil, err
 	}
 	return plan.AppendJSON(nil, value)
 }
 
-func (a *app) printPreview(shown *previewed, schema *schemas.Schema, output string) error {
+func (a *app) printPreview(shown *previewed, split *schemas.Split, output string) error {
 	if output == "json" {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetEscapeHTML(false)
@@ -225,11 +270,19 @@ func (a *app) printPreview(shown *previewed, schema *schemas.Schema, output stri
 			continue
 		}
 		fmt.Fprintf(a.stdout, "its record:\n%s\n\n", indented(r.After))
+		for _, l := range r.Lines {
+			fmt.Fprintf(a.stdout, "the record of line %d of %s:\n%s\n\n", l.ID, l.List, indented(l.After))
+		}
 	}
 	if len(shown.Rows) == 0 {
 		fmt.Fprintf(a.stdout, "there are no rows of %s\n\n", shown.Object)
 	}
-	_, err := fmt.Fprintf(a.stdout, "schema:\n%s", schema.Pretty())
+	_, err := fmt.Fprintf(a.stdout, "schema:\n%s", split.Row.Pretty())
+	for _, l := range split.Lists {
+		if err == nil {
+			_, err = fmt.Fprintf(a.stdout, "\nschema of %s:\n%s", l.Name, l.Schema.Pretty())
+		}
+	}
 	return err
 }
 

@@ -90,3 +90,40 @@ func TestPreviewOfNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestPreviewShowsLinesThatHaveRecordsOfTheirOwn(t *testing.T) {
+	var id int64
+	r := previewOf(t, 3, func(tenant *coupatest.Tenant) {
+		id = tenant.Rows("invoices")[0].ID
+		tenant.SetMember("invoices", id, "invoice-lines", `[{"id":9001,"description":"x"}]`)
+	}, "lined.yaml", "invoices")
+	for _, want := range []string{
+		fmt.Sprintf("the record of line 9001 of invoice_lines:\n{\n  \"parent_id\": %d,\n  \"id\": 9001,\n  \"text\": \"x\"\n}", id),
+		"schema of invoice_lines:\n{\"type\":\"record\",\"name\":\"InvoiceHeader_invoice_lines\"", "schema of tax_lines:",
+	} {
+		if r.status != 0 || !strings.Contains(r.stdout, want) {
+			t.Errorf("status %d (%s), no %q", r.status, r.stderr, want)
+		}
+	}
+	if _, schema, _ := strings.Cut(r.stdout, "schema:\n"); strings.Contains(strings.Split(schema, "schema of")[0], "coupa.name\":\"invoice-lines\"") {
+		t.Error("the rows' own schema has the lines too")
+	}
+}
+
+func TestSchemasOfLines(t *testing.T) {
+	for args, want := range map[string]string{
+		"schema invoices --lines":                                 `"name":"InvoiceHeader_invoice_lines"`,
+		"schema invoices --lines --connector testdata/lined.yaml": `"name":"text"`,
+		"schema purchase_orders --lines":                          `"name":"parent_id"`,
+	} {
+		if r := program(t, strings.Fields(args)...); r.status != 0 || !strings.Contains(r.stdout, want) {
+			t.Errorf("%s: status %d %s, no %s", args, r.status, r.stderr, want)
+		}
+	}
+	if r := program(t, "schema", "invoices", "--connector", "testdata/lined.yaml"); strings.Contains(r.stdout, `"coupa.name":"invoice-lines"`) {
+		t.Error("the connector's schema of rows has the lines too")
+	}
+	if r := program(t, "schema", "users", "--lines"); r.status != 2 || !strings.Contains(r.stderr, "rows of users have no lines") {
+		t.Errorf("%+v", r)
+	}
+}
