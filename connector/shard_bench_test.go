@@ -148,7 +148,7 @@ func (f *feed) encode(b *testing.B, topic string) []*chunk {
 		b.Fatal(err)
 	}
 	enc := newEncoding(f.stream, config.Object{Path: "invoices", Topic: topic, ValueFormat: config.FormatAvro}, schemas.AppendHeader(nil, 1), func() valueEncoder {
-		return &rowValue{framing: schemas.AppendHeader(nil, 2), plan: plan, encoder: plan.Encoder()}
+		return &rowValue{valueForm: valueForm{framing: schemas.AppendHeader(nil, 2), plan: plan}, encoder: plan.Encoder()}
 	})
 	source, q := benchSource(b), coupa.Query{Path: "invoices", Fields: schema.Fields(), Window: coupa.Window{To: f.now}}
 	var pages []*chunk

@@ -111,19 +111,21 @@ func TestPreviewShowsLinesThatHaveRecordsOfTheirOwn(t *testing.T) {
 }
 
 func TestSchemasOfLines(t *testing.T) {
-	for args, want := range map[string]string{
-		"schema invoices --lines":                                 `"name":"InvoiceHeader_invoice_lines"`,
-		"schema invoices --lines --connector testdata/lined.yaml": `"name":"text"`,
-		"schema purchase_orders --lines":                          `"name":"parent_id"`,
+	for args, want := range map[string]struct {
+		status          int
+		prints, without string
+	}{
+		"schema invoices --lines":                        {0, `"name":"InvoiceHeader_invoice_lines"`, `"name":"text"`},
+		"schema invoices --lines --connector lined.yaml": {0, `"name":"text"`, `"name":"InvoiceHeader",`},
+		"schema invoices --connector lined.yaml":         {0, `"name":"InvoiceHeader"`, `"coupa.name":"invoice-lines"`},
+		"schema purchase_orders --lines":                 {0, `"name":"parent_id"`, `"name":"OrderHeader",`},
+		"schema users --lines":                           {2, "rows of users have no lines", `"name"`},
 	} {
-		if r := program(t, strings.Fields(args)...); r.status != 0 || !strings.Contains(r.stdout, want) {
-			t.Errorf("%s: status %d %s, no %s", args, r.status, r.stderr, want)
-		}
-	}
-	if r := program(t, "schema", "invoices", "--connector", "testdata/lined.yaml"); strings.Contains(r.stdout, `"coupa.name":"invoice-lines"`) {
-		t.Error("the connector's schema of rows has the lines too")
-	}
-	if r := program(t, "schema", "users", "--lines"); r.status != 2 || !strings.Contains(r.stderr, "rows of users have no lines") {
-		t.Errorf("%+v", r)
+		t.Run(args, func(t *testing.T) {
+			r := program(t, strings.Fields(args)...)
+			if all := r.stdout + r.stderr; r.status != want.status || !strings.Contains(all, want.prints) || strings.Contains(all, want.without) {
+				t.Errorf("status %d %s, want %d, %s and no %s", r.status, r.stderr, want.status, want.prints, want.without)
+			}
+		})
 	}
 }
