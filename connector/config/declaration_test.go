@@ -58,7 +58,7 @@ func TestDefaultsAreThePublishedOnes(t *testing.T) {
 		"coupa.rate.limit": "15", "coupa.request.timeout.ms": "60000", "fields": "schema", "custom.fields": "auto",
 		"decimal.handling.mode": "precise", "key.subject.name.strategy": "TopicNameStrategy",
 		"value.subject.name.strategy": "TopicNameStrategy", "auto.register.schemas": "true", "errors.tolerance": "none",
-		"record.oversize": "fail", "value.format": "avro", "envelope": "none", "reread.interval.ms": "3600000", "schema.conflict": "halt",
+		"record.oversize": "fail", "value.format": "avro", "envelope": "none", "lines": "embedded", "reread.interval.ms": "3600000", "schema.conflict": "halt",
 		"listeners.https.ssl.client.auth": "none", "egress.allowed.hosts": "*.coupahost.com, *.coupacloud.com",
 		"config.providers.env.param.allowlist.pattern": "COUPA(STREAM)?_.*",
 		"config.providers.file.param.allowed.paths":    "/run/secrets/coupa, /etc/coupastream/secrets",
