@@ -29,7 +29,7 @@ type submission struct {
 	expired  []checkpoint.ChunkKey
 	move     func(*checkpoint.Position) // applied to the position behind the submissions before it; may be called again after an aborted transaction
 	backfill bool                       // a poll beside it may have published later versions of its rows
-	again    bool                       // of its rows just the lines are published: the rows are already
+	again    bool                       // its rows, or their lines, are published once more: not if a poll beside it has published them meanwhile
 	keep     time.Duration              // retention of the stream's ledger
 	bytes    int
 	tally

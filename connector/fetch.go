@@ -174,7 +174,13 @@ func (f *fetch) publish(ctx context.Context, row coupa.Row) error {
 		c.addLines(f.enc, row, f.ps.op)
 		return failpoint.After(failpoint.Encode)
 	}
-	return c.add(f.enc, row, f.ps.op, shrunk.marks...)
+	if err := c.add(f.enc, row, f.ps.op, shrunk.marks...); err != nil {
+		return err
+	}
+	if f.ps.walk.Kind == checkpoint.Asked && len(c.lines) > 0 {
+		c.lines[len(c.lines)-1].asked = true
+	}
+	return nil
 }
 
 // encode encodes a row by a schema that knows its custom fields: if need be, by one that is made for them. Each turn but the last knows more of them

@@ -138,6 +138,7 @@ type rowLines struct {
 	lines   []line
 	own     *kgo.Record        // the row's, where it has no lines in it: a change of lines alone is none of the row's; else nil
 	content uint64             // digest of own
+	asked   bool               // all of it goes out once more, changed or not
 	headers []kgo.RecordHeader // the row's, for tombstones
 	json    bool               // keys are
 	tenant  string
@@ -276,7 +277,7 @@ func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 	var records []lineRecord
 	if rl.own != nil {
 		key := lineID{rowItself, rl.id}
-		if digest, known := row.lines[key]; !known || digest != rl.content {
+		if digest, known := row.lines[key]; !known || digest != rl.content || rl.asked {
 			row.lines[key], row.changed = rl.content, true
 			records = append(records, lineRecord{rl.own, rl.id, rl.id, true})
 		}
@@ -286,7 +287,7 @@ func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 		key := lineID{rl.lists[l.list].list, l.id}
 		has[key] = true
 		digest, known := row.lines[key]
-		if known && digest == l.digest {
+		if known && digest == l.digest && !rl.asked {
 			continue
 		}
 		if !known {

@@ -180,6 +180,18 @@ func TestAListThatCouldNotBeReadKeepsItsLines(t *testing.T) {
 	}
 }
 
+func TestLinesThatAreAskedForGoOutUnchanged(t *testing.T) {
+	store := memoryStates{map[int64]checkpoint.RowState{7: {ID: 7, Lines: []checkpoint.Line{{List: "a", ID: 1, Digest: 5}, {List: rowItself, ID: 7, Digest: 9}}}}}
+	rl := theirs{{"a", 1}: {7, 5}}.row(7)
+	rl.own, rl.content = &kgo.Record{}, 9
+	for _, rl.asked = range []bool{false, true} {
+		records, err := newRowStates(store, checkpoint.Stream{}).publish(rl)
+		if want := map[bool]int{false: 0, true: 2}[rl.asked]; err != nil || len(records) != want {
+			t.Errorf("asked for %t: %d records %v, want %d", rl.asked, len(records), err, want)
+		}
+	}
+}
+
 func TestTombstonesHaveTheHeadersOfTheirRow(t *testing.T) {
 	rl := theirs{}.row(7)
 	rl.headers = []kgo.RecordHeader{{Key: HeaderTenant, Value: []byte("acme")}, {Key: HeaderOp, Value: []byte(OpUpsert)}, {Key: HeaderUpdatedAt, Value: []byte("2026-11-24T00:00:00Z")}}

@@ -229,7 +229,7 @@ func (ps *pass) handle(ev event) {
 		s.Dropped += int64(ev.chunk.dropped)
 	})
 	switch total := estimate(ps.walk.Rows, ps.left(), ps.maxID); ps.walk.Kind {
-	case checkpoint.Snapshot:
+	case checkpoint.Snapshot, checkpoint.Split:
 		ps.p.task.progress(ps.walk.Rows, total)
 	case checkpoint.Asked:
 		ps.p.ask.progress(ps.walk.Rows, total)
@@ -260,7 +260,7 @@ func (ps *pass) submit(c *chunk, must bool) {
 	*ps.persisted = time.Now()
 	sub := &submission{
 		stream: p.stream, task: p.task, records: c.records, rows: c.published, lines: c.lines, entries: c.entries, bytes: c.bytes, tally: c.tally,
-		backfill: ps.op == OpSnapshot, again: ps.walk.Kind == checkpoint.Split, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
+		backfill: ps.op == OpSnapshot, again: ps.walk.Kind == checkpoint.Split || ps.walk.Kind == checkpoint.Asked && len(c.lines) > 0, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
 	}
 	sub.done = func(err error) {
 		p.shard.w.memory.Release(memoryOf(sub.bytes))
