@@ -161,7 +161,7 @@ func TestRequestsOfCommands(t *testing.T) {
 	}
 	given["GET /connectors/acme"] = map[string]any{"name": "acme", "config": map[string]string{"name": "acme", "coupa.url": "https://acme.coupahost.com", "coupa.client.secret": "${env:COUPA_SECRET}"}}
 	given["GET /connectors/acme/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"tenant":"acme","object":"invoices"},"offset":{"updated_at":"2026-01-02T03:04:05Z","id":7}},{"partition":{"tenant":"acme","object":"users"},"offset":{"updated_at":null,"id":0}}]}`)
-	snapshot := map[string]any{"id": "s1", "object": "invoices", "state": "RUNNING", "from": "2026-01-01T00:00:00Z", "done": 10, "total": 40}
+	snapshot := map[string]any{"id": "s1", "object": "invoices", "state": "RUNNING", "from": "2026-01-01T00:00:00Z", "rows": 10, "total": 40}
 	given["POST /connectors/acme/snapshots"] = snapshot
 	given["GET /connectors/acme/snapshots"] = []any{snapshot}
 	for _, c := range []struct {
@@ -179,7 +179,7 @@ func TestRequestsOfCommands(t *testing.T) {
 		{"offsets reset acme", "DELETE /connectors/acme/offsets", "acme: all objects begin anew\n"},
 		{"offsets reset acme expense_lines/expense_artifacts", "DELETE /connectors/acme/offsets/expense_lines%2Fexpense_artifacts", "acme: expense_lines/expense_artifacts begins anew\n"},
 		{"snapshot start acme --object invoices --from 2026-01-01", `POST /connectors/acme/snapshots {"object":"invoices","from":"2026-01-01T00:00:00Z"}`, "ID  OBJECT    STATE    FROM                  TO  PROGRESS\ns1  invoices  RUNNING  2026-01-01T00:00:00Z  -   10 of 40 rows, 25%\n"},
-		{"snapshot start acme --object invoices --ids 3,4", `POST /connectors/acme/snapshots {"object":"invoices","ids":[3,4]}`, ""},
+		{"snapshot start acme --object invoices --ids 3,4 --filter status=new", `POST /connectors/acme/snapshots {"object":"invoices","ids":[3,4],"filter":"status=new"}`, ""},
 		{"snapshot list acme", "GET /connectors/acme/snapshots", "ID  OBJECT    STATE    FROM                  TO  PROGRESS\ns1  invoices  RUNNING  2026-01-01T00:00:00Z  -   10 of 40 rows, 25%\n"},
 		{"snapshot cancel acme s1", "DELETE /connectors/acme/snapshots/s1", "acme: snapshot s1 cancelled\n"},
 		{"snapshot pause acme s1", "PUT /connectors/acme/snapshots/s1/pause", "acme: snapshot s1 paused\n"},

@@ -32,9 +32,9 @@ func newSnapshotCommand(a *app) *cobra.Command {
 
 // snapshotSettings are the flags of `snapshot start`.
 type snapshotSettings struct {
-	object, from, to string
-	ids              []int64
-	wait             bool
+	object, from, to, filter string
+	ids                      []int64
+	wait                     bool
 }
 
 func (r *remote) snapshotStart() *cobra.Command {
@@ -57,13 +57,14 @@ and publishes no version of a row that is older than one that is in the topic.`,
 	f.StringVar(&s.from, "from", "", "of these, rows stamped at this instant or later")
 	f.StringVar(&s.to, "to", "", "of these, rows stamped before this instant")
 	f.Int64SliceVar(&s.ids, "ids", nil, "just the rows with these ids")
+	f.StringVar(&s.filter, "filter", "", "of these, rows that fit conditions as Coupa spells them in a URL, e.g. status=approved")
 	f.BoolVar(&s.wait, "wait", false, "wait for its end, and show how far it is")
 	_ = cmd.RegisterFlagCompletionFunc("object", r.completeObjectFlag) // the flag is there
 	return cmd
 }
 
 func (s snapshotSettings) request() (client.SnapshotRequest, error) {
-	q := client.SnapshotRequest{Object: s.object, IDs: s.ids}
+	q := client.SnapshotRequest{Object: s.object, IDs: s.ids, Filter: s.filter}
 	if s.object == "" {
 		return q, usageError{errors.New("--object is missing; give the object whose rows are to be read")}
 	}
@@ -112,7 +113,7 @@ func (r *remote) waitForSnapshot(ctx context.Context, c *client.Client, name, id
 		case s.Ended():
 			return s, nil
 		}
-		if now := fmt.Sprintf("%s %s: %s", name, s.Object, amount(s.Done, s.Total, s.Left)); now != said {
+		if now := fmt.Sprintf("%s %s: %s", name, s.Object, amount(s.Rows, s.Total, s.Left)); now != said {
 			fmt.Fprintln(r.stderr, now)
 			said = now
 		}
@@ -153,7 +154,7 @@ func (r *remote) snapshotList() *cobra.Command {
 func printSnapshots(w io.Writer, all []client.Snapshot) {
 	fmt.Fprintln(w, "ID\tOBJECT\tSTATE\tFROM\tTO\tPROGRESS")
 	for _, s := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Object, s.State, instantText(s.From), instantText(s.To), amount(s.Done, s.Total, s.Left))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Object, s.State, instantText(s.From), instantText(s.To), amount(s.Rows, s.Total, s.Left))
 	}
 }
 

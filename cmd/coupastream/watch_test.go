@@ -58,11 +58,11 @@ func TestWatchShowsWhatHasChanged(t *testing.T) {
 }
 
 func TestASnapshotIsWaitedFor(t *testing.T) {
-	started := map[string]any{"id": "s1", "object": "invoices", "state": "RUNNING", "done": 10, "total": 40}
+	started := map[string]any{"id": "s1", "object": "invoices", "state": "RUNNING", "rows": 10, "total": 40}
 	set := func(state string, rows int) map[string]any {
 		return map[string]any{
 			"POST /connectors/acme/snapshots": started,
-			"GET /connectors/acme/snapshots":  []any{map[string]any{"id": "s0", "state": "RUNNING"}, map[string]any{"id": "s1", "object": "invoices", "state": state, "done": rows, "total": 40, "trace": "why"}},
+			"GET /connectors/acme/snapshots":  []any{map[string]any{"id": "s0", "state": "RUNNING"}, map[string]any{"id": "s1", "object": "invoices", "state": state, "rows": rows, "total": 40, "trace": "why"}},
 		}
 	}
 	args := []string{"snapshot", "start", "acme", "--object", "invoices", "--wait"}

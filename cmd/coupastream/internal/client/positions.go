@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
 )
 
 // Position is where an object is, as the REST API tells it.
@@ -47,24 +49,27 @@ func (c *Client) ResetOffsets(ctx context.Context, name string) error {
 
 func objectOffsets(name, object string) string { return path("connectors", name, "offsets", object) }
 
-// Snapshot is a reading of rows that somebody asked for.
+// Snapshot is a snapshot that somebody asked for.
 type Snapshot struct {
-	ID     string     `json:"id"`
-	Object string     `json:"object"`
-	State  string     `json:"state"` // RUNNING, PAUSED, or one in which it has ended
-	From   *time.Time `json:"from,omitempty"`
-	To     *time.Time `json:"to,omitempty"`
-	Done   int64      `json:"done"`  // rows
-	Total  int64      `json:"total"` // an estimate; 0: not known
-	Left   *int64     `json:"left_ms,omitempty"`
-	Trace  string     `json:"trace,omitempty"` // why it is FAILED
+	ID       string     `json:"id"`
+	Object   string     `json:"object"`
+	State    string     `json:"state"` // RUNNING, PAUSED, or one in which it has ended
+	Asked    time.Time  `json:"asked"`
+	Finished *time.Time `json:"finished"`
+	From     *time.Time `json:"from"`
+	To       *time.Time `json:"to"`
+	Filter   string     `json:"filter,omitempty"`
+	Rows     int64      `json:"rows"`  // read and published until now
+	Total    int64      `json:"total"` // an estimate; 0: not known
+	Left     *int64     `json:"left_ms"`
+	Trace    string     `json:"trace,omitempty"` // why it is FAILED
 }
 
 // States in which a snapshot has ended.
 const (
-	SnapshotDone      = "DONE"
-	SnapshotFailed    = "FAILED"
-	SnapshotCancelled = "CANCELLED"
+	SnapshotDone      = string(checkpoint.RequestDone)
+	SnapshotFailed    = string(checkpoint.RequestFailed)
+	SnapshotCancelled = string(checkpoint.RequestCancelled)
 )
 
 // Ended tells whether nothing more comes of a snapshot.
@@ -78,6 +83,7 @@ type SnapshotRequest struct {
 	From   *time.Time `json:"from,omitempty"`
 	To     *time.Time `json:"to,omitempty"`
 	IDs    []int64    `json:"ids,omitempty"`
+	Filter string     `json:"filter,omitempty"` // further conditions, as Coupa spells them in a URL
 }
 
 // StartSnapshot asks for rows to be read.
