@@ -63,6 +63,8 @@ type Position struct {
 	Requests []Request   // snapshots that were asked for, oldest first: those under way, and some that have ended
 	// LineTopics: lines go to topics of their own, those of what Backfill has still to read excepted.
 	LineTopics bool
+	// LineEpoch is another one whenever all that is published of lines is to go out again: digests of rows' states are of one epoch.
+	LineEpoch uint64
 }
 
 // Request is a snapshot that somebody asked for: rows as they are, published whether or not they were before.
@@ -150,6 +152,7 @@ type positionJSON struct {
 	Backfill *walkJSON     `json:"backfill,omitempty"`
 	Requests []requestJSON `json:"requests,omitempty"`
 	Split    bool          `json:"line_topics,omitempty"`
+	Epoch    uint64        `json:"line_epoch,omitempty"`
 }
 
 type requestJSON struct {
@@ -177,7 +180,7 @@ type walkJSON struct {
 func encodePosition(p Position) []byte {
 	v := positionJSON{
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
-		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics,
+		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch,
 	}
 	for _, t := range p.Looked {
 		v.Looked = append(v.Looked, formatTime(t))
@@ -211,7 +214,7 @@ func decodePosition(value []byte) (Position, error) {
 		return Position{}, errors.New("seq is 0 or absent")
 	}
 	var errs [5]error
-	p := Position{Seq: v.Seq, LineTopics: v.Split}
+	p := Position{Seq: v.Seq, LineTopics: v.Split, LineEpoch: v.Epoch}
 	p.Mark, errs[0] = parseTime(v.Mark)
 	p.Lines, errs[1] = parseTime(v.Lines)
 	p.Floor, errs[2] = parseTime(v.Floor)

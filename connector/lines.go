@@ -228,6 +228,7 @@ type rowStates struct {
 	store  rowStore
 	stream checkpoint.Stream
 	rows   map[int64]*rowState
+	epoch  uint64
 	owners map[lineID]int64 // of lines that changed: the row that has it; none: 0 rows have it
 }
 
@@ -247,8 +248,8 @@ type lineID struct {
 	id   int64
 }
 
-func newRowStates(store rowStore, st checkpoint.Stream) *rowStates {
-	return &rowStates{store: store, stream: st, rows: map[int64]*rowState{}, owners: map[lineID]int64{}}
+func newRowStates(store rowStore, st checkpoint.Stream, epoch uint64) *rowStates {
+	return &rowStates{store: store, stream: st, epoch: epoch * 0xC2B2AE3D27D4EB4F, rows: map[int64]*rowState{}, owners: map[lineID]int64{}}
 }
 
 func (s *rowStates) row(id int64) (*rowState, error) {
@@ -277,8 +278,8 @@ func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 	var records []lineRecord
 	if rl.own != nil {
 		key := lineID{rowItself, rl.id}
-		if digest, known := row.lines[key]; !known || digest != rl.content || rl.asked {
-			row.lines[key], row.changed = rl.content, true
+		if digest, known := row.lines[key]; !known || digest != rl.content+s.epoch || rl.asked {
+			row.lines[key], row.changed = rl.content+s.epoch, true
 			records = append(records, lineRecord{rl.own, rl.id, rl.id, true})
 		}
 	}
@@ -287,7 +288,7 @@ func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 		key := lineID{rl.lists[l.list].list, l.id}
 		has[key] = true
 		digest, known := row.lines[key]
-		if known && digest == l.digest && !rl.asked {
+		if known && digest == l.digest+s.epoch && !rl.asked {
 			continue
 		}
 		if !known {
@@ -295,7 +296,7 @@ func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 				return nil, err
 			}
 		}
-		row.lines[key], row.changed = l.digest, true
+		row.lines[key], row.changed = l.digest+s.epoch, true
 		records = append(records, lineRecord{l.record, rl.id, l.id, false})
 	}
 	var gone []lineID
@@ -377,7 +378,7 @@ func (s *shard) resolveLines(batch []*submission, commits []checkpoint.Commit) e
 			states = map[checkpoint.Stream]*rowStates{}
 		}
 		if states[sub.stream] == nil {
-			states[sub.stream] = newRowStates(s.store, sub.stream)
+			states[sub.stream] = newRowStates(s.store, sub.stream, s.position(sub.stream).LineEpoch)
 		}
 		for i := range sub.lines {
 			records, err := states[sub.stream].publish(&sub.lines[i])

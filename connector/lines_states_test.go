@@ -119,7 +119,7 @@ func TestTopicsOfLinesAreThoseOfTheRowsReadLast(t *testing.T) {
 			}) bool {
 				return l.digest == 0
 			})
-			states, after := newRowStates(store, checkpoint.Stream{}), maps.Clone(topic)
+			states, after := newRowStates(store, checkpoint.Stream{}, 0), maps.Clone(topic)
 			for range 1 + rnd.IntN(4) {
 				for key, digest := range read(states, rnd.Int64N(5)) {
 					if digest == 0 {
@@ -137,7 +137,7 @@ func TestTopicsOfLinesAreThoseOfTheRowsReadLast(t *testing.T) {
 				topic = after
 			}
 		}
-		states := newRowStates(store, checkpoint.Stream{})
+		states := newRowStates(store, checkpoint.Stream{}, 0)
 		for id := range int64(5) {
 			for key, digest := range read(states, id) {
 				if topic[key] = digest; digest == 0 {
@@ -154,7 +154,7 @@ func TestTopicsOfLinesAreThoseOfTheRowsReadLast(t *testing.T) {
 		if len(topic) != len(tenant) {
 			t.Errorf("seed %d: the topic has %d lines, the tenant %d", seed, len(topic), len(tenant))
 		}
-		again := newRowStates(store, checkpoint.Stream{})
+		again := newRowStates(store, checkpoint.Stream{}, 0)
 		for id := range int64(5) {
 			if out := read(again, id); len(out) > 0 {
 				t.Errorf("seed %d: row %d read again gives %v", seed, id, out)
@@ -168,7 +168,7 @@ func TestTopicsOfLinesAreThoseOfTheRowsReadLast(t *testing.T) {
 
 func TestAListThatCouldNotBeReadKeepsItsLines(t *testing.T) {
 	store := memoryStates{map[int64]checkpoint.RowState{7: {ID: 7, Lines: []checkpoint.Line{{List: "a", ID: 1, Digest: 5}, {List: "b", ID: 2, Digest: 5}, {List: "gone", ID: 3, Digest: 5}}}}}
-	states := newRowStates(store, checkpoint.Stream{})
+	states := newRowStates(store, checkpoint.Stream{}, 0)
 	rl := theirs{}.row(7)
 	rl.unread = []bool{true, false}
 	records, err := states.publish(rl)
@@ -185,7 +185,7 @@ func TestLinesThatAreAskedForGoOutUnchanged(t *testing.T) {
 	rl := theirs{{"a", 1}: {7, 5}}.row(7)
 	rl.own, rl.content = &kgo.Record{}, 9
 	for _, rl.asked = range []bool{false, true} {
-		records, err := newRowStates(store, checkpoint.Stream{}).publish(rl)
+		records, err := newRowStates(store, checkpoint.Stream{}, 0).publish(rl)
 		if want := map[bool]int{false: 0, true: 2}[rl.asked]; err != nil || len(records) != want {
 			t.Errorf("asked for %t: %d records %v, want %d", rl.asked, len(records), err, want)
 		}

@@ -176,7 +176,8 @@ func positionAt(o Offset, object config.Object) checkpoint.Position {
 	return pos
 }
 
-// move commits another position of a stream whose poller does not run, and drops the stream's ledger in the same transaction.
+// move commits another position of a stream whose poller does not run, and drops the stream's ledger in the same transaction. Lines are published again
+// as rows are: states of rows are of an epoch that has passed.
 func (p *poller) move(ctx context.Context, o Offset) error {
 	to := positionAt(o, p.object)
 	chunks, err := p.shard.store.ExpiredChunks(p.stream, math.MaxInt64, math.MaxInt)
@@ -187,9 +188,9 @@ func (p *poller) move(ctx context.Context, o Offset) error {
 	sub := &submission{
 		stream: p.stream, task: p.task, expired: chunks, keep: retention(p.object), dead: new(atomic.Bool), done: func(err error) { done <- err },
 		move: func(pos *checkpoint.Position) {
-			seq := pos.Seq
+			was := *pos
 			*pos = to.Clone()
-			pos.Seq = seq
+			pos.Seq, pos.LineTopics, pos.LineEpoch = was.Seq, was.LineTopics, was.LineEpoch+1
 		},
 	}
 	if err := p.submit(ctx, sub); err != nil {

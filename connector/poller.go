@@ -172,9 +172,9 @@ func (p *poller) begin(ctx context.Context) error {
 	}
 	first := firstPosition(windowEnd(now, p.object), p.object)
 	return p.record(ctx, func(pos *checkpoint.Position) {
-		seq := pos.Seq
+		seq, epoch := pos.Seq, pos.LineEpoch
 		*pos = first.Clone()
-		pos.Seq, pos.LineTopics = seq, p.hasLines()
+		pos.Seq, pos.LineTopics, pos.LineEpoch = seq, p.hasLines(), epoch
 	})
 }
 
