@@ -21,14 +21,16 @@ type actor struct {
 	state string   // state.dir
 	args  []string // its worker file and all connector files
 	logs  string
-	from  int64 // where the log of the process that runs now begins
+	url   string // of its REST API
+	from  int64  // where the log of the process that runs now begins
 }
 
 // actor writes the worker file of another worker.
 func (s *scene) actor(connectors []string) *actor {
 	s.Helper()
 	name := fmt.Sprintf("worker-%d", len(s.members))
-	m := &actor{scene: s, name: name, state: filepath.Join(s.dir, name+"-state"), logs: filepath.Join(s.dir, name)}
+	m := &actor{scene: s, name: name, state: filepath.Join(s.dir, name+"-state"), logs: filepath.Join(s.dir, name),
+		url: fmt.Sprintf("http://127.0.0.1:%d", freePort(s))}
 	if err := os.MkdirAll(m.state, 0o755); err != nil {
 		s.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func (s *scene) actor(connectors []string) *actor {
 		"state.dir":                   m.state,
 		"session.timeout.ms":          fmt.Sprint(sessionTimeout.Milliseconds()),
 		"heartbeat.interval.ms":       "400",
-		"listeners":                   "http://127.0.0.1:0",
+		"listeners":                   m.url,
 		"checkpoint.topic.partitions": fmt.Sprint(s.partitions()),
 		"topic.creation.default.replication.factor": "1",
 	}
@@ -60,7 +62,7 @@ func (m *actor) start(points string) {
 	if info, err := os.Stat(m.logs + ".err"); err == nil {
 		m.from = info.Size()
 	}
-	m.process = launchWith(m.scene, []string{"COUPASTREAM_FAILPOINTS=" + points, "COUPASTREAM_TOKEN_HOLD=1ms"}, m.logs, m.scene.p.binary, m.args...)
+	m.process = launchWith(m.scene, append(m.scene.secrets(), "COUPASTREAM_FAILPOINTS="+points, "COUPASTREAM_TOKEN_HOLD=1ms"), m.logs, m.scene.p.binary, m.args...)
 	m.scene.tally.add(func(t *tally) { t.starts++ })
 }
 

@@ -198,6 +198,9 @@ func groupDeck() []incident {
 	for _, aim := range []situation{snapshot, streaming, streaming, streaming, starting} {
 		d = append(d, incident{kind: killAtRandom, aim: aim})
 	}
+	for _, what := range requests() {
+		d = append(d, incident{kind: requested, aim: streaming, detail: what})
+	}
 	return d
 }
 

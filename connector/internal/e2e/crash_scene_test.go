@@ -29,6 +29,7 @@ type scene struct {
 	tenants []*tenant
 	objects []string
 	members []*actor
+	configs map[string]map[string]string // of a group's connectors, which are made over REST
 	watch   *watch
 	began   time.Time
 	losses  []loss
@@ -43,7 +44,7 @@ type loss struct {
 
 // play runs a scene. What it leaves is kept if something was wrong.
 func (p *parts) play(t *testing.T, plan *scenePlan, tally *tally) {
-	s := &scene{T: t, scenePlan: plan, p: p, tally: tally, group: fmt.Sprintf("crash-%d-%s", plan.number, p.run), began: time.Now()}
+	s := &scene{T: t, scenePlan: plan, p: p, tally: tally, group: fmt.Sprintf("crash-%d-%s", plan.number, p.run), began: time.Now(), configs: map[string]map[string]string{}}
 	s.dir = filepath.Join(p.dir, s.group)
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -71,7 +72,9 @@ func (s *scene) setUp() {
 		t := s.p.tenantIn(s, s.dir, s.nameOf(n), "--objects", strings.Join(s.objects, ","), "--rows", fmt.Sprint(rows),
 			"--changes-per-second", fmt.Sprint(changes), "--late-by", s.lateBy(), "--seed", fmt.Sprint(s.p.seed+uint64(100*s.number+n)))
 		s.tenants = append(s.tenants, t)
-		connectors = append(connectors, s.connector(t))
+		if s.class != group {
+			connectors = append(connectors, s.connector(t))
+		}
 		for _, o := range s.objects {
 			history[t.name+"."+o] = t.ids(s, o)
 		}
@@ -86,6 +89,7 @@ func (s *scene) setUp() {
 	if s.class == group {
 		s.members[0].start("")
 		s.members[1].start("")
+		s.submit()
 	}
 }
 
@@ -119,7 +123,12 @@ func (s *scene) lateBy() string {
 // connector writes the file of a connector.
 func (s *scene) connector(t *tenant) string {
 	path := filepath.Join(s.dir, t.name+".json")
-	write(s, path, map[string]any{"name": t.name, "config": map[string]string{
+	write(s, path, map[string]any{"name": t.name, "config": s.settings(t)})
+	return path
+}
+
+func (s *scene) settings(t *tenant) map[string]string {
+	return map[string]string{
 		"connector.class":          "CoupaSource",
 		"tenant":                   t.name,
 		"coupa.url":                t.url,
@@ -133,8 +142,7 @@ func (s *scene) connector(t *tenant) string {
 		"settle.ms":                "300",
 		"overlap.ms":               "5000",
 		"lookback.ms":              "120000",
-	}})
-	return path
+	}
 }
 
 // supervise does what a service manager does: a worker that ended by itself is started again. No incident of these scenes excuses it.
@@ -348,7 +356,7 @@ func (s *scene) close() {
 		for _, t := range s.tenants {
 			topics = append(topics, s.topicsOf(t)...)
 		}
-		if _, err := s.p.topics.DeleteTopics(s.p.always, append(topics, s.group+"-checkpoints")...); err != nil {
+		if _, err := s.p.topics.DeleteTopics(s.p.always, append(topics, s.group+"-checkpoints", s.group+"-configs")...); err != nil {
 			s.Logf("deleting the scene's topics: %v", err)
 		}
 		_ = os.RemoveAll(s.dir)
