@@ -71,7 +71,7 @@ func (n *notices) tell(c *config.Connector, e notify.Event) {
 		return
 	}
 	if to.WebhookURL != "" {
-		foreign := c.File == "" && c.Notifications.WebhookURL != "" // over REST
+		foreign := c.Submitted && c.Notifications.WebhookURL != ""
 		n.notifier.Post(notify.Webhook{URL: to.WebhookURL, Secret: to.WebhookSecret, Foreign: foreign}, e)
 	}
 	if to.Topic != "" {
