@@ -18,6 +18,8 @@ func newRunCommand(a *app) *cobra.Command {
 		Short: "Run a worker with its connectors until it is stopped",
 		Long: `Run a worker from a worker file and any number of connector files (YAML, JSON or .properties).
 
+Connectors also come over the REST API, of any worker, and are kept in Kafka (config.storage.topic).
+
 Workers with one group.id share the connectors: start as many as you like, each with the same connector files and a state.dir of its own. When one stops,
 the others take over its share at once; when one dies, after session.timeout.ms.
 
