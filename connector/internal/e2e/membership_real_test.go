@@ -91,7 +91,7 @@ func (m *fellow) runs(f *fleet) ([]string, error) {
 // state is that of a connector's only task.
 func (m *fellow) state(connector string) (string, error) {
 	client := http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get(m.rest + "/connectors/" + connector + "/status")
+	resp, err := client.Get(m.rest + "/connectors/" + connector + "/status?forward=false") // as this worker knows it
 	if err != nil {
 		return "", err
 	}
