@@ -74,7 +74,9 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 	if err := failpoint.Before(failpoint.Fetch); err != nil {
 		return coupa.Page{}, err
 	}
-	page, err := f.ps.p.source.Fetch(ctx, f.ps.query(f.r), func(row coupa.Row) error {
+	q := f.ps.query(f.r)
+	ctx, span := f.ps.tracePage(ctx, q)
+	page, err := f.ps.p.source.Fetch(ctx, q, func(row coupa.Row) error {
 		if err := f.take(ctx, row); err != nil {
 			return err
 		}
@@ -84,6 +86,7 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 		}
 		return f.hand(ctx, event{span: f.span})
 	})
+	endPage(span, page, err)
 	return page, errors.Join(err, failpoint.After(failpoint.Fetch))
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/lossy"
@@ -46,6 +47,7 @@ type harness struct {
 	shared   bool // all tenants have one topic
 	unfiled  bool // workers get no connectors from files
 	env      map[string]string
+	traces   trace.TracerProvider
 	levels   func(logger, level string) // what workers do with levels
 	running  *running
 	members  []*running // workers beside it
@@ -130,6 +132,7 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 	}
 	id := fmt.Sprintf("worker-%d:8083", h.made.Add(1))
 	made, err := New(Config{
+		Traces:      h.traces,
 		Self:        Owner{WorkerID: id, URL: "http://" + id},
 		Env:         func(name string) (string, bool) { return h.env[name], h.env[name] != "" },
 		LoggerLevel: h.levels,

@@ -110,9 +110,11 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if wait := markerGap - time.Since(s.ended); wait > 0 {
 		time.Sleep(wait)
 	}
+	ctx, span := s.traceTransaction(ctx, batch)
 	defer func() {
 		s.ended = time.Now()
 		s.meter.leave()
+		endSpan(span, err)
 	}()
 
 	var marks []*kgo.Record

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
@@ -50,6 +51,8 @@ type Config struct {
 	LoggerLevel func(logger, level string)
 	// Webhooks sends notifications; nil: a client of the worker's own, which keeps those of connectors over REST to the hosts of egress.allowed.hosts.
 	Webhooks *http.Client
+	// Traces gets a span a page and a span a transaction; nil: there are no traces.
+	Traces trace.TracerProvider
 	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
 	Published func(Publication)
 }
@@ -77,6 +80,7 @@ type Worker struct {
 	memory    *semaphore.Weighted
 	published func(Publication)
 	metrics   *metrics
+	tracer    trace.Tracer
 	cluster   atomic.Value // string
 	changes   broadcast    // of what Connectors tells
 	store     *configtopic.Store
@@ -99,7 +103,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: semaphore.NewWeighted(memoryBudget), published: cfg.Published, connectors: map[string]*managed{},
+		memory: semaphore.NewWeighted(memoryBudget), published: cfg.Published, tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.store = configtopic.New(configtopic.Config{
 		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),

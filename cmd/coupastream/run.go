@@ -39,7 +39,16 @@ func (a *app) run(ctx context.Context, workerFile string, connectorFiles []strin
 	if err != nil {
 		return err
 	}
-	w, err := a.newWorker(ctx, settings, connectors, func(c *connector.Config) { c.Self, c.Env = api.self, a.env })
+	traces, flush, err := newTraces(ctx, settings, a.log)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	w, err := a.newWorker(ctx, settings, connectors, func(c *connector.Config) {
+		if c.Self, c.Env = api.self, a.env; traces != nil {
+			c.Traces = traces
+		}
+	})
 	if err != nil {
 		return err
 	}

@@ -130,6 +130,18 @@ func rate[T any](field func(*T) *float64) func(*T, string) *fault {
 	}
 }
 
+// share stores a number from 0 to 1.
+func share[T any](field func(*T) *float64) func(*T, string) *fault {
+	return func(into *T, value string) *fault {
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(n >= 0 && n <= 1) {
+			return &fault{"not a number from 0 to 1", "give a share, e.g. 0.1"}
+		}
+		*field(into) = n
+		return nil
+	}
+}
+
 // truth stores true or false.
 func truth[T any](field func(*T) *bool) func(*T, string) *fault {
 	return func(into *T, value string) *fault {

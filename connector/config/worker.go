@@ -61,6 +61,9 @@ type Worker struct {
 
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
 
+	TracesEndpoint string  `json:",omitempty"` // "" for none
+	TracesRatio    float64 // of traces that are sent
+
 	mapping *mapping.Layer
 }
 

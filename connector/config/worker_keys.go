@@ -144,5 +144,11 @@ func metricsSettings() []setting[Worker] {
 		{Key{Name: "metrics.per.object", Type: String, Importance: Low, Default: PerObjectAuto, Values: []string{PerObjectAuto, PerObjectAlways, PerObjectNever},
 			Doc: "Whether metrics tell objects apart; `false` gives sums per tenant. `auto` tells them apart up to 4,000 objects: with more, an answer to Prometheus would grow beyond 20 MB."},
 			text(func(w *Worker) *string { return &w.MetricsPerObject })},
+		{Key{Name: "otel.exporter.otlp.endpoint", Type: String, Importance: Low, Example: "http://127.0.0.1:4318",
+			Doc: "OpenTelemetry collector (OTLP over HTTP) that traces of pages read and of transactions are sent to; none: there are no traces."},
+			text(func(w *Worker) *string { return &w.TracesEndpoint }, httpURL)},
+		{Key{Name: "otel.traces.sampler.ratio", Type: Double, Importance: Low, Default: "1",
+			Doc: "Share of the traces that are sent, from 0 to 1."},
+			share(func(w *Worker) *float64 { return &w.TracesRatio })},
 	}
 }
