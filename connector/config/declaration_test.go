@@ -54,7 +54,7 @@ func TestDefaultsAreThePublishedOnes(t *testing.T) {
 		"topic.creation.default.replication.factor": "-1", "topic.creation.default.cleanup.policy": "delete",
 		"connector.class": "CoupaSource", "coupa.token.path": "/oauth2/token", "topic.template": "coupa.${object}",
 		"coupa.objects":    "invoices, purchase_orders, suppliers, requisitions, expense_reports, contracts, users",
-		"poll.interval.ms": "30000", "overlap.ms": "60000", "lookback.ms": "604800000", "settle.ms": "2000", "initial.from": "earliest", "freshness.objective.ms": "0", "metrics.per.object": "auto",
+		"poll.interval.ms": "30000", "overlap.ms": "60000", "lookback.ms": "604800000", "settle.ms": "2000", "initial.from": "earliest", "freshness.objective.ms": "0", "otel.traces.sampler.ratio": "1", "metrics.per.object": "auto",
 		"coupa.rate.limit": "15", "coupa.request.timeout.ms": "60000", "fields": "schema", "custom.fields": "auto",
 		"decimal.handling.mode": "precise", "key.subject.name.strategy": "TopicNameStrategy",
 		"value.subject.name.strategy": "TopicNameStrategy", "auto.register.schemas": "true", "errors.tolerance": "none",
