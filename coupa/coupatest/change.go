@@ -217,6 +217,14 @@ func (t *Tenant) Delete(object string, id int64) bool {
 	return true
 }
 
+// SetParent puts a row, of a collection below another one, below another of its rows. The row itself does not change.
+func (t *Tenant) SetParent(object string, id, parent int64) Version {
+	return t.version(object, t.change(object, id, 0, func(_ *table, v *version, _ int64) bool {
+		v.parent = parent
+		return true
+	}))
+}
+
 // MarkExported sets a row's exported flag as PUT ?exported=true does. The row's
 // updated-at stays: whether Coupa moves it is not documented.
 func (t *Tenant) MarkExported(object string, id int64) Version {

@@ -13,6 +13,8 @@
 //   - POST /oauth2/token, client credentials in the form or by Basic.
 //   - GET /api/<resource> and /api/<resource>/<id> for the seven resources of
 //     [Resources]; PUT /api/<resource>/<id>?exported=true marks a row.
+//   - GET /api/<parent>/<id>/<name> for collections below those of another one, where
+//     Config.Objects names them.
 //   - Pages of at most 50 rows, in JSON when Accept asks for it, else XML.
 //   - limit, offset, order_by, dir, fields, and conditions on any attribute with
 //     Coupa's operators, also through associations

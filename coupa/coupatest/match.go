@@ -75,7 +75,7 @@ func (q *query) byLines() bool { return q.lineFrom != never || q.lineTo != alway
 func (q *query) holdsLine(l line) bool { return l.updated >= q.lineFrom && l.updated < q.lineTo }
 
 func (t *Tenant) matches(tb *table, q *query, v *version) bool {
-	if v.updated < q.from || v.updated >= q.before {
+	if v.parent != q.parent || v.updated < q.from || v.updated >= q.before {
 		return false
 	}
 	if q.byLines() && !slices.ContainsFunc(v.lines, q.holdsLine) {

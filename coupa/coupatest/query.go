@@ -16,6 +16,7 @@ type query struct {
 	order         string // normal name
 	descending    bool
 
+	parent           int64 // of the rows; 0: they have none
 	above, through   int64 // id bounds: above < id <= through
 	from, before     int64 // updated-at bounds, unix seconds: from <= updated < before
 	lineFrom, lineTo int64 // the same for any one line

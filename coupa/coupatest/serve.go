@@ -60,10 +60,16 @@ func (t *Tenant) serveAPI(w http.ResponseWriter, r *http.Request) {
 	t.deliver(w, r, a)
 }
 
-// route parts a path below /api into a collection's and what stands behind it.
+// route parts a path below /api into a collection's and the id in it: of a row of it, or of the one that its rows are below.
 func (t *Tenant) route(path string) (collection, rest string) {
-	if t.tables[path] != nil {
+	if tb := t.tables[path]; tb != nil && tb.Parent == "" {
 		return path, ""
+	}
+	for child, tb := range t.tables {
+		above, isAbove := strings.CutPrefix(path, tb.Parent+"/")
+		if id, is := strings.CutSuffix(above, strings.TrimPrefix(child, tb.Parent)); isAbove && is && tb.Parent != "" {
+			return child, id
+		}
 	}
 	if at := strings.LastIndexByte(path, '/'); at > 0 && t.tables[path[:at]] != nil {
 		return path[:at], path[at+1:]
@@ -96,10 +102,12 @@ func (t *Tenant) answerAPI(r *http.Request, path, id string, req Request) answer
 	}
 	asJSON := strings.Contains(r.Header.Get("Accept"), "json") || req.Query.Get("format") == "json"
 	switch {
+	case tb.Parent != "" && r.Method == http.MethodGet:
+		t.answerBelow(&a, tb, id, req)
 	case id != "":
 		t.answerRow(&a, r, tb, id, req)
 	case r.Method == http.MethodGet:
-		t.answerPage(&a, tb, req)
+		t.answerPage(&a, tb, 0, req)
 	default:
 		return problem(http.StatusMethodNotAllowed, "this tenant is read only")
 	}
@@ -143,13 +151,28 @@ func problem(status int, message string) answer {
 	return answer{status: status, contentType: jsonType, body: []byte(`{"errors":{"base":[` + strconv.Quote(message) + `]}}`)}
 }
 
-// answerPage reads and renders a page.
-func (t *Tenant) answerPage(a *answer, tb *table, req Request) {
+// answerBelow reads and renders a page of the rows that are below the one of an id.
+func (t *Tenant) answerBelow(a *answer, tb *table, id string, req Request) {
+	parents := t.tables[tb.Parent]
+	n, err := strconv.ParseInt(id, 10, 64)
+	t.mu.Lock()
+	there := err == nil && parents.row(n) != nil
+	t.mu.Unlock()
+	if !there {
+		*a = problem(http.StatusNotFound, "no such "+parents.Singular)
+		return
+	}
+	t.answerPage(a, tb, n, req)
+}
+
+// answerPage reads and renders a page; of rows below another one, of those of this parent.
+func (t *Tenant) answerPage(a *answer, tb *table, parent int64, req Request) {
 	q, err := t.parseQuery(tb, req.Query)
 	if err != nil {
 		*a = problem(http.StatusBadRequest, err.Error())
 		return
 	}
+	q.parent = parent
 	switch a.fault.Kind {
 	case IgnoreFilter:
 		q.groups, q.above, q.through, q.from, q.before, q.lineFrom, q.lineTo = nil, never, always, never, always, never, always

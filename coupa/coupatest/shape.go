@@ -86,9 +86,10 @@ type resource struct {
 	Type     string `json:"type"`
 	Singular string `json:"singular"` // as Coupa's XML and error bodies call a row
 	Scope    string `json:"scope"`
-	Lines    string `json:"lines"` // the member whose objects carry stamps of their own; "" when there is none
-	Pad      string `json:"pad"`   // the text that grows to reach Config.RowBytes
-	Asked    bool   `json:"asked"` // served only by tenants whose Config.Objects names it
+	Lines    string `json:"lines"`  // the member whose objects carry stamps of their own; "" when there is none
+	Pad      string `json:"pad"`    // the text that grows to reach Config.RowBytes
+	Parent   string `json:"parent"` // path of the collection whose rows these are below: served at <Parent>/{id}/<name>
+	Asked    bool   `json:"asked"`  // served only by tenants whose Config.Objects names it
 	shape    *shape
 }
 

@@ -10,6 +10,7 @@ import (
 // the cache of its renderings.
 type version struct {
 	id, seq          int64
+	parent           int64  // id of the row that it is below
 	gen              uint32 // moves the header's volatile members
 	pad              int    // bytes that bring the row to Config.RowBytes
 	created, updated int64  // unix seconds
@@ -53,7 +54,7 @@ func (r *rendered) size() (total int64) {
 // next is a copy of v to be changed into the version that follows it.
 func (v *version) next() *version {
 	return &version{
-		id: v.id, gen: v.gen, pad: v.pad, created: v.created, updated: v.updated, exported: v.exported,
+		id: v.id, parent: v.parent, gen: v.gen, pad: v.pad, created: v.created, updated: v.updated, exported: v.exported,
 		lines: append([]line(nil), v.lines...),
 		set:   append([]member(nil), v.set...),
 	}

@@ -94,8 +94,8 @@ func fill[T comparable](value *T, otherwise T) {
 	}
 }
 
-// Resources are the resource paths that a tenant serves unless Config.Objects says otherwise, in Coupa's spelling. It can also serve departments and
-// coupa_pay/payments.
+// Resources are the resource paths that a tenant serves unless Config.Objects says otherwise, in Coupa's spelling. It can also serve those that
+// shapes.json marks as asked.
 func Resources() []string { return slices.Clone(theCatalogue().order) }
 
 // Tenant is a simulated Coupa instance, an http.Handler. Its methods may be
@@ -147,6 +147,9 @@ func New(cfg Config) *Tenant {
 		r := cat.resources[path]
 		if r == nil {
 			panic("coupatest: no object " + path + "; there are " + strings.Join(cat.order, ", "))
+		}
+		if r.Parent != "" && t.tables[r.Parent] == nil {
+			panic("coupatest: " + path + " needs " + r.Parent + " before it")
 		}
 		t.tables[path] = &table{resource: r, byHand: map[string]bool{}}
 		t.full[path] = (&selection{all: true}).compile(r.shape, 0)
@@ -220,7 +223,19 @@ func (t *Tenant) newVersion(tb *table, id, now int64) *version {
 	if tb.Lines == "" {
 		n = 0
 	}
-	return &version{id: id, created: now, updated: now, pad: t.sizes[tb.Path].pad, lines: t.firstLines(id, n, now, now)}
+	return &version{id: id, parent: t.parentOf(tb, id), created: now, updated: now, pad: t.sizes[tb.Path].pad, lines: t.firstLines(id, n, now, now)}
+}
+
+// parentOf draws the row that a row of tb is below, at first from the lower half of them: the others have none. 0: rows of tb are below none.
+func (t *Tenant) parentOf(tb *table, id int64) int64 {
+	if tb.Parent == "" {
+		return 0
+	}
+	rows := t.tables[tb.Parent].rows
+	if len(rows) == 0 {
+		return 0
+	}
+	return rows[mix(t.cfg.Seed^tb.shape.hash, uint64(id))%uint64((len(rows)+1)/2)].id
 }
 
 // firstLines are n lines of a row, stamped up to two seconds after their header.
@@ -309,16 +324,17 @@ func (t *Tenant) Warm(object, fields string) (int, error) {
 type Version struct {
 	Object    string    `json:"object"`
 	ID        int64     `json:"id"`
-	UpdatedAt time.Time `json:"updated_at"` // UTC, whole seconds
-	VisibleAt time.Time `json:"visible_at"` // from when on readers see it
-	Seq       int64     `json:"seq"`        // ascending over all objects
+	UpdatedAt time.Time `json:"updated_at"`       // UTC, whole seconds
+	VisibleAt time.Time `json:"visible_at"`       // from when on readers see it
+	Seq       int64     `json:"seq"`              // ascending over all objects
+	Parent    int64     `json:"parent,omitempty"` // id of the row that it is below
 	// JSON is the row with every member, as a request without `fields` renders it.
 	JSON json.RawMessage `json:"row"`
 }
 
 func (t *Tenant) export(tb *table, v *version) Version {
 	return Version{
-		Object: tb.Path, ID: v.id, Seq: v.seq,
+		Object: tb.Path, ID: v.id, Seq: v.seq, Parent: v.parent,
 		UpdatedAt: time.Unix(v.updated, 0).UTC(), VisibleAt: time.Unix(0, v.visible).UTC(),
 		JSON: t.paint.render(nil, tb.resource, v, t.full[tb.Path]),
 	}
