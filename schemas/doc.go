@@ -12,7 +12,8 @@
 //
 // The schemas in avsc are made by go generate from the data in catalogue: what Coupa's API description says of each object,
 // and a selection with its reasons. A field has the Coupa name with - as _ (see FieldNames) and carries the Coupa name in the
-// property coupa.name. Every field but the row's id is nullable with default null.
+// property coupa.name. Every field but the row's id is nullable with default null. Rows that
+// are below those of another collection have that row's id too, in ParentField, which is no field of Coupa's.
 //
 //	integer            long
 //	decimal            bytes, logicalType decimal, precision 38, scale as described but 6 to 20 (9 where nothing is described)

@@ -9,15 +9,20 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// ParentField is the field of a line's record that holds the id of the row that the line is of. It stands first, and no field of Coupa's has its name.
+// ParentField is the field of a line's record that holds the id of the row that the line is of, where it stands first; and of the record of a row that is
+// below another one, that one's id. No field of Coupa's has its name in the same record.
 const ParentField = "parent_id"
 
 // Lists gives the lists of an object whose elements can have records of their own, by Coupa's names: those at the top of its rows that are shown in
-// full, and whose elements have an id. A list of references (named ...Ref) is none: what it refers to lives elsewhere.
+// full, and whose elements have an id. A list of references (named ...Ref) is none: what it refers to lives elsewhere. Rows
+// that are below others have none: they are read whole, and nothing tells of each line what became of it.
 func Lists(path string) ([]string, error) {
 	row, err := readObject(path)
 	if err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(row.Fields, func(f schematext.Field) bool { return f.Role == schematext.RoleParent }) {
+		return nil, nil
 	}
 	var names []string
 	all := row.Records()

@@ -16,6 +16,9 @@ import (
 //go:embed avsc
 var avscFiles embed.FS
 
+// ParentKey is the key of ParentField in the JSON of a row that is below another one: none that Coupa gives to anything.
+var ParentKey = schematext.ComputedKey(ParentField)
+
 // mainObjects are those that a connector streams unless told otherwise, and that are listed first.
 var mainObjects = []string{"invoices", "purchase_orders", "suppliers", "requisitions", "expense_reports", "contracts", "users"}
 

@@ -174,13 +174,13 @@ func (c *compiler) field(s *avro.RecordSchema, r *planRecord, i int, f *avro.Fie
 		return err
 	}
 	key, ok := f.Prop(propName).(string)
-	if !ok {
+	switch {
+	case role == schematext.RoleComputed || role == schematext.RoleParent && !ok:
+		key = schematext.ComputedKey(f.Name())
+	case !ok:
 		key = strings.ReplaceAll(f.Name(), "_", "-")
 	}
 	n.text, n.strict = f.Prop(propType) == typeText, f.Prop(propType) == typeRetyped
-	if role == schematext.RoleComputed || role == schematext.RoleParent {
-		key = schematext.ComputedKey(f.Name())
-	}
 	if n.kind == kindUnmapped {
 		if r.unmapped >= 0 || !n.nullable {
 			return fmt.Errorf("a record has one field of role %q, of type [\"null\", map of string]", roleUnmapped)

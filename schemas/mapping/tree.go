@@ -131,7 +131,7 @@ func (p *place) kept() bool {
 	if p.parent == nil {
 		return true
 	}
-	if p.parent.parent == nil && (p.key == "id" || p.key == "updated-at") {
+	if p.parent.parent == nil && (p.key == "id" || p.key == "updated-at" || p.role == schematext.RoleParent) {
 		return true
 	}
 	return !p.leftOut && (!p.parent.restricted() || p.chosen || p.partly)

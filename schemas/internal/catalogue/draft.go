@@ -20,10 +20,26 @@ func (c *Catalogue) Draft(path string) (*schematext.Record, error) {
 	}
 	d := drafter{Catalogue: c, defined: map[string]bool{}}
 	row, err := d.row(object)
+	if err == nil && slices.Contains(c.choice.Below, path) {
+		err = addParent(row)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("drafting the schema of %s: %w", path, err)
 	}
 	return row, nil
+}
+
+// addParent puts the id of the row that a row is below behind its own id.
+func addParent(row *schematext.Record) error {
+	if slices.ContainsFunc(row.Fields, func(f schematext.Field) bool { return f.Name == schemas.ParentField }) {
+		return fmt.Errorf("a field of %s is named %s, which is the name of its parent's id; leave it out", row.Object, schemas.ParentField)
+	}
+	id := slices.IndexFunc(row.Fields, func(f schematext.Field) bool { return f.CoupaName == "id" })
+	row.Fields = slices.Insert(row.Fields, id+1, schematext.Field{
+		Name: schemas.ParentField, Type: schematext.Type{Name: "long"}, Role: schematext.RoleParent,
+		Doc: "Id of the row that this one is below.", CoupaName: schematext.ComputedKey(schemas.ParentField),
+	})
+	return nil
 }
 
 // drafter makes one schema.

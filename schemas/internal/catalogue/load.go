@@ -35,6 +35,7 @@ type values struct {
 // selection is selection.yaml.
 type selection struct {
 	Streams      []string                     `yaml:"streams"`
+	Below        []string                     `yaml:"below"`
 	Types        map[string]string            `yaml:"types"`
 	Objects      map[string]map[string]string `yaml:"objects"`
 	References   map[string][]string          `yaml:"references"`
@@ -159,6 +160,11 @@ func (c *Catalogue) check() error {
 	for _, path := range c.choice.Streams {
 		if c.collections[path] == "" {
 			miss("streams", path)
+		}
+	}
+	for _, path := range c.choice.Below {
+		if parent, _, _ := strings.Cut(path, "/"); !slices.Contains(c.choice.Streams, path) || c.collections[parent] == "" {
+			miss("below", path)
 		}
 	}
 	places("types", sortedKeys(c.choice.Types))

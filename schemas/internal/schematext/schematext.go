@@ -26,7 +26,8 @@ const (
 // RoleComputed is the coupa.role of a field that Coupa does not have: a mapping computes it. Its key in the JSON to encode is ComputedKey of its name.
 const RoleComputed = "computed"
 
-// RoleParent is the coupa.role of the field that tells of a line which row it is of.
+// RoleParent is the coupa.role of the field that tells which row a line is of, or which row the one at hand is below. Its key in the JSON to encode is
+// ComputedKey of its name, unless it has a coupa.name.
 const RoleParent = "parent"
 
 // ComputedKey is the key of a computed field's value: none that Coupa gives to anything.
