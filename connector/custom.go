@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,8 @@ const (
 	// sampleRows are read with the schema's fields, those with the highest ids, and fullRows of them in full: a full row can take megabytes.
 	sampleRows = 50
 	fullRows   = 3
+	// sampleParents are asked for what is below them, where rows are below others: each takes a request.
+	sampleParents = 10
 	// refusedFor is how long a version that the registry refused is not offered again.
 	refusedFor = time.Hour
 )
@@ -336,7 +339,9 @@ func (p *poller) sample(ctx context.Context, priority coupa.Priority) error {
 	mapper := p.object.Rewriter()
 	observe := func(ids *[]int64) func(coupa.Row) error {
 		return func(r coupa.Row) error {
-			*ids = append(*ids, r.ID)
+			if id := cmp.Or(r.Parent, r.ID); !slices.Contains(*ids, id) {
+				*ids = append(*ids, id)
+			}
 			row := r.JSON
 			if mapper != nil {
 				var err error
@@ -351,8 +356,12 @@ func (p *poller) sample(ctx context.Context, priority coupa.Priority) error {
 	if err != nil || highest == 0 {
 		return err
 	}
+	many := int64(sampleRows)
+	if r, _ := coupa.LookupResource(p.stream.Object); r.Parent != "" {
+		many = sampleParents
+	}
 	var ids, full []int64
-	q := coupa.Query{Path: p.stream.Object, After: max(0, highest-sampleRows), Fields: p.fields(), Priority: priority}
+	q := coupa.Query{Path: p.stream.Object, After: max(0, highest-many), Fields: p.fields(), Priority: priority}
 	if _, err := p.source.Fetch(ctx, q, observe(&ids)); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@
 //	look-back ids and stamps alone, behind the overlap, seldom                  lookback.go
 //	backfill  what was there before the stream began, beside the polls          backfill.go
 //	split     what was published before its lines had topics, for these alone    backfill.go
+//	whole     all rows, again and again, where no updated-at tells of changes   whole.go, below.go
 //
 // The first three publish changes, one after the other; backfill and split publish beside them, and look-backs publish nothing.
 //

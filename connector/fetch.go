@@ -65,9 +65,10 @@ type fetch struct {
 	r      checkpoint.Range // After moves with each row
 	handed int64            // rows up to this id were handed over
 	given  []version        // of the page, what was published of them
-	chunk  *chunk
-	enc    *rowEncoder
-	sizes  prometheus.Observer // of rows
+	siblings
+	chunk *chunk
+	enc   *rowEncoder
+	sizes prometheus.Observer // of rows
 }
 
 func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
@@ -80,13 +81,14 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 		if err := f.take(ctx, row); err != nil {
 			return err
 		}
-		f.r.After = row.ID
+		f.r.After = row.Reached()
 		if f.chunk.bytes < maxChunkBytes {
 			return nil
 		}
 		return f.hand(ctx, event{span: f.span})
 	})
 	endPage(span, page, err)
+	f.r.After = max(f.r.After, page.LastID) // behind parents without rows, too
 	return page, errors.Join(err, failpoint.After(failpoint.Fetch))
 }
 
@@ -125,8 +127,11 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	f.sizes.Observe(float64(len(row.JSON)))
 	c.newest = later(c.newest, later(row.UpdatedAt, row.LinesAt))
 	verdict := ps.seen.decide(row)
-	if ps.p.doubt.has(row) {
+	if ps.p.doubt.has(row) || f.have(row) {
 		verdict = duplicate
+	}
+	if err := ps.p.own(ctx, ps.stamp.Unix(), row); err != nil {
+		return err
 	}
 	if ps.walk.Kind == checkpoint.Lines && row.LinesAt.Before(ps.walk.From) {
 		// Found by a line that it does not show, one that was removed, or by none at all. Nothing tells whether it was published like this.
@@ -146,6 +151,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		}
 	}
 	c.rows++
+	f.siblings.add(row)
 	if ps.walk.Kind == checkpoint.Split {
 		return nil
 	}

@@ -53,7 +53,7 @@ func (h *harness) everyVersion(object string, records []*kgo.Record, content fun
 	render := inJSON(h.t, object)
 	existed, last := map[string]bool{}, map[int64]string{}
 	for _, v := range h.tenant.Versions(object) {
-		existed[render(v.JSON)] = true
+		existed[render(withParent(v))] = true
 	}
 	for _, r := range records {
 		tenant, id, err := schemas.ParseKey(r.Key)
@@ -67,7 +67,7 @@ func (h *harness) everyVersion(object string, records []*kgo.Record, content fun
 		last[id] = got
 	}
 	for _, v := range h.tenant.Rows(object) {
-		if last[v.ID] != render(v.JSON) {
+		if last[v.ID] != render(withParent(v)) {
 			h.t.Errorf("id %d: the last record is %s", v.ID, last[v.ID])
 		}
 	}

@@ -37,6 +37,7 @@ type poller struct {
 
 	trouble trouble
 	doubt   doubt
+	owners  owners
 
 	asked chan struct{} // one signal: the requests in the position have changed
 	ask   asking

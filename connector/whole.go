@@ -19,7 +19,7 @@ func keepsAll(o config.Object) bool {
 	return !r.UpdatedAt || r.ByContent
 }
 
-// isWhole tells whether the object's rows have no updated-at, so that they can only be read whole.
+// isWhole tells whether the object's rows can't be asked for by an updated-at, so that they can only be read whole.
 func isWhole(o config.Object) bool {
 	r, known := coupa.LookupResource(o.Path)
 	return known && !r.UpdatedAt

@@ -92,13 +92,17 @@ func (c *Client) Ready(ctx context.Context) error {
 }
 
 // MaxID returns the highest id among the rows that fit q's conditions; 0 when there is none. It is meant for
-// dividing a walk into ranges: rows with a higher id may appear right after, so the last range must stay open above.
+// dividing a walk into ranges: rows with a higher id may appear right after, so the last range must stay open above. Of rows below others it is the
+// highest of these, which walks are over.
 func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	op := "asking for the highest id of " + q.Path
 	if err := q.check(op); err != nil {
 		return 0, err
 	}
-	res, err := c.get(ctx, ask{op: op, path: q.Path, query: q.highest(), priority: q.Priority})
+	if parent := c.collection(q.Path).parent; parent != "" {
+		q.Path = parent
+	}
+	res, err := c.get(ctx, ask{op: op, object: q.Path, path: q.Path, query: q.highest(), priority: q.Priority})
 	if err != nil {
 		return 0, err
 	}

@@ -83,12 +83,21 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("%+v is not complete", r)
 		}
 	}
-	if len(got) != 91 || !slices.Equal(got[:len(want)], want) || !slices.IsSorted(got[len(want):]) {
-		t.Errorf("got %d: %v, want 91, first %v, then by name", len(got), got, want)
+	if len(got) != 95 || !slices.Equal(got[:len(want)], want) || !slices.IsSorted(got[len(want):]) {
+		t.Errorf("got %d: %v, want 95, first %v, then by name", len(got), got, want)
 	}
 	for _, path := range []string{"currencies", "budget_line_adjustments"} {
 		if r, ok := LookupResource(path); !ok || r.UpdatedAt {
 			t.Errorf("%s: %+v, want one without updated-at", path, r)
+		}
+	}
+	for _, r := range Resources() {
+		parent, ok := LookupResource(r.Parent)
+		if name, below := strings.CutPrefix(r.Path, r.Parent+"/"); r.Parent != "" {
+			named := slices.ContainsFunc(parent.Below, func(b Below) bool { return b.Name == name && b.In == r.Path && b.Object == r.Object })
+			if !ok || !below || !named || r.UpdatedAt || !slices.Equal(r.Scopes, parent.Scopes) {
+				t.Errorf("%+v does not go with its parent %+v", r, parent)
+			}
 		}
 	}
 	if r, ok := LookupResource("purchase_orders"); !ok || r.Object != "OrderHeader" || r.Lines != "order_lines" {

@@ -14,14 +14,24 @@ type Row struct {
 	ID        int64
 	UpdatedAt time.Time // UTC, whole seconds as Coupa sends them; zero when the row has none
 	LinesAt   time.Time // newest updated-at of the row's lines ([Resource.Lines]), likewise; zero when none of them has one
-	JSON      []byte    // the row's JSON object as sent; valid only until yield returns
+	JSON      []byte    // the row's JSON object as sent, a parent's id in front under ParentKey; valid only until yield returns
 	Digest    uint64    // content hash: same content, same digest, whatever the order of keys and white space; a null member counts as absent
+	Parent    int64     // id of the row that it is below, of [Resource.Parent]; 0 where its collection is at the top
+}
+
+// Reached is the id that a walk has come to with this row, so that it may go on after it: the row's own, or where the walk is over the rows that these are
+// below, that of the parent before.
+func (r Row) Reached() int64 {
+	if r.Parent != 0 {
+		return r.Parent - 1
+	}
+	return r.ID
 }
 
 // Page is what one request told.
 type Page struct {
 	Rows   int       // rows that yield took
-	LastID int64     // id of the last of them; Query.After when there was none
+	LastID int64     // id of the last of them; Query.After when there was none; of rows below others, of the last parent whose rows were all taken
 	Last   bool      // the range is drained: the page was empty or shorter than the longest page seen of this resource; always with Query.IDs
 	Date   time.Time // Coupa's clock by the answer's Date header, UTC
 	Bytes  int64     // body bytes after decompression
@@ -39,6 +49,9 @@ type Page struct {
 // A query with IDs is one page. An instance whose pages are shorter than the list cuts it off: an id above Page.LastID that
 // did not come is not shown to be missing.
 //
+// Rows that are below others ([Resource.Parent]) are read through these: the query's ids are theirs, and it has no window, filter or lines. A page takes a
+// request for each parent, so that it can have any number of rows, in order of parent and id.
+//
 // On error the page still tells how far it came: the rows up to Page.LastID were taken by yield, and a walk may go on after
 // Page.LastID, unless the error is [Broken]: then nothing that the page told is to be trusted. An error of yield ends the
 // request and is returned as it is. When ctx ends, the error wraps ctx's.
@@ -48,7 +61,11 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err := q.check(op); err != nil {
 		return page, err
 	}
-	res, err := c.get(ctx, ask{op: op, path: q.Path, query: q.page(), priority: q.Priority})
+	learned := c.collection(q.Path)
+	if learned.parent != "" {
+		return c.fetchBelow(ctx, q, learned.parent, yield)
+	}
+	res, err := c.get(ctx, ask{op: op, object: q.Path, path: q.Path, query: q.page(), priority: q.Priority})
 	if err != nil {
 		return page, err
 	}
@@ -58,7 +75,6 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err := res.checkDate(c, q.Window); err != nil {
 		return page, err
 	}
-	learned := c.collection(q.Path)
 	rows := newRows(res, &c.buffers, learned.lines)
 	defer rows.release()
 	checks := checker{op: op, query: q, last: q.After}
@@ -170,6 +186,7 @@ func (k *checker) lines(id int64, r *row) error {
 // collection is what a client knows of a resource.
 type collection struct {
 	lines   string       // its collection of lines, [Resource.Lines]
+	parent  string       // [Resource.Parent]
 	longest atomic.Int64 // rows of the longest page seen
 	answers answers
 }
@@ -179,7 +196,7 @@ func (c *Client) collection(path string) *collection {
 	known, ok := c.collections.Load(path)
 	if !ok {
 		resource, _ := LookupResource(path)
-		known, _ = c.collections.LoadOrStore(path, &collection{lines: resource.Lines})
+		known, _ = c.collections.LoadOrStore(path, &collection{lines: resource.Lines, parent: resource.Parent})
 	}
 	return known.(*collection)
 }

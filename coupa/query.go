@@ -154,6 +154,9 @@ func (q Query) check(op string) error {
 	if err := q.checkLines(op); err != nil {
 		return err
 	}
+	if resource, _ := LookupResource(q.Path); resource.Parent != "" && (!q.Window.isZero() || len(q.Filter) > 0 || q.Lines != "") {
+		return misused(op, "%s are read through %s, so nothing finds those that a window or a filter is for: ask for all", q.Path, resource.Parent)
+	}
 	return q.checkFilter(op)
 }
 

@@ -34,7 +34,8 @@ type response struct {
 // ask is one API request.
 type ask struct {
 	op       string // what it is for, in errors
-	path     string // below /api
+	object   string // path of the collection
+	path     string // below /api; of rows below another one, behind that one
 	query    string
 	priority Priority
 }
@@ -56,7 +57,7 @@ func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 			return nil, err
 		}
 		if res.StatusCode != http.StatusUnauthorized {
-			return c.judge(res, a.path, sent)
+			return c.judge(res, a.object, sent)
 		}
 		res.discard()
 		switch age := time.Since(token.minted); {
@@ -110,12 +111,12 @@ func (c *Client) send(ctx context.Context, a ask, token string) (*response, erro
 	if err != nil {
 		r.cancel(err)
 		c.counters.byClass[0].Add(1)
-		c.collection(a.path).answers.count(0)
+		c.collection(a.object).answers.count(0)
 		return nil, r.failed(withoutURL(err))
 	}
 	r.Response = res
 	c.counters.byClass[min(res.StatusCode/100, len(c.counters.byClass)-1)].Add(1)
-	c.collection(a.path).answers.count(res.StatusCode)
+	c.collection(a.object).answers.count(res.StatusCode)
 	return r, nil
 }
 

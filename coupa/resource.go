@@ -20,6 +20,7 @@ type Resource struct {
 	Exported  bool     // rows carry Coupa's exported flag
 	Deletes   bool     // Coupa has an operation that deletes rows
 	Below     []Below  // collections of each row: <Path>/{id}/<Name>
+	Parent    string   // path of the collection whose rows these are below, as one of Below; "": they are at the top
 	Doc       string   // one sentence for people
 }
 
@@ -27,7 +28,7 @@ type Resource struct {
 type Below struct {
 	Name   string `yaml:"name"`
 	Object string `yaml:"object"` // Coupa's name of the rows' object
-	In     string `yaml:"in"`     // where a stream has these: "row", the row itself; the path of another collection; "": nowhere
+	In     string `yaml:"in"`     // where a stream has these: "row", the row itself; or the path of another collection
 }
 
 //go:embed catalogue.yaml
@@ -45,6 +46,7 @@ var resources = sync.OnceValue(func() []Resource {
 		Exported  bool     `yaml:"exported"`
 		Deletes   bool     `yaml:"deletes"`
 		Below     []Below  `yaml:"below"`
+		Parent    string   `yaml:"parent"`
 		Doc       string   `yaml:"doc"`
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(catalogueYAML))
@@ -54,7 +56,7 @@ var resources = sync.OnceValue(func() []Resource {
 	}
 	all := make([]Resource, len(entries))
 	for i, e := range entries {
-		all[i] = Resource{e.Path, e.Object, e.Scopes, e.UpdatedAt == nil || *e.UpdatedAt, e.ByContent, e.Lines, e.Exported, e.Deletes, e.Below, e.Doc}
+		all[i] = Resource{e.Path, e.Object, e.Scopes, e.UpdatedAt == nil || *e.UpdatedAt, e.ByContent, e.Lines, e.Exported, e.Deletes, e.Below, e.Parent, e.Doc}
 	}
 	return all
 })

@@ -19,7 +19,7 @@ func newObjectsCommand(a *app) *cobra.Command {
 		Short: "List Coupa's objects, with scopes and abilities",
 		Long: `List the collections of Coupa's API that the catalogue has: the path that coupa.objects takes, the record in its topic, the scopes that reading takes.
 
-  changes   how they are found: by updated-at; by content, where rows carry none and are all read every reread.interval.ms; or by both, where
+  changes   how they are found: by updated-at; by content, where rows can't be asked for by it and are all read every reread.interval.ms; or by both, where
             updated-at does not show every change
   lines     lines with an updated-at of their own: a change of them alone is found too
   topics    lists whose lines go to topics of their own with lines=topics or both
@@ -42,17 +42,18 @@ type listedObject struct {
 	Changes  []string `json:"changes"` // "updated-at", "content"
 	Lines    string   `json:"lines,omitempty"`
 	Topics   []string `json:"line_topics,omitempty"` // lists that can have them
+	Parent   string   `json:"parent,omitempty"`      // whose rows these are below
 	Exported bool     `json:"exported"`
 	Deletes  bool     `json:"deletes"`
 	Below    []below  `json:"sub_collections,omitempty"`
 	Doc      string   `json:"doc"`
 }
 
-// below is a collection of each row, and where a stream has what it holds: in "row", in another object, or nowhere.
+// below is a collection of each row, and where a stream has what it holds: in "row", or in another object.
 type below struct {
 	Name   string `json:"name"`
 	Record string `json:"record"`
-	In     string `json:"in,omitempty"`
+	In     string `json:"in"`
 }
 
 func (a *app) objects(output string) error {
@@ -62,7 +63,7 @@ func (a *app) objects(output string) error {
 		if err != nil {
 			return err
 		}
-		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, changesOf(r), r.Lines, schemas.FieldNames(lists), r.Exported, r.Deletes, belowOf(r), r.Doc})
+		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, changesOf(r), r.Lines, schemas.FieldNames(lists), r.Parent, r.Exported, r.Deletes, belowOf(r), r.Doc})
 	}
 	switch output {
 	case "json":
@@ -142,9 +143,7 @@ func belowInWords(o listedObject) string {
 		switch b.In {
 		case "row":
 			where = " in the row"
-		case "":
-			where = ": no"
-		case b.Name:
+		case b.Name, o.Path + "/" + b.Name:
 			where = " as an object"
 		}
 		all = append(all, "`"+b.Name+"`"+where)

@@ -41,7 +41,7 @@ func pollSettings() []setting[Object] {
 		{Key{Name: "settle.ms", Type: Long, Importance: Low, Default: "2000", Doc: "How far a poll stays behind Coupa's clock."},
 			millis(func(o *Object) *time.Duration { return &o.Settle }, 0)},
 		{Key{Name: "reread.interval.ms", Type: Long, Importance: Low, Default: "3600000",
-			Doc: "Time from one reading of all rows to the next, for objects whose `updated-at` does not show every change: `currencies`, `budget_line_adjustments`, `budget_lines`."},
+			Doc: "Time from one reading of all rows to the next, for objects whose `updated-at` does not show every change: `currencies`, `budget_line_adjustments`, `budget_lines`, and those that are read through the rows that they are below, as `contracts/legal_documents`."},
 			millis(func(o *Object) *time.Duration { return &o.Reread }, 1)},
 		{Key{Name: "initial.from", Type: String, Importance: Medium, Default: "earliest",
 			Doc: "Where a stream begins: `earliest`, `latest`, or an RFC 3339 instant."}, initialFrom},

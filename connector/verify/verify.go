@@ -78,7 +78,7 @@ const idsPerRequest = 50
 // Duplicate.
 func Object(ctx context.Context, cfg Config) (Report, error) {
 	resource, _ := coupa.LookupResource(cfg.Object.Path)
-	c := comparison{cfg: cfg, rows: map[int64]time.Time{}, undated: !resource.UpdatedAt}
+	c := comparison{cfg: cfg, rows: map[int64]time.Time{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
 	c.Report = Report{Object: cfg.Object.Path, Topic: cfg.Object.Topic, Findings: []Finding{}}
 	now, err := cfg.Source.Now(ctx)
 	if err != nil {
@@ -104,6 +104,7 @@ type comparison struct {
 	rows    map[int64]time.Time // of Coupa, as far as they are compared
 	topic   topicContent
 	undated bool // rows have no updated-at: nothing tells their versions apart, so only their ids are compared
+	below   bool // rows are below others, and can't be asked for by their ids
 }
 
 // readCoupa lists ids and stamps of all rows that changed before Until.
@@ -138,10 +139,13 @@ func (c *comparison) fetch(ctx context.Context, q *coupa.Query, row func(coupa.R
 		page, err := c.cfg.Source.Fetch(ctx, *q, func(r coupa.Row) error {
 			row(r)
 			if q.IDs == nil {
-				q.After = r.ID
+				q.After = r.Reached()
 			}
 			return nil
 		})
+		if q.IDs == nil {
+			q.After = max(q.After, page.LastID)
+		}
 		kind := coupa.KindOf(err)
 		if err == nil || try == tries || kind != coupa.Retry && kind != coupa.Throttled {
 			return page, err
@@ -184,10 +188,8 @@ func (c *comparison) compare(ctx context.Context) error {
 		}
 	}
 	slices.Sort(unseen)
-	for ids := range slices.Chunk(unseen, idsPerRequest) {
-		if err := c.confirmGone(ctx, ids); err != nil {
-			return err
-		}
+	if err := c.confirmGone(ctx, unseen); err != nil {
+		return err
 	}
 	order := []Difference{Missing, Stale, Duplicate, Extra}
 	slices.SortFunc(c.Findings, func(a, b Finding) int {
@@ -196,7 +198,29 @@ func (c *comparison) compare(ctx context.Context) error {
 	return nil
 }
 
+// confirmGone asks Coupa for rows of the topic that were not found: by their ids, or where it can't be asked so, for all rows once more.
 func (c *comparison) confirmGone(ctx context.Context, ids []int64) error {
+	if !c.below {
+		for some := range slices.Chunk(ids, idsPerRequest) {
+			if err := c.askFor(ctx, some); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(ids) > 0 {
+		if err := c.readCoupa(ctx); err != nil {
+			return err
+		}
+	}
+	c.findGone(slices.DeleteFunc(ids, func(id int64) bool {
+		_, there := c.rows[id]
+		return there
+	}))
+	return nil
+}
+
+func (c *comparison) askFor(ctx context.Context, ids []int64) error {
 	gone := map[int64]bool{}
 	for _, id := range ids {
 		gone[id] = true
@@ -205,10 +229,14 @@ func (c *comparison) confirmGone(ctx context.Context, ids []int64) error {
 	if _, err := c.fetch(ctx, &q, func(r coupa.Row) { delete(gone, r.ID) }); err != nil {
 		return err
 	}
-	for _, id := range slices.Sorted(maps.Keys(gone)) {
+	c.findGone(slices.Sorted(maps.Keys(gone)))
+	return nil
+}
+
+func (c *comparison) findGone(ids []int64) {
+	for _, id := range ids {
 		c.find(Extra, id, time.Time{}, c.topic.latest[id])
 	}
-	return nil
 }
 
 // expectedFrom is the stamp from which on rows are in the topic, by initial.from. Nothing tells when a stream that began with latest did; the oldest
