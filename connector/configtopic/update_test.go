@@ -258,14 +258,16 @@ func TestWhatWasWrittenTogetherIsSeenTogether(t *testing.T) {
 		_, _ = rand.NewChaCha8([32]byte{}).Read(random)
 		large := base64.StdEncoding.EncodeToString(random) // which can't be compressed
 		for round := range 2 {
+			written := make(chan error, 1)
 			go func() {
-				h.must(a.Update(h.t.Context(), func(View) ([]Change, error) {
+				_, err := a.Update(h.t.Context(), func(View) ([]Change, error) {
 					var all []Change
 					for i := range connectors {
 						all = append(all, PutConnector(fmt.Sprint("c", i), map[string]string{"round": fmt.Sprint(round), "large": large}))
 					}
 					return all, nil
-				}))
+				})
+				written <- err
 			}()
 			for seen := 0; seen < connectors; {
 				v, changed := b.Watch()
@@ -281,6 +283,9 @@ func TestWhatWasWrittenTogetherIsSeenTogether(t *testing.T) {
 				if seen == 0 {
 					<-changed
 				}
+			}
+			if err := <-written; err != nil {
+				t.Fatal(err)
 			}
 		}
 	})
