@@ -25,6 +25,8 @@ import (
 type customs struct {
 	mu        sync.Mutex
 	discovery *schemas.Discovery   // of rows in full: the names to ask for
+	asked     string               // what Coupa is asked for, by the discovery and by the schema askedFor
+	askedFor  *schemas.Schema      // nil: asked is to be made anew
 	refused   map[string]time.Time // when the registry refused a version, by the hash of its custom fields
 	ordinary  map[string]bool      // "record\x00name" of members that are no custom fields
 	said      map[string]bool      // names that the log has told to stay in unmapped
@@ -319,11 +321,15 @@ func (p *poller) fields() string {
 	}
 	p.customs.mu.Lock()
 	defer p.customs.mu.Unlock()
-	var globals map[string][]string
-	if p.customs.discovery != nil {
-		globals = p.customs.discovery.Globals()
+	c, schema := &p.customs, p.current.Load().schema
+	if c.askedFor != schema {
+		var globals map[string][]string
+		if c.discovery != nil {
+			globals = c.discovery.Globals()
+		}
+		c.asked, c.askedFor = schema.FieldsWith(globals), schema
 	}
-	return p.current.Load().schema.FieldsWith(globals)
+	return c.asked
 }
 
 // sample reads some rows, and a few of them in full, to know custom fields before the records that need them. What it can't read, the polls can't either, and
@@ -378,6 +384,7 @@ func (p *poller) sample(ctx context.Context, priority coupa.Priority) error {
 func (p *poller) study(ctx context.Context, d *schemas.Discovery) error {
 	p.customs.mu.Lock()
 	defer p.customs.mu.Unlock()
+	p.customs.askedFor = nil
 	if p.customs.discovery == nil {
 		p.customs.discovery = d
 	} else if err := p.customs.discovery.Merge(d); err != nil {

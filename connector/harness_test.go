@@ -110,6 +110,8 @@ func (h *harness) make() *Worker {
 	return h.build(map[string]string{"state.dir": h.state}, h.kafka())
 }
 
+func (h *harness) lookup(name string) (string, bool) { return h.env[name], h.env[name] != "" }
+
 func noEnv(string) (string, bool) { return "", false }
 
 func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
@@ -134,7 +136,7 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 	made, err := New(Config{
 		Traces:      h.traces,
 		Self:        Owner{WorkerID: id, URL: "http://" + id},
-		Env:         func(name string) (string, bool) { return h.env[name], h.env[name] != "" },
+		Env:         h.lookup,
 		LoggerLevel: h.levels,
 		Settings:    w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
@@ -153,7 +155,7 @@ func (h *harness) connector(tenant string, keys map[string]string) *config.Conne
 	}
 	maps.Copy(connector, h.keys)
 	maps.Copy(connector, keys)
-	c, err := config.ParseConnector(connector, noEnv)
+	c, err := config.ParseConnector(connector, h.lookup)
 	if err != nil {
 		h.t.Fatal(err)
 	}

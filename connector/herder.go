@@ -208,7 +208,10 @@ func (w *Worker) replace(before *managed, name string, one wanted) {
 	if before != nil {
 		w.retire(before)
 	}
-	m := &managed{name: name, file: one.file, raw: one.raw, version: one.version, target: one.target}
+	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, target: one.target}
+	if one.file {
+		m.shown = before.shown // what is of a file does not change
+	}
 	if err := w.furnish(m); err != nil {
 		m.c, m.source, m.instance, m.tasks, m.trace = nil, nil, nil, nil, err.Error()
 		w.log.Error("the connector's configuration can't be used", "connector", name, "error", err)

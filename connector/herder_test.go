@@ -459,3 +459,19 @@ func TestAnyWatcherHearsOfAChange(t *testing.T) {
 		<-ch
 	})
 }
+
+func TestASecretOfAFileIsNotShownWhenItsConfigurationCannotBeUsed(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 92, Rows: 5}, func(h *harness) {
+		h.keys["coupa.client.id"] = "${env:COUPA_ID}"
+		h.env["COUPA_ID"] = "id"
+		r := h.started()
+		h.env["COUPA_ID"] = ""
+		if _, err := r.Restart(h.t.Context(), "acme", RestartRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := r.Connector("acme")
+		if err != nil || c.State != Failed || c.Config["coupa.client.secret"] != "[hidden]" || c.Config["coupa.client.id"] != "${env:COUPA_ID}" {
+			t.Errorf("%+v, %v", c, err)
+		}
+	})
+}

@@ -18,6 +18,7 @@ type managed struct {
 	name    string
 	file    bool              // defined by a file that the worker was started with
 	raw     map[string]string // as given, references unresolved
+	shown   map[string]string // the same, without the secrets that a file may hold
 	version int64             // of its record in the config topic; 0 of a file
 
 	// What is made of raw; all nil if that can't be done, and trace says why.
@@ -116,14 +117,11 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 
 // status tells of the connector.
 func (w *Worker) status(m *managed) ConnectorStatus {
-	cs := ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.raw)}
+	cs := ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.shown)}
 	if m.c == nil {
 		return cs
 	}
 	cs.Tenant, cs.Owner = m.c.Tenant, w.owner(m)
-	if m.file {
-		cs.Config = m.c.Echo()
-	}
 	if cs.State == Running && cs.Owner == (Owner{}) {
 		cs.State = Unassigned
 	}

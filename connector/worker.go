@@ -112,7 +112,7 @@ func New(cfg Config) (*Worker, error) {
 		},
 	})
 	for _, c := range cfg.Connectors {
-		m := &managed{name: c.Name, file: true, raw: c.Raw, target: State(c.InitialState)}
+		m := &managed{name: c.Name, file: true, raw: c.Raw, shown: c.Echo(), target: State(c.InitialState)}
 		if err := w.equip(m, c); err != nil {
 			return nil, err
 		}
