@@ -160,20 +160,30 @@ func targetOf(s State) configtopic.TargetState {
 	return configtopic.TargetState(s)
 }
 
-// reconcile makes the worker's connectors what a view of the config topic wants. w.applying is held.
+// reconcile makes the worker's connectors what a view of the config topic wants. w.applying is held. What goes or changes has stopped before anything else begins: a stream may
+// have gone from one connector to another.
 func (w *Worker) reconcile(v configtopic.View) {
 	all := w.wantedOf(v)
-	for _, m := range w.all() {
+	var g errgroup.Group
+	g.SetLimit(16)
+	before := w.all()
+	for _, m := range before {
+		if one, ok := all[m.name]; !ok || one.version != m.version {
+			g.Go(func() error {
+				w.retire(m)
+				return nil
+			})
+		}
+	}
+	_ = g.Wait()
+	for _, m := range before {
 		if _, ok := all[m.name]; !ok {
 			w.log.Info("the connector is deleted", "connector", m.name)
-			w.retire(m)
 			w.mu.Lock()
 			delete(w.connectors, m.name)
 			w.mu.Unlock()
 		}
 	}
-	var g errgroup.Group
-	g.SetLimit(16)
 	for name, one := range all {
 		g.Go(func() error {
 			w.become(name, one)
@@ -185,16 +195,16 @@ func (w *Worker) reconcile(v configtopic.View) {
 	w.changes.tell()
 }
 
-// become makes one connector what is wanted.
+// become makes one connector what is wanted. One of another configuration is retired.
 func (w *Worker) become(name string, one wanted) {
 	m, err := w.find(name)
 	switch {
 	case err != nil:
 		w.log.Info("a connector is there", "connector", name, "state", one.target)
-		w.replace(nil, name, one)
+		w.put(name, one)
 	case m.version != one.version:
 		w.log.Info("the connector's configuration has changed", "connector", name)
-		w.replace(m, name, one)
+		w.put(name, one)
 	case m.state() != one.target && m.c != nil:
 		w.log.Info("the connector changes its state", "connector", name, "state", one.target)
 		w.turn(m, one.target)
@@ -203,13 +213,10 @@ func (w *Worker) become(name string, one wanted) {
 	}
 }
 
-// replace puts a connector made from its configuration in the place of the one before, if there was one, which has stopped then.
-func (w *Worker) replace(before *managed, name string, one wanted) {
-	if before != nil {
-		w.retire(before)
-	}
+// put adds a connector made from its configuration; where there is one of the name, which is retired, in its place.
+func (w *Worker) put(name string, one wanted) {
 	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, target: one.target}
-	if one.file {
+	if before, err := w.find(name); err == nil && one.file {
 		m.shown = before.shown // what is of a file does not change
 	}
 	if err := w.furnish(m); err != nil {

@@ -8,10 +8,14 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/configtopic"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -473,5 +477,38 @@ func TestASecretOfAFileIsNotShownWhenItsConfigurationCannotBeUsed(t *testing.T) 
 		if err != nil || c.State != Failed || c.Config["coupa.client.secret"] != "[hidden]" || c.Config["coupa.client.id"] != "${env:COUPA_ID}" {
 			t.Errorf("%+v, %v", c, err)
 		}
+	})
+}
+
+// Streams go from one connector to another, and both changes are met at once: the first lets go of them before the other begins, however long its last commit takes.
+func TestStreamsThatMoveBetweenConnectorsHaveOnePollerAtATime(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 92, Rows: 20}, func(h *harness, r *running) {
+		arrange := func(first, second string) {
+			t.Helper()
+			var changes []configtopic.Change
+			for name, object := range map[string]string{"first": first, "second": second} {
+				changes = append(changes, configtopic.PutConnector(name, h.submitted("acme", map[string]string{"name": name, "coupa.objects": object})))
+			}
+			if _, err := r.store.Update(h.t.Context(), func(configtopic.View) ([]configtopic.Change, error) { return changes, nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		arrange("invoices", "suppliers")
+		h.settle()
+		var slow atomic.Bool
+		h.cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+			if !slow.Swap(true) {
+				h.cluster.SleepControl(func() { time.Sleep(20 * time.Second) })
+			}
+			return nil, nil, false
+		})
+		for id := range int64(8) {
+			h.tenant.Update("invoices", 1+id)
+		}
+		h.pass(5 * time.Second)
+		arrange("suppliers", "invoices")
+		h.pass(time.Minute)
+		h.check("invoices")
+		h.check("suppliers")
 	})
 }

@@ -194,7 +194,8 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 		if err := ctx.Err(); err != nil {
 			return ConnectorStatus{}, err
 		}
-		w.replace(m, name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
+		w.retire(m)
+		w.put(name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
 		return w.Connector(name)
 	}
 	var chosen []*poller
