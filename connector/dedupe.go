@@ -111,6 +111,12 @@ func (d *doubt) add(all []version) {
 	}
 }
 
+func (d *doubt) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.published = nil
+}
+
 func (d *doubt) has(r coupa.Row) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -512,3 +512,28 @@ func TestStreamsThatMoveBetweenConnectorsHaveOnePollerAtATime(t *testing.T) {
 		h.check("suppliers")
 	})
 }
+
+// What was published of pages that could not be trusted is published once more too where a position is moved.
+func TestAPositionThatIsMovedForgetsWhatWasInDoubt(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 93, Rows: 20}, func(h *harness, r *running) {
+		h.create(r, nil)
+		h.settle()
+		m, err := r.find("acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := m.pollers[0]
+		known, err := p.published(time.Time{}, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.doubt.add(slices.Collect(maps.Keys(known.versions)))
+		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", Reset: true}}); err != nil {
+			t.Fatal(err)
+		}
+		h.settle()
+		if n := len(h.records("coupa.invoices")); n != 40 {
+			t.Errorf("%d records, want 20 rows twice", n)
+		}
+	})
+}

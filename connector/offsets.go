@@ -199,6 +199,7 @@ func (p *poller) move(ctx context.Context, o Offset) error {
 	if err := <-done; err != nil {
 		return fmt.Errorf("moving %v: %w", p.stream, err)
 	}
+	p.doubt.forget()
 	p.task.update(func(t *TaskStatus) { t.Mark = to.Mark })
 	return nil
 }
