@@ -72,7 +72,7 @@ func (p *poller) noteLines(ctx context.Context) error {
 	}
 	return p.record(ctx, func(pos *checkpoint.Position) {
 		pos.LineTopics = false
-		if pos.Backfill != nil && pos.Backfill.Kind == checkpoint.Split {
+		if isSplitting(*pos) {
 			pos.Backfill = nil
 		}
 	})
@@ -87,6 +87,11 @@ func (p *poller) beginSplit(ctx context.Context) error {
 			pos.Backfill = &checkpoint.Walk{Kind: checkpoint.Split, From: from.At.Truncate(time.Second).UTC(), To: pos.Mark, Ranges: everything()}
 		}
 	})
+}
+
+// isSplitting tells whether rows are still to be read again for their lines.
+func isSplitting(pos checkpoint.Position) bool {
+	return pos.Backfill != nil && pos.Backfill.Kind == checkpoint.Split
 }
 
 // whileRefused waits while the registry refuses the stream's schemas, so that no line could be encoded. Polls ask it again.

@@ -411,3 +411,32 @@ func TestLinesGoOutAgainWhereAPositionIsMoved(t *testing.T) {
 		}
 	})
 }
+
+// A position that is moved while what is published is read again for its lines leaves no row without them.
+func TestReadingAgainForLinesSurvivesAMove(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 912, Rows: 60, Objects: []string{"invoices"}, PageCap: 10, Latency: 400 * time.Millisecond}, func(h *harness) {
+		h.keys["coupa.rate.limit"] = "2"
+		h.start()
+		h.pass(2 * time.Minute)
+		h.stop()
+		h.keys["lines"] = config.LinesBoth
+		r := h.start()
+		for range 200 {
+			if s := r.Connectors()[0].Tasks[0]; s.Committed.Backfill != nil && s.Lines > 0 {
+				break
+			}
+			h.pass(100 * time.Millisecond)
+		}
+		if s := r.Connectors()[0].Tasks[0]; s.Committed.Backfill == nil {
+			t.Fatal("nothing is read again for lines")
+		}
+		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", UpdatedAt: time.Now()}}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(3 * time.Minute)
+		h.linesFitRows("invoices")
+		if n := len(h.records("coupa.invoices")); n != 60 {
+			t.Errorf("%d records of rows, want 60", n)
+		}
+	})
+}

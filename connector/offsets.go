@@ -176,6 +176,20 @@ func positionAt(o Offset, object config.Object) checkpoint.Position {
 	return pos
 }
 
+// keepSplit lets a position that was moved go on reading again for lines what lies before its mark; after a backfill, all of it.
+func keepSplit(pos *checkpoint.Position, left checkpoint.Walk) {
+	if pos.Backfill != nil {
+		pos.LineTopics = false
+		return
+	}
+	if pos.Mark.Before(left.To) {
+		left.To = pos.Mark
+	}
+	if left.From.Before(left.To) {
+		pos.Backfill = &left
+	}
+}
+
 // move commits another position of a stream whose poller does not run, and drops the stream's ledger in the same transaction. Lines are published again
 // as rows are: states of rows are of an epoch that has passed.
 func (p *poller) move(ctx context.Context, o Offset) error {
@@ -191,6 +205,9 @@ func (p *poller) move(ctx context.Context, o Offset) error {
 			was := *pos
 			*pos = to.Clone()
 			pos.Seq, pos.LineTopics, pos.LineEpoch = was.Seq, was.LineTopics, was.LineEpoch+1
+			if isSplitting(was) && !o.Reset {
+				keepSplit(pos, *was.Backfill)
+			}
 		},
 	}
 	if err := p.submit(ctx, sub); err != nil {
