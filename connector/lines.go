@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -24,6 +25,7 @@ type lineList struct {
 	topic     string
 	keyPrefix []byte
 	form      valueForm
+	salt      uint64 // of the topic, in the lines' digests: in another topic nothing is published of them yet
 }
 
 // hasLines tells whether lines of the stream go to topics of their own.
@@ -199,7 +201,8 @@ func (c *chunk) takeOwn(enc *rowEncoder) {
 	}
 	last := len(c.records) - 1
 	rl := &c.lines[len(c.lines)-1]
-	rl.own, rl.content = c.records[last], v.digest+uint64(rl.updatedAt)*0x9E3779B185EBCA87 // its stamp may be in none of its fields
+	rl.own = c.records[last]
+	rl.content = v.digest + uint64(rl.updatedAt)*0x9E3779B185EBCA87 + xxhash.Sum64String(rl.own.Topic) // its stamp may be in none of its fields
 	c.records, c.published = c.records[:last], c.published[:last]
 }
 
@@ -288,7 +291,8 @@ func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 		key := lineID{rl.lists[l.list].list, l.id}
 		has[key] = true
 		digest, known := row.lines[key]
-		if known && digest == l.digest+s.epoch && !rl.asked {
+		latest := l.digest + rl.lists[l.list].salt + s.epoch
+		if known && digest == latest && !rl.asked {
 			continue
 		}
 		if !known {
@@ -296,7 +300,7 @@ func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 				return nil, err
 			}
 		}
-		row.lines[key], row.changed = l.digest+s.epoch, true
+		row.lines[key], row.changed = latest, true
 		records = append(records, lineRecord{l.record, rl.id, l.id, false})
 	}
 	var gone []lineID
@@ -450,7 +454,7 @@ func (p *poller) registerSplit(ctx context.Context, split *schemas.Split) (func(
 		if err != nil {
 			return nil, p.refusalOf(err, topic, l.Schema, &split.Lists[i]), err
 		}
-		lists[i] = lineList{list: l.Coupa, topic: topic, keyPrefix: prefix, form: form}
+		lists[i] = lineList{list: l.Coupa, topic: topic, keyPrefix: prefix, form: form, salt: xxhash.Sum64String(topic)}
 	}
 	form, err := p.formOf(ctx, p.object.Topic, split.Row, p.stream.Object)
 	if err != nil {

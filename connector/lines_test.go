@@ -440,3 +440,22 @@ func TestReadingAgainForLinesSurvivesAMove(t *testing.T) {
 		}
 	})
 }
+
+// Where another template gives other topics, a row that changes has all its lines there.
+func TestARowThatGoesToAnotherTopicTakesItsLinesAlong(t *testing.T) {
+	simulate(t, invoices(913, 20), func(h *harness) {
+		h.keys["lines"] = config.LinesTopics
+		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001, 9002))
+		h.start()
+		h.settle()
+		h.stop()
+		h.keys["topic.template"] = "other.${object}"
+		h.start()
+		h.settle()
+		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001, 9002, 9003))
+		h.settle()
+		if n, lines := len(h.records("other.invoices")), len(h.records("other.invoices.invoice_lines")); n != 1 || lines != 3 {
+			t.Errorf("%d records of rows and %d of lines, want one row with its 3 lines", n, lines)
+		}
+	})
+}
