@@ -260,7 +260,7 @@ func (ps *pass) submit(c *chunk, must bool) {
 	*ps.persisted = time.Now()
 	sub := &submission{
 		stream: p.stream, task: p.task, records: c.records, rows: c.published, lines: c.lines, entries: c.entries, bytes: c.bytes, tally: c.tally,
-		backfill: ps.op == OpSnapshot, again: ps.walk.Kind == checkpoint.Split || ps.walk.Kind == checkpoint.Asked && len(c.lines) > 0, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
+		backfill: ps.op == OpSnapshot, again: ps.walk.Kind == checkpoint.Split || ps.walk.Kind == checkpoint.Asked, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
 	}
 	sub.done = func(err error) {
 		p.shard.w.memory.Release(memoryOf(sub.bytes))
