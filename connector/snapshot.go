@@ -26,6 +26,8 @@ const (
 	openRequests = 20
 	// idsAtOnce fit one page of Coupa.
 	idsAtOnce = 50
+	// maxFilter is how many bytes of further conditions a request may have. They go into Coupa's URL, and into every position until the request is forgotten.
+	maxFilter = 4096
 )
 
 // asking is the request that is being worked on.
@@ -260,6 +262,8 @@ func checkSnapshot(m *managed, p *poller, r SnapshotRequest) error {
 		return problem("to", r.To.UTC().Format(time.RFC3339), "is not after from", "give a window that holds something")
 	case len(r.IDs) > MaxSnapshotIDs:
 		return problem("ids", "", fmt.Sprintf("%d ids are too many", len(r.IDs)), fmt.Sprintf("ask for at most %d at a time", MaxSnapshotIDs))
+	case len(r.Filter.Encode()) > maxFilter:
+		return problem("filter", "", fmt.Sprintf("%d bytes are too many", len(r.Filter.Encode())), fmt.Sprintf("give conditions of at most %d bytes; ids have a key of their own", maxFilter))
 	case len(r.IDs) > 0 && slices.Min(r.IDs) <= 0:
 		return problem("ids", fmt.Sprint(slices.Min(r.IDs)), "ids are above 0", "give ids of rows")
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -186,6 +187,7 @@ func TestASnapshotThatCannotBeIsRefused(t *testing.T) {
 			"a window of nothing":                  {Object: "invoices", From: time.Now(), To: time.Now()},
 			"an id of zero":                        {Object: "invoices", IDs: []int64{0}},
 			"too many ids":                         {Object: "invoices", IDs: make([]int64, MaxSnapshotIDs+1)},
+			"a condition that no URL takes":        {Object: "invoices", Filter: url.Values{"status": {strings.Repeat("x", maxFilter)}}},
 			"a condition that the walk needs":      {Object: "invoices", Filter: url.Values{"order_by": {"id"}}},
 		} {
 			if problems := (config.Problems)(nil); !errors.As(second(r.Snapshot(h.t.Context(), "acme", q)), &problems) {
