@@ -23,6 +23,7 @@ import (
 //	POST /_tenant/objects/{object}           creates a row
 //	POST /_tenant/objects/{object}/{id}      updates one; ?line=1 only a line of it
 //	DELETE /_tenant/objects/{object}/{id}    removes one
+//	DELETE /_tenant/objects/{object}/{id}/lines   RemoveLine
 //	POST /_tenant/objects/{object}/{id}/members/{key}   SetMember to the body
 //	POST /_tenant/warm?object=invoices&fields=…   Warm; answers {"rows":200}
 //	GET  /_tenant/requests                   requests to /api so far, {"invoices":12,…}
@@ -75,6 +76,9 @@ func (t *Tenant) newControl() http.Handler {
 		if !t.Delete(target(r)) {
 			http.Error(w, "no such row", http.StatusNotFound)
 		}
+	})
+	mux.HandleFunc("DELETE /_tenant/objects/{object}/{id}/lines", func(w http.ResponseWriter, r *http.Request) {
+		t.replyVersion(w, t.RemoveLine(target(r)))
 	})
 	mux.HandleFunc("POST /_tenant/objects/{object}/{id}/members/{key}", func(w http.ResponseWriter, r *http.Request) {
 		raw, err := io.ReadAll(r.Body)

@@ -262,13 +262,15 @@ func TestControl(t *testing.T) {
 		call("POST", "objects/invoices/2/members/shoe-size", `44`, 200)
 		call("POST", "objects/invoices/2/members/shoe-size", `44x`, 400)
 		call("POST", "objects/invoices/77/members/shoe-size", `44`, 404)
+		call("DELETE", "objects/invoices/2/lines", "", 200)
+		call("DELETE", "objects/invoices/77/lines", "", 404)
 		call("DELETE", "objects/invoices/1", "", 200)
 		call("POST", "faults", `{"kind":"error","object":"users","count":1}`, 200)
 		call("POST", "faults", `{}`, 400)
 		if status, _, _ := r.do("GET", "/api/users", nil, nil); status != 500 {
 			t.Errorf("after a fault was posted: %d", status)
 		}
-		if all, invoices, rows := count("versions"), count("versions?object=invoices"), count("rows?object=invoices"); all != 10 || invoices != 6 || rows != 2 {
+		if all, invoices, rows := count("versions"), count("versions?object=invoices"), count("rows?object=invoices"); all != 11 || invoices != 7 || rows != 2 {
 			t.Errorf("%d versions, %d of invoices, %d rows", all, invoices, rows)
 		}
 		var v Version
