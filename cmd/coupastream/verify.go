@@ -39,7 +39,8 @@ func newVerifyCommand(a *app) *cobra.Command {
   extra      a row that is there and gone from Coupa
 
 It reads ids and stamps of all rows from Coupa, with the connector's coupa.rate.limit, and the topics from their beginning; it writes nothing. Rows that
-changed in the last two polls are not compared: they may be on their way. It ends with status 1 if something differs.
+changed in the last two polls are not compared: they may be on their way. Topics of lines are not compared, the rows' are. It ends with status 1 if something
+differs.
 
 With --repair the running worker at --url (else COUPASTREAM_URL, else http://127.0.0.1:8083) is asked to read again what is missing or stale, by id, as a snapshot, and its end is
 waited for. What is there twice or extra stays: nothing takes a record out of a topic. It ends with status 1 if such remain.`,
