@@ -32,6 +32,7 @@
 //	clients_test.go      what they do with two workers of one group
 //	letters_test.go      dead letters are sent again
 //	formats_test.go      what the consumer and unwrap read, against what the tenant has
+//	lines_real_test.go   lines in topics of their own; lines_verdict_test.go is what must hold of them
 //	levels_test.go       custom fields under levels of compatibility other than BACKWARD
 //	parts_test.go        the parts of one run: broker, registry, binary
 //	process_test.go      a child process, its logs, its CPU time and memory

@@ -45,20 +45,8 @@ func (p *parts) formats(t *testing.T) {
 		topics = append(topics, f.form+"="+w.topics()[object])
 	}
 	w.start()
-	adm := p.admin(t)
-	if err := await(t.Context(), "every row to be there", 2*time.Minute, func() error {
-		w.alive(t)
-		ends, err := endOffsets(t.Context(), adm, w.topicNames())
-		for topic, end := range ends {
-			if end < rows {
-				err = fmt.Errorf("%s has %d of %d", topic, end, rows)
-			}
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := atRest(t.Context(), adm, w.topicNames(), 2*time.Second, time.Minute); err != nil {
+	w.readsHistory(t, rows)
+	if err := atRest(t.Context(), p.admin(t), w.topicNames(), 2*time.Second, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	w.alive(t)
@@ -96,6 +84,22 @@ func (p *parts) unwrapped(t *testing.T, tenant *tenant, invoices, users string) 
 // consumed runs a consumer and gives the values that it prints, by topic and id.
 func (p *parts) consumed(t *testing.T, tenant *tenant, name string, args ...string) map[string]map[int64]map[string]any {
 	t.Helper()
+	read := map[string]map[int64]map[string]any{}
+	for _, r := range p.records(t, name, args...) {
+		if read[r.Topic] == nil {
+			read[r.Topic] = map[int64]map[string]any{}
+		}
+		if read[r.Topic][r.Key.ID] != nil || r.Key.Tenant != tenant.name {
+			t.Errorf("%s: key %+v is there twice, or another tenant's", r.Topic, r.Key)
+		}
+		read[r.Topic][r.Key.ID] = r.Value
+	}
+	return read
+}
+
+// records runs a consumer and gives what it prints.
+func (p *parts) records(t *testing.T, name string, args ...string) []consumed {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -105,19 +109,13 @@ func (p *parts) consumed(t *testing.T, tenant *tenant, name string, args ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := map[string]map[int64]map[string]any{}
+	var read []consumed
 	for d := json.NewDecoder(out); d.More(); {
 		var r consumed
 		if err := d.Decode(&r); err != nil {
 			t.Fatal(err)
 		}
-		if read[r.Topic] == nil {
-			read[r.Topic] = map[int64]map[string]any{}
-		}
-		if read[r.Topic][r.Key.ID] != nil || r.Key.Tenant != tenant.name {
-			t.Errorf("%s: key %+v is there twice, or another tenant's", r.Topic, r.Key)
-		}
-		read[r.Topic][r.Key.ID] = r.Value
+		read = append(read, r)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%s: %v", name, err)
@@ -125,10 +123,11 @@ func (p *parts) consumed(t *testing.T, tenant *tenant, name string, args ...stri
 	return read
 }
 
-// consumed is a line of a consumer.
+// consumed is a line of a consumer: a record, of a tombstone without a value.
 type consumed struct {
-	Topic string
-	Key   struct {
+	Topic   string
+	Headers map[string]string // consume.py alone tells them
+	Key     struct {
 		Tenant string
 		ID     int64
 	}

@@ -26,6 +26,7 @@ func TestReal(t *testing.T) {
 	t.Run("a part that does not answer or says no ends the worker with one clear message", p.refusals)
 	t.Run("snapshot, changes, restart and lost state", p.snapshotAndStream)
 	t.Run("kill -9", p.kills)
+	t.Run("lines in topics of their own, and kill -9", p.linesInTopics)
 	t.Run("the checkpoint topic stays small, and restores", func(t *testing.T) {
 		t.Run("a month of commits", p.ledgerOfWeeks)
 		t.Run("a worker without its state", p.workerOnSmallTopic)

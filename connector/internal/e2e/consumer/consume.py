@@ -1,7 +1,8 @@
-"""Reads topics from their start to their end under read_committed and prints each record as a line of JSON.
+"""Reads topics from their start to their end under read_committed and prints each record as a line of JSON, those of a partition in their order.
 
 consume.py BOOTSTRAP REGISTRY FORMAT=TOPIC…, FORMAT one of avro, json, jsonschema. Nothing here knows the connector: keys and
-values are decoded by the schemas that the registry has under the ids in the records, and JSON is validated by them.
+values are decoded by the schemas that the registry has under the ids in the records, and JSON is validated by them. A tombstone has
+the value null.
 """
 
 import decimal
@@ -34,6 +35,8 @@ class Decoder:
         return validator(schema)
 
     def decode(self, form, data):
+        if data is None:
+            return None
         if form == "json":
             return json.loads(data)
         if data[0] != 0:
@@ -80,4 +83,7 @@ decoder = Decoder(registry)
 for named in topics:
     form, topic = named.split("=", 1)
     for m in consume(bootstrap, topic):
-        print(json.dumps({"topic": topic, "key": decoder.decode(form, m.key()), "value": decoder.decode(form, m.value())}, default=plain))
+        print(json.dumps({
+            "topic": topic, "headers": {name: value.decode() for name, value in m.headers() or []},
+            "key": decoder.decode(form, m.key()), "value": decoder.decode(form, m.value()),
+        }, default=plain))
