@@ -18,7 +18,7 @@ import (
 // Where lines are to go to topics of their own and those of what is published did not, all of that is read again, for the lines alone. Polls go on over their
 // overlap then: the two have no border, and what the polls hand over of a row takes out what is read of it again.
 func (p *poller) backfill(ctx context.Context) error {
-	persisted := time.Now()
+	persisted, began := time.Now(), false
 	for {
 		pos := p.shard.position(p.stream)
 		w := pos.Backfill
@@ -34,8 +34,12 @@ func (p *poller) backfill(ctx context.Context) error {
 			continue
 		}
 		if w == nil {
+			if began {
+				p.task.update(func(s *TaskStatus) { s.Backfilled = time.Now() })
+			}
 			return nil
 		}
+		began = true
 		if w.Kind == checkpoint.Split {
 			if err := p.whileRefused(ctx); err != nil {
 				return err

@@ -88,7 +88,7 @@ func noticed(s ConnectorStatus, now time.Time) notify.Connector {
 		if t.State != Running && t.State != Failed {
 			continue
 		}
-		o := notify.Object{Name: t.Object, Failed: t.State == Failed, Objective: t.Objective, Backfilling: t.Snapshot, Schemas: t.Schemas}
+		o := notify.Object{Name: t.Object, Failed: t.State == Failed, Objective: t.Objective, Backfilled: t.Backfilled, Schemas: t.Schemas}
 		if !t.Proven.IsZero() {
 			o.Freshness = max(0, now.Sub(t.Proven))
 		}

@@ -61,9 +61,9 @@ func TestWhatHappensToAConnectorIsNotified(t *testing.T) {
 		h.keys["object.users.freshness.objective.ms"] = "300000"
 		h.start()
 		h.pass(2 * time.Minute)
-		for _, object := range []string{"", "users", "suppliers"} {
-			if types := got.types(object); len(types) != 0 {
-				t.Errorf("%q: %v while all is well", object, types)
+		for object, want := range map[string][]string{"": nil, "users": {"backfill.done"}, "suppliers": {"backfill.done"}} {
+			if types := got.types(object); !slices.Equal(types, want) {
+				t.Errorf("%q: %v while all is well, want %v", object, types, want)
 			}
 		}
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Forbidden403, Object: "users", Count: -1})
@@ -93,7 +93,7 @@ func TestWhatHappensToAConnectorIsNotified(t *testing.T) {
 			}
 			written = append(written, e.Type)
 		})
-		if len(written) != 4 || written[0] != notify.TaskFailed {
+		if len(written) != 6 || !slices.Equal(written[:3], []string{notify.BackfillDone, notify.BackfillDone, notify.TaskFailed}) {
 			t.Errorf("%v in the topic", written)
 		}
 		if strings.Contains(h.log.String(), "secret-path") {

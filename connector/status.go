@@ -32,6 +32,7 @@ type TaskStatus struct {
 	Trace       string           // why it is FAILED, or what it is waiting for while it retries; "" otherwise
 	Mark        time.Time        // every change with an updated-at before it is in the topic, but for what a backfill has still to read
 	Snapshot    bool             // the backfill of what was there before is under way
+	Backfilled  time.Time        // when it was read to its end; zero: it was not, since the start
 	Rows        int64            // rows read from Coupa since the start
 	Published   int64            // records committed to the object's topic since the start
 	Lines       int64            // records of lines, tombstones included, committed to topics of their own since the start

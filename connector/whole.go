@@ -49,6 +49,9 @@ func (p *poller) readWhole(ctx context.Context) error {
 		p.task.proved(began, published, w.To, vanished)
 		p.task.update(func(s *TaskStatus) {
 			s.Mark, s.Snapshot, s.Progress = w.To, false, Progress{}
+			if first {
+				s.Backfilled = time.Now()
+			}
 			s.Polls++
 		})
 	}

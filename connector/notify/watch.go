@@ -29,8 +29,8 @@ type Object struct {
 	Message, Remedy string        // of its last error
 	Freshness       time.Duration // how far it is behind
 	Objective       time.Duration // 0: none
-	Backfilling     bool
-	Schemas         int64 // that its records had since the start
+	Backfilled      time.Time     // when what was there before the stream began was read to its end; zero: it was not, since the worker began
+	Schemas         int64         // that its records had since the start
 	Subject         string
 	SchemaID        int // the last one
 }
@@ -38,6 +38,7 @@ type Object struct {
 // Watch makes events of what connectors are like. The zero Watch knows none.
 type Watch struct {
 	connectors map[string]*watched
+	looked     time.Time // when it was looked last
 }
 
 type watched struct {
@@ -48,7 +49,6 @@ type watched struct {
 type watchedObject struct {
 	failed, late alarm
 	schemas      int64
-	backfilling  bool
 }
 
 // alarm tells of the beginning and the end of a trouble.
@@ -101,13 +101,13 @@ func (w *Watch) Look(now time.Time, all []Connector) []Event {
 			k = &watched{}
 		}
 		seen[c.Name] = k
-		events = append(events, k.look(now, c)...)
+		events = append(events, k.look(w.looked, now, c)...)
 	}
-	w.connectors = seen
+	w.connectors, w.looked = seen, now
 	return events
 }
 
-func (k *watched) look(now time.Time, c Connector) []Event {
+func (k *watched) look(before, now time.Time, c Connector) []Event {
 	var events []Event
 	tell := func(kind string, d Data) {
 		d.Connector, d.Tenant = c.Name, c.Tenant
@@ -132,10 +132,10 @@ func (k *watched) look(now time.Time, c Connector) []Event {
 	for _, o := range c.Objects {
 		ko := k.objects[o.Name]
 		if ko == nil {
-			ko = &watchedObject{schemas: o.Schemas, backfilling: o.Backfilling}
+			ko = &watchedObject{schemas: o.Schemas}
 		}
 		objects[o.Name] = ko
-		ko.look(now, o, func(kind string, d Data) {
+		ko.look(before, now, o, func(kind string, d Data) {
 			d.Object = o.Name
 			tell(kind, d)
 		})
@@ -144,7 +144,7 @@ func (k *watched) look(now time.Time, c Connector) []Event {
 	return events
 }
 
-func (k *watchedObject) look(now time.Time, o Object, tell func(string, Data)) {
+func (k *watchedObject) look(before, now time.Time, o Object, tell func(string, Data)) {
 	began := k.failed.began
 	switch k.failed.note(now, o.Failed, 0) {
 	case raised:
@@ -169,8 +169,8 @@ func (k *watchedObject) look(now time.Time, o Object, tell func(string, Data)) {
 	if k.schemas > 0 && o.Schemas > k.schemas { // the first one is no change
 		tell(SchemaChanged, Data{Message: "records of " + o.Name + " have a new version of their schema", Subject: o.Subject, SchemaID: o.SchemaID})
 	}
-	if k.backfilling && !o.Backfilling && !o.Failed {
+	if !o.Backfilled.IsZero() && !o.Backfilled.Before(before) && o.Backfilled.Before(now) { // in the time from look to look, however short the backfill was
 		tell(BackfillDone, Data{Message: "what was there before the stream of " + o.Name + " began is published"})
 	}
-	k.schemas, k.backfilling = o.Schemas, o.Backfilling
+	k.schemas = o.Schemas
 }

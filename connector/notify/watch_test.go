@@ -20,7 +20,10 @@ func TestAnEventTellsOfAChangeAlone(t *testing.T) {
 	noToken := with(func(c *Connector, _ *Object) { c.TokenTrouble = "invalid_client" })
 	slow := with(func(c *Connector, _ *Object) { c.ThrottledSince = time.Unix(1, 0) })
 	changed := with(func(_ *Connector, o *Object) { o.Schemas, o.Subject, o.SchemaID = 2, "coupa.users-value", 7 })
-	filling := with(func(_ *Connector, o *Object) { o.Backfilling = true })
+	start := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	filled := func(after time.Duration) Connector {
+		return with(func(_ *Connector, o *Object) { o.Backfilled = start.Add(after) })
+	}
 	gone := Connector{}
 	type look struct {
 		after time.Duration
@@ -43,12 +46,14 @@ func TestAnEventTellsOfAChangeAlone(t *testing.T) {
 		{"throttling that goes on is", []look{{0, slow, nil}, {5 * time.Minute, slow, []string{RateLimited}}, {time.Second, well, nil}, {time.Minute, well, []string{RateRecovered}}, {time.Second, slow, nil}}},
 		{"a schema changes", []look{{0, well, nil}, {time.Second, changed, []string{SchemaChanged}}, {time.Second, changed, nil}}},
 		{"the first schema is no change", []look{{0, with(func(_ *Connector, o *Object) { o.Schemas = 0 }), nil}, {time.Second, well, nil}}},
-		{"a backfill ends", []look{{0, filling, nil}, {time.Second, well, []string{BackfillDone}}, {time.Second, well, nil}}},
-		{"a backfill that is another worker's now has not ended", []look{{0, filling, nil}, {time.Second, gone, nil}, {time.Second, well, nil}}},
+		{"a backfill ends", []look{{0, well, nil}, {2 * time.Second, filled(time.Second), []string{BackfillDone}}, {time.Second, filled(time.Second), nil}}},
+		{"a backfill ends before anybody looks", []look{{time.Second, filled(0), []string{BackfillDone}}, {time.Second, filled(0), nil}}},
+		{"a backfill ends while it is looked", []look{{time.Second, filled(time.Second), nil}, {time.Second, filled(time.Second), []string{BackfillDone}}, {time.Second, filled(time.Second), nil}}},
+		{"a backfill has ended before a pause", []look{{time.Second, filled(0), []string{BackfillDone}}, {time.Second, gone, nil}, {time.Second, filled(0), nil}}},
 		{"whoever takes over tells of what is wrong", []look{{0, failed, []string{TaskFailed}}, {time.Second, gone, nil}, {time.Second, failed, []string{TaskFailed}}}},
 	} {
 		var w Watch
-		now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+		now := start
 		for i, l := range c.looks {
 			now = now.Add(l.after)
 			var all []Connector
