@@ -28,6 +28,7 @@ type TaskStatus struct {
 	ID          int    // place of the object in the connector's list
 	Object      string // resource path
 	Topic       string
+	LineTopics  []string // of the object's lines, where these have topics of their own
 	State       State
 	Trace       string           // why it is FAILED, or what it is waiting for while it retries; "" otherwise
 	Mark        time.Time        // every change with an updated-at before it is in the topic, but for what a backfill has still to read
@@ -171,7 +172,7 @@ func newTask(i int, o config.Object, state State, in *instance, changed func()) 
 	}
 	return &task{
 		instance: in, period: period, changed: changed,
-		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, State: state, Objective: o.Freshness},
+		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness},
 	}
 }
 

@@ -183,9 +183,18 @@ func (o Object) linesOf() []string {
 	return schemas.FieldNames(lists)
 }
 
+// LineTopics are the topics of the object's lines; none if lines stay in the rows.
+func (o Object) LineTopics() []string {
+	var topics []string
+	for _, list := range o.linesOf() {
+		topics = append(topics, o.LineTopic(list))
+	}
+	return topics
+}
+
 // lineTopicLike is the topic of the object's lines that has a name; "": none has.
 func (o Object) lineTopicLike(topic string) string {
-	if i := slices.IndexFunc(o.linesOf(), func(list string) bool { return o.LineTopic(list) == topic }); i < 0 {
+	if !slices.Contains(o.LineTopics(), topic) {
 		return ""
 	}
 	return topic

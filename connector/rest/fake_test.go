@@ -120,7 +120,7 @@ func (f *fake) put(name string, cfg map[string]string, initial connector.State, 
 		c.State = before.State
 	}
 	for i, o := range parsed.Objects {
-		c.Tasks = append(c.Tasks, connector.TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, State: c.State})
+		c.Tasks = append(c.Tasks, connector.TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: c.State})
 	}
 	f.connectors[name] = c
 	return c, nil

@@ -109,7 +109,7 @@ func taskNumber(r *request) (int, error) {
 	return int(n), nil
 }
 
-// topics tells the topics of the connector's tasks. There are none of a connector that there is not, as in Connect.
+// topics tells the topics of the connector's tasks, those of lines included. There are none of a connector that there is not, as in Connect.
 func (a *API) topics(r *request) (*answer, error) {
 	type active struct {
 		Topics []string `json:"topics"`
@@ -118,7 +118,7 @@ func (a *API) topics(r *request) (*answer, error) {
 	topics := active{[]string{}}
 	if c, err := a.w.Connector(name); err == nil {
 		for _, t := range c.Tasks {
-			topics.Topics = append(topics.Topics, t.Topic)
+			topics.Topics = append(append(topics.Topics, t.Topic), t.LineTopics...)
 		}
 	}
 	return ok(map[string]active{name: topics})
