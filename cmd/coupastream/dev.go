@@ -38,9 +38,11 @@ func newDevCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Everything in one process: a simulated Coupa that keeps changing, Kafka, a Schema Registry, a worker",
-		Long: `Run the main job on embedded parts. Nothing else has to be installed and nothing is left behind.
+		Long: `Run a simulated Coupa tenant that keeps changing, Kafka, a Schema Registry and a worker in one process. Nothing else has to be installed and nothing is left behind.
 
-It prints the addresses, then a line per published change. Any Kafka client can read the topics at the address printed; Ctrl-C ends it.`,
+It prints the addresses, then a line per published change. Any Kafka client can read the topics at the address printed; Ctrl-C ends it.
+
+The worker can be given more connectors over REST. Those for the simulated tenant need its secret by reference: start it with COUPA_CLIENT_SECRET=dev.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context(), s) },
 	}
@@ -155,14 +157,15 @@ type devPrinter struct {
 func (p *devPrinter) addresses(kafka, registry, rest, coupaURL string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.w, `Kafka            %s
-Schema Registry  %s
-REST             %s/connectors/dev/status
-Coupa            %s   (simulated; client id and secret: dev)
+	fmt.Fprintf(p.w, `Kafka            %[1]s
+Schema Registry  %[2]s
+REST             %[3]s/connectors/dev/status
+Status page      %[3]s/ui/
+Coupa            %[4]s   (simulated; client id and secret: dev)
 
-  kcat -b %s -t coupa.invoices -s value=avro -r %s -X isolation.level=read_committed
+  kcat -b %[1]s -t coupa.invoices -s value=avro -r %[2]s -X isolation.level=read_committed
 
-`, kafka, registry, rest, coupaURL, kafka, registry)
+`, kafka, registry, rest, coupaURL)
 }
 
 func (p *devPrinter) published(r connector.Publication) {

@@ -40,7 +40,7 @@ func TestDevPublishesTheSnapshotAndChangesAndLeavesNothingBehind(t *testing.T) {
 	if status := run(ctx, args, os.LookupEnv, out, &logs); status != exitDone {
 		t.Errorf("status %d\n%s", status, logs.String())
 	}
-	for _, want := range []string{"Kafka ", "Schema Registry ", "REST ", "Coupa ", "snapshot  coupa.invoices", "--- stopped after "} {
+	for _, want := range []string{"Kafka ", "Schema Registry ", "REST ", "Status page ", "/ui/\n", "Coupa ", "snapshot  coupa.invoices", "--- stopped after "} {
 		if !strings.Contains(out.buf.String(), want) {
 			t.Errorf("%q is not in the output\n%s", want, out.buf.String())
 		}

@@ -61,7 +61,7 @@ func TestExitStatusAndMessages(t *testing.T) {
 ./acme.yaml: coupa.objects: suppliers of tenant acme is streamed by acme (acme.yaml) too; stream it once, or give the instances different tenants
 `}},
 		{"no file", []string{"validate"},
-			result{2, "", "coupastream: requires at least 1 arg(s), only received 0\n"}},
+			result{2, "", "coupastream: requires at least 1 arg(s), only received 0; usage: coupastream validate FILE… [flags]\n"}},
 		{"an unknown command names the nearest", []string{"validat", "worker.yaml"},
 			result{2, "", "coupastream: unknown command \"validat\" for \"coupastream\"\n\nDid you mean this?\n\tvalidate\n\n"}},
 		{"an unknown flag", []string{"validate", "--onlin", "acme.yaml"},

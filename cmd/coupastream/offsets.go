@@ -28,13 +28,13 @@ func newOffsetsCommand(a *app) *cobra.Command {
 
 func (r *remote) offsetsGet() *cobra.Command {
 	return &cobra.Command{
-		Use:   "get CONNECTOR",
-		Short: "Show the committed position of each object",
+		Use:   "get CONNECTOR [OBJECT…]",
+		Short: "Show the committed position of each object, or of some",
 		Long: `Show the committed position of each object: every change stamped before UPDATED AT is in the topic. ID is the lowest id that a backfill, or else a walk, under way
 has still to read.`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: r.asking(func(ctx context.Context, c *client.Client, args []string) error {
-			all, err := c.Offsets(ctx, args[0])
+			all, err := positions(ctx, c, args[0], args[1:])
 			if err != nil {
 				return err
 			}
@@ -49,8 +49,24 @@ has still to read.`,
 				}
 			})
 		}),
-		ValidArgsFunction: r.completeConnectors(1),
+		ValidArgsFunction: r.completeObjects(0),
 	}
+}
+
+// positions are those of some objects of a connector; of all if none is given.
+func positions(ctx context.Context, c *client.Client, name string, objects []string) ([]client.Position, error) {
+	if len(objects) == 0 {
+		return c.Offsets(ctx, name)
+	}
+	var all []client.Position
+	for _, object := range objects {
+		p, err := c.Offset(ctx, name, object)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 func (r *remote) offsetsSet() *cobra.Command {

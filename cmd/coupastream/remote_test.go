@@ -164,6 +164,8 @@ func TestRequestsOfCommands(t *testing.T) {
 	snapshot := map[string]any{"id": "s1", "object": "invoices", "state": "RUNNING", "from": "2026-01-01T00:00:00Z", "rows": 10, "total": 40}
 	given["POST /connectors/acme/snapshots"] = snapshot
 	given["GET /connectors/acme/snapshots"] = []any{snapshot}
+	given["GET /connectors/acme/offsets/invoices"] = json.RawMessage(`{"partition":{"tenant":"acme","object":"invoices"},"offset":{"updated_at":"2026-01-02T03:04:05Z","id":7}}`)
+	given["GET /connectors/acme/offsets/users"] = json.RawMessage(`{"partition":{"tenant":"acme","object":"users"},"offset":null}`)
 	for _, c := range []struct {
 		args, asked, printed string
 	}{
@@ -175,6 +177,7 @@ func TestRequestsOfCommands(t *testing.T) {
 		{"restart acme --task 1", "POST /connectors/acme/tasks/1/restart", "acme: task 1 restarted\n"},
 		{"restart acme --task expense_lines/expense_artifacts", "GET /connectors/acme/health|POST /connectors/acme/tasks/1/restart", "acme: task 1 restarted\n"},
 		{"offsets get acme", "GET /connectors/acme/offsets", "OBJECT    UPDATED AT            ID\ninvoices  2026-01-02T03:04:05Z  7\nusers     -                     0\n"},
+		{"offsets get acme invoices users", "GET /connectors/acme/offsets/invoices|GET /connectors/acme/offsets/users", "OBJECT    UPDATED AT            ID\ninvoices  2026-01-02T03:04:05Z  7\nusers     -                     -\n"},
 		{"offsets set acme invoices --updated-at 2026-01-01T01:00:00+01:00 --id 5", `PATCH /connectors/acme/offsets/invoices {"updated_at":"2026-01-01T00:00:00Z","id":5}`, "acme: invoices goes on from 2026-01-01T00:00:00Z\n"},
 		{"offsets reset acme", "DELETE /connectors/acme/offsets", "acme: all objects begin anew\n"},
 		{"offsets reset acme expense_lines/expense_artifacts", "DELETE /connectors/acme/offsets/expense_lines%2Fexpense_artifacts", "acme: expense_lines/expense_artifacts begins anew\n"},
@@ -219,6 +222,7 @@ func TestMistakesOfTheCommandLineAreToldBeforeAnythingIsAsked(t *testing.T) {
 		{"status --cacert nowhere", "--cacert = \"nowhere\": open nowhere: no such file or directory; give a readable PEM file"},
 		{"restart acme --task 1 --only-failed", "--task restarts one task; leave out --include-tasks and --only-failed"},
 		{"offsets", "no command given; give get, set or reset, see coupastream offsets --help"},
+		{"offsets set acme", "accepts 2 arg(s), received 1; usage: coupastream offsets set CONNECTOR OBJECT --updated-at INSTANT"},
 		{"offsets set acme invoices", "--updated-at is missing; give an instant, e.g. 2026-01-01T00:00:00Z, or reset the object"},
 		{"offsets set acme invoices --updated-at yesterday", `--updated-at "yesterday" is not an instant; give e.g. 2026-01-01T00:00:00Z`},
 		{"snapshot start acme", "--object is missing; give the object whose rows are to be read"},
@@ -321,6 +325,7 @@ func TestCompletionAsksTheWorker(t *testing.T) {
 		{"status ", "acme globex :4"},
 		{"status acme ", ":4"},
 		{"pause acme ", "acme globex :4"},
+		{"offsets get acme ", "invoices expense_lines/expense_artifacts :4"},
 		{"offsets set acme ", "invoices expense_lines/expense_artifacts :4"},
 		{"offsets reset acme invoices ", "invoices expense_lines/expense_artifacts :4"},
 		{"restart acme --task ", "invoices expense_lines/expense_artifacts :4"},

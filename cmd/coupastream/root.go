@@ -54,7 +54,23 @@ func newRootCommand(a *app) *cobra.Command {
 	flags.StringVar(&a.logFormat, "log-format", "text", "form of the log on stderr: text or json")
 	flags.StringVar(&a.logLevel, "log-level", "info", "least level that is logged: debug, info, warn or error")
 	root.AddCommand(commands(a)...)
+	tellUsage(root)
 	return root
+}
+
+// tellUsage has a command and those below it say what they want where the number of their arguments is wrong.
+func tellUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, below := range cmd.Commands() {
+		tellUsage(below)
+	}
 }
 
 // start makes the logger. It runs after cobra has understood the command line.

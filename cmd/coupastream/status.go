@@ -224,6 +224,9 @@ func progressText(p *rest.ProgressHealth) string {
 
 // amount says how much of something is done.
 func amount(done, total int64, left *int64) string {
+	if total <= 0 && done == 1 {
+		return "1 row"
+	}
 	if total <= 0 {
 		return fmt.Sprintf("%d rows", done)
 	}

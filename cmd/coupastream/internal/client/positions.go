@@ -32,6 +32,13 @@ func (c *Client) Offsets(ctx context.Context, name string) ([]Position, error) {
 	return list.Offsets, err
 }
 
+// Offset tells where one object is.
+func (c *Client) Offset(ctx context.Context, name, object string) (Position, error) {
+	var p Position
+	err := c.do(ctx, http.MethodGet, objectOffsets(name, object), nil, nil, &p)
+	return p, err
+}
+
 // SetOffset moves one object, whatever the connector's state.
 func (c *Client) SetOffset(ctx context.Context, name, object string, to Offset) error {
 	return c.do(ctx, http.MethodPatch, objectOffsets(name, object), nil, to, nil)
