@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
 )
@@ -72,9 +74,7 @@ func (w *Worker) follow(ctx context.Context) error {
 	}
 	w.applying.Lock()
 	defer w.applying.Unlock()
-	for _, m := range w.all() { // of files
-		w.place(m)
-	}
+	w.placeAll() // of files
 	v := w.store.View()
 	w.levels = v.Loggers // of before: a worker starts with the levels that it was given
 	w.reconcile(v)
@@ -168,7 +168,7 @@ func (w *Worker) reconcile(v configtopic.View) {
 	g.SetLimit(16)
 	before := w.all()
 	for _, m := range before {
-		if one, ok := all[m.name]; !ok || one.version != m.version {
+		if one, ok := all[m.name]; !ok || one.version != m.version || m.clashes {
 			g.Go(func() error {
 				w.retire(m)
 				return nil
@@ -191,6 +191,7 @@ func (w *Worker) reconcile(v configtopic.View) {
 		})
 	}
 	_ = g.Wait()
+	w.placeAll()
 	w.setLevels(v)
 	w.changes.tell()
 }
@@ -204,6 +205,8 @@ func (w *Worker) become(name string, one wanted) {
 		w.put(name, one)
 	case m.version != one.version:
 		w.log.Info("the connector's configuration has changed", "connector", name)
+		w.put(name, one)
+	case m.clashes: // what it clashed with may be gone
 		w.put(name, one)
 	case m.state() != one.target && m.c != nil:
 		w.log.Info("the connector changes its state", "connector", name, "state", one.target)
@@ -226,7 +229,55 @@ func (w *Worker) put(name string, one wanted) {
 	w.mu.Lock()
 	w.connectors[name] = m
 	w.mu.Unlock()
-	w.place(m)
+}
+
+// placeAll puts connectors into their shards that are in none yet: those of files first, then in the order in which they were made. One that is to stream what another
+// one streams already is FAILED: it came to the topic past this worker's check, be it while the other's configuration could not be used, or beside a file.
+func (w *Worker) placeAll() {
+	placed := map[checkpoint.Stream]string{}
+	var waiting []*managed
+	for _, m := range w.all() {
+		switch {
+		case m.c == nil:
+		case m.shard.Load() == nil:
+			waiting = append(waiting, m)
+		default:
+			for _, p := range m.pollers {
+				placed[p.stream] = m.name
+			}
+		}
+	}
+	slices.SortStableFunc(waiting, func(a, b *managed) int { return cmp.Compare(a.version, b.version) }) // that of a file is 0
+	for _, m := range waiting {
+		if err := clashOf(m, placed); err != nil {
+			w.log.Error("the connector's configuration can't be used", "connector", m.name, "error", err)
+			w.refuse(m, err)
+			continue
+		}
+		w.place(m)
+		for _, p := range m.pollers {
+			placed[p.stream] = m.name
+		}
+	}
+}
+
+func clashOf(m *managed, placed map[checkpoint.Stream]string) error {
+	for _, o := range m.c.Objects {
+		if other, taken := placed[checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}]; taken {
+			return fmt.Errorf("coupa.objects: %s of tenant %s is streamed by %s already; stream it once, or give the instances different tenants", o.Path, m.c.Tenant, other)
+		}
+	}
+	return nil
+}
+
+// refuse puts a connector that can't be used in the place of m, which was never placed.
+func (w *Worker) refuse(m *managed, why error) {
+	m.close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.connectors[m.name] = &managed{
+		name: m.name, file: m.file, raw: m.raw, shown: m.shown, version: m.version, target: m.goal(), trace: why.Error(), clashes: true,
+	}
 }
 
 // furnish makes a managed connector from what it was given.

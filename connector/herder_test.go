@@ -537,3 +537,29 @@ func TestAPositionThatIsMovedForgetsWhatWasInDoubt(t *testing.T) {
 		}
 	})
 }
+
+// A connector of the config topic that streams what a file's does came there while no worker with that file was asked.
+func TestOfTwoConnectorsOfOneStreamTheFirstRuns(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 93, Rows: 20}, func(h *harness, r *running) {
+		if _, err := r.Create(h.t.Context(), "twin", h.submitted("acme", nil), ""); err != nil {
+			t.Fatal(err)
+		}
+		h.stop()
+		h.unfiled = false
+		r = h.started()
+		twin, err := r.Connector("twin")
+		if err != nil || twin.State != Failed || !strings.Contains(twin.Trace, "is streamed by acme already") {
+			t.Errorf("%+v, %v", twin, err)
+		}
+		h.tenant.Update("invoices", 3)
+		h.settle()
+		h.expect(r, Running, Running, Running)
+		h.check("invoices")
+		h.stop()
+		h.unfiled = true
+		r = h.started()
+		if twin, err := r.Connector("twin"); err != nil || twin.State != Running {
+			t.Errorf("without the file: %+v, %v", twin, err)
+		}
+	})
+}

@@ -27,6 +27,7 @@ type managed struct {
 	instance *instance
 	tasks    []*task
 	trace    string
+	clashes  bool // with another connector, which has what it is to stream
 
 	shard   atomic.Pointer[shard] // that its tenant belongs to; nil until the partitions are known
 	pollers []*poller             // guarded by Worker.applying

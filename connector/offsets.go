@@ -78,6 +78,19 @@ func (w *Worker) owned(ctx context.Context, name string) (*managed, *shard, erro
 	return m, s, s.restored(ctx)
 }
 
+// hold is owned for who goes on to change something: until done is called, the connector stays as it is. Restoring is waited for before, so that it holds up nobody else.
+func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard, done func(), err error) {
+	if _, _, err := w.owned(ctx, name); err != nil {
+		return nil, nil, nil, err
+	}
+	w.applying.Lock()
+	if m, s, err = w.owned(ctx, name); err != nil {
+		w.applying.Unlock()
+		return nil, nil, nil, err
+	}
+	return m, s, w.applying.Unlock, nil
+}
+
 // AlterOffsets moves objects of a STOPPED connector to other positions, through transactions of the owner's.
 //
 // An object goes on at UpdatedAt: what changed from there on is published, what was published of it before once more. With an ID, rows above it that changed before
@@ -105,12 +118,11 @@ func (w *Worker) ResetOffsets(ctx context.Context, name string) error {
 }
 
 func (w *Worker) alter(ctx context.Context, name string, offsets []Offset, running bool) error {
-	w.applying.Lock()
-	defer w.applying.Unlock()
-	m, s, err := w.owned(ctx, name)
+	m, s, done, err := w.hold(ctx, name)
 	if err != nil {
 		return err
 	}
+	defer done()
 	if m.state() != Stopped && !running {
 		return fmt.Errorf("%w: %s", ErrNotStopped, name)
 	}
@@ -205,6 +217,12 @@ func (p *poller) move(ctx context.Context, o Offset) error {
 			was := *pos
 			*pos = to.Clone()
 			pos.Seq, pos.LineTopics, pos.LineEpoch = was.Seq, was.LineTopics, was.LineEpoch+1
+			pos.Requests = was.Requests
+			for i := range pos.Requests { // their windows are of the position before
+				if r := &pos.Requests[i]; !r.Over() {
+					endRequest(r, checkpoint.RequestCancelled)
+				}
+			}
 			if isSplitting(was) && !o.Reset {
 				keepSplit(pos, *was.Backfill)
 			}

@@ -196,6 +196,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 		}
 		w.retire(m)
 		w.put(name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
+		w.placeAll()
 		return w.Connector(name)
 	}
 	var chosen []*poller

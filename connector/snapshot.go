@@ -186,10 +186,11 @@ func (p *poller) poke() {
 // Snapshot asks for rows of an object to be published as they are. The request is kept when it returns, and worked on while the object runs, after those
 // before it. Only the connector's owner can; another worker gives NotOwnerError.
 func (w *Worker) Snapshot(ctx context.Context, name string, r SnapshotRequest) (Snapshot, error) {
-	m, s, err := w.owned(ctx, name)
+	m, s, done, err := w.hold(ctx, name)
 	if err != nil {
 		return Snapshot{}, err
 	}
+	defer done()
 	p := m.pollerOf(r.Object)
 	if err := checkSnapshot(m, p, r); err != nil {
 		return Snapshot{}, err
@@ -307,10 +308,11 @@ func (p *poller) told(r checkpoint.Request) Snapshot {
 // SetSnapshot pauses a snapshot, resumes or cancels it: RequestPaused, RequestRunning, RequestCancelled. ErrUnknownSnapshot if there is none of the id that has
 // not ended. Only the connector's owner can.
 func (w *Worker) SetSnapshot(ctx context.Context, name, id string, state checkpoint.RequestState) error {
-	m, s, err := w.owned(ctx, name)
+	m, s, done, err := w.hold(ctx, name)
 	if err != nil {
 		return err
 	}
+	defer done()
 	for _, p := range m.pollers {
 		pos := s.position(p.stream)
 		if at := requestIn(&pos, id); at == nil || at.Over() {
