@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,18 +39,17 @@ func newSite(t *testing.T) *site {
 		}
 	})
 	s := &site{t: t}
+	lines := bufio.NewScanner(out)
 	for s.rest == "" || s.coupa == "" {
-		var label, address string
-		if _, err := fmt.Fscan(out, &label, &address); err != nil {
-			t.Fatal(err)
+		if !lines.Scan() {
+			t.Fatalf("dev has ended without its addresses: %v", lines.Err())
 		}
-		switch label {
-		case "Schema": // Registry, and the address behind it
-			_, _ = fmt.Fscan(out, &address)
-		case "REST":
-			s.rest = strings.TrimSuffix(address, "/connectors/dev/status")
-		case "Coupa":
-			s.coupa = address
+		switch words := strings.Fields(lines.Text()); {
+		case len(words) < 2:
+		case words[0] == "REST":
+			s.rest = strings.TrimSuffix(words[1], "/connectors/dev/status")
+		case words[0] == "Coupa":
+			s.coupa = words[1]
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
