@@ -17,7 +17,7 @@ test: ## all tests that need nothing but Go
 	$(GO) test -tags failpoints -run TenSteps ./connector/
 
 race: ## the same under the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./... # beside the real parts the default of 10 minutes is near
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./... # beside the real parts the default of 10 minutes is too short
 
 lint: ## gofmt, vet, staticcheck, and whether generated files are fresh
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -76,7 +76,7 @@ func newest(t *testing.T, records []record, id int64) record {
 
 // Every record is encoded with a schema that knows all custom fields of its row, whenever the field came up, in which namespace, and whatever was asked for.
 func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
-	for _, fields := range []string{"schema", "all"} {
+	for _, fields := range []string{"schema", "all"}[:unlessRaced(2, 1)] {
 		t.Run(fields, func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 31, Rows: 200, Objects: []string{"invoices"}}, func(h *harness) {
 				h.keys["fields"] = fields

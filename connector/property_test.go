@@ -19,7 +19,7 @@ import (
 // A failing history is printed with its seed and run again with -history N -histories 1.
 var (
 	firstHistory = flag.Uint64("history", 0, "seed of the first short history")
-	histories    = flag.Uint64("histories", unlessRaced[uint64](400, 16), "how many short histories")
+	histories    = flag.Uint64("histories", unlessRaced[uint64](100, 6), "how many short histories")
 )
 
 func unlessRaced[T any](n, less T) T {
