@@ -111,10 +111,25 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		return -1, err
 	}
 	// 6 wait
-	if err := s.WaitFor(ctx, offset); err != nil {
+	if offset, err = u.seen(ctx, offset); err != nil {
 		return offset, fmt.Errorf("%w: %w", ErrNotSeen, err)
 	}
 	return offset, nil
+}
+
+// seen waits until the view has the change, by its nonce: a record that was sent twice is acknowledged without its offset.
+func (u *update) seen(ctx context.Context, offset int64) (int64, error) {
+	for {
+		v, changed := u.s.Watch()
+		if landed, ok := u.s.found(); ok && v.Next > landed {
+			return landed, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return offset, fmt.Errorf("config.storage.topic %s could not be read up to the change in time: %w", u.s.cfg.Topic, ctx.Err())
+		}
+	}
 }
 
 // yield waits while somebody else makes a change. The fence would do without, but whoever is fenced begins again, and where many have changes to make, they
