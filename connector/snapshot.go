@@ -204,10 +204,7 @@ func (w *Worker) Snapshot(ctx context.Context, name string, r SnapshotRequest) (
 	}
 	asked := checkpoint.Request{
 		ID: rand.Text(), State: checkpoint.RequestRunning, Asked: time.Now().UTC().Truncate(time.Millisecond), Filter: r.Filter.Encode(),
-		IDs: slices.Compact(slices.Sorted(slices.Values(r.IDs))), From: r.From.UTC().Truncate(time.Second), To: r.To.UTC().Truncate(time.Second),
-	}
-	if r.From.IsZero() {
-		asked.From = time.Time{}
+		IDs: slices.Compact(slices.Sorted(slices.Values(r.IDs))), From: r.From.UTC().Truncate(time.Second),
 	}
 	err = s.during(ctx, func(ctx context.Context) error {
 		return p.record(ctx, func(pos *checkpoint.Position) {
