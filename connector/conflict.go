@@ -52,8 +52,10 @@ func (p *poller) reconsider(ctx context.Context) error {
 	if now.refused.IsZero() || time.Since(now.refused) < reconsiderAfter {
 		return nil
 	}
-	p.customs.mu.Lock()
-	defer p.customs.mu.Unlock()
+	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer p.customs.turn.Release(1)
 	made, err := p.encodingWith(ctx, now.custom)
 	if err == nil {
 		p.log.Info("the schema registry takes the schema; records go to their topic again")

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
@@ -23,19 +25,21 @@ import (
 // make the same schema. Fields that can't be typed stay JSON text in unmapped: those beyond schemas.MaxCustomFields, values of another form than
 // their field's, and whatever the registry refuses.
 type customs struct {
-	mu        sync.Mutex
-	discovery *schemas.Discovery   // of rows in full: the names to ask for
-	asked     string               // what Coupa is asked for, by the discovery and by the schema askedFor
-	askedFor  *schemas.Schema      // nil: asked is to be made anew
-	refused   map[string]time.Time // when the registry refused a version, by the hash of its custom fields
-	ordinary  map[string]bool      // "record\x00name" of members that are no custom fields
-	said      map[string]bool      // names that the log has told to stay in unmapped
+	turn     *semaphore.Weighted  // of one: who has it may register a new version, and holds what follows; fetches that met the same new field wait for the one version
+	refused  map[string]time.Time // when the registry refused a version, by the hash of its custom fields
+	ordinary map[string]bool      // "record\x00name" of members that are no custom fields
+	said     map[string]bool      // names that the log has told to stay in unmapped
+
+	mu        sync.Mutex         // guards what follows
+	discovery *schemas.Discovery // of rows in full: the names to ask for
+	asked     string             // what Coupa is asked for, by the discovery and by the schema askedFor
+	askedFor  *schemas.Schema    // nil: asked is to be made anew
 
 	sampled time.Time // owned by attempt: when rows were last read to learn from
 }
 
 func newCustoms() customs {
-	return customs{refused: map[string]time.Time{}, ordinary: map[string]bool{}, said: map[string]bool{}}
+	return customs{turn: semaphore.NewWeighted(1), refused: map[string]time.Time{}, ordinary: map[string]bool{}, said: map[string]bool{}}
 }
 
 // subjectOf names what objects must have in common for their values to have one schema.
@@ -145,8 +149,10 @@ func (p *poller) registeredFields(ctx context.Context) (typed bool, fields *sche
 
 // catchUp goes on from the registry's last version where that knows more than this worker does.
 func (p *poller) catchUp(ctx context.Context) error {
-	p.customs.mu.Lock()
-	defer p.customs.mu.Unlock()
+	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer p.customs.turn.Release(1)
 	now := p.current.Load()
 	if now.custom == nil {
 		return nil
@@ -161,7 +167,7 @@ func (p *poller) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// retype makes the encoding with other typed fields the present one. customs.mu is held.
+// retype makes the encoding with other typed fields the present one. the turn is the caller's.
 func (p *poller) retype(ctx context.Context, fields *schemas.CustomFields) error {
 	made, err := p.encodingWith(ctx, fields)
 	if err != nil {
@@ -175,8 +181,10 @@ func (p *poller) retype(ctx context.Context, fields *schemas.CustomFields) error
 // fit gives the encoding that a row is to be encoded with, if that is another than stale, which has encoded it and told what had no place; nil: the
 // record is as good as it can be. An error: a new version could not be registered.
 func (p *poller) fit(ctx context.Context, stale *encoding, row []byte, unfit []schemas.Unfit) (*encoding, error) {
-	p.customs.mu.Lock()
-	defer p.customs.mu.Unlock()
+	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer p.customs.turn.Release(1)
 	if now := p.current.Load(); now != stale {
 		return now, nil
 	}
@@ -218,7 +226,7 @@ func (c *customs) without(unfit []schemas.Unfit, globals map[string][]string) []
 }
 
 // learn registers a new version if learned says anything new. Where the registry refuses that, which is for a type that a field is to have besides, it
-// is offered the fields alone that are new altogether. customs.mu is held.
+// is offered the fields alone that are new altogether. the turn is the caller's.
 func (p *poller) learn(ctx context.Context, learned *schemas.CustomFields) (changed bool, err error) {
 	if !p.object.AutoRegister {
 		return false, nil
@@ -284,7 +292,7 @@ func customName(record, name string, global bool) string {
 	return record + ".custom-fields." + name
 }
 
-// noteUnfit counts values that stay in unmapped, and tells of each field once. customs.mu is held.
+// noteUnfit counts values that stay in unmapped, and tells of each field once. the turn is the caller's.
 func (p *poller) noteUnfit(unfit []schemas.Unfit) {
 	p.task.update(func(s *TaskStatus) {
 		counts := maps.Clone(s.Unfit)
@@ -330,6 +338,18 @@ func (p *poller) fields() string {
 		c.asked, c.askedFor = schema.FieldsWith(globals), schema
 	}
 	return c.asked
+}
+
+// takeIn adds what a sample of rows in full tells.
+func (c *customs) takeIn(d *schemas.Discovery) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.askedFor = nil
+	if c.discovery == nil {
+		c.discovery = d
+		return nil
+	}
+	return c.discovery.Merge(d)
 }
 
 // sample reads some rows, and a few of them in full, to know custom fields before the records that need them. What it can't read, the polls can't either, and
@@ -382,12 +402,11 @@ func (p *poller) sample(ctx context.Context, priority coupa.Priority) error {
 
 // study takes in what a sample tells.
 func (p *poller) study(ctx context.Context, d *schemas.Discovery) error {
-	p.customs.mu.Lock()
-	defer p.customs.mu.Unlock()
-	p.customs.askedFor = nil
-	if p.customs.discovery == nil {
-		p.customs.discovery = d
-	} else if err := p.customs.discovery.Merge(d); err != nil {
+	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer p.customs.turn.Release(1)
+	if err := p.customs.takeIn(d); err != nil {
 		return err
 	}
 	if p.current.Load().custom == nil {

@@ -68,7 +68,7 @@
 // # Goroutines and who owns what
 //
 //   - membership.Run: the place in the group. Kafka's callbacks start and stop shards, one callback at a time.
-//   - Worker.herd: what the config topic says; it and whoever serves a request that changes something hold Worker.applying.
+//   - Worker.herd: what the config topic says; it and whoever serves a request that changes something has Worker.applying.
 //   - shard.Run, one per shard that the group has given: the producer, the store, the transaction. It receives submissions and answers each exactly once.
 //   - poller.Run, one per stream: waits between polls; in pass.run, the state of the walk.
 //   - pass.fetch, up to 4 per walk: one page each; sends what it read to pass.run.

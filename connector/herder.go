@@ -72,8 +72,10 @@ func (w *Worker) follow(ctx context.Context) error {
 	if err := w.store.WaitFor(ctx, -1); err != nil {
 		return err
 	}
-	w.applying.Lock()
-	defer w.applying.Unlock()
+	if err := w.applying.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer w.applying.Release(1)
 	w.placeAll() // of files
 	v := w.store.View()
 	w.levels = v.Loggers // of before: a worker starts with the levels that it was given
@@ -87,7 +89,9 @@ func (w *Worker) herd(ctx context.Context) {
 	defer warming.Wait()
 	for {
 		_, changed := w.store.Watch()
-		w.reconcileNow()
+		if w.reconcileNow(ctx) != nil {
+			return
+		}
 		w.warm(ctx, &warming)
 		select {
 		case <-changed:
@@ -110,10 +114,14 @@ func (w *Worker) warm(ctx context.Context, warming *sync.WaitGroup) {
 	}
 }
 
-func (w *Worker) reconcileNow() {
-	w.applying.Lock()
-	defer w.applying.Unlock()
+// reconcileNow makes the worker's connectors what the config topic says, when it is its turn. The error is ctx's.
+func (w *Worker) reconcileNow(ctx context.Context) error {
+	if err := w.applying.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer w.applying.Release(1)
 	w.reconcile(w.store.View())
+	return nil
 }
 
 // wanted is a connector as files and the config topic want it.
@@ -160,7 +168,7 @@ func targetOf(s State) configtopic.TargetState {
 	return configtopic.TargetState(s)
 }
 
-// reconcile makes the worker's connectors what a view of the config topic wants. w.applying is held. What goes or changes has stopped before anything else begins: a stream may
+// reconcile makes the worker's connectors what a view of the config topic wants. The caller has w.applying. What goes or changes has stopped before anything else begins: a stream may
 // have gone from one connector to another.
 func (w *Worker) reconcile(v configtopic.View) {
 	all := w.wantedOf(v)

@@ -27,11 +27,10 @@ func (w *Worker) SetLoggerLevel(ctx context.Context, logger, level string) error
 	}); err != nil {
 		return err
 	}
-	w.reconcileNow()
-	return nil
+	return w.reconcileNow(ctx)
 }
 
-// setLevels carries out the levels of a view that were not carried out yet. w.applying is held.
+// setLevels carries out the levels of a view that were not carried out yet. The caller has w.applying.
 func (w *Worker) setLevels(v configtopic.View) {
 	for logger, level := range v.Loggers {
 		if w.levels[logger] != level && w.cfg.LoggerLevel != nil {

@@ -83,12 +83,14 @@ func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard, d
 	if _, _, err := w.owned(ctx, name); err != nil {
 		return nil, nil, nil, err
 	}
-	w.applying.Lock()
-	if m, s, err = w.owned(ctx, name); err != nil {
-		w.applying.Unlock()
+	if err := w.applying.Acquire(ctx, 1); err != nil {
 		return nil, nil, nil, err
 	}
-	return m, s, w.applying.Unlock, nil
+	if m, s, err = w.owned(ctx, name); err != nil {
+		w.applying.Release(1)
+		return nil, nil, nil, err
+	}
+	return m, s, func() { w.applying.Release(1) }, nil
 }
 
 // AlterOffsets moves objects of a STOPPED connector to other positions, through transactions of the owner's.

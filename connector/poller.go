@@ -30,7 +30,7 @@ type poller struct {
 	shared bool       // the values' subject gets rows of other tenants too
 	wanted bool       // it is to run while the shard is owned; guarded by shard.mu
 
-	// current is what rows are encoded with; nil until prepare has made it. Fetches replace it, under customs.mu.
+	// current is what rows are encoded with; nil until prepare has made it. Fetches replace it, who have customs.turn.
 	current atomic.Pointer[encoding]
 	customs customs
 	dead    *deadLetters

@@ -171,15 +171,16 @@ func (w *Worker) change(ctx context.Context, decide func(configtopic.View) ([]co
 	if _, err := w.store.Update(ctx, decide); err != nil {
 		return err
 	}
-	w.reconcileNow()
-	return nil
+	return w.reconcileNow(ctx)
 }
 
 // Restart begins anew: of the whole connector, reading its configuration again with what its references give today; or what r chooses of its tasks. Only the
 // worker that runs the connector can; another gives NotOwnerError.
 func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (ConnectorStatus, error) {
-	w.applying.Lock()
-	defer w.applying.Unlock()
+	if err := w.applying.Acquire(ctx, 1); err != nil {
+		return ConnectorStatus{}, err
+	}
+	defer w.applying.Release(1)
 	m, err := w.find(name)
 	if err != nil {
 		return ConnectorStatus{}, err

@@ -92,8 +92,8 @@ type Worker struct {
 
 	beside   sync.WaitGroup               // of what Run has started
 	ready    atomic.Bool                  // the config topic is read and the group is joined
-	applying sync.Mutex                   // held by who changes which connectors there are and what runs of them; taken before mu
-	levels   map[string]configtopic.Level // of loggers, carried out; guarded by applying
+	applying *semaphore.Weighted          // of one: had by who changes which connectors there are and what runs of them; taken before mu
+	levels   map[string]configtopic.Level // of loggers, carried out; its who has applying
 
 	mu         sync.Mutex
 	connectors map[string]*managed
@@ -103,7 +103,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: semaphore.NewWeighted(memoryBudget), published: cfg.Published, tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: semaphore.NewWeighted(memoryBudget), applying: semaphore.NewWeighted(1), published: cfg.Published, tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.store = configtopic.New(configtopic.Config{
 		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),
