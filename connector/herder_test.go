@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/coupastream/coupastream/connector/config"
@@ -370,6 +372,31 @@ func TestWhateverIsAskedOfAConnectorNothingIsLostOrRepeated(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARequestWaitsForItsTurnNoLongerThanItMay(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 80, Rows: 60}, func(h *harness, r *running) {
+		h.create(r, nil)
+		h.settle()
+		held := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, TxnID: h.transactionalID("acme"), Err: kerr.CoordinatorNotAvailable, Count: -1})
+		moved := make(chan error, 1)
+		go func() {
+			moved <- r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", Reset: true}})
+		}()
+		h.pass(time.Second) // its transaction does not end
+		ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
+		defer cancel()
+		asked := time.Now()
+		if err := r.SetState(ctx, "acme", Paused); !errors.Is(err, context.DeadlineExceeded) || time.Since(asked) != 2*time.Second {
+			t.Errorf("behind a transaction that does not end: %v after %v", err, time.Since(asked))
+		}
+		held.Remove()
+		if err := <-moved; err != nil {
+			t.Error(err)
+		}
+		h.settle()
+		h.expect(r, Paused, Paused, Paused) // it was written, and is done when its turn comes
+	})
 }
 
 func TestPositionsAreMovedByRequest(t *testing.T) {
