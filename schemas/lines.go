@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
@@ -17,14 +18,24 @@ const ParentField = "parent_id"
 // full, and whose elements have an id. A list of references (named ...Ref) is none: what it refers to lives elsewhere. Rows
 // that are below others have none: they are read whole, and nothing tells of each line what became of it.
 func Lists(path string) ([]string, error) {
+	if known, ok := lists.Load(path); ok {
+		return slices.Clone(known.([]string)), nil
+	}
 	row, err := readObject(path)
 	if err != nil {
 		return nil, err
 	}
+	names := listsOf(row)
+	lists.Store(path, names)
+	return slices.Clone(names), nil
+}
+
+var lists sync.Map // what Lists gives, by path: streams begin more often than objects differ
+
+func listsOf(row *schematext.Record) (names []string) {
 	if slices.ContainsFunc(row.Fields, func(f schematext.Field) bool { return f.Role == schematext.RoleParent }) {
-		return nil, nil
+		return nil
 	}
-	var names []string
 	all := row.Records()
 	for _, f := range row.Fields {
 		if f.Type.Items == nil {
@@ -35,7 +46,7 @@ func Lists(path string) ([]string, error) {
 			names = append(names, f.CoupaName)
 		}
 	}
-	return names, nil
+	return names
 }
 
 func isID(f schematext.Field) bool { return f.CoupaName == "id" && f.Type.Name == "long" }

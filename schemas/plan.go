@@ -117,15 +117,28 @@ const noKey = "\xff"
 // matches no field is tried as the underscored twin of one (postal_code for postal-code), since some of Coupa's older
 // endpoints answer so; where two fields share a twin it leads to neither. The error names the record and field.
 func Compile(avsc string) (*Plan, error) {
-	// An own cache: names in hamba's default one would be shared between unrelated schemas.
-	parsed, err := avro.ParseWithCache(avsc, "", &avro.SchemaCache{})
+	root, err := parse(avsc)
 	if err != nil {
 		return nil, fmt.Errorf("compiling schema: %w", err)
 	}
+	return compile(root)
+}
+
+// parse reads the text of a record's schema.
+func parse(avsc string) (*avro.RecordSchema, error) {
+	// An own cache: schemas share names, such as coupa.SupplierRef, and hamba's default cache would mix them.
+	parsed, err := avro.ParseWithCache(avsc, "", &avro.SchemaCache{})
+	if err != nil {
+		return nil, err
+	}
 	root, ok := parsed.(*avro.RecordSchema)
 	if !ok {
-		return nil, fmt.Errorf("compiling schema: the top is of type %s, not a record", parsed.Type())
+		return nil, fmt.Errorf("the top is of type %s, not a record", parsed.Type())
 	}
+	return root, nil
+}
+
+func compile(root *avro.RecordSchema) (*Plan, error) {
 	c := compiler{records: map[string]*planRecord{}}
 	rec, err := c.record(root)
 	if err != nil {

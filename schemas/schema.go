@@ -8,8 +8,6 @@ import (
 	"sync"
 	"weak"
 
-	"github.com/hamba/avro/v2"
-
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
@@ -176,14 +174,19 @@ func newSchema(row, asked *schematext.Record, path string, envelope bool) (*Sche
 	if err != nil {
 		return nil, err
 	}
-	// An own cache: schemas share names, such as coupa.SupplierRef, and hamba's default cache would mix them.
-	if _, err := avro.ParseWithCache(string(text), "", &avro.SchemaCache{}); err != nil {
+	parsed, err := parse(string(text))
+	if err != nil {
 		return nil, fmt.Errorf("it is not valid Avro: %w", err)
 	}
 	s := &Schema{
 		name: whole.Namespace + "." + whole.Name, text: string(text), pretty: string(pretty), fields: requestFields(asked), row: row, asked: asked, path: path, enveloped: envelope,
 	}
-	s.plan = sync.OnceValues(func() (*Plan, error) { return Compile(string(plain)) })
+	s.plan = sync.OnceValues(func() (*Plan, error) {
+		if envelope {
+			return Compile(string(plain))
+		}
+		return compile(parsed)
+	})
 	s.jsonSchema = sync.OnceValues(func() (string, error) { return jsonSchemaOf(whole) })
 	return s, nil
 }

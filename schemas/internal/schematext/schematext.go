@@ -12,7 +12,6 @@
 package schematext
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -137,70 +136,112 @@ func (t Type) MarshalJSON() ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes and refuses other forms of Avro.
-func (t *Type) UnmarshalJSON(text []byte) error {
-	switch text[0] {
-	case '"':
-		*t = Type{}
-		return json.Unmarshal(text, &t.Name)
-	case '[':
-		return t.unmarshalUnion(text)
-	}
-	var head struct {
-		Type   string `json:"type"`
-		Values string `json:"values"`
-		Items  *Type  `json:"items"`
-		logical
-	}
-	if err := json.Unmarshal(text, &head); err != nil {
-		return err
-	}
-	switch head.Type {
-	case "record":
-		*t = Type{Record: &Record{}}
-		return json.Unmarshal(text, t.Record)
-	case "array":
-		*t = Type{Items: head.Items}
-	case "map":
-		*t = Type{Values: head.Values}
-	default:
-		*t = Type{Name: head.Type, Logical: head.Logical, Precision: head.Precision, Scale: head.Scale}
-	}
-	return nil
-}
-
-func (t *Type) unmarshalUnion(text []byte) error {
-	var members []json.RawMessage
-	if err := json.Unmarshal(text, &members); err != nil {
-		return err
-	}
-	if len(members) < 2 || string(members[0]) != `"null"` {
-		return fmt.Errorf(`a union other than ["null", T] or ["null", T1, T2…] has no place in these schemas`)
-	}
-	if len(members) > 2 {
-		*t = Type{Nullable: true, Branches: make([]Type, len(members)-1)}
-		for i := range t.Branches {
-			if err := json.Unmarshal(members[i+1], &t.Branches[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := json.Unmarshal(members[1], t); err != nil {
-		return err
-	}
-	t.Nullable = true
-	return nil
-}
-
-// Parse reads the text of a schema.
+// Parse reads the text of a schema: what MarshalJSON writes. Other forms of Avro are refused.
+//
+// The text is taken apart once, and the tree made from that: types that read their own part of it would have each part scanned again at every depth.
 func Parse(text []byte) (*Record, error) {
-	var r Record
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if err := dec.Decode(&r); err != nil {
+	var all map[string]any
+	if err := json.Unmarshal(text, &all); err != nil {
 		return nil, fmt.Errorf("reading schema text: %w", err)
 	}
-	return &r, nil
+	r, err := recordOf(all)
+	if err != nil {
+		return nil, fmt.Errorf("reading schema text: %w", err)
+	}
+	return r, nil
+}
+
+func recordOf(m map[string]any) (*Record, error) {
+	r := &Record{
+		Type: textOf(m["type"]), Name: textOf(m["name"]), Namespace: textOf(m["namespace"]), Doc: textOf(m["doc"]),
+		Object: textOf(m["coupa.object"]), Record: textOf(m["coupa.record"]),
+	}
+	fields, ok := m["fields"].([]any)
+	if r.Type != "record" || r.Name == "" || !ok {
+		return nil, fmt.Errorf("a record has the type \"record\", a name and fields, not %.200v", m)
+	}
+	r.Fields = make([]Field, len(fields))
+	for i, one := range fields {
+		var err error
+		if r.Fields[i], err = fieldOf(one); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Name, err)
+		}
+	}
+	return r, nil
+}
+
+func fieldOf(v any) (Field, error) {
+	m, _ := v.(map[string]any)
+	f := Field{
+		Name: textOf(m["name"]), Doc: textOf(m["doc"]), CoupaName: textOf(m["coupa.name"]), CoupaType: textOf(m["coupa.type"]),
+		Role: textOf(m["coupa.role"]), Branch: numberOf(m["coupa.branch"]),
+	}
+	if f.Name == "" {
+		return f, fmt.Errorf("a field without a name: %.200v", v)
+	}
+	if custom, ok := m["coupa.custom"].([]any); ok {
+		for _, t := range custom {
+			f.Custom = append(f.Custom, textOf(t))
+		}
+	}
+	var err error
+	if f.Type, err = typeOf(m["type"]); err != nil {
+		return f, fmt.Errorf("%s: %w", f.Name, err)
+	}
+	return f, nil
+}
+
+func typeOf(v any) (Type, error) {
+	switch v := v.(type) {
+	case string:
+		return Type{Name: v}, nil
+	case []any:
+		return unionOf(v)
+	case map[string]any:
+		switch name := textOf(v["type"]); name {
+		case "record":
+			r, err := recordOf(v)
+			return Type{Record: r}, err
+		case "array":
+			items, err := typeOf(v["items"])
+			return Type{Items: &items}, err
+		case "map":
+			return Type{Values: textOf(v["values"])}, nil
+		default:
+			return Type{Name: name, Logical: textOf(v["logicalType"]), Precision: numberOf(v["precision"]), Scale: numberOf(v["scale"])}, nil
+		}
+	}
+	return Type{}, fmt.Errorf("a type is a name, an object or a union, not %v", v)
+}
+
+func unionOf(members []any) (Type, error) {
+	if len(members) < 2 || members[0] != "null" {
+		return Type{}, fmt.Errorf(`a union other than ["null", T] or ["null", T1, T2…] has no place in these schemas`)
+	}
+	if len(members) == 2 {
+		t, err := typeOf(members[1])
+		t.Nullable = true
+		return t, err
+	}
+	t := Type{Nullable: true, Branches: make([]Type, len(members)-1)}
+	for i := range t.Branches {
+		var err error
+		if t.Branches[i], err = typeOf(members[i+1]); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// textOf is a property that is a text, "" where it is absent or something else: a registry's schema may have properties of others' by these names.
+func textOf(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+func numberOf(v any) int {
+	n, _ := v.(float64)
+	return int(n)
 }
 
 // Walk calls visit for every record in the text, outermost first, each once and where it is defined.
