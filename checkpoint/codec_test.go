@@ -89,7 +89,7 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 			{ID: "c", State: RequestFailed, Asked: mark, Ended: mark.Add(time.Second), From: mark.Add(-week), Why: "no"},
 		}}},
 		"a walk with nothing left":        {kind: move, stream: acme, position: Position{Seq: 3, Walk: &Walk{From: mark, To: mark}}},
-		"lines with topics of their own":  {kind: move, stream: acme, position: Position{Seq: 3, LineTopics: true, LineEpoch: 7, Backfill: &Walk{Kind: Split, To: mark, Ranges: []Range{{1, 0}}}}},
+		"lines with topics of their own":  {kind: move, stream: acme, position: Position{Seq: 3, LineTopics: true, LineEpoch: 7, Moved: []int64{5, 9}, Backfill: &Walk{Kind: Split, To: mark, Ranges: []Range{{1, 0}}}}},
 		"a stream that is forgotten":      {kind: forget, stream: acme},
 		"a chunk of one":                  {kind: put, stream: odd, chunk: ChunkKey{odd, noon + 1, 4}, entries: []Entry{{0, noon, noon, 0}}},
 		"a chunk of the widest values":    {kind: put, stream: acme, chunk: ChunkKey{acme, maxUnix + 1, 4}, entries: []Entry{{math.MaxInt64, minUnix, minUnix, math.MaxUint64}, {0, maxUnix, maxUnix, 1}, {math.MaxInt64, maxUnix, maxUnix, 1}}},

@@ -65,6 +65,8 @@ type Position struct {
 	LineTopics bool
 	// LineEpoch is another one whenever all that is published of lines is to go out again: digests of rows' states are of one epoch.
 	LineEpoch uint64
+	// Moved are rows between which lines have moved, by id, to be read once more for their lines.
+	Moved []int64
 }
 
 // Request is a snapshot that somebody asked for: rows as they are, published whether or not they were before.
@@ -101,6 +103,7 @@ func (r Request) Over() bool { return r.State != RequestRunning && r.State != Re
 func (p Position) Clone() Position {
 	p.Looked = slices.Clone(p.Looked)
 	p.Walk, p.Backfill = p.Walk.clone(), p.Backfill.clone()
+	p.Moved = slices.Clone(p.Moved)
 	p.Requests = slices.Clone(p.Requests)
 	for i := range p.Requests {
 		r := &p.Requests[i]
@@ -153,6 +156,7 @@ type positionJSON struct {
 	Requests []requestJSON `json:"requests,omitempty"`
 	Split    bool          `json:"line_topics,omitempty"`
 	Epoch    uint64        `json:"line_epoch,omitempty"`
+	Moved    []int64       `json:"moved,omitempty"`
 }
 
 type requestJSON struct {
@@ -180,7 +184,7 @@ type walkJSON struct {
 func encodePosition(p Position) []byte {
 	v := positionJSON{
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
-		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch,
+		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch, Moved: p.Moved,
 	}
 	for _, t := range p.Looked {
 		v.Looked = append(v.Looked, formatTime(t))
@@ -214,7 +218,7 @@ func decodePosition(value []byte) (Position, error) {
 		return Position{}, errors.New("seq is 0 or absent")
 	}
 	var errs [5]error
-	p := Position{Seq: v.Seq, LineTopics: v.Split, LineEpoch: v.Epoch}
+	p := Position{Seq: v.Seq, LineTopics: v.Split, LineEpoch: v.Epoch, Moved: v.Moved}
 	p.Mark, errs[0] = parseTime(v.Mark)
 	p.Lines, errs[1] = parseTime(v.Lines)
 	p.Floor, errs[2] = parseTime(v.Floor)

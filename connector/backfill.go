@@ -53,6 +53,7 @@ func (p *poller) backfill(ctx context.Context) error {
 		ps.finish = func(*checkpoint.Position) {}
 		switch w.Kind {
 		case checkpoint.Split:
+			ps.linesAlone = true
 		case checkpoint.Closing:
 			published, err := p.published(w.From, w.To)
 			if err != nil {

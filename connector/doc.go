@@ -11,12 +11,13 @@
 //	poll      rows by their own updated-at, [mark − overlap, now − settle)      follow.go
 //	lines     rows of which a line was stamped since the last such walk         follow.go
 //	repair    rows that a look-back found and the ledger does not know          follow.go
+//	settle    rows between which lines have moved, once more for their lines   follow.go
 //	look-back ids and stamps alone, behind the overlap, seldom                  lookback.go
 //	backfill  what was there before the stream began, beside the polls          backfill.go
 //	split     what was published before its lines had topics, for these alone    backfill.go
 //	whole     all rows, again and again, where no updated-at tells of changes   whole.go, below.go
 //
-// The first three publish changes, one after the other; backfill and split publish beside them, and look-backs publish nothing.
+// The first four publish changes, one after the other; backfill and split publish beside them, and look-backs publish nothing.
 //
 //	1 fetch    a page of the walk                                  fetch.go, coupa.Client.Fetch
 //	2 decode   rows as they arrive, each checked                   package coupa

@@ -152,7 +152,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	}
 	c.rows++
 	f.siblings.add(row)
-	if ps.walk.Kind == checkpoint.Split {
+	if ps.linesAlone {
 		return nil
 	}
 	c.entries = append(c.entries, entries(row, ps.horizon)...)
@@ -168,9 +168,8 @@ func (f *fetch) publish(ctx context.Context, row coupa.Row) error {
 	if err == nil {
 		shrunk, err = f.shrink(ctx, row)
 	}
-	linesAlone := f.ps.walk.Kind == checkpoint.Split
 	if why, taken := p.dead.takes(err); taken {
-		if linesAlone { // it is a dead letter since it was read first
+		if f.ps.linesAlone { // it is a dead letter since it was read first
 			return nil
 		}
 		return p.bury(ctx, c, f.enc, row, f.ps.op, why)
@@ -179,7 +178,7 @@ func (f *fetch) publish(ctx context.Context, row coupa.Row) error {
 		return err
 	}
 	c.trimmed += shrunk.records
-	if linesAlone {
+	if f.ps.linesAlone {
 		c.addLines(f.enc, row, f.ps.op)
 		return failpoint.After(failpoint.Encode)
 	}

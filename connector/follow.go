@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -110,6 +111,9 @@ func (f *follower) poll(ctx context.Context) error {
 	began, published := time.Now(), f.task.published()
 	f.rows, f.missing = 0, false
 	if err := f.pollChanges(ctx); err != nil {
+		return err
+	}
+	if err := f.settle(ctx); err != nil {
 		return err
 	}
 	vanished, err := f.look(ctx)
@@ -240,6 +244,31 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 		})
 	}
 	return nil
+}
+
+// settle reads rows between which lines have moved once more, for their lines. Pages are read side by side, by one walk and by those beside it: of two rows that were read
+// while a line went from one to the other, nothing tells which was read first, and the row that comes last may be the one that had it. What is read after that was
+// committed tells who has it; should it move again, so do they.
+func (f *follower) settle(ctx context.Context) error {
+	for {
+		ids := f.shard.position(f.stream).Moved
+		if len(ids) == 0 || !f.current.Load().refused.IsZero() {
+			return nil
+		}
+		ids = ids[:min(len(ids), recordsPerSlab)]
+		ps := &pass{
+			p: f.poller, op: OpUpsert, linesAlone: true, ask: f.query(coupa.PriorityPoll, coupa.Window{}),
+			walk: checkpoint.Walk{Kind: checkpoint.Lines, To: f.mark, Ranges: everything()},
+			mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted, finishes: true,
+			finish: func(pos *checkpoint.Position) {
+				pos.Moved = slices.DeleteFunc(slices.Clone(pos.Moved), func(id int64) bool { return slices.Contains(ids, id) })
+			},
+		}
+		ps.ask.IDs = ids
+		if err := ps.carryOut(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // horizon is that of a walk that ends at to. It goes by the committed mark of the lines: after a crash they begin from there.

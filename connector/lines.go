@@ -233,6 +233,7 @@ type rowStates struct {
 	rows   map[int64]*rowState
 	epoch  uint64
 	owners map[lineID]int64 // of lines that changed: the row that has it; none: 0 rows have it
+	moved  []int64          // rows between which lines have moved, by id
 }
 
 // rowStore is what of the local store it takes.
@@ -272,7 +273,7 @@ func (s *rowStates) row(id int64) (*rowState, error) {
 }
 
 // publish gives the records that a row's lines take: of those that are new or changed, and tombstones of those that it had and has no more. A line that
-// another row had is that row's no more, so that it gets no tombstone when that row comes without it.
+// another row had is that row's no more, so that it gets no tombstone when that row comes without it; both rows are noted, see follower.settle.
 func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 	row, err := s.row(rl.id)
 	if err != nil {
@@ -341,7 +342,19 @@ func (s *rowStates) takeOver(key lineID, row int64) error {
 	}
 	delete(other.lines, key)
 	other.changed = true
+	s.moved = union(s.moved, []int64{owner, row})
 	return nil
+}
+
+// maxMoved bounds what a position holds of rows to be read again.
+const maxMoved = 10_000
+
+// union is the ids of both, in order.
+func union(a, b []int64) []int64 {
+	all := append(slices.Clip(a), b...)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[max(0, len(all)-maxMoved):]
 }
 
 func (rl *rowLines) list(name string) int {
@@ -395,6 +408,7 @@ func (s *shard) resolveLines(batch []*submission, commits []checkpoint.Commit) e
 	for i := range commits {
 		if st := states[commits[i].Stream]; st != nil {
 			commits[i].Rows = st.changes()
+			commits[i].Position.Moved = union(commits[i].Position.Moved, st.moved)
 		}
 	}
 	return nil

@@ -1,7 +1,9 @@
 package connector
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -456,6 +459,67 @@ func TestARowThatGoesToAnotherTopicTakesItsLinesAlong(t *testing.T) {
 		h.settle()
 		if n, lines := len(h.records("other.invoices")), len(h.records("other.invoices.invoice_lines")); n != 1 || lines != 3 {
 			t.Errorf("%d records of rows and %d of lines, want one row with its 3 lines", n, lines)
+		}
+	})
+}
+
+// heldBack delivers what a snapshot read only once it is let go: rows as they were.
+type heldBack struct {
+	Source
+	read chan struct{} // one signal: a page is there
+	let  chan struct{}
+}
+
+func (s heldBack) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error) {
+	if q.Priority != coupa.PrioritySnapshot {
+		return s.Source.Fetch(ctx, q, yield)
+	}
+	var rows []coupa.Row
+	page, err := s.Source.Fetch(ctx, q, func(row coupa.Row) error {
+		row.JSON = slices.Clone(row.JSON)
+		rows = append(rows, row)
+		return nil
+	})
+	select {
+	case s.read <- struct{}{}:
+	default:
+	}
+	<-s.let
+	for _, row := range rows {
+		err = errors.Join(err, yield(row))
+	}
+	return page, err
+}
+
+// A line moves while a page that still has it in the old row is on its way. The old row comes last, and neither its line's new row nor, in the end, the line is lost.
+func TestALineThatMovesBehindAPageOnItsWayIsNotLost(t *testing.T) {
+	bare(t, invoices(912, 30), func(h *harness, r *running) {
+		held := heldBack{read: make(chan struct{}, 1), let: make(chan struct{})}
+		h.source = func(s Source) Source { held.Source = s; return held }
+		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001, 9002))
+		h.tenant.SetMember("invoices", 9, "invoice-lines", linesJSON(9003))
+		h.create(r, map[string]string{"lines": config.LinesTopics, "coupa.objects": "invoices"})
+		h.pass(3 * time.Minute)
+		h.snapshot(r, SnapshotRequest{})
+		<-held.read
+		h.tenant.SetSilent("invoices", 5, "invoice-lines", linesJSON(9002))
+		v := h.tenant.SetMember("invoices", 9, "invoice-lines", linesJSON(9003, 9001))
+		h.pass(10 * time.Second)
+		close(held.let)
+		h.pass(10 * time.Second)
+		h.tenant.Update("invoices", 5) // which shows that the line is not there
+		h.pass(10 * time.Second)
+		var last record
+		for _, rec := range h.records(lineTopic) {
+			if rec.id == 9001 {
+				last = rec
+			}
+		}
+		if last.value == nil || last.updatedAt != v.UpdatedAt.UTC().Format(time.RFC3339) {
+			t.Errorf("the line ends as %s of %s (%d bytes), want it as row 9 of %v has it", last.op, last.updatedAt, len(last.value), v.UpdatedAt)
+		}
+		if moved := r.Connectors()[0].Tasks[0].Committed.Moved; len(moved) > 0 {
+			t.Errorf("rows %v are still to be read again", moved)
 		}
 	})
 }

@@ -219,7 +219,7 @@ func (p *poller) move(ctx context.Context, o Offset) error {
 			was := *pos
 			*pos = to.Clone()
 			pos.Seq, pos.LineTopics, pos.LineEpoch = was.Seq, was.LineTopics, was.LineEpoch+1
-			pos.Requests = was.Requests
+			pos.Requests, pos.Moved = was.Requests, was.Moved
 			for i := range pos.Requests { // their windows are of the position before
 				if r := &pos.Requests[i]; !r.Over() {
 					endRequest(r, checkpoint.RequestCancelled)

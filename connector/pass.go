@@ -29,10 +29,13 @@ type pass struct {
 	stamp   time.Time   // of all rows, where they have none of their own; else zero
 	// unpublished notes rows in the ledger without publishing them.
 	unpublished bool
+	// linesAlone publishes of the rows' lines what is new, and nothing of the rows; the ledger learns nothing.
+	linesAlone bool
 	// place is where the walk stands in a position; nil: it leaves no trace there, and begins anew after a crash.
 	place func(*checkpoint.Position) **checkpoint.Walk
 	// finish changes the position when everything that the walk found is published.
 	finish    func(*checkpoint.Position)
+	finishes  bool       // finish is written also where the walk found nothing
 	persisted *time.Time // when the position last went to Kafka
 
 	// Owned by run.
@@ -253,7 +256,7 @@ func (ps *pass) submit(c *chunk, must bool) {
 	if len(c.records) == 0 && len(c.lines) == 0 && len(c.entries) == 0 && !must {
 		due := time.Since(*ps.persisted) >= markPersistence
 		midWalk := len(ps.pending) > 0 || ps.outstanding > 0 || ps.isRecorded()
-		if !due && !(finished && midWalk) {
+		if !due && !(finished && (midWalk || ps.finishes)) {
 			return
 		}
 	}
