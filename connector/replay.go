@@ -28,12 +28,16 @@ type Replayed struct {
 	Overtaken int64  `json:"overtaken"` // that has their row in the same or a later version
 	Failing   int64  `json:"failing"`   // can't go yet; they stand at the end of the dead letter topic again
 	Reason    string `json:"reason"`    // of the last of those
+
+	// Snapshot are rows of letters that can't go because their lines have topics of their own: a snapshot of these rows publishes them with their lines, as they are
+	// in Coupa by then, and the letters are overtaken.
+	Snapshot []int64 `json:"snapshot,omitempty"`
 }
 
 // Replay sends the dead letters of a connector again, the only one of cfg, which may run meanwhile: by the keys, schemas and topics of today. Each
 // letter is published once, whatever happens and however often Replay is called: records and the letters' offsets are one transaction, and the offsets
 // are those of the consumer group <group.id>-replay-<connector>. A letter whose row has gone out meanwhile in the same or a later version is passed
-// over, so that versions of a row stay in order. Letters of objects whose lines have topics of their own stay letters. Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold
+// over, so that versions of a row stay in order. Letters of objects whose lines have topics of their own stay letters, as the worker alone knows what these topics hold: see Replayed.Snapshot. Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold
 // what the mapping hides. Letters that come after the call has begun are left for the next one.
 //
 // The error is of what keeps all letters from going, such as brokers that can't be reached; what was counted until then has happened.
@@ -361,6 +365,7 @@ func (r *replay) count(out outgoing) {
 		if n.Reason != "" {
 			c.Reason = n.Reason
 		}
+		c.Snapshot = slices.Compact(slices.Sorted(slices.Values(append(c.Snapshot, n.Snapshot...))))
 	}
 }
 
@@ -383,7 +388,8 @@ func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *ou
 	}
 	if p.hasLines() {
 		n.Failing++
-		n.Reason = "lines of " + object + " have topics of their own, and the worker alone knows what these hold: change the row in Coupa, which publishes it with its lines"
+		n.Reason = "lines of " + object + " have topics of their own, and the worker alone knows what these hold: ask it for a snapshot of the row, which publishes it with its lines"
+		n.Snapshot = append(n.Snapshot, key.id)
 		out.failing = append(out.failing, anew(rec, n.Reason))
 		return nil
 	}

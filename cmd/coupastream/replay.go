@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -25,7 +27,8 @@ func newReplayCommand(a *app) *cobra.Command {
   failing    can't go yet; they stand at the end of the dead letter topic again, with the reason
 
 Each letter goes out once, however often this is run and whatever ends it: records and letters read are one transaction. Letters that come after it has
-begun are left for the next time. It ends with status 1 if letters can't go yet.`,
+begun are left for the next time. Rows whose lines have topics of their own are sent again by the worker: the command for that is printed, and the letters count as
+overtaken from then on. It ends with status 1 if letters can't go yet.`,
 		Example: "  coupastream replay acme.yaml --worker worker.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.replay(cmd.Context(), args[0], worker, output) },
@@ -64,10 +67,10 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if err != nil {
 		return err
 	}
-	return a.printReplayed(done, output)
+	return a.printReplayed(connectors[0].Name, done, output)
 }
 
-func (a *app) printReplayed(done []connector.Replayed, output string) error {
+func (a *app) printReplayed(name string, done []connector.Replayed, output string) error {
 	failing := int64(0)
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "OBJECT\tREPLAYED\tOVERTAKEN\tFAILING\tREASON OF THE LAST")
@@ -80,11 +83,24 @@ func (a *app) printReplayed(done []connector.Replayed, output string) error {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
 		err = enc.Encode(done)
-	} else {
-		err = t.Flush()
+	} else if err = t.Flush(); err == nil {
+		err = a.printSnapshots(name, done)
 	}
 	if err == nil && failing > 0 {
 		err = errStillDead
 	}
 	return err
+}
+
+// printSnapshots prints the commands that publish the rows which only a worker can.
+func (a *app) printSnapshots(name string, done []connector.Replayed) error {
+	for _, r := range done {
+		for ids := range slices.Chunk(r.Snapshot, connector.MaxSnapshotIDs) {
+			list := strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ","), "[]")
+			if _, err := fmt.Fprintf(a.stdout, "\n  coupastream snapshot start %s --object %s --ids %s\n", name, r.Object, list); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
