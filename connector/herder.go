@@ -3,6 +3,7 @@ package connector
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -334,19 +335,29 @@ func (w *Worker) turn(m *managed, target State) {
 	}
 }
 
-// announce tells the group's workers that shards are this worker's. member asks the group whether this worker is a member still.
-func (w *Worker) announce(ctx context.Context, shards []int32, generation int32, member func(context.Context) error) {
+// announce tells the group's workers that shards are this worker's, those that are its own still when that is written. It goes on trying while run goes on. member asks the group whether this worker is a member still.
+func (w *Worker) announce(run context.Context, shards []int32, generation int32, member func(context.Context) error) {
 	w.ready.Store(true)
 	w.changes.tell()
 	if len(shards) == 0 || w.cfg.Self == (Owner{}) {
 		return
 	}
 	self := configtopic.Owner{WorkerID: w.cfg.Self.WorkerID, URL: w.cfg.Self.URL, Generation: generation}
+	owns := func(n int32) bool { return int(n) < len(w.shards) && w.shards[n].assigned.Load() }
 	w.beside.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-		defer cancel()
-		if err := w.store.SetOwner(ctx, self, member, shards...); err != nil && ctx.Err() == nil {
-			w.log.Warn("the other workers of the group could not be told of this one's shards; they can't send requests here", "shards", shards, "error", err)
+		for tries := 0; ; tries++ {
+			ctx, cancel := context.WithTimeout(run, changeTimeout)
+			err := w.store.SetOwner(ctx, self, member, owns, shards...)
+			cancel()
+			if err == nil || run.Err() != nil || errors.Is(err, configtopic.ErrNewerOwner) { // the group will say what is this worker's
+				return
+			}
+			if tries == 0 {
+				w.log.Warn("the other workers of the group can't be told of this one's shards, and send no requests here; it is tried again", "shards", shards, "error", err)
+			}
+			if !sleep(run, temporaryBackoff.Delay(tries, 0)) {
+				return
+			}
 		}
 	})
 }

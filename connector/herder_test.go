@@ -277,6 +277,26 @@ func TestEveryWorkerOfAGroupKnowsAConnectorAndOneRunsIt(t *testing.T) {
 	})
 }
 
+// A worker that is slow to say which shards it has got says nothing of those that have gone to another one since, though it is a member of the group still.
+func TestAnOldAnnouncementTakesNoShardFromItsOwner(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 85, Rows: 20}, func(h *harness) {
+		h.unfiled = true
+		first, second := h.join(nil), h.join(nil)
+		h.pass(20 * time.Second)
+		h.create(first, nil)
+		h.settle()
+		owner, other := h.owners("acme")[0], first
+		if owner == first {
+			other = second
+		}
+		other.announce(h.t.Context(), []int32{0, 1}, 1, func(context.Context) error { return nil })
+		h.settle()
+		if c, err := other.Connector("acme"); err != nil || c.Owner.WorkerID != owner.cfg.Self.WorkerID || c.State != Running {
+			t.Errorf("%+v, %v; the owner is %v", c, err, owner.cfg.Self)
+		}
+	})
+}
+
 func TestARestartReadsTheConfigurationAgain(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 77, Rows: 20}, func(h *harness, r *running) {
 		h.env["COUPA_SECRET"] = "" // gone where the worker looks

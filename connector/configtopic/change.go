@@ -37,11 +37,7 @@ func DeleteLevel(name string) Change {
 	return Change{[]entry{{kind: logger, name: name, gone: true}}}
 }
 
-// putOwner and deleteOwner are SetOwner's and ReleaseOwner's.
+// putOwner is SetOwner's.
 func putOwner(n int32, o Owner) Change {
 	return Change{[]entry{{kind: shard, shard: n, owner: o}}}
-}
-
-func deleteOwner(n int32) Change {
-	return Change{[]entry{{kind: shard, shard: n, gone: true}}}
 }

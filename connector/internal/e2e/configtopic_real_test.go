@@ -378,7 +378,7 @@ func (p *parts) configOwners(t *testing.T) {
 			for n := int32(w); n < shards; n += workers {
 				own = append(own, n)
 			}
-			if err := s.SetOwner(t.Context(), configtopic.Owner{WorkerID: fmt.Sprint("w:", w), URL: "http://w", Generation: 5}, nil, own...); err != nil {
+			if err := s.SetOwner(t.Context(), configtopic.Owner{WorkerID: fmt.Sprint("w:", w), URL: "http://w", Generation: 5}, nil, func(int32) bool { return true }, own...); err != nil {
 				t.Error(err)
 			}
 			took[w] = time.Since(began)
