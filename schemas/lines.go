@@ -1,7 +1,11 @@
 package schemas
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -180,3 +184,46 @@ func (s *Schema) WidenLines(list List, registered string) (*Schema, error) {
 	}
 	return s.Widen(as.text)
 }
+
+// ParseParent reads from the value of a line's record, as it stands in a topic, the id of the row that the line is of: Avro or JSON behind the registry's framing, or JSON
+// alone, in Debezium's envelope or without. ParentField is the first of a line's record, and ids are above 0: Avro begins with a zero where the envelope's before stands,
+// and with a brace, which would be a negative id, nowhere.
+func ParseParent(value []byte) (int64, error) {
+	const framing = 5
+	switch {
+	case len(value) > 0 && value[0] == '{':
+		return parseJSONParent(value)
+	case len(value) <= framing || value[0] != 0:
+		return 0, errNoParent
+	case value[framing] == '{':
+		return parseJSONParent(value[framing:])
+	}
+	avro := value[framing:]
+	if after, enveloped := bytes.CutPrefix(avro, []byte{0, 2}); enveloped {
+		avro = after
+	}
+	id, read := binary.Varint(avro)
+	if read <= 0 || id <= 0 {
+		return 0, errNoParent
+	}
+	return id, nil
+}
+
+func parseJSONParent(b []byte) (int64, error) {
+	type line struct {
+		Parent int64 `json:"parent_id"`
+	}
+	var value struct {
+		line
+		After line `json:"after"`
+	}
+	if err := json.Unmarshal(b, &value); err != nil {
+		return 0, errNoParent
+	}
+	if id := max(value.Parent, value.After.Parent); id > 0 {
+		return id, nil
+	}
+	return 0, errNoParent
+}
+
+var errNoParent = errors.New("the value is no record of a line in the registry's framing, nor the same in JSON")

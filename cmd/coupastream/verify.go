@@ -39,11 +39,11 @@ func newVerifyCommand(a *app) *cobra.Command {
   extra      a row that is there and gone from Coupa
 
 It reads ids and stamps of all rows from Coupa, with the connector's coupa.rate.limit, and the topics from their beginning; it writes nothing. Rows that
-changed in the last two polls are not compared: they may be on their way. Topics of lines are not compared, the rows' are. It ends with status 1 if something
-differs.
+changed in the last two polls are not compared: they may be on their way. Where lines have topics of their own, it is compared which lines there are and whose they are: what
+differs is looked at again after two polls. It ends with status 1 if something differs.
 
-With --repair the running worker at --url (else COUPASTREAM_URL, else http://127.0.0.1:8083) is asked to read again what is missing or stale, by id, as a snapshot, and its end is
-waited for. What is there twice or extra stays: nothing takes a record out of a topic. It ends with status 1 if such remain.`,
+With --repair the running worker at --url (else COUPASTREAM_URL, else http://127.0.0.1:8083) is asked to read again what is missing or stale, and rows whose lines differ, by id, as a
+snapshot, and its end is waited for. Rows that are there twice or extra stay: nothing takes a record out of a topic. It ends with status 1 if such remain.`,
 		Example: "  coupastream verify acme.yaml --worker worker.yaml\n" +
 			"  coupastream verify acme.yaml --worker worker.yaml --objects invoices -o json\n" +
 			"  coupastream verify acme.yaml --worker worker.yaml --repair --url https://coupastream.example.com:8443 --token-file token",
@@ -96,14 +96,19 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 	}
 	var reports []verify.Report
 	for _, o := range objects {
-		report, err := verify.Object(ctx, verify.Config{
+		cfg := verify.Config{
 			Kafka: append(slices.Clone(kafka), kgo.SeedBrokers(settings.BootstrapServers...)), Source: source, Tenant: c.Tenant, Object: o,
 			Progress: r.verifyProgress(o.Path),
-		})
+		}
+		report, err := verify.Object(ctx, cfg)
 		if err != nil {
 			return err
 		}
-		reports = append(reports, report)
+		lines, err := verify.Lines(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		reports = append(append(reports, report), lines...)
 	}
 	err = r.printReports(reports, s)
 	if s.repair && errors.Is(err, errDiffers) {
@@ -171,13 +176,24 @@ func (a *app) printTables(reports []verify.Report, most int) error {
 		}
 		for i, f := range r.Findings {
 			if i == most {
-				fmt.Fprintf(a.stdout, "%s: %d more; -o json lists all\n", r.Object, len(r.Findings)-most)
+				fmt.Fprintf(a.stdout, "%s: %d more; -o json lists all\n", r.Topic, len(r.Findings)-most)
 				break
 			}
-			fmt.Fprintf(a.stdout, "%s id %d: %s%s\n", r.Object, f.ID, f.Difference, versions(f))
+			fmt.Fprintf(a.stdout, "%s: %s%s\n", named(r, f), f.Difference, versions(f))
 		}
 	}
 	return nil
+}
+
+// named is the row, or the line, that a finding is of.
+func named(r verify.Report, f verify.Finding) string {
+	switch {
+	case r.List == "":
+		return fmt.Sprintf("%s id %d", r.Object, f.ID)
+	case f.RowGone:
+		return fmt.Sprintf("%s of %s id %d, which is gone from Coupa: id %d", r.List, r.Object, f.Row, f.ID)
+	}
+	return fmt.Sprintf("%s of %s id %d: id %d", r.List, r.Object, f.Row, f.ID)
 }
 
 // versions says which versions of a row are where.

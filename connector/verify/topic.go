@@ -37,32 +37,39 @@ type version struct {
 	value         uint64 // digest
 }
 
-// readTopic reads all that was committed when it is called.
-func (c *comparison) readTopic(ctx context.Context) error {
+// readTopic reads what the topic says.
+func (c *comparison) readTopic(ctx context.Context) (err error) {
 	c.topic = topicContent{latest: map[int64]place{}, versions: map[version]struct{}{}, repeated: map[int64]struct{}{}}
-	cl, err := kgo.NewClient(append(slices.Clone(c.cfg.Kafka),
+	c.Truncated, err = c.cfg.read(ctx, c.Topic, c.record, c.progress)
+	return err
+}
+
+// read gives a topic's records of the stream, all that were committed when it is called, with the id of each. Those of other streams in a shared topic are passed over. truncated: the
+// topic has lost its beginning. progress is called now and then.
+func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Record, id int64) error, progress func()) (truncated bool, err error) {
+	cl, err := kgo.NewClient(append(slices.Clone(cfg.Kafka),
 		kgo.ClientID("coupastream-verify"), kgo.DisableClientMetrics(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer cl.Close()
-	begin, end, err := c.span(ctx, kadm.NewClient(cl))
+	begin, end, err := span(ctx, kadm.NewClient(cl), topic)
 	if err != nil {
-		return err
+		return false, err
 	}
 	left := map[int32]int64{} // offset of the last record to read, by partition
 	from := map[int32]kgo.Offset{}
 	for partition, last := range end {
-		c.Truncated = c.Truncated || begin[partition] > 0
+		truncated = truncated || begin[partition] > 0
 		if begin[partition] < last {
 			left[partition], from[partition] = last-1, kgo.NewOffset().At(begin[partition])
 		}
 	}
-	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{c.Topic: from})
+	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
 	for len(left) > 0 {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return err
+			return truncated, err
 		}
 		var bad error
 		fetches.EachRecord(func(r *kgo.Record) {
@@ -71,23 +78,37 @@ func (c *comparison) readTopic(ctx context.Context) error {
 				delete(left, r.Partition)
 				return
 			}
-			bad = errors.Join(bad, c.record(r))
+			bad = errors.Join(bad, cfg.give(r, take))
 			if r.Offset == last {
 				delete(left, r.Partition)
 			}
 		})
 		if bad != nil {
-			return bad
+			return truncated, bad
 		}
-		c.progress()
+		progress()
+	}
+	return truncated, nil
+}
+
+func (cfg Config) give(r *kgo.Record, take func(r *kgo.Record, id int64) error) error {
+	if r.Attrs.IsControl() || header(r, connector.HeaderTenant) != cfg.Tenant || header(r, connector.HeaderObject) != cfg.Object.Path {
+		return nil
+	}
+	_, id, err := schemas.ParseKey(r.Key)
+	if err == nil {
+		err = take(r, id)
+	}
+	if err != nil {
+		return fmt.Errorf("partition %d, offset %d: %w", r.Partition, r.Offset, err)
 	}
 	return nil
 }
 
 // span gives the first offsets and the ends of what is committed, by partition.
-func (c *comparison) span(ctx context.Context, admin *kadm.Client) (begin, end map[int32]int64, err error) {
+func span(ctx context.Context, admin *kadm.Client, topic string) (begin, end map[int32]int64, err error) {
 	offsets := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
-		listed, err := list(ctx, c.Topic)
+		listed, err := list(ctx, topic)
 		if err == nil {
 			err = listed.Error()
 		}
@@ -100,33 +121,45 @@ func (c *comparison) span(ctx context.Context, admin *kadm.Client) (begin, end m
 	return begin, end, errors.Join(beginErr, endErr)
 }
 
-// record takes in one record; those of other streams in a shared topic are passed over.
-func (c *comparison) record(r *kgo.Record) error {
-	if r.Attrs.IsControl() || header(r, connector.HeaderTenant) != c.cfg.Tenant || header(r, connector.HeaderObject) != c.Object {
-		return nil
-	}
-	_, id, err := schemas.ParseKey(r.Key)
-	if err != nil {
-		return fmt.Errorf("partition %d, offset %d: %w", r.Partition, r.Offset, err)
-	}
+// record takes in one record.
+func (c *comparison) record(r *kgo.Record, id int64) error {
 	var at time.Time
 	if !c.undated {
-		if at, err = time.Parse(time.RFC3339, header(r, connector.HeaderUpdatedAt)); err != nil {
-			return fmt.Errorf("partition %d, offset %d: header %s: %w", r.Partition, r.Offset, connector.HeaderUpdatedAt, err)
+		var err error
+		if at, err = stamp(r); err != nil {
+			return err
 		}
 	}
 	c.Records++
-	if v := (version{id, at.Unix(), xxhash.Sum64(r.Value)}); r.Value != nil && !c.undated { // an undated row may be again what it was
-		if _, there := c.topic.versions[v]; there {
-			c.topic.repeated[id] = struct{}{}
-		}
-		c.topic.versions[v] = struct{}{}
+	if !c.undated { // an undated row may be again what it was
+		c.topic.note(r, id, at)
 	}
 	if c.topic.oldest.IsZero() || at.Before(c.topic.oldest) {
 		c.topic.oldest = at
 	}
 	c.topic.latest[id] = place{updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}
 	return nil
+}
+
+// note finds out whether a version stands there twice.
+func (t *topicContent) note(r *kgo.Record, id int64, at time.Time) {
+	if r.Value == nil {
+		return
+	}
+	v := version{id, at.Unix(), xxhash.Sum64(r.Value)}
+	if _, there := t.versions[v]; there {
+		t.repeated[id] = struct{}{}
+	}
+	t.versions[v] = struct{}{}
+}
+
+// stamp is the row's updated-at that a record carries.
+func stamp(r *kgo.Record) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, header(r, connector.HeaderUpdatedAt))
+	if err != nil {
+		return at, fmt.Errorf("header %s: %w", connector.HeaderUpdatedAt, err)
+	}
+	return at, nil
 }
 
 func header(r *kgo.Record, key string) string {

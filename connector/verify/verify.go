@@ -31,27 +31,30 @@ type Difference string
 // What can differ.
 const (
 	Missing   Difference = "missing"   // in Coupa, not in the topic
-	Stale     Difference = "stale"     // in the topic in an older version than Coupa's
+	Stale     Difference = "stale"     // in the topic in an older version than Coupa's; of a line: as of another row than Coupa's
 	Duplicate Difference = "duplicate" // published more than once with the same updated-at and content
 	Extra     Difference = "extra"     // in the topic, and gone from Coupa
 )
 
-// Finding is one row that differs.
+// Finding is one row, or one line of a row, that differs.
 type Finding struct {
 	Difference Difference `json:"difference"`
 	ID         int64      `json:"id"`
-	Coupa      time.Time  `json:"coupa_updated_at,omitzero"` // Coupa's version
+	Row        int64      `json:"row,omitempty"`             // the row that a line is of in Coupa, or where it is extra, in the topic
+	RowGone    bool       `json:"row_gone,omitempty"`        // Row is gone from Coupa
+	Coupa      time.Time  `json:"coupa_updated_at,omitzero"` // Coupa's version of the row
 	Topic      time.Time  `json:"topic_updated_at,omitzero"` // the newest in the topic
 	Partition  int32      `json:"partition"`                 // where that stands; 0 where there is none
 	Offset     int64      `json:"offset"`
 }
 
-// Report is what the comparison of one object found.
+// Report is what the comparison of one object, or of one list of its rows' lines, found.
 type Report struct {
 	Object  string `json:"object"`
+	List    string `json:"list,omitempty"` // of lines that have a topic of their own, by its field; else ""
 	Topic   string `json:"topic"`
-	Rows    int64  `json:"rows"`    // of Coupa's that were compared
-	Records int64  `json:"records"` // of this object that the topic holds
+	Rows    int64  `json:"rows"`    // of Coupa's that were compared, or lines
+	Records int64  `json:"records"` // of them that the topic holds
 	// Until is the instant before which rows were compared: what changed later may be on its way.
 	Until    time.Time `json:"until"`
 	Findings []Finding `json:"findings"` // by kind, then id
@@ -84,7 +87,7 @@ func Object(ctx context.Context, cfg Config) (Report, error) {
 	if err != nil {
 		return c.Report, err
 	}
-	c.Until = now.Add(-cfg.Object.Settle - 2*cfg.Object.PollInterval).Truncate(time.Second).UTC()
+	c.Until = now.Add(-cfg.onItsWay()).Truncate(time.Second).UTC()
 	if err := c.readCoupa(ctx); err != nil {
 		return c.Report, fmt.Errorf("reading %s from Coupa: %w", cfg.Object.Path, err)
 	}
@@ -96,6 +99,9 @@ func Object(ctx context.Context, cfg Config) (Report, error) {
 	}
 	return c.Report, nil
 }
+
+// onItsWay is how long a change may take to its topic: two polls.
+func (cfg Config) onItsWay() time.Duration { return cfg.Object.Settle + 2*cfg.Object.PollInterval }
 
 // comparison is one run of Object.
 type comparison struct {
@@ -116,7 +122,7 @@ func (c *comparison) readCoupa(ctx context.Context) error {
 		q.Window, q.Fields = coupa.Window{To: c.Until}, `["id","updated_at"]`
 	}
 	for last := false; !last; {
-		page, err := c.fetch(ctx, &q, func(r coupa.Row) { c.rows[r.ID] = r.UpdatedAt })
+		page, err := c.cfg.fetch(ctx, &q, func(r coupa.Row) { c.rows[r.ID] = r.UpdatedAt })
 		if err != nil {
 			return err
 		}
@@ -134,9 +140,9 @@ var backoff = coupa.Backoff{Base: time.Second, Max: 30 * time.Second}
 const tries = 8
 
 // fetch reads a page and moves q behind it. What passes by itself is waited out for some minutes.
-func (c *comparison) fetch(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (coupa.Page, error) {
+func (cfg Config) fetch(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (coupa.Page, error) {
 	for try := 0; ; try++ {
-		page, err := c.cfg.Source.Fetch(ctx, *q, func(r coupa.Row) error {
+		page, err := cfg.Source.Fetch(ctx, *q, func(r coupa.Row) error {
 			row(r)
 			if q.IDs == nil {
 				q.After = r.Reached()
@@ -191,11 +197,16 @@ func (c *comparison) compare(ctx context.Context) error {
 	if err := c.confirmGone(ctx, unseen); err != nil {
 		return err
 	}
+	c.sort()
+	return nil
+}
+
+// sort puts the findings in order: by kind, then id.
+func (r *Report) sort() {
 	order := []Difference{Missing, Stale, Duplicate, Extra}
-	slices.SortFunc(c.Findings, func(a, b Finding) int {
+	slices.SortFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Difference), slices.Index(order, b.Difference)), cmp.Compare(a.ID, b.ID))
 	})
-	return nil
 }
 
 // confirmGone asks Coupa for rows of the topic that were not found: by their ids, or where it can't be asked so, for all rows once more.
@@ -226,7 +237,7 @@ func (c *comparison) askFor(ctx context.Context, ids []int64) error {
 		gone[id] = true
 	}
 	q := coupa.Query{Path: c.Object, IDs: ids, Fields: `["id","updated_at"]`, Priority: coupa.PriorityBackfill}
-	if _, err := c.fetch(ctx, &q, func(r coupa.Row) { delete(gone, r.ID) }); err != nil {
+	if _, err := c.cfg.fetch(ctx, &q, func(r coupa.Row) { delete(gone, r.ID) }); err != nil {
 		return err
 	}
 	c.findGone(slices.Sorted(maps.Keys(gone)))
@@ -242,13 +253,17 @@ func (c *comparison) findGone(ids []int64) {
 // expectedFrom is the stamp from which on rows are in the topic, by initial.from. Nothing tells when a stream that began with latest did; the oldest
 // stamp that it published is what is known.
 func (c *comparison) expectedFrom() time.Time {
-	if !c.cfg.Object.InitialFrom.Latest {
-		return c.cfg.Object.InitialFrom.At.Truncate(time.Second)
+	return c.cfg.expectedFrom(c.topic.oldest, c.Until)
+}
+
+func (cfg Config) expectedFrom(oldest, until time.Time) time.Time {
+	switch {
+	case !cfg.Object.InitialFrom.Latest:
+		return cfg.Object.InitialFrom.At.Truncate(time.Second)
+	case oldest.IsZero():
+		return until
 	}
-	if c.topic.oldest.IsZero() {
-		return c.Until
-	}
-	return c.topic.oldest
+	return oldest
 }
 
 func (c *comparison) find(d Difference, id int64, at time.Time, in place) {

@@ -35,13 +35,19 @@ func compare(t *testing.T, f func(*scene)) {
 
 func compareOf(t *testing.T, path string, f func(*scene)) {
 	t.Helper()
+	compareIn(t, path, []string{"coupa.suppliers"}, f)
+}
+
+// compareIn has the topics that are there.
+func compareIn(t *testing.T, path string, topics []string, f func(*scene)) {
+	t.Helper()
 	objects := []string{path}
 	if r, _ := coupa.LookupResource(path); r.Parent != "" {
 		objects = []string{r.Parent, path}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		network := &kfake.VirtualNetwork{}
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.SleepOutOfOrder(), kfake.SeedTopics(3, "coupa.suppliers"))
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.SleepOutOfOrder(), kfake.SeedTopics(3, topics...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,14 +92,19 @@ func record(tenant string, id int64, at time.Time, value string) *kgo.Record {
 	return r
 }
 
-// report is the comparison's, with its findings as texts.
-func (s *scene) report() (verify.Report, []string) {
+func (s *scene) config() verify.Config {
 	s.t.Helper()
 	source, err := coupa.New(coupa.Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "secret", Transport: s.tenant.Transport()})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, err := verify.Object(s.t.Context(), verify.Config{Kafka: s.kafka, Source: source, Tenant: "acme", Object: s.object})
+	return verify.Config{Kafka: s.kafka, Source: source, Tenant: "acme", Object: s.object}
+}
+
+// report is the comparison's, with its findings as texts.
+func (s *scene) report() (verify.Report, []string) {
+	s.t.Helper()
+	r, err := verify.Object(s.t.Context(), s.config())
 	if err != nil {
 		s.t.Fatal(err)
 	}
