@@ -42,11 +42,11 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 	}
 	suspected := map[int64]bool{} // rows
 	for i, c := range all {
-		c.Rows = int64(len(first.lines[i]))
+		c.Rows = int64(len(first.lists[i].lines))
 		if err := c.readTopic(ctx); err != nil {
 			return nil, err
 		}
-		c.suspects = c.differing(first.lines[i])
+		c.suspects = c.differing(first.lists[i])
 		for _, f := range c.suspects {
 			suspected[f.Row] = true
 		}
@@ -107,35 +107,51 @@ type lineAt struct {
 	at  time.Time // the row's
 }
 
-// coupaLines is what Coupa has: for each list its lines by id, and the rows that there are.
+// coupaLines is what Coupa has of each list, and the rows that there are.
 type coupaLines struct {
-	lines []map[int64]lineAt
+	lists []coupaList
 	rows  map[int64]bool
 }
 
-func linesOf(ctx context.Context, q coupa.Query, all []*lineComparison) (coupaLines, error) {
-	found := coupaLines{lines: make([]map[int64]lineAt, len(all)), rows: map[int64]bool{}}
-	for i := range all {
-		found.lines[i] = map[int64]lineAt{}
+// coupaList is what Coupa has of one list: its lines by id, and the rows whose value can't be read as a list of lines. Of such a row the topic keeps the lines that it had: nothing
+// tells which there are.
+type coupaList struct {
+	lines  map[int64]lineAt
+	unread map[int64]bool
+}
+
+func newCoupaLines(lists int) coupaLines {
+	found := coupaLines{lists: make([]coupaList, lists), rows: map[int64]bool{}}
+	for i := range found.lists {
+		found.lists[i] = coupaList{map[int64]lineAt{}, map[int64]bool{}}
 	}
+	return found
+}
+
+func (c coupaLines) add(o coupaLines) {
+	maps.Copy(c.rows, o.rows)
+	for i := range c.lists {
+		maps.Copy(c.lists[i].lines, o.lists[i].lines)
+		maps.Copy(c.lists[i].unread, o.lists[i].unread)
+	}
+}
+
+func linesOf(ctx context.Context, q coupa.Query, all []*lineComparison) (coupaLines, error) {
+	found := newCoupaLines(len(all))
 	for {
-		var bad error
 		var last int64
 		page, err := all[0].cfg.fetch(ctx, &q, func(r coupa.Row) {
 			found.rows[r.ID], last = true, r.ID
 			for i, c := range all {
-				ids, err := idsIn(r.JSON, c.coupa)
-				if err != nil {
-					bad = fmt.Errorf("id %d: %s: %w", r.ID, c.coupa, err)
+				ids, ok := idsIn(r.JSON, c.coupa)
+				if !ok {
+					found.lists[i].unread[r.ID] = true
 				}
 				for _, id := range ids {
-					found.lines[i][id] = lineAt{r.ID, r.UpdatedAt}
+					found.lists[i].lines[id] = lineAt{r.ID, r.UpdatedAt}
 				}
 			}
 		})
-		if err == nil {
-			err = bad
-		}
 		if err != nil || page.Last {
 			return found, err
 		}
@@ -151,32 +167,32 @@ func linesOf(ctx context.Context, q coupa.Query, all []*lineComparison) (coupaLi
 	}
 }
 
-// idsIn are the ids of the lines that a row has in a list, whose key may come with hyphens or underscores.
-func idsIn(row []byte, list string) ([]int64, error) {
+// idsIn are the ids of the lines that a row has in a list, whose key may come with hyphens or underscores. ok is false where they can't be read.
+func idsIn(row []byte, list string) (ids []int64, ok bool) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(row, &members); err != nil {
-		return nil, err
+		return nil, false
 	}
-	text, ok := members[list]
-	if !ok {
-		text, ok = members[underscored(list)]
+	text, there := members[list]
+	if !there {
+		text, there = members[underscored(list)]
 	}
-	if !ok {
-		return nil, nil
+	if !there {
+		return nil, true
 	}
 	var lines []struct {
 		ID int64 `json:"id"`
 	}
 	if err := json.Unmarshal(text, &lines); err != nil {
-		return nil, err
+		return nil, false
 	}
-	var ids []int64
 	for _, l := range lines {
-		if l.ID > 0 { // one without is in a dead letter with its row
-			ids = append(ids, l.ID)
+		if l.ID <= 0 { // its row can't go
+			return nil, false
 		}
+		ids = append(ids, l.ID)
 	}
-	return ids, nil
+	return ids, true
 }
 
 func underscored(name string) string { return strings.ReplaceAll(name, "-", "_") }
@@ -214,24 +230,24 @@ func (c *lineComparison) readTopic(ctx context.Context) (err error) {
 }
 
 // differing compares the topic with lines of Coupa's.
-func (c *lineComparison) differing(lines map[int64]lineAt) (all []Finding) {
+func (c *lineComparison) differing(in coupaList) (all []Finding) {
 	from := c.cfg.expectedFrom(c.topic.oldest, c.Until)
-	for id, l := range lines {
-		in, ok := c.latest[id]
-		f := Finding{ID: id, Row: l.row, Coupa: l.at.UTC(), Topic: in.updatedAt, Partition: in.partition, Offset: in.offset}
+	for id, l := range in.lines {
+		last, ok := c.latest[id]
+		f := Finding{ID: id, Row: l.row, Coupa: l.at.UTC(), Topic: last.updatedAt, Partition: last.partition, Offset: last.offset}
 		switch {
-		case (!ok || in.deleted) && !l.at.Before(from):
+		case (!ok || last.deleted) && !l.at.Before(from):
 			f.Difference = Missing
-		case ok && !in.deleted && in.row != l.row:
+		case ok && !last.deleted && last.row != l.row:
 			f.Difference = Stale
 		default:
 			continue
 		}
 		all = append(all, f)
 	}
-	for id, in := range c.latest {
-		if _, ok := lines[id]; !ok && !in.deleted {
-			all = append(all, Finding{Difference: Extra, ID: id, Row: in.row, Topic: in.updatedAt, Partition: in.partition, Offset: in.offset})
+	for id, last := range c.latest {
+		if _, ok := in.lines[id]; !ok && !last.deleted && !in.unread[last.row] {
+			all = append(all, Finding{Difference: Extra, ID: id, Row: last.row, Topic: last.updatedAt, Partition: last.partition, Offset: last.offset})
 		}
 	}
 	return all
@@ -244,10 +260,7 @@ func again(ctx context.Context, q coupa.Query, all []*lineComparison, rows []int
 		return ctx.Err()
 	case <-time.After(all[0].cfg.onItsWay()):
 	}
-	now := coupaLines{lines: make([]map[int64]lineAt, len(all)), rows: map[int64]bool{}}
-	for i := range all {
-		now.lines[i] = map[int64]lineAt{}
-	}
+	now := newCoupaLines(len(all))
 	q.Window = coupa.Window{}
 	for some := range slices.Chunk(rows, idsPerRequest) {
 		q.IDs = some
@@ -255,10 +268,7 @@ func again(ctx context.Context, q coupa.Query, all []*lineComparison, rows []int
 		if err != nil {
 			return fmt.Errorf("asking Coupa again for what differs in lines of %s: %w", q.Path, err)
 		}
-		maps.Copy(now.rows, part.rows)
-		for i := range all {
-			maps.Copy(now.lines[i], part.lines[i])
-		}
+		now.add(part)
 	}
 	for i, c := range all {
 		if len(c.suspects) == 0 {
@@ -271,7 +281,7 @@ func again(ctx context.Context, q coupa.Query, all []*lineComparison, rows []int
 		for _, f := range c.suspects {
 			was[f.ID] = f
 		}
-		for _, f := range c.differing(now.lines[i]) {
+		for _, f := range c.differing(now.lists[i]) {
 			if before, ok := was[f.ID]; ok && before.Difference == f.Difference && before.Row == f.Row {
 				f.RowGone = !now.rows[f.Row]
 				c.Findings = append(c.Findings, f)

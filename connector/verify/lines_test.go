@@ -103,6 +103,21 @@ func TestEachDifferenceOfLinesIsFound(t *testing.T) {
 	})
 }
 
+// Where a list is something else, or one of its lines has no id, the topic keeps what it had.
+func TestLinesThatCannotBeReadAreNoDifference(t *testing.T) {
+	ofLines(t, func(s *scene) {
+		for i, row := range s.tenant.Rows("invoices") {
+			s.publish(kgo.TryCommit, lineRecord(int64(10*i+1), row.ID, row.UpdatedAt, "a"), lineRecord(int64(10*i+2), row.ID, row.UpdatedAt, "b"))
+		}
+		for i, value := range []string{`"text"`, `[{"id":11},{}]`, `[{"id":21},7]`} {
+			s.tenant.SetSilent("invoices", s.tenant.Rows("invoices")[i].ID, "invoice-lines", value)
+		}
+		if r, found := s.lines(); found != nil {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
 // What comes, goes and moves while it is compared is no difference: it is looked at twice.
 func TestLinesThatAreOnTheirWayAreNoDifference(t *testing.T) {
 	ofLines(t, func(s *scene) {

@@ -3,16 +3,21 @@
 package e2e
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // linedLists are the lists of lines of the objects that the scenario streams.
@@ -60,7 +65,93 @@ func (p *parts) linesInTopics(t *testing.T) {
 	w.objects = []string{"invoices"} // the judge knows rows with all that Coupa has
 	w.mustHold(t, begun)
 	w.linesHold(t)
+	w.verifiesLines(t)
 	w.stop(t)
+}
+
+// verifiesLines has `coupastream verify` compare rows and lines, which are all there; then loses a line to a tombstone that nobody asked for, which is to be found, and with
+// --repair mended.
+func (w *worker) verifiesLines(t *testing.T) {
+	t.Helper()
+	if found := w.verify(t); len(found) > 0 {
+		t.Errorf("verify finds %v, and the topics hold what the tenant has", found)
+	}
+	topic := w.tenant.name + ".purchase_orders.order_lines"
+	w.loseLine(t, topic)
+	if found := w.verify(t); len(found) != 1 || found[topic+" missing"] != 1 {
+		t.Errorf("verify finds %v, want the line that was lost", found)
+	}
+	if found := w.verify(t, "--repair", "--url", w.listener); len(found) != 1 {
+		t.Errorf("verify finds %v before its repair", found)
+	}
+	for what, n := range w.verify(t) {
+		if !strings.HasSuffix(what, " duplicate") { // what is read again goes out once more
+			t.Errorf("%s: %d after the repair", what, n)
+		}
+	}
+}
+
+// verify runs `coupastream verify` and counts its findings by topic and kind.
+func (w *worker) verify(t *testing.T, args ...string) map[string]int {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), w.parts.binary, append([]string{"verify", w.connector, "--worker", w.worker, "-o", "json"}, args...)...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var reports []struct {
+		Topic    string
+		Findings []struct{ Difference string }
+	}
+	if failed := json.Unmarshal(out, &reports); failed != nil || len(reports) < 4 {
+		t.Fatalf("verify: %v, %v\n%s", err, failed, stderr.String())
+	}
+	found := map[string]int{}
+	for _, r := range reports {
+		for _, f := range r.Findings {
+			found[r.Topic+" "+f.Difference]++
+		}
+	}
+	if repairs := slices.Contains(args, "--repair"); (err != nil) != (len(found) > 0 && !repairs) {
+		t.Errorf("verify found %v and ended with %v\n%s", found, err, stderr.String())
+	}
+	return found
+}
+
+// loseLine writes a tombstone for the last line of a topic that is there.
+func (w *worker) loseLine(t *testing.T, topic string) {
+	t.Helper()
+	end, err := endOffsets(t.Context(), w.parts.admin(t), []string{topic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.parts.bootstrap), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	last, next := map[string]*kgo.Record{}, map[int32]int64{}
+	for read := int64(0); read < end[topic]; { // the last of each partition is a marker, which is given
+		fetches := cl.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			read += r.Offset + 1 - next[r.Partition]
+			next[r.Partition] = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				last[string(r.Key)] = r
+			}
+		})
+	}
+	for _, r := range last {
+		if r.Value != nil {
+			if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: r.Key, Headers: r.Headers}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("%s has no line", topic)
 }
 
 // readsHistory waits until every topic of rows has as many records.

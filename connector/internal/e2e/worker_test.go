@@ -28,6 +28,7 @@ type worker struct {
 	worker    string // paths of the two files
 	connector string
 	poll      time.Duration
+	listener  string // its REST API's address
 	logs      string
 }
 
@@ -40,12 +41,13 @@ func (p *parts) worker(tb testing.TB, t *tenant, settings map[string]string) *wo
 		owner: tb, parts: p, tenant: t, objects: objects(), poll: time.Second, logs: base + "-run",
 		state: base + "-state", worker: base + "-worker.json", connector: base + "-connector.json",
 	}
+	w.listener = fmt.Sprintf("http://127.0.0.1:%d", freePort(tb))
 	run := map[string]string{
 		"bootstrap.servers":   p.bootstrap,
 		"schema.registry.url": p.registry,
 		"group.id":            t.name,
 		"state.dir":           w.state,
-		"listeners":           fmt.Sprintf("http://127.0.0.1:%d", freePort(tb)),
+		"listeners":           w.listener,
 		"topic.creation.default.replication.factor": "1",
 	}
 	config := map[string]string{
