@@ -28,6 +28,7 @@ func TestAPauseLongerThanTheLedgerRepeatsNoRowByItsLines(t *testing.T) {
 }
 
 func TestAChangeOfALineDuringAPauseIsPublishedThoughTheWorkerEndsBetweenPollAndLines(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 502, Rows: 60, Objects: orders, Latency: 100 * time.Millisecond}, func(h *harness) {
 		h.keys["lookback.ms"] = "0"
 		h.start()
@@ -52,6 +53,7 @@ func TestAChangeOfALineDuringAPauseIsPublishedThoughTheWorkerEndsBetweenPollAndL
 func (h *harness) recordsPublished(object string) int { return len(h.records("coupa." + object)) }
 
 func TestAChangeOfALineBesideABackfillLongerThanTheLedgerIsPublished(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 503, Rows: 4000, Objects: orders, Latency: 100 * time.Millisecond}, func(h *harness) {
 		h.keys["lookback.ms"], h.keys["coupa.rate.limit"], h.keys["poll.interval.ms"] = "0", "0.05", "120000"
 		h.start()
@@ -79,6 +81,7 @@ func TestAChangeOfALineInTheFirstMinuteOfAStreamThatBeginsAtLatestIsPublished(t 
 }
 
 func TestAClockThatRanAheadAndIsBackLosesNoChangeOfALine(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 505, Rows: 60, Objects: orders}, func(h *harness) {
 		var by, mint atomic.Int64
 		h.skew(&by, &mint)
@@ -95,6 +98,7 @@ func TestAClockThatRanAheadAndIsBackLosesNoChangeOfALine(t *testing.T) {
 }
 
 func TestAClockThatRanAheadFurtherThanTheLedgerReachesLosesNothing(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 506, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["lookback.ms"] = "0"
 		var by, mint atomic.Int64
@@ -166,6 +170,7 @@ func TestLookBacksTakeTurnsWherePollsAreFarApart(t *testing.T) {
 }
 
 func TestALookBackSlowerThanTimeRepeatsNothing(t *testing.T) {
+	longRaced(t)
 	defer func(n int) { sliceEntries = n }(sliceEntries)
 	sliceEntries = 900
 	simulate(t, coupatest.Config{Seed: 510, Rows: 60, Objects: []string{"users"}, RateLimit: -1}, func(h *harness) {
@@ -187,6 +192,7 @@ func TestALookBackSlowerThanTimeRepeatsNothing(t *testing.T) {
 }
 
 func TestAPageOfHugeRowsThatIsTooLongRepeatsNoRow(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 513, Rows: 60, RowBytes: 300 << 10, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["fields"], h.keys["custom.fields"] = "schema", "off" // no page is read but those of walks
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.LongPage, Object: "invoices", Count: 2})

@@ -94,6 +94,7 @@ func (s everyThird) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestOneServerOfThreeThatRunsAheadLosesNothing(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 133, Rows: 60}, func(h *harness) {
 		var n atomic.Int64
 		h.source = func(Source) Source {

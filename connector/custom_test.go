@@ -76,6 +76,7 @@ func newest(t *testing.T, records []record, id int64) record {
 
 // Every record is encoded with a schema that knows all custom fields of its row, whenever the field came up, in which namespace, and whatever was asked for.
 func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
+	longRaced(t)
 	for _, fields := range []string{"schema", "all"}[:unlessRaced(2, 1)] {
 		t.Run(fields, func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 31, Rows: 200, Objects: []string{"invoices"}}, func(h *harness) {
@@ -199,6 +200,7 @@ func TestTypedCustomFieldsAreRefusedWhereTheTopicHasAMap(t *testing.T) {
 
 // A registry that refuses a type more takes what is new altogether; the rest stays in unmapped and is counted.
 func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 37, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
 		h.registry.set(func(r *memoryRegistry) {
 			r.refuse = func(schema string) bool { return strings.Contains(schema, `["null","long","string"]`) }

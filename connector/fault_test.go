@@ -13,6 +13,7 @@ import (
 )
 
 func TestWhatCoupaDoesWrongIsWaitedOutAndNothingIsLost(t *testing.T) {
+	longRaced(t)
 	for _, kind := range []coupatest.FaultKind{
 		coupatest.Throttle429, coupatest.Unavailable503, coupatest.HTML503, coupatest.Reset, coupatest.Truncate, coupatest.Unauthorized401,
 	} {
@@ -32,6 +33,7 @@ func TestWhatCoupaDoesWrongIsWaitedOutAndNothingIsLost(t *testing.T) {
 }
 
 func TestACoupaThatBreaksItsContractStopsTheObjectAlone(t *testing.T) {
+	longRaced(t)
 	for kind, says := range map[coupatest.FaultKind]string{
 		coupatest.WrongOrder: "order_by", coupatest.IgnoreFilter: "ignores", coupatest.Forbidden403: "core.invoice.read",
 	} {
@@ -74,6 +76,7 @@ func TestARecordThatIsTooLargeTakesOnlyItsStreamOutOfTheTransaction(t *testing.T
 }
 
 func TestATopicThatMayNotBeWrittenStopsItsObjectAlone(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 15, Rows: 40}, func(h *harness) {
 		r := h.start()
 		h.settle()
@@ -98,6 +101,7 @@ func TestATopicThatMayNotBeWrittenStopsItsObjectAlone(t *testing.T) {
 // TestEachDurableStepFailsBothWays fails the requests of steps 5 to 8 as "not applied" and as "applied, but the answer was lost". Whatever happens,
 // the history in the topics is whole.
 func TestEachDurableStepFailsBothWays(t *testing.T) {
+	longRaced(t)
 	type row struct {
 		name    string
 		key     kmsg.Key

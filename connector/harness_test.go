@@ -387,6 +387,7 @@ func (h *harness) encoder(object string, options schemas.Options) func(row []byt
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	kept.Store(s, true)
 	plan, err := s.Plan()
 	if err != nil {
 		h.t.Fatal(err)
@@ -400,6 +401,9 @@ func (h *harness) encoder(object string, options schemas.Options) func(row []byt
 		return b
 	}
 }
+
+// kept holds on to schemas, which package schemas shares as long as somebody holds them: most tests have the same ones, and making them is most of their work.
+var kept sync.Map
 
 // memoryRegistry gives every schema an id.
 type memoryRegistry struct {

@@ -195,6 +195,7 @@ func TestABackfillTellsHowFarItIs(t *testing.T) {
 }
 
 func TestTheRateIsToldForTheLastHour(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 406, Rows: 20, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["coupa.rate.limit"] = "10"
 		r := h.start()

@@ -325,6 +325,7 @@ func TestARestartReadsTheConfigurationAgain(t *testing.T) {
 }
 
 func TestAFailedTaskRestartsItselfUntilItsCircuitOpens(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 78, Rows: 20}, func(h *harness, r *running) {
 		h.tenant.SetMember("invoices", h.tenant.Rows("invoices")[3].ID, "gross-total", `"twelve"`)
 		h.create(r, nil)

@@ -177,6 +177,7 @@ func TestLinesGetTopicsWhileTheStreamRuns(t *testing.T) {
 
 // A worker that is stopped in the middle of reading again goes on there.
 func TestReadingAgainForLinesGoesOnWhereItWas(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 905, Rows: 300, Objects: []string{"invoices"}, PageCap: 10, Latency: time.Second}, func(h *harness) {
 		h.start()
 		h.pass(5 * time.Minute)

@@ -168,6 +168,7 @@ func TestAWorkerThatWasCutOffComesBackAndDisturbsNobody(t *testing.T) {
 	for _, off := range unlessRaced(cuts, cuts[:1]) {
 		t.Run(off.String(), func(t *testing.T) {
 			shared(t, 320, func(h *harness, other string) {
+				h.keys["poll.interval.ms"] = "3000"
 				h.join(nil)
 				h.join(nil)
 				h.settle()
@@ -354,6 +355,7 @@ func TestAShardThatAStrangerFencesGoesOnAfterASessionTimeout(t *testing.T) {
 }
 
 func TestARollingRestartOfStaticMembersMovesNoShard(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 360, Rows: 130}, func(h *harness) {
 		h.worker["checkpoint.topic.partitions"] = "6"
 		var tenants []string
@@ -507,6 +509,7 @@ func TestAShardThatDoesNotEndIsAbandonedAndNotRunBesideItself(t *testing.T) {
 }
 
 func TestAWorkerThatWasIdleForADayTakesOverWithoutWaitingForAToken(t *testing.T) {
+	longRaced(t)
 	shared(t, 400, func(h *harness, other string) {
 		h.worker["heartbeat.interval.ms"], h.keys["poll.interval.ms"], h.keys["lookback.ms"] = "4900", "600000", "0"
 		h.join(nil)
@@ -525,6 +528,7 @@ func TestAWorkerThatWasIdleForADayTakesOverWithoutWaitingForAToken(t *testing.T)
 }
 
 func TestShardsThatMoveToAWorkerThatJoinsDoNotWaitForItsTokens(t *testing.T) {
+	longRaced(t)
 	shared(t, 410, func(h *harness, other string) {
 		h.join(nil)
 		h.settle()

@@ -128,6 +128,7 @@ func TestAStopIsShortWhileCoupaIsSilent(t *testing.T) {
 }
 
 func TestTheStatusSaysWhatAStreamWaitsFor(t *testing.T) {
+	longRaced(t)
 	t.Run("Coupa is in maintenance", func(t *testing.T) {
 		simulate(t, coupatest.Config{Seed: 107, Rows: 60}, func(h *harness) {
 			r := h.start()

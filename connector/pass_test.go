@@ -9,6 +9,7 @@ import (
 
 // TestALongWalkUsesTheRateThatCoupaGrants walks 10,000 rows from a tenant that takes 100 ms to answer, at 15 requests a second. One reader makes 10.
 func TestALongWalkUsesTheRateThatCoupaGrants(t *testing.T) {
+	longRaced(t)
 	const rows = 10_000
 	simulate(t, coupatest.Config{Seed: 12, Rows: rows, Objects: []string{"users"}, Latency: 100 * time.Millisecond}, func(h *harness) {
 		h.keys["coupa.rate.limit"] = "15"

@@ -54,6 +54,7 @@ func (h *harness) conflicted(n int) {
 
 // Letters that can go are sent again once, beside the running worker; those whose rows went out meanwhile are passed over.
 func TestDeadLettersAreSentAgainOnceAndInOrder(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 101, Rows: 1200, Objects: []string{"invoices"}}, func(h *harness) {
 		h.conflicted(1200)
 		for _, row := range h.tenant.Rows("invoices")[:5] {
@@ -120,6 +121,7 @@ func TestARowThatWasTooLargeGoesOnceItsTopicTakesIt(t *testing.T) {
 
 // Whatever request fails, as not applied or with its answer lost, letters go out once.
 func TestAReplayThatFailsIsRunAgain(t *testing.T) {
+	longRaced(t)
 	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.Produce, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn} {
 		for _, lost := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s lost %t", key.Name(), lost), func(t *testing.T) {

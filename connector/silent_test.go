@@ -131,6 +131,7 @@ func TestARowThatAppearsAfterTheOverlapIsFoundByALookBackAndCountedWithItsLatene
 }
 
 func TestALookBackFindsARowThatIsADayLateAlsoAfterRestarts(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 34, Rows: 30, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["poll.interval.ms"] = "60000"
 		h.start()
@@ -148,6 +149,7 @@ func TestALookBackFindsARowThatIsADayLateAlsoAfterRestarts(t *testing.T) {
 }
 
 func TestChangesArePublishedWhileTheBackfillGoesOnAndOvertakeIt(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 35, Rows: 6000, Objects: []string{"users"}, Latency: 100 * time.Millisecond}, func(h *harness) {
 		h.keys["coupa.rate.limit"] = "4"
 		r := h.start()

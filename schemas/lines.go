@@ -74,8 +74,15 @@ type List struct {
 
 // Split takes the lists that the object can have apart (see Lists), as far as the schema holds them. keep leaves them in the rows too. A line's record is
 // named by the row's and the list, coupa.InvoiceHeader_invoice_lines, and has the name that it has within the row in coupa.record. The error is that of a
-// mapping that takes from lines what they need.
+// mapping that takes from lines what they need. The result is shared between callers.
 func (s *Schema) Split(keep bool) (*Split, error) {
+	if keep {
+		return s.splits[1]()
+	}
+	return s.splits[0]()
+}
+
+func (s *Schema) split(keep bool) (*Split, error) {
 	names, err := Lists(s.path)
 	if err != nil {
 		return nil, err

@@ -55,6 +55,7 @@ type Schema struct {
 	enveloped  bool
 	plan       func() (*Plan, error)
 	jsonSchema func() (string, error)
+	splits     [2]func() (*Split, error) // lines cut out of the rows, and kept in them
 }
 
 // made keeps schemas with their plans: a thousand tenants share one per object and shape. Of those with typed custom fields or a mapping, of which
@@ -187,6 +188,8 @@ func newSchema(row, asked *schematext.Record, path string, envelope bool) (*Sche
 		}
 		return compile(parsed)
 	})
+	s.splits[0] = sync.OnceValues(func() (*Split, error) { return s.split(false) })
+	s.splits[1] = sync.OnceValues(func() (*Split, error) { return s.split(true) })
 	s.jsonSchema = sync.OnceValues(func() (string, error) { return jsonSchemaOf(whole) })
 	return s, nil
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fetchWait bounds how late a reader that waits for a commit marker sees it.
-const fetchWait = 500 * time.Millisecond
+// fetchWait is how long brokers hold back the answer to a fetch that finds nothing. What is committed ends it.
+const fetchWait = 5 * time.Second
 
 // Run makes sure of the topic, reads it to its end and follows it until ctx ends, which gives nil. Brokers that are away are waited for. An error: the topic
 // can't be used, or Kafka refuses, and trying again would not help.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,9 +49,7 @@ func start(tb testing.TB, tags string) *parts {
 		run:       strconv.FormatInt(time.Now().Unix(), 36),
 	}
 	var g errgroup.Group
-	g.Go(func() error { return command("./java.sh", "judge").Run() })
-	g.Go(func() error { return command("./java.sh", "unwrap").Run() })
-	g.Go(func() error { return command("./consumer.sh").Run() })
+	g.Go(readers)
 	if p.binary == "" {
 		p.binary = filepath.Join(p.dir, "coupastream")
 		g.Go(func() error {
@@ -66,6 +65,15 @@ func start(tb testing.TB, tags string) *parts {
 	tb.Logf("kafka %s, registry %s, files %s", p.bootstrap, p.registry, p.dir)
 	return p
 }
+
+// readers makes the programs that read the topics, once for all tests.
+var readers = sync.OnceValue(func() error {
+	var g errgroup.Group
+	g.Go(func() error { return command("./java.sh", "judge").Run() })
+	g.Go(func() error { return command("./java.sh", "unwrap").Run() })
+	g.Go(func() error { return command("./consumer.sh").Run() })
+	return g.Wait()
+})
 
 func (p *parts) startRig(tb testing.TB) error {
 	kafka, registry := freePort(tb), freePort(tb)
@@ -130,13 +138,15 @@ func freePort(tb testing.TB) int {
 	tb.Helper()
 	for range 200 {
 		port := 20000 + 2*rand.IntN(5000)
-		if free(port) && free(port+1) {
+		if _, given := ports.LoadOrStore(port, true); !given && free(port) && free(port+1) {
 			return port
 		}
 	}
 	tb.Fatal("no free port between 20000 and 30000")
 	return 0
 }
+
+var ports sync.Map // that were given already, to tests that run side by side
 
 func free(port int) bool {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))

@@ -18,26 +18,41 @@ import (
 	"time"
 )
 
-// TestReal runs every scenario on one broker and one registry. The judge is tried first: a verdict of a judge that finds
+// TestReal runs scenarios on one broker and one registry, in three lanes: what each does most is wait. The judge is tried first: a verdict of a judge that finds
 // nothing is worth nothing.
 func TestReal(t *testing.T) {
+	t.Parallel()
 	p := start(t, "")
 	t.Run("the judge finds each fault", p.judgeFindsFaults)
 	t.Run("a part that does not answer or says no ends the worker with one clear message", p.refusals)
-	t.Run("snapshot, changes, restart and lost state", p.snapshotAndStream)
-	t.Run("kill -9", p.kills)
-	t.Run("lines in topics of their own, and kill -9", p.linesInTopics)
-	t.Run("the checkpoint topic stays small, and restores", func(t *testing.T) {
-		t.Run("a month of commits", p.ledgerOfWeeks)
-		t.Run("a worker without its state", p.workerOnSmallTopic)
+	t.Run("one worker", func(t *testing.T) {
+		t.Parallel()
+		t.Run("snapshot, changes, restart and lost state", p.snapshotAndStream)
 	})
-	t.Run("dead letters are sent again", p.deadLetters)
-	t.Run("every format is read from Python, and the envelope by Debezium", p.formats)
-	t.Run("a schema that contradicts the subject is widened", p.widening)
-	t.Run("custom fields under each level of compatibility", p.levels)
-	t.Run("rows that are too large are cut", p.trimming)
-	t.Run("several workers", p.severalWorkers)
-	t.Run("the config topic", p.configTopic)
+	t.Run("records", func(t *testing.T) {
+		t.Parallel()
+		t.Run("kill -9", p.kills)
+		t.Run("lines in topics of their own, and kill -9", p.linesInTopics)
+		t.Run("the checkpoint topic stays small, and restores", func(t *testing.T) {
+			t.Run("a month of commits", p.ledgerOfWeeks)
+			t.Run("a worker without its state", p.workerOnSmallTopic)
+		})
+		t.Run("dead letters are sent again", p.deadLetters)
+		t.Run("every format is read from Python, and the envelope by Debezium", p.formats)
+		t.Run("a schema that contradicts the subject is widened", p.widening)
+		t.Run("custom fields under each level of compatibility", p.levels)
+		t.Run("rows that are too large are cut", p.trimming)
+	})
+	t.Run("several workers", func(t *testing.T) {
+		t.Parallel()
+		p.severalWorkers(t)
+	})
+}
+
+// TestConfigTopic has a broker of its own, which is killed.
+func TestConfigTopic(t *testing.T) {
+	t.Parallel()
+	start(t, "").configTopic(t)
 }
 
 // snapshotAndStream reads the history of seven objects, follows their changes, stops and starts again, and loses its state.
