@@ -163,6 +163,7 @@ func TestARowThatMovesWhileAWalkIsUnderWayIsNoTwin(t *testing.T) {
 
 // What is below one parent may take several requests and go out in several parts. When one of the requests fails, the parent is read again.
 func TestAParentThatIsReadAgainRepeatsNothing(t *testing.T) {
+	longRaced(t)
 	for _, kind := range []coupatest.FaultKind{coupatest.Truncate, coupatest.RepeatRow} {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {
 			below(t, coupatest.Config{Seed: 305, Rows: 150, RowBytes: 30_000}, func(h *harness) {

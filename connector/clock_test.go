@@ -43,6 +43,7 @@ func (h *harness) skew(by, mint *atomic.Int64) {
 }
 
 func TestAClockThatRanAheadForAWhileLosesNothing(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 103, Rows: 60}, func(h *harness) {
 		var by, mint atomic.Int64
 		h.skew(&by, &mint)
@@ -60,6 +61,7 @@ func TestAClockThatRanAheadForAWhileLosesNothing(t *testing.T) {
 }
 
 func TestATokenAnswerWithAnOldDateDoesNotStallTheStreams(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 104, Rows: 60, TokenTTL: 10 * time.Minute}, func(h *harness) {
 		var by, mint atomic.Int64
 		h.skew(&by, &mint)
@@ -116,6 +118,7 @@ func TestOneServerOfThreeThatRunsAheadLosesNothing(t *testing.T) {
 }
 
 func TestADateThatIsAlwaysAheadOfTheStampsIsNoticed(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 134, Rows: 60}, func(h *harness) {
 		var by, mint atomic.Int64
 		by.Store(int64(2 * time.Minute))

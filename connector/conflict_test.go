@@ -26,6 +26,7 @@ func (h *harness) refuses(unless ...string) {
 func (h *harness) accepts() { h.registry.set(func(r *memoryRegistry) { r.refuse = nil }) }
 
 func TestASchemaThatTheRegistryRefusesStopsItsObjectAlone(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 71, Rows: 40}, func(h *harness) {
 		h.refuses()
 		r := h.start()
@@ -42,6 +43,7 @@ func TestASchemaThatTheRegistryRefusesStopsItsObjectAlone(t *testing.T) {
 
 // With schema.conflict=deadletter rows go to the dead letter topic until the registry takes the schema, each once.
 func TestRowsOfARefusedSchemaAreDeadLettersUntilItIsTaken(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 72, Rows: 40, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["schema.conflict"], h.keys["errors.deadletterqueue.topic.name"] = "deadletter", "coupa.dead"
 		h.refuses()

@@ -18,6 +18,7 @@ func spoilt(row []byte) []byte {
 
 // A row that can't be encoded goes to the dead letter topic once, whole, whatever is restarted or lost, and the object goes on.
 func TestARowThatCannotBeEncodedIsADeadLetterAndItsObjectGoesOn(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 51, Rows: 120}, func(h *harness) {
 		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
 		row := h.tenant.Rows("invoices")[76]

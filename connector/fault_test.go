@@ -60,6 +60,7 @@ func TestACoupaThatBreaksItsContractStopsTheObjectAlone(t *testing.T) {
 }
 
 func TestARecordThatIsTooLargeTakesOnlyItsStreamOutOfTheTransaction(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 8, Rows: 40}, func(h *harness) {
 		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", 2<<20)+`"`)
 		r := h.start()

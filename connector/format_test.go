@@ -75,6 +75,7 @@ func (h *harness) everyVersion(object string, records []*kgo.Record, content fun
 
 // Records in JSON need no schema registry, and are as whole as those in Avro.
 func TestRecordsInJSONNeedNoRegistry(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 81, Rows: 60, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["value.format"] = "json"
 		h.registry.fail = errors.New("the registry was asked")

@@ -168,6 +168,7 @@ func TestAnObjectWithoutItsScopeIsBlind(t *testing.T) {
 }
 
 func TestABackfillTellsHowFarItIs(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 405, Rows: 3000, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["coupa.rate.limit"], h.keys["poll.interval.ms"] = "1", "20000"
 		h.start()

@@ -136,6 +136,7 @@ func TestAPausedConnectorPublishesNothingAndGoesOnWhereItWas(t *testing.T) {
 }
 
 func TestAnotherConfigurationLosesAndRepeatsNothing(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 72, Rows: 300}, func(h *harness, r *running) {
 		h.create(r, map[string]string{"coupa.rate.limit": "2"}) // the backfill is under way when it changes
 		for i := range 12 {

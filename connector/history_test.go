@@ -90,6 +90,7 @@ func TestALongWalkThatIsStoppedAgainAndAgain(t *testing.T) {
 }
 
 func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
+	longRaced(t)
 	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 200 + seed, Rows: 700, Latency: 50 * time.Millisecond}, func(h *harness) {

@@ -33,6 +33,7 @@ func linesJSON(ids ...int) string {
 }
 
 func TestJustTheLinesThatChangeGoOut(t *testing.T) {
+	longRaced(t)
 	for _, where := range []string{config.LinesTopics, config.LinesBoth} {
 		t.Run(where, func(t *testing.T) {
 			simulate(t, invoices(901, 30), func(h *harness) {
@@ -87,6 +88,7 @@ func TestJustTheLinesThatChangeGoOut(t *testing.T) {
 
 // A line that went while no local state was there gets its tombstone from what the checkpoint topic knows.
 func TestLinesAreKnownAfterTheLocalStateIsLost(t *testing.T) {
+	longRaced(t)
 	simulate(t, invoices(902, 30), func(h *harness) {
 		h.keys["lines"] = config.LinesTopics
 		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001, 9002))
@@ -131,6 +133,7 @@ func TestALineThatMovesIsTheOtherRows(t *testing.T) {
 // Lines get topics of their own while the stream has long been running, lose them and get them again: the topics have the lines of what was published
 // before, and no row goes out again for that.
 func TestLinesGetTopicsWhileTheStreamRuns(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 904, Rows: 90, Objects: []string{"invoices"}, PageCap: 10}, func(h *harness) {
 		h.start()
 		h.settle()
@@ -202,6 +205,7 @@ func TestReadingAgainForLinesGoesOnWhereItWas(t *testing.T) {
 
 // What was read for the backfill and is overtaken by a poll gives neither lines nor tombstones.
 func TestABackfillBesidePollsGivesNoOldLines(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 906, Rows: 400, Objects: []string{"purchase_orders"}, PageCap: 10, Latency: 300 * time.Millisecond}, func(h *harness) {
 		h.keys["lines"], h.worker["transaction.commit.interval.ms"] = config.LinesBoth, "900"
 		h.start()
@@ -307,6 +311,7 @@ func TestARefusedSchemaOfLinesIsWidened(t *testing.T) {
 
 // A custom field of lines is typed in the lines' own schema before the first record with it, and known again from there.
 func TestCustomFieldsOfLinesAreTypedInTheirTopics(t *testing.T) {
+	longRaced(t)
 	simulate(t, invoices(910, 30), func(h *harness) {
 		h.keys["lines"], h.keys["custom.fields"] = config.LinesTopics, "typed"
 		custom := func(members string) {

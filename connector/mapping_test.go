@@ -147,6 +147,7 @@ func TestARowIsCutAsTheMappingHasIt(t *testing.T) {
 }
 
 func TestChosenFieldsAreAllThatRecordsHave(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 74, Rows: 20, Objects: []string{"suppliers"}}, func(h *harness) {
 		h.keys["fields"], h.keys["custom.fields"] = "schema", "off"
 		h.keys["mapping"] = "objects: {suppliers: {choose: [name]}}"

@@ -146,6 +146,7 @@ func TestTwoWorkersShareTheShards(t *testing.T) {
 }
 
 func TestAWorkerThatStopsHandsItsShardsOverAtOnce(t *testing.T) {
+	longRaced(t)
 	shared(t, 310, func(h *harness, other string) {
 		h.join(nil)
 		h.join(nil)
@@ -164,6 +165,7 @@ func TestAWorkerThatStopsHandsItsShardsOverAtOnce(t *testing.T) {
 }
 
 func TestAWorkerThatWasCutOffComesBackAndDisturbsNobody(t *testing.T) {
+	longRaced(t)
 	cuts := []time.Duration{12 * time.Second, 9 * time.Second, 70 * time.Second}
 	for _, off := range unlessRaced(cuts, cuts[:1]) {
 		t.Run(off.String(), func(t *testing.T) {
@@ -202,6 +204,7 @@ func TestAWorkerThatWasCutOffComesBackAndDisturbsNobody(t *testing.T) {
 }
 
 func TestTheShardsOfADeadWorkerAreTakenOver(t *testing.T) {
+	longRaced(t)
 	shared(t, 330, func(h *harness, other string) {
 		h.join(nil)
 		h.join(nil)
@@ -254,6 +257,7 @@ func (h *harness) transactionalID(tenant string) string {
 // TestAWorkerThatTheGroupHasGivenUpDoesNotTakeTheIdBack: a worker that has been replaced without knowing it, and whose commit ends in the unknown, rebuilds its
 // shard. If it took the transactional id for that, the new owner would be fenced.
 func TestAWorkerThatTheGroupHasGivenUpDoesNotTakeTheIdBack(t *testing.T) {
+	longRaced(t)
 	shared(t, 340, func(h *harness, other string) {
 		deaf := h.join(map[string]string{"heartbeat.interval.ms": "4900"})
 		h.settle()
@@ -395,6 +399,7 @@ func TestARollingRestartOfStaticMembersMovesNoShard(t *testing.T) {
 }
 
 func TestAWorkerThatCantBeAMemberEndsAndSaysWhatToDo(t *testing.T) {
+	longRaced(t)
 	t.Run("no right", func(t *testing.T) {
 		simulate(t, coupatest.Config{Seed: 370, Rows: 60}, func(h *harness) {
 			h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, Count: -1})
@@ -446,6 +451,7 @@ func (h *harness) ended(r *running) error {
 }
 
 func TestTheGroupReadsNothing(t *testing.T) {
+	longRaced(t)
 	shared(t, 380, func(h *harness, other string) {
 		h.join(nil)
 		h.join(nil)

@@ -99,6 +99,7 @@ func TestAStopIsShortWhileKafkaTakesNothing(t *testing.T) {
 }
 
 func TestAStopIsShortWhereverKafkaIsSilent(t *testing.T) {
+	longRaced(t)
 	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.Produce, kmsg.EndTxn, kmsg.Metadata} {
 		t.Run(key.Name(), func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 122, Rows: 130}, func(h *harness) {

@@ -39,6 +39,7 @@ const (
 
 // A record that is too large stops its object before it is produced, and the object goes on once the topic takes it.
 func TestARecordThatItsTopicDoesNotTakeWaitsUntilItDoes(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 61, Rows: 40}, func(h *harness) {
 		h.limit("coupa.invoices", topicTakes)
 		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", largeNote)+`"`)

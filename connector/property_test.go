@@ -22,11 +22,11 @@ var (
 	histories    = flag.Uint64("histories", unlessRaced[uint64](100, 6), "how many short histories")
 )
 
-// longRaced leaves a test out under the race detector that takes it minutes there, mostly of a quiet clock, and nothing runs in it that runs in no other.
+// longRaced leaves out, with -short, a test that the race detector makes long, and in which nothing runs that runs in no other.
 func longRaced(t *testing.T) {
 	t.Helper()
-	if raced {
-		t.Skip("too long under the race detector")
+	if raced && testing.Short() {
+		t.Skip("too long under the race detector, with -short")
 	}
 }
 

@@ -202,6 +202,7 @@ func TestARowThatGoesOutMeanwhileOvertakesItsLetter(t *testing.T) {
 
 // A letter does not hold what the mapping hides, so the row is read again: the topic has what the mapping makes of it, and not of what it made before.
 func TestLettersOfAMappedObjectAreReadFromCoupaAgain(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 106, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["mapping"], h.keys["mapping.hash.key"] = invoiceMapping, "0123456789abcdef"
 		h.conflicted(20)
@@ -224,6 +225,7 @@ func TestLettersOfAMappedObjectAreReadFromCoupaAgain(t *testing.T) {
 
 // What topics of lines hold is the worker's affair: a snapshot publishes rows and lines, and the letters are done with.
 func TestLettersOfRowsWithLineTopicsGoByASnapshot(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 107, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["lines"] = config.LinesTopics
 		h.conflicted(20)

@@ -79,6 +79,7 @@ func (w withoutLines) MaxID(ctx context.Context, q coupa.Query) (int64, error) {
 }
 
 func TestChangesOfLinesMixWithChangesOfHeadersRestartsAndLostState(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 32, Rows: 60, Objects: []string{"purchase_orders", "invoices"}}, func(h *harness) {
 		h.keys["lookback.ms"] = "0"
 		h.start()
