@@ -140,9 +140,9 @@ func (s *Store) saw(nonce string, offset int64) {
 	}
 }
 
-// found is the offset of the last record of the change that is being made, if it was read.
+// found is the offset of the last record of the change that is being made, if the view has it.
 func (s *Store) found() (offset int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.landed, s.landed >= 0
+	return s.landed, s.landed >= 0 && s.view.Next > s.landed
 }
