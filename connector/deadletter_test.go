@@ -61,6 +61,7 @@ func TestARowThatCannotBeEncodedIsADeadLetterAndItsObjectGoesOn(t *testing.T) {
 
 // A dead letter is in the transaction of its page: there once, whichever request of that is lost.
 func TestADeadLetterIsPartOfItsTransaction(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 52, Rows: 60, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
 		h.start()
@@ -87,6 +88,7 @@ func TestADeadLetterIsPartOfItsTransaction(t *testing.T) {
 
 // A row without an id has no place in a walk, so it stops its object even where rows that can't go are dead letters; nothing is lost or repeated by it.
 func TestARowWithoutAnIDStopsItsObject(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 53, Rows: 120, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
 		row, before := h.tenant.Rows("invoices")[76], h.tenant.Rows("invoices")[75]

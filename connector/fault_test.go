@@ -145,6 +145,7 @@ func TestEachDurableStepFailsBothWays(t *testing.T) {
 }
 
 func TestTheCheckpointTopicDecidesWhateverTheLocalStateIs(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 11, Rows: 60}, func(h *harness) {
 		whole := h.state
 		h.start()

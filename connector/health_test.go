@@ -98,6 +98,7 @@ func (c curtain) MaxID(ctx context.Context, q coupa.Query) (int64, error) {
 }
 
 func TestAnObjectWhoseRowsVanishIsBlindAndProvesNothing(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 402, Rows: 120, Objects: []string{"users", "suppliers"}}, func(h *harness) {
 		var drawn atomic.Bool
 		h.source = func(s Source) Source { return curtain{s, &drawn} }

@@ -383,7 +383,7 @@ func TestWhateverIsAskedOfAConnectorNothingIsLostOrRepeated(t *testing.T) {
 						_, _, err = r.Configure(h.t.Context(), "acme", h.submitted("acme", map[string]string{"coupa.rate.limit": fmt.Sprint(5 + i)}))
 					}
 					if err != nil {
-						t.Fatal(err)
+						h.t.Fatal(err)
 					}
 					h.pass(time.Duration(random.IntN(3000)) * time.Millisecond)
 				}
@@ -422,6 +422,7 @@ func TestARequestWaitsForItsTurnNoLongerThanItMay(t *testing.T) {
 }
 
 func TestPositionsAreMovedByRequest(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 79, Rows: 60}, func(h *harness, r *running) {
 		h.create(r, nil)
 		h.settle()

@@ -223,6 +223,7 @@ func TestABackfillBesidePollsGivesNoOldLines(t *testing.T) {
 
 // A row whose lines can't be told apart can't go; its lines stay as they were until it can.
 func TestARowWithALineWithoutAnIdIsADeadLetter(t *testing.T) {
+	longRaced(t)
 	simulate(t, invoices(907, 30), func(h *harness) {
 		h.keys["lines"] = config.LinesTopics
 		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
@@ -423,6 +424,7 @@ func TestLinesGoOutAgainWhereAPositionIsMoved(t *testing.T) {
 
 // A position that is moved while what is published is read again for its lines leaves no row without them.
 func TestReadingAgainForLinesSurvivesAMove(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 912, Rows: 60, Objects: []string{"invoices"}, PageCap: 10, Latency: 400 * time.Millisecond}, func(h *harness) {
 		h.keys["coupa.rate.limit"] = "2"
 		h.start()

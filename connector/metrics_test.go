@@ -141,6 +141,7 @@ func TestATransactionOfUnknownOutcomeCountsAndIsOpenUntilTheShardIsFencedAnew(t 
 }
 
 func TestCountsAreOfWhatWasCommittedAndNeverGoBack(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 53, Rows: 130, Objects: []string{"purchase_orders", "users"}}, func(h *harness) {
 		r := h.start()
 		h.settle()
@@ -336,6 +337,7 @@ func exposition(t *testing.T, all []ConnectorStatus, perObject string) string {
 }
 
 func TestAnAnswerToPrometheusStaysUnderTwentyMegabytes(t *testing.T) {
+	longRaced(t)
 	const most = 20 << 20
 	for _, c := range []struct {
 		name                string

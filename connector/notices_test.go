@@ -103,6 +103,7 @@ func TestWhatHappensToAConnectorIsNotified(t *testing.T) {
 }
 
 func TestAConnectorIsNotifiedOfWhatItAsksFor(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 412, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
 		got := &hooks{}
 		h.webhooks = &http.Client{Transport: got}

@@ -15,6 +15,7 @@ import (
 )
 
 func TestAnOutageOfKafkaIsWaitedOut(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 131, Rows: 130}, func(h *harness) {
 		r := h.start()
 		h.settle()
@@ -39,6 +40,7 @@ func TestAnOutageOfKafkaIsWaitedOut(t *testing.T) {
 }
 
 func TestACommitWhoseAnswerNeverComesIsNotRepeated(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 121, Rows: 130}, func(h *harness) {
 		h.start()
 		h.settle()
@@ -115,6 +117,7 @@ func TestAStopIsShortWhereverKafkaIsSilent(t *testing.T) {
 }
 
 func TestAStopIsShortWhileCoupaIsSilent(t *testing.T) {
+	longRaced(t)
 	for _, kind := range []coupatest.FaultKind{coupatest.Hang, coupatest.HangBody, coupatest.Throttle429} {
 		t.Run(string(kind), func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 123, Rows: 130}, func(h *harness) {
@@ -156,6 +159,7 @@ func TestTheStatusSaysWhatAStreamWaitsFor(t *testing.T) {
 }
 
 func TestARowThatIsNotJSONStopsItsObjectAndSaysWhere(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 108, Rows: 60}, func(h *harness) {
 		row := h.tenant.Rows("invoices")[20]
 		h.tenant.SetRaw("invoices", row.ID, append([]byte(nil), strings.Replace(string(row.JSON), `":`, `"=`, 3)...))

@@ -123,6 +123,7 @@ func TestARowWithoutLongTextsIsNotCut(t *testing.T) {
 
 // With record.oversize=deadletter the row goes, whole, to a topic that takes it.
 func TestARecordThatIsTooLargeIsADeadLetter(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 64, Rows: 40, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["record.oversize"], h.keys["errors.deadletterqueue.topic.name"] = "deadletter", "coupa.dead"
 		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", 2<<20)+`"`)

@@ -111,23 +111,27 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		return -1, err
 	}
 	// 6 wait
-	if offset, err = u.seen(ctx, offset); err != nil {
-		return offset, fmt.Errorf("%w: %w", ErrNotSeen, err)
-	}
-	return offset, nil
+	return u.seen(ctx, offset)
 }
 
-// seen waits until the view has the change, by its nonce: a record that was sent twice is acknowledged without its offset.
+// errAborted is of a commit that was no error, and an abort: kgo makes one of a commit for which it knows of no record that was written, and tells its log alone.
+var errAborted = errors.New("the transaction was aborted, though its commit was answered")
+
+// seen waits until the view has the change, by its nonce: a record that was sent twice is acknowledged without its offset. Where it is known, and the view has passed it without
+// the change, the change was not made.
 func (u *update) seen(ctx context.Context, offset int64) (int64, error) {
 	for {
-		_, changed := u.s.Watch()
+		v, changed := u.s.Watch()
 		if landed, ok := u.s.found(); ok {
 			return landed, nil
+		}
+		if offset >= 0 && v.Next > offset {
+			return -1, errAborted
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return offset, fmt.Errorf("config.storage.topic %s could not be read up to the change in time: %w", u.s.cfg.Topic, ctx.Err())
+			return offset, fmt.Errorf("%w: config.storage.topic %s could not be read up to the change in time: %w", ErrNotSeen, u.s.cfg.Topic, ctx.Err())
 		}
 	}
 }

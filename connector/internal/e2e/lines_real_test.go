@@ -36,7 +36,7 @@ func (p *parts) linesInTopics(t *testing.T) {
 		"coupa.objects": "invoices,purchase_orders", "object.invoices.lines": "both", "object.purchase_orders.lines": "topics",
 		"worker:group.instance.id": "worker-1",
 	})
-	s := &shaker{T: t, tenant: tenant, random: rand.New(rand.NewPCG(p.seed, 15))}
+	s := &shaker{T: t, tenant: tenant, bereft: map[string]bool{}, random: rand.New(rand.NewPCG(p.seed, 15))}
 	w.start()
 	for i, most := range []time.Duration{700, 700, 4000, 4000, 4000} {
 		w.reads(t)
@@ -61,6 +61,9 @@ func (p *parts) linesInTopics(t *testing.T) {
 	s.shake(5 * time.Second)
 	if s.removed < 5 {
 		t.Errorf("%d lines were removed, which is too few to tell", s.removed)
+	}
+	for row := range s.bereft { // nothing but a change of the row tells of its line that went
+		s.change(http.MethodPost, row)
 	}
 	w.objects = []string{"invoices"} // the judge knows rows with all that Coupa has
 	w.mustHold(t, begun)
@@ -178,6 +181,7 @@ type shaker struct {
 	tenant  *tenant
 	random  *rand.Rand
 	removed int
+	bereft  map[string]bool // rows of which a line was removed
 }
 
 // shake makes changes for the time d, to few rows, so that these go through many.
@@ -198,6 +202,7 @@ func (s *shaker) shake(d time.Duration) {
 		default:
 			if s.change(http.MethodDelete, row+"/lines") {
 				s.removed++
+				s.bereft[row] = true
 			}
 		}
 	}

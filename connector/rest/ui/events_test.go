@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +36,11 @@ func (m *made) Health(ctx context.Context) ([]rest.Health, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.readings++
-	return m.connectors, m.err
+	all := slices.Clone(m.connectors)
+	for i := range all {
+		all[i].Tasks = slices.Clone(all[i].Tasks)
+	}
+	return all, m.err
 }
 
 func (m *made) Watch(context.Context) <-chan struct{} {
