@@ -69,7 +69,7 @@ type replay struct {
 	objects  []config.Object
 	pollers  map[string]*poller // by object; they do not run, but encode
 	topics   []string           // of dead letters
-	producer *kgo.Client
+	producer *producer
 	data     *topicReader            // of the objects' topics
 	newest   map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
 	counts   map[string]*Replayed

@@ -313,22 +313,6 @@ func (w *Worker) clientOpts() []kgo.Opt {
 	return append(opts, w.cfg.Kafka...)
 }
 
-// newProducer makes the client of a shard. After an error that ends its transactional id, a client is of no use any more: make another.
-func (w *Worker) newProducer(transactionalID string) (*kgo.Client, error) {
-	cl, err := kgo.NewClient(append(w.clientOpts(),
-		kgo.TransactionalID(transactionalID), w.metrics.kafka.named("producer-"+transactionalID),
-		kgo.TransactionTimeout(transactionTimeout),
-		kgo.RecordDeliveryTimeout(produceTimeout),
-		kgo.RecordPartitioner(partitioner{checkpoint: w.settings.CheckpointTopic}),
-		kgo.ProducerBatchMaxBytesFn(w.topics.batchBytes),
-		kgo.MaxBufferedRecords(4*maxBatchRecords),
-	)...)
-	if err != nil {
-		return nil, fmt.Errorf("Kafka producer: %w", err)
-	}
-	return cl, nil
-}
-
 // partitioner puts checkpoint records where they belong, and data records by key as Kafka's own clients do.
 type partitioner struct{ checkpoint string }
 
