@@ -151,6 +151,7 @@ func TestInitialFromInTheFutureWaits(t *testing.T) {
 }
 
 func TestLatestIsWhenTheStreamWasFirstStarted(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 102, Rows: 60}, func(h *harness) {
 		h.keys["initial.from"] = "latest"
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Forbidden403, Object: "invoices", Count: -1})

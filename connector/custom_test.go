@@ -127,6 +127,7 @@ func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
 }
 
 func TestAWorkerThatTakesOverGoesOnWithTheSchemaOfTheLast(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 33, Rows: 60, Objects: []string{"suppliers"}}, func(h *harness) {
 		h.start()
 		h.settle()

@@ -134,6 +134,7 @@ func (r *memoryRegistry) text(framed []byte) string {
 
 // In Debezium's envelope a row of the snapshot is read and a change an update, also where custom fields appear meanwhile.
 func TestDebeziumsEnvelopeTellsTheSnapshotFromChanges(t *testing.T) {
+	longRaced(t)
 	for _, format := range []string{"avro", "json"} {
 		t.Run(format, func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 83, Rows: 30, Objects: []string{"invoices"}}, func(h *harness) {

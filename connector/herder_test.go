@@ -159,6 +159,7 @@ func TestAnotherConfigurationLosesAndRepeatsNothing(t *testing.T) {
 }
 
 func TestAConnectorThatIsDeletedAndMadeAgainGoesOnWhereItWas(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 73, Rows: 60}, func(h *harness, r *running) {
 		h.create(r, nil)
 		h.settle()
@@ -532,6 +533,7 @@ func TestASecretOfAFileIsNotShownWhenItsConfigurationCannotBeUsed(t *testing.T) 
 
 // Streams go from one connector to another, and both changes are met at once: the first lets go of them before the other begins, however long its last commit takes.
 func TestStreamsThatMoveBetweenConnectorsHaveOnePollerAtATime(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 92, Rows: 20}, func(h *harness, r *running) {
 		arrange := func(first, second string) {
 			t.Helper()

@@ -348,6 +348,7 @@ func TestCustomFieldsOfLinesAreTypedInTheirTopics(t *testing.T) {
 
 // Lines have the format and the envelope of their rows; the tombstone of a line is null.
 func TestLinesHaveTheFormatOfTheirRows(t *testing.T) {
+	longRaced(t)
 	for _, format := range []string{config.FormatJSON, config.FormatJSONSchema} {
 		for _, envelope := range []string{"none", config.EnvelopeDebezium} {
 			t.Run(format+"/"+envelope, func(t *testing.T) {
@@ -454,6 +455,7 @@ func TestReadingAgainForLinesSurvivesAMove(t *testing.T) {
 
 // Where another template gives other topics, a row that changes has all its lines there.
 func TestARowThatGoesToAnotherTopicTakesItsLinesAlong(t *testing.T) {
+	longRaced(t)
 	simulate(t, invoices(913, 20), func(h *harness) {
 		h.keys["lines"] = config.LinesTopics
 		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001, 9002))

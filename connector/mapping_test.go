@@ -127,6 +127,7 @@ func TestADeadLetterIsWithoutWhatTheMappingHides(t *testing.T) {
 
 // A text is cut after the mapping: the hash is that of the whole, and what was left out is in no header.
 func TestARowIsCutAsTheMappingHasIt(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 73, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["record.oversize"] = "trim"
 		h.keys["mapping"] = "objects: {invoices: {leave-out: [internal-note], compute: {whole: {expression: \"size(row.clearance_document)\", type: long}}}}"

@@ -480,6 +480,7 @@ func (s stubborn) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row
 }
 
 func TestAShardThatDoesNotEndIsAbandonedAndNotRunBesideItself(t *testing.T) {
+	longRaced(t)
 	shared(t, 390, func(h *harness, other string) {
 		released := make(chan struct{})
 		release := sync.OnceFunc(func() { close(released) })

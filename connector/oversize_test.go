@@ -60,6 +60,7 @@ func TestARecordThatItsTopicDoesNotTakeWaitsUntilItDoes(t *testing.T) {
 
 // With record.oversize=trim the longest texts are cut to what the topic takes, the header tells of them, and nothing is published twice for that.
 func TestTheLongestTextsAreCutToWhatTheTopicTakes(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 62, Rows: 40, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["record.oversize"] = "trim"
 		h.limit("coupa.invoices", topicTakes)
@@ -150,6 +151,7 @@ func TestARecordThatIsTooLargeIsADeadLetter(t *testing.T) {
 
 // A row that even the dead letter topic does not take stops its object, and says which topics are to be raised.
 func TestARowThatTheDeadLetterTopicDoesNotTakeStopsItsObject(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 65, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["record.oversize"], h.keys["errors.deadletterqueue.topic.name"] = "deadletter", "coupa.dead"
 		h.limit("coupa.invoices", topicTakes)

@@ -82,6 +82,7 @@ func TestDeadLettersAreSentAgainOnceAndInOrder(t *testing.T) {
 
 // What still can't go stands at the end of the dead letter topic again, and says how often it was tried.
 func TestLettersThatStillCannotGoStayDead(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 102, Rows: 40, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
 		row := h.tenant.Rows("invoices")[7]

@@ -11,6 +11,7 @@ import (
 )
 
 func TestAChangeOfALineAloneIsPublishedOnceHoweverOldItsHeaderIs(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 31, Rows: 130, Objects: []string{"purchase_orders"}}, func(h *harness) {
 		r := h.start()
 		h.settle()
@@ -108,6 +109,7 @@ func TestChangesOfLinesMixWithChangesOfHeadersRestartsAndLostState(t *testing.T)
 }
 
 func TestARowThatAppearsAfterTheOverlapIsFoundByALookBackAndCountedWithItsLateness(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 33, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["lookback.ms"] = "86400000"
 		r := h.start()
