@@ -27,6 +27,8 @@ func TestOfClashingCreationsExactlyOneWins(t *testing.T) {
 		var stores []*running
 		for w := range workers {
 			stores, won[w] = append(stores, h.store()), make([]bool, names)
+		}
+		for w := range workers {
 			wg.Go(func() {
 				for i := range names {
 					n := (i + w) % names
