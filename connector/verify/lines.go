@@ -36,8 +36,8 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 		fields += fmt.Sprintf(`,{%q:["id"]}`, underscored(l.Coupa))
 	}
 	q := coupa.Query{Path: cfg.Object.Path, Window: coupa.Window{To: until}, Fields: fields + "]", Priority: coupa.PriorityBackfill}
-	first, err := linesOf(ctx, q, all)
-	if err != nil {
+	first := newCoupaLines(len(all))
+	if err := first.read(ctx, q, all); err != nil {
 		return nil, fmt.Errorf("reading lines of %s from Coupa: %w", cfg.Object.Path, err)
 	}
 	suspected := map[int64]bool{} // rows
@@ -59,8 +59,7 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 	reports := make([]Report, len(all))
 	for i, c := range all {
 		for id := range c.topic.repeated {
-			at := c.latest[id]
-			c.Findings = append(c.Findings, Finding{Difference: Duplicate, ID: id, Row: at.row, Topic: at.updatedAt, Partition: at.partition, Offset: at.offset})
+			c.Findings = append(c.Findings, c.topic.latest[id].finding(Duplicate, id, time.Time{}))
 		}
 		c.sort()
 		reports[i] = c.Report
@@ -91,14 +90,7 @@ type lineComparison struct {
 	Report
 	coupa    string // the list as Coupa spells it
 	topic    topicContent
-	latest   map[int64]linePlace
 	suspects []Finding // of the first look
-}
-
-// linePlace is the last record of a line.
-type linePlace struct {
-	place
-	row int64
 }
 
 // lineAt is a line in Coupa.
@@ -128,16 +120,8 @@ func newCoupaLines(lists int) coupaLines {
 	return found
 }
 
-func (c coupaLines) add(o coupaLines) {
-	maps.Copy(c.rows, o.rows)
-	for i := range c.lists {
-		maps.Copy(c.lists[i].lines, o.lists[i].lines)
-		maps.Copy(c.lists[i].unread, o.lists[i].unread)
-	}
-}
-
-func linesOf(ctx context.Context, q coupa.Query, all []*lineComparison) (coupaLines, error) {
-	found := newCoupaLines(len(all))
+// read adds what an answer to q has.
+func (found coupaLines) read(ctx context.Context, q coupa.Query, all []*lineComparison) error {
 	for {
 		var last int64
 		page, err := all[0].cfg.fetch(ctx, &q, func(r coupa.Row) {
@@ -153,12 +137,12 @@ func linesOf(ctx context.Context, q coupa.Query, all []*lineComparison) (coupaLi
 			}
 		})
 		if err != nil || page.Last {
-			return found, err
+			return err
 		}
 		if q.IDs != nil {
 			q.IDs = slices.DeleteFunc(slices.Clone(q.IDs), func(id int64) bool { return id <= last })
 			if len(q.IDs) == 0 || last == 0 {
-				return found, nil
+				return nil
 			}
 		}
 		if p := all[0].cfg.Progress; p != nil {
@@ -198,25 +182,20 @@ func idsIn(row []byte, list string) (ids []int64, ok bool) {
 func underscored(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 func (c *lineComparison) readTopic(ctx context.Context) (err error) {
-	c.topic = topicContent{versions: map[version]struct{}{}, repeated: map[int64]struct{}{}}
-	c.latest, c.Records = map[int64]linePlace{}, 0
+	c.topic, c.Records = newTopicContent(), 0
 	c.Truncated, err = c.cfg.read(ctx, c.Topic, func(r *kgo.Record, id int64) error {
 		at, err := stamp(r)
 		if err != nil {
 			return err
 		}
-		in := linePlace{place: place{updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}}
-		if !in.deleted {
-			if in.row, err = schemas.ParseParent(r.Value); err != nil {
+		var row int64
+		if r.Value != nil {
+			if row, err = schemas.ParseParent(r.Value); err != nil {
 				return err
 			}
 		}
 		c.Records++
-		c.topic.note(r, id, at)
-		if c.topic.oldest.IsZero() || at.Before(c.topic.oldest) {
-			c.topic.oldest = at
-		}
-		c.latest[id] = in
+		c.topic.take(r, id, row, at)
 		return nil
 	}, func() {
 		if c.cfg.Progress != nil {
@@ -233,11 +212,11 @@ func (c *lineComparison) readTopic(ctx context.Context) (err error) {
 func (c *lineComparison) differing(in coupaList) (all []Finding) {
 	from := c.cfg.expectedFrom(c.topic.oldest, c.Until)
 	for id, l := range in.lines {
-		last, ok := c.latest[id]
-		f := Finding{ID: id, Row: l.row, Coupa: l.at.UTC(), Topic: last.updatedAt, Partition: last.partition, Offset: last.offset}
+		last, ok := c.topic.latest[id]
+		f := last.finding(Missing, id, l.at.UTC())
+		f.Row = l.row
 		switch {
 		case (!ok || last.deleted) && !l.at.Before(from):
-			f.Difference = Missing
 		case ok && !last.deleted && last.row != l.row:
 			f.Difference = Stale
 		default:
@@ -245,9 +224,9 @@ func (c *lineComparison) differing(in coupaList) (all []Finding) {
 		}
 		all = append(all, f)
 	}
-	for id, last := range c.latest {
+	for id, last := range c.topic.latest {
 		if _, ok := in.lines[id]; !ok && !last.deleted && !in.unread[last.row] {
-			all = append(all, Finding{Difference: Extra, ID: id, Row: last.row, Topic: last.updatedAt, Partition: last.partition, Offset: last.offset})
+			all = append(all, last.finding(Extra, id, time.Time{}))
 		}
 	}
 	return all
@@ -264,11 +243,9 @@ func again(ctx context.Context, q coupa.Query, all []*lineComparison, rows []int
 	q.Window = coupa.Window{}
 	for some := range slices.Chunk(rows, idsPerRequest) {
 		q.IDs = some
-		part, err := linesOf(ctx, q, all)
-		if err != nil {
+		if err := now.read(ctx, q, all); err != nil {
 			return fmt.Errorf("asking Coupa again for what differs in lines of %s: %w", q.Path, err)
 		}
-		now.add(part)
 	}
 	for i, c := range all {
 		if len(c.suspects) == 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// topicContent is what a topic says of one object of one tenant.
+// topicContent is what a topic says of one object of one tenant, or of the lines of one of its lists.
 type topicContent struct {
 	latest   map[int64]place
 	versions map[version]struct{}
@@ -23,12 +23,22 @@ type topicContent struct {
 	oldest   time.Time          // stamp
 }
 
+func newTopicContent() topicContent {
+	return topicContent{latest: map[int64]place{}, versions: map[version]struct{}{}, repeated: map[int64]struct{}{}}
+}
+
 // place is the last record of an id.
 type place struct {
+	row       int64 // of a line
 	updatedAt time.Time
 	partition int32
 	offset    int64
 	deleted   bool
+}
+
+// finding is of what differs there; at is Coupa's version.
+func (p place) finding(d Difference, id int64, at time.Time) Finding {
+	return Finding{Difference: d, ID: id, Row: p.row, Coupa: at, Topic: p.updatedAt, Partition: p.partition, Offset: p.offset}
 }
 
 // version is what may stand in a topic once.
@@ -39,7 +49,7 @@ type version struct {
 
 // readTopic reads what the topic says.
 func (c *comparison) readTopic(ctx context.Context) (err error) {
-	c.topic = topicContent{latest: map[int64]place{}, versions: map[version]struct{}{}, repeated: map[int64]struct{}{}}
+	c.topic = newTopicContent()
 	c.Truncated, err = c.cfg.read(ctx, c.Topic, c.record, c.progress)
 	return err
 }
@@ -131,26 +141,24 @@ func (c *comparison) record(r *kgo.Record, id int64) error {
 		}
 	}
 	c.Records++
-	if !c.undated { // an undated row may be again what it was
-		c.topic.note(r, id, at)
-	}
-	if c.topic.oldest.IsZero() || at.Before(c.topic.oldest) {
-		c.topic.oldest = at
-	}
-	c.topic.latest[id] = place{updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}
+	c.topic.take(r, id, 0, at)
 	return nil
 }
 
-// note finds out whether a version stands there twice.
-func (t *topicContent) note(r *kgo.Record, id int64, at time.Time) {
-	if r.Value == nil {
-		return
+// take takes in a record of an id; row is the one that a line is of. at is zero of rows without updated-at: such a one may be again what it was.
+func (t *topicContent) take(r *kgo.Record, id, row int64, at time.Time) {
+	in := place{row: row, updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}
+	if !in.deleted && !at.IsZero() {
+		v := version{id, at.Unix(), xxhash.Sum64(r.Value)}
+		if _, there := t.versions[v]; there {
+			t.repeated[id] = struct{}{}
+		}
+		t.versions[v] = struct{}{}
 	}
-	v := version{id, at.Unix(), xxhash.Sum64(r.Value)}
-	if _, there := t.versions[v]; there {
-		t.repeated[id] = struct{}{}
+	if t.oldest.IsZero() || at.Before(t.oldest) {
+		t.oldest = at
 	}
-	t.versions[v] = struct{}{}
+	t.latest[id] = in
 }
 
 // stamp is the row's updated-at that a record carries.

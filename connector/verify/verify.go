@@ -267,5 +267,5 @@ func (cfg Config) expectedFrom(oldest, until time.Time) time.Time {
 }
 
 func (c *comparison) find(d Difference, id int64, at time.Time, in place) {
-	c.Findings = append(c.Findings, Finding{Difference: d, ID: id, Coupa: at.UTC(), Topic: in.updatedAt, Partition: in.partition, Offset: in.offset})
+	c.Findings = append(c.Findings, in.finding(d, id, at.UTC()))
 }
