@@ -68,6 +68,15 @@ func (h *harness) set(r *running, s State) {
 	}
 }
 
+// move moves invoices to another position.
+func (h *harness) move(r *running, to Offset) {
+	h.t.Helper()
+	to.Tenant, to.Object = "acme", "invoices"
+	if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{to}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 func (h *harness) states(r *running) (all []State) {
 	h.t.Helper()
 	c, err := r.Connector("acme")
@@ -454,9 +463,7 @@ func TestPositionsAreMovedByRequest(t *testing.T) {
 		h.set(r, Running)
 		h.settle()
 		count(70, "going back to before the changes")
-		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", Reset: true}}); err != nil {
-			t.Fatal(err)
-		}
+		h.move(r, Offset{Reset: true})
 		h.settle()
 		count(130, "beginning anew while the connector runs")
 		if n := len(h.records("coupa.suppliers")); n != 60 {
@@ -493,9 +500,7 @@ func TestAPositionWithAnIDReadsWhatLiesAboveIt(t *testing.T) {
 		h.create(r, nil)
 		h.settle()
 		at := time.Now().Add(-time.Second)
-		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", UpdatedAt: at, ID: h.tenant.Rows("invoices")[39].ID}}); err != nil {
-			t.Fatal(err)
-		}
+		h.move(r, Offset{UpdatedAt: at, ID: h.tenant.Rows("invoices")[39].ID})
 		h.settle()
 		if n := len(h.records("coupa.invoices")); n != 80 {
 			t.Errorf("%d records, want 60 and the last 20 once more", n)
@@ -580,9 +585,7 @@ func TestAPositionThatIsMovedForgetsWhatWasInDoubt(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.doubt.add(slices.Collect(maps.Keys(known.versions)))
-		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", Reset: true}}); err != nil {
-			t.Fatal(err)
-		}
+		h.move(r, Offset{Reset: true})
 		h.settle()
 		if n := len(h.records("coupa.invoices")); n != 40 {
 			t.Errorf("%d records, want 20 rows twice", n)

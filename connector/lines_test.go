@@ -403,9 +403,7 @@ func TestLinesGoOutAgainWhereAPositionIsMoved(t *testing.T) {
 		h.settle()
 		rows, lines := len(h.records("coupa.invoices")), len(h.records(lineTopic))
 		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001))
-		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", Reset: true}}); err != nil {
-			t.Fatal(err)
-		}
+		h.move(r, Offset{Reset: true})
 		h.settle()
 		if n := len(h.records("coupa.invoices")); n != rows+30 && n != rows+31 { // the change may have gone out before
 			t.Errorf("%d records of rows, want 30 more than %d", n, rows)
@@ -442,9 +440,7 @@ func TestReadingAgainForLinesSurvivesAMove(t *testing.T) {
 		if s := r.Connectors()[0].Tasks[0]; s.Committed.Backfill == nil {
 			t.Fatal("nothing is read again for lines")
 		}
-		if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", UpdatedAt: time.Now()}}); err != nil {
-			t.Fatal(err)
-		}
+		h.move(r, Offset{UpdatedAt: time.Now()})
 		h.pass(3 * time.Minute)
 		h.linesFitRows("invoices")
 		if n := len(h.records("coupa.invoices")); n != 60 {

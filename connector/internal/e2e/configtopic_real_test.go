@@ -151,31 +151,7 @@ func (c configs) writer(t *testing.T, what, name string) *process {
 // records are the topic's, as a read_committed consumer finds them.
 func (c configs) records(t *testing.T) []*kgo.Record {
 	t.Helper()
-	topic := c.group + "-configs"
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.bootstrap), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	ends, err := endOffsets(t.Context(), kadm.NewClient(cl), []string{topic})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []*kgo.Record
-	for next := int64(0); next < ends[topic]; {
-		fetches := cl.PollFetches(t.Context())
-		if err := fetches.Err(); err != nil {
-			t.Fatal(err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			next = r.Offset + 1
-			if !r.Attrs.IsControl() {
-				all = append(all, r)
-			}
-		})
-	}
-	return all
+	return c.committed(t, c.group+"-configs")
 }
 
 // configTopic has several writers change one config topic, on a broker whose transactions are real.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -211,6 +212,37 @@ func atRest(ctx context.Context, adm *kadm.Client, topics []string, quiet, patie
 }
 
 // endOffsets sums the end offsets of each topic's partitions; an error while a topic does not exist.
+// committed reads a topic to its end, as a read_committed consumer does. The last of each partition is to be a marker, which is left out.
+func (p *parts) committed(tb testing.TB, topic string) []*kgo.Record {
+	tb.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.bootstrap), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer cl.Close()
+	ends, err := endOffsets(tb.Context(), kadm.NewClient(cl), []string{topic})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var all []*kgo.Record
+	next := map[int32]int64{}
+	for read := int64(0); read < ends[topic]; {
+		fetches := cl.PollFetches(tb.Context())
+		if err := fetches.Err(); err != nil {
+			tb.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			read += r.Offset + 1 - next[r.Partition]
+			next[r.Partition] = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				all = append(all, r)
+			}
+		})
+	}
+	return all
+}
+
 func endOffsets(ctx context.Context, adm *kadm.Client, topics []string) (map[string]int64, error) {
 	listed, err := adm.ListEndOffsets(ctx, topics...)
 	if err == nil {
