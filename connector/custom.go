@@ -167,7 +167,7 @@ func (p *poller) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// retype makes the encoding with other typed fields the present one. the turn is the caller's.
+// retype makes the encoding with other typed fields the present one. The caller has the turn.
 func (p *poller) retype(ctx context.Context, fields *schemas.CustomFields) error {
 	made, err := p.encodingWith(ctx, fields)
 	if err != nil {
@@ -226,7 +226,7 @@ func (c *customs) without(unfit []schemas.Unfit, globals map[string][]string) []
 }
 
 // learn registers a new version if learned says anything new. Where the registry refuses that, which is for a type that a field is to have besides, it
-// is offered the fields alone that are new altogether. the turn is the caller's.
+// is offered the fields alone that are new altogether. The caller has the turn.
 func (p *poller) learn(ctx context.Context, learned *schemas.CustomFields) (changed bool, err error) {
 	if !p.object.AutoRegister {
 		return false, nil
@@ -292,7 +292,7 @@ func customName(record, name string, global bool) string {
 	return record + ".custom-fields." + name
 }
 
-// noteUnfit counts values that stay in unmapped, and tells of each field once. the turn is the caller's.
+// noteUnfit counts values that stay in unmapped, and tells of each field once. The caller has the turn.
 func (p *poller) noteUnfit(unfit []schemas.Unfit) {
 	p.task.update(func(s *TaskStatus) {
 		counts := maps.Clone(s.Unfit)

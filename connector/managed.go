@@ -30,7 +30,7 @@ type managed struct {
 	clashes  bool // with another connector, which has what it is to stream
 
 	shard   atomic.Pointer[shard] // that its tenant belongs to; nil until the partitions are known
-	pollers []*poller             // its who has Worker.applying
+	pollers []*poller             // guarded by Worker.applying
 	warmed  atomic.Bool           // its token was asked for
 
 	mu     sync.Mutex

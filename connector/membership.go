@@ -166,7 +166,7 @@ func (m *membership) assigned(run context.Context, cl *kgo.Client, partitions []
 	_, generation := cl.GroupMetadata()
 	m.meter.rebalanced(generation)
 	member := func(ctx context.Context) error { return m.confirm(ctx, cl) }
-	defer m.announce(run, partitions, generation, member)
+	defer m.announce(run, partitions, generation, member) // when they are assigned: what is not is not said
 	if len(partitions) == 0 {
 		return
 	}

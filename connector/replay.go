@@ -107,7 +107,9 @@ func (r *replay) plan() {
 func (r *replay) report() []Replayed {
 	var all []Replayed
 	for _, o := range r.objects {
-		all = append(all, *r.counts[o.Path])
+		c := *r.counts[o.Path]
+		c.Snapshot = slices.Compact(slices.Sorted(slices.Values(c.Snapshot)))
+		all = append(all, c)
 	}
 	return all
 }
@@ -365,7 +367,7 @@ func (r *replay) count(out outgoing) {
 		if n.Reason != "" {
 			c.Reason = n.Reason
 		}
-		c.Snapshot = slices.Compact(slices.Sorted(slices.Values(append(c.Snapshot, n.Snapshot...))))
+		c.Snapshot = append(c.Snapshot, n.Snapshot...)
 	}
 }
 

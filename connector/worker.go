@@ -93,7 +93,7 @@ type Worker struct {
 	beside   sync.WaitGroup               // of what Run has started
 	ready    atomic.Bool                  // the config topic is read and the group is joined
 	applying *semaphore.Weighted          // of one: had by who changes which connectors there are and what runs of them; taken before mu
-	levels   map[string]configtopic.Level // of loggers, carried out; its who has applying
+	levels   map[string]configtopic.Level // of loggers, carried out; guarded by applying
 
 	mu         sync.Mutex
 	connectors map[string]*managed
