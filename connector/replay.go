@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -69,7 +70,7 @@ type replay struct {
 	objects  []config.Object
 	pollers  map[string]*poller // by object; they do not run, but encode
 	topics   []string           // of dead letters
-	producer *producer
+	producer *txn.Client
 	data     *topicReader            // of the objects' topics
 	newest   map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
 	counts   map[string]*Replayed

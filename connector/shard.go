@@ -15,6 +15,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
+	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -209,7 +210,7 @@ func (s *shard) open() error {
 
 // fence makes this worker the owner. InitProducerID comes before anything is read: it ends the former owner's open transaction and turns that owner's
 // next request into an error. Read first and fence later, and a zombie could still commit behind our back.
-func (s *shard) fence(ctx context.Context, cl *producer, nonce string) error {
+func (s *shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
 	defer cancel()
 	if _, _, err := cl.ProducerID(ctx); err != nil {

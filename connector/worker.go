@@ -22,6 +22,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/connector/logging"
 )
 
@@ -311,6 +312,18 @@ func (w *Worker) clientOpts() []kgo.Opt {
 		kgo.MetadataMinAge(50 * time.Millisecond),
 	}
 	return append(opts, w.cfg.Kafka...)
+}
+
+// newProducer makes the client of a shard.
+func (w *Worker) newProducer(transactionalID string) (*txn.Client, error) {
+	return txn.New(append(w.clientOpts(),
+		kgo.TransactionalID(transactionalID), w.metrics.kafka.named("producer-"+transactionalID),
+		kgo.TransactionTimeout(transactionTimeout),
+		kgo.RecordDeliveryTimeout(produceTimeout),
+		kgo.RecordPartitioner(partitioner{checkpoint: w.settings.CheckpointTopic}),
+		kgo.ProducerBatchMaxBytesFn(w.topics.batchBytes),
+		kgo.MaxBufferedRecords(4*maxBatchRecords),
+	)...)
 }
 
 // partitioner puts checkpoint records where they belong, and data records by key as Kafka's own clients do.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector/internal/txn"
 )
 
 // nonceHeader marks the records of one change, so that a commit whose answer was lost can be told by its records.
@@ -90,10 +92,10 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 	defer cl.Close()
 	// Nothing to write needs no fence, which would make others begin again. While an outcome is unknown, there may be something to find.
 	if !u.lost {
-		if offset, records, err := u.look(ctx, cl); err != nil || len(records) == 0 {
+		if offset, records, err := u.look(ctx, cl.Client); err != nil || len(records) == 0 {
 			return offset, err
 		}
-		s.yield(ctx, cl)
+		s.yield(ctx, cl.Client)
 	}
 	// 1 fence: whoever began before can't commit any more, and what they committed is in the topic.
 	id, epoch, err := cl.ProducerID(ctx)
@@ -101,7 +103,7 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		return -1, fmt.Errorf("taking transactional id %s: %w", s.TransactionalID(), s.remedy(err))
 	}
 	// 2 read and 3 decide
-	offset, records, err := u.look(ctx, cl)
+	offset, records, err := u.look(ctx, cl.Client)
 	if err != nil || len(records) == 0 {
 		return offset, err
 	}
@@ -114,19 +116,12 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 	return u.seen(ctx, offset)
 }
 
-// errAborted is of a commit that was no error, and an abort: kgo makes one of a commit for which it knows of no record that was written, and tells its log alone.
-var errAborted = errors.New("the transaction was aborted, though its commit was answered")
-
-// seen waits until the view has the change, by its nonce: a record that was sent twice is acknowledged without its offset. Where it is known, and the view has passed it without
-// the change, the change was not made.
+// seen waits until the view has the change, by its nonce: a record that was sent twice is acknowledged without its offset.
 func (u *update) seen(ctx context.Context, offset int64) (int64, error) {
 	for {
-		v, changed := u.s.Watch()
+		_, changed := u.s.Watch()
 		if landed, ok := u.s.found(); ok {
 			return landed, nil
-		}
-		if offset >= 0 && v.Next > offset {
-			return -1, errAborted
 		}
 		select {
 		case <-changed:
@@ -180,8 +175,8 @@ func (u *update) look(ctx context.Context, cl *kgo.Client) (offset int64, record
 // TransactionalID is that of changes, for those who set up rights.
 func (s *Store) TransactionalID() string { return s.cfg.GroupID + "-configs" }
 
-func (s *Store) newProducer() (*kgo.Client, error) {
-	cl, err := kgo.NewClient(append(append([]kgo.Opt{}, s.cfg.Kafka...),
+func (s *Store) newProducer() (*txn.Client, error) {
+	return txn.New(append(append([]kgo.Opt{}, s.cfg.Kafka...),
 		kgo.TransactionalID(s.TransactionalID()),
 		kgo.TransactionTimeout(transactionTimeout),
 		kgo.RecordDeliveryTimeout(transactionTimeout),
@@ -189,10 +184,6 @@ func (s *Store) newProducer() (*kgo.Client, error) {
 		kgo.ProducerLinger(0),
 		kgo.MetadataMinAge(50*time.Millisecond), // the default stalls for 5 s where a moment is to be waited for
 	)...)
-	if err != nil {
-		return nil, fmt.Errorf("Kafka producer: %w", err)
-	}
-	return cl, nil
 }
 
 // read waits until the view has all that is committed.
@@ -236,7 +227,7 @@ func (u *update) records(changes []Change) ([]*kgo.Record, error) {
 
 // commit is steps 4 and 5. The producer id is that of the fence: a client that has taken another one meanwhile would commit behind a fence of its own, on
 // a view that may be old.
-func (u *update) commit(ctx context.Context, cl *kgo.Client, id int64, epoch int16, records []*kgo.Record) (offset int64, err error) {
+func (u *update) commit(ctx context.Context, cl *txn.Client, id int64, epoch int16, records []*kgo.Record) (offset int64, err error) {
 	ctx, cancel := outlive(ctx, finish)
 	defer cancel()
 	if err := cl.BeginTransaction(); err != nil {
@@ -256,7 +247,7 @@ func (u *update) commit(ctx context.Context, cl *kgo.Client, id int64, epoch int
 		return -1, fmt.Errorf("writing: %w", u.s.remedy(err))
 	}
 	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		u.lost = true
+		u.lost = !errors.Is(err, txn.ErrAborted)
 		return -1, fmt.Errorf("committing: %w", u.s.remedy(err))
 	}
 	return records[len(records)-1].Offset, nil
