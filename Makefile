@@ -22,10 +22,11 @@ race: ## the same under the race detector, but for tests that are long there (SH
 	CGO_ENABLED=1 $(GO) test -race $(SHORT) -timeout 60m $$($(GO) list ./... | grep -v /schemas)
 	CGO_ENABLED=1 $(GO) test -race -run 'Registr|Shared|AtOnce|Cache' ./schemas
 
-lint: ## gofmt, vet, staticcheck, and whether generated files are fresh
+lint: ## gofmt, vet (for Windows, too), staticcheck, and whether generated files are fresh
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e,failpoints ./...
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./... # releases are for it, too, and Unix has more than it has
 	$(GO) tool staticcheck -checks inherit,-ST1005 -tags e2e,failpoints ./... # errors may begin with a name: Coupa, Kafka
 	$(GO) mod verify
 

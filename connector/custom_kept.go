@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -29,7 +29,7 @@ func (p *poller) keptFile() string {
 	return filepath.Join(p.shard.w.settings.StateDir, p.shard.w.settings.GroupID, "custom-fields", hex.EncodeToString(sum[:16])+".json")
 }
 
-// keepFields keeps them; nil: as a map. A file that can't be written costs the next start without a registry, and nothing else.
+// keepFields keeps them; nil: as a map. A file that can't be written, or was broken by a crash (on Windows alone), costs the next start without a registry, and nothing else.
 func (p *poller) keepFields(fields *schemas.CustomFields) {
 	if p.object.CustomFields != "typed" && p.object.CustomFields != "auto" {
 		return
@@ -40,7 +40,7 @@ func (p *poller) keepFields(fields *schemas.CustomFields) {
 		err = os.MkdirAll(filepath.Dir(p.keptFile()), 0o700)
 	}
 	if err == nil {
-		err = renameio.WriteFile(p.keptFile(), text, 0o600)
+		err = maybe.WriteFile(p.keptFile(), text, 0o600)
 	}
 	if err != nil {
 		p.log.Warn("the custom fields' types can't be kept; without the registry the next start will wait for it", "error", err)

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 )
 
 // idCache keeps the ids that a registry gave in a file, so that schemas that were registered once can be used while the registry is away. A registry
@@ -77,7 +77,7 @@ func (c *idCache) put(k idKey, id int) {
 	}
 }
 
-// write replaces the file as a whole: a crash leaves the old or the new one.
+// write replaces the file as a whole: a crash leaves the old or the new one, or on Windows a broken one, which counts as empty.
 func (c *idCache) write() error {
 	text, err := json.MarshalIndent(c.content, "", "  ")
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *idCache) write() error {
 	if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
 		return err
 	}
-	return renameio.WriteFile(c.file, text, 0o600)
+	return maybe.WriteFile(c.file, text, 0o600)
 }
 
 // addresses are the URLs without credentials, in one order.
