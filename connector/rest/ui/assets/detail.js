@@ -24,7 +24,6 @@ export class Detail {
   #config = null;
   #offsets = null;
   #snapshots = null;
-  #without = false; // this worker takes no snapshots
   #failure = null;
 
   constructor(name, object) {
@@ -74,7 +73,7 @@ export class Detail {
     const part = (path) => ask("GET", pathOf(this.#name, path)).catch((e) => ({ failure: e }));
     const all = Date.now() - this.#slowAt >= slow;
     if (all) this.#slowAt = Date.now();
-    const [health, config, offsets, snapshots] = await Promise.all([part("/health"), all && part("/config"), all && part("/offsets"), all && !this.#without && part("/snapshots")]);
+    const [health, config, offsets, snapshots] = await Promise.all([part("/health"), all && part("/config"), all && part("/offsets"), all && part("/snapshots")]);
     this.#asking = false;
     if (this.#left) return;
     this.#failure = health.failure ?? null;
@@ -82,8 +81,7 @@ export class Detail {
       this.#health = health;
       this.#readAt = Date.now();
     }
-    if (all) [this.#config, this.#offsets, this.#snapshots] = [config, offsets, snapshots || null];
-    this.#without ||= [404, 405].includes(snapshots?.failure?.status) && !health.failure;
+    if (all) [this.#config, this.#offsets, this.#snapshots] = [config, offsets, snapshots];
     this.draw();
     if (this.#again) {
       this.#again = false;
@@ -179,8 +177,8 @@ export class Detail {
   #snapshotsOf(t) {
     const s = this.#snapshots;
     if (!s) return null;
-    if (s.failure) return this.#without ? null : section("Snapshots", h("p", { class: "empty" }, s.failure.message));
-    const mine = (Array.isArray(s) ? s : (s.snapshots ?? [])).filter((x) => x.object === t.object);
+    if (s.failure) return section("Snapshots", h("p", { class: "empty" }, s.failure.message));
+    const mine = s.filter((x) => x.object === t.object);
     if (mine.length === 0) return null;
     return section("Snapshots", scroll("Snapshots", h("table", { class: "list" },
       h("thead", {}, h("tr", {}, ["Snapshot", "State", "Changed", "Progress", ""].map((x) => h("th", { scope: "col" }, x || h("span", { class: "hidden" }, "Actions"))))),

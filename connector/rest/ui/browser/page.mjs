@@ -58,6 +58,51 @@ export class Group {
   }
 }
 
+// Program is the built program. Its output is kept, to be shown when it ends before its time.
+export class Program {
+  output = "";
+  #told = () => {};
+
+  constructor(args, env = {}) {
+    this.process = spawn(process.env.UI_PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream.on("data", (d) => {
+        this.output += d;
+        this.#told();
+      });
+    }
+    this.process.once("exit", () => this.#told());
+  }
+
+  get ended() {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
+  }
+
+  // printed waits until the output has what the expression looks for, and gives its first group.
+  printed(expression) {
+    return new Promise((done, failed) => {
+      this.#told = () => {
+        const found = expression.exec(this.output);
+        if (found) done(found[1]);
+        else if (this.ended) failed(new Error(`the program ended with ${this.process.exitCode ?? this.process.signalCode}: ${this.output}`));
+      };
+      this.#told();
+    });
+  }
+
+  async end(signal = "SIGINT") {
+    if (this.ended) return;
+    const gone = new Promise((done) => this.process.once("close", done));
+    this.process.kill(signal);
+    await gone;
+  }
+}
+
+// dev starts coupastream dev, with a Kafka, a registry and a Coupa of its own.
+export function dev(...args) {
+  return new Program(["dev", "--quiet", "--rows", "50", "--kafka-port", "0", "--coupa-port", "0", "--registry-port", "0", "--rest-port", "0", ...args]);
+}
+
 // open opens the page. What it reports as wrong, or asks of another host, is kept in page.faults.
 export async function open(context, url, hash = "#/") {
   const page = await context.newPage();
