@@ -16,10 +16,10 @@ test: ## all tests that need nothing but Go
 	$(GO) test -timeout 20m ./... # connector takes minutes, and the default of 10 is near on a busy machine
 	$(GO) test -tags failpoints -run TenSteps ./connector/
 
-# SHORT= runs all of them, which takes half an hour. Of schemas, whose property tests have one goroutine, what is shared is tried.
+# SHORT= runs all of them, which takes half an hour. Of schemas, whose property tests have one goroutine, what is shared is tried; coupatest's have one, too, and what it shares connector's tests use.
 race: SHORT ?= -short
 race: ## the same under the race detector, but for tests that are long there (SHORT=)
-	CGO_ENABLED=1 $(GO) test -race $(SHORT) -timeout 60m $$($(GO) list ./... | grep -v /schemas)
+	CGO_ENABLED=1 $(GO) test -race $(SHORT) -timeout 60m $$($(GO) list ./... | grep -v '/schemas\|/coupatest')
 	CGO_ENABLED=1 $(GO) test -race -run 'Registr|Shared|AtOnce|Cache' ./schemas
 
 lint: ## gofmt, vet (for Windows, too), staticcheck, and whether generated files are fresh

@@ -184,6 +184,7 @@ func TestChangesArePublishedWhileTheBackfillGoesOnAndOvertakeIt(t *testing.T) {
 }
 
 func TestABackfillThatIsStoppedAgainAndAgainKeepsTheOrder(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 36, Rows: 3000, Objects: []string{"purchase_orders"}, Latency: 100 * time.Millisecond}, func(h *harness) {
 		h.keys["coupa.rate.limit"] = "10"
 		h.keys["lookback.ms"] = "0"
@@ -207,6 +208,7 @@ func TestABackfillThatIsStoppedAgainAndAgainKeepsTheOrder(t *testing.T) {
 }
 
 func TestARowThatAppearsLateBeforeTheBordersOfALongBackfillIsFoundAtItsEnd(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 37, Rows: 3000, Objects: []string{"users"}, Latency: 100 * time.Millisecond}, func(h *harness) {
 		h.keys["coupa.rate.limit"], h.keys["poll.interval.ms"] = "1", "10000"
 		h.keys["lookback.ms"] = "0"
