@@ -11,6 +11,7 @@ import (
 )
 
 func TestASnapshotAndTheChangesAfterItArePublishedOnce(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 1, Rows: 230}, func(h *harness) {
 		h.start()
 		h.settle()

@@ -104,6 +104,7 @@ describe("the status pages of a group of two workers", () => {
     }
     await other.close();
 
+    assert.deepEqual(page.faults, []);
     await right.program.end("SIGKILL");
     await page.getByText(`run by ${left.host}`).waitFor(patience);
     await page.goto(`${left.url}ui/#/`);
@@ -111,7 +112,8 @@ describe("the status pages of a group of two workers", () => {
       await proven(page, n);
       assert.equal(await runner(left, n), left.host);
     }
-    assert.deepEqual(page.faults, []);
+    const unasked = /^Failed to load resource: the server responded with a status of 50[03] /; // what only a worker knew that is gone, until another takes over
+    assert.deepEqual(page.faults.filter((f) => !unasked.test(f)), []);
     await page.close();
   });
 });
