@@ -1,8 +1,11 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
@@ -32,8 +35,9 @@ func (w *Worker) SetLoggerLevel(ctx context.Context, logger, level string) error
 
 // setLevels carries out the levels of a view that were not carried out yet. The caller has w.applying.
 func (w *Worker) setLevels(v configtopic.View) {
-	for logger, level := range v.Loggers {
-		if w.levels[logger] != level && w.cfg.LoggerLevel != nil {
+	loggers := slices.SortedFunc(maps.Keys(v.Loggers), func(a, b string) int { return cmp.Compare(v.Loggers[a].Version, v.Loggers[b].Version) })
+	for _, logger := range loggers { // in the order in which they were set: one sets those below it
+		if level := v.Loggers[logger]; w.levels[logger] != level && w.cfg.LoggerLevel != nil {
 			w.cfg.LoggerLevel(logger, level.Name)
 		}
 	}

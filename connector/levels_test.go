@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/configtopic"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -21,6 +22,13 @@ func TestALevelThatIsSetForTheGroupIsCarriedOutOnceByThoseThatRun(t *testing.T) 
 		}
 		if want := []string{"connector=DEBUG", "connector=DEBUG", "connector=WARN"}; !slices.Equal(set, want) {
 			t.Errorf("%q", set)
+		}
+		set = nil
+		v := r.store.View()
+		v.Loggers = map[string]configtopic.Level{"schemas": {Name: "INFO", Version: 1001}, "root": {Name: "WARN", Version: 1002}, "connector": {Name: "DEBUG", Version: 1003}, "rest": {Name: "INFO", Version: 1004}}
+		r.setLevels(v)
+		if want := []string{"schemas=INFO", "root=WARN", "connector=DEBUG", "rest=INFO"}; !slices.Equal(set, want) {
+			t.Errorf("levels that are read at once are set as %q, and were asked for as %q", set, want)
 		}
 		h.stop()
 		set = nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +43,7 @@ func (w *Worker) Offsets(ctx context.Context, name string) ([]Offset, error) {
 	for _, o := range m.c.Objects {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		pos := s.position(st)
-		if pos.Seq == 0 || isUnbegun(pos, o) {
+		if pos.Seq == 0 || isUnbegun(pos, o) || pos.Mark.IsZero() && pos.Walk == nil { // of one that is read whole, its first reading is to come
 			continue
 		}
 		all = append(all, offsetOf(st, pos))
@@ -120,6 +121,11 @@ func (w *Worker) ResetOffsets(ctx context.Context, name string) error {
 }
 
 func (w *Worker) alter(ctx context.Context, name string, offsets []Offset, running bool) error {
+	if m, err := w.find(name); err == nil && m.state() != Stopped && !running { // another worker may have stopped it
+		if err := w.Refresh(ctx); err != nil {
+			return err
+		}
+	}
 	m, s, done, err := w.hold(ctx, name)
 	if err != nil {
 		return err
@@ -128,20 +134,24 @@ func (w *Worker) alter(ctx context.Context, name string, offsets []Offset, runni
 	if m.state() != Stopped && !running {
 		return fmt.Errorf("%w: %s", ErrNotStopped, name)
 	}
-	moved := make([]*poller, len(offsets))
+	var moved []*poller
+	var to []Offset
 	var problems config.Problems
-	for i, o := range offsets {
-		for _, p := range m.pollers {
-			if p.stream == (checkpoint.Stream{Tenant: o.Tenant, Object: o.Object}) {
-				moved[i] = p
-			}
-		}
-		if moved[i] == nil {
+	for _, o := range offsets {
+		at := slices.IndexFunc(m.pollers, func(p *poller) bool { return p.stream == checkpoint.Stream{Tenant: o.Tenant, Object: o.Object} })
+		if at < 0 {
 			problems = append(problems, config.Problem{Key: "partition", Value: o.Tenant + "/" + o.Object, Message: "no object of connector " + name,
 				Remedy: fmt.Sprintf("give {\"tenant\": %q, \"object\": one of coupa.objects}", m.c.Tenant)})
-		} else if problem := checkOffset(o, moved[i].object); problem != nil {
+			continue
+		}
+		p := m.pollers[at]
+		if now := offsetOf(p.stream, s.position(p.stream)); isWhole(p.object) && !o.Reset && now.UpdatedAt.Equal(o.UpdatedAt) && now.ID == o.ID {
+			continue // what Offsets told may be given back
+		}
+		if problem := checkOffset(o, p.object); problem != nil {
 			problems = append(problems, *problem)
 		}
+		moved, to = append(moved, p), append(to, o)
 	}
 	if len(problems) > 0 {
 		return problems
@@ -149,7 +159,7 @@ func (w *Worker) alter(ctx context.Context, name string, offsets []Offset, runni
 	s.halt(moved)
 	var errs []error
 	for i, p := range moved {
-		errs = append(errs, s.during(ctx, func(ctx context.Context) error { return p.move(ctx, offsets[i]) }))
+		errs = append(errs, s.during(ctx, func(ctx context.Context) error { return p.move(ctx, to[i]) }))
 	}
 	if m.state() == Running {
 		s.resume(moved)

@@ -174,6 +174,11 @@ func (w *Worker) change(ctx context.Context, decide func(configtopic.View) ([]co
 	return w.reconcileNow(ctx)
 }
 
+// Refresh makes the worker's connectors what the config topic says now: others may have changed it a moment ago.
+func (w *Worker) Refresh(ctx context.Context) error {
+	return w.change(ctx, func(configtopic.View) ([]configtopic.Change, error) { return nil, nil })
+}
+
 // Restart begins anew: of the whole connector, reading its configuration again with what its references give today; or what r chooses of its tasks. Only the
 // worker that runs the connector can; another gives NotOwnerError.
 func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (ConnectorStatus, error) {

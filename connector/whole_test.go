@@ -65,6 +65,31 @@ func TestRowsWithoutUpdatedAtAreReadWholeAndComparedByContent(t *testing.T) {
 	})
 }
 
+// What is told of positions can be given back, and none is told of an object that begins anew.
+func TestThePositionOfARowThatIsReadWholeCanBeGivenBack(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 98, Rows: 20, Objects: []string{"currencies", "suppliers"}}, func(h *harness, r *running) {
+		h.create(r, map[string]string{"coupa.objects": "currencies, suppliers"})
+		h.settle()
+		h.set(r, Stopped)
+		told, err := r.Offsets(h.t.Context(), "acme")
+		if err != nil || len(told) != 2 {
+			t.Fatalf("%+v, %v", told, err)
+		}
+		if err := r.AlterOffsets(h.t.Context(), "acme", told); err != nil {
+			t.Error(err)
+		}
+		if again, err := r.Offsets(h.t.Context(), "acme"); err != nil || !slices.Equal(again, told) {
+			t.Errorf("%+v became %+v, %v", told, again, err)
+		}
+		if err := r.ResetOffsets(h.t.Context(), "acme"); err != nil {
+			t.Error(err)
+		}
+		if left, err := r.Offsets(h.t.Context(), "acme"); err != nil || len(left) > 0 {
+			t.Errorf("%+v, %v", left, err)
+		}
+	})
+}
+
 // With initial.from=latest what is there at first is noted and not published; what changes is.
 func TestRowsWithoutUpdatedAtCanBeginWithTheirNextChange(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 92, Rows: 70, Objects: []string{"currencies"}}, func(h *harness) {

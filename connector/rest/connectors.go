@@ -180,7 +180,15 @@ func (a *API) patch(r *request) (*answer, error) {
 		return nil, err
 	}
 	name := r.path["name"]
+	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+	defer cancel()
 	c, err := a.w.Connector(name)
+	if errors.Is(err, connector.ErrUnknownConnector) { // another worker may have made it
+		if err := a.w.Refresh(ctx); err != nil {
+			return nil, a.failed(err, name, notFound)
+		}
+		c, err = a.w.Connector(name)
+	}
 	if err != nil {
 		return nil, a.failed(err, name, notFound)
 	}
@@ -200,8 +208,6 @@ func (a *API) patch(r *request) (*answer, error) {
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
-	defer cancel()
 	c, err = a.w.Patch(ctx, name, changes)
 	if err != nil {
 		return nil, a.refused(err, name, result)

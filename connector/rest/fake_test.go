@@ -35,6 +35,7 @@ type fake struct {
 	ready      error
 	broken     error // what every change fails with
 	restarted  []connector.RestartRequest
+	elsewhere  map[string]connector.ConnectorStatus // what is known after a Refresh
 }
 
 const self = "127.0.0.1:8083"
@@ -182,6 +183,15 @@ func (f *fake) SetState(_ context.Context, name string, s connector.State) error
 	}
 	f.connectors[name] = c
 	return nil
+}
+
+// Refresh brings what another worker has stopped or made.
+func (f *fake) Refresh(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.Copy(f.connectors, f.elsewhere)
+	f.elsewhere = nil
+	return f.broken
 }
 
 func (f *fake) SetLoggerLevel(_ context.Context, logger, level string) error {

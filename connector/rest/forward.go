@@ -19,6 +19,7 @@ import (
 
 const (
 	peerRead   = 3 * time.Second // the longest that reading waits for another worker
+	ownerRead  = 2 * time.Second // and for what is to be read here, so that its answer is in time
 	maxAnswer  = 64 << 20        // the largest answer of another worker: a thousand connectors with all their tasks
 	forwardKey = "forward"
 )
@@ -31,7 +32,11 @@ func mayForward(r *request) bool {
 
 // ownersWork does here what this worker may do as the owner of c, or has the owner do it.
 func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string, here func(context.Context) (*answer, error)) (*answer, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+	patience, answerIn := changeTimeout, changeTimeout
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		patience, answerIn = ownerRead, peerRead
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	got, err := here(ctx)
 	other, elsewhere := errors.AsType[*connector.NotOwnerError](err)
@@ -45,6 +50,8 @@ func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string
 	case other.Owner.URL == "":
 		return nil, &apiError{http.StatusConflict, noOwner}
 	}
+	ctx, cancel = context.WithTimeout(r.Context(), answerIn)
+	defer cancel()
 	got, err = a.ask(ctx, r, other.Owner, r.Method, r.URL.EscapedPath(), r.URL.Query(), r.body)
 	if err != nil {
 		return nil, &apiError{http.StatusInternalServerError, "IO Error trying to forward REST request: " + err.Error()}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -222,3 +223,52 @@ func TestHealthOfTheGroup(t *testing.T) {
 		t.Error("a worker that starts tells of all connectors")
 	}
 }
+
+// What another worker has changed a moment ago is read before it is taken not to be.
+func TestWhatAnotherWorkerHasJustDoneCounts(t *testing.T) {
+	f := newFake(t)
+	a := f.api(t)
+	f.running(t, a)
+	c := f.connectors["acme"]
+	c.State = connector.Stopped
+	f.elsewhere = map[string]connector.ConnectorStatus{"acme": c}
+	if rec := ask(a, "DELETE", "/connectors/acme/offsets", ""); rec.Code != 200 {
+		t.Errorf("stopped elsewhere: %d %s", rec.Code, rec.Body)
+	}
+	delete(f.connectors, "acme")
+	f.elsewhere = map[string]connector.ConnectorStatus{"acme": c}
+	if rec := ask(a, "PATCH", "/connectors/acme/config", `{"poll.interval.ms":"2000"}`); rec.Code != 200 {
+		t.Errorf("made elsewhere: %d %s", rec.Code, rec.Body)
+	}
+	if rec := ask(a, "PATCH", "/connectors/nobody/config", `{"poll.interval.ms":"2000"}`); rec.Code != 404 {
+		t.Errorf("made nowhere: %d %s", rec.Code, rec.Body)
+	}
+	f.ready = connector.ErrStarting
+	if rec := ask(a, "GET", "/connectors/nobody/topics", ""); rec.Code != 503 {
+		t.Errorf("topics of what is not read yet: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// An owner that does not answer keeps a request that only reads for peerRead, and one that changes something for longer.
+func TestReadingDoesNotWaitForAnOwnerThatHangs(t *testing.T) {
+	for method, path := range map[string]string{"GET": "/connectors/acme/offsets", "POST": "/connectors/acme/restart"} {
+		p := newPair(t)
+		var patience time.Duration
+		p.api.o.Peers = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if deadline, bounded := r.Context().Deadline(); bounded {
+				patience = time.Until(deadline)
+			}
+			return nil, context.DeadlineExceeded
+		})}
+		if rec := ask(p.api, method, path, ""); rec.Code != 500 {
+			t.Errorf("%s: %d %s", method, rec.Code, rec.Body)
+		}
+		if reads := method == "GET"; patience <= 0 || reads != (patience <= peerRead) {
+			t.Errorf("%s waits %s", method, patience)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -143,6 +143,14 @@ func (a *API) usable(r *request) (connector.ConnectorStatus, error) {
 // stopped finds the connector of a request that needs it STOPPED.
 func (a *API) stopped(r *request) (connector.ConnectorStatus, error) {
 	c, err := a.usable(r)
+	if err == nil && c.State != connector.Stopped { // for all that is known here
+		ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+		defer cancel()
+		if err := a.w.Refresh(ctx); err != nil {
+			return c, a.failed(err, c.Name, notFound)
+		}
+		c, err = a.usable(r)
+	}
 	if err == nil && c.State != connector.Stopped {
 		err = a.failed(connector.ErrNotStopped, c.Name, notFound)
 	}

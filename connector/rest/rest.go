@@ -48,6 +48,8 @@ type Worker interface {
 	Delete(ctx context.Context, name string) error
 	SetState(ctx context.Context, name string, s connector.State) error
 
+	Refresh(ctx context.Context) error // what other workers have changed until now is known then
+
 	SetLoggerLevel(ctx context.Context, logger, level string) error // in every worker of the group
 
 	// The owner's:

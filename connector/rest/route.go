@@ -203,8 +203,11 @@ func accepts(r *http.Request) bool {
 	return false
 }
 
-// wantsPage tells a browser from a tool.
-func wantsPage(r *http.Request) bool { return ranges(r.Header.Values("Accept"))["text/html"] > 0 }
+// wantsPage tells a browser from a tool: Java's HttpURLConnection, which many clients of Connect are made with, asks for text/html too.
+func wantsPage(r *http.Request) bool {
+	accepted := ranges(r.Header.Values("Accept"))
+	return accepted["text/html"] > 0 && accepted["application/xhtml+xml"] > 0
+}
 
 // ranges gives the media ranges of Accept headers with their weights.
 func ranges(header []string) map[string]float64 {

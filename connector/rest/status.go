@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -116,7 +117,11 @@ func (a *API) topics(r *request) (*answer, error) {
 	}
 	name := r.path["name"]
 	topics := active{[]string{}}
-	if c, err := a.w.Connector(name); err == nil {
+	c, err := a.w.Connector(name)
+	if err != nil && errors.Is(a.w.Ready(), connector.ErrStarting) {
+		return nil, starting
+	}
+	if err == nil {
 		for _, t := range c.Tasks {
 			topics.Topics = append(append(topics.Topics, t.Topic), t.LineTopics...)
 		}
