@@ -185,6 +185,9 @@ func (r *Registry) protect(ctx context.Context, subject string) error {
 		return explain(subject, readLevel, own.Err)
 	}
 	set := r.client.SetCompatibility(ctx, sr.SetCompatibility{Level: sr.CompatBackward}, subject)[0]
+	if statusOf(set.Err) == http.StatusConflict { // Apicurio's answer where another worker has set it meanwhile
+		return explain(subject, readLevel, r.client.Compatibility(ctx, subject)[0].Err)
+	}
 	return explain(subject, setLevel, set.Err)
 }
 

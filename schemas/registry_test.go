@@ -129,6 +129,27 @@ func TestRegisterLeavesALevelThatIsThere(t *testing.T) {
 	}
 }
 
+// Two workers that begin at once both find no level; Apicurio refuses the second one's with 409.
+func TestRegisterTakesALevelThatAnotherSetMeanwhile(t *testing.T) {
+	fake := srfake.New()
+	t.Cleanup(fake.Close)
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		if err := fake.SetCompat(subject, sr.CompatBackward); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"error_code":409,"message":"A rule named 'COMPATIBILITY' already exists."}`)
+		return true
+	})
+	r := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}})
+	if id, err := r.Register(t.Context(), subject, first); err != nil || id == 0 {
+		t.Errorf("%d, %v", id, err)
+	}
+}
+
 func TestRegisterLeavesTheLevelOfASubjectThatExists(t *testing.T) {
 	fake, requests := strictRegistry(t)
 	fake.SeedSchema(subject, 1, 41, sr.Schema{Schema: first, Type: sr.TypeAvro})
