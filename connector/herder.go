@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -62,6 +63,18 @@ func (w *Worker) Watch(ctx context.Context) <-chan struct{} { return w.changes.w
 func (w *Worker) Ready() error {
 	if !w.ready.Load() {
 		return ErrStarting
+	}
+	return nil
+}
+
+// Reachable is nil while the brokers answer this worker as a member of its group, and before it is one. An error: they have not for longer than a session and a rebalance may take.
+func (w *Worker) Reachable() error {
+	at := w.heard.at.Load()
+	if at == nil {
+		return nil
+	}
+	if silent := time.Since(*at); silent > max(w.settings.SessionTimeout, rebalanceTimeout)+w.settings.HeartbeatInterval {
+		return fmt.Errorf("the brokers have not answered this worker for %s; nothing is published until they do: look at bootstrap.servers, the network and the brokers", silent.Round(time.Second))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -36,6 +37,17 @@ var (
 // errNotMember is the group's answer to a worker that it does not know, or no longer.
 var errNotMember = errors.New("the group does not know this worker as a member")
 
+// heard knows when the brokers answered a member last: heartbeats are asked for at all times but while the group rebalances. It is a hook of the member's client.
+type heard struct{ at atomic.Pointer[time.Time] }
+
+// OnBrokerRead implements kgo.HookBrokerRead.
+func (h *heard) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
+	if err == nil {
+		now := time.Now()
+		h.at.Store(&now)
+	}
+}
+
 // membership is a worker's place in the consumer group that shares the checkpoint topic's partitions. Kafka's coordinator decides who owns which
 // one; nothing is ever fetched here. Run may be called once.
 type membership struct {
@@ -45,6 +57,7 @@ type membership struct {
 	// announce is told which shards are this worker's, in which generation of the group. It must not block.
 	announce func(run context.Context, shards []int32, generation int32, member func(context.Context) error)
 	meter    *groupMeter
+	heard    *heard
 	log      *slog.Logger
 
 	mu   sync.Mutex
@@ -59,7 +72,7 @@ type holding struct {
 
 func newMembership(w *Worker) *membership {
 	return &membership{
-		settings: w.settings, opts: append(w.clientOpts(), w.metrics.kafka.named("member")), meter: w.metrics.group, shards: w.shards, announce: w.announce,
+		settings: w.settings, opts: append(w.clientOpts(), w.metrics.kafka.named("member"), kgo.WithHooks(&w.heard)), meter: w.metrics.group, heard: &w.heard, shards: w.shards, announce: w.announce,
 		log: logging.Named(w.log, "connector.membership"), held: map[int32]*holding{},
 	}
 }
@@ -70,6 +83,7 @@ func newMembership(w *Worker) *membership {
 func (m *membership) Run(ctx context.Context) error {
 	run, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	defer m.heard.at.Store(nil)
 	// The client outlives the run: it has to leave the group. Cutting it ends whatever it still waits for.
 	root, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()

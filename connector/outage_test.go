@@ -22,11 +22,21 @@ func TestAnOutageOfKafkaIsWaitedOut(t *testing.T) {
 		for range 3 {
 			h.net.Cut(true)
 			h.tenant.Update("invoices", 5)
+			h.pass(10 * time.Second)
+			if err := r.Reachable(); err != nil {
+				t.Errorf("a moment without brokers: %v", err)
+			}
 			h.pass(10 * time.Minute)
+			if r.Reachable() == nil {
+				t.Error("the worker is well without brokers")
+			}
 			h.tenant.Update("invoices", 6)
 			h.tenant.Create("suppliers")
 			h.net.Cut(false)
 			h.pass(5 * time.Minute)
+			if err := r.Reachable(); err != nil {
+				t.Error(err)
+			}
 		}
 		select {
 		case err := <-r.done:

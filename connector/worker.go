@@ -84,6 +84,7 @@ type Worker struct {
 	tracer    trace.Tracer
 	cluster   atomic.Value // string
 	changes   broadcast    // of what Connectors tells
+	heard     heard        // by its membership
 	store     *configtopic.Store
 
 	// Set by Run, before anything else starts.

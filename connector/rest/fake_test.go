@@ -33,6 +33,7 @@ type fake struct {
 	settings   *config.Worker
 	owner      connector.Owner // of every new connector
 	ready      error
+	ill        error
 	broken     error // what every change fails with
 	restarted  []connector.RestartRequest
 	elsewhere  map[string]connector.ConnectorStatus // what is known after a Refresh
@@ -314,6 +315,7 @@ func (f *fake) SetSnapshot(_ context.Context, name, id string, state checkpoint.
 
 func (f *fake) ClusterID() string { return "cluster-1" }
 func (f *fake) Ready() error      { return f.ready }
+func (f *fake) Reachable() error  { return f.ill }
 
 func (f *fake) Watch(ctx context.Context) <-chan struct{} { return make(chan struct{}) }
 

@@ -23,7 +23,7 @@ type healthState struct {
 
 // health tells of the worker alone: what fails in a connector is none of its business.
 func (a *API) health(*request) (*answer, error) {
-	switch err := a.w.Ready(); {
+	switch err := a.able(); {
 	case err == nil:
 		return ok(healthState{"healthy", "Worker has completed startup and is ready to handle requests."})
 	case errors.Is(err, connector.ErrStarting):
@@ -32,6 +32,14 @@ func (a *API) health(*request) (*answer, error) {
 		return &answer{status: http.StatusInternalServerError,
 			body: healthState{"unhealthy", "Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()}}, nil
 	}
+}
+
+// able is nil where the worker has started and the brokers answer it.
+func (a *API) able() error {
+	if err := a.w.Ready(); err != nil {
+		return err
+	}
+	return a.w.Reachable()
 }
 
 // probe answers Kubernetes, and people, in a word; in JSON those that ask for it.
@@ -49,9 +57,9 @@ func probe(r *request, status int, state, why string) *answer {
 // livez says that the process answers. Restarting it would help against nothing that it can tell.
 func (a *API) livez(r *request) (*answer, error) { return probe(r, http.StatusOK, "ok", ""), nil }
 
-// readyz says whether the worker is a member of its group and knows its connectors.
+// readyz says whether the worker knows its connectors and the brokers answer it.
 func (a *API) readyz(r *request) (*answer, error) {
-	if err := a.w.Ready(); err != nil {
+	if err := a.able(); err != nil {
 		return probe(r, http.StatusServiceUnavailable, "not ready", err.Error()), nil
 	}
 	return probe(r, http.StatusOK, "ok", ""), nil

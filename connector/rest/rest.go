@@ -63,7 +63,8 @@ type Worker interface {
 	SetSnapshot(ctx context.Context, name, id string, state checkpoint.RequestState) error
 
 	ClusterID() string
-	Ready() error // nil: started; connector.ErrStarting: not yet
+	Ready() error     // nil: started; connector.ErrStarting: not yet
+	Reachable() error // nil: the brokers answer
 	Watch(ctx context.Context) <-chan struct{}
 	Metrics() prometheus.Gatherer
 }

@@ -141,9 +141,9 @@ func (f *fake) act(t *testing.T, what string) {
 	case "it starts":
 		f.ready = connector.ErrStarting
 	case "it has started":
-		f.ready = nil
+		f.ready, f.ill = nil, nil
 	case "it is ill":
-		f.ready = errBroker
+		f.ready, f.ill = nil, errBroker
 	default:
 		t.Fatalf("the worker can't %q", what)
 	}
