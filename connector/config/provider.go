@@ -80,17 +80,15 @@ func fromFile(path, key string) (string, *fault) {
 	if f != nil {
 		return "", &fault{path + ": " + f.message, f.remedy}
 	}
-	var keys []string
 	for _, m := range slices.Backward(members) { // of a key that stands twice Java's Properties keep the last
 		if m.key == key {
 			return m.text, nil
 		}
-		keys = append(keys, m.key)
 	}
-	if len(keys) == 0 {
+	if len(members) == 0 {
 		return "", &fault{path + " has no keys", "write " + key + " = … into it"}
 	}
-	return "", &fault{path + " has no key " + key, "did you mean " + nearest(key, keys) + "?"}
+	return "", &fault{path + " has no key " + key, "write " + key + " = … into it; if the file is the secret itself, write ${dir:folder:file}"} // keys are not named: such a file's is the secret
 }
 
 // fromDir gives a file's content without surrounding white space: mounted secrets often end in a line break.
