@@ -43,7 +43,7 @@ func (w *Worker) Offsets(ctx context.Context, name string) ([]Offset, error) {
 	for _, o := range m.c.Objects {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		pos := s.position(st)
-		if pos.Seq == 0 || isUnbegun(pos, o) || pos.Mark.IsZero() && pos.Walk == nil { // of one that is read whole, its first reading is to come
+		if pos.Seq == 0 || pos.Mark.IsZero() && (!isWhole(o) || pos.Walk == nil) { // one that is read whole has a position from its first reading on
 			continue
 		}
 		all = append(all, offsetOf(st, pos))
@@ -94,7 +94,7 @@ func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard, d
 	return m, s, func() { w.applying.Release(1) }, nil
 }
 
-// AlterOffsets moves objects of a STOPPED connector to other positions, through transactions of the owner's.
+// AlterOffsets moves objects of a STOPPED connector to other positions, through transactions of the owner's. Another worker may have stopped it a moment ago: see Refresh.
 //
 // An object goes on at UpdatedAt: what changed from there on is published, what was published of it before once more. With an ID, rows above it that changed before
 // UpdatedAt are published as a backfill. With Reset, it begins anew by initial.from. The ledger of what was published is dropped.
@@ -121,11 +121,6 @@ func (w *Worker) ResetOffsets(ctx context.Context, name string) error {
 }
 
 func (w *Worker) alter(ctx context.Context, name string, offsets []Offset, running bool) error {
-	if m, err := w.find(name); err == nil && m.state() != Stopped && !running { // another worker may have stopped it
-		if err := w.Refresh(ctx); err != nil {
-			return err
-		}
-	}
 	m, s, done, err := w.hold(ctx, name)
 	if err != nil {
 		return err

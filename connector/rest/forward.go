@@ -33,7 +33,7 @@ func mayForward(r *request) bool {
 // ownersWork does here what this worker may do as the owner of c, or has the owner do it.
 func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string, here func(context.Context) (*answer, error)) (*answer, error) {
 	patience, answerIn := changeTimeout, changeTimeout
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+	if !Changes(r.Method) {
 		patience, answerIn = ownerRead, peerRead
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)

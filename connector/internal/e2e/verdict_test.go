@@ -211,7 +211,6 @@ func atRest(ctx context.Context, adm *kadm.Client, topics []string, quiet, patie
 	})
 }
 
-// endOffsets sums the end offsets of each topic's partitions; an error while a topic does not exist.
 // committed reads a topic to its end, as a read_committed consumer does. The last of each partition is to be a marker, which is left out.
 func (p *parts) committed(tb testing.TB, topic string) []*kgo.Record {
 	tb.Helper()
@@ -243,6 +242,7 @@ func (p *parts) committed(tb testing.TB, topic string) []*kgo.Record {
 	return all
 }
 
+// endOffsets sums the end offsets of each topic's partitions; an error while a topic does not exist.
 func endOffsets(ctx context.Context, adm *kadm.Client, topics []string) (map[string]int64, error) {
 	listed, err := adm.ListEndOffsets(ctx, topics...)
 	if err == nil {

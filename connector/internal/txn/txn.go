@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -26,7 +27,7 @@ var ErrAborted = errors.New("the Kafka client aborted the transaction that it wa
 // New makes a client; opts give the transactional id, and no logger.
 func New(opts ...kgo.Opt) (*Client, error) {
 	log := &clientLog{}
-	cl, err := kgo.NewClient(append(opts, kgo.WithLogger(log))...)
+	cl, err := kgo.NewClient(append(slices.Clip(opts), kgo.WithLogger(log))...)
 	if err != nil {
 		return nil, fmt.Errorf("Kafka producer: %w", err)
 	}
