@@ -129,9 +129,6 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		newer      bool
 	}{
 		"a key of a newer version":           {`{"v":2,"kind":"x"}`, "", true},
-		"a key without a version":            {`{"type":"position"}`, "", true},
-		"a key that is not JSON":             {"acme", "", false},
-		"an empty key":                       {"", "", false},
 		"a row without an id":                {`{"v":1,"type":"row","tenant":"a","object":"b"}`, "\x01\x01a\x01\x07\x00\x00\x00\x00\x00\x00\x00\x02", false},
 		"a row without a line":               {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "\x01", false},
 		"a row whose lines are cut off":      {`{"v":1,"type":"row","tenant":"a","object":"b","id":1}`, "\x01\x01a\x01\x07\x00", false},
@@ -185,7 +182,18 @@ func TestRecordsThatAreRefused(t *testing.T) {
 			if errors.Is(err, ErrNewer) != tt.newer {
 				t.Errorf("%v: newer is not %v", err, tt.newer)
 			}
+			if errors.Is(err, errForeign) {
+				t.Errorf("%v: somebody else's", err)
+			}
 		})
+	}
+}
+
+func TestRecordsOfSomebodyElse(t *testing.T) {
+	for _, key := range []string{"", "acme", "\x00\x00\x00\x00\x01\x02", "7", "[]", "null", `"v"`, "{}", `{"type":"position"}`, `{"v":"1"}`, `{"v":0}`, `{"v":1.5}`} {
+		if _, err := decode([]byte(key), []byte("x")); !errors.Is(err, errForeign) || errors.Is(err, ErrNewer) {
+			t.Errorf("key %q: %v", key, err)
+		}
 	}
 }
 

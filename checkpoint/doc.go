@@ -89,7 +89,8 @@
 //	8 bytes  digest, big-endian
 //
 // A version, type or member that this version does not know is an error, [ErrNewer] where it can only
-// come from a later one: a record passed over could be a change published twice, or never.
+// come from a later one: a record passed over could be a change published twice, or never. A key that is
+// no object with a version is nobody's of these, and is passed over.
 //
 // # The file
 //

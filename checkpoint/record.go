@@ -110,6 +110,9 @@ func (c change) value() []byte {
 	}
 }
 
+// errForeign says that a record is of somebody else: its key is not what any version of coupastream writes.
+var errForeign = errors.New("not a record of coupastream's")
+
 // decode reads one record of the topic. A nil value is a tombstone. An unknown version, type or
 // member is an error: to skip it could mean to publish twice or not at all.
 func decode(key, value []byte) (change, error) {
@@ -136,7 +139,7 @@ func decode(key, value []byte) (change, error) {
 	return c, nil
 }
 
-// decodeKey blames the version first: members of a newer one may well be unknown.
+// decodeKey blames the version first: members of a newer one may well be unknown. Every version's keys are objects with the member v.
 func decodeKey(key []byte) (keyJSON, error) {
 	var k keyJSON
 	err := unmarshal(key, &k)
@@ -146,10 +149,10 @@ func decodeKey(key []byte) (keyJSON, error) {
 	var version struct {
 		V int `json:"v"`
 	}
-	if err := json.Unmarshal(key, &version); err != nil {
-		return k, err
-	}
-	if version.V != recordVersion {
+	switch foreign := json.NewDecoder(bytes.NewReader(key)).Decode(&version); {
+	case foreign != nil || version.V < 1:
+		return k, errForeign
+	case version.V > recordVersion:
 		return k, fmt.Errorf("version %d, this one reads %d: %w", version.V, recordVersion, ErrNewer)
 	}
 	return k, err

@@ -36,6 +36,9 @@ type RestoreConfig struct {
 	Chunk int
 	// Progress, where set, is called after each Update with the entries applied so far.
 	Progress func(applied int64)
+	// Foreign, where set, is called with the offset of each record that is not coupastream's and is
+	// passed over: somebody else writes to the topic.
+	Foreign func(offset int64)
 }
 
 const (
@@ -203,6 +206,12 @@ func (r *restorer) record(ctx context.Context, rec *kgo.Record) (done bool, err 
 		return false, nil
 	}
 	c, err := decode(rec.Key, rec.Value)
+	if errors.Is(err, errForeign) {
+		if r.cfg.Foreign != nil {
+			r.cfg.Foreign(rec.Offset)
+		}
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("offset %d: %w", rec.Offset, err)
 	}

@@ -378,6 +378,28 @@ func TestTombstonesAndCompaction(t *testing.T) {
 	})
 }
 
+func TestRestorePassesOverWhatSomebodyElseWrote(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *cluster) {
+		owner := c.owner()
+		c.transaction(owner, kgo.TryCommit, &kgo.Record{Topic: checkpoints, Partition: 3, Key: []byte("acme-7"), Value: []byte("a row")})
+		c.commit(owner, nil, commitOf(acme, 1))
+		c.transaction(owner, kgo.TryCommit, &kgo.Record{Topic: checkpoints, Partition: 3, Value: []byte(`{"type":"told"}`)})
+		_, nonce := c.fence()
+		var foreign []int64
+		cfg, s := c.config(nonce), c.open(t, storePath(t))
+		cfg.Foreign = func(offset int64) { foreign = append(foreign, offset) }
+		if err := Restore(t.Context(), cfg, s); err != nil {
+			t.Fatal(err)
+		}
+		if len(foreign) != 2 || foreign[0] != 0 || foreign[1] <= 2 {
+			t.Errorf("passed over %v", foreign)
+		}
+		if p := positions(t, s); p[acme].Seq != 1 {
+			t.Errorf("positions %v", p)
+		}
+	})
+}
+
 func TestRestoreRefuses(t *testing.T) {
 	newer := &kgo.Record{Topic: checkpoints, Partition: 3, Key: []byte(`{"v":2}`), Value: []byte(`{}`)}
 	t.Run("a fence that was never committed", func(t *testing.T) {

@@ -232,10 +232,16 @@ func (s *shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 
 // restore brings the local store to the end of the topic and loads the positions.
 func (s *shard) restore(ctx context.Context, nonce string) error {
-	started := time.Now()
+	started, foreign := time.Now(), 0
 	err := checkpoint.Restore(ctx, checkpoint.RestoreConfig{
 		Opts: s.w.clientOpts(), Topic: s.w.settings.CheckpointTopic, Partition: s.partition, Nonce: nonce,
 		Progress: func(applied int64) { s.log.Info("restoring", "entries", applied) },
+		Foreign: func(offset int64) {
+			if foreign++; foreign == 1 {
+				s.log.Error("the checkpoint topic holds records that are not coupastream's; they are passed over. Find out who writes there, and take that right away",
+					"topic", s.w.settings.CheckpointTopic, "partition", s.partition, "offset", offset)
+			}
+		},
 	}, s.store)
 	if err != nil {
 		return fmt.Errorf("restoring from %s: %w", s.w.settings.CheckpointTopic, err)
