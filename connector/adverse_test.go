@@ -2,10 +2,12 @@ package connector
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -213,4 +215,30 @@ func TestAStampOfLinesInTheFutureGoesBack(t *testing.T) {
 	if w := nextLines(now.Add(time.Second), now.Add(-24*time.Hour), now, time.Minute); w != nil {
 		t.Errorf("the walk is %+v although no second has passed", w)
 	}
+}
+
+// A position that can't be written down is no matter of the other objects, which share the shard and its transactions.
+func TestACheckpointThatCannotBeStopsItsObjectAlone(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 504, Rows: 60}, func(h *harness, r *running) {
+		if _, err := r.Create(h.t.Context(), "acme", h.submitted("acme", nil), Paused); err != nil {
+			t.Fatal(err)
+		}
+		m, err := r.find("acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.pollers[1].object.InitialFrom = config.InitialFrom{At: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)} // the configuration refuses that
+		h.set(r, Running)
+		h.settle()
+		h.tenant.Update("invoices", 5)
+		h.settle()
+		h.check("invoices")
+		h.expect(r, Running, Running, Failed)
+		if c, err := r.Connector("acme"); err != nil || !strings.Contains(c.Tasks[1].Trace, "checkpoint of") {
+			t.Errorf("%+v, %v", c.Tasks[1], err)
+		}
+		if n := strings.Count(h.log.String(), "shard restored"); n > len(r.shards) {
+			t.Errorf("%d restores of %d shards", n, len(r.shards))
+		}
+	})
 }

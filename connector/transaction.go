@@ -104,7 +104,7 @@ func (s *shard) commitApart(ctx context.Context, batch []*submission, failed map
 	return err
 }
 
-// transact runs steps 5 to 8. It returns the streams that spoilt the transaction, which is aborted then, or the offset of the checkpoint
+// transact runs steps 5 to 8. It returns the streams that spoilt the transaction, which is aborted then or was not begun, or the offset of the checkpoint
 // partition behind the commit. An error: the producer can't go on, and if it is errUnknownOutcome, nobody knows whether the batch happened.
 func (s *shard) transact(ctx context.Context, batch []*submission, commits []checkpoint.Commit) (failed map[checkpoint.Stream]error, next int64, err error) {
 	if wait := markerGap - time.Since(s.ended); wait > 0 {
@@ -118,12 +118,16 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	}()
 
 	var marks []*kgo.Record
+	impossible := map[checkpoint.Stream]error{}
 	for _, c := range commits {
 		records, err := c.Records(s.w.settings.CheckpointTopic, s.partition)
-		if err != nil {
-			return nil, 0, fmt.Errorf("checkpoint of %v: %w", c.Stream, err)
+		if err != nil { // of this stream alone: the others are not to stand still for it
+			impossible[c.Stream] = fmt.Errorf("checkpoint of %v: %w", c.Stream, err)
 		}
 		marks = append(marks, records...)
+	}
+	if len(impossible) > 0 {
+		return impossible, 0, nil
 	}
 	// 5 begin: nothing has left this process yet.
 	if err := s.begin(); err != nil {
