@@ -223,6 +223,26 @@ func TestWhatCannotBeIsRefusedWithItsReason(t *testing.T) {
 	})
 }
 
+// Records among the checkpoints that are not the worker's would be in the way of every worker that takes the shard over.
+func TestTheWorkersOwnTopicsAreNotForConnectors(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 96, Rows: 10}, func(h *harness, r *running) {
+		raw := h.submitted("acme", map[string]string{"name": "acme", "topic.template": r.settings.CheckpointTopic, "coupa.objects": "invoices"})
+		if _, err := r.Create(h.t.Context(), "acme", raw, ""); err == nil || !strings.Contains(err.Error(), "where the worker puts its checkpoints") {
+			t.Errorf("%v", err)
+		}
+		past := func(configtopic.View) ([]configtopic.Change, error) { // the check, as another version of a worker may do
+			return []configtopic.Change{configtopic.PutConnector("acme", raw)}, nil
+		}
+		if _, err := r.store.Update(h.t.Context(), past); err != nil {
+			t.Fatal(err)
+		}
+		h.settle()
+		if c, err := r.Connector("acme"); err != nil || c.State != Failed || !strings.Contains(c.Trace, "where the worker puts its checkpoints") {
+			t.Errorf("%+v, %v", c, err)
+		}
+	})
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestAConnectorOfAFileKeepsItsConfigurationAndCanBePaused(t *testing.T) {

@@ -39,7 +39,7 @@ type managed struct {
 
 // equip makes the tasks of a connector from its configuration.
 func (w *Worker) equip(m *managed, c *config.Connector) error {
-	if err := c.MapWith(w.settings); err != nil {
+	if err := config.CheckBeside(w.settings, c, nil); err != nil {
 		return err
 	}
 	source, err := w.cfg.Source(c)

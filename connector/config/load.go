@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -62,11 +63,11 @@ func count(keys []Key, name string) int {
 }
 
 // CheckTogether looks at connectors that are to run in one group. Two of them may not have one name, may not stream
-// the same object of the same tenant, and may not put different objects into one topic. worker is the one that runs them, if that is known: it has a
-// schema registry if an object needs one, and its mapping is put under those of the connectors. The error is Problems.
+// the same object of the same tenant, and may not put different things into one topic. worker is the one that runs them, if that is known: it has a
+// schema registry if an object needs one, its mapping is put under those of the connectors, and its own topics are not theirs. The error is Problems.
 func CheckTogether(worker *Worker, connectors []*Connector) error {
 	problems := checkRegistry(worker, connectors)
-	t := newTaken()
+	t := newTaken(worker)
 	for _, c := range connectors {
 		if worker != nil {
 			problems = append(problems, c.mapObjects(worker.mapping)...)
@@ -76,9 +77,10 @@ func CheckTogether(worker *Worker, connectors []*Connector) error {
 	return problems.orNil()
 }
 
-// CheckBeside does the same for a connector that is to be added to others, which were checked before. The error is Problems, of the connector alone.
+// CheckBeside does the same for a connector that is to be added to others, which were checked before. Call it before the connector's objects are used, which
+// have their mapping then. The error is Problems, of the connector alone.
 func CheckBeside(worker *Worker, c *Connector, others []*Connector) error {
-	t := newTaken()
+	t := newTaken(worker)
 	for _, other := range others {
 		_ = t.add(other) // was told when that one came
 	}
@@ -86,17 +88,32 @@ func CheckBeside(worker *Worker, c *Connector, others []*Connector) error {
 	return append(problems, t.add(c)...).orNil()
 }
 
-// taken is what connectors have for themselves.
+// taken is what connectors, and the worker, have for themselves.
 type taken struct {
 	names   map[string]*Connector
 	streams map[stream]*Connector
-	topics  map[string]Object
+	topics  map[string]use
 }
 
 type stream struct{ tenant, path string }
 
-func newTaken() taken {
-	return taken{map[string]*Connector{}, map[stream]*Connector{}, map[string]Object{}}
+// use is what somebody puts into a topic.
+type use struct{ who, what string }
+
+// What stands in topics besides rows.
+const (
+	deadLetters   = "dead letters"
+	notifications = "notifications"
+)
+
+func newTaken(worker *Worker) taken {
+	t := taken{map[string]*Connector{}, map[stream]*Connector{}, map[string]use{}}
+	if worker != nil {
+		for topic, what := range worker.topics() {
+			t.topics[topic] = use{"the worker", what}
+		}
+	}
+	return t
 }
 
 // add tells what of a connector is taken already, and takes the rest.
@@ -115,13 +132,49 @@ func (t taken) add(c *Connector) Problems {
 			clash("coupa.objects", "", fmt.Sprintf("%s of tenant %s is streamed by %s%s too", o.Path, c.Tenant, other.Name, from(other)),
 				"stream it once, or give the instances different tenants")
 		}
-		if other, taken := t.topics[o.Topic]; taken && other.Path != o.Path {
-			clash(templateKey, o.template, fmt.Sprintf("puts %s into %s, where another connector puts %s", o.Path, o.Topic, other.Path),
-				"give each object a topic of its own")
+		t.streams[s] = c
+	}
+	mine := map[string]use{}
+	for _, w := range c.writes() {
+		other, taken := t.topics[w.topic]
+		if !taken {
+			other, taken = mine[w.topic]
 		}
-		t.streams[s], t.topics[o.Topic] = c, o
+		if taken && other.what != w.what {
+			clash(w.key, w.value, fmt.Sprintf("puts %s into %s, where %s puts %s", w.what, w.topic, other.who, other.what), "give each a topic of its own")
+			continue
+		}
+		mine[w.topic] = use{"this connector", w.what}
+	}
+	for topic, u := range mine {
+		u.who = "another connector"
+		t.topics[topic] = u
 	}
 	return problems
+}
+
+// writing is a topic that a connector writes to, what it puts there, and the key and value that say so.
+type writing struct{ key, value, topic, what string }
+
+// writes are the topics that a connector writes to, each once for each thing that is put there; those of rows first.
+func (c *Connector) writes() []writing {
+	var all []writing
+	add := func(key, value, topic, what string) {
+		if topic != "" && !slices.ContainsFunc(all, func(w writing) bool { return w.topic == topic && w.what == what }) {
+			all = append(all, writing{key, value, topic, what})
+		}
+	}
+	for _, o := range c.Objects {
+		add(deciding(c.Raw, o.Path, templateKey), o.template, o.Topic, o.Path)
+	}
+	for _, o := range c.Objects {
+		for _, list := range o.linesOf() {
+			add(deciding(c.Raw, o.Path, linesKey), o.Lines, o.LineTopic(list), list+" of "+o.Path)
+		}
+		add(deciding(c.Raw, o.Path, deadLetterKey), o.DLQTopic, o.DLQTopic, deadLetters)
+	}
+	add(notificationTopicKey, c.Notifications.Topic, c.Notifications.Topic, notifications)
+	return all
 }
 
 // from names a connector's file.

@@ -57,7 +57,7 @@ func TestConnectorsOfOneRunMustNotClash(t *testing.T) {
 		{"the same object of the same tenant", connector("b.yaml", "name", "b", "coupa.objects", "suppliers"),
 			[]string{`b.yaml: coupa.objects: suppliers of tenant acme is streamed by acme (a.yaml) too; stream it once, or give the instances different tenants`}},
 		{"another object in the same topic", connector("b.yaml", "name", "b", "tenant", "b", "coupa.objects", "users", "topic.template", "coupa.invoices"),
-			[]string{`b.yaml: topic.template = "coupa.invoices": puts users into coupa.invoices, where another connector puts invoices; give each object a topic of its own`}},
+			[]string{`b.yaml: topic.template = "coupa.invoices": puts users into coupa.invoices, where another connector puts invoices; give each a topic of its own`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := ""
@@ -68,6 +68,70 @@ func TestConnectorsOfOneRunMustNotClash(t *testing.T) {
 				t.Errorf("got:\n%s\nwant:\n%s", got, want)
 			}
 		})
+	}
+}
+
+func TestTopicsHoldOneThingEach(t *testing.T) {
+	w, err := ParseWorker(map[string]string{"bootstrap.servers": "localhost:9092", "group.id": "g", "state.dir": t.TempDir(),
+		"schema.registry.url": "http://localhost:8081", "config.storage.topic": "configs", "notifications.topic": "told.invoice_lines"}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := []string{"errors.tolerance", "all", "errors.deadletterqueue.topic.name"}
+	for _, test := range []struct {
+		name string
+		with []string
+		want string // "": all is well
+	}{
+		{"rows among the checkpoints", []string{"topic.template", "g-checkpoints"}, `topic.template = "g-checkpoints": puts invoices into g-checkpoints, where the worker puts its checkpoints; `},
+		{"rows by another template", []string{"topic.template", "${object}-checkpoints", "tenant", "g", "object.invoices.topic.template", "${tenant}-checkpoints"},
+			`object.invoices.topic.template = "${tenant}-checkpoints": puts invoices into g-checkpoints, where the worker puts its checkpoints; `},
+		{"lines among notifications", []string{"lines", "topics", "topic.template", "told"}, `lines = "topics": puts invoice_lines of invoices into told.invoice_lines, where the worker puts notifications; `},
+		{"dead letters among the configuration", append(dead, "configs"), `errors.deadletterqueue.topic.name = "configs": puts dead letters into configs, where the worker puts the configuration of connectors; `},
+		{"notifications among the checkpoints", []string{"notifications.topic", "g-checkpoints"}, `notifications.topic = "g-checkpoints": puts notifications into g-checkpoints, where the worker puts its checkpoints; `},
+		{"rows among notifications", []string{"topic.template", "told.invoice_lines"}, `topic.template = "told.invoice_lines": puts invoices into told.invoice_lines, where the worker puts notifications; `},
+		{"the worker's topic of notifications", []string{"notifications.topic", "told.invoice_lines"}, ""},
+		{"dead letters among another object's rows", []string{"coupa.objects", "invoices, users", "object.invoices.errors.tolerance", "all", "object.invoices.errors.deadletterqueue.topic.name", "coupa.users"},
+			`object.invoices.errors.deadletterqueue.topic.name = "coupa.users": puts dead letters into coupa.users, where this connector puts users; `},
+		{"notifications among its own rows", []string{"notifications.topic", "coupa.invoices"}, `notifications.topic = "coupa.invoices": puts notifications into coupa.invoices, where this connector puts invoices; `},
+		{"dead letters among another's rows", append(dead, "coupa.suppliers"), `errors.deadletterqueue.topic.name = "coupa.suppliers": puts dead letters into coupa.suppliers, where another connector puts suppliers; `},
+		{"dead letters with another's", append(dead, "dead"), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			other, err := ParseConnector(minimal(append(dead, "dead", "name", "other", "tenant", "other", "coupa.objects", "suppliers")...), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := ParseConnector(minimal(append([]string{"coupa.objects", "invoices"}, test.with...)...), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			beside, together := CheckBeside(w, c, []*Connector{other}), CheckTogether(w, []*Connector{other, c})
+			if test.want == "" && (beside != nil || together != nil) {
+				t.Errorf("%v, %v", beside, together)
+			}
+			if want := test.want + "give each a topic of its own"; test.want != "" && (beside == nil || beside.Error() != want || together == nil || together.Error() != want) {
+				t.Errorf("%v\n%v\nwant %s", beside, together, want)
+			}
+		})
+	}
+	for _, topic := range []string{"g-checkpoints", "g-configs"} {
+		_, err := ParseWorker(map[string]string{"bootstrap.servers": "localhost:9092", "group.id": "g", "state.dir": t.TempDir(), "notifications.topic": topic}, env)
+		if err == nil || !strings.Contains(err.Error(), `notifications.topic = "`+topic+`": is where the worker puts `) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestInitialFromIsATimeThatMarksCanBe(t *testing.T) {
+	for value, ok := range map[string]bool{
+		"earliest": true, "latest": true, "2026-01-01T00:00:00Z": true, "1970-01-01T00:00:00Z": true, "2100-12-31T23:59:59Z": true,
+		"9999-12-31T23:59:59Z": false, "0001-01-01T00:00:00Z": false, "1969-12-31T23:59:59Z": false, "2101-01-01T00:30:00+01:00": true,
+	} {
+		_, err := ParseConnector(minimal("initial.from", value), env)
+		if (err == nil) != ok || !ok && !strings.Contains(err.Error(), `initial.from = "`+value+`": lies outside the years 1970 to 2100; write earliest`) {
+			t.Errorf("%s: %v", value, err)
+		}
 	}
 }
 

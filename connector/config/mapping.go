@@ -93,10 +93,7 @@ func mappingProblems(file, key, value string, err error) Problems {
 	return all
 }
 
-// MapWith lays the connector's mapping over that of a worker, for each of its objects. Call it before the objects are used. The error is Problems: of
-// rules that are right by themselves and not together.
-func (c *Connector) MapWith(w *Worker) error { return c.mapObjects(w.mapping).orNil() }
-
+// mapObjects lays the connector's mapping over that of a worker, for each of its objects. The problems are of rules that are right by themselves and not together.
 func (c *Connector) mapObjects(under *mapping.Layer) Problems {
 	key, value := mappingFileKey, c.MappingFile
 	if _, inline := c.Raw[mappingKey]; inline {

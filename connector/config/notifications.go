@@ -45,6 +45,8 @@ func (n Notifications) Wants(kind string) bool {
 const (
 	webhookURLKey    = "notifications.webhook.url"
 	webhookSecretKey = "notifications.webhook.secret"
+
+	notificationTopicKey = "notifications.topic"
 )
 
 // notificationSettings are those of T, which holds Notifications.
@@ -59,7 +61,7 @@ func notificationSettings[T any](of func(*T) *Notifications) []setting[T] {
 		{Key{Name: "notifications.events", Type: List, Importance: Low, Derived: "all", Example: "token, task",
 			Doc: "What is notified: `token`, `task`, `freshness`, `schema`, `backfill`, `rate`."},
 			eventNames(func(t *T) *[]string { return &of(t).Events })},
-		{Key{Name: "notifications.topic", Type: String, Importance: Low, Example: "coupastream-notifications",
+		{Key{Name: notificationTopicKey, Type: String, Importance: Low, Example: "coupastream-notifications",
 			Doc: "Topic that notifications are written to besides; it is created if it isn't there."},
 			text(func(t *T) *string { return &of(t).Topic }, topicName)},
 	}

@@ -39,7 +39,7 @@ type Object struct {
 	ExportedMode    string // "off"
 	Deletes         string // "off"
 
-	Mapping *mapping.Mapping `json:"-"` // nil: records hold what the schema does; see Connector.MapWith
+	Mapping *mapping.Mapping `json:"-"` // nil: records hold what the schema does; see CheckBeside
 	hashKey coupa.Secret
 
 	template string
@@ -110,8 +110,10 @@ func (c *Connector) readObjects(v *values) {
 func objectKey(path, key string) string { return "object." + path + "." + key }
 
 // deciding is the name under which the value that holds for an object was given: its override, or the connector's key.
-func (v *values) deciding(path, key string) string {
-	if _, given := v.raw[objectKey(path, key)]; given {
+func (v *values) deciding(path, key string) string { return deciding(v.raw, path, key) }
+
+func deciding(raw map[string]string, path, key string) string {
+	if _, given := raw[objectKey(path, key)]; given {
 		return objectKey(path, key)
 	}
 	return key
@@ -132,8 +134,7 @@ func checkObject(v *values, o Object, topicKnown bool) {
 
 // checkDeadLetters wants a topic where a key sends rows to one, and only there.
 func checkDeadLetters(v *values, o Object) {
-	const topic = "errors.deadletterqueue.topic.name"
-	dlq, sent := v.deciding(o.Path, topic), false
+	dlq, sent := v.deciding(o.Path, deadLetterKey), false
 	for _, s := range []struct{ key, value, sends, other string }{
 		{"errors.tolerance", o.ErrorsTolerance, "all", "none"},
 		{"record.oversize", o.Oversize, "deadletter", "fail or trim"},
@@ -147,7 +148,7 @@ func checkDeadLetters(v *values, o Object) {
 			continue
 		}
 		if sent = true; o.DLQTopic == "" {
-			v.problem(key, s.value, "no topic is named for the rows that can't go", "give "+topic+", or write "+s.other)
+			v.problem(key, s.value, "no topic is named for the rows that can't go", "give "+deadLetterKey+", or write "+s.other)
 		}
 	}
 	if o.DLQTopic != "" && !sent {
@@ -216,8 +217,8 @@ func checkLines(v *values, o Object) {
 			v.problem(key, o.Lines, fmt.Sprintf("gives the lines %s the topic %q, %s", list, o.LineTopic(list), f.message), f.remedy)
 		}
 	}
-	if dlq := o.lineTopicLike(o.DLQTopic); dlq != "" && !v.problems.touch("errors.deadletterqueue.topic.name") {
-		v.problem(v.deciding(o.Path, "errors.deadletterqueue.topic.name"), o.DLQTopic, "is the topic of lines of "+o.Path, "name another topic")
+	if dlq := o.lineTopicLike(o.DLQTopic); dlq != "" && !v.problems.touch(deadLetterKey) {
+		v.problem(v.deciding(o.Path, deadLetterKey), o.DLQTopic, "is the topic of lines of "+o.Path, "name another topic")
 	}
 }
 
@@ -240,8 +241,8 @@ func checkLookback(v *values, o Object) {
 
 // checkTopic refuses a topic that another object has already.
 func checkTopic(v *values, o Object, others []Object) {
-	if o.DLQTopic != "" && o.DLQTopic == o.Topic && !v.problems.touch("errors.deadletterqueue.topic.name") {
-		v.problem(v.deciding(o.Path, "errors.deadletterqueue.topic.name"), o.DLQTopic, "is the topic of "+o.Path+" itself", "name another topic: a dead letter is no Avro")
+	if o.DLQTopic != "" && o.DLQTopic == o.Topic && !v.problems.touch(deadLetterKey) {
+		v.problem(v.deciding(o.Path, deadLetterKey), o.DLQTopic, "is the topic of "+o.Path+" itself", "name another topic: a dead letter is no Avro")
 	}
 	i := slices.IndexFunc(others, func(other Object) bool { return other.Topic == o.Topic })
 	key := v.deciding(o.Path, templateKey)
@@ -347,6 +348,9 @@ func initialFrom(o *Object, value string) *fault {
 	if err != nil {
 		return &fault{"not earliest, latest or an RFC 3339 instant", "write e.g. 2026-01-01T00:00:00Z"}
 	}
-	o.InitialFrom = InitialFrom{At: at.UTC()}
+	if at = at.UTC(); at.Year() < 1970 || at.Year() > 2100 { // marks and what is reckoned from them stay times that can be written down
+		return &fault{"lies outside the years 1970 to 2100", "write earliest for all that there is, latest for what comes, or an instant between"}
+	}
+	o.InitialFrom = InitialFrom{At: at}
 	return nil
 }

@@ -9,8 +9,11 @@ import (
 // templateKey is the one key whose values hold placeholders.
 const templateKey = "topic.template"
 
-// linesKey says where lines go.
-const linesKey = "lines"
+// linesKey says where lines go, deadLetterKey where rows that can't go.
+const (
+	linesKey      = "lines"
+	deadLetterKey = "errors.deadletterqueue.topic.name"
+)
 
 // objectSettings is the table of keys that may differ from object to object.
 func objectSettings() []setting[Object] {
@@ -102,7 +105,7 @@ func handlingSettings() []setting[Object] {
 			Doc: "What happens when the registry refuses the schema of an object's values, since the subject's versions contradict it: `halt` stops the object, " +
 				"`deadletter` sends its rows to the dead letter topic, `widen` offers a schema that has the last version's fields and types besides."},
 			text(func(o *Object) *string { return &o.SchemaConflict })},
-		{Key{Name: "errors.deadletterqueue.topic.name", Type: String, Importance: Low,
+		{Key{Name: deadLetterKey, Type: String, Importance: Low,
 			Doc: "Dead letter topic for `errors.tolerance=all`, `record.oversize=deadletter` and `schema.conflict=deadletter`; several objects and connectors may share one."},
 			text(func(o *Object) *string { return &o.DLQTopic }, topicName)},
 		{Key{Name: "exported.mode", Type: String, Importance: Low, Default: "off", Values: []string{"off", "filter", "mark"},

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -71,12 +72,12 @@ func TestNoSecretInProblems(t *testing.T) {
 }
 
 // minimal is the smallest connector, with one key changed or added.
-func minimal(key, value string) map[string]string {
+func minimal(with ...string) map[string]string {
 	raw := map[string]string{
 		"name": "acme", "coupa.url": "https://acme.coupahost.com", "coupa.client.id": "id", "coupa.client.secret": "${env:COUPA_SECRET}",
 	}
-	if key != "" {
-		raw[key] = value
+	for pair := range slices.Chunk(with, 2) {
+		raw[pair[0]] = pair[1]
 	}
 	return raw
 }

@@ -187,9 +187,20 @@ func checkTopics(v *values, w *Worker) {
 	if w.CheckpointTopic == w.ConfigTopic {
 		v.problem("config.storage.topic", w.ConfigTopic, "is the checkpoint topic too", "give two different topics")
 	}
+	if what := w.topics()[w.Notifications.Topic]; w.Notifications.Topic != "" && what != notifications && !v.problems.touch(notificationTopicKey) {
+		v.problem(notificationTopicKey, w.Notifications.Topic, "is where the worker puts "+what, "name another topic")
+	}
 	if f := topicName(w.CheckpointTopic); f != nil {
 		v.problem("group.id", w.GroupID, "too long for the topic "+fmt.Sprintf("%.20s…-checkpoints", w.GroupID), "shorten it")
 	}
+}
+
+// topics are those that the worker itself writes to, with what it puts there.
+func (w *Worker) topics() map[string]string {
+	all := map[string]string{w.Notifications.Topic: notifications}
+	delete(all, "")
+	all[w.CheckpointTopic], all[w.ConfigTopic] = "its checkpoints", "the configuration of connectors"
+	return all
 }
 
 // checkSession leaves room for at least one lost heartbeat before a worker is given up for dead.
