@@ -1,7 +1,6 @@
 package security
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -48,38 +47,76 @@ func (g *Guard) Handler(next http.Handler, local bool) http.Handler {
 		headers(rw.Header())
 		if local {
 			if p := checkHost(r.Host, g.hosts); p != nil {
-				p.answer(rw)
+				p.answer(rw, r)
 				return
 			}
 		}
 		path := cleanPath(r.URL.Path)
-		if path != "/livez" && path != "/readyz" {
-			release := g.slots.take(path)
-			if release == nil {
-				(&problem{status: http.StatusServiceUnavailable, message: "the worker has too many requests at one time", retryAfter: "1"}).answer(rw)
-				return
-			}
-			defer release()
+		release, ok := g.slots.take(g.kind(r.Method, path))
+		if !ok {
+			(&problem{status: http.StatusServiceUnavailable, message: "the worker has too many requests at one time", retryAfter: "1"}).answer(rw, r)
+			return
 		}
+		defer release()
 		r, p := g.admit(rw, r, path)
 		if p != nil {
-			p.answer(rw)
+			p.answer(rw, r)
 			return
 		}
 		if r == nil {
 			return
 		}
-		if path == streamPath {
-			lasting(rw)
-		}
 		next.ServeHTTP(rw, r)
 	})
 }
 
+// kind is the kind of a request by what it may take of the worker.
+func (g *Guard) kind(method, path string) kind {
+	switch {
+	case !reads(method):
+		return usual
+	case path == "/livez" || path == "/readyz":
+		return probe
+	case path == streamPath:
+		return stream
+	case g.who != nil && slices.Contains(g.open, path):
+		return open
+	}
+	return usual
+}
+
 // admit gives the request with its caller and body; none if it has been answered.
 func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*http.Request, *problem) {
-	if answered, p := g.origins.check(rw, r); answered || p != nil {
-		return nil, p
+	switch answered, p := g.origins.check(rw, r); {
+	case p != nil:
+		return r, p
+	case answered:
+		return nil, nil
+	}
+	caller, p := g.caller(r, path)
+	if p != nil {
+		return r, p
+	}
+	body, p := readBody(rw, r)
+	if p != nil {
+		return r, p
+	}
+	asked := r
+	r = r.WithContext(admitted(r.Context(), caller, func() bool {
+		_, p := g.caller(asked, path)
+		return p == nil
+	}))
+	r.Body, r.ContentLength = body, int64(body.Len())
+	if g.kind(r.Method, path) == stream {
+		lasting(rw)
+	}
+	return r, nil
+}
+
+// caller tells who sent a request, if he may send such.
+func (g *Guard) caller(r *http.Request, path string) (Caller, *problem) {
+	if !vouched(r) {
+		return Caller{}, &problem{status: http.StatusUnauthorized, message: "the client's certificate is none any more that listeners.https.ssl.ca.location vouches for", final: true}
 	}
 	caller := Caller{Role: Admin}
 	switch {
@@ -89,16 +126,13 @@ func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*ht
 	default:
 		var p *problem
 		if caller, p = g.who.caller(r); p != nil {
-			return nil, p
+			return Caller{}, p
 		}
 	}
 	if !caller.Role.may(r.Method) {
-		return nil, &problem{status: http.StatusForbidden, message: "the role read-only changes nothing; use an account with the role admin"}
+		return Caller{}, &problem{status: http.StatusForbidden, message: "the role read-only changes nothing; use an account with the role admin"}
 	}
-	if p := readBody(rw, r); p != nil {
-		return nil, p
-	}
-	return r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)), nil
+	return caller, nil
 }
 
 // recovered answers for a handler that panicked. The log gets where, and not with what: the value may hold what nobody is to see.
@@ -117,7 +151,7 @@ func (g *Guard) recovered(rw http.ResponseWriter, r *http.Request) {
 		what = failure.Error()
 	}
 	g.log.Error("a request met a defect of the program", "method", r.Method, "path", r.URL.Path, "panic", what, "stack", string(debug.Stack()))
-	(&problem{status: http.StatusInternalServerError, message: "the request met a defect of the program; the worker's log has it"}).answer(rw)
+	(&problem{status: http.StatusInternalServerError, message: "the request met a defect of the program; the worker's log has it"}).answer(rw, r)
 }
 
 // headers are those of every answer; a handler may replace one.
@@ -145,10 +179,15 @@ type problem struct {
 	message    string
 	challenges []string // WWW-Authenticate
 	retryAfter string   // seconds
+	final      bool     // nothing else is answered on this connection
 }
 
-// answer writes the problem as Connect writes errors.
-func (p *problem) answer(rw http.ResponseWriter) {
+// answer writes the problem as Connect writes errors. Nobody reads what is left of the request's body.
+func (p *problem) answer(rw http.ResponseWriter, r *http.Request) {
+	if p.final {
+		rw.Header().Set("Connection", "close")
+	}
+	leaveBody(rw, r)
 	for _, c := range p.challenges {
 		rw.Header().Add("WWW-Authenticate", c)
 	}

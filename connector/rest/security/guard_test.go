@@ -1,10 +1,12 @@
 package security
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -358,6 +360,76 @@ func TestBodiesAreBounded(t *testing.T) {
 		}
 		if status == 413 && rec.Body.String() != `{"error_code":413,"message":"HTTP 413 Request Entity Too Large: the body has more than 1048576 bytes"}`+"\n" {
 			t.Errorf("%s", rec.Body)
+		}
+	}
+}
+
+// Who sends a body slowly, or never, takes no place for as long as he does so, unless an account says that he may send one.
+func TestBodiesThatDoNotComeAreInNobodysWay(t *testing.T) {
+	text, token, _ := accountsText(t)
+	settings := config.Worker{Listeners: []string{"http://127.0.0.1:0"}, AuthFile: write(t, filepath.Join(t.TempDir(), "accounts.yaml"), text), OpenPaths: []string{"/metrics"}}
+	address := strings.TrimPrefix(serve(t, settings), "http://")
+	for request, want := range map[string]string{
+		"GET /metrics": "HTTP/1.1 200 ", "GET /livez": "HTTP/1.1 200 ", "HEAD /readyz": "HTTP/1.1 200 ",
+		"POST /connectors": "HTTP/1.1 401 ", "DELETE /livez": "HTTP/1.1 401 ", "OPTIONS /connectors": "HTTP/1.1 401 ",
+	} {
+		for range mostRequests + 1 {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx", request)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: strings.Fields(request)[0]})
+			if err != nil {
+				t.Fatalf("%s: %v", request, err)
+			}
+			if got := "HTTP/1.1 " + answer.Status; !strings.HasPrefix(got, want) || !answer.Close {
+				t.Fatalf("%s: %s, closes %v", request, got, answer.Close)
+			}
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/connectors", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if string(got) != "admin terraform 4" {
+			t.Errorf("beside %s: %s %s", request, res.Status, got)
+		}
+	}
+}
+
+func TestWhoNeedsNoAccountIsNotInTheWayOfOthers(t *testing.T) {
+	text, token, _ := accountsText(t)
+	release, running := make(chan struct{}), make(chan struct{})
+	settings := config.Worker{AuthFile: write(t, filepath.Join(t.TempDir(), "accounts.yaml"), text), OpenPaths: []string{"/metrics"}}
+	h, _ := guarded(t, settings, true, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			running <- struct{}{}
+			<-release
+		}
+	}))
+	done := make(chan int, mostOpen)
+	for range mostOpen {
+		go func() { done <- send(h, "GET", "/metrics", "").Code }()
+		<-running
+	}
+	if rec := send(h, "GET", "/metrics", ""); rec.Code != 503 {
+		t.Errorf("one more: %d", rec.Code)
+	}
+	if rec := send(h, "GET", "/connectors", "", "Authorization", "Bearer "+token); rec.Code != 200 {
+		t.Errorf("with an account: %d", rec.Code)
+	}
+	close(release)
+	for range mostOpen {
+		if code := <-done; code != 200 {
+			t.Errorf("%d", code)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	mostBody     = 1 << 20 // bytes
 	mostRequests = 128     // at one time
+	mostOpen     = 32      // of these that need no account where others do
 	mostStreams  = 64      // of events at one time; they last
 	mostHeader   = 64 << 10
 
@@ -25,24 +26,34 @@ const (
 // streamPath is where answers last as long as somebody listens.
 const streamPath = "/ui/events"
 
-// slots counts what runs.
-type slots struct{ requests, streams chan struct{} }
+// kind is what a request may take of the worker.
+type kind uint8
+
+const (
+	usual  kind = iota
+	open        // it needs no account, and who has none is not to be in the way of the others
+	stream      // its answer lasts as long as somebody listens
+	probe       // it is answered whatever else goes on, and takes nothing
+)
+
+// slots counts what runs, by kind.
+type slots map[kind]chan struct{}
 
 func newSlots() slots {
-	return slots{make(chan struct{}, mostRequests), make(chan struct{}, mostStreams)}
+	return slots{usual: make(chan struct{}, mostRequests), open: make(chan struct{}, mostOpen), stream: make(chan struct{}, mostStreams)}
 }
 
-// take takes a place for a request, or gives nil if there is none. Nobody waits for one: workers that forward requests to each other could wait for ever.
-func (s slots) take(path string) (release func()) {
-	places := s.requests
-	if path == streamPath {
-		places = s.streams
+// take takes a place for a request, if there is one. Nobody waits for one: workers that forward requests to each other could wait for ever.
+func (s slots) take(k kind) (release func(), ok bool) {
+	places := s[k]
+	if places == nil {
+		return func() {}, true
 	}
 	select {
 	case places <- struct{}{}:
-		return func() { <-places }
+		return func() { <-places }, true
 	default:
-		return nil
+		return nil, false
 	}
 }
 
@@ -53,19 +64,33 @@ func lasting(rw http.ResponseWriter) {
 	_ = c.SetWriteDeadline(time.Time{})
 }
 
-// readBody reads the body, so that what comes after has it whole or not at all.
-func readBody(rw http.ResponseWriter, r *http.Request) *problem {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil
+// body is what a request holds, read to its end.
+type body struct{ *bytes.Reader }
+
+func (body) Close() error { return nil }
+
+// readBody reads the body, so that what comes after has it whole or not at all. Requests that only read have none that counts: theirs is left where it is,
+// since whoever sends it slowly would take a place for nothing.
+func readBody(rw http.ResponseWriter, r *http.Request) (body, *problem) {
+	if reads(r.Method) {
+		leaveBody(rw, r)
+		return body{bytes.NewReader(nil)}, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, mostBody))
+	text, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, mostBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return &problem{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("the body has more than %d bytes", mostBody)}
+		return body{}, &problem{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("the body has more than %d bytes", mostBody)}
 	case err != nil:
-		return &problem{status: http.StatusBadRequest, message: "the body could not be read to its end"}
+		return body{}, &problem{status: http.StatusBadRequest, message: "the body could not be read to its end"}
 	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	return nil
+	return body{bytes.NewReader(text)}, nil
+}
+
+// leaveBody has the connection end with the answer if the request has a body that nobody reads: to use it again, net/http would wait for that body while
+// it writes the answer.
+func leaveBody(rw http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		rw.Header().Set("Connection", "close")
+	}
 }

@@ -20,7 +20,7 @@ type Listener struct {
 
 	listener net.Listener
 	server   *http.Server
-	secure   bool
+	clients  *clients // of https; nil: it is http
 }
 
 // Listen opens the worker's listeners. Nobody is answered before Serve; Close gives up one that is not served.
@@ -44,14 +44,15 @@ func listen(settings *config.Worker, address string, logger *slog.Logger) (*List
 	if err != nil {
 		return nil, config.Problem{File: settings.File, Key: "listeners", Value: address, Message: err.Error(), Remedy: "write e.g. http://127.0.0.1:8083"}
 	}
-	l := &Listener{secure: u.Scheme == "https", server: &http.Server{
+	l := &Listener{server: &http.Server{
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: mostHeader,
 		ErrorLog: log.New(quiet{logger}, "", 0),
 	}}
-	if l.secure {
-		if l.server.TLSConfig, err = serverTLS(settings, logger); err != nil {
+	if u.Scheme == "https" {
+		if l.clients, err = newClients(settings, logger); err != nil {
 			return nil, err
 		}
+		l.server.TLSConfig = l.clients.config()
 	}
 	if l.listener, err = net.Listen("tcp", u.Host); err != nil {
 		return nil, fmt.Errorf("listeners = %s: %w; give a free host:port, or port 0", address, err)
@@ -70,9 +71,12 @@ func (l *Listener) Close() { _ = l.listener.Close() }
 // Serve answers requests until ctx ends; those under way then have a second.
 func (l *Listener) Serve(ctx context.Context, handler http.Handler) error {
 	l.server.Handler = handler
+	if l.clients != nil {
+		l.server.Handler = l.clients.handler(handler)
+	}
 	stopped := make(chan error, 1) // the server's only result
 	go func() {
-		if l.secure {
+		if l.clients != nil {
 			stopped <- l.server.ServeTLS(l.listener, "", "")
 			return
 		}

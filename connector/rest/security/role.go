@@ -28,12 +28,29 @@ type Caller struct {
 	Role Role
 }
 
-type callerKey struct{}
+type admissionKey struct{}
+
+// admission is what a guard has found out about a request.
+type admission struct {
+	caller Caller
+	again  func() bool // whether it would let the request through now
+}
+
+func admitted(ctx context.Context, caller Caller, again func() bool) context.Context {
+	return context.WithValue(ctx, admissionKey{}, admission{caller, again})
+}
 
 // CallerOf tells who sent the request of a context that a Guard let through. Without a Guard before it everybody is an administrator without a name.
 func CallerOf(ctx context.Context) Caller {
-	if c, ok := ctx.Value(callerKey{}).(Caller); ok {
-		return c
+	if a, ok := ctx.Value(admissionKey{}).(admission); ok {
+		return a.caller
 	}
 	return Caller{Role: Admin}
+}
+
+// StillAdmitted tells whether the Guard would let the request of a context through once more: answers that last ask now and then, since an account or a
+// certificate's authority may be gone meanwhile.
+func StillAdmitted(ctx context.Context) bool {
+	a, ok := ctx.Value(admissionKey{}).(admission)
+	return !ok || a.again()
 }

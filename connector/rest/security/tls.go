@@ -1,9 +1,11 @@
 package security
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"net/http"
 
 	"github.com/coupastream/coupastream/connector/config"
 )
@@ -37,8 +39,11 @@ func identityFiles(settings *config.Worker) []string {
 	return []string{settings.ListenerCert, settings.ListenerKey, settings.ListenerCA}
 }
 
-// serverTLS is the configuration of https listeners. What the files hold at the time of a handshake counts.
-func serverTLS(settings *config.Worker, log *slog.Logger) (*tls.Config, error) {
+// clients is what https listeners ask of those who connect. What the files hold at the time of a handshake counts, and for clients' certificates at that of
+// each request.
+type clients struct{ current *reloaded[*tls.Config] }
+
+func newClients(settings *config.Worker, log *slog.Logger) (*clients, error) {
 	current, err := newReloaded("listeners.https.ssl.*", identityFiles(settings), log, func() (*tls.Config, error) {
 		id, err := loadIdentity(settings)
 		if err != nil {
@@ -56,7 +61,7 @@ func serverTLS(settings *config.Worker, log *slog.Logger) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return current.get(), nil }}, nil
+	return &clients{current}, nil
 }
 
 func clientAuth(setting string) tls.ClientAuthType {
@@ -67,4 +72,34 @@ func clientAuth(setting string) tls.ClientAuthType {
 		return tls.VerifyClientCertIfGiven
 	}
 	return tls.NoClientCert
+}
+
+// config is that of a listener.
+func (c *clients) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.get(), nil }}
+}
+
+type clientsKey struct{}
+
+// handler lets vouched know what counts for the requests of next.
+func (c *clients) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), clientsKey{}, c)))
+	})
+}
+
+// vouched tells whether the certificate that the client of a request showed when it connected, if it did, would be taken now: connections last.
+func vouched(r *http.Request) bool {
+	c, _ := r.Context().Value(clientsKey{}).(*clients)
+	if c == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return true
+	}
+	between := x509.NewCertPool()
+	for _, one := range r.TLS.PeerCertificates[1:] {
+		between.AddCert(one)
+	}
+	_, err := r.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{
+		Roots: c.current.get().ClientCAs, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err == nil
 }

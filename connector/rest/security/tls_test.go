@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,8 +94,13 @@ func (a *authority) worker(t *testing.T, folder, name, clientAuth string) config
 	return config.Worker{Listeners: []string{"https://127.0.0.1:0"}, ListenerCert: cert, ListenerKey: key, ListenerCA: ca, ListenerClientAuth: clientAuth}
 }
 
-// serveHTTPS runs a worker's API and gives its URL.
-func serveHTTPS(t *testing.T, settings config.Worker) string {
+// serve runs a worker's API and gives its URL.
+func serve(t *testing.T, settings config.Worker) string {
+	t.Helper()
+	return served(t, settings, api()).URL
+}
+
+func served(t *testing.T, settings config.Worker, api http.Handler) *Listener {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	g, err := New(&settings, log)
@@ -107,14 +113,14 @@ func serveHTTPS(t *testing.T, settings config.Worker) string {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- listeners[0].Serve(ctx, g.Handler(api(), listeners[0].Local)) }()
+	go func() { done <- listeners[0].Serve(ctx, g.Handler(api, listeners[0].Local)) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return listeners[0].URL
+	return listeners[0]
 }
 
 // get asks a worker, with a client's certificate if files are given.
@@ -163,7 +169,7 @@ func TestCertificatesDecideWhoIsLetIn(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			settings := trusted.worker(t, t.TempDir(), "listener", c.auth)
 			settings.AuthFile = c.accounts
-			body, state, err := trusted.get(serveHTTPS(t, settings), c.cert, c.key)
+			body, state, err := trusted.get(serve(t, settings), c.cert, c.key)
 			if (err != nil) != (c.want == "") || err == nil && !strings.HasPrefix(body, c.want) {
 				t.Fatalf("got %s (%v)", body, err)
 			}
@@ -176,7 +182,7 @@ func TestCertificatesDecideWhoIsLetIn(t *testing.T) {
 
 func TestOldVersionsOfTLSAreRefused(t *testing.T) {
 	a := newAuthority(t)
-	address := serveHTTPS(t, a.worker(t, t.TempDir(), "listener", "none"))
+	address := serve(t, a.worker(t, t.TempDir(), "listener", "none"))
 	c := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	c.RootCAs.AddCert(a.certificate)
 	if conn, err := tls.Dial("tcp", strings.TrimPrefix(address, "https://"), c); err == nil {
@@ -206,7 +212,7 @@ func changedCertificates(t *testing.T) {
 	secondCert, secondKey, _ := second.files(t, folder, "second")
 	aged(t, settings.ListenerCert, settings.ListenerKey, settings.ListenerCA)
 	var log bytes.Buffer
-	current, err := serverTLS(&settings, slog.New(slog.NewTextHandler(&log, nil)))
+	current, err := newClients(&settings, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +227,7 @@ func changedCertificates(t *testing.T) {
 		here, there := net.Pipe()
 		defer here.Close()
 		defer there.Close()
-		server := tls.Server(there, current)
+		server := tls.Server(there, current.config())
 		answered := make(chan error, 1)
 		go func() { answered <- server.Handshake(); there.Close() }()
 		client := tls.Client(here, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", Certificates: []tls.Certificate{pair}})
@@ -257,12 +263,98 @@ func changedCertificates(t *testing.T) {
 	}
 }
 
+func TestAnAuthorityThatIsTakenOutCountsOnOpenConnections(t *testing.T) {
+	for _, auth := range []string{"required", "requested"} {
+		folder := t.TempDir()
+		first, second := newAuthority(t), newAuthority(t)
+		settings := first.worker(t, folder, "listener", auth)
+		aged(t, settings.ListenerCA)
+		asked := make(chan context.Context, 2)
+		l := served(t, settings, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Context() }))
+		cert, key, _ := first.files(t, folder, "client")
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AddCert(first.certificate)
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}, ForceAttemptHTTP2: true}}
+		get := func() int {
+			res, err := client.Get(l.URL + "/connectors")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			return res.StatusCode
+		}
+		if got := get(); got != 200 {
+			t.Fatal(got)
+		}
+		lasting := <-asked
+		if !StillAdmitted(lasting) {
+			t.Error("who was just let in would not be now")
+		}
+		var text bytes.Buffer
+		if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: second.certificate.Raw}); err != nil {
+			t.Fatal(err)
+		}
+		write(t, settings.ListenerCA, text.String())
+		l.clients.current.mu.Lock()
+		l.clients.current.looked = time.Time{}
+		l.clients.current.mu.Unlock()
+		if got := get(); got != 401 {
+			t.Errorf("%s: after the authority was taken out: %d", auth, got)
+		}
+		if StillAdmitted(lasting) {
+			t.Errorf("%s: an answer that lasts goes on", auth)
+		}
+		client.CloseIdleConnections()
+	}
+}
+
+func TestTheTokenOfAWorkerIsNotForWhoHasAnAccount(t *testing.T) {
+	got := make(chan string, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("Authorization") }))
+	defer other.Close()
+	forwarder, err := NewForwarder(&config.Worker{ForwardToken: "own"}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forwarder.CloseIdleConnections()
+	for _, c := range []struct {
+		name, given, want string
+		ctx               context.Context
+	}{
+		{"the worker itself", "", "Bearer own", t.Context()},
+		{"somebody on an open path", "", "Bearer own", admitted(t.Context(), Caller{Role: ReadOnly}, nil)},
+		{"an account by certificate", "", "", admitted(t.Context(), Caller{Name: "ops", Role: Admin}, nil)},
+		{"an account by token", "Bearer ops", "Bearer ops", admitted(t.Context(), Caller{Name: "ops", Role: Admin}, nil)},
+	} {
+		r, err := http.NewRequestWithContext(c.ctx, http.MethodGet, other.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.given != "" {
+			r.Header.Set("Authorization", c.given)
+		}
+		res, err := forwarder.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if sent := <-got; sent != c.want {
+			t.Errorf("%s: %q", c.name, sent)
+		}
+	}
+}
+
 func TestForwardedRequestsShowTheWorkersCertificateAndTheCallersCredentials(t *testing.T) {
 	a := newAuthority(t)
 	text, _, token := accountsText(t)
 	settings := a.worker(t, t.TempDir(), "worker-1", "required")
 	settings.AuthFile = write(t, filepath.Join(t.TempDir(), "accounts.yaml"), text)
-	address := serveHTTPS(t, settings)
+	address := serve(t, settings)
 	forwarder, err := NewForwarder(&settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +388,7 @@ func TestForwardedRequestsShowTheWorkersCertificateAndTheCallersCredentials(t *t
 		t.Fatal(err)
 	}
 	defer page.CloseIdleConnections()
-	res, err := page.Get(serveHTTPS(t, settings) + "/connectors")
+	res, err := page.Get(serve(t, settings) + "/connectors")
 	if err != nil {
 		t.Fatal(err)
 	}

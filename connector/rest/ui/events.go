@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/rest"
+	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
 const (
@@ -214,8 +215,14 @@ func (h *Handler) events(rw http.ResponseWriter, r *http.Request) {
 	if id == "" {
 		id = r.URL.Query().Get("after")
 	}
-	at := position{version: h.hub.version(id)}
+	at, admitted := position{version: h.hub.version(id)}, time.Now()
 	for {
+		if time.Since(admitted) >= heartbeat {
+			if !security.StillAdmitted(r.Context()) { // the page connects anew, and is told
+				return
+			}
+			admitted = time.Now()
+		}
 		data, to, news := h.hub.next(at)
 		if data != nil {
 			if s.write("id: %s\nevent: health\ndata: %s\n\n", h.hub.id(to.version), data) != nil {

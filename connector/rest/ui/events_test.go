@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +18,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/rest"
+	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
 // made is a source that a test changes.
@@ -268,6 +273,41 @@ func TestASilentStreamShowsThatItLives(t *testing.T) {
 		if got := r.next(t); got != want {
 			t.Errorf("%s\nwant %s", got, want)
 		}
+	})
+}
+
+func TestAStreamEndsWithItsAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		accounts := filepath.Join(t.TempDir(), "accounts.yaml")
+		allow := func(hash string) {
+			if err := os.WriteFile(accounts, []byte("tokens: {page: {sha256: "+hash+", role: read-only}}\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		token, hash := security.NewToken()
+		allow(hash)
+		guard, err := security.New(&config.Worker{AuthFile: accounts}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := New(two())
+		defer h.Close()
+		guarded := guard.Handler(h, false)
+		r, _, _ := page(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			r.Header.Set("Authorization", "Bearer "+token)
+			guarded.ServeHTTP(rw, r)
+		}))
+		time.Sleep(2 * heartbeat)
+		synctest.Wait()
+		select {
+		case <-r.done:
+			t.Fatal("a stream with an account ended")
+		default:
+		}
+		_, hash = security.NewToken()
+		allow(hash + " ") // the file differs in size too, whatever the disk's clock
+		time.Sleep(2 * heartbeat)
+		<-r.done
 	})
 }
 
