@@ -16,6 +16,7 @@ func env(name string) (string, bool) {
 	value, found := map[string]string{
 		"COUPA_ID":       "client",
 		"COUPA_SECRET":   "from-the-environment",
+		"COUPA_HOOK":     "https://hooks.example.com/from-the-environment",
 		"KAFKA_PASSWORD": "kafka-password",
 	}[name]
 	return value, found

@@ -100,14 +100,12 @@ func (c *Connector) Coupa() coupa.Config {
 }
 
 // Echo is the configuration as it was given, with references as they were written and [hidden] in place of every
-// secret that was written out.
+// secret that was written out, and of what follows the host of a webhook's address.
 func (c *Connector) Echo() map[string]string {
 	_, keys := connectorNames()
 	echo := make(map[string]string, len(c.Raw))
 	for name, raw := range c.Raw {
-		if echo[name] = raw; keys(name).Secret() && raw != "" && !onlyReferences(raw) {
-			echo[name] = hidden
-		}
+		echo[name] = veiled(keys(name), raw)
 	}
 	return echo
 }

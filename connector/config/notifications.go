@@ -53,7 +53,7 @@ const (
 func notificationSettings[T any](of func(*T) *Notifications) []setting[T] {
 	return []setting[T]{
 		{Key{Name: webhookURLKey, Type: String, Importance: Medium, Example: "https://hooks.example.com/coupastream",
-			Doc: "Where notifications are POSTed: `https://`, or `http://` to this machine. A connector's takes the place of the worker's."},
+			Doc: "Where notifications are POSTed: `https://`, or `http://` to this machine. A connector's takes the place of the worker's. An address that is a secret by itself is to be a reference as a whole, over REST too, which shows what is written out."},
 			text(func(t *T) *string { return &of(t).WebhookURL }, webhookURL)},
 		{Key{Name: webhookSecretKey, Type: Password, Importance: Medium, Example: "${env:COUPASTREAM_WEBHOOK_SECRET}",
 			Doc: "Key that notifications are signed with, as Standard Webhooks has it: `whsec_` and base64 of 24 to 64 bytes, or any text of at least 24 characters."},

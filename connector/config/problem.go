@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
 )
@@ -71,12 +72,30 @@ func (ps Problems) touch(keys ...string) bool {
 // hidden stands for a secret wherever one would be shown.
 const hidden = "[hidden]"
 
-// shown is the form in which a value may stand in a problem or an echo: references stay references, plain secrets are
-// hidden, and so is a password in a URL. A value over 200 bytes is cut.
-func shown(k Key, raw string) string {
-	if k.Secret() && raw != "" && !onlyReferences(raw) {
+// veiled is a value without what is nobody's business: references stay references, plain secrets are hidden, and of a
+// webhook's address what follows the host, by which many know who may post.
+func veiled(k Key, raw string) string {
+	switch {
+	case raw == "" || onlyReferences(raw):
+	case k.Secret():
 		return hidden
+	case k.Name == webhookURLKey:
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" || hasReference(raw) {
+			return hidden
+		}
+		host := u.Scheme + "://" + u.Host
+		if strings.TrimPrefix(raw, host) != "" {
+			return host + "/" + hidden
+		}
 	}
+	return raw
+}
+
+// shown is the form in which a value may stand in a problem: veiled, without a password in a URL, and cut where it is
+// over 200 bytes long.
+func shown(k Key, raw string) string {
+	raw = veiled(k, raw)
 	raw = regexp.MustCompile(`//[^/@\s]*@`).ReplaceAllString(raw, "//"+hidden+"@")
 	if len(raw) > 200 {
 		raw = strings.ToValidUTF8(raw[:200], "") + "…"

@@ -72,6 +72,24 @@ func TestNoSecretInProblems(t *testing.T) {
 }
 
 // minimal is the smallest connector, with one key changed or added.
+func TestOfAWebhooksAddressTheHostIsShown(t *testing.T) {
+	for given, want := range map[string]string{
+		"https://hooks.example.com/services/s3cret": "https://hooks.example.com/[hidden]",
+		"https://hooks.example.com?key=s3cret":      "https://hooks.example.com/[hidden]",
+		"https://hooks.example.com:8443":            "https://hooks.example.com:8443",
+		"${env:COUPA_HOOK}":                         "${env:COUPA_HOOK}",
+		"https://hooks.example.com/${env:COUPA_ID}": "[hidden]",
+	} {
+		c, err := ParseConnector(minimal("notifications.webhook.url", given), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Echo()["notifications.webhook.url"]; got != want {
+			t.Errorf("%s is shown as %s", given, got)
+		}
+	}
+}
+
 func minimal(with ...string) map[string]string {
 	raw := map[string]string{
 		"name": "acme", "coupa.url": "https://acme.coupahost.com", "coupa.client.id": "id", "coupa.client.secret": "${env:COUPA_SECRET}",

@@ -57,8 +57,10 @@ func (v *values) submitted(k Key, raw string) *fault {
 	case !declared && !hasReference(raw): // it is told to be unknown
 	case k.Secret():
 		return &fault{"is written out, and would be kept in the config topic", "write a reference, e.g. ${env:COUPA_CLIENT_SECRET}"}
+	case k.Name == webhookURLKey && (onlyReferences(raw) || !hasReference(raw)):
 	case hasReference(raw) && k.Name != "coupa.client.id":
-		return &fault{"is shown to everybody who may read, and a reference would show what it leads to", "write the value itself: over REST references are for secrets and coupa.client.id"}
+		return &fault{"is shown to everybody who may read, and a reference would show what it leads to",
+			"write the value itself: over REST references are for secrets, coupa.client.id and notifications.webhook.url as a whole"}
 	case k.Name == mappingFileKey:
 		return &fault{"reads a file of the worker", "give its content in " + mappingKey}
 	}
@@ -86,7 +88,7 @@ func (p provided) check(provider, path, key string) *fault {
 			return outside(path, "config.providers.file.param.allowed.paths", p.files)
 		}
 	case "dir":
-		if path != "" && !below(filepath.Join(path, key), p.folders) {
+		if path != "" && !below(path+"/"+key, p.folders) {
 			return outside(path, "config.providers.dir.param.allowed.paths", p.folders)
 		}
 	}
@@ -99,8 +101,11 @@ func outside(path, key string, allowed []string) *fault {
 }
 
 // below tells whether a file is one of the paths or within one, after all symbolic links: folders of mounted secrets are made of them. A file that is not
-// there is judged by its name, without any "..".
+// there is judged by its name. One with ".." is nowhere: where that leads depends on the links before it.
 func below(file string, paths []string) bool {
+	if slices.Contains(strings.Split(filepath.ToSlash(file), "/"), "..") {
+		return false
+	}
 	for _, path := range paths {
 		if within(filepath.Clean(path), filepath.Clean(file)) && within(real(path), real(file)) {
 			return true
@@ -143,6 +148,6 @@ func (v *values) checkHost(key, address string) {
 	}
 	var refused *egress.Error
 	if err := v.worker.Egress().CheckHost(u.Hostname()); errors.As(err, &refused) {
-		v.problem(key, u.Scheme+"://"+u.Host, refused.Reason, refused.Remedy)
+		v.problem(key, shown(v.key(key), v.raw[key]), refused.Reason, refused.Remedy)
 	}
 }

@@ -32,6 +32,12 @@ func TestAConnectorOverRESTReachesWhatTheWorkerAllows(t *testing.T) {
 	if err := os.Symlink(filepath.Join(folder, "shut", "p.properties"), filepath.Join(folder, "open", "link")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.MkdirAll(filepath.Join(folder, "shut", "deep"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(folder, "shut", "deep"), filepath.Join(folder, "open", "in")); err != nil { // its ".." is shut
+		t.Fatal(err)
+	}
 	if err := os.Symlink(filepath.Join(folder, "open"), filepath.Join(folder, "mount")); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +60,8 @@ func TestAConnectorOverRESTReachesWhatTheWorkerAllows(t *testing.T) {
 		{"a file", open, "coupa.client.secret", "${file:" + folder + "/open/p.properties:key}", ""},
 		{"a file elsewhere", open, "coupa.client.secret", "${file:" + folder + "/shut/p.properties:key}", noFile},
 		{"a file that is not there, elsewhere, is not told from one that is", open, "coupa.client.secret", "${file:" + folder + "/shut/none:key}", noFile},
+		{"a file above a link", open, "coupa.client.secret", "${file:" + folder + "/open/in/../p.properties:key}", noFile},
+		{"a folder above a link", open, "coupa.client.secret", "${dir:" + folder + "/open/in/..:p.properties}", noDir},
 		{"a file above", open, "coupa.client.secret", "${file:" + folder + "/open/../shut/p.properties:key}", noFile},
 		{"a link that leads away", open, "coupa.client.secret", "${file:" + folder + "/open/link:key}", noFile},
 		{"a folder whose name begins alike", files(folder + "/op"), "coupa.client.secret", "${file:" + folder + "/open/p.properties:key}", noFile},
@@ -70,6 +78,11 @@ func TestAConnectorOverRESTReachesWhatTheWorkerAllows(t *testing.T) {
 		{"the client's id by reference", hosting(t), "coupa.client.id", "${env:COUPA_ID}", ""},
 		{"a secret shown as the tenant", hosting(t), "tenant", "${env:COUPA_SECRET}", "would show what it leads to"},
 		{"a secret shown in a topic", hosting(t), "object.invoices.topic.template", "coupa.${env:COUPA_SECRET}", "would show what it leads to"},
+		{"a webhook by reference", hosting(t, "egress.allowed.hosts", "hooks.example.com, *.coupahost.com"), "notifications.webhook.url", "${env:COUPA_HOOK}", ""},
+		{"a webhook by reference to any host", hosting(t), "notifications.webhook.url", "${env:COUPA_HOOK}", `notifications.webhook.url = "${env:COUPA_HOOK}": `},
+		{"a secret sent to a webhook", hosting(t, "egress.allowed.hosts", "hooks.example.com, *.coupahost.com"), "notifications.webhook.url", "https://hooks.example.com/${env:COUPA_SECRET}", "would show what it leads to"},
+		{"a webhook of any host", hosting(t), "notifications.webhook.url", "https://hooks.example.com/s3cret?s3cret", `notifications.webhook.url = "https://hooks.example.com/[hidden]": `},
+		{"a webhook that is none", hosting(t), "notifications.webhook.url", "hooks.example.com/s3cret", `notifications.webhook.url = "[hidden]": not an https URL`},
 		{"a file as a mapping", hosting(t), "mapping.file", "/etc/passwd", "reads a file of the worker; give its content in mapping"},
 		{"Coupa's hosts", hosting(t), "coupa.url", "https://acme.coupacloud.com", ""},
 		{"any host", hosting(t), "coupa.url", "https://acme.example.com", "is none of egress.allowed.hosts (*.coupahost.com, *.coupacloud.com); give one of these, or list it there"},
