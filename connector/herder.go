@@ -245,7 +245,7 @@ func (w *Worker) put(name string, one wanted) {
 		m.shown = before.shown // what is of a file does not change
 	}
 	if err := w.furnish(m); err != nil {
-		m.c, m.source, m.instance, m.tasks, m.trace = nil, nil, nil, nil, err.Error()
+		m.c, m.source, m.instance, m.tasks, m.trace, m.outline = nil, nil, nil, nil, err.Error(), config.Outline(m.raw)
 		w.log.Error("the connector's configuration can't be used", "connector", name, "error", err)
 	}
 	w.mu.Lock()
@@ -261,6 +261,9 @@ func (w *Worker) placeAll() {
 	for _, m := range w.all() {
 		switch {
 		case m.c == nil:
+			if m.outline != nil {
+				m.shard.Store(w.shardFor(m.outline.Tenant))
+			}
 		case m.shard.Load() == nil:
 			waiting = append(waiting, m)
 		default:

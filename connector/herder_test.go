@@ -308,6 +308,60 @@ func TestEveryWorkerOfAGroupKnowsAConnectorAndOneRunsIt(t *testing.T) {
 	})
 }
 
+func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 97, Rows: 20}, func(h *harness) {
+		h.unfiled = true
+		first, second := h.join(nil), h.join(nil)
+		h.pass(20 * time.Second)
+		h.create(first, nil)
+		h.settle()
+		owner, other := h.owners("acme")[0], first
+		if owner == first {
+			other = second
+		}
+		without := func(env config.Lookup) { // has the other worker read the configuration with what env gives
+			if err := other.applying.Acquire(h.t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			defer other.applying.Release(1)
+			other.cfg.Env = env
+			m, err := other.find("acme")
+			if err != nil {
+				t.Fatal(err)
+			}
+			other.again(m)
+		}
+		without(noEnv)
+		c, err := other.Connector("acme")
+		if err != nil || c.State != Running || c.Trace != "" || c.Tenant != "acme" || c.Owner.WorkerID != owner.cfg.Self.WorkerID || len(c.Tasks) != 2 || c.Tasks[1].Object != "suppliers" {
+			t.Errorf("%+v, %v", c, err)
+		}
+		elsewhere := new(NotOwnerError)
+		if _, err := other.Offsets(h.t.Context(), "acme"); !errors.As(err, &elsewhere) || elsewhere.Owner.URL != owner.cfg.Self.URL {
+			t.Errorf("its positions: %v", err)
+		}
+		if _, err := other.Restart(h.t.Context(), "acme", RestartRequest{}); !errors.As(err, &elsewhere) {
+			t.Errorf("a restart: %v", err)
+		}
+		if m, err := other.find("acme"); err != nil || m.c != nil {
+			t.Errorf("usable without its secret: %v", err)
+		}
+		h.leave(owner)
+		h.pass(time.Minute)
+		if c, err := other.Connector("acme"); err != nil || c.State != Failed || !c.Owner.Local || !strings.Contains(c.Trace, "COUPA_SECRET") {
+			t.Errorf("as the one that has to run it: %+v, %v", c, err)
+		}
+		if _, err := other.Offsets(h.t.Context(), "acme"); err == nil || !strings.Contains(err.Error(), "can't be used") {
+			t.Errorf("%v", err)
+		}
+		without(h.lookup)
+		h.tenant.Update("invoices", 5)
+		h.settle()
+		h.expect(other, Running, Running, Running)
+		h.check("invoices")
+	})
+}
+
 // A worker that is slow to say which shards it has got says nothing of those that have gone to another one since, though it is a member of the group still.
 func TestAnOldAnnouncementTakesNoShardFromItsOwner(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 85, Rows: 20}, func(h *harness) {

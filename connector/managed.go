@@ -27,7 +27,8 @@ type managed struct {
 	instance *instance
 	tasks    []*task
 	trace    string
-	clashes  bool // with another connector, which has what it is to stream
+	outline  *config.Connector // then: what can be read of raw all the same, for the time in which another worker runs it; nil: nothing
+	clashes  bool              // with another connector, which has what it is to stream
 
 	shard   atomic.Pointer[shard] // that its tenant belongs to; nil until the partitions are known
 	pollers []*poller             // guarded by Worker.applying
@@ -91,12 +92,12 @@ func (m *managed) close() {
 	}
 }
 
+// shardFor is the shard of a tenant.
+func (w *Worker) shardFor(tenant string) *shard { return w.shards[shardOf(tenant, int32(len(w.shards)))] }
+
 // place puts the connector into its shard.
 func (w *Worker) place(m *managed) {
-	if m.c == nil {
-		return
-	}
-	s := w.shards[shardOf(m.c.Tenant, int32(len(w.shards)))]
+	s := w.shardFor(m.c.Tenant)
 	m.pollers = w.pollersOf(m, s)
 	m.shard.Store(s)
 	s.attach(m, m.state() == Running)
@@ -120,6 +121,7 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 func (w *Worker) status(m *managed) ConnectorStatus {
 	cs := ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.shown)}
 	if m.c == nil {
+		w.outlined(m, &cs)
 		return cs
 	}
 	cs.Tenant, cs.Owner = m.c.Tenant, w.owner(m)
@@ -133,6 +135,21 @@ func (w *Worker) status(m *managed) ConnectorStatus {
 		cs.Rate, cs.Token = m.instance.rate(now), m.instance.token(now)
 	}
 	return cs
+}
+
+// outlined tells what is known of a connector whose configuration can't be used here. Where another worker runs its shard, that is the other's business.
+func (w *Worker) outlined(m *managed, cs *ConnectorStatus) {
+	if m.outline == nil {
+		return
+	}
+	cs.Tenant, cs.Owner = m.outline.Tenant, w.owner(m)
+	if cs.Owner.Local || cs.Owner == (Owner{}) {
+		return
+	}
+	cs.State, cs.Trace = m.goal(), ""
+	for i, o := range m.outline.Objects {
+		cs.Tasks = append(cs.Tasks, newTask(i, o, idleState(cs.State), nil, nil).Status())
+	}
 }
 
 // owner is who runs the connector's tasks: this worker if the group has given it the shard, else the one that said so last.

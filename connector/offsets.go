@@ -69,11 +69,11 @@ func (w *Worker) owned(ctx context.Context, name string) (*managed, *shard, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	if m.c == nil {
-		return nil, nil, fmt.Errorf("the connector's configuration can't be used: %s", m.trace)
-	}
 	if err := w.mine(m); err != nil {
 		return nil, nil, err
+	}
+	if m.c == nil {
+		return nil, nil, fmt.Errorf("the connector's configuration can't be used: %s", m.trace)
 	}
 	s := m.shard.Load()
 	return m, s, s.restored(ctx)

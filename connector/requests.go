@@ -190,19 +190,18 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 	if err != nil {
 		return ConnectorStatus{}, err
 	}
-	if m.c != nil {
-		if err := w.mine(m); err != nil {
-			return ConnectorStatus{}, err
+	if err := w.mine(m); err != nil {
+		if m.c == nil { // it may be usable by now, for the time when this worker is to run it
+			w.again(m)
 		}
+		return ConnectorStatus{}, err
 	}
 	whole := r.Task == nil && (!r.OnlyFailed || m.c == nil)
 	if whole {
 		if err := ctx.Err(); err != nil {
 			return ConnectorStatus{}, err
 		}
-		w.retire(m)
-		w.put(name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
-		w.placeAll()
+		w.again(m)
 		return w.Connector(name)
 	}
 	var chosen []*poller
@@ -226,9 +225,16 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 	return w.status(m), nil
 }
 
-// mine is nil if the group has given this worker the connector's shard.
+// again makes a connector anew from what it was given. The caller has w.applying.
+func (w *Worker) again(m *managed) {
+	w.retire(m)
+	w.put(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
+	w.placeAll()
+}
+
+// mine is nil if the group has given this worker the connector's shard, and for one that can't be used here and that no other worker runs.
 func (w *Worker) mine(m *managed) error {
-	if o := w.owner(m); !o.Local {
+	if o := w.owner(m); !o.Local && (m.c != nil || o != (Owner{})) {
 		return &NotOwnerError{Owner: o}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -54,6 +55,28 @@ func LoadConnector(path string, env Lookup) (*Connector, error) {
 // ParseConnector reads a connector configuration that is not in a file. The error is Problems.
 func ParseConnector(raw map[string]string, env Lookup) (*Connector, error) {
 	return parseConnector(document{values: raw}, nil, env)
+}
+
+// Outline is what a configuration says without what the references of its secrets lead to: which tenant, objects and topics. It is for who can't follow them,
+// and does not run the connector; nil if there is more that can't be read.
+func Outline(raw map[string]string) *Connector {
+	public := maps.Clone(raw)
+	for name, value := range raw {
+		k, _ := LookupConnectorKey(name)
+		switch {
+		case !hasReference(value):
+		case k.Name == webhookURLKey:
+			delete(public, name)
+		case k.Secret() || k.Name == "coupa.client.id":
+			public[name] = strings.Repeat("?", leastHashKey+leastWebhookSecret) // long enough for each
+		}
+	}
+	c, err := ParseConnector(public, func(string) (string, bool) { return "", false })
+	if err != nil {
+		return nil
+	}
+	c.Raw = raw
+	return c
 }
 
 func parseConnector(doc document, problems Problems, env Lookup) (*Connector, error) {

@@ -81,9 +81,12 @@ func webhookURL(value string) *fault {
 	return nil
 }
 
+// leastWebhookSecret is in characters: 18 bytes in base64.
+const leastWebhookSecret = 24
+
 func webhookSecret[T any](field func(*T) *coupa.Secret) func(*T, string) *fault {
 	return func(into *T, value string) *fault {
-		if value != "" && len(strings.TrimPrefix(value, "whsec_")) < 24 {
+		if value != "" && len(strings.TrimPrefix(value, "whsec_")) < leastWebhookSecret {
 			return &fault{"too short to sign with", "give whsec_ and base64 of 24 to 64 random bytes"}
 		}
 		*field(into) = coupa.Secret(value)

@@ -110,6 +110,20 @@ func TestAConnectorOverRESTReachesWhatTheWorkerAllows(t *testing.T) {
 	}
 }
 
+func TestAnOutlineNeedsNoSecrets(t *testing.T) {
+	raw := minimal("coupa.client.id", "${env:GONE}", "coupa.client.secret", "${file:/gone:key}", "mapping.hash.key", "${env:GONE}", "notifications.webhook.url", "${env:GONE}",
+		"notifications.webhook.secret", "${env:GONE}", "coupa.objects", "users, invoices")
+	c := Outline(raw)
+	if c == nil || c.Tenant != "acme" || len(c.Objects) != 2 || c.Objects[1].Topic != "coupa.invoices" || c.Raw["coupa.client.secret"] != "${file:/gone:key}" {
+		t.Errorf("%+v", c)
+	}
+	for key, value := range map[string]string{"tenant": "${env:GONE}", "coupa.objects": "nothing", "coupa.url": "no address"} {
+		if c := Outline(minimal(key, value)); c != nil {
+			t.Errorf("%s = %s: %+v", key, value, c)
+		}
+	}
+}
+
 // TestAConnectorOfAFileIsTheOperatorsOwn: whoever writes it may read the same files himself.
 func TestAConnectorOfAFileIsTheOperatorsOwn(t *testing.T) {
 	raw := minimal("coupa.client.secret", "s3cret")
