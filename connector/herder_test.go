@@ -208,6 +208,13 @@ func TestWhatCannotBeIsRefusedWithItsReason(t *testing.T) {
 		if _, err := r.Create(h.t.Context(), "twin", h.submitted("acme", nil), ""); err == nil || !strings.Contains(err.Error(), "is streamed by acme too") {
 			t.Errorf("a second one of the tenant: %v", err)
 		}
+		twin := h.submitted("acme", map[string]string{"name": "twin"})
+		if err := r.Validate(twin); err == nil || !strings.Contains(err.Error(), "is streamed by acme too") {
+			t.Errorf("what would not be taken is valid: %v", err)
+		}
+		if twin["name"] = "acme"; r.Validate(twin) != nil {
+			t.Errorf("what is there is not valid: %v", r.Validate(twin))
+		}
 		for what, err := range map[string]error{
 			"delete": r.Delete(h.t.Context(), "nobody"), "pause": r.SetState(h.t.Context(), "nobody", Paused),
 			"restart": second(r.Restart(h.t.Context(), "nobody", RestartRequest{})), "offsets": second(r.Offsets(h.t.Context(), "nobody")),

@@ -93,7 +93,9 @@ func (m *managed) close() {
 }
 
 // shardFor is the shard of a tenant.
-func (w *Worker) shardFor(tenant string) *shard { return w.shards[shardOf(tenant, int32(len(w.shards)))] }
+func (w *Worker) shardFor(tenant string) *shard {
+	return w.shards[shardOf(tenant, int32(len(w.shards)))]
+}
 
 // place puts the connector into its shard.
 func (w *Worker) place(m *managed) {

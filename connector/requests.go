@@ -138,6 +138,15 @@ func (w *Worker) submitted(name string, given map[string]string) (*config.Connec
 	return c, raw, nil
 }
 
+// Validate tells what is wrong with a configuration that somebody would send, beside the connectors that there are. The error is config.Problems.
+func (w *Worker) Validate(given map[string]string) error {
+	c, err := w.settings.ParseSubmitted(given, w.env)
+	if err != nil {
+		return err
+	}
+	return w.fits(c, w.store.View())
+}
+
 // fits tells whether a connector can be beside the others.
 func (w *Worker) fits(c *config.Connector, v configtopic.View) error {
 	var others []*config.Connector

@@ -47,13 +47,6 @@ func (a *app) listen(settings *config.Worker) (*api, error) {
 	}
 	api := &api{guard: guard, options: rest.Options{
 		Version: version(), Commit: commit(), Loggers: a.levels, Peers: peers, Log: logging.Named(a.log, "rest"),
-		Validate: func(cfg map[string]string) error {
-			c, err := settings.ParseSubmitted(cfg, a.env)
-			if err != nil {
-				return err
-			}
-			return config.CheckBeside(settings, c, nil)
-		},
 	}}
 	if api.listeners, err = security.Listen(settings, log); err != nil {
 		return nil, err

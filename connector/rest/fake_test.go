@@ -56,7 +56,7 @@ func newFake(t *testing.T) *fake {
 // nothing is the environment: the client's id and secret.
 func nothing(name string) (string, bool) { return "x", name == "COUPA_ID" || name == "COUPA_SECRET" }
 
-func (f *fake) validate(cfg map[string]string) error {
+func (f *fake) Validate(cfg map[string]string) error {
 	_, err := f.settings.ParseSubmitted(cfg, nothing)
 	return err
 }
@@ -69,7 +69,7 @@ func (f *fake) api(t *testing.T) *API {
 		t.Fatal(err)
 	}
 	levels.Logger("connector.task")
-	a := New(f, Options{Version: "v1", Commit: "abc", Validate: f.validate, Loggers: levels, Peers: http.DefaultClient, Log: slog.New(slog.DiscardHandler)})
+	a := New(f, Options{Version: "v1", Commit: "abc", Loggers: levels, Peers: http.DefaultClient, Log: slog.New(slog.DiscardHandler)})
 	a.now = func() time.Time { return time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC) }
 	return a
 }

@@ -127,7 +127,7 @@ func (a *API) validate(r *request) (*answer, error) {
 	if name, given := cfg["name"]; given && strings.TrimSpace(name) == "" {
 		problems = append(problems, config.Problem{Key: "name", Message: "String may not be empty"})
 	}
-	if found, invalid := errors.AsType[config.Problems](a.o.Validate(cfg)); invalid {
+	if found, invalid := errors.AsType[config.Problems](a.w.Validate(cfg)); invalid {
 		problems = append(problems, found...)
 	}
 	return ok(infosOf(cfg, problems))

@@ -47,6 +47,7 @@ type Worker interface {
 	Patch(ctx context.Context, name string, changes map[string]*string) (connector.ConnectorStatus, error)
 	Delete(ctx context.Context, name string) error
 	SetState(ctx context.Context, name string, s connector.State) error
+	Validate(cfg map[string]string) error // config.Problems of what Configure would not take; changes nothing
 
 	Refresh(ctx context.Context) error // what other workers have changed until now is known then
 
@@ -73,9 +74,7 @@ type Worker interface {
 type Options struct {
 	Version string // of coupastream
 	Commit  string
-	// Validate finds what is wrong with the configuration of a connector that comes over REST, as config.Problems. It starts nothing.
-	Validate func(cfg map[string]string) error
-	Loggers  Loggers
+	Loggers Loggers
 	// Peers sends requests to other workers of the group. It follows no redirects: a worker sends none, and credentials are not for others.
 	Peers *http.Client
 	Log   *slog.Logger
