@@ -63,6 +63,7 @@ type TaskStatus struct {
 	Failures  int64             // errors that stopped the task, since the start
 	Retries   int64             // errors that it waited for, since the start
 	Objective time.Duration     // freshness.objective.ms; 0: none
+	Round     time.Duration     // from one reading to the next: as configured, and what the last one took
 	Answers   map[string]uint64 // of Coupa to the requests for the object, by status
 	Fill      float64           // share of a full page that the pages read of late held
 	Readings  Readings
@@ -205,7 +206,7 @@ func (t *task) Status() TaskStatus {
 		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
 		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
-	s.Condition, s.Answers = f.condition(now), answers
+	s.Condition, s.Answers, s.Round = f.condition(now), answers, t.period+v.took
 	s.Readings = Readings{
 		Poll: v.poll.read(now), Commit: v.commit.read(now), Batch: v.batch.read(now), Rows: v.rows.read(now), Running: v.running.read(now), Paused: v.paused.read(now),
 	}
