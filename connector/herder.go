@@ -107,6 +107,7 @@ func (w *Worker) herd(ctx context.Context) {
 			return
 		}
 		w.warm(ctx, &warming)
+		w.lookForTwin(w.store.View())
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -355,6 +356,9 @@ func (w *Worker) turn(m *managed, target State) {
 func (w *Worker) announce(run context.Context, shards []int32, generation int32, member func(context.Context) error) {
 	w.ready.Store(true)
 	w.changes.tell()
+	w.mu.Lock()
+	w.told.add(generation, shards)
+	w.mu.Unlock()
 	if len(shards) == 0 || w.cfg.Self == (Owner{}) {
 		return
 	}
@@ -376,6 +380,37 @@ func (w *Worker) announce(run context.Context, shards []int32, generation int32,
 			}
 		}
 	})
+}
+
+// announcement is what this worker has told the group, in the generation that it was told of last.
+type announcement struct {
+	generation int32
+	shards     map[int32]bool
+	twin       bool // another worker has this one's address, and that was said
+}
+
+func (a *announcement) add(generation int32, shards []int32) {
+	if a.shards == nil || a.generation != generation {
+		a.generation, a.shards = generation, map[int32]bool{}
+	}
+	for _, n := range shards {
+		a.shards[n] = true
+	}
+}
+
+// lookForTwin says, once, that another worker of the group tells this one's address for its own: it has shards by that address, in the present generation, of which this worker has
+// told nothing. Workers of several machines that all listen on loopback do so.
+func (w *Worker) lookForTwin(v configtopic.View) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n, o := range v.Owners {
+		if w.told.twin || o.WorkerID != w.cfg.Self.WorkerID || o.Generation != w.told.generation || w.told.shards[n] {
+			continue
+		}
+		w.told.twin = true
+		w.log.Error("another worker of the group has this one's address, so that requests are not passed on to the one that is meant; set rest.advertised.host.name and "+
+			"rest.advertised.port in the file of each, to what the others reach it by", "address", w.cfg.Self.URL, "shard", n)
+	}
 }
 
 // announced is the worker that said last that a shard is its own.

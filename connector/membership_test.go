@@ -33,6 +33,32 @@ func (h *harness) join(keys map[string]string) *running {
 	return r
 }
 
+func TestWorkersOfOneAddressAreTold(t *testing.T) {
+	for _, twins := range []bool{true, false} {
+		simulate(t, coupatest.Config{Seed: 98, Rows: 5}, func(h *harness) {
+			h.unfiled = true
+			for range 2 {
+				h.join(nil)
+				if twins {
+					h.made.Store(0)
+				}
+				h.pass(20 * time.Second)
+			}
+			if twins { // and once more, for who goes and comes back is no twin
+				h.made.Store(0)
+			}
+			h.leave(h.members[1])
+			h.pass(20 * time.Second)
+			h.join(nil)
+			h.pass(20 * time.Second)
+			told := strings.Count(h.log.String(), "has this one's address")
+			if twins != (told > 0) || told > 3 {
+				t.Errorf("twins %v: told %d times", twins, told)
+			}
+		})
+	}
+}
+
 // leave stops a worker cleanly.
 func (h *harness) leave(r *running) {
 	h.t.Helper()

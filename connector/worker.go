@@ -99,6 +99,7 @@ type Worker struct {
 
 	mu         sync.Mutex
 	connectors map[string]*managed
+	told       announcement
 }
 
 // New checks nothing outside and starts nothing. The error is that of Config.Source, or of the connectors' mappings together with the worker's.

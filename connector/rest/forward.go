@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -179,7 +180,11 @@ func (a *API) peerReports(ctx context.Context, r *request, owner connector.Owner
 	if got.status != http.StatusOK {
 		var said apiError
 		_ = json.Unmarshal(body, &said)
-		return nil, fmt.Errorf("worker %s: HTTP %d %s", owner.WorkerID, got.status, said.Message)
+		remedy := ""
+		if got.status == http.StatusUnauthorized {
+			remedy = "; set rest.forward.token in this worker's file, or list its certificate in rest.auth.file"
+		}
+		return nil, fmt.Errorf("worker %s: %s%s", owner.WorkerID, cmp.Or(said.Message, fmt.Sprintf("HTTP %d", got.status)), remedy)
 	}
 	var told map[string]report
 	if err := json.Unmarshal(body, &told); err != nil {

@@ -143,6 +143,9 @@ func TestAWorkerThatDoesNotAnswerMakesItsTasksUnassigned(t *testing.T) {
 				got.Tasks[1].State != "UNASSIGNED" || got.Tasks[1].Trace != got.Connector.Trace {
 				t.Errorf("%+v", got)
 			}
+			if name == "it refuses" && !strings.HasSuffix(got.Connector.Trace, ": who are you; set rest.forward.token in this worker's file, or list its certificate in rest.auth.file") {
+				t.Errorf("no remedy: %s", got.Connector.Trace)
+			}
 			p.first.change("acme", func(c *connector.ConnectorStatus) { c.State = connector.Paused })
 			if rec := ask(p.api, "GET", "/connectors/acme/status", ""); !strings.Contains(rec.Body.String(), `"connector":{"state":"PAUSED"`) {
 				t.Errorf("%s", rec.Body)
