@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +65,27 @@ func TestSamplesAreValid(t *testing.T) {
 	}
 }
 
+// The sample that is to be POSTed names secrets that a worker lets connectors over REST have.
+func TestASampleMayBePosted(t *testing.T) {
+	worker, err := config.ParseWorker(map[string]string{"bootstrap.servers": "localhost:9092", "schema.registry.url": "http://localhost:8081"}, os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := config.ReadConnector("samples/acme.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var problems config.Problems
+	if _, err := worker.ParseSubmitted(raw, os.LookupEnv); err != nil && !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if !strings.Contains(p.Message, "there is no such file") {
+			t.Error(p)
+		}
+	}
+}
+
 func TestEverySampleIsInASet(t *testing.T) {
 	used := slices.Concat(append(sets(), elsewhere())...)
 	for _, file := range slices.Concat(glob(t, "samples/*"), glob(t, "samples/tenants/*")) {
@@ -82,10 +104,10 @@ func place(t *testing.T, dir, file string) string {
 	}
 	content := read(t, from)
 	secrets, settings := filepath.Join(dir, "secrets"), filepath.Join(dir, "etc")
-	for _, ref := range regexp.MustCompile(`\$\{(file|dir):(/run/[a-z./]+?)[/:]([^/:}]+\.properties|)(?::)?([a-z.]+)\}`).FindAllStringSubmatch(content, -1) {
-		name, text := ref[3], ref[4]+"=planted:secret-of-a-test\n"
+	for _, ref := range regexp.MustCompile(`\$\{(file|dir):/run/(?:secrets|credentials/coupastream.service)/?([^:}]*):([a-z.]+)\}`).FindAllStringSubmatch(content, -1) {
+		name, text := ref[2], ref[3]+"=planted:secret-of-a-test\n"
 		if ref[1] == "dir" {
-			name, text = ref[4], "planted:secret-of-a-test\n"
+			name, text = filepath.Join(name, ref[3]), "planted:secret-of-a-test\n"
 		}
 		add(t, filepath.Join(secrets, name), text)
 	}

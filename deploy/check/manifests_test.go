@@ -65,11 +65,12 @@ func TestChartRefusesWrongValues(t *testing.T) {
 		values map[string]any
 		want   string
 	}{
-		"no broker":              {map[string]any{}, "bootstrap.servers"},
-		"an unknown value":       {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "replica": 3}, "replica"},
-		"a nested key":           {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092", "ssl": map[string]any{"ca": "x"}}}, "ssl"},
-		"a connector's bad name": {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "connectors": map[string]any{"Acme Inc": map[string]any{}}}, "Acme Inc"},
-		"an unknown scheme":      {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "api": map[string]any{"scheme": "ftp"}}, "scheme"},
+		"no broker":                {map[string]any{}, "bootstrap.servers"},
+		"an unknown value":         {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "replica": 3}, "replica"},
+		"a nested key":             {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092", "ssl": map[string]any{"ca": "x"}}}, "ssl"},
+		"a connector's bad name":   {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "connectors": map[string]any{"Acme Inc": map[string]any{}}}, "Acme Inc"},
+		"certificates of kubelets": {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092", "listeners.https.ssl.client.auth": "required"}}, "requested"},
+		"an unknown scheme":        {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "api": map[string]any{"scheme": "ftp"}}, "scheme"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := RenderValues(chartDir, "coupastream", test.values); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -45,6 +45,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- /* The worker file: what the chart adds, under what is given. A pod's name is its own, and comes back with it: that is what static membership needs. */}}
 {{- define "coupastream.worker" -}}
+{{- if eq (toString (get .Values.worker "listeners.https.ssl.client.auth")) "required" -}}
+{{- fail "worker: listeners.https.ssl.client.auth = required shuts the kubelet's probes out, which show no certificate; write requested, and rest.auth.file for who may do what" -}}
+{{- end -}}
 {{- $worker := dict
   "group.id" (include "coupastream.fullname" .)
   "group.instance.id" "${env:POD_NAME}"
