@@ -220,7 +220,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 			chosen = append(chosen, p)
 		}
 	}
-	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers)) {
+	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == Stopped) { // a stopped connector has no tasks
 		return ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
 	}
 	m.shard.Load().halt(chosen)

@@ -25,21 +25,21 @@ func newStopCommand(a *app) *cobra.Command {
 	return newStateCommand(a, "stop", "stopped", "End the tasks of connectors until they are resumed; offsets of all objects can be altered then", (*client.Client).Stop)
 }
 
-// newStateCommand makes a command that brings connectors into a state. Each is asked for; the first that fails ends it.
+// newStateCommand makes a command that brings connectors into a state. Each is asked for, whatever became of those before it.
 func newStateCommand(a *app, verb, done, short string, change func(*client.Client, context.Context, string) error) *cobra.Command {
 	r := &remote{app: a}
 	cmd := &cobra.Command{
 		Use: verb + " CONNECTOR…", Short: short, Args: cobra.MinimumNArgs(1),
 		RunE: r.asking(func(ctx context.Context, c *client.Client, args []string) error {
+			var failed []error
 			for _, name := range args {
-				if err := change(c, ctx, name); err != nil {
-					return err
+				err := change(c, ctx, name)
+				if err == nil {
+					err = r.done(name, "%s", done)
 				}
-				if err := r.done(name, "%s", done); err != nil {
-					return err
-				}
+				failed = append(failed, err)
 			}
-			return nil
+			return errors.Join(failed...)
 		}),
 		ValidArgsFunction: r.completeConnectors(0),
 	}

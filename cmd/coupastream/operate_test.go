@@ -153,6 +153,7 @@ func TestAWorkerIsOperatedFromTheCommandLine(t *testing.T) {
 
 	s.does("stop second", "second: stopped\n")
 	s.until("second", func(h rest.Health) bool { return h.State == "STOPPED" })
+	s.refuses("restart second --task 0", 1, "Unknown task: second-0")
 	s.does("offsets set second users --updated-at 2026-01-01", "second: users goes on from 2026-01-01T00:00:00Z\n")
 	s.does("offsets reset second", "second: all objects begin anew\n")
 	s.does("resume second", "second: resumed\n")

@@ -202,6 +202,16 @@ func TestRequestsOfCommands(t *testing.T) {
 			}
 		})
 	}
+	failing := &answers{given: map[string]any{
+		"PUT /connectors/globex/pause": 202, "GET /connectors/acme/snapshots": []any{map[string]any{"id": "s2", "object": "users", "state": "FAILED", "rows": 10, "trace": "no scope"}},
+	}}
+	address := worker(t, failing)
+	if got := ask(t, address, "pause", "acme", "globex"); got.status != 1 || got.stdout != "globex: paused\n" || !strings.Contains(got.stderr, "Connector x not found") {
+		t.Errorf("the first of two fails: %+v", got)
+	}
+	if got := ask(t, address, "snapshot", "list", "acme"); got.status != 0 || !strings.HasSuffix(got.stdout, "10 rows; no scope\n") {
+		t.Errorf("a snapshot that has failed: %+v", got)
+	}
 	a := &answers{given: given}
 	if got := ask(t, worker(t, a), "pause", "a/b c"); got.status != 0 || a.asked[0] != "PUT /connectors/a%2Fb%20c/pause" {
 		t.Errorf("a name with a slash: %+v, %v", got, a.asked)

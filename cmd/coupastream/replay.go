@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/config"
 )
 
 func newReplayCommand(a *app) *cobra.Command {
@@ -51,6 +52,9 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	settings, connectors, err := a.load(workerFile, []string{connectorFile})
 	if err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(connectors[0].Objects, func(o config.Object) bool { return o.DLQTopic != "" }) {
+		return usageError{fmt.Errorf("%s: there are no dead letters without errors.deadletterqueue.topic.name; give the topic that they are in, with errors.tolerance = all", connectorFile)}
 	}
 	kafka, err := settings.Security.KafkaOpts(ctx)
 	if err != nil {

@@ -3,11 +3,27 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/coupastream/coupastream/connector"
 )
+
+func TestReplayNeedsATopicOfDeadLetters(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"worker.yaml": "bootstrap.servers: 127.0.0.1:1\nschema.registry.url: http://127.0.0.1:1\n",
+		"acme.yaml":   "name: acme\ncoupa.url: https://acme.coupahost.com\ncoupa.client.id: id\ncoupa.client.secret: s3cret\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ask(t, "http://127.0.0.1:1", "replay", "acme.yaml", "--worker", "worker.yaml"); got.status != 2 || !strings.Contains(got.stderr, "there are no dead letters without errors.deadletterqueue.topic.name") {
+		t.Errorf("%+v", got)
+	}
+}
 
 func TestReplayPrintsTheSnapshotForRowsThatOnlyAWorkerCanSend(t *testing.T) {
 	var out bytes.Buffer

@@ -154,7 +154,11 @@ func (r *remote) snapshotList() *cobra.Command {
 func printSnapshots(w io.Writer, all []client.Snapshot) {
 	fmt.Fprintln(w, "ID\tOBJECT\tSTATE\tFROM\tTO\tPROGRESS")
 	for _, s := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Object, s.State, instantText(s.From), instantText(s.To), amount(s.Rows, s.Total, s.Left))
+		progress := amount(s.Rows, s.Total, s.Left)
+		if s.Trace != "" {
+			progress += "; " + s.Trace
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Object, s.State, instantText(s.From), instantText(s.To), progress)
 	}
 }
 

@@ -35,7 +35,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 
   missing    a row of Coupa that is not in its topic
   stale      a row that is there in an older version
-  duplicate  a row that is there twice with the same updated-at and content
+  duplicate  a row that is there twice with the same updated-at and content; also if a snapshot was asked for, whose records have coupa.op=snapshot
   extra      a row that is there and gone from Coupa
 
 It reads ids and stamps of all rows from Coupa, with the connector's coupa.rate.limit, and the topics from their beginning; it writes nothing. Rows that
