@@ -117,7 +117,15 @@ type compiler struct {
 	computed []*computed
 	hashes   bool
 	problems Problems
+
+	suggested int // paths that were probably meant
 }
+
+// What is told of a mapping at most: mappings come over REST, and to look for what was meant takes its time.
+const (
+	mostProblems  = 100
+	mostSuggested = 5 // of an object
+)
 
 func (c *compiler) wrong(at position, remedy, format string, args ...any) {
 	c.problems = append(c.problems, at.problem(remedy, format, args...))
@@ -125,14 +133,20 @@ func (c *compiler) wrong(at position, remedy, format string, args ...any) {
 
 // find follows a path of a rule; false: there is a problem.
 func (c *compiler) find(n named) (target, bool) {
-	t, near, ok := c.top.find(n.path)
+	t, ok := c.top.find(n.path)
 	switch {
 	case ok:
 		return t, true
-	case near == "":
+	case len(c.problems) >= mostProblems: // that is another object's mapping, or no mapping
+		return t, false
+	case t.place != nil:
 		c.wrong(n.position, "write e.g. custom-fields.cost-center", "a custom field has a name")
 	default:
-		c.wrong(n.position, "the nearest is "+near+"; Coupa's names are meant, custom-fields.NAME for a custom field", "unknown field %s", n.path)
+		remedy := "Coupa's names are meant, custom-fields.NAME for a custom field"
+		if c.suggested++; c.suggested <= mostSuggested {
+			remedy = "the nearest is " + nearest(n.path, c.top.paths()) + "; " + remedy
+		}
+		c.wrong(n.position, remedy, "unknown field %s", n.path)
 	}
 	return t, false
 }

@@ -53,10 +53,10 @@ func (c *compiler) environment() (*cel.Env, error) {
 	}
 	p := &provider{Registry: registry, places: map[string]*place{}}
 	p.add(c.top)
-	return cel.NewEnv(cel.CustomTypeProvider(p), cel.CustomTypeAdapter(registry), cel.OptionalTypes(), cel.DefaultUTCTimeZone(true),
+	return cel.NewEnv(append([]cel.EnvOption{cel.CustomTypeProvider(p), cel.CustomTypeAdapter(registry), cel.OptionalTypes(), cel.DefaultUTCTimeZone(true),
 		ext.Strings(), ext.Math(), ext.Lists(), ext.Bindings(),
 		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
-		cel.Variable("row", cel.ObjectType(c.top.celName())))
+		cel.Variable("row", cel.ObjectType(c.top.celName()))}, bounded()...)...)
 }
 
 func (c *compiler) computation(env *cel.Env, one computation) {
@@ -80,7 +80,7 @@ func (c *compiler) computation(env *cel.Env, one computation) {
 		c.wrong(one.expression.position, want, "the expression gives %s, from which no %s is made", checked.OutputType(), one.typ.path)
 		return
 	}
-	program, err := env.Program(checked, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
+	program, err := env.Program(checked, cel.CostTracking(sizes{}), cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		c.wrong(one.expression.position, "write it in another way", "the expression can't be made a program: %s", oneLine(err.Error()))
 		return

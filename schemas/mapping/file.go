@@ -122,6 +122,9 @@ func (r *reader) members(n *yaml.Node, path, example string, keys ...string) []m
 	var all []member
 	first := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
+		if len(r.problems) >= mostProblems {
+			return nil
+		}
 		key, inner := n.Content[i], n.Content[i].Value
 		if path != "" {
 			inner = path + "." + inner
@@ -154,6 +157,9 @@ func isNull(n *yaml.Node) bool { return n.ShortTag() == "!!null" }
 func (r *reader) document(n *yaml.Node) {
 	for _, top := range r.members(n, "", "objects: {invoices: {leave-out: [image-scan]}}", "objects") {
 		for _, m := range r.members(top.value, top.path, "invoices: {leave-out: [image-scan]}") {
+			if len(r.problems) >= mostProblems {
+				return
+			}
 			if path := m.key.Value; !slices.Contains(schemas.Objects(), path) {
 				r.wrong(m.key, m.path, oneOf(path, schemas.Objects())+" (coupastream objects lists all)", "unknown object")
 				continue

@@ -74,8 +74,12 @@ func (at position) problem(remedy, format string, args ...any) Problem {
 	return Problem{at.file, at.line, at.column, at.path, fmt.Sprintf(format, args...), remedy}
 }
 
+// mostCompared is how much of a name counts, in bytes: the time goes with the length, and mappings come over REST.
+const mostCompared = 80
+
 // nearest is the candidate that takes the fewest edits to become name; '-' and '_', and letter case, count as one.
 func nearest(name string, candidates []string) string {
+	name = strings.ToValidUTF8(name[:min(len(name), mostCompared)], "")
 	fold := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "-") }
 	best, least := "", -1
 	for _, c := range candidates {

@@ -73,6 +73,7 @@ func failure(err error) error {
 	for _, known := range []string{
 		"division by zero", "modulus by zero", "integer overflow", "timestamp overflow", "duration overflow", "range error",
 		"cost limit exceeded", "index out of bounds", "no such overload", "type conversion error",
+		errTooLong, errTooManyParts,
 	} {
 		if strings.Contains(err.Error(), known) {
 			return fmt.Errorf("its expression can't be evaluated: %s; correct the row in Coupa, or the expression", known)

@@ -135,9 +135,23 @@ func TestExpressionsComputeFields(t *testing.T) {
 		{"row.invoice_lines[7].description", "string", errors.New("index out of bounds")},
 		{"row.id * 1000000000000", "int", errors.New("has no form in the field's type")},
 		{"row.invoice_number", "decimal(10,2)", errors.New("has no form in the field's type")},
+		{"'a-b-c'.replace('-', '+')", "string", "a+b+c"},
+		{"'a-b-c'.replace('-', '+', 1)", "string", "a+b-c"},
+		{"'abc'.replace('', '-')", "string", "-a-b-c-"},
+		{"'a-b-c'.replace('-', '+', -1) + 'a'.replace('a', 'b', 0)", "string", "a+b+ca"},
+		{"['a', 'b'].join()", "string", "ab"},
+		{"'a,b,c'.split(',').join(';')", "string", "a;b;c"},
+		{"'a,b,c'.split(',', 2).join(';')", "string", "a;b,c"},
+		{"size('a,b'.split(',', 0))", "int", 0},
+		{"cel.bind(s, 'a'.replace('a', '" + strings.Repeat("a", 1000) + "'), s.replace('a', s).replace('a', s).size())", "long", errors.New("text longer than 1048576 bytes")},
+		{"lists.range(2000).map(i, 'a'.replace('a', '" + strings.Repeat("a", 1000) + "')).join(',')", "string", errors.New("longer than 1048576 bytes")},
+		{"cel.bind(s, 'a'.replace('a', '" + strings.Repeat("a,", 6000) + "'), size(s.split(',')) + size(s.split('')))", "long", errors.New("into more than 10000 parts")},
+		{"[[1, 2], [3]].flatten().size()", "int", 3},
+		{"cel.bind(l, lists.range(500), lists.range(500).map(i, l).flatten().size())", "int", errors.New("into more than 10000 parts")},
+		{"lists.range(5000).map(i, 'a'.replace('a', '" + strings.Repeat("a", 1000) + "').replace('a', '" + strings.Repeat("b", 1000) + "')).size()", "long", errors.New("cost limit exceeded")},
 		{"lists.range(5000).all(a, lists.range(5000).all(b, a + b >= 0))", "boolean", errors.New("cost limit exceeded")},
 	} {
-		t.Run(test.expression, func(t *testing.T) {
+		t.Run(test.expression[:min(len(test.expression), 80)], func(t *testing.T) {
 			m := compile(t, "invoices", fmt.Sprintf("compute: {x: {expression: %q, type: %q}}", test.expression, test.typ))
 			out, err := record(t, "invoices", m, schemas.Options{}, row)
 			if want, fails := test.want.(error); fails {

@@ -173,21 +173,21 @@ func (t target) rules() *rules {
 	return r
 }
 
-// find follows a path. If it leads nowhere, nearest is the path that was probably meant.
-func (p *place) find(path string) (t target, nearestPath string, ok bool) {
+// find follows a path; false: it leads nowhere, or with a place to custom fields without saying which.
+func (p *place) find(path string) (t target, ok bool) {
 	at := p
 	for rest := path; ; {
 		key, more, deeper := strings.Cut(rest, ".")
 		child := at.byKey[key]
 		switch {
 		case child != nil && !deeper:
-			return target{place: child}, "", true
+			return target{place: child}, true
 		case child != nil && child.role == schematext.RoleCustomFields:
-			return target{child, more}, "", more != ""
+			return target{child, more}, more != ""
 		case child == nil && !deeper && at.documents(key):
-			return target{at, key}, "", true
+			return target{at, key}, true
 		case child == nil || child.byKey == nil:
-			return target{}, nearest(path, p.paths()), false
+			return target{}, false
 		}
 		at, rest = child, more
 	}
