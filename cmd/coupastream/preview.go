@@ -106,7 +106,7 @@ func (a *app) previewedObject(connectorFile, path, workerFile string) (*config.C
 	if workerFile != "" {
 		w, failed := config.LoadWorker(workerFile, a.env)
 		if err = errors.Join(err, failed); err == nil {
-			err = config.CheckBeside(w, c, nil)
+			err = c.MapWith(w)
 		}
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -156,7 +157,7 @@ func printSnapshots(w io.Writer, all []client.Snapshot) {
 	for _, s := range all {
 		progress := amount(s.Rows, s.Total, s.Left)
 		if s.Trace != "" {
-			progress += "; " + s.Trace
+			progress += "; " + strings.Join(strings.Fields(s.Trace), " ")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Object, s.State, instantText(s.From), instantText(s.To), progress)
 	}

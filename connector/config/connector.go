@@ -57,18 +57,22 @@ func ParseConnector(raw map[string]string, env Lookup) (*Connector, error) {
 	return parseConnector(document{values: raw}, nil, env)
 }
 
-// Outline is what a configuration says without what the references of its secrets lead to: which tenant, objects and topics. It is for who can't follow them,
-// and does not run the connector; nil if there is more that can't be read.
+// Outline is what a configuration says without what references lead to: which tenant, objects and topics. It is for who can't follow those of its secrets;
+// nil if there is more that can't be read. It follows no reference, reads no file, and has no webhook.
 func Outline(raw map[string]string) *Connector {
 	public := maps.Clone(raw)
 	for name, value := range raw {
 		k, _ := LookupConnectorKey(name)
 		switch {
-		case !hasReference(value):
-		case k.Name == webhookURLKey:
+		case k.Name == mappingFileKey:
+			return nil
+		case k.Name == webhookURLKey || k.Name == webhookSecretKey:
 			delete(public, name)
+		case !hasReference(value):
 		case k.Secret() || k.Name == "coupa.client.id":
-			public[name] = strings.Repeat("?", leastHashKey+leastWebhookSecret) // long enough for each
+			public[name] = strings.Repeat("?", leastHashKey) // long enough for each
+		default:
+			return nil
 		}
 	}
 	c, err := ParseConnector(public, func(string) (string, bool) { return "", false })

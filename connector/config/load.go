@@ -136,11 +136,11 @@ func (t taken) add(c *Connector) Problems {
 	}
 	mine := map[string]use{}
 	for _, w := range c.writes() {
-		other, taken := t.topics[w.topic]
-		if !taken {
-			other, taken = mine[w.topic]
+		other, used := t.topics[w.topic]
+		if !used {
+			other, used = mine[w.topic]
 		}
-		if taken && other.what != w.what {
+		if used && other.what != w.what {
 			clash(w.key, w.value, fmt.Sprintf("puts %s into %s, where %s puts %s", w.what, w.topic, other.who, other.what), "give each a topic of its own")
 			continue
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -123,13 +124,25 @@ func TestTopicsHoldOneThingEach(t *testing.T) {
 	}
 }
 
+// A key of a megabyte, compared with every key that there is, would take minutes.
+func TestTheNearestKeyIsLookedForWithinBounds(t *testing.T) {
+	raw := minimal("coupa.cliend.id"+strings.Repeat("x", 1<<20), "v")
+	for i := range 2 * mostSuggested {
+		raw[fmt.Sprintf("unknown.%d", i)] = "v"
+	}
+	_, err := ParseConnector(raw, env)
+	if err == nil || strings.Count(err.Error(), "the nearest one is") != mostSuggested || strings.Count(err.Error(), "unknown key; see the reference") != mostSuggested+1 {
+		t.Errorf("%.300v", err)
+	}
+}
+
 func TestInitialFromIsATimeThatMarksCanBe(t *testing.T) {
 	for value, ok := range map[string]bool{
-		"earliest": true, "latest": true, "2026-01-01T00:00:00Z": true, "1970-01-01T00:00:00Z": true, "2100-12-31T23:59:59Z": true,
-		"9999-12-31T23:59:59Z": false, "0001-01-01T00:00:00Z": false, "1969-12-31T23:59:59Z": false, "2101-01-01T00:30:00+01:00": true,
+		"earliest": true, "latest": true, "2026-01-01T00:00:00Z": true, "1900-01-01T00:00:00Z": true, "2100-12-31T23:59:59Z": true,
+		"9999-12-31T23:59:59Z": false, "0001-01-01T00:00:00Z": false, "1899-12-31T23:59:59Z": false, "2101-01-01T00:30:00+01:00": true,
 	} {
 		_, err := ParseConnector(minimal("initial.from", value), env)
-		if (err == nil) != ok || !ok && !strings.Contains(err.Error(), `initial.from = "`+value+`": lies outside the years 1970 to 2100; write earliest`) {
+		if (err == nil) != ok || !ok && !strings.Contains(err.Error(), `initial.from = "`+value+`": lies outside the years 1900 to 2100; write earliest`) {
 			t.Errorf("%s: %v", value, err)
 		}
 	}

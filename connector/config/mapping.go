@@ -93,7 +93,10 @@ func mappingProblems(file, key, value string, err error) Problems {
 	return all
 }
 
-// mapObjects lays the connector's mapping over that of a worker, for each of its objects. The problems are of rules that are right by themselves and not together.
+// MapWith lays the connector's mapping over that of a worker, for each of its objects, as CheckBeside does, and looks at nothing else. The error is Problems: of rules
+// that are right by themselves and not together.
+func (c *Connector) MapWith(w *Worker) error { return c.mapObjects(w.mapping).orNil() }
+
 func (c *Connector) mapObjects(under *mapping.Layer) Problems {
 	key, value := mappingFileKey, c.MappingFile
 	if _, inline := c.Raw[mappingKey]; inline {

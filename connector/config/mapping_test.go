@@ -68,10 +68,10 @@ func TestMappingsThatDoNotGoTogetherAreToldWithBothAtHand(t *testing.T) {
 		}
 	}
 	c = mapped(t)
-	if err := CheckBeside(w, c, nil); err == nil || !strings.Contains(err.Error(), "mapping.hash.key: required, because the mapping hashes a field of invoices") {
+	if err := c.MapWith(w); err == nil || !strings.Contains(err.Error(), "mapping.hash.key: required, because the mapping hashes a field of invoices") {
 		t.Errorf("%v", err)
 	}
-	if err := CheckBeside(w, mapped(t, "mapping.hash.key", strings.Repeat("k", 16)), nil); err != nil {
+	if err := mapped(t, "mapping.hash.key", strings.Repeat("k", 16)).MapWith(w); err != nil {
 		t.Error(err)
 	}
 }

@@ -348,8 +348,8 @@ func initialFrom(o *Object, value string) *fault {
 	if err != nil {
 		return &fault{"not earliest, latest or an RFC 3339 instant", "write e.g. 2026-01-01T00:00:00Z"}
 	}
-	if at = at.UTC(); at.Year() < 1970 || at.Year() > 2100 { // marks and what is reckoned from them stay times that can be written down
-		return &fault{"lies outside the years 1970 to 2100", "write earliest for all that there is, latest for what comes, or an instant between"}
+	if at = at.UTC(); at.Year() < 1900 || at.Year() > 2100 { // marks and what is reckoned from them stay times that can be written down
+		return &fault{"lies outside the years 1900 to 2100", "write earliest for all that there is, latest for what comes, or an instant between"}
 	}
 	o.InitialFrom = InitialFrom{At: at}
 	return nil

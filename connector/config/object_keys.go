@@ -47,7 +47,7 @@ func pollSettings() []setting[Object] {
 			Doc: "Time from one reading of all rows to the next, for objects whose `updated-at` does not show every change: `currencies`, `budget_line_adjustments`, `budget_lines`, and those that are read through the rows that they are below, as `contracts/legal_documents`."},
 			millis(func(o *Object) *time.Duration { return &o.Reread }, 1)},
 		{Key{Name: "initial.from", Type: String, Importance: Medium, Default: "earliest",
-			Doc: "Where a stream begins: `earliest`, `latest`, or an RFC 3339 instant."}, initialFrom},
+			Doc: "Where a stream begins: `earliest`, `latest`, or an RFC 3339 instant of the years 1900 to 2100."}, initialFrom},
 		{Key{Name: "freshness.objective.ms", Type: Long, Importance: Medium, Default: "0", Example: "300000",
 			Doc: "How far an object may be behind Coupa before that is notified; 0: as far as it likes."},
 			millis(func(o *Object) *time.Duration { return &o.Freshness }, 0)},

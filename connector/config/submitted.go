@@ -15,7 +15,7 @@ import (
 // ParseSubmitted reads the configuration of a connector that came over REST. The error is Problems.
 //
 // Who may make connectors over REST is not for that allowed to read the files and the environment of the worker, or to send what stands there to anybody. So
-// secrets must be references, references lead to what the worker's file allows and are taken in secrets and the client's id alone, since other values are shown;
+// secrets must be references, references lead to what the worker's file allows and are taken in secrets, the client's id and a webhook's address alone, since other values are shown;
 // no other file is read; and the host is one of those that the worker's file allows. What that means for addresses is the policy's business: see Egress.
 func (w *Worker) ParseSubmitted(raw map[string]string, env Lookup) (*Connector, error) {
 	return parseConnector(document{values: raw, worker: w}, nil, env)

@@ -117,6 +117,16 @@ func TestAnOutlineNeedsNoSecrets(t *testing.T) {
 	if c == nil || c.Tenant != "acme" || len(c.Objects) != 2 || c.Objects[1].Topic != "coupa.invoices" || c.Raw["coupa.client.secret"] != "${file:/gone:key}" {
 		t.Errorf("%+v", c)
 	}
+	if c != nil && c.Notifications.WebhookURL+string(c.Notifications.WebhookSecret) != "" {
+		t.Errorf("%+v", c.Notifications)
+	}
+	there := filepath.Join(t.TempDir(), "there")
+	write(t, there, "objects: {}\n")
+	for key, value := range map[string]string{"tenant": "${dir:" + filepath.Dir(there) + ":there}", "topic.template": "${env:COUPA_SECRET}", "mapping.file": there} {
+		if c := Outline(minimal(key, value)); c != nil {
+			t.Errorf("%s = %s: %+v", key, value, c)
+		}
+	}
 	for key, value := range map[string]string{"tenant": "${env:GONE}", "coupa.objects": "nothing", "coupa.url": "no address"} {
 		if c := Outline(minimal(key, value)); c != nil {
 			t.Errorf("%s = %s: %+v", key, value, c)

@@ -57,9 +57,13 @@ func (v *values) problem(name, value, message, remedy string) {
 	v.problems = append(v.problems, Problem{File: v.file, Key: name, Value: value, Message: message, Remedy: remedy})
 }
 
+// mostSuggested is for how many unknown keys the nearest one is looked for, which takes its time: who has more has another file in hand.
+const mostSuggested = 20
+
 // unknown reports every key that is not one of known, with the nearest one. others are the keys of the other kind of
 // file. Values of unknown keys are not shown: one may be a mistyped secret.
 func (v *values) unknown(known []string, others []Key, otherFile string) {
+	suggested := 0
 	for _, name := range slices.Sorted(maps.Keys(v.raw)) {
 		if slices.Contains(known, name) || v.problems.touch(name) {
 			continue
@@ -68,7 +72,11 @@ func (v *values) unknown(known []string, others []Key, otherFile string) {
 			v.problem(name, "", "a key of the "+otherFile+" file", "move it there")
 			continue
 		}
-		v.problem(name, "", "unknown key", "the nearest one is "+nearest(name, known))
+		remedy := "see the reference of keys in README.md"
+		if suggested++; suggested <= mostSuggested {
+			remedy = "the nearest one is " + nearest(name, known)
+		}
+		v.problem(name, "", "unknown key", remedy)
 	}
 }
 
