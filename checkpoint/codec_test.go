@@ -190,7 +190,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 }
 
 func TestRecordsOfSomebodyElse(t *testing.T) {
-	for _, key := range []string{"", "acme", "\x00\x00\x00\x00\x01\x02", "7", "[]", "null", `"v"`, "{}", `{"type":"position"}`, `{"v":"1"}`, `{"v":0}`, `{"v":1.5}`} {
+	for _, key := range []string{"", "acme", "\x00\x00\x00\x00\x01\x02", "7", "[]", "null", `"v"`, "{}", `{"type":"position"}`, `{"v":"1"}`, `{"v":0}`, `{"v":1.5}`, `{"V":7}`, `{"V":1}`, `{"v":1}`, `{"v":null}`} {
 		if _, err := decode([]byte(key), []byte("x")); !errors.Is(err, errForeign) || errors.Is(err, ErrNewer) {
 			t.Errorf("key %q: %v", key, err)
 		}

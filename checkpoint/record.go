@@ -139,21 +139,25 @@ func decode(key, value []byte) (change, error) {
 	return c, nil
 }
 
-// decodeKey blames the version first: members of a newer one may well be unknown. Every version's keys are objects with the member v.
+// decodeKey blames the version first: members of a newer one may well be unknown. Every version's keys are objects with the member v, and what begins with such an
+// object is ours, whatever stands behind it.
 func decodeKey(key []byte) (keyJSON, error) {
 	var k keyJSON
 	err := unmarshal(key, &k)
-	if err == nil && k.V == recordVersion {
+	if err == nil && k.V == recordVersion && k.Type != "" {
 		return k, nil
 	}
-	var version struct {
-		V int `json:"v"`
+	var members map[string]json.RawMessage
+	version := 0
+	foreign := json.NewDecoder(bytes.NewReader(key)).Decode(&members)
+	if foreign == nil {
+		foreign = json.Unmarshal(members["v"], &version)
 	}
-	switch foreign := json.NewDecoder(bytes.NewReader(key)).Decode(&version); {
-	case foreign != nil || version.V < 1:
+	switch {
+	case foreign == nil && version > recordVersion:
+		return k, fmt.Errorf("version %d, this one reads %d: %w", version, recordVersion, ErrNewer)
+	case foreign != nil || version < 1 || err == nil: // it has no type, or a V that encoding/json takes for v
 		return k, errForeign
-	case version.V > recordVersion:
-		return k, fmt.Errorf("version %d, this one reads %d: %w", version.V, recordVersion, ErrNewer)
 	}
 	return k, err
 }

@@ -97,6 +97,9 @@ func (w *Worker) follow(ctx context.Context) error {
 	return nil
 }
 
+// usableAgain is how often a connector that can't be used is tried again, here and where another worker runs it: this one may have to take it over.
+const usableAgain = 30 * time.Second
+
 // herd does what the config topic says, until ctx ends.
 func (w *Worker) herd(ctx context.Context) {
 	var warming sync.WaitGroup
@@ -108,13 +111,21 @@ func (w *Worker) herd(ctx context.Context) {
 		}
 		w.warm(ctx, &warming)
 		w.lookForTwin(w.store.View())
+		var again <-chan time.Time
+		if slices.ContainsFunc(w.all(), unusable) {
+			again = time.After(usableAgain)
+		}
 		select {
 		case <-changed:
+		case <-again:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
+
+// unusable tells of a connector that its references, or the files of the worker, keep from being used.
+func unusable(m *managed) bool { return m.c == nil && !m.clashes }
 
 // warm sees to it that connectors which are new have a token in good time, also where another worker runs them: it may come to run here.
 func (w *Worker) warm(ctx context.Context, warming *sync.WaitGroup) {
@@ -229,25 +240,30 @@ func (w *Worker) become(name string, one wanted) {
 	case m.version != one.version:
 		w.log.Info("the connector's configuration has changed", "connector", name)
 		w.put(name, one)
-	case m.clashes: // what it clashed with may be gone
+	case m.clashes, unusable(m): // what it clashed with, or what it lacked, may be gone or there now
 		w.put(name, one)
 	case m.state() != one.target && m.c != nil:
 		w.log.Info("the connector changes its state", "connector", name, "state", one.target)
 		w.turn(m, one.target)
-	case m.c == nil:
-		m.setTarget(one.target)
 	}
 }
 
 // put adds a connector made from its configuration; where there is one of the name, which is retired, in its place.
 func (w *Worker) put(name string, one wanted) {
 	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, target: one.target}
-	if before, err := w.find(name); err == nil && one.file {
+	before, _ := w.find(name)
+	if before != nil && one.file {
 		m.shown = before.shown // what is of a file does not change
 	}
-	if err := w.furnish(m); err != nil {
+	err := w.furnish(m)
+	switch {
+	case err != nil:
 		m.c, m.source, m.instance, m.tasks, m.trace, m.outline = nil, nil, nil, nil, err.Error(), config.Outline(m.raw)
-		w.log.Error("the connector's configuration can't be used", "connector", name, "error", err)
+		if before == nil || before.trace != m.trace {
+			w.log.Error("the connector's configuration can't be used", "connector", name, "error", err)
+		}
+	case before != nil && unusable(before):
+		w.log.Info("the connector's configuration can be used again", "connector", name)
 	}
 	w.mu.Lock()
 	w.connectors[name] = m
@@ -261,11 +277,8 @@ func (w *Worker) placeAll() {
 	var waiting []*managed
 	for _, m := range w.all() {
 		switch {
-		case m.c == nil:
-			if m.outline != nil {
-				m.shard.Store(w.shardFor(m.outline.Tenant))
-			}
-		case m.shard.Load() == nil:
+		case m.c == nil && m.outline == nil:
+		case m.c == nil || m.shard.Load() == nil:
 			waiting = append(waiting, m)
 		default:
 			for _, p := range m.pollers {
@@ -275,6 +288,14 @@ func (w *Worker) placeAll() {
 	}
 	slices.SortStableFunc(waiting, func(a, b *managed) int { return cmp.Compare(a.version, b.version) }) // that of a file is 0
 	for _, m := range waiting {
+		if m.c == nil { // another worker may run it, and this one when it can
+			m.shard.Store(w.shardFor(m.outline.Tenant))
+			for _, o := range m.outline.Objects {
+				st := checkpoint.Stream{Tenant: m.outline.Tenant, Object: o.Path}
+				placed[st] = cmp.Or(placed[st], m.name)
+			}
+			continue
+		}
 		if err := clashOf(m, placed); err != nil {
 			w.log.Error("the connector's configuration can't be used", "connector", m.name, "error", err)
 			w.refuse(m, err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -316,8 +318,13 @@ func TestEveryWorkerOfAGroupKnowsAConnectorAndOneRunsIt(t *testing.T) {
 }
 
 func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) {
+	secrets := t.TempDir()
+	if err := os.WriteFile(filepath.Join(secrets, "secret"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	simulate(t, coupatest.Config{Seed: 97, Rows: 20}, func(h *harness) {
 		h.unfiled = true
+		h.worker = map[string]string{"config.providers.dir.param.allowed.paths": secrets}
 		first, second := h.join(nil), h.join(nil)
 		h.pass(20 * time.Second)
 		h.create(first, nil)
@@ -326,19 +333,19 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 		if owner == first {
 			other = second
 		}
-		without := func(env config.Lookup) { // has the other worker read the configuration with what env gives
+		finds := func(env config.Lookup, again bool) { // what the other worker finds where references lead, and whether it looks at once
 			if err := other.applying.Acquire(h.t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
 			defer other.applying.Release(1)
 			other.cfg.Env = env
-			m, err := other.find("acme")
-			if err != nil {
+			if m, err := other.find("acme"); err != nil {
 				t.Fatal(err)
+			} else if again {
+				other.again(m)
 			}
-			other.again(m)
 		}
-		without(noEnv)
+		finds(noEnv, true)
 		c, err := other.Connector("acme")
 		if err != nil || c.State != Running || c.Trace != "" || c.Tenant != "acme" || c.Owner.WorkerID != owner.cfg.Self.WorkerID || len(c.Tasks) != 2 || c.Tasks[1].Object != "suppliers" {
 			t.Errorf("%+v, %v", c, err)
@@ -353,16 +360,30 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 		if m, err := other.find("acme"); err != nil || m.c != nil {
 			t.Errorf("usable without its secret: %v", err)
 		}
+		twin := h.submitted("acme", map[string]string{"name": "twin"})
+		if _, err := other.Create(h.t.Context(), "twin", twin, ""); err == nil || !strings.Contains(err.Error(), "coupa.client.secret") {
+			t.Errorf("without its secret: %v", err)
+		}
+		twin["coupa.client.secret"] = "${dir:" + secrets + ":secret}"
+		if _, err := other.Create(h.t.Context(), "twin", twin, ""); err == nil || !strings.Contains(err.Error(), "is streamed by acme too") {
+			t.Errorf("a second one of what another worker runs: %v", err)
+		}
 		h.leave(owner)
 		h.pass(time.Minute)
-		if c, err := other.Connector("acme"); err != nil || c.State != Failed || !c.Owner.Local || !strings.Contains(c.Trace, "COUPA_SECRET") {
+		if c, err := other.Connector("acme"); err != nil || c.State != Failed || !c.Owner.Local || !strings.Contains(c.Trace, "COUPA_SECRET") ||
+			len(c.Tasks) != 2 || c.Tasks[0].State != Failed || c.Tasks[0].Trace != c.Trace {
 			t.Errorf("as the one that has to run it: %+v, %v", c, err)
 		}
 		if _, err := other.Offsets(h.t.Context(), "acme"); err == nil || !strings.Contains(err.Error(), "can't be used") {
 			t.Errorf("%v", err)
 		}
-		without(h.lookup)
+		h.pass(5 * time.Minute)
+		if n := strings.Count(h.log.String(), "configuration can't be used"); n != 1 {
+			t.Errorf("it is said %d times", n)
+		}
+		finds(h.lookup, false)
 		h.tenant.Update("invoices", 5)
+		h.pass(usableAgain)
 		h.settle()
 		h.expect(other, Running, Running, Running)
 		h.check("invoices")

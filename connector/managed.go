@@ -145,12 +145,15 @@ func (w *Worker) outlined(m *managed, cs *ConnectorStatus) {
 		return
 	}
 	cs.Tenant, cs.Owner = m.outline.Tenant, w.owner(m)
-	if cs.Owner.Local || cs.Owner == (Owner{}) {
-		return
+	state := Failed
+	if !cs.Owner.Local && cs.Owner != (Owner{}) {
+		cs.State, cs.Trace = m.goal(), ""
+		state = idleState(cs.State)
 	}
-	cs.State, cs.Trace = m.goal(), ""
 	for i, o := range m.outline.Objects {
-		cs.Tasks = append(cs.Tasks, newTask(i, o, idleState(cs.State), nil, nil).Status())
+		t := newTask(i, o, state, nil, nil).Status()
+		t.Trace = cs.Trace
+		cs.Tasks = append(cs.Tasks, t)
 	}
 }
 

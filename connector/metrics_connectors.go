@@ -156,7 +156,7 @@ func collectTenants(all []ConnectorStatus, now time.Time, detail bool, out chan<
 	told, tenants := map[stream]bool{}, map[string]bool{}
 	for i := range all {
 		c := &all[i]
-		if c.Owner.Local && !tenants[c.Tenant] { // several connectors to an instance share its limiter
+		if c.Owner.Local && c.State != Failed && !tenants[c.Tenant] { // several connectors to an instance share its limiter; one that can't be used has none
 			tenants[c.Tenant] = true
 			collectInstance(c, out)
 		}

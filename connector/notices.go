@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -52,11 +53,12 @@ func (n *notices) look(now time.Time) {
 	var all []notify.Connector
 	settings := map[string]*config.Connector{}
 	for _, m := range n.w.all() {
-		if m.c == nil {
+		c := cmp.Or(m.c, m.outline)
+		if c == nil {
 			continue
 		}
 		if s := n.w.status(m); s.Owner.Local {
-			all, settings[s.Name] = append(all, noticed(s, now)), m.c
+			all, settings[s.Name] = append(all, noticed(s, now)), c
 		}
 	}
 	for _, e := range n.watch.Look(now, all) {
@@ -92,7 +94,7 @@ func noticed(s ConnectorStatus, now time.Time) notify.Connector {
 		if !t.Proven.IsZero() {
 			o.Freshness = max(0, now.Sub(t.Proven))
 		}
-		if len(t.Errors) > 0 {
+		if o.Message = s.Trace; len(t.Errors) > 0 {
 			o.Message, o.Remedy = t.Errors[0].Message, t.Errors[0].Remedy
 		}
 		if len(t.SchemaVersions) > 0 {

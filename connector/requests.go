@@ -155,8 +155,11 @@ func (w *Worker) fits(c *config.Connector, v configtopic.View) error {
 			continue
 		}
 		if m, err := w.find(name); err == nil && m.version == one.version {
-			if m.c != nil {
+			switch {
+			case m.c != nil:
 				others = append(others, m.c)
+			case m.outline != nil: // another worker may run it
+				others = append(others, m.outline)
 			}
 			continue
 		}
@@ -205,7 +208,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 		}
 		return ConnectorStatus{}, err
 	}
-	whole := r.Task == nil && (!r.OnlyFailed || m.c == nil)
+	whole := m.c == nil || r.Task == nil && !r.OnlyFailed
 	if whole {
 		if err := ctx.Err(); err != nil {
 			return ConnectorStatus{}, err
@@ -241,10 +244,11 @@ func (w *Worker) again(m *managed) {
 	w.placeAll()
 }
 
-// mine is nil if the group has given this worker the connector's shard, and for one that can't be used here and that no other worker runs.
+// mine is nil if the group has given this worker the connector's shard. One that can't be used here is every worker's while none is known to run it.
 func (w *Worker) mine(m *managed) error {
-	if o := w.owner(m); !o.Local && (m.c != nil || o != (Owner{})) {
-		return &NotOwnerError{Owner: o}
+	o := w.owner(m)
+	if o.Local || m.c == nil && o == (Owner{}) {
+		return nil
 	}
-	return nil
+	return &NotOwnerError{Owner: o}
 }

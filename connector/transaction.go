@@ -107,16 +107,6 @@ func (s *shard) commitApart(ctx context.Context, batch []*submission, failed map
 // transact runs steps 5 to 8. It returns the streams that spoilt the transaction, which is aborted then or was not begun, or the offset of the checkpoint
 // partition behind the commit. An error: the producer can't go on, and if it is errUnknownOutcome, nobody knows whether the batch happened.
 func (s *shard) transact(ctx context.Context, batch []*submission, commits []checkpoint.Commit) (failed map[checkpoint.Stream]error, next int64, err error) {
-	if wait := markerGap - time.Since(s.ended); wait > 0 {
-		time.Sleep(wait)
-	}
-	ctx, span := s.traceTransaction(ctx, batch)
-	defer func() {
-		s.ended = time.Now()
-		s.meter.leave()
-		endSpan(span, err)
-	}()
-
 	var marks []*kgo.Record
 	impossible := map[checkpoint.Stream]error{}
 	for _, c := range commits {
@@ -129,6 +119,16 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if len(impossible) > 0 {
 		return impossible, 0, nil
 	}
+	if wait := markerGap - time.Since(s.ended); wait > 0 {
+		time.Sleep(wait)
+	}
+	ctx, span := s.traceTransaction(ctx, batch)
+	defer func() {
+		s.ended = time.Now()
+		s.meter.leave()
+		endSpan(span, err)
+	}()
+
 	// 5 begin: nothing has left this process yet.
 	if err := s.begin(); err != nil {
 		return nil, 0, fmt.Errorf("beginning a transaction: %w", err)

@@ -102,7 +102,7 @@ type Worker struct {
 	told       announcement
 }
 
-// New checks nothing outside and starts nothing. The error is that of Config.Source, or of the connectors' mappings together with the worker's.
+// New checks nothing outside and starts nothing. The error is that of Config.Source, or config.Problems of a connector together with the worker.
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,

@@ -47,7 +47,7 @@ type Worker interface {
 	Patch(ctx context.Context, name string, changes map[string]*string) (connector.ConnectorStatus, error)
 	Delete(ctx context.Context, name string) error
 	SetState(ctx context.Context, name string, s connector.State) error
-	Validate(cfg map[string]string) error // config.Problems of what Configure would not take; changes nothing
+	Validate(cfg map[string]string) error // config.Problems of a configuration that would not be taken; changes nothing
 
 	Refresh(ctx context.Context) error // what other workers have changed until now is known then
 
