@@ -103,8 +103,8 @@ var families = []family{
 		func(s *TaskStatus, now time.Time) (float64, bool) { return since(s.Proven, now) }),
 	shows("coupastream_freshness_objective_seconds", "freshness.objective.ms, where it is given.", math.Min,
 		func(s *TaskStatus, _ time.Time) (float64, bool) { return s.Objective.Seconds(), s.Objective > 0 }),
-	shows("coupastream_round_seconds", "From one reading of the object to the next: as configured, and what the last one took. Freshness comes back to little once a round.", math.Max,
-		func(s *TaskStatus, _ time.Time) (float64, bool) { return s.Round.Seconds(), s.Round > 0 }),
+	shows("coupastream_poll_interval_seconds", "From one reading of the object to the next, as configured.", math.Max,
+		func(s *TaskStatus, _ time.Time) (float64, bool) { return s.Interval.Seconds(), s.Interval > 0 }),
 	shows("coupastream_mark_age_seconds", "How far the stream is behind: every change older than this is published.", math.Max,
 		func(s *TaskStatus, now time.Time) (float64, bool) {
 			if s.Mark.IsZero() {

@@ -315,7 +315,7 @@ func many(connectors, objects int) []ConnectorStatus {
 		all[i] = ConnectorStatus{Name: name, Tenant: name, State: Running, Owner: Owner{Local: true}, Rate: RateStatus{Limit: 15, Current: 7.5, Used: 3.25}, Token: TokenStatus{Age: time.Hour}}
 		for j := range objects {
 			all[i].Tasks = append(all[i].Tasks, TaskStatus{
-				ID: j, Object: fmt.Sprintf("purchase_order_line_%d", j), State: Running, Condition: Idle, Mark: now, Proven: now.Add(-time.Duration(j) * time.Second), Objective: time.Minute, Round: time.Duration(j) * time.Minute,
+				ID: j, Object: fmt.Sprintf("purchase_order_line_%d", j), State: Running, Condition: Idle, Mark: now, Proven: now.Add(-time.Duration(j) * time.Second), Objective: time.Minute, Interval: time.Duration(j) * time.Minute,
 				Rows: 123456, Published: 100000 + int64(i), Dropped: 23456, Polls: 1, Schemas: 2, Fill: 0.123456789, Answers: map[string]uint64{"200": 123456, "429": 12},
 			})
 		}
@@ -368,7 +368,7 @@ func TestSumsOfATenantAreOfAllItsObjects(t *testing.T) {
 		`coupastream_requests_total{object="",status="429",tenant="company-name-0"} 36`,
 		`coupastream_condition{condition="IDLE",object="",tenant="company-name-0"} 3`,
 		`coupastream_freshness_objective_seconds{object="",tenant="company-name-0"} 60`,
-		`coupastream_round_seconds{object="",tenant="company-name-0"} 120`,
+		`coupastream_poll_interval_seconds{object="",tenant="company-name-0"} 120`,
 		`kafka_connect_worker_connector_running_task_count{connector="company-name-0"} 3`,
 		`kafka_connect_worker_task_count 6`,
 	} {

@@ -63,7 +63,7 @@ type TaskStatus struct {
 	Failures  int64             // errors that stopped the task, since the start
 	Retries   int64             // errors that it waited for, since the start
 	Objective time.Duration     // freshness.objective.ms; 0: none
-	Round     time.Duration     // from one reading to the next: as configured, and what the last one took
+	Interval  time.Duration     // from one reading to the next, as configured
 	Answers   map[string]uint64 // of Coupa to the requests for the object, by status
 	Fill      float64           // share of a full page that the pages read of late held
 	Readings  Readings
@@ -173,7 +173,7 @@ func newTask(i int, o config.Object, state State, in *instance, changed func()) 
 	}
 	return &task{
 		instance: in, period: period, changed: changed,
-		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness},
+		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness, Interval: period},
 	}
 }
 
@@ -206,7 +206,7 @@ func (t *task) Status() TaskStatus {
 		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
 		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
-	s.Condition, s.Answers, s.Round = f.condition(now), answers, t.period+v.took
+	s.Condition, s.Answers = f.condition(now), answers
 	s.Readings = Readings{
 		Poll: v.poll.read(now), Commit: v.commit.read(now), Batch: v.batch.read(now), Rows: v.rows.read(now), Running: v.running.read(now), Paused: v.paused.read(now),
 	}

@@ -25,7 +25,7 @@ func fixed() map[string][]string {
 		"kafka_connect_source_task_source_record_write_total": {"connector", "task"},
 
 		"coupastream_freshness_seconds":       stream,
-		"coupastream_round_seconds":           stream,
+		"coupastream_poll_interval_seconds":   stream,
 		"coupastream_requests_total":          {"tenant", "object", "status"},
 		"coupastream_rate_limit":              tenant,
 		"coupastream_rate":                    tenant,

@@ -124,6 +124,14 @@ func TestTopicsHoldOneThingEach(t *testing.T) {
 	}
 }
 
+func TestTheLeastRateIsOneThatIsEverReached(t *testing.T) {
+	for value, ok := range map[string]bool{"0": true, "0.001": true, "15": true, "1e-300": false, "0.0009": false} {
+		if _, err := ParseConnector(minimal("coupa.rate.limit", value), env); (err == nil) != ok {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
 // A key of a megabyte, compared with every key that there is, would take minutes.
 func TestTheNearestKeyIsLookedForWithinBounds(t *testing.T) {
 	raw := minimal("coupa.cliend.id"+strings.Repeat("x", 1<<20), "v")

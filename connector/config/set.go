@@ -125,6 +125,9 @@ func rate[T any](field func(*T) *float64) func(*T, string) *fault {
 		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) || n < 0 {
 			return &fault{"not a number of requests a second", "give a number, e.g. 15, or 0 for no limit"}
 		}
+		if n > 0 && n < 0.001 {
+			return &fault{"less than a request in 1000 seconds", "give at least 0.001; a connector that is to ask for nothing is PAUSED"}
+		}
 		*field(into) = n
 		return nil
 	}

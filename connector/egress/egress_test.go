@@ -52,6 +52,8 @@ func TestAPolicyLetsThroughWhatItNames(t *testing.T) {
 		{"everything is not this machine", Policy{Hosts: []string{"*"}}, "example.com", "127.0.0.1", "this machine"},
 		{"everything is not localhost", Policy{Hosts: []string{"*"}}, "localhost", "", "this machine"},
 		{"everything is not an address of this machine", Policy{Hosts: []string{"*"}}, "127.0.0.2", "", "this machine"},
+		{"a public address with a pattern in its zone", listed, "2606:4700:4700::1111%x.coupahost.com", "", "is none of egress.allowed.hosts"},
+		{"the same, when it is connected to", listed, "2606:4700:4700::1111%x.coupahost.com", "2606:4700:4700::1111", "is none of egress.allowed.hosts"},
 		{"an address with a zone", Policy{Hosts: []string{"*"}}, "fe80::1%eth0", "", "metadata service"},
 		{"this machine", Policy{Loopback: true}, "localhost", "127.0.0.1", ""},
 		{"this machine is not the network", Policy{Loopback: true}, "10.0.0.1", "", "a private network"},

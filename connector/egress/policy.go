@@ -87,11 +87,12 @@ func (p Policy) names(host string) bool {
 	return false
 }
 
-// patterns tells whether a host is below a listed one.
+// patterns tells whether a host is below a listed one. An address is below none, whatever stands in its zone.
 func (p Policy) patterns(host string) bool {
+	_, err := netip.ParseAddr(host)
 	for _, entry := range p.Hosts {
 		suffix, wild := strings.CutPrefix(canonical(entry), "*")
-		if wild && (suffix == "" || len(suffix) > 1 && suffix[0] == '.' && len(host) > len(suffix) && strings.HasSuffix(host, suffix)) {
+		if wild && (suffix == "" || err != nil && len(suffix) > 1 && suffix[0] == '.' && len(host) > len(suffix) && strings.HasSuffix(host, suffix)) {
 			return true
 		}
 	}

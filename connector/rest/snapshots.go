@@ -98,6 +98,9 @@ func readSnapshot(members map[string]json.RawMessage) (connector.SnapshotRequest
 		if *into, err = instantMember(members, name); err != nil {
 			return asked, err
 		}
+		if into.Year() < 1900 || into.Year() > 2100 { // what is reckoned from it stays a time that can be written down
+			return asked, bad("The value for the '%s' key lies outside the years 1900 to 2100; leave it out for no bound", name)
+		}
 	}
 	if err := json.Unmarshal(orNull(members["ids"]), &asked.IDs); err != nil {
 		return asked, bad("The key 'ids' is expected to be a list of ids, which are whole numbers")
