@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
 const (
@@ -181,7 +182,12 @@ func (a *API) peerReports(ctx context.Context, r *request, owner connector.Owner
 		var said apiError
 		_ = json.Unmarshal(body, &said)
 		remedy := ""
-		if got.status == http.StatusUnauthorized {
+		switch unauthorized := got.status == http.StatusUnauthorized; {
+		case unauthorized && r.Header.Get("Authorization") != "":
+			remedy = "; give the workers one rest.auth.file"
+		case unauthorized && security.CallerOf(r.Context()).Name != "": // by a certificate
+			remedy = "; list this worker's certificate in rest.auth.file"
+		case unauthorized:
 			remedy = "; set rest.forward.token in this worker's file, or list its certificate in rest.auth.file"
 		}
 		return nil, fmt.Errorf("worker %s: %s%s", owner.WorkerID, cmp.Or(said.Message, fmt.Sprintf("HTTP %d", got.status)), remedy)

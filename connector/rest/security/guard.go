@@ -77,7 +77,7 @@ func (g *Guard) kind(method, path string) kind {
 		return usual
 	case path == "/livez" || path == "/readyz":
 		return probe
-	case path == streamPath:
+	case path == streamPath && method == http.MethodGet:
 		return stream
 	case g.who != nil && slices.Contains(g.open, path):
 		return open
@@ -104,10 +104,10 @@ func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*ht
 	asked := r
 	r = r.WithContext(admitted(r.Context(), caller, func() bool {
 		_, p := g.caller(asked, path)
-		return p == nil
+		return p == nil || p.status == http.StatusTooManyRequests // which somebody else of the address may have brought about
 	}))
 	r.Body, r.ContentLength = body, int64(body.Len())
-	if g.kind(r.Method, path) == stream {
+	if g.kind(r.Method, path) == stream && asked.ContentLength == 0 { // a body that is left would be waited for without end
 		lasting(rw)
 	}
 	return r, nil
@@ -115,11 +115,12 @@ func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*ht
 
 // caller tells who sent a request, if he may send such.
 func (g *Guard) caller(r *http.Request, path string) (Caller, *problem) {
-	if !vouched(r) {
-		return Caller{}, &problem{status: http.StatusUnauthorized, message: "the client's certificate is none any more that listeners.https.ssl.ca.location vouches for", final: true}
-	}
 	caller := Caller{Role: Admin}
 	switch {
+	case g.kind(r.Method, path) == probe:
+		return Caller{Role: ReadOnly}, nil
+	case !vouched(r):
+		return Caller{}, &problem{status: http.StatusForbidden, message: "the client's certificate is none any more that listeners.https.ssl.ca.location vouches for", final: true}
 	case g.who == nil:
 	case reads(r.Method) && slices.Contains(g.open, path):
 		caller.Role = ReadOnly

@@ -371,7 +371,7 @@ func TestBodiesThatDoNotComeAreInNobodysWay(t *testing.T) {
 	address := strings.TrimPrefix(serve(t, settings), "http://")
 	for request, want := range map[string]string{
 		"GET /metrics": "HTTP/1.1 200 ", "GET /livez": "HTTP/1.1 200 ", "HEAD /readyz": "HTTP/1.1 200 ",
-		"POST /connectors": "HTTP/1.1 401 ", "DELETE /livez": "HTTP/1.1 401 ", "OPTIONS /connectors": "HTTP/1.1 401 ",
+		"POST /connectors": "HTTP/1.1 401 ", "HEAD /ui/events": "HTTP/1.1 401 ", "DELETE /livez": "HTTP/1.1 401 ", "OPTIONS /connectors": "HTTP/1.1 401 ",
 	} {
 		for range mostRequests + 1 {
 			conn, err := net.Dial("tcp", address)

@@ -76,6 +76,9 @@ func readBody(rw http.ResponseWriter, r *http.Request) (body, *problem) {
 		leaveBody(rw, r)
 		return body{bytes.NewReader(nil)}, nil
 	}
+	if r.Body == nil {
+		return body{bytes.NewReader(nil)}, nil
+	}
 	text, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, mostBody))
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -303,7 +303,7 @@ func TestAnAuthorityThatIsTakenOutCountsOnOpenConnections(t *testing.T) {
 		l.clients.current.mu.Lock()
 		l.clients.current.looked = time.Time{}
 		l.clients.current.mu.Unlock()
-		if got := get(); got != 401 {
+		if got := get(); got != 403 {
 			t.Errorf("%s: after the authority was taken out: %d", auth, got)
 		}
 		if StillAdmitted(lasting) {
