@@ -1,6 +1,6 @@
 // Package security stands between the network and the REST API: who is let in, what he may do, and how much of the worker he may take.
 //
-// A [Listener] is an address that requests come in by, with TLS where its URL says https. A [Guard] looks at each request before the API does:
+// A [Listener] is an address that requests come in by, with TLS where its URL says https, and with bounds for the connections that are open at one time (connections.go). A [Guard] looks at each request before the API does:
 //
 //  1. every answer has the headers that keep browsers from making more of it than it is
 //  2. on loopback the Host must be a name of this machine, or a web page could have its own name point here       origin.go

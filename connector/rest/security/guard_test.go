@@ -373,12 +373,13 @@ func TestBodiesThatDoNotComeAreInNobodysWay(t *testing.T) {
 		"GET /metrics": "HTTP/1.1 200 ", "GET /livez": "HTTP/1.1 200 ", "HEAD /readyz": "HTTP/1.1 200 ",
 		"POST /connectors": "HTTP/1.1 401 ", "HEAD /ui/events": "HTTP/1.1 401 ", "DELETE /livez": "HTTP/1.1 401 ", "OPTIONS /connectors": "HTTP/1.1 401 ",
 	} {
+		var open []net.Conn
 		for range mostRequests + 1 {
 			conn, err := net.Dial("tcp", address)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			open = append(open, conn)
 			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx", request)
 			answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: strings.Fields(request)[0]})
 			if err != nil {
@@ -401,6 +402,9 @@ func TestBodiesThatDoNotComeAreInNobodysWay(t *testing.T) {
 		res.Body.Close()
 		if string(got) != "admin terraform 4" {
 			t.Errorf("beside %s: %s %s", request, res.Status, got)
+		}
+		for _, conn := range open {
+			_ = conn.Close()
 		}
 	}
 }

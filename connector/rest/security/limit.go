@@ -20,7 +20,7 @@ const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
 	answerTimeout = 2 * time.Minute
-	idleTimeout   = 2 * time.Minute
+	idleTimeout   = time.Minute
 )
 
 // streamPath is where answers last as long as somebody listens.

@@ -1,6 +1,7 @@
 package security
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
@@ -54,9 +55,11 @@ func listen(settings *config.Worker, address string, logger *slog.Logger) (*List
 		}
 		l.server.TLSConfig = l.clients.config()
 	}
-	if l.listener, err = net.Listen("tcp", u.Host); err != nil {
+	socket, err := net.Listen("tcp", u.Host)
+	if err != nil {
 		return nil, fmt.Errorf("listeners = %s: %w; give a free host:port, or port 0", address, err)
 	}
+	l.listener = newConnections(socket, logger)
 	at, _ := l.listener.Addr().(*net.TCPAddr)
 	l.URL, l.Local = u.Scheme+"://"+l.listener.Addr().String(), at != nil && at.IP.IsLoopback()
 	return l, nil
@@ -96,10 +99,14 @@ func (l *Listener) Serve(ctx context.Context, handler http.Handler) error {
 	return nil
 }
 
-// quiet logs what net/http says of connections, mostly that a handshake has failed: anybody may make it say so.
+// quiet logs what net/http says of connections, mostly that a handshake has failed: anybody may make it say so. That none can be accepted is another matter.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Write(line []byte) (int, error) {
-	q.log.Debug("listener", "said", string(line))
+	level := slog.LevelDebug
+	if bytes.Contains(line, []byte("Accept error")) {
+		level = slog.LevelWarn
+	}
+	q.log.Log(context.Background(), level, "listener", "said", string(line))
 	return len(line), nil
 }
