@@ -278,38 +278,44 @@ func TestAConnectorOfAFileKeepsItsConfigurationAndCanBePaused(t *testing.T) {
 	})
 }
 
+// two runs two workers of a group with a connector: the one that runs it, and the other.
+func (h *harness) two() (owner, other *running) {
+	h.t.Helper()
+	h.unfiled = true
+	first, second := h.join(nil), h.join(nil)
+	h.pass(20 * time.Second)
+	h.create(first, nil)
+	h.settle()
+	owners := h.owners("acme")
+	switch {
+	case len(owners) != 1:
+		h.t.Fatalf("%d owners", len(owners))
+	case owners[0] == first:
+		return first, second
+	}
+	return second, first
+}
+
 func TestEveryWorkerOfAGroupKnowsAConnectorAndOneRunsIt(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 76, Rows: 60}, func(h *harness) {
-		h.unfiled = true
-		first, second := h.join(nil), h.join(nil)
-		h.pass(20 * time.Second)
-		h.create(first, nil)
-		h.settle()
-		owners := h.owners("acme")
-		if len(owners) != 1 {
-			t.Fatalf("%d owners", len(owners))
-		}
-		other := first
-		if owners[0] == first {
-			other = second
-		}
+		owner, other := h.two()
 		c, err := other.Connector("acme")
-		if err != nil || c.Owner.WorkerID != owners[0].cfg.Self.WorkerID || c.Owner.Local || c.State != Running {
-			t.Errorf("the other worker knows %+v, %v; the owner is %v", c, err, owners[0].cfg.Self)
+		if err != nil || c.Owner.WorkerID != owner.cfg.Self.WorkerID || c.Owner.Local || c.State != Running {
+			t.Errorf("the other worker knows %+v, %v; the owner is %v", c, err, owner.cfg.Self)
 		}
 		var elsewhere *NotOwnerError
-		if _, err := other.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true}); !errors.As(err, &elsewhere) || elsewhere.Owner.URL != owners[0].cfg.Self.URL {
+		if _, err := other.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true}); !errors.As(err, &elsewhere) || elsewhere.Owner.URL != owner.cfg.Self.URL {
 			t.Errorf("a restart asked of the other worker: %v", err)
 		}
 		if err := other.SetState(h.t.Context(), "acme", Paused); err != nil {
 			t.Fatal(err)
 		}
 		h.pass(5 * time.Second)
-		h.expect(owners[0], Paused, Paused, Paused)
+		h.expect(owner, Paused, Paused, Paused)
 		if err := other.SetState(h.t.Context(), "acme", Running); err != nil {
 			t.Fatal(err)
 		}
-		h.leave(owners[0])
+		h.leave(owner)
 		h.tenant.Update("invoices", 5)
 		h.settle()
 		h.expect(other, Running, Running, Running)
@@ -323,16 +329,8 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 		t.Fatal(err)
 	}
 	simulate(t, coupatest.Config{Seed: 97, Rows: 20}, func(h *harness) {
-		h.unfiled = true
 		h.worker = map[string]string{"config.providers.dir.param.allowed.paths": secrets}
-		first, second := h.join(nil), h.join(nil)
-		h.pass(20 * time.Second)
-		h.create(first, nil)
-		h.settle()
-		owner, other := h.owners("acme")[0], first
-		if owner == first {
-			other = second
-		}
+		owner, other := h.two()
 		finds := func(env config.Lookup, again bool) { // what the other worker finds where references lead, and whether it looks at once
 			if err := other.applying.Acquire(h.t.Context(), 1); err != nil {
 				t.Fatal(err)
@@ -393,15 +391,7 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 // A worker that is slow to say which shards it has got says nothing of those that have gone to another one since, though it is a member of the group still.
 func TestAnOldAnnouncementTakesNoShardFromItsOwner(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 85, Rows: 20}, func(h *harness) {
-		h.unfiled = true
-		first, second := h.join(nil), h.join(nil)
-		h.pass(20 * time.Second)
-		h.create(first, nil)
-		h.settle()
-		owner, other := h.owners("acme")[0], first
-		if owner == first {
-			other = second
-		}
+		owner, other := h.two()
 		other.announce(h.t.Context(), []int32{0, 1}, 1, func(context.Context) error { return nil })
 		h.settle()
 		if c, err := other.Connector("acme"); err != nil || c.Owner.WorkerID != owner.cfg.Self.WorkerID || c.State != Running {
