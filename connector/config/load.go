@@ -97,8 +97,11 @@ type taken struct {
 
 type stream struct{ tenant, path string }
 
-// use is what somebody puts into a topic.
-type use struct{ who, what string }
+// use is what a connector, or the worker if by is nil, puts into a topic.
+type use struct {
+	by   *Connector
+	what string
+}
 
 // What stands in topics besides rows.
 const (
@@ -110,7 +113,7 @@ func newTaken(worker *Worker) taken {
 	t := taken{map[string]*Connector{}, map[stream]*Connector{}, map[string]use{}}
 	if worker != nil {
 		for topic, what := range worker.topics() {
-			t.topics[topic] = use{"the worker", what}
+			t.topics[topic] = use{nil, what}
 		}
 	}
 	return t
@@ -134,21 +137,20 @@ func (t taken) add(c *Connector) Problems {
 		}
 		t.streams[s] = c
 	}
-	mine := map[string]use{}
 	for _, w := range c.writes() {
 		other, used := t.topics[w.topic]
-		if !used {
-			other, used = mine[w.topic]
-		}
-		if used && other.what != w.what {
-			clash(w.key, w.value, fmt.Sprintf("puts %s into %s, where %s puts %s", w.what, w.topic, other.who, other.what), "give each a topic of its own")
+		if !used || other.what == w.what {
+			t.topics[w.topic] = use{c, w.what}
 			continue
 		}
-		mine[w.topic] = use{"this connector", w.what}
-	}
-	for topic, u := range mine {
-		u.who = "another connector"
-		t.topics[topic] = u
+		who := "another connector"
+		switch other.by {
+		case nil:
+			who = "the worker"
+		case c:
+			who = "this connector"
+		}
+		clash(w.key, w.value, fmt.Sprintf("puts %s into %s, where %s puts %s", w.what, w.topic, who, other.what), "give each a topic of its own")
 	}
 	return problems
 }
