@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -138,6 +139,9 @@ func (w *Worker) status(m *managed) ConnectorStatus {
 	}
 	return cs
 }
+
+// known is what can be read of the configuration, be it usable or not; nil: nothing.
+func (m *managed) known() *config.Connector { return cmp.Or(m.c, m.outline) }
 
 // outlined tells what is known of a connector whose configuration can't be used here. Where another worker runs its shard, that is the other's business.
 func (w *Worker) outlined(m *managed, cs *ConnectorStatus) {

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -53,7 +52,7 @@ func (n *notices) look(now time.Time) {
 	var all []notify.Connector
 	settings := map[string]*config.Connector{}
 	for _, m := range n.w.all() {
-		c := cmp.Or(m.c, m.outline)
+		c := m.known()
 		if c == nil {
 			continue
 		}

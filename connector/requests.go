@@ -155,11 +155,8 @@ func (w *Worker) fits(c *config.Connector, v configtopic.View) error {
 			continue
 		}
 		if m, err := w.find(name); err == nil && m.version == one.version {
-			switch {
-			case m.c != nil:
-				others = append(others, m.c)
-			case m.outline != nil: // another worker may run it
-				others = append(others, m.outline)
+			if known := m.known(); known != nil { // one that can't be used here too: another worker may run it
+				others = append(others, known)
 			}
 			continue
 		}

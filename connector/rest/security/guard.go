@@ -97,7 +97,7 @@ func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*ht
 	if p != nil {
 		return r, p
 	}
-	body, p := readBody(rw, r)
+	text, p := readBody(rw, r)
 	if p != nil {
 		return r, p
 	}
@@ -106,7 +106,7 @@ func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*ht
 		_, p := g.caller(asked, path)
 		return p == nil || p.status == http.StatusTooManyRequests // which somebody else of the address may have brought about
 	}))
-	r.Body, r.ContentLength = body, int64(body.Len())
+	r.Body, r.ContentLength = text, int64(text.Len())
 	if g.kind(r.Method, path) == stream && asked.ContentLength == 0 { // a body that is left would be waited for without end
 		lasting(rw)
 	}

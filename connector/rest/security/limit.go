@@ -72,11 +72,8 @@ func (body) Close() error { return nil }
 // readBody reads the body, so that what comes after has it whole or not at all. Requests that only read have none that counts: theirs is left where it is,
 // since whoever sends it slowly would take a place for nothing.
 func readBody(rw http.ResponseWriter, r *http.Request) (body, *problem) {
-	if reads(r.Method) {
+	if reads(r.Method) || r.Body == nil {
 		leaveBody(rw, r)
-		return body{bytes.NewReader(nil)}, nil
-	}
-	if r.Body == nil {
 		return body{bytes.NewReader(nil)}, nil
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, mostBody))
