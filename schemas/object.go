@@ -8,9 +8,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/agnivade/levenshtein"
-
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
+	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 //go:embed avsc
@@ -46,20 +45,11 @@ func Objects() []string { return slices.Clone(listed()) }
 // readObject gives the schema of an object as it is kept in avsc.
 func readObject(path string) (*schematext.Record, error) {
 	if !slices.Contains(Objects(), path) {
-		return nil, fmt.Errorf("there is no schema for the object %q; the nearest is %q (coupastream objects lists all)", path, nearestObject(path))
+		return nil, fmt.Errorf("there is no schema for the object %q; the nearest is %q (coupastream objects lists all)", path, nearest.Of(path, Objects(), "-_"))
 	}
 	text, err := avscFiles.ReadFile("avsc/" + path + ".avsc")
 	if err != nil {
 		return nil, fmt.Errorf("the schema of %s is not in this build; run go generate ./schemas: %w", path, err)
 	}
 	return schematext.Parse(text)
-}
-
-// nearestObject is the path that most resembles a mistyped one, which may also be spelled with hyphens or as one of the row's
-// records (invoice, InvoiceHeader).
-func nearestObject(path string) string {
-	path = strings.ToLower(strings.ReplaceAll(path, "-", "_"))
-	return slices.MinFunc(Objects(), func(a, b string) int {
-		return levenshtein.ComputeDistance(a, path) - levenshtein.ComputeDistance(b, path)
-	})
 }

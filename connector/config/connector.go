@@ -12,6 +12,7 @@ import (
 
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas/mapping"
+	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // Connector is the configuration of one Coupa instance.
@@ -175,7 +176,7 @@ func objectPaths(c *Connector, value string) *fault {
 	var paths []string
 	collect := texts(func(*Connector) *[]string { return &paths }, func(path string) *fault {
 		if _, known := coupa.LookupResource(path); !known {
-			return &fault{"unknown object " + path, "did you mean " + nearest(path, catalogue()) + "?"}
+			return &fault{"unknown object " + path, "did you mean " + nearest.Of(path, catalogue(), keyMarks) + "?"}
 		}
 		return nil
 	})

@@ -1,6 +1,13 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/coupastream/coupastream/schemas/nearest"
+)
+
+// keyMarks are the characters of keys that people take for each other.
+const keyMarks = "-_."
 
 // Type is the type of a key's value, by the name that Kafka Connect's REST API gives it.
 type Type string
@@ -82,7 +89,7 @@ func (k Key) oneOf(value string) (string, *fault) {
 		}
 		return v, nil
 	}
-	return "", &fault{"not one of " + strings.Join(k.Values, ", "), "did you mean " + nearest(value, k.available()) + "?"}
+	return "", &fault{"not one of " + strings.Join(k.Values, ", "), "did you mean " + nearest.Of(value, k.available(), keyMarks) + "?"}
 }
 
 // available lists the values of the closed set that this version carries out.

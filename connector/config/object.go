@@ -10,6 +10,7 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/mapping"
+	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // Object is the configuration of one stream: the connector's keys with the object's overrides.
@@ -327,7 +328,7 @@ func topicTemplate(o *Object, value string) *fault {
 	placeholders := []string{"${object}", "${tenant}"}
 	for _, p := range regexp.MustCompile(`\$\{[^}]*\}?`).FindAllString(value, -1) {
 		if !slices.Contains(placeholders, p) {
-			return &fault{"has the unknown placeholder " + p, "did you mean " + nearest(p, placeholders) + "?"}
+			return &fault{"has the unknown placeholder " + p, "did you mean " + nearest.Of(p, placeholders, keyMarks) + "?"}
 		}
 	}
 	o.template = value

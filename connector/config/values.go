@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // values is a configuration while it is being read: what was given, what it resolves to, and what is wrong so far.
@@ -74,7 +76,7 @@ func (v *values) unknown(known []string, others []Key, otherFile string) {
 		}
 		remedy := "see the reference of keys in README.md"
 		if suggested++; suggested <= mostSuggested {
-			remedy = "the nearest one is " + nearest(name, known)
+			remedy = "the nearest one is " + nearest.Of(name, known, keyMarks)
 		}
 		v.problem(name, "", "unknown key", remedy)
 	}

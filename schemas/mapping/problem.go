@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // Problem is one thing that is wrong with a mapping.
@@ -74,26 +74,10 @@ func (at position) problem(remedy, format string, args ...any) Problem {
 	return Problem{at.file, at.line, at.column, at.path, fmt.Sprintf(format, args...), remedy}
 }
 
-// mostCompared is how much of a name counts, in bytes: the time goes with the length, and mappings come over REST.
-const mostCompared = 80
-
-// nearest is the candidate that takes the fewest edits to become name; '-' and '_', and letter case, count as one.
-func nearest(name string, candidates []string) string {
-	name = strings.ToValidUTF8(name[:min(len(name), mostCompared)], "")
-	fold := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "-") }
-	best, least := "", -1
-	for _, c := range candidates {
-		if d := levenshtein.ComputeDistance(fold(name), fold(c)); least < 0 || d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
 // oneOf is the remedy that names what is known.
 func oneOf(name string, candidates []string) string {
 	if len(candidates) == 0 {
 		return "leave it out"
 	}
-	return "the nearest is " + nearest(name, candidates)
+	return "the nearest is " + nearest.Of(name, candidates, "-_")
 }
