@@ -169,7 +169,8 @@ func TestFlippedBytesNeverChangeAnAnswer(t *testing.T) {
 		switch {
 		case s.Aside() != "":
 			aside++
-		case s.Next() == 7: // the younger of bbolt's two meta pages was hit: the state before its last commit
+		// the younger of bbolt's two meta pages was hit: the state before its last commit
+		case s.Next() == 7:
 			if n := len(ledger(t, s, acme)); n != 10_000 {
 				t.Errorf("byte %d: %d entries of the older state", at, n)
 			}

@@ -36,8 +36,8 @@ type Commit struct {
 	Position Position
 	Entries  []Entry
 	Expired  []ChunkKey // from Store.ExpiredChunks; each of an earlier commit of this stream
-	// Rows are states of rows that change; of several of one id the last counts. A line is in one state at a time: one that a row takes over from
-	// another comes with a state of that other row without it.
+	// Rows are states of rows that change; of several of one id the last counts. A line is in one state
+	// at a time: one that a row takes over from another comes with a state of that other row without it.
 	Rows []RowState
 	// Retention is how far back the stream's rows may be read again. It only chooses the width of
 	// the buckets (see BucketEnd), and may change from one commit to the next.
@@ -54,8 +54,9 @@ const (
 	hour = int64(time.Hour / time.Second)
 	day  = 24 * hour
 
-	minUnix = -62135596800       // 0001-01-01T00:00:00Z
-	maxUnix = 253402300799 - day // a day before the last second of 9999, so that bucket ends stay in RFC 3339
+	minUnix = -62135596800 // 0001-01-01T00:00:00Z
+	// a day before the last second of 9999, so that bucket ends stay in RFC 3339
+	maxUnix = 253402300799 - day
 )
 
 // BucketEnd is the end, exclusive, in unix seconds, of the bucket that an entry's At falls into: UTC
@@ -72,11 +73,11 @@ func BucketEnd(at int64, retention time.Duration) int64 {
 	return at - rest + width
 }
 
-// Records builds the records that carry the commit, in the order in which they must be produced,
-// within the transaction that carries its data: tombstones of what expired, one ledger chunk per
-// bucket touched, one record per row whose state changes, and the position last. So whoever has read a position has read all that came with
-// it. It refuses a commit that a reader could not take back, since such a record would stop every
-// later restore.
+// Records builds the records that carry the commit, in the order in which they must be
+// produced, within the transaction that carries its data: tombstones of what expired, one
+// ledger chunk per bucket touched, one record per row whose state changes, and the position
+// last. So whoever has read a position has read all that came with it. It refuses a commit
+// that a reader could not take back, since such a record would stop every later restore.
 func (c Commit) Records(topic string, partition int32) ([]*kgo.Record, error) {
 	if err := c.check(); err != nil {
 		return nil, err

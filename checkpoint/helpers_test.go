@@ -96,7 +96,8 @@ func entriesIn(t testing.TB, s *Store, stream Stream, from, to int64) []Entry {
 	return out
 }
 
-// rowStates are the states of a stream as text. The store must give each of them alone, and the row of each line, too.
+// rowStates are the states of a stream as text. The store must
+// give each of them alone, and the row of each line, too.
 func rowStates(t testing.TB, s *Store, stream Stream) map[int64]string {
 	t.Helper()
 	out := map[int64]string{}

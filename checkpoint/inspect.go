@@ -130,8 +130,8 @@ func knownStream(known map[uint32]bool, stream uint32, err error) error {
 	return err
 }
 
-// inspectBucket counts the pairs of b, and adds their checksums to sum. Keys that do not rise end it: a page that points back at
-// itself would never do so otherwise.
+// inspectBucket counts the pairs of b, and adds their checksums to sum. Keys that do
+// not rise end it: a page that points back at itself would never do so otherwise.
 func inspectBucket(b *bbolt.Bucket, sum *uint64, check func(k, v []byte) error) (n int64, err error) {
 	var last []byte
 	c := b.Cursor()

@@ -285,7 +285,8 @@ func ascend(b *bbolt.Bucket, lo, hi []byte, fn func(k, v []byte) (bool, error)) 
 	return nil
 }
 
-// prefixes gives the bounds of all keys of one stream, in each of the buckets whose keys begin with its number.
+// prefixes gives the bounds of all keys of one stream, in
+// each of the buckets whose keys begin with its number.
 func prefixes(stream uint32) (lo, hi []byte) {
 	lo = binary.BigEndian.AppendUint32(nil, stream)
 	if stream == math.MaxUint32 {

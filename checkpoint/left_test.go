@@ -74,7 +74,8 @@ func TestWhateverBecomesOfTheStateFileTheTopicDecides(t *testing.T) {
 			c.deleteTopic()
 			c.createTopic()
 			c.transaction(c.owner(), kgo.TryCommit, c.records(first, second)...)
-			l.put(c.t, bucketMeta, keyIdentity, seal([]byte(keyIdentity), c.identity().encode())) // a truncated log keeps its id
+			// a truncated log keeps its id
+			l.put(c.t, bucketMeta, keyIdentity, seal([]byte(keyIdentity), c.identity().encode()))
 		}, "ahead of the topic"},
 	}
 	for name, tt := range tests {

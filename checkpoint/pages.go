@@ -15,11 +15,12 @@ import (
 // follows the pointers of a damaged page in a goroutine of its own, where a fault ends the process;
 // this one looks before it reads.
 const (
-	pageHeader  = 16 // id 8, flags 2, count 2, overflow 4
-	elementLen  = 16 // leaf: flags 4, pos 4, ksize 4, vsize 4; branch: pos 4, ksize 4, page 8
-	bucketLen   = 16 // root page 8, sequence 8; root 0: the page follows inline
-	metaLen     = 64 // magic 4, version 4, page size 4, flags 4, bucket 16, freelist 8, high 8, txid 8, sum 8
-	firstPage   = 2  // pages 0 and 1 are meta pages
+	pageHeader = 16 // id 8, flags 2, count 2, overflow 4
+	elementLen = 16 // leaf: flags 4, pos 4, ksize 4, vsize 4; branch: pos 4, ksize 4, page 8
+	bucketLen  = 16 // root page 8, sequence 8; root 0: the page follows inline
+	// magic 4, version 4, page size 4, flags 4, bucket 16, freelist 8, high 8, txid 8, sum 8
+	metaLen     = 64
+	firstPage   = 2 // pages 0 and 1 are meta pages
 	noFreelist  = ^uint64(0)
 	countIsNext = 0xffff // a freelist too long for count has its length in the first 8 bytes
 

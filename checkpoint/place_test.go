@@ -202,8 +202,9 @@ func TestRestoreOnADiskThatFails(t *testing.T) {
 		with seams
 		kept int // entries that the failed restore leaves, at least
 	}{
-		"because it is full":               {seams{maxSize: 512 << 10}, 400},
-		"before a commit":                  {seams{failpoint: failAt(pointBefore, 2+3)}, 2 * 400}, // Open has two
+		"because it is full": {seams{maxSize: 512 << 10}, 400},
+		// Open has two
+		"before a commit":                  {seams{failpoint: failAt(pointBefore, 2+3)}, 2 * 400},
 		"after a commit":                   {seams{failpoint: failAt(pointAfter, 2+3)}, 3 * 400},
 		"before the first commit":          {seams{failpoint: failAt(pointBefore, 2+1)}, 0},
 		"after a commit that was the last": {seams{failpoint: failAt(pointAfter, 2+25)}, 25 * 400},

@@ -16,7 +16,8 @@ const (
 	Snapshot                 // the backfill: rows as they are, beside the polls
 	Closing                  // the end of a backfill once more, for rows that became visible late
 	Asked                    // a snapshot that somebody asked for
-	Split                    // rows published before their lines had topics of their own, once more for those
+	// rows published before their lines had topics of their own, once more for those
+	Split
 )
 
 // walkKinds are the kinds as records name them.
@@ -50,26 +51,32 @@ type Walk struct {
 
 // Position is where a stream is.
 type Position struct {
-	Seq  uint64    // the stream's commits, counted from 1 without a gap
-	Mark time.Time // every row with updated-at before it is published, but for what Backfill has still to read
-	// Lines: every change of a line stamped before it is published. Zero: not begun, or the object has no lines.
+	Seq uint64 // the stream's commits, counted from 1 without a gap
+	// every row with updated-at before it is published, but for what Backfill has still to read
+	Mark time.Time
+	// Lines: every change of a line stamped before it is
+	// published. Zero: not begun, or the object has no lines.
 	Lines time.Time
-	// Floor is how far back the ledger is complete: every published version with updated-at at or after it has its entry. What lies
-	// before it must not be read again, or it would be published twice.
-	Floor    time.Time
-	Looked   []time.Time // when each depth of look-back was last finished, shortest depth first; nil, or a zero time: never
-	Walk     *Walk       // the poll or line walk under way; nil: none
-	Backfill *Walk       // the backfill beside it; nil: none
-	Requests []Request   // snapshots that were asked for, oldest first: those under way, and some that have ended
+	// Floor is how far back the ledger is complete: every published version with updated-at at or after
+	// it has its entry. What lies before it must not be read again, or it would be published twice.
+	Floor time.Time
+	// when each depth of look-back was last finished, shortest depth first; nil, or a zero time: never
+	Looked   []time.Time
+	Walk     *Walk // the poll or line walk under way; nil: none
+	Backfill *Walk // the backfill beside it; nil: none
+	// snapshots that were asked for, oldest first: those under way, and some that have ended
+	Requests []Request
 	// LineTopics: lines go to topics of their own, those of what Backfill has still to read excepted.
 	LineTopics bool
-	// LineEpoch is another one whenever all that is published of lines is to go out again: digests of rows' states are of one epoch.
+	// LineEpoch is another one whenever all that is published of lines
+	// is to go out again: digests of rows' states are of one epoch.
 	LineEpoch uint64
 	// Moved are rows between which lines have moved, by id, to be read once more for their lines.
 	Moved []int64
 }
 
-// Request is a snapshot that somebody asked for: rows as they are, published whether or not they were before.
+// Request is a snapshot that somebody asked for: rows as
+// they are, published whether or not they were before.
 type Request struct {
 	ID    string
 	State RequestState

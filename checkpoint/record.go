@@ -139,8 +139,8 @@ func decode(key, value []byte) (change, error) {
 	return c, nil
 }
 
-// decodeKey blames the version first: members of a newer one may well be unknown. Every version's keys are objects with the member v, and what begins with such an
-// object is ours, whatever stands behind it.
+// decodeKey blames the version first: members of a newer one may well be unknown. Every version's keys
+// are objects with the member v, and what begins with such an object is ours, whatever stands behind it.
 func decodeKey(key []byte) (keyJSON, error) {
 	var k keyJSON
 	err := unmarshal(key, &k)
@@ -156,7 +156,8 @@ func decodeKey(key []byte) (keyJSON, error) {
 	switch {
 	case foreign == nil && version > recordVersion:
 		return k, fmt.Errorf("version %d, this one reads %d: %w", version, recordVersion, ErrNewer)
-	case foreign != nil || version < 1 || err == nil: // it has no type, or a V that encoding/json takes for v
+	// it has no type, or a V that encoding/json takes for v
+	case foreign != nil || version < 1 || err == nil:
 		return k, errForeign
 	}
 	return k, err

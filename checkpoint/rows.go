@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// RowState is what was last published of a row's lines under keys of their own. Unlike ledger entries, states do not expire.
+// RowState is what was last published of a row's lines under keys
+// of their own. Unlike ledger entries, states do not expire.
 type RowState struct {
 	ID    int64
 	Lines []Line // at most MaxLines, in any order, each once; none: the row has no state
@@ -21,7 +22,8 @@ type Line struct {
 	Digest uint64 // of what was published
 }
 
-// MaxLines is the most lines of one row: with names of lists as long as Coupa's, its record stays below Kafka's default limit of 1 MB.
+// MaxLines is the most lines of one row: with names of lists as long
+// as Coupa's, its record stays below Kafka's default limit of 1 MB.
 const MaxLines = 50_000
 
 // maxListName is the longest name of a list, and maxLists the most lists of a row.

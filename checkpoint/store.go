@@ -24,7 +24,8 @@ type Store struct {
 	seams
 
 	// Lock order: file before mu.
-	file   sync.RWMutex // held for reading by whoever reads db, for writing while another file takes its place
+	// held for reading by whoever reads db, for writing while another file takes its place
+	file   sync.RWMutex
 	id     Identity
 	db     *bbolt.DB // closed itself where the file could not be opened again after a failure, until reopen
 	closed bool      // by Close
@@ -267,8 +268,8 @@ func (s *Store) Owner(st Stream, list string, line int64) (row int64, ok bool, e
 	return row, ok, err
 }
 
-// Rows calls fn for the state of every row of the stream that has one, in order of id, until fn returns false. fn must not call the store: it could wait
-// for itself.
+// Rows calls fn for the state of every row of the stream that has one, in order of
+// id, until fn returns false. fn must not call the store: it could wait for itself.
 func (s *Store) Rows(st Stream, fn func(RowState) bool) error {
 	return s.view(func(t tables) error {
 		state, ok, err := t.stream(st)

@@ -224,8 +224,8 @@ func (u *update) unsetRow(r RowState, stream uint32) error {
 	return err
 }
 
-// reown keeps bucket lines, the other way round of bucket rows, in step with a state that is about to change. Of a line that two states of one commit
-// hand over, either may come first.
+// reown keeps bucket lines, the other way round of bucket rows, in step with a state that is
+// about to change. Of a line that two states of one commit hand over, either may come first.
 func (u *update) reown(r RowState, stream uint32) error {
 	last, err := u.row(stream, r.ID)
 	if err != nil {

@@ -217,7 +217,8 @@ func TestAStampOfLinesInTheFutureGoesBack(t *testing.T) {
 	}
 }
 
-// A position that can't be written down is no matter of the other objects, which share the shard and its transactions.
+// A position that can't be written down is no matter of the
+// other objects, which share the shard and its transactions.
 func TestACheckpointThatCannotBeStopsItsObjectAlone(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 504, Rows: 60}, func(h *harness, r *running) {
 		if _, err := r.Create(h.t.Context(), "acme", h.submitted("acme", nil), Paused); err != nil {
@@ -227,7 +228,8 @@ func TestACheckpointThatCannotBeStopsItsObjectAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.pollers[1].object.InitialFrom = config.InitialFrom{At: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)} // the configuration refuses that
+		// the configuration refuses that
+		m.pollers[1].object.InitialFrom = config.InitialFrom{At: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
 		h.set(r, Running)
 		h.settle()
 		h.tenant.Update("invoices", 5)

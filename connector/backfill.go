@@ -8,15 +8,17 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// backfill reads what was there before the stream began, beside the polls and with the rate that they leave over. It goes on from the committed
-// position and returns when there is nothing left.
+// backfill reads what was there before the stream began, beside the polls and with the rate that
+// they leave over. It goes on from the committed position and returns when there is nothing left.
 //
-// Polls read from the backfill's end on and the backfill before it, so the two never compare the same version; a row that changes meanwhile
-// leaves the backfill's window. What the backfill has read before that and not handed over yet is taken out by shard.receive. The overlap
-// before the border is read once more at the end, for rows that became visible late.
+// Polls read from the backfill's end on and the backfill before it, so the two never compare
+// the same version; a row that changes meanwhile leaves the backfill's window. What the
+// backfill has read before that and not handed over yet is taken out by shard.receive. The
+// overlap before the border is read once more at the end, for rows that became visible late.
 //
-// Where lines are to go to topics of their own and those of what is published did not, all of that is read again, for the lines alone. Polls go on over their
-// overlap then: the two have no border, and what the polls hand over of a row takes out what is read of it again.
+// Where lines are to go to topics of their own and those of what is published did not, all
+// of that is read again, for the lines alone. Polls go on over their overlap then: the two
+// have no border, and what the polls hand over of a row takes out what is read of it again.
 func (p *poller) backfill(ctx context.Context) error {
 	persisted, began := time.Now(), false
 	for {
@@ -69,7 +71,8 @@ func (p *poller) backfill(ctx context.Context) error {
 	}
 }
 
-// noteLines takes down that lines have no topics any more: should they get them again, what was published meanwhile is read again for them.
+// noteLines takes down that lines have no topics any more: should they
+// get them again, what was published meanwhile is read again for them.
 func (p *poller) noteLines(ctx context.Context) error {
 	pos := p.shard.position(p.stream)
 	if p.hasLines() || !pos.LineTopics {
@@ -83,8 +86,8 @@ func (p *poller) noteLines(ctx context.Context) error {
 	})
 }
 
-// beginSplit begins to read again what is published, for its lines. With initial.from=latest nothing tells how far back that goes: lines get to their
-// topics with their row's next change.
+// beginSplit begins to read again what is published, for its lines. With initial.from=latest
+// nothing tells how far back that goes: lines get to their topics with their row's next change.
 func (p *poller) beginSplit(ctx context.Context) error {
 	return p.record(ctx, func(pos *checkpoint.Position) {
 		pos.LineTopics = true
@@ -99,7 +102,8 @@ func isSplitting(pos checkpoint.Position) bool {
 	return pos.Backfill != nil && pos.Backfill.Kind == checkpoint.Split
 }
 
-// whileRefused waits while the registry refuses the stream's schemas, so that no line could be encoded. Polls ask it again.
+// whileRefused waits while the registry refuses the stream's
+// schemas, so that no line could be encoded. Polls ask it again.
 func (p *poller) whileRefused(ctx context.Context) error {
 	for !p.current.Load().refused.IsZero() {
 		if !sleep(ctx, reconsiderAfter) {

@@ -11,27 +11,33 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 )
 
-// Bounds of one transaction. An open transaction holds back every read_committed consumer of its topics, so it stays short.
+// Bounds of one transaction. An open transaction holds back every
+// read_committed consumer of its topics, so it stays short.
 const (
 	maxBatchRecords = 5000
 	maxBatchBytes   = 4 << 20
 )
 
-// submission is a part of one stream's progress: records, what the ledger will know of them, and what changes of the stream's position once they are
-// committed. It is committed whole or not at all. Submissions of a walk build on each other: when one fails, those behind it are dropped.
+// submission is a part of one stream's progress: records, what the ledger will know of them, and
+// what changes of the stream's position once they are committed. It is committed whole or not at
+// all. Submissions of a walk build on each other: when one fails, those behind it are dropped.
 type submission struct {
-	stream   checkpoint.Stream
-	task     *task
-	records  []*kgo.Record
-	rows     []version  // rows[i] is what records[i] was made of
-	lines    []rowLines // of rows, where lines have topics of their own
-	entries  []checkpoint.Entry
-	expired  []checkpoint.ChunkKey
-	move     func(*checkpoint.Position) // applied to the position behind the submissions before it; may be called again after an aborted transaction
-	backfill bool                       // a poll beside it may have published later versions of its rows
-	again    bool                       // its rows, or their lines, are published once more: not if a poll beside it has published them meanwhile
-	keep     time.Duration              // retention of the stream's ledger
-	bytes    int
+	stream  checkpoint.Stream
+	task    *task
+	records []*kgo.Record
+	rows    []version  // rows[i] is what records[i] was made of
+	lines   []rowLines // of rows, where lines have topics of their own
+	entries []checkpoint.Entry
+	expired []checkpoint.ChunkKey
+	// applied to the position behind the submissions before
+	// it; may be called again after an aborted transaction
+	move     func(*checkpoint.Position)
+	backfill bool // a poll beside it may have published later versions of its rows
+	// its rows, or their lines, are published once more: not
+	// if a poll beside it has published them meanwhile
+	again bool
+	keep  time.Duration // retention of the stream's ledger
+	bytes int
 	tally
 	lineRecords []lineRecord // of lines, for the transaction at hand; see shard.resolveLines
 
@@ -48,8 +54,8 @@ type tally struct {
 	trimmed int             // records with cut texts
 }
 
-// gather collects submissions for one transaction, beginning with first: until the commit interval since then has passed, a bound is reached, or no
-// poller of this shard is reading, so that nothing more can come.
+// gather collects submissions for one transaction, beginning with first: until the commit interval since
+// then has passed, a bound is reached, or no poller of this shard is reading, so that nothing more can come.
 func (s *shard) gather(ctx context.Context, first *submission) []*submission {
 	s.receive(first)
 	batch := []*submission{first}
@@ -82,7 +88,8 @@ func (sub *submission) size() int {
 	return n
 }
 
-// startReading and stopReading bracket the time in which a poller may submit. stopReading is called after the last submission was accepted.
+// startReading and stopReading bracket the time in which a poller may
+// submit. stopReading is called after the last submission was accepted.
 func (s *shard) startReading() { s.reading.Add(1) }
 
 func (s *shard) stopReading() {
@@ -93,14 +100,16 @@ func (s *shard) stopReading() {
 	}
 }
 
-// readsAgain tells whether rows are read beside the polls that these may publish later versions of: by a backfill or a snapshot.
+// readsAgain tells whether rows are read beside the polls that
+// these may publish later versions of: by a backfill or a snapshot.
 func readsAgain(pos checkpoint.Position) bool {
 	return pos.Backfill != nil || slices.ContainsFunc(pos.Requests, func(r checkpoint.Request) bool { return !r.Over() })
 }
 
-// receive keeps versions of an id in order while a backfill, or a snapshot that was asked for, runs beside the polls of its stream. What the polls hand over is noted; a row of the
-// backfill of which a later version went ahead is taken out. Both in the order in which they reach the transaction: a page of the backfill may have been
-// read long before.
+// receive keeps versions of an id in order while a backfill, or a snapshot that was asked
+// for, runs beside the polls of its stream. What the polls hand over is noted; a row of
+// the backfill of which a later version went ahead is taken out. Both in the order in
+// which they reach the transaction: a page of the backfill may have been read long before.
 func (s *shard) receive(sub *submission) {
 	if !readsAgain(s.position(sub.stream)) {
 		delete(s.ahead, sub.stream)
@@ -139,7 +148,8 @@ func (s *shard) receive(sub *submission) {
 	sub.entries = slices.DeleteFunc(sub.entries, func(e checkpoint.Entry) bool { return overtaken(e.ID, e.UpdatedAt) })
 }
 
-// fold merges a batch into one commit per stream, in order of arrival. committed gives the position of a stream.
+// fold merges a batch into one commit per stream, in order
+// of arrival. committed gives the position of a stream.
 func fold(batch []*submission, committed func(checkpoint.Stream) checkpoint.Position) []checkpoint.Commit {
 	at := make(map[checkpoint.Stream]int, len(batch))
 	var commits []checkpoint.Commit

@@ -8,10 +8,12 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// Rows that are below those of another collection, as a contract's legal documents, are read through these, their parents. A walk over them is one over the
-// parents' ids: its position says whose rows were read, and after a crash it goes on behind them. A page is one of parents, and of what is below them.
+// Rows that are below those of another collection, as a contract's legal documents, are read through
+// these, their parents. A walk over them is one over the parents' ids: its position says whose rows were
+// read, and after a crash it goes on behind them. A page is one of parents, and of what is below them.
 
-// siblings are the rows of a parent that a fetch has taken. The parent is read again, all of it, when a request for it fails on the way.
+// siblings are the rows of a parent that a fetch has taken. The parent
+// is read again, all of it, when a request for it fails on the way.
 type siblings struct {
 	parent int64
 	taken  map[int64]uint64 // id → digest
@@ -33,7 +35,8 @@ func (s *siblings) add(r coupa.Row) {
 	s.taken[r.ID] = r.Digest
 }
 
-// owners are the parents of the rows that the walk of this time has met. Ids are the keys of records: one that several parents have would stand for several rows.
+// owners are the parents of the rows that the walk of this time has met. Ids are
+// the keys of records: one that several parents have would stand for several rows.
 type owners struct {
 	mu     sync.Mutex
 	walk   int64
@@ -63,8 +66,9 @@ func (o *owners) moved(r coupa.Row) {
 	o.parent[r.ID] = r.Parent
 }
 
-// own sees to it that the row's id is that of one row alone. A row that went from one parent to another while the walk was under way is met twice; it is asked
-// for whether the first one has it still. What was met before a restart of the worker is found out by the next walk.
+// own sees to it that the row's id is that of one row alone. A row that went from one parent
+// to another while the walk was under way is met twice; it is asked for whether the first one
+// has it still. What was met before a restart of the worker is found out by the next walk.
 func (p *poller) own(ctx context.Context, walk int64, r coupa.Row) error {
 	if r.Parent == 0 {
 		return nil

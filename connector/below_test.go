@@ -77,7 +77,8 @@ func TestRowsBelowOthersAreReadWholeAndComparedByContent(t *testing.T) {
 	})
 }
 
-// A walk over parents that is stopped goes on with the parent that it was at, whatever is lost and fails on the way.
+// A walk over parents that is stopped goes on with the parent
+// that it was at, whatever is lost and fails on the way.
 func TestAWalkOverParentsGoesOnWhereItStopped(t *testing.T) {
 	below(t, coupatest.Config{Seed: 302, Rows: 900, Latency: 50 * time.Millisecond}, func(h *harness) {
 		parent := h.tenant.Rows("contracts")[40].ID
@@ -161,7 +162,8 @@ func TestARowThatMovesWhileAWalkIsUnderWayIsNoTwin(t *testing.T) {
 	})
 }
 
-// What is below one parent may take several requests and go out in several parts. When one of the requests fails, the parent is read again.
+// What is below one parent may take several requests and go out in several
+// parts. When one of the requests fails, the parent is read again.
 func TestAParentThatIsReadAgainRepeatsNothing(t *testing.T) {
 	longRaced(t)
 	for _, kind := range []coupatest.FaultKind{coupatest.Truncate, coupatest.RepeatRow} {

@@ -26,10 +26,12 @@ type refusedValues struct{ err *conflictError }
 
 func (v refusedValues) Append(dst []byte, _ coupa.Row, _ string) ([]byte, error) { return dst, v.err }
 
-// reconsiderAfter is how long a schema that the registry refused is not offered again while rows go to the dead letter topic.
+// reconsiderAfter is how long a schema that the registry refused
+// is not offered again while rows go to the dead letter topic.
 const reconsiderAfter = time.Minute
 
-// undeliverable is the encoding of a stream whose rows are dead letters because the registry refuses its schema. The key's schema must be registered.
+// undeliverable is the encoding of a stream whose rows are dead letters because
+// the registry refuses its schema. The key's schema must be registered.
 func (p *poller) undeliverable(ctx context.Context, custom *schemas.CustomFields, refusal error) (*encoding, error) {
 	schema, err := p.schemaWith(custom)
 	if err != nil {
@@ -87,7 +89,8 @@ func refusedWide(err error) error {
 	return fmt.Errorf("a schema with the last version's fields and types besides (schema.conflict=widen) is refused too: %w", err)
 }
 
-// widened gives, in place of a schema that the registry refused, one that has besides what the subject's last version has.
+// widened gives, in place of a schema that the registry refused,
+// one that has besides what the subject's last version has.
 func (p *poller) widened(ctx context.Context, schema *schemas.Schema, refusal error) (*schemas.Schema, error) {
 	last, err := p.shard.w.registry.Latest(ctx, p.valueSubject(schema))
 	if err != nil {

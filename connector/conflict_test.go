@@ -41,7 +41,8 @@ func TestASchemaThatTheRegistryRefusesStopsItsObjectAlone(t *testing.T) {
 	})
 }
 
-// With schema.conflict=deadletter rows go to the dead letter topic until the registry takes the schema, each once.
+// With schema.conflict=deadletter rows go to the dead letter
+// topic until the registry takes the schema, each once.
 func TestRowsOfARefusedSchemaAreDeadLettersUntilItIsTaken(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 72, Rows: 40, Objects: []string{"invoices"}}, func(h *harness) {

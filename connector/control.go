@@ -14,7 +14,8 @@ var (
 	ErrUnknownConnector = errors.New("there is no such connector")
 	ErrUnknownTask      = errors.New("there is no such task")
 	ErrConnectorExists  = errors.New("the connector exists already")
-	// ErrFromFile: the connector is defined by a file that the worker was started with, and its configuration is changed there.
+	// ErrFromFile: the connector is defined by a file that the worker
+	// was started with, and its configuration is changed there.
 	ErrFromFile = errors.New("the connector is defined by a file of the worker; change the file and restart the worker")
 	// ErrNotStopped: what was asked for needs a connector in the state STOPPED.
 	ErrNotStopped = errors.New("the connector is not in the STOPPED state")
@@ -53,11 +54,13 @@ type RestartRequest struct {
 type Offset struct {
 	Tenant, Object string
 	UpdatedAt      time.Time // the mark: every change stamped before it is published
-	ID             int64     // the lowest id that a backfill, or else a walk, under way has still to read; 0: none is
-	Reset          bool      // when altered: the object begins anew, by initial.from
+	// the lowest id that a backfill, or else a walk, under way has still to read; 0: none is
+	ID    int64
+	Reset bool // when altered: the object begins anew, by initial.from
 }
 
-// SnapshotRequest says which rows of an object are to be published as they are, whether or not they were before.
+// SnapshotRequest says which rows of an object are to be
+// published as they are, whether or not they were before.
 type SnapshotRequest struct {
 	Object   string
 	From, To time.Time  // stamped from From until before To; zero: no bound

@@ -12,7 +12,8 @@ type shift struct {
 	gone chan struct{} // closed when nothing of it runs any more
 }
 
-// attach gives the shard a connector's pollers. Those that are to run do so in this ownership, if there is one, and in those that follow.
+// attach gives the shard a connector's pollers. Those that are to run
+// do so in this ownership, if there is one, and in those that follow.
 func (s *shard) attach(m *managed, run bool) {
 	s.meter.show()
 	s.mu.Lock()
@@ -28,7 +29,8 @@ func (s *shard) attach(m *managed, run bool) {
 	}
 }
 
-// detach takes a connector's pollers away. On return none of them runs, and all that they handed over is answered.
+// detach takes a connector's pollers away. On return none of
+// them runs, and all that they handed over is answered.
 func (s *shard) detach(m *managed) {
 	s.halt(m.pollers)
 	s.mu.Lock()
@@ -50,7 +52,8 @@ func (s *shard) resume(pollers []*poller) {
 	}
 }
 
-// halt stops pollers and keeps them from running again until they are resumed, which must not come before it returns. On return all that they handed over is answered.
+// halt stops pollers and keeps them from running again until they are resumed, which
+// must not come before it returns. On return all that they handed over is answered.
 func (s *shard) halt(pollers []*poller) {
 	var shifts []*shift
 	s.mu.Lock()
@@ -103,7 +106,8 @@ func (s *shard) startWork(ctx context.Context) {
 	}
 }
 
-// endWork lets no poller begin any more; the channel is closed when those that run have ended. Their context is the caller's to end.
+// endWork lets no poller begin any more; the channel is closed when
+// those that run have ended. Their context is the caller's to end.
 func (s *shard) endWork() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +146,8 @@ func (s *shard) isOwned() bool {
 	return s.live != nil
 }
 
-// during runs f within this ownership, beside the pollers, until it returns or ctx or the ownership ends. ErrBusy if the shard is not owned now.
+// during runs f within this ownership, beside the pollers, until it returns
+// or ctx or the ownership ends. ErrBusy if the shard is not owned now.
 func (s *shard) during(ctx context.Context, f func(context.Context) error) error {
 	s.mu.Lock()
 	if s.live == nil {

@@ -18,14 +18,18 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// customs is what a poller knows of its object's custom fields beside what the present encoding holds. Fetches that meet new ones change it side by side.
+// customs is what a poller knows of its object's custom fields beside what the
+// present encoding holds. Fetches that meet new ones change it side by side.
 //
-// Where custom fields are typed, a row is encoded only by a schema that knows all of its fields: the encoder tells which it has no place for, and then a
-// new version is registered before the row goes out. The registry's last version is what every worker goes on from, so that workers who see the same rows
-// make the same schema. Fields that can't be typed stay JSON text in unmapped: those beyond schemas.MaxCustomFields, values of another form than
-// their field's, and whatever the registry refuses.
+// Where custom fields are typed, a row is encoded only by a schema that knows all of its fields: the
+// encoder tells which it has no place for, and then a new version is registered before the row goes out.
+// The registry's last version is what every worker goes on from, so that workers who see the same rows
+// make the same schema. Fields that can't be typed stay JSON text in unmapped: those beyond
+// schemas.MaxCustomFields, values of another form than their field's, and whatever the registry refuses.
 type customs struct {
-	turn     *semaphore.Weighted  // of one: who has it may register a new version, and holds what follows; fetches that met the same new field wait for the one version
+	// of one: who has it may register a new version, and holds what
+	// follows; fetches that met the same new field wait for the one version
+	turn     *semaphore.Weighted
 	refused  map[string]time.Time // when the registry refused a version, by the hash of its custom fields
 	ordinary map[string]bool      // "record\x00name" of members that are no custom fields
 	said     map[string]bool      // names that the log has told to stay in unmapped
@@ -62,9 +66,11 @@ func (w *Worker) tenantsBySubject() map[string]int {
 }
 
 const (
-	// sampleEvery is how often rows are read in full, for custom fields that requests with `fields` do not show.
+	// sampleEvery is how often rows are read in full, for
+	// custom fields that requests with `fields` do not show.
 	sampleEvery = time.Hour
-	// sampleRows are read with the schema's fields, those with the highest ids, and fullRows of them in full: a full row can take megabytes.
+	// sampleRows are read with the schema's fields, those with the highest
+	// ids, and fullRows of them in full: a full row can take megabytes.
 	sampleRows = 50
 	fullRows   = 3
 	// sampleParents are asked for what is below them, where rows are below others: each takes a request.
@@ -76,7 +82,8 @@ const (
 // errNotTyped says that a subject holds the other form of custom fields than is configured.
 var errNotTyped = errors.New("it has custom_fields as a map")
 
-// startingFields tells how the object's custom fields are to stand in its records. auto goes by what the subject holds, and for a new one by
+// startingFields tells how the object's custom fields are to stand in its
+// records. auto goes by what the subject holds, and for a new one by
 // whether the connectors of this worker give it rows of one tenant alone.
 func (p *poller) startingFields(ctx context.Context) (*schemas.CustomFields, error) {
 	mode := p.object.CustomFields
@@ -102,7 +109,8 @@ func (p *poller) startingFields(ctx context.Context) (*schemas.CustomFields, err
 	return fields, nil
 }
 
-// registeredFields reads how custom fields are typed in the subject's last version. Without the registry, what was last seen of it counts.
+// registeredFields reads how custom fields are typed in the subject's
+// last version. Without the registry, what was last seen of it counts.
 func (p *poller) registeredFields(ctx context.Context) (typed bool, fields *schemas.CustomFields, there bool, err error) {
 	plain, err := p.schemaWith(nil) // the name is the same whatever the fields
 	if err != nil {
@@ -178,8 +186,9 @@ func (p *poller) retype(ctx context.Context, fields *schemas.CustomFields) error
 	return nil
 }
 
-// fit gives the encoding that a row is to be encoded with, if that is another than stale, which has encoded it and told what had no place; nil: the
-// record is as good as it can be. An error: a new version could not be registered.
+// fit gives the encoding that a row is to be encoded with, if that is another
+// than stale, which has encoded it and told what had no place; nil: the record
+// is as good as it can be. An error: a new version could not be registered.
 func (p *poller) fit(ctx context.Context, stale *encoding, row []byte, unfit []schemas.Unfit) (*encoding, error) {
 	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -225,8 +234,9 @@ func (c *customs) without(unfit []schemas.Unfit, globals map[string][]string) []
 	})
 }
 
-// learn registers a new version if learned says anything new. Where the registry refuses that, which is for a type that a field is to have besides, it
-// is offered the fields alone that are new altogether. The caller has the turn.
+// learn registers a new version if learned says anything new. Where the registry
+// refuses that, which is for a type that a field is to have besides, it is
+// offered the fields alone that are new altogether. The caller has the turn.
 func (p *poller) learn(ctx context.Context, learned *schemas.CustomFields) (changed bool, err error) {
 	if !p.object.AutoRegister {
 		return false, nil
@@ -240,7 +250,8 @@ func (p *poller) learn(ctx context.Context, learned *schemas.CustomFields) (chan
 	return false, nil
 }
 
-// offer registers next, behind what other workers have registered meanwhile. changed is false where that says nothing new, or the registry refuses it.
+// offer registers next, behind what other workers have registered meanwhile.
+// changed is false where that says nothing new, or the registry refuses it.
 func (p *poller) offer(ctx context.Context, now, next *schemas.CustomFields) (changed bool, err error) {
 	hash := next.Hash()
 	at, refused := p.customs.refused[hash]
@@ -352,8 +363,8 @@ func (c *customs) takeIn(d *schemas.Discovery) error {
 	return c.discovery.Merge(d)
 }
 
-// sample reads some rows, and a few of them in full, to know custom fields before the records that need them. What it can't read, the polls can't either, and
-// they say so.
+// sample reads some rows, and a few of them in full, to know custom fields before the
+// records that need them. What it can't read, the polls can't either, and they say so.
 func (p *poller) sample(ctx context.Context, priority coupa.Priority) error {
 	if p.object.CustomFields == "off" {
 		return nil
@@ -416,8 +427,9 @@ func (p *poller) study(ctx context.Context, d *schemas.Discovery) error {
 	return err
 }
 
-// sampleFirst samples before anything is read, unless that was done lately. A sample that fails for good is not waited for: whatever it is, polls and
-// records tell, and a field that it would have shown is learned from the row that has it.
+// sampleFirst samples before anything is read, unless that was done lately. A
+// sample that fails for good is not waited for: whatever it is, polls and records
+// tell, and a field that it would have shown is learned from the row that has it.
 func (p *poller) sampleFirst(ctx context.Context) error {
 	if !p.customs.sampled.IsZero() && time.Since(p.customs.sampled) < sampleEvery {
 		return nil

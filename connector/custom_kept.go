@@ -14,8 +14,9 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// keptCustom is the content of the file that keeps how an object's custom fields are typed, for starts without the registry. It holds names and types, no
-// values. The registry's word counts where it can be heard.
+// keptCustom is the content of the file that keeps how an object's custom
+// fields are typed, for starts without the registry. It holds names and
+// types, no values. The registry's word counts where it can be heard.
 type keptCustom struct {
 	Tenant string                `json:"tenant"`
 	Object string                `json:"object"`
@@ -29,7 +30,8 @@ func (p *poller) keptFile() string {
 	return filepath.Join(p.shard.w.settings.StateDir, p.shard.w.settings.GroupID, "custom-fields", hex.EncodeToString(sum[:16])+".json")
 }
 
-// keepFields keeps them; nil: as a map. A file that can't be written, or was broken by a crash (on Windows alone), costs the next start without a registry, and nothing else.
+// keepFields keeps them; nil: as a map. A file that can't be written, or was broken by a
+// crash (on Windows alone), costs the next start without a registry, and nothing else.
 func (p *poller) keepFields(fields *schemas.CustomFields) {
 	if p.object.CustomFields != "typed" && p.object.CustomFields != "auto" {
 		return

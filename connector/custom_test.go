@@ -74,7 +74,8 @@ func newest(t *testing.T, records []record, id int64) record {
 	return last
 }
 
-// Every record is encoded with a schema that knows all custom fields of its row, whenever the field came up, in which namespace, and whatever was asked for.
+// Every record is encoded with a schema that knows all custom fields of its row,
+// whenever the field came up, in which namespace, and whatever was asked for.
 func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
 	longRaced(t)
 	for _, fields := range []string{"schema", "all"}[:unlessRaced(2, 1)] {
@@ -199,7 +200,8 @@ func TestTypedCustomFieldsAreRefusedWhereTheTopicHasAMap(t *testing.T) {
 	})
 }
 
-// A registry that refuses a type more takes what is new altogether; the rest stays in unmapped and is counted.
+// A registry that refuses a type more takes what is new
+// altogether; the rest stays in unmapped and is counted.
 func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 37, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
@@ -231,7 +233,8 @@ func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
 	})
 }
 
-// The registry is needed for a version that is new, and a row waits for it; rows that have nothing new go on.
+// The registry is needed for a version that is new, and a
+// row waits for it; rows that have nothing new go on.
 func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 38, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
 		h.start()

@@ -14,7 +14,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// Names of the headers that a dead letter has besides those of every record: Kafka Connect's, of org.apache.kafka.connect.runtime.errors. Connect's
+// Names of the headers that a dead letter has besides those of every record:
+// Kafka Connect's, of org.apache.kafka.connect.runtime.errors. Connect's
 // partition and offset are those of a consumed record; a row of Coupa has none.
 const (
 	headerErrorTopic     = "__connect.errors.topic" // the topic that the row did not get to
@@ -26,8 +27,10 @@ const (
 	headerErrorMessage   = "__connect.errors.exception.message"    // names row and field, never the value
 )
 
-// deadLetters sends rows that can't go to a topic of their own, where the object's keys ask for that: in the transaction that would have carried their
-// records, with the row as Coupa sent it for a value, but for what the object's mapping leaves out, masks or hashes. The ledger knows such a row as it knows one that was published; its next change is tried anew.
+// deadLetters sends rows that can't go to a topic of their own, where the object's keys ask
+// for that: in the transaction that would have carried their records, with the row as Coupa
+// sent it for a value, but for what the object's mapping leaves out, masks or hashes. The
+// ledger knows such a row as it knows one that was published; its next change is tried anew.
 type deadLetters struct {
 	topic     string // "": none
 	connector string
@@ -79,8 +82,9 @@ type letter struct {
 	err error
 }
 
-// takes tells whether a row that failed with err is a dead letter. What is wrong with anything but the row, such as a registry that does not answer, is
-// waited out; a record that is too large, and a schema that the registry refuses, have keys of their own.
+// takes tells whether a row that failed with err is a dead letter. What is wrong with
+// anything but the row, such as a registry that does not answer, is waited out; a record
+// that is too large, and a schema that the registry refuses, have keys of their own.
 func (d *deadLetters) takes(err error) (letter, bool) {
 	if !isError[*RowError](err) {
 		return letter{}, false

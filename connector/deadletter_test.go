@@ -16,7 +16,8 @@ func spoilt(row []byte) []byte {
 	return regexp.MustCompile(`"gross-total":"[^"]*"`).ReplaceAll(row, []byte(`"gross-total":"twelve"`))
 }
 
-// A row that can't be encoded goes to the dead letter topic once, whole, whatever is restarted or lost, and the object goes on.
+// A row that can't be encoded goes to the dead letter topic once,
+// whole, whatever is restarted or lost, and the object goes on.
 func TestARowThatCannotBeEncodedIsADeadLetterAndItsObjectGoesOn(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 51, Rows: 120}, func(h *harness) {
@@ -86,7 +87,8 @@ func TestADeadLetterIsPartOfItsTransaction(t *testing.T) {
 	})
 }
 
-// A row without an id has no place in a walk, so it stops its object even where rows that can't go are dead letters; nothing is lost or repeated by it.
+// A row without an id has no place in a walk, so it stops its object even where
+// rows that can't go are dead letters; nothing is lost or repeated by it.
 func TestARowWithoutAnIDStopsItsObject(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 53, Rows: 120, Objects: []string{"invoices"}}, func(h *harness) {

@@ -14,7 +14,8 @@ type verdict uint8
 const (
 	fresh     verdict = iota // not published yet: publish
 	duplicate                // published with this updated-at and content: drop
-	stale                    // a later version is published already: drop, or versions of one id would run backwards
+	// a later version is published already: drop, or versions of one id would run backwards
+	stale
 )
 
 // version is what must not be published twice.
@@ -23,12 +24,12 @@ type version struct {
 	digest        uint64
 }
 
-// seen is the part of the ledger that a walk can meet again. It is loaded once per walk and then read by the walk's fetches side by side; the zero
-// value has seen nothing.
+// seen is the part of the ledger that a walk can meet again. It is loaded once per walk
+// and then read by the walk's fetches side by side; the zero value has seen nothing.
 //
-// Which part suffices depends on the walk. A poll over [From, To) can meet rows published with an updated-at since From; a row that this walk itself
-// published lies at or below its range's After and is not read twice. A walk by lines stamped since From can meet what has an entry since From, less
-// [linesSlack].
+// Which part suffices depends on the walk. A poll over [From, To) can meet rows published with an updated-at
+// since From; a row that this walk itself published lies at or below its range's After and is not read
+// twice. A walk by lines stamped since From can meet what has an entry since From, less [linesSlack].
 type seen struct {
 	versions map[version]struct{}
 	latest   map[int64]int64 // id → newest updated-at published
@@ -43,11 +44,13 @@ type content struct {
 	twice  bool // the walk read it twice, and nothing tells which came last
 }
 
-// linesSlack is how much later than its row a line may be stamped without the row getting an entry under that time too. Coupa stamps lines up to a few
-// seconds after the header of the same save (sample of API "Requisitions"), which would double the ledger.
+// linesSlack is how much later than its row a line may be stamped without the row
+// getting an entry under that time too. Coupa stamps lines up to a few seconds after the
+// header of the same save (sample of API "Requisitions"), which would double the ledger.
 const linesSlack = time.Minute
 
-// loadSeen reads the entries of a stream from the ledger that are kept under from ≤ time < to; a zero to: no end.
+// loadSeen reads the entries of a stream from the ledger
+// that are kept under from ≤ time < to; a zero to: no end.
 func loadSeen(l Ledger, st checkpoint.Stream, from, to time.Time) (seen, error) {
 	var upper int64
 	if !to.IsZero() {
@@ -65,8 +68,8 @@ func loadSeen(l Ledger, st checkpoint.Stream, from, to time.Time) (seen, error) 
 	return s, err
 }
 
-// decide compares a row with what was published of its id. The same updated-at with other content is a change: lines
-// move without their header's stamp, and two saves can fall into one second.
+// decide compares a row with what was published of its id. The same updated-at with other content
+// is a change: lines move without their header's stamp, and two saves can fall into one second.
 func (s seen) decide(r coupa.Row) verdict {
 	if s.last != nil {
 		if e, known := s.last[r.ID]; known && e.digest == r.Digest && !e.twice {
@@ -94,7 +97,8 @@ func (s seen) knows(id int64, updatedAt time.Time) bool {
 	return known && last == updatedAt.Unix()
 }
 
-// doubt remembers what was published of pages that turned out not to be trusted and are read again. A crash in between forgets it.
+// doubt remembers what was published of pages that turned out not
+// to be trusted and are read again. A crash in between forgets it.
 type doubt struct {
 	mu        sync.Mutex
 	published map[version]struct{}
@@ -124,8 +128,8 @@ func (d *doubt) has(r coupa.Row) bool {
 	return ok
 }
 
-// entries are what the ledger keeps of a row that is published. Rows that no later walk reads again, because all their stamps lie before the horizon,
-// need none; by linesSlack more is kept, for walks by lines.
+// entries are what the ledger keeps of a row that is published. Rows that no later walk reads again, because
+// all their stamps lie before the horizon, need none; by linesSlack more is kept, for walks by lines.
 func entries(r coupa.Row, horizon int64) []checkpoint.Entry {
 	const slack = int64(linesSlack / time.Second)
 	at := r.UpdatedAt.Unix()

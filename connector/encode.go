@@ -29,10 +29,12 @@ const (
 	OpSnapshot = "snapshot"
 )
 
-// slabSize is the size of the blocks that keys and values of records are cut from, so that a page costs a few allocations and not hundreds.
+// slabSize is the size of the blocks that keys and values of records are
+// cut from, so that a page costs a few allocations and not hundreds.
 const slabSize = 64 << 10
 
-// encoding turns rows of one stream into records. It exists once the stream's schemas are registered, and is used by fetches side by side.
+// encoding turns rows of one stream into records. It exists once the
+// stream's schemas are registered, and is used by fetches side by side.
 type encoding struct {
 	tenant, object, topic string
 	keyPrefix             []byte // what stands before every key
@@ -41,12 +43,14 @@ type encoding struct {
 	encoders              sync.Pool // *rowEncoder
 	schema                *schemas.Schema
 	custom                *schemas.CustomFields // as they are typed; nil: they are a map, or none
-	refused               time.Time             // when the registry refused the schema, so that no row can be encoded; zero: it did not
+	// when the registry refused the schema, so that no row can be encoded; zero: it did not
+	refused time.Time
 }
 
 // valueEncoder makes the values of a stream's records. One fetch uses it at a time.
 type valueEncoder interface {
-	// Append adds the value made of a row, framing included. The error is a *schemas.FieldError if the row is to blame.
+	// Append adds the value made of a row, framing included. The
+	// error is a *schemas.FieldError if the row is to blame.
 	Append(dst []byte, row coupa.Row, op string) ([]byte, error)
 }
 
@@ -90,8 +94,8 @@ func (enc *rowEncoder) mapped(r coupa.Row) (coupa.Row, error) {
 	return r, nil
 }
 
-// guarded gives the JSON of a row for wherever else it goes, until the next one: without what the object's mapping hides. Of a row in which
-// that can't be told, there is nothing but the id.
+// guarded gives the JSON of a row for wherever else it goes, until the next one: without what
+// the object's mapping hides. Of a row in which that can't be told, there is nothing but the id.
 func (enc *rowEncoder) guarded(r coupa.Row) []byte {
 	if enc.mapper == nil {
 		return r.JSON
@@ -132,7 +136,8 @@ func (enc *rowEncoder) unfit() []schemas.Unfit {
 	return v.Unfit()
 }
 
-// chunk is a part of a page: records that were encoded and not handed over yet. Records, headers, keys and values lie in slabs.
+// chunk is a part of a page: records that were encoded and not
+// handed over yet. Records, headers, keys and values lie in slabs.
 type chunk struct {
 	records   []*kgo.Record
 	published []version          // published[i] is what records[i] was made of

@@ -12,13 +12,15 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// errUnknownOutcome says that a transaction may or may not have been committed. Only the checkpoint topic knows.
+// errUnknownOutcome says that a transaction may or may not
+// have been committed. Only the checkpoint topic knows.
 var errUnknownOutcome = errors.New("outcome of the transaction is unknown")
 
 // errOvertaken is what a submission gets that was built on another one that failed.
 var errOvertaken = errors.New("dropped: an earlier part of the same stream failed")
 
-// errReleased is what submissions get when their shard ends before their turn. Nothing of them was published.
+// errReleased is what submissions get when their shard ends
+// before their turn. Nothing of them was published.
 var errReleased = errors.New("the shard was released")
 
 // RowError names the row and field that stopped an object. It never holds the value.
@@ -52,7 +54,8 @@ func isFenced(err error) bool {
 	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)
 }
 
-// blamesRecord reports whether a produce error is about the record or its topic, so that the other streams of the transaction can go without it.
+// blamesRecord reports whether a produce error is about the record or its
+// topic, so that the other streams of the transaction can go without it.
 func blamesRecord(err error) bool {
 	for _, e := range []error{
 		kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.PolicyViolation,

@@ -99,8 +99,8 @@ func TestATopicThatMayNotBeWrittenStopsItsObjectAlone(t *testing.T) {
 	})
 }
 
-// TestEachDurableStepFailsBothWays fails the requests of steps 5 to 8 as "not applied" and as "applied, but the answer was lost". Whatever happens,
-// the history in the topics is whole.
+// TestEachDurableStepFailsBothWays fails the requests of steps 5 to 8 as "not applied" and as
+// "applied, but the answer was lost". Whatever happens, the history in the topics is whole.
 func TestEachDurableStepFailsBothWays(t *testing.T) {
 	longRaced(t)
 	type row struct {

@@ -13,11 +13,12 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// maxChunkBytes is how much of a page is encoded before it is handed over. A walk may be resumed behind any row, so a page of huge rows goes
-// out in parts and memory is bounded by the largest row.
+// maxChunkBytes is how much of a page is encoded before it is handed over. A walk may be resumed
+// behind any row, so a page of huge rows goes out in parts and memory is bounded by the largest row.
 const maxChunkBytes = 1 << 20
 
-// fetch reads one page of a span, encodes what is fresh, and sends it to run in chunks. Trouble that passes is waited out here.
+// fetch reads one page of a span, encodes what is fresh, and sends
+// it to run in chunks. Trouble that passes is waited out here.
 func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
 	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.current.Load().encoder(),
 		sizes: ps.p.shard.w.metrics.rowBytes.WithLabelValues(ps.p.stream.Object)}
@@ -27,7 +28,8 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 		start := f.r.After
 		f.given = nil
 		end.page, end.err = f.page(ctx)
-		if coupa.KindOf(end.err) == coupa.Broken { // nothing that this page told is to be trusted, what was handed over of it included
+		// nothing that this page told is to be trusted, what was handed over of it included
+		if coupa.KindOf(end.err) == coupa.Broken {
 			if end.rewound = f.handed > start; end.rewound {
 				ps.p.doubt.add(f.given)
 			}
@@ -134,7 +136,8 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		return err
 	}
 	if ps.walk.Kind == checkpoint.Lines && row.LinesAt.Before(ps.walk.From) {
-		// Found by a line that it does not show, one that was removed, or by none at all. Nothing tells whether it was published like this.
+		// Found by a line that it does not show, one that was removed, or
+		// by none at all. Nothing tells whether it was published like this.
 		verdict = duplicate
 	}
 	if err := errors.Join(failpoint.After(failpoint.Decide), failpoint.Before(failpoint.Encode)); err != nil {
@@ -191,8 +194,8 @@ func (f *fetch) publish(ctx context.Context, row coupa.Row) error {
 	return nil
 }
 
-// encode encodes a row by a schema that knows its custom fields: if need be, by one that is made for them. Each turn but the last knows more of them
-// than the one before.
+// encode encodes a row by a schema that knows its custom fields: if need be, by one
+// that is made for them. Each turn but the last knows more of them than the one before.
 func (f *fetch) encode(ctx context.Context, row coupa.Row) error {
 	for {
 		if err := f.enc.encode(row, f.ps.op); err != nil {
@@ -211,7 +214,8 @@ func (f *fetch) encode(ctx context.Context, row coupa.Row) error {
 	}
 }
 
-// count notes a row that the polls alone would have missed: one that became visible after the mark had passed its stamp, or that changed without it.
+// count notes a row that the polls alone would have missed: one that became
+// visible after the mark had passed its stamp, or that changed without it.
 func (ps *pass) count(c *chunk, r coupa.Row) {
 	if ps.op == OpSnapshot || !r.UpdatedAt.Before(ps.mark) {
 		return

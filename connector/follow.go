@@ -9,8 +9,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// follower polls one stream: everything that publishes changes, one after the other, so that what one walk compares with is what the walk before has
-// committed. Owned by the goroutine of run.
+// follower polls one stream: everything that publishes changes, one after the other, so that what
+// one walk compares with is what the walk before has committed. Owned by the goroutine of run.
 type follower struct {
 	*poller
 	collection string    // of lines, as Coupa's filters spell it; "": the object has none
@@ -18,11 +18,12 @@ type follower struct {
 	lines      time.Time // the same of lines' stamps
 	persisted  time.Time // when the position last went to Kafka
 	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
-	newest     time.Time // the newest stamp of a row known; at the start, that which the ledger's floor follows from
-	stretch    stretch
-	sight      sight
-	missing    bool  // of the last walk over changes: it read no row where some were published before
-	rows       int64 // that it read
+	// the newest stamp of a row known; at the start, that which the ledger's floor follows from
+	newest  time.Time
+	stretch stretch
+	sight   sight
+	missing bool  // of the last walk over changes: it read no row where some were published before
+	rows    int64 // that it read
 }
 
 // suspects are rows that a look-back found and the ledger does not know.
@@ -68,14 +69,16 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 	}
 }
 
-// linesProbes is how often Coupa must ignore the condition on lines in turn before it is taken not to know it, and linesAgain when it is asked again.
+// linesProbes is how often Coupa must ignore the condition on lines in turn
+// before it is taken not to know it, and linesAgain when it is asked again.
 const (
 	linesProbes = 3
 	linesAgain  = time.Hour
 )
 
-// probeLines finds out whether this instance can be asked for rows by their lines' stamps: nothing is stamped tomorrow. While one refuses the question, or
-// ignores the condition, changes of lines alone are published with their row's next change.
+// probeLines finds out whether this instance can be asked for rows by their lines'
+// stamps: nothing is stamped tomorrow. While one refuses the question, or ignores
+// the condition, changes of lines alone are published with their row's next change.
 func (f *follower) probeLines(ctx context.Context) error {
 	resource, _ := coupa.LookupResource(f.stream.Object)
 	f.collection, f.probe = resource.Lines, time.Time{}
@@ -106,7 +109,8 @@ func (f *follower) probeLines(ctx context.Context) error {
 	return nil
 }
 
-// poll reads what has changed since the last one, and proves by that that all is published that was changed before.
+// poll reads what has changed since the last one, and proves
+// by that that all is published that was changed before.
 func (f *follower) poll(ctx context.Context) error {
 	began, published := time.Now(), f.task.published()
 	f.rows, f.missing = 0, false
@@ -124,8 +128,8 @@ func (f *follower) poll(ctx context.Context) error {
 	return nil
 }
 
-// look asks Coupa whether the object has any row, where polls that find none should have found some or have found none for long. An error that passes leaves the question to the
-// next poll.
+// look asks Coupa whether the object has any row, where polls that find none should have found
+// some or have found none for long. An error that passes leaves the question to the next poll.
 func (f *follower) look(ctx context.Context) (vanished bool, err error) {
 	known := f.task.isBlind()
 	if !f.sight.note(time.Now(), f.rows, f.missing || known) {
@@ -246,9 +250,10 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 	return nil
 }
 
-// settle reads rows between which lines have moved once more, for their lines. Pages are read side by side, by one walk and by those beside it: of two rows that were read
-// while a line went from one to the other, nothing tells which was read first, and the row that comes last may be the one that had it. What is read after that was
-// committed tells who has it; should it move again, so do they.
+// settle reads rows between which lines have moved once more, for their lines. Pages are read side
+// by side, by one walk and by those beside it: of two rows that were read while a line went from one
+// to the other, nothing tells which was read first, and the row that comes last may be the one that
+// had it. What is read after that was committed tells who has it; should it move again, so do they.
 func (f *follower) settle(ctx context.Context) error {
 	for {
 		ids := f.shard.position(f.stream).Moved
@@ -271,7 +276,8 @@ func (f *follower) settle(ctx context.Context) error {
 	}
 }
 
-// horizon is that of a walk that ends at to. It goes by the committed mark of the lines: after a crash they begin from there.
+// horizon is that of a walk that ends at to. It goes by the
+// committed mark of the lines: after a crash they begin from there.
 func (f *follower) horizon(to time.Time) int64 {
 	lines := f.shard.position(f.stream).Lines
 	if f.collection == "" {

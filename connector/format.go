@@ -10,7 +10,8 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// valueForm is what stands around the Avro of a row, or of a line, and whether it becomes JSON, as value.format and envelope say. It never changes.
+// valueForm is what stands around the Avro of a row, or of a line, and whether
+// it becomes JSON, as value.format and envelope say. It never changes.
 type valueForm struct {
 	framing  []byte // the registry's: magic byte and schema id; nothing where no schema is registered
 	plan     *schemas.Plan
@@ -66,7 +67,8 @@ func (v *rowValue) Append(dst []byte, row coupa.Row, op string) ([]byte, error) 
 
 func (v *rowValue) Unfit() []schemas.Unfit { return v.encoder.Unfit() }
 
-// envelope is what the values of a table, the object or the lines of one of its lists, stand in; nil: nothing.
+// envelope is what the values of a table, the object or the
+// lines of one of its lists, stand in; nil: nothing.
 func (p *poller) envelope(table string) *schemas.Envelope {
 	origin := schemas.Origin{Version: p.shard.w.cfg.Version, Name: p.dead.connector, Tenant: p.stream.Tenant, Object: table}
 	switch {
@@ -78,8 +80,8 @@ func (p *poller) envelope(table string) *schemas.Envelope {
 	return schemas.NewJSONEnvelope(origin)
 }
 
-// values registers the schema of the stream's values, or a wider one where that is refused and schema.conflict says so, and gives it with what makes
-// their encoders.
+// values registers the schema of the stream's values, or a wider one where that is
+// refused and schema.conflict says so, and gives it with what makes their encoders.
 func (p *poller) values(ctx context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
 	if p.hasLines() {
 		return p.linedValues(ctx, schema)
@@ -121,8 +123,9 @@ func (p *poller) formOf(ctx context.Context, topic string, schema *schemas.Schem
 	return form, err
 }
 
-// keyPrefix is what stands before the keys of a topic: the registry's framing with the id of the key's schema, or nothing. A registry that refuses the schema
-// stops the object, whatever schema.conflict says: without a key no record goes anywhere.
+// keyPrefix is what stands before the keys of a topic: the registry's framing with
+// the id of the key's schema, or nothing. A registry that refuses the schema stops
+// the object, whatever schema.conflict says: without a key no record goes anywhere.
 func (p *poller) keyPrefix(ctx context.Context, topic string) ([]byte, error) {
 	if !p.object.NeedsRegistry() {
 		return nil, nil

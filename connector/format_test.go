@@ -47,7 +47,8 @@ func inJSON(t *testing.T, object string) func(row []byte) string {
 	}
 }
 
-// everyVersion fails unless the values are the tenant's rows, with each change once, under keys of their ids.
+// everyVersion fails unless the values are the tenant's
+// rows, with each change once, under keys of their ids.
 func (h *harness) everyVersion(object string, records []*kgo.Record, content func(*kgo.Record) string) {
 	h.t.Helper()
 	render := inJSON(h.t, object)
@@ -132,7 +133,8 @@ func (r *memoryRegistry) text(framed []byte) string {
 	return text
 }
 
-// In Debezium's envelope a row of the snapshot is read and a change an update, also where custom fields appear meanwhile.
+// In Debezium's envelope a row of the snapshot is read and a
+// change an update, also where custom fields appear meanwhile.
 func TestDebeziumsEnvelopeTellsTheSnapshotFromChanges(t *testing.T) {
 	longRaced(t)
 	for _, format := range []string{"avro", "json"} {

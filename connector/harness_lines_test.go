@@ -135,8 +135,9 @@ func schemaID(value []byte) int {
 	return int(value[1])<<24 | int(value[2])<<16 | int(value[3])<<8 | int(value[4])
 }
 
-// checkLines compares the topics of an object's lines with the tenant's history: no line is lost or left behind, none is published twice or without having
-// changed, none holds what it never held, and tombstones are of lines that were there.
+// checkLines compares the topics of an object's lines with the tenant's history: no
+// line is lost or left behind, none is published twice or without having changed,
+// none holds what it never held, and tombstones are of lines that were there.
 func (h *harness) checkLines(name, object string) {
 	h.t.Helper()
 	tenant, _ := h.named(name)
@@ -225,7 +226,8 @@ func (h *harness) lastOptions(name, object, list string) schemas.Options {
 	return h.registry.options(h.t, last)
 }
 
-// linesFitRows compares, of an object whose lines are in the rows too, what the topics hold at any moment: lines and rows come in one transaction.
+// linesFitRows compares, of an object whose lines are in the rows too, what
+// the topics hold at any moment: lines and rows come in one transaction.
 func (h *harness) linesFitRows(object string) {
 	h.t.Helper()
 	rows := map[int64]record{}

@@ -29,8 +29,8 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// harness is a simulated tenant, an in-process Kafka and workers that can be started, killed and started again, in one synctest bubble. Its checker runs
-// when the test ends.
+// harness is a simulated tenant, an in-process Kafka and workers that can be started,
+// killed and started again, in one synctest bubble. Its checker runs when the test ends.
 type harness struct {
 	t        *testing.T
 	tenant   *coupatest.Tenant            // acme
@@ -323,7 +323,8 @@ func parseRecord(t *testing.T, tenant string, r *kgo.Record) record {
 	return rec
 }
 
-// check compares a topic with the tenant's history: nothing lost, nothing repeated, nothing that never was, versions of an id in order.
+// check compares a topic with the tenant's history: nothing lost,
+// nothing repeated, nothing that never was, versions of an id in order.
 func (h *harness) check(object string) []record {
 	h.t.Helper()
 	return h.checkOf("acme", object)
@@ -402,7 +403,8 @@ func (h *harness) encoder(object string, options schemas.Options) func(row []byt
 	}
 }
 
-// kept holds on to schemas, which package schemas shares as long as somebody holds them: most tests have the same ones, and making them is most of their work.
+// kept holds on to schemas, which package schemas shares as long as somebody holds
+// them: most tests have the same ones, and making them is most of their work.
 var kept sync.Map
 
 // memoryRegistry gives every schema an id.

@@ -18,9 +18,10 @@ import (
 	"github.com/coupastream/coupastream/connector/configtopic"
 )
 
-// What connectors there are, and what is asked of each, stands in the config topic and in the worker's files. A request that changes it goes to the topic first; then every
-// worker, the one that was asked too, does what the topic says: w.reconcile. So what a worker does depends on the topic alone, whoever was asked, and a worker that starts
-// later does the same.
+// What connectors there are, and what is asked of each, stands in the config topic and in the
+// worker's files. A request that changes it goes to the topic first; then every worker, the
+// one that was asked too, does what the topic says: w.reconcile. So what a worker does depends
+// on the topic alone, whoever was asked, and a worker that starts later does the same.
 
 // all are the worker's connectors by name.
 func (w *Worker) all() []*managed {
@@ -56,10 +57,12 @@ func (w *Worker) Connector(name string) (ConnectorStatus, error) {
 	return w.status(m), nil
 }
 
-// Watch gives a channel with a signal after anything changes that Connectors tells, several changes as one, until ctx ends.
+// Watch gives a channel with a signal after anything changes
+// that Connectors tells, several changes as one, until ctx ends.
 func (w *Worker) Watch(ctx context.Context) <-chan struct{} { return w.changes.watch(ctx) }
 
-// Ready is nil when the worker has read the config topic and is a member of its group, and ErrStarting before.
+// Ready is nil when the worker has read the config topic and
+// is a member of its group, and ErrStarting before.
 func (w *Worker) Ready() error {
 	if !w.ready.Load() {
 		return ErrStarting
@@ -67,7 +70,8 @@ func (w *Worker) Ready() error {
 	return nil
 }
 
-// Reachable is nil while the brokers answer this worker as a member of its group, and before it is one. An error: they have not for longer than a session and a rebalance may take.
+// Reachable is nil while the brokers answer this worker as a member of its group, and before
+// it is one. An error: they have not for longer than a session and a rebalance may take.
 func (w *Worker) Reachable() error {
 	at := w.heard.at.Load()
 	if at == nil {
@@ -97,7 +101,8 @@ func (w *Worker) follow(ctx context.Context) error {
 	return nil
 }
 
-// usableAgain is how often a connector that can't be used is tried again, here and where another worker runs it: this one may have to take it over.
+// usableAgain is how often a connector that can't be used is tried again,
+// here and where another worker runs it: this one may have to take it over.
 const usableAgain = 30 * time.Second
 
 // herd does what the config topic says, until ctx ends.
@@ -127,7 +132,8 @@ func (w *Worker) herd(ctx context.Context) {
 // unusable tells of a connector that its references, or the files of the worker, keep from being used.
 func unusable(m *managed) bool { return m.c == nil && !m.clashes }
 
-// warm sees to it that connectors which are new have a token in good time, also where another worker runs them: it may come to run here.
+// warm sees to it that connectors which are new have a token in good
+// time, also where another worker runs them: it may come to run here.
 func (w *Worker) warm(ctx context.Context, warming *sync.WaitGroup) {
 	for _, m := range w.all() {
 		if m.state() == Running && !m.warmed.Swap(true) {
@@ -140,7 +146,8 @@ func (w *Worker) warm(ctx context.Context, warming *sync.WaitGroup) {
 	}
 }
 
-// reconcileNow makes the worker's connectors what the config topic says, when it is its turn. The error is ctx's.
+// reconcileNow makes the worker's connectors what the config
+// topic says, when it is its turn. The error is ctx's.
 func (w *Worker) reconcileNow(ctx context.Context) error {
 	if err := w.applying.Acquire(ctx, 1); err != nil {
 		return err
@@ -179,7 +186,8 @@ func (w *Worker) wantedOf(v configtopic.View) map[string]wanted {
 	return all
 }
 
-// stateOf and targetOf translate: what a connector is to do is STARTED in the config topic, as Connect writes it, and RUNNING everywhere else.
+// stateOf and targetOf translate: what a connector is to do is STARTED in
+// the config topic, as Connect writes it, and RUNNING everywhere else.
 func stateOf(s configtopic.TargetState) State {
 	if s == configtopic.Started {
 		return Running
@@ -194,8 +202,9 @@ func targetOf(s State) configtopic.TargetState {
 	return configtopic.TargetState(s)
 }
 
-// reconcile makes the worker's connectors what a view of the config topic wants. The caller has w.applying. What goes or changes has stopped before anything else begins: a stream may
-// have gone from one connector to another.
+// reconcile makes the worker's connectors what a view of the config topic
+// wants. The caller has w.applying. What goes or changes has stopped before
+// anything else begins: a stream may have gone from one connector to another.
 func (w *Worker) reconcile(v configtopic.View) {
 	all := w.wantedOf(v)
 	var g errgroup.Group
@@ -248,7 +257,8 @@ func (w *Worker) become(name string, one wanted) {
 	}
 }
 
-// put adds a connector made from its configuration; where there is one of the name, which is retired, in its place.
+// put adds a connector made from its configuration; where
+// there is one of the name, which is retired, in its place.
 func (w *Worker) put(name string, one wanted) {
 	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, target: one.target}
 	before, _ := w.find(name)
@@ -270,8 +280,9 @@ func (w *Worker) put(name string, one wanted) {
 	w.mu.Unlock()
 }
 
-// placeAll puts connectors into their shards that are in none yet: those of files first, then in the order in which they were made. One that is to stream what another
-// one streams already is FAILED: it came to the topic past this worker's check, be it while the other's configuration could not be used, or beside a file.
+// placeAll puts connectors into their shards that are in none yet: those of files first, then in the order
+// in which they were made. One that is to stream what another one streams already is FAILED: it came to the
+// topic past this worker's check, be it while the other's configuration could not be used, or beside a file.
 func (w *Worker) placeAll() {
 	placed := map[checkpoint.Stream]string{}
 	var waiting []*managed
@@ -286,7 +297,8 @@ func (w *Worker) placeAll() {
 			}
 		}
 	}
-	slices.SortStableFunc(waiting, func(a, b *managed) int { return cmp.Compare(a.version, b.version) }) // that of a file is 0
+	// that of a file is 0
+	slices.SortStableFunc(waiting, func(a, b *managed) int { return cmp.Compare(a.version, b.version) })
 	for _, m := range waiting {
 		if m.c == nil { // another worker may run it, and this one when it can
 			m.shard.Store(w.shardFor(m.outline.Tenant))
@@ -359,7 +371,8 @@ func (w *Worker) retire(m *managed) {
 	m.close()
 }
 
-// turn makes a connector RUNNING, PAUSED or STOPPED. A pause or stop keeps positions and leaves no transaction open: the batch in hand is committed or dropped whole.
+// turn makes a connector RUNNING, PAUSED or STOPPED. A pause or stop keeps positions
+// and leaves no transaction open: the batch in hand is committed or dropped whole.
 func (w *Worker) turn(m *managed, target State) {
 	m.setTarget(target)
 	if target != Running {
@@ -373,7 +386,9 @@ func (w *Worker) turn(m *managed, target State) {
 	}
 }
 
-// announce tells the group's workers that shards are this worker's, those that are its own still when that is written. It goes on trying while run goes on. member asks the group whether this worker is a member still.
+// announce tells the group's workers that shards are this worker's, those
+// that are its own still when that is written. It goes on trying while run
+// goes on. member asks the group whether this worker is a member still.
 func (w *Worker) announce(run context.Context, shards []int32, generation int32, member func(context.Context) error) {
 	w.ready.Store(true)
 	w.changes.tell()
@@ -390,7 +405,8 @@ func (w *Worker) announce(run context.Context, shards []int32, generation int32,
 			ctx, cancel := context.WithTimeout(run, changeTimeout)
 			err := w.store.SetOwner(ctx, self, member, owns, shards...)
 			cancel()
-			if err == nil || run.Err() != nil || errors.Is(err, configtopic.ErrNewerOwner) { // the group will say what is this worker's
+			// the group will say what is this worker's
+			if err == nil || run.Err() != nil || errors.Is(err, configtopic.ErrNewerOwner) {
 				return
 			}
 			if tries == 0 {
@@ -419,8 +435,9 @@ func (a *announcement) add(generation int32, shards []int32) {
 	}
 }
 
-// lookForTwin says, once, that another worker of the group tells this one's address for its own: it has shards by that address, in the present generation, of which this worker has
-// told nothing. Workers of several machines that all listen on loopback do so.
+// lookForTwin says, once, that another worker of the group tells this one's address for
+// its own: it has shards by that address, in the present generation, of which this worker
+// has told nothing. Workers of several machines that all listen on loopback do so.
 func (w *Worker) lookForTwin(v configtopic.View) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -232,14 +232,16 @@ func TestWhatCannotBeIsRefusedWithItsReason(t *testing.T) {
 	})
 }
 
-// Records among the checkpoints that are not the worker's would be in the way of every worker that takes the shard over.
+// Records among the checkpoints that are not the worker's would
+// be in the way of every worker that takes the shard over.
 func TestTheWorkersOwnTopicsAreNotForConnectors(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 96, Rows: 10}, func(h *harness, r *running) {
 		raw := h.submitted("acme", map[string]string{"name": "acme", "topic.template": r.settings.CheckpointTopic, "coupa.objects": "invoices"})
 		if _, err := r.Create(h.t.Context(), "acme", raw, ""); err == nil || !strings.Contains(err.Error(), "where the worker puts its checkpoints") {
 			t.Errorf("%v", err)
 		}
-		past := func(configtopic.View) ([]configtopic.Change, error) { // the check, as another version of a worker may do
+		// the check, as another version of a worker may do
+		past := func(configtopic.View) ([]configtopic.Change, error) {
 			return []configtopic.Change{configtopic.PutConnector("acme", raw)}, nil
 		}
 		if _, err := r.store.Update(h.t.Context(), past); err != nil {
@@ -331,7 +333,8 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 	simulate(t, coupatest.Config{Seed: 97, Rows: 20}, func(h *harness) {
 		h.worker = map[string]string{"config.providers.dir.param.allowed.paths": secrets}
 		owner, other := h.two()
-		finds := func(env config.Lookup, again bool) { // what the other worker finds where references lead, and whether it looks at once
+		// what the other worker finds where references lead, and whether it looks at once
+		finds := func(env config.Lookup, again bool) {
 			if err := other.applying.Acquire(h.t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
@@ -388,7 +391,8 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 	})
 }
 
-// A worker that is slow to say which shards it has got says nothing of those that have gone to another one since, though it is a member of the group still.
+// A worker that is slow to say which shards it has got says nothing of those
+// that have gone to another one since, though it is a member of the group still.
 func TestAnOldAnnouncementTakesNoShardFromItsOwner(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 85, Rows: 20}, func(h *harness) {
 		owner, other := h.two()
@@ -631,7 +635,8 @@ func TestASecretOfAFileIsNotShownWhenItsConfigurationCannotBeUsed(t *testing.T) 
 	})
 }
 
-// Streams go from one connector to another, and both changes are met at once: the first lets go of them before the other begins, however long its last commit takes.
+// Streams go from one connector to another, and both changes are met at once: the
+// first lets go of them before the other begins, however long its last commit takes.
 func TestStreamsThatMoveBetweenConnectorsHaveOnePollerAtATime(t *testing.T) {
 	longRaced(t)
 	bare(t, coupatest.Config{Seed: 92, Rows: 20}, func(h *harness, r *running) {
@@ -665,7 +670,8 @@ func TestStreamsThatMoveBetweenConnectorsHaveOnePollerAtATime(t *testing.T) {
 	})
 }
 
-// What was published of pages that could not be trusted is published once more too where a position is moved.
+// What was published of pages that could not be trusted is
+// published once more too where a position is moved.
 func TestAPositionThatIsMovedForgetsWhatWasInDoubt(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 93, Rows: 20}, func(h *harness, r *running) {
 		h.create(r, nil)
@@ -688,7 +694,8 @@ func TestAPositionThatIsMovedForgetsWhatWasInDoubt(t *testing.T) {
 	})
 }
 
-// A connector of the config topic that streams what a file's does came there while no worker with that file was asked.
+// A connector of the config topic that streams what a file's
+// does came there while no worker with that file was asked.
 func TestOfTwoConnectorsOfOneStreamTheFirstRuns(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 93, Rows: 20}, func(h *harness, r *running) {
 		if _, err := r.Create(h.t.Context(), "twin", h.submitted("acme", nil), ""); err != nil {

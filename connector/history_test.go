@@ -146,7 +146,8 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 					second.link.mend()
 				}
 				h.pass(3 * time.Minute)
-				for _, r := range h.owners("acme") { // what failed again and again may wait for long by itself
+				// what failed again and again may wait for long by itself
+				for _, r := range h.owners("acme") {
 					if _, err := r.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true, OnlyFailed: true}); err != nil {
 						t.Error(err)
 					}

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestTheLeavesKnowNothingOfEachOther keeps the arrows as they are: cmd → connector → coupa, schemas, checkpoint; and one importer of hamba/avro.
+// TestTheLeavesKnowNothingOfEachOther keeps the arrows as they are: cmd →
+// connector → coupa, schemas, checkpoint; and one importer of hamba/avro.
 func TestTheLeavesKnowNothingOfEachOther(t *testing.T) {
 	const module = "github.com/coupastream/coupastream/"
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").Output()

@@ -13,7 +13,8 @@ const (
 	historySpan = time.Hour
 )
 
-// instance is a connector's Coupa instance as its status shows it: the limiter, with what it was like in the last hour, and the token.
+// instance is a connector's Coupa instance as its status shows it:
+// the limiter, with what it was like in the last hour, and the token.
 type instance struct {
 	source Source
 
@@ -50,7 +51,8 @@ func (i *instance) rate(now time.Time) RateStatus {
 	return r
 }
 
-// token is how the token stands. That a successor can't be had is no trouble while the one in use lasts for a good while.
+// token is how the token stands. That a successor can't be had
+// is no trouble while the one in use lasts for a good while.
 func (i *instance) token(now time.Time) TokenStatus {
 	return tokenStatus(i.source.Token(), now)
 }

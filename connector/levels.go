@@ -14,8 +14,8 @@ import (
 // maxLevels bounds what the config topic keeps.
 const maxLevels = 1000
 
-// SetLoggerLevel sets a logger's level in every worker of the group that runs now, through the config topic. As in Kafka Connect, a worker that starts later has the
-// levels that it was started with.
+// SetLoggerLevel sets a logger's level in every worker of the group that runs now, through the config
+// topic. As in Kafka Connect, a worker that starts later has the levels that it was started with.
 func (w *Worker) SetLoggerLevel(ctx context.Context, logger, level string) error {
 	if err := w.Ready(); err != nil {
 		return err

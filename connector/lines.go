@@ -25,7 +25,8 @@ type lineList struct {
 	topic     string
 	keyPrefix []byte
 	form      valueForm
-	salt      uint64 // of the topic, in the lines' digests: in another topic nothing is published of them yet
+	// of the topic, in the lines' digests: in another topic nothing is published of them yet
+	salt uint64
 }
 
 // hasLines tells whether lines of the stream go to topics of their own.
@@ -34,7 +35,8 @@ func (p *poller) hasLines() bool {
 	return err == nil && len(lists) > 0 && p.object.Lines != config.LinesEmbedded && !isWhole(p.object)
 }
 
-// linedValue makes the values of rows and of their lines. The row is encoded whole, and its lines are cut out.
+// linedValue makes the values of rows and of their lines.
+// The row is encoded whole, and its lines are cut out.
 type linedValue struct {
 	encoder  *schemas.Encoder
 	splitter *schemas.Splitter
@@ -103,8 +105,9 @@ func (v *linedValue) digests() []uint64 {
 	return append(all, v.digest)
 }
 
-// share tells each line of a row whose texts were cut which of them are its own, and gives what is in the row's own record and how many lines were cut. Lines
-// keep the digests that they had before, which are of what Coupa has: that another text of the row is longer is no change of a line.
+// share tells each line of a row whose texts were cut which of them are its own, and gives what is
+// in the row's own record and how many lines were cut. Lines keep the digests that they had before,
+// which are of what Coupa has: that another text of the row is longer is no change of a line.
 func (v *linedValue) share(cuts []schemas.Cut, uncut []uint64) (own []schemas.Cut, lines int) {
 	if v == nil {
 		return cuts, 0
@@ -132,13 +135,15 @@ func (v *linedValue) share(cuts []schemas.Cut, uncut []uint64) (own []schemas.Cu
 	return own, lines
 }
 
-// rowLines are the lines of a row that is published, for the shard to tell which of them are new and which are gone.
+// rowLines are the lines of a row that is published, for the
+// shard to tell which of them are new and which are gone.
 type rowLines struct {
 	version
-	lists   []lineList
-	unread  []bool // by list: nothing tells what lines there are, so that they are left as they are
-	lines   []line
-	own     *kgo.Record        // the row's, where it has no lines in it: a change of lines alone is none of the row's; else nil
+	lists  []lineList
+	unread []bool // by list: nothing tells what lines there are, so that they are left as they are
+	lines  []line
+	// the row's, where it has no lines in it: a change of lines alone is none of the row's; else nil
+	own     *kgo.Record
 	content uint64             // digest of own
 	asked   bool               // all of it goes out once more, changed or not
 	headers []kgo.RecordHeader // the row's, for tombstones
@@ -163,7 +168,8 @@ func (enc *rowEncoder) lines() *linedValue {
 	return v
 }
 
-// addLines takes the lines of the row that enc has encoded into the chunk. Headers are the row's, but for the operation of tombstones.
+// addLines takes the lines of the row that enc has encoded into the
+// chunk. Headers are the row's, but for the operation of tombstones.
 func (c *chunk) addLines(enc *rowEncoder, r coupa.Row, op string) {
 	v := enc.lines()
 	if v == nil {
@@ -193,7 +199,8 @@ func (c *chunk) addLines(enc *rowEncoder, r coupa.Row, op string) {
 	c.lines = append(c.lines, rl)
 }
 
-// takeOwn makes the record that was put last one that goes with the row's lines, if it has none of them in it.
+// takeOwn makes the record that was put last one that goes
+// with the row's lines, if it has none of them in it.
 func (c *chunk) takeOwn(enc *rowEncoder) {
 	v := enc.lines()
 	if v == nil || v.keep {
@@ -202,7 +209,8 @@ func (c *chunk) takeOwn(enc *rowEncoder) {
 	last := len(c.records) - 1
 	rl := &c.lines[len(c.lines)-1]
 	rl.own = c.records[last]
-	rl.content = v.digest + uint64(rl.updatedAt)*0x9E3779B185EBCA87 + xxhash.Sum64String(rl.own.Topic) // its stamp may be in none of its fields
+	// its stamp may be in none of its fields
+	rl.content = v.digest + uint64(rl.updatedAt)*0x9E3779B185EBCA87 + xxhash.Sum64String(rl.own.Topic)
 	c.records, c.published = c.records[:last], c.published[:last]
 }
 
@@ -226,7 +234,8 @@ type lineRecord struct {
 	own bool  // it is the row's
 }
 
-// rowStates are what a stream's rows have published of their lines: as committed, with what the transaction at hand changes.
+// rowStates are what a stream's rows have published of their
+// lines: as committed, with what the transaction at hand changes.
 type rowStates struct {
 	store  rowStore
 	stream checkpoint.Stream
@@ -272,8 +281,9 @@ func (s *rowStates) row(id int64) (*rowState, error) {
 	return r, nil
 }
 
-// publish gives the records that a row's lines take: of those that are new or changed, and tombstones of those that it had and has no more. A line that
-// another row had is that row's no more, so that it gets no tombstone when that row comes without it; both rows are noted, see follower.settle.
+// publish gives the records that a row's lines take: of those that are new or changed, and tombstones
+// of those that it had and has no more. A line that another row had is that row's no more, so that it
+// gets no tombstone when that row comes without it; both rows are noted, see follower.settle.
 func (s *rowStates) publish(rl *rowLines) ([]lineRecord, error) {
 	row, err := s.row(rl.id)
 	if err != nil {
@@ -382,8 +392,8 @@ func (s *rowStates) changes() []checkpoint.RowState {
 	return all
 }
 
-// resolveLines tells which lines of a batch go out, in the order in which their rows do, and puts the states that follow into the commits. It is asked again
-// where a batch goes again without a part of it.
+// resolveLines tells which lines of a batch go out, in the order in which their rows do, and puts the
+// states that follow into the commits. It is asked again where a batch goes again without a part of it.
 func (s *shard) resolveLines(batch []*submission, commits []checkpoint.Commit) error {
 	var states map[checkpoint.Stream]*rowStates
 	for _, sub := range batch {
@@ -414,9 +424,10 @@ func (s *shard) resolveLines(batch []*submission, commits []checkpoint.Commit) e
 	return nil
 }
 
-// linedValues registers the schemas of the rows and of their lines, or wider ones where one is refused and schema.conflict says so, makes sure of the lines'
-// topics, and gives the whole schema with what makes the values. The lines' schemas come first: what they hold of custom fields must not be lost with the
-// version of the rows' schema that held it.
+// linedValues registers the schemas of the rows and of their lines, or wider ones where one
+// is refused and schema.conflict says so, makes sure of the lines' topics, and gives the
+// whole schema with what makes the values. The lines' schemas come first: what they hold of
+// custom fields must not be lost with the version of the rows' schema that held it.
 func (p *poller) linedValues(ctx context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
 	for widened := 0; ; widened++ {
 		split, err := schema.Split(p.object.Lines == config.LinesBoth)

@@ -69,8 +69,9 @@ func (m theirs) row(id int64) *rowLines {
 	return rl
 }
 
-// Lines come, change, go and move between rows, and rows are read in any order, some of them late, some several times in a transaction, of which some are
-// aborted. Once all rows are read, the topic has each line, in its last content, and no other. No record repeats what stands there.
+// Lines come, change, go and move between rows, and rows are read in any order, some of them late,
+// some several times in a transaction, of which some are aborted. Once all rows are read, the
+// topic has each line, in its last content, and no other. No record repeats what stands there.
 func TestTopicsOfLinesAreThoseOfTheRowsReadLast(t *testing.T) {
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 11))

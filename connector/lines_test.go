@@ -107,7 +107,8 @@ func TestLinesAreKnownAfterTheLocalStateIsLost(t *testing.T) {
 	})
 }
 
-// A line that moves to another row is that row's, whichever of the two is read first, and whatever becomes of the one that it left.
+// A line that moves to another row is that row's, whichever of the
+// two is read first, and whatever becomes of the one that it left.
 func TestALineThatMovesIsTheOtherRows(t *testing.T) {
 	simulate(t, invoices(903, 30), func(h *harness) {
 		h.keys["lines"] = config.LinesTopics
@@ -130,8 +131,8 @@ func TestALineThatMovesIsTheOtherRows(t *testing.T) {
 	})
 }
 
-// Lines get topics of their own while the stream has long been running, lose them and get them again: the topics have the lines of what was published
-// before, and no row goes out again for that.
+// Lines get topics of their own while the stream has long been running, lose them and get them
+// again: the topics have the lines of what was published before, and no row goes out again for that.
 func TestLinesGetTopicsWhileTheStreamRuns(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 904, Rows: 90, Objects: []string{"invoices"}, PageCap: 10}, func(h *harness) {
@@ -249,7 +250,8 @@ func TestARowWithALineWithoutAnIdIsADeadLetter(t *testing.T) {
 	})
 }
 
-// A line larger than its topic takes has its longest texts cut, the header is on that line alone, and what is cut is no change of it.
+// A line larger than its topic takes has its longest texts cut, the
+// header is on that line alone, and what is cut is no change of it.
 func TestALineThatItsTopicDoesNotTakeIsCut(t *testing.T) {
 	simulate(t, invoices(908, 30), func(h *harness) {
 		h.keys["lines"], h.keys["record.oversize"] = config.LinesTopics, "trim"
@@ -310,7 +312,8 @@ func TestARefusedSchemaOfLinesIsWidened(t *testing.T) {
 	})
 }
 
-// A custom field of lines is typed in the lines' own schema before the first record with it, and known again from there.
+// A custom field of lines is typed in the lines' own schema
+// before the first record with it, and known again from there.
 func TestCustomFieldsOfLinesAreTypedInTheirTopics(t *testing.T) {
 	longRaced(t)
 	simulate(t, invoices(910, 30), func(h *harness) {
@@ -395,7 +398,8 @@ func TestLinesHaveTheFormatOfTheirRows(t *testing.T) {
 	}
 }
 
-// A stream that begins anew, or goes back, publishes lines again as it does rows, and knows all the same which of them are gone.
+// A stream that begins anew, or goes back, publishes lines again
+// as it does rows, and knows all the same which of them are gone.
 func TestLinesGoOutAgainWhereAPositionIsMoved(t *testing.T) {
 	bare(t, invoices(912, 30), func(h *harness, r *running) {
 		h.create(r, map[string]string{"coupa.objects": "invoices", "lines": config.LinesTopics})
@@ -405,7 +409,8 @@ func TestLinesGoOutAgainWhereAPositionIsMoved(t *testing.T) {
 		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001))
 		h.move(r, Offset{Reset: true})
 		h.settle()
-		if n := len(h.records("coupa.invoices")); n != rows+30 && n != rows+31 { // the change may have gone out before
+		// the change may have gone out before
+		if n := len(h.records("coupa.invoices")); n != rows+30 && n != rows+31 {
 			t.Errorf("%d records of rows, want 30 more than %d", n, rows)
 		}
 		all := h.records(lineTopic)
@@ -497,7 +502,8 @@ func (s heldBack) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row
 	return page, err
 }
 
-// A line moves while a page that still has it in the old row is on its way. The old row comes last, and neither its line's new row nor, in the end, the line is lost.
+// A line moves while a page that still has it in the old row is on its way. The old
+// row comes last, and neither its line's new row nor, in the end, the line is lost.
 func TestALineThatMovesBehindAPageOnItsWayIsNotLost(t *testing.T) {
 	bare(t, invoices(912, 30), func(h *harness, r *running) {
 		held := heldBack{read: make(chan struct{}, 1), let: make(chan struct{})}

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// link is one worker's network. While it is cut nothing gets through, and nobody is told: what is sent waits, and arrives once it is mended unless the
-// sender has given up by then. To Kafka, the worker is stopped; to itself, Kafka is.
+// link is one worker's network. While it is cut nothing gets through, and nobody
+// is told: what is sent waits, and arrives once it is mended unless the sender
+// has given up by then. To Kafka, the worker is stopped; to itself, Kafka is.
 type link struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 

@@ -10,10 +10,12 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// lookbackShare is how much of its own depth passes between two look-backs of one depth: an hour's every ten minutes, a week's every 28 hours.
+// lookbackShare is how much of its own depth passes between two look-backs
+// of one depth: an hour's every ten minutes, a week's every 28 hours.
 const lookbackShare = 6
 
-// lookbackDepths are how far the look-backs of an object go behind its mark, shortest first, the longest as far as lookback.ms says.
+// lookbackDepths are how far the look-backs of an object go behind
+// its mark, shortest first, the longest as far as lookback.ms says.
 func lookbackDepths(o config.Object) []time.Duration {
 	if keepsAll(o) && o.Lookback > 0 {
 		return []time.Duration{forever}
@@ -38,10 +40,11 @@ func lookbackEvery(o config.Object, depth time.Duration) time.Duration {
 	return depth / lookbackShare
 }
 
-// lookBack compares what lies behind the overlap with the ledger, again and again at growing depths: rows that became visible later than the overlap
-// reaches. Only ids and stamps are asked for, with a tenth of the request budget (coupa.PrioritySweep); what the ledger does not know goes to the
-// follower, which reads and publishes it between two polls. Where updated-at does not show every change, whole rows are asked for, all there are, and
-// compared by content.
+// lookBack compares what lies behind the overlap with the ledger, again and again at growing
+// depths: rows that became visible later than the overlap reaches. Only ids and stamps are
+// asked for, with a tenth of the request budget (coupa.PrioritySweep); what the ledger does not
+// know goes to the follower, which reads and publishes it between two polls. Where updated-at
+// does not show every change, whole rows are asked for, all there are, and compared by content.
 func (p *poller) lookBack(ctx context.Context, found chan<- suspects) error {
 	depths := lookbackDepths(p.object)
 	if len(depths) == 0 {
@@ -75,8 +78,8 @@ func (p *poller) lookBack(ctx context.Context, found chan<- suspects) error {
 	}
 }
 
-// nextLookBack picks the depth that has been due for longest, or will be due first, and how long to wait for it. now is Coupa's clock, as the times of
-// the last ones are.
+// nextLookBack picks the depth that has been due for longest, or will be due first, and
+// how long to wait for it. now is Coupa's clock, as the times of the last ones are.
 func nextLookBack(every []time.Duration, looked []time.Time, now time.Time) (i int, wait time.Duration) {
 	for n, every := range every {
 		var last time.Time // never
@@ -185,8 +188,8 @@ func (p *poller) list(ctx context.Context, q *coupa.Query, row func(coupa.Row)) 
 	}
 }
 
-// stretch lengthens the overlap of a stream whose rows become visible later than overlap.ms, so that polls find them and not only the next look-back.
-// It forgets after a day without such a row.
+// stretch lengthens the overlap of a stream whose rows become visible later than overlap.ms, so
+// that polls find them and not only the next look-back. It forgets after a day without such a row.
 type stretch struct {
 	by   time.Duration
 	last time.Time // Coupa's clock

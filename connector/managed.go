@@ -14,7 +14,8 @@ import (
 	"github.com/coupastream/coupastream/connector/logging"
 )
 
-// managed is a connector as this worker has it. Another configuration makes another managed; but for target and shard, nothing of it changes.
+// managed is a connector as this worker has it. Another configuration
+// makes another managed; but for target and shard, nothing of it changes.
 type managed struct {
 	name    string
 	file    bool              // defined by a file that the worker was started with
@@ -28,8 +29,9 @@ type managed struct {
 	instance *instance
 	tasks    []*task
 	trace    string
-	outline  *config.Connector // then: what can be read of raw all the same, for the time in which another worker runs it; nil: nothing
-	clashes  bool              // with another connector, which has what it is to stream
+	// then: what can be read of raw all the same, for the time in which another worker runs it; nil: nothing
+	outline *config.Connector
+	clashes bool // with another connector, which has what it is to stream
 
 	shard   atomic.Pointer[shard] // that its tenant belongs to; nil until the partitions are known
 	pollers []*poller             // guarded by Worker.applying
@@ -143,7 +145,8 @@ func (w *Worker) status(m *managed) ConnectorStatus {
 // known is what can be read of the configuration, be it usable or not; nil: nothing.
 func (m *managed) known() *config.Connector { return cmp.Or(m.c, m.outline) }
 
-// outlined tells what is known of a connector whose configuration can't be used here. Where another worker runs its shard, that is the other's business.
+// outlined tells what is known of a connector whose configuration can't be used
+// here. Where another worker runs its shard, that is the other's business.
 func (w *Worker) outlined(m *managed, cs *ConnectorStatus) {
 	if m.outline == nil {
 		return
@@ -161,7 +164,8 @@ func (w *Worker) outlined(m *managed, cs *ConnectorStatus) {
 	}
 }
 
-// owner is who runs the connector's tasks: this worker if the group has given it the shard, else the one that said so last.
+// owner is who runs the connector's tasks: this worker if the
+// group has given it the shard, else the one that said so last.
 func (w *Worker) owner(m *managed) Owner {
 	s := m.shard.Load()
 	if s == nil {

@@ -45,8 +45,8 @@ func (h *harness) values(topic string) map[int64]map[string]any {
 	return all
 }
 
-// The topic has what the mapping makes of each row, whatever Coupa is asked for, and what it hides is nowhere: not in the records, the schema, the log, the
-// status, nor in what is kept of custom fields.
+// The topic has what the mapping makes of each row, whatever Coupa is asked for, and what it hides is
+// nowhere: not in the records, the schema, the log, the status, nor in what is kept of custom fields.
 func TestTheTopicHasRowsAsTheMappingMakesThem(t *testing.T) {
 	longRaced(t)
 	for _, fields := range []string{"schema", "all"} {

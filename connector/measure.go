@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// measureStep is the length of a sample. As Kafka's clients do by default, two are kept, so a measure is of the last 30 to 60 s.
+// measureStep is the length of a sample. As Kafka's clients do by
+// default, two are kept, so a measure is of the last 30 to 60 s.
 const measureStep = 30 * time.Second
 
-// measure is the average, the highest and the pace of what was noted of late, as Kafka Connect's metrics have it.
+// measure is the average, the highest and the pace of what
+// was noted of late, as Kafka Connect's metrics have it.
 type measure struct {
 	samples [2]sample // the present one, and the one before
 }

@@ -18,9 +18,10 @@ import (
 	"github.com/coupastream/coupastream/connector/logging"
 )
 
-// Bounds of a member's ways to give shards away. A shard needs at most stopTimeout for its last commit; one that takes longer than handOver is
-// abandoned, and the group is not kept waiting: its transactional id fences it. rebalanceTimeout is how long the group waits for its members to
-// come to a rebalance, several times what a hand-over takes.
+// Bounds of a member's ways to give shards away. A shard needs at most stopTimeout for
+// its last commit; one that takes longer than handOver is abandoned, and the group is not
+// kept waiting: its transactional id fences it. rebalanceTimeout is how long the group
+// waits for its members to come to a rebalance, several times what a hand-over takes.
 const (
 	handOver         = stopTimeout + time.Second
 	leaveTimeout     = handOver + 500*time.Millisecond
@@ -30,14 +31,16 @@ const (
 // Why a shard is stopped, as the cause of its context.
 var (
 	errRevoked = errors.New("the group gives the shard to another worker")
-	// errLost: the group has gone on without this worker, and somebody else may own the shard already. Nothing more is committed.
+	// errLost: the group has gone on without this worker, and somebody
+	// else may own the shard already. Nothing more is committed.
 	errLost = errors.New("this worker is no longer a member of its group")
 )
 
 // errNotMember is the group's answer to a worker that it does not know, or no longer.
 var errNotMember = errors.New("the group does not know this worker as a member")
 
-// heard knows when the brokers answered a member last: heartbeats are asked for at all times but while the group rebalances. It is a hook of the member's client.
+// heard knows when the brokers answered a member last: heartbeats are asked for at
+// all times but while the group rebalances. It is a hook of the member's client.
 type heard struct{ at atomic.Pointer[time.Time] }
 
 // OnBrokerRead implements kgo.HookBrokerRead.
@@ -48,8 +51,8 @@ func (h *heard) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Dur
 	}
 }
 
-// membership is a worker's place in the consumer group that shares the checkpoint topic's partitions. Kafka's coordinator decides who owns which
-// one; nothing is ever fetched here. Run may be called once.
+// membership is a worker's place in the consumer group that shares the checkpoint topic's partitions.
+// Kafka's coordinator decides who owns which one; nothing is ever fetched here. Run may be called once.
 type membership struct {
 	settings *config.Worker
 	opts     []kgo.Opt
@@ -77,8 +80,9 @@ func newMembership(w *Worker) *membership {
 	}
 }
 
-// Run is a member of the group until ctx ends, and runs the shards that the group assigns. A stop is clean: shards commit or drop the batch in hand,
-// then a dynamic member leaves, so that others take over at once; a static one stays for its session timeout, in which a restart finds its shards
+// Run is a member of the group until ctx ends, and runs the shards that the group assigns. A stop is
+// clean: shards commit or drop the batch in hand, then a dynamic member leaves, so that others take
+// over at once; a static one stays for its session timeout, in which a restart finds its shards
 // again. An error says why the worker can't be a member, or which shard Kafka refuses for good.
 func (m *membership) Run(ctx context.Context) error {
 	run, end := context.WithCancelCause(ctx)
@@ -172,7 +176,8 @@ func (m *membership) refusal(err error) error {
 	}
 }
 
-// assigned starts the shards of partitions. While an earlier run of the same shard has not ended, the new one waits for it.
+// assigned starts the shards of partitions. While an earlier run
+// of the same shard has not ended, the new one waits for it.
 func (m *membership) assigned(run context.Context, cl *kgo.Client, partitions []int32, end context.CancelCauseFunc) {
 	if run.Err() != nil {
 		return
@@ -267,8 +272,9 @@ func (m *membership) partitions() []int32 {
 	return all
 }
 
-// confirm asks the group whether this worker is a member, with one heartbeat: nil if it is, be it that a rebalance goes on, in which a member keeps its
-// partitions until it has given them away. errNotMember if it is not, or has to join again first. Anything else: nobody knows.
+// confirm asks the group whether this worker is a member, with one heartbeat: nil if it is, be
+// it that a rebalance goes on, in which a member keeps its partitions until it has given them
+// away. errNotMember if it is not, or has to join again first. Anything else: nobody knows.
 func (m *membership) confirm(ctx context.Context, cl *kgo.Client) error {
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Group = m.settings.GroupID

@@ -286,7 +286,8 @@ func (h *harness) transactionalID(tenant string) string {
 	return fmt.Sprintf("coupastream-%d", shardOf(tenant, h.partitions()))
 }
 
-// TestAWorkerThatTheGroupHasGivenUpDoesNotTakeTheIdBack: a worker that has been replaced without knowing it, and whose commit ends in the unknown, rebuilds its
+// TestAWorkerThatTheGroupHasGivenUpDoesNotTakeTheIdBack: a worker that has been
+// replaced without knowing it, and whose commit ends in the unknown, rebuilds its
 // shard. If it took the transactional id for that, the new owner would be fenced.
 func TestAWorkerThatTheGroupHasGivenUpDoesNotTakeTheIdBack(t *testing.T) {
 	longRaced(t)
@@ -500,7 +501,8 @@ func TestTheGroupReadsNothing(t *testing.T) {
 	})
 }
 
-// stubborn is a Coupa whose pages do not come, and whose client does not listen to its context, until it is released.
+// stubborn is a Coupa whose pages do not come, and whose
+// client does not listen to its context, until it is released.
 type stubborn struct {
 	Source
 	release chan struct{}

@@ -15,11 +15,12 @@ import (
 const (
 	resultCommitted = "committed"
 	resultAborted   = "aborted"
-	resultUnknown   = "unknown" // no answer to EndTxn, or none asked for: the checkpoint topic knows, the next fence ends it
+	// no answer to EndTxn, or none asked for: the checkpoint topic knows, the next fence ends it
+	resultUnknown = "unknown"
 )
 
-// metrics are a worker's, in a registry of its own: one process may have several workers. Every name stands in the files metrics*.go. Labels are settings,
-// partitions and closed sets, never data.
+// metrics are a worker's, in a registry of its own: one process may have several workers. Every name
+// stands in the files metrics*.go. Labels are settings, partitions and closed sets, never data.
 type metrics struct {
 	registry *prometheus.Registry
 	kafka    *kafkaClients
@@ -38,7 +39,8 @@ type metrics struct {
 	rowBytes *prometheus.HistogramVec // object
 }
 
-// newMetrics makes the metrics of a worker that has these connectors at the time of each gathering. perObject is metrics.per.object.
+// newMetrics makes the metrics of a worker that has these connectors
+// at the time of each gathering. perObject is metrics.per.object.
 func newMetrics(connectors func() []ConnectorStatus, perObject, version string) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(), kafka: newKafkaClients(), group: newGroupMeter(),
@@ -147,14 +149,16 @@ func (t *meter) ended(end kgo.TransactionEndTry) {
 	t.m.bytes.Observe(float64(t.bytes))
 }
 
-// leave is called when the shard is done with a transaction. One that did not end holds readers back until it is closed.
+// leave is called when the shard is done with a transaction.
+// One that did not end holds readers back until it is closed.
 func (t *meter) leave() {
 	if t.since.Load() != nil {
 		t.m.results.WithLabelValues(resultUnknown).Inc()
 	}
 }
 
-// close is called when no transaction can be open any more, or whether one is has become another worker's affair.
+// close is called when no transaction can be open any more,
+// or whether one is has become another worker's affair.
 func (t *meter) close() {
 	if since := t.since.Swap(nil); since != nil {
 		t.took = time.Since(*since)

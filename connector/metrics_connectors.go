@@ -12,11 +12,12 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// mostObjects is how many objects a worker's connectors may have for metrics.per.object=auto to tell of each: with more, an answer to Prometheus would grow
-// beyond 20 MB.
+// mostObjects is how many objects a worker's connectors may have for metrics.per.object=auto
+// to tell of each: with more, an answer to Prometheus would grow beyond 20 MB.
 const mostObjects = 4000
 
-// connectorMetrics tells of connectors and tasks what their status does, at each gathering, so that what belongs to a connector goes with it. It describes nothing
+// connectorMetrics tells of connectors and tasks what their status does, at each
+// gathering, so that what belongs to a connector goes with it. It describes nothing
 // beforehand: labels of one metric are the same, and that is checked when it is gathered.
 type connectorMetrics struct {
 	connectors func() []ConnectorStatus
@@ -53,7 +54,9 @@ type family struct {
 	*prometheus.Desc
 	kind  prometheus.ValueType
 	merge merge
-	here  bool // told by the worker that runs the stream; the others are counts, which stay with the worker that counted
+	// told by the worker that runs the stream; the others
+	// are counts, which stay with the worker that counted
+	here  bool
 	value func(s *TaskStatus, now time.Time) (v float64, told bool)
 }
 
@@ -156,7 +159,8 @@ func collectTenants(all []ConnectorStatus, now time.Time, detail bool, out chan<
 	told, tenants := map[stream]bool{}, map[string]bool{}
 	for i := range all {
 		c := &all[i]
-		if c.Owner.Local && c.State != Failed && !tenants[c.Tenant] { // several connectors to an instance share its limiter; one that can't be used has none
+		// several connectors to an instance share its limiter; one that can't be used has none
+		if c.Owner.Local && c.State != Failed && !tenants[c.Tenant] {
 			tenants[c.Tenant] = true
 			collectInstance(c, out)
 		}
@@ -254,8 +258,9 @@ func collectInstance(c *ConnectorStatus, out chan<- prometheus.Metric) {
 	tell(tokenFailures, prometheus.CounterValue, float64(c.Token.Failures))
 }
 
-// Metrics of Kafka Connect, with the names that Strimzi's rules for the JMX exporter give them, which dashboards and alerts in the wild know. Their types are those
-// that the exporter gives. Of what Connect has and this worker has not, such as tasks being destroyed, there is 0.
+// Metrics of Kafka Connect, with the names that Strimzi's rules for the JMX exporter give them,
+// which dashboards and alerts in the wild know. Their types are those that the exporter gives.
+// Of what Connect has and this worker has not, such as tasks being destroyed, there is 0.
 var (
 	connectorLabels = []string{"connector"}
 	taskLabels      = []string{"connector", "task"}
@@ -336,7 +341,8 @@ func collectConnect(all []ConnectorStatus, version string, detail bool, out chan
 	connectors, tasks := 0, 0
 	for i := range all {
 		c := &all[i]
-		if !c.Owner.Local && c.State != Failed { // one whose configuration can't be used is nobody's, and every worker tells
+		// one whose configuration can't be used is nobody's, and every worker tells
+		if !c.Owner.Local && c.State != Failed {
 			continue
 		}
 		connectors++

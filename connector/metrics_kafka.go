@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// kafkaClients tells what the worker's Kafka clients do, as kprom counts it, each under its name. A client's series go with it.
+// kafkaClients tells what the worker's Kafka clients do, as kprom
+// counts it, each under its name. A client's series go with it.
 type kafkaClients struct {
 	mu   sync.Mutex
 	live map[string]*kafkaClient // by name
@@ -19,14 +20,16 @@ type kafkaClients struct {
 
 func newKafkaClients() *kafkaClients { return &kafkaClients{live: map[string]*kafkaClient{}} }
 
-// kafkaClient is the metrics of one client, as hooks that it calls. kprom makes its metrics when the client is there.
+// kafkaClient is the metrics of one client, as hooks that it
+// calls. kprom makes its metrics when the client is there.
 type kafkaClient struct {
 	*kprom.Metrics
 	all  *kafkaClients
 	name string
 }
 
-// named gives a client that is to be made a name in the metrics. Where a client of this name lives still, the new one gets a number besides.
+// named gives a client that is to be made a name in the metrics. Where
+// a client of this name lives still, the new one gets a number besides.
 func (k *kafkaClients) named(name string) kgo.Opt {
 	return kgo.WithHooks(&kafkaClient{all: k, name: name})
 }

@@ -127,7 +127,8 @@ func TestATransactionOfUnknownOutcomeCountsAndIsOpenUntilTheShardIsFencedAnew(t 
 		if s[unknownTotal] != 1 || openSeconds(t, s) <= 1 {
 			t.Errorf("%v of unknown outcome, open for %v s; want 1, open still", s[unknownTotal], openSeconds(t, s))
 		}
-		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Unavailable503, Count: -1}) // nothing to begin a transaction for
+		// nothing to begin a transaction for
+		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Unavailable503, Count: -1})
 		unfenced.Remove()
 		h.settle()
 		s = scrape(t, r.Worker)
@@ -153,13 +154,15 @@ func TestCountsAreOfWhatWasCommittedAndNeverGoBack(t *testing.T) {
 		h.tenant.SetMember("users", 9, "login", `"long"`)
 		h.pass(30 * time.Second)
 		h.tenant.SetMember("users", 9, "login", `"short"`)
-		h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState}) // the shard is rebuilt
+		// the shard is rebuilt
+		h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState})
 		h.tenant.Update("purchase_orders", 3)
 		h.pass(20 * time.Minute)
 		after := scrape(t, r.Worker)
 		for name, v := range before {
 			counts := strings.Contains(name, "_total") || strings.Contains(name, "_bucket") || strings.HasSuffix(name, "_count")
-			ofClient := strings.HasPrefix(name, "coupastream_kafka_") // a shard that is rebuilt has another client
+			// a shard that is rebuilt has another client
+			ofClient := strings.HasPrefix(name, "coupastream_kafka_")
 			if after[name] < v && strings.HasPrefix(name, "coupastream_") && counts && !ofClient {
 				t.Errorf("%s went back from %v to %v", name, v, after[name])
 			}
@@ -221,7 +224,8 @@ func TestMetricsAreNamedAndHelpedAsPrometheusAsks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range problems {
-			if strings.HasPrefix(p.Metric, "coupastream_") && !strings.HasPrefix(p.Metric, "coupastream_kafka_") { // the others' names are not ours to choose
+			// the others' names are not ours to choose
+			if strings.HasPrefix(p.Metric, "coupastream_") && !strings.HasPrefix(p.Metric, "coupastream_kafka_") {
 				t.Errorf("%s: %s", p.Metric, p.Text)
 			}
 		}
@@ -258,7 +262,8 @@ func allNames(t *testing.T, w *Worker) map[string]bool {
 	close(descs)
 	for d := range descs {
 		name := regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(d.String())[1]
-		if !strings.HasPrefix(name, "coupastream_kafka_") || !strings.HasSuffix(name, "_seconds") { // kprom's histograms are not asked for
+		// kprom's histograms are not asked for
+		if !strings.HasPrefix(name, "coupastream_kafka_") || !strings.HasSuffix(name, "_seconds") {
 			names[name] = true
 		}
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// notices tells others what happens to the connectors that this worker runs, by webhooks and in topics. Its goroutine is that of Worker.observe, but for write.
+// notices tells others what happens to the connectors that this worker runs, by
+// webhooks and in topics. Its goroutine is that of Worker.observe, but for write.
 type notices struct {
 	w        *Worker
 	watch    notify.Watch
@@ -114,7 +115,8 @@ func (n *notices) produce(topic string, key, value []byte, done func(error)) {
 	}
 }
 
-// write writes events to their topics, one after the other, until ctx ends. Its Kafka client is made for the first one.
+// write writes events to their topics, one after the other,
+// until ctx ends. Its Kafka client is made for the first one.
 func (n *notices) write(ctx context.Context) {
 	var client *kgo.Client
 	defer func() {

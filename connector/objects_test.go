@@ -7,7 +7,8 @@ import (
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
-// An object beyond those that are streamed by default needs nothing but its name, one whose path has a folder in it too.
+// An object beyond those that are streamed by default needs
+// nothing but its name, one whose path has a folder in it too.
 func TestAnyObjectOfTheCatalogueIsStreamed(t *testing.T) {
 	simulate(t, coupatest.Config{Rows: 120, Objects: []string{"departments", "coupa_pay/payments"}}, func(h *harness) {
 		h.keys["fields"] = "schema"

@@ -9,7 +9,8 @@ import (
 // observeEvery is how often a worker looks at what its connectors are like.
 const observeEvery = 10 * time.Second
 
-// observe notes, until ctx ends, what can only be told from one time to the next: the pace of requests, how long tasks are in a state, and what others are to be told of.
+// observe notes, until ctx ends, what can only be told from one time to the next: the
+// pace of requests, how long tasks are in a state, and what others are to be told of.
 func (w *Worker) observe(ctx context.Context) {
 	n := newNotices(w)
 	defer n.notifier.Close()

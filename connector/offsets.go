@@ -21,7 +21,8 @@ func isUnbegun(pos checkpoint.Position, o config.Object) bool {
 	return pos.Mark.IsZero()
 }
 
-// restored waits for the shard to be restored here, for requests that come while it is. ErrBusy if that takes too long.
+// restored waits for the shard to be restored here, for requests
+// that come while it is. ErrBusy if that takes too long.
 func (s *shard) restored(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -33,7 +34,8 @@ func (s *shard) restored(ctx context.Context) error {
 	return nil
 }
 
-// Offsets are the committed positions of a connector's objects, of those that have one. Only the connector's owner knows; another worker gives NotOwnerError.
+// Offsets are the committed positions of a connector's objects, of those that
+// have one. Only the connector's owner knows; another worker gives NotOwnerError.
 func (w *Worker) Offsets(ctx context.Context, name string) ([]Offset, error) {
 	m, s, err := w.owned(ctx, name)
 	if err != nil {
@@ -43,7 +45,8 @@ func (w *Worker) Offsets(ctx context.Context, name string) ([]Offset, error) {
 	for _, o := range m.c.Objects {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		pos := s.position(st)
-		if pos.Seq == 0 || pos.Mark.IsZero() && (!isWhole(o) || pos.Walk == nil) { // one that is read whole has a position from its first reading on
+		// one that is read whole has a position from its first reading on
+		if pos.Seq == 0 || pos.Mark.IsZero() && (!isWhole(o) || pos.Walk == nil) {
 			continue
 		}
 		all = append(all, offsetOf(st, pos))
@@ -79,7 +82,8 @@ func (w *Worker) owned(ctx context.Context, name string) (*managed, *shard, erro
 	return m, s, s.restored(ctx)
 }
 
-// hold is owned for who goes on to change something: until done is called, the connector stays as it is. Restoring is waited for before, so that it holds up nobody else.
+// hold is owned for who goes on to change something: until done is called, the connector
+// stays as it is. Restoring is waited for before, so that it holds up nobody else.
 func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard, done func(), err error) {
 	if _, _, err := w.owned(ctx, name); err != nil {
 		return nil, nil, nil, err
@@ -94,15 +98,18 @@ func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard, d
 	return m, s, func() { w.applying.Release(1) }, nil
 }
 
-// AlterOffsets moves objects of a STOPPED connector to other positions, through transactions of the owner's. Another worker may have stopped it a moment ago: see Refresh.
+// AlterOffsets moves objects of a STOPPED connector to other positions, through transactions
+// of the owner's. Another worker may have stopped it a moment ago: see Refresh.
 //
-// An object goes on at UpdatedAt: what changed from there on is published, what was published of it before once more. With an ID, rows above it that changed before
-// UpdatedAt are published as a backfill. With Reset, it begins anew by initial.from. The ledger of what was published is dropped.
+// An object goes on at UpdatedAt: what changed from there on is published, what was published of it
+// before once more. With an ID, rows above it that changed before UpdatedAt are published as a
+// backfill. With Reset, it begins anew by initial.from. The ledger of what was published is dropped.
 func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []Offset) error {
 	return w.alter(ctx, name, offsets, false)
 }
 
-// MoveOffsets does the same for objects of a connector in any state: while they are moved, these objects alone do not run.
+// MoveOffsets does the same for objects of a connector in any
+// state: while they are moved, these objects alone do not run.
 func (w *Worker) MoveOffsets(ctx context.Context, name string, offsets []Offset) error {
 	return w.alter(ctx, name, offsets, true)
 }
@@ -195,7 +202,8 @@ func positionAt(o Offset, object config.Object) checkpoint.Position {
 	return pos
 }
 
-// keepSplit lets a position that was moved go on reading again for lines what lies before its mark; after a backfill, all of it.
+// keepSplit lets a position that was moved go on reading again for
+// lines what lies before its mark; after a backfill, all of it.
 func keepSplit(pos *checkpoint.Position, left checkpoint.Walk) {
 	if pos.Backfill != nil {
 		pos.LineTopics = false
@@ -209,8 +217,8 @@ func keepSplit(pos *checkpoint.Position, left checkpoint.Walk) {
 	}
 }
 
-// move commits another position of a stream whose poller does not run, and drops the stream's ledger in the same transaction. Lines are published again
-// as rows are: states of rows are of an epoch that has passed.
+// move commits another position of a stream whose poller does not run, and drops the stream's ledger in the
+// same transaction. Lines are published again as rows are: states of rows are of an epoch that has passed.
 func (p *poller) move(ctx context.Context, o Offset) error {
 	to := positionAt(o, p.object)
 	chunks, err := p.shard.store.ExpiredChunks(p.stream, math.MaxInt64, math.MaxInt)

@@ -19,8 +19,9 @@ const (
 	oversizeTrim       = "trim"
 )
 
-// HeaderTrimmed is on records whose texts were cut to what the topic takes (record.oversize=trim): JSON, {"cut":[{"path","bytes","kept"}],"more":n} with
-// the texts' places in Coupa's names, their lengths in Coupa's JSON, and the number of cut texts that are not listed.
+// HeaderTrimmed is on records whose texts were cut to what the topic takes (record.oversize=trim):
+// JSON, {"cut":[{"path","bytes","kept"}],"more":n} with the texts' places in Coupa's names, their
+// lengths in Coupa's JSON, and the number of cut texts that are not listed.
 const HeaderTrimmed = "coupa.trimmed"
 
 // trimmedListed is how many cut texts HeaderTrimmed lists, and trimmedReserve the room that is left for it.
@@ -46,7 +47,8 @@ func (e *oversizeError) Error() string {
 
 // recordSize is the most that a record takes in a batch of its own.
 func recordSize(enc *rowEncoder, value int, headers ...kgo.RecordHeader) int {
-	const batch, fields, names = 61, 64, 128 // of the batch, of the record's lengths and deltas, and of the headers' names, lengths and fixed values
+	// of the batch, of the record's lengths and deltas, and of the headers' names, lengths and fixed values
+	const batch, fields, names = 61, 64, 128
 	size := batch + fields + names + len(enc.keyPrefix) + 7*len(enc.tenant) + 50 + len(enc.object) + value
 	for _, h := range headers {
 		size += len(h.Key) + len(h.Value) + 10
@@ -68,8 +70,9 @@ type cut struct {
 	records int                // that were cut
 }
 
-// shrink sees to it that the record of the row that f.enc has encoded, and those of its lines, are no larger than their topics take, if record.oversize says
-// to cut them, and gives the header that tells of that; lines have theirs from lineValue.cuts. An error holds an *oversizeError.
+// shrink sees to it that the record of the row that f.enc has encoded, and those of its lines,
+// are no larger than their topics take, if record.oversize says to cut them, and gives the header
+// that tells of that; lines have theirs from lineValue.cuts. An error holds an *oversizeError.
 func (f *fetch) shrink(ctx context.Context, row coupa.Row) (cut, error) {
 	p, enc := f.ps.p, f.enc
 	over := f.oversized(ctx)
@@ -84,7 +87,8 @@ func (f *fetch) shrink(ctx context.Context, row coupa.Row) (cut, error) {
 		return cut{}, err
 	}
 	uncut := enc.lines().digests()
-	// The value is most often smaller than the row's JSON, so it can take more than one turn until enough is gone.
+	// The value is most often smaller than the row's JSON, so
+	// it can take more than one turn until enough is gone.
 	for excess, last := over.size-over.limit+trimmedReserve, -1; ; {
 		trimmed, cuts, err := schemas.Trim(whole.JSON, excess)
 		if err != nil {
@@ -109,7 +113,8 @@ func (f *fetch) shrink(ctx context.Context, row coupa.Row) (cut, error) {
 	}
 }
 
-// oversized tells of the record that is larger than its topic takes by most: of the row with these headers, or of one of its lines.
+// oversized tells of the record that is larger than its topic takes
+// by most: of the row with these headers, or of one of its lines.
 func (f *fetch) oversized(ctx context.Context, marks ...kgo.RecordHeader) *oversizeError {
 	p, enc := f.ps.p, f.enc
 	over := p.tooLarge(ctx, enc.topic, recordSize(enc, len(enc.buf), marks...))

@@ -37,7 +37,8 @@ const (
 	topicTakes = 40_000
 )
 
-// A record that is too large stops its object before it is produced, and the object goes on once the topic takes it.
+// A record that is too large stops its object before it is
+// produced, and the object goes on once the topic takes it.
 func TestARecordThatItsTopicDoesNotTakeWaitsUntilItDoes(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 61, Rows: 40}, func(h *harness) {
@@ -58,7 +59,8 @@ func TestARecordThatItsTopicDoesNotTakeWaitsUntilItDoes(t *testing.T) {
 	})
 }
 
-// With record.oversize=trim the longest texts are cut to what the topic takes, the header tells of them, and nothing is published twice for that.
+// With record.oversize=trim the longest texts are cut to what the topic
+// takes, the header tells of them, and nothing is published twice for that.
 func TestTheLongestTextsAreCutToWhatTheTopicTakes(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 62, Rows: 40, Objects: []string{"invoices"}}, func(h *harness) {
@@ -149,7 +151,8 @@ func TestARecordThatIsTooLargeIsADeadLetter(t *testing.T) {
 	})
 }
 
-// A row that even the dead letter topic does not take stops its object, and says which topics are to be raised.
+// A row that even the dead letter topic does not take stops
+// its object, and says which topics are to be raised.
 func TestARowThatTheDeadLetterTopicDoesNotTakeStopsItsObject(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 65, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {

@@ -15,23 +15,28 @@ import (
 // maxRequests is the most requests that one walk has under way.
 const maxRequests = 4
 
-// pass is one walk being carried out. Its own goroutine (run) holds the state; fetches run beside it, one page each, and send it what they read.
+// pass is one walk being carried out. Its own goroutine (run) holds the
+// state; fetches run beside it, one page each, and send it what they read.
 //
-// Ranges of ids are read side by side because one request after the other can't use the rate that Coupa grants: at 100 ms a page, one reader
-// makes 10 requests a second. Ranges are disjoint, so a row is read once and its versions stay in order.
+// Ranges of ids are read side by side because one request after the other can't use
+// the rate that Coupa grants: at 100 ms a page, one reader makes 10 requests a
+// second. Ranges are disjoint, so a row is read once and its versions stay in order.
 type pass struct {
-	p       *poller
-	seen    seen
-	op      string
-	ask     coupa.Query // but for the range of ids
-	mark    time.Time   // of the stream when the walk began: a row stamped before it that is fresh has become visible late
-	horizon int64       // rows stamped before it are never read again: the ledger need not know them
-	stamp   time.Time   // of all rows, where they have none of their own; else zero
+	p    *poller
+	seen seen
+	op   string
+	ask  coupa.Query // but for the range of ids
+	// of the stream when the walk began: a row stamped before it that is fresh has become visible late
+	mark    time.Time
+	horizon int64     // rows stamped before it are never read again: the ledger need not know them
+	stamp   time.Time // of all rows, where they have none of their own; else zero
 	// unpublished notes rows in the ledger without publishing them.
 	unpublished bool
-	// linesAlone publishes of the rows' lines what is new, and nothing of the rows; the ledger learns nothing.
+	// linesAlone publishes of the rows' lines what is new,
+	// and nothing of the rows; the ledger learns nothing.
 	linesAlone bool
-	// place is where the walk stands in a position; nil: it leaves no trace there, and begins anew after a crash.
+	// place is where the walk stands in a position; nil: it
+	// leaves no trace there, and begins anew after a crash.
 	place func(*checkpoint.Position) **checkpoint.Walk
 	// finish changes the position when everything that the walk found is published.
 	finish    func(*checkpoint.Position)
@@ -71,7 +76,8 @@ type event struct {
 	err     error
 }
 
-// carryOut reads every range of a walk. It returns when all is drained and everything that it found is committed.
+// carryOut reads every range of a walk. It returns when all
+// is drained and everything that it found is committed.
 func (ps *pass) carryOut(ctx context.Context) error {
 	ps.events, ps.acks = make(chan event, 2*maxRequests), make(chan error, 1)
 	for _, r := range ps.walk.Ranges {
@@ -86,7 +92,8 @@ func (ps *pass) carryOut(ctx context.Context) error {
 	return ps.run(ctx)
 }
 
-// run is the pass's loop. It ends when nothing is left to read, to submit or to be answered; after an error, when nothing is under way any more.
+// run is the pass's loop. It ends when nothing is left to read, to submit
+// or to be answered; after an error, when nothing is under way any more.
 func (ps *pass) run(ctx context.Context) error {
 	fetchCtx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -155,7 +162,8 @@ func (ps *pass) drop() {
 	ps.pending = nil
 }
 
-// dispatch starts the next page of each idle span, splitting a span where more requests can be used than there are spans.
+// dispatch starts the next page of each idle span, splitting a
+// span where more requests can be used than there are spans.
 func (ps *pass) dispatch(ctx context.Context, fetches *sync.WaitGroup) {
 	for i := 0; i < len(ps.spans) && ps.busy < maxRequests; i++ {
 		sp := ps.spans[i]
@@ -173,7 +181,8 @@ func (ps *pass) dispatch(ctx context.Context, fetches *sync.WaitGroup) {
 	}
 }
 
-// wanted is how many requests must be under way to use the rate that is granted, by the time that Coupa takes to answer.
+// wanted is how many requests must be under way to use the rate
+// that is granted, by the time that Coupa takes to answer.
 func (ps *pass) wanted() int {
 	if ps.p.rate == 0 {
 		return maxRequests
@@ -248,8 +257,9 @@ func (ps *pass) left() []checkpoint.Range {
 	return ranges
 }
 
-// submit queues a chunk with what changes of the position once it is committed. A chunk without records and entries changes only the position, which may stay in
-// memory unless it is a while ago that one was written, or the committed position is in the middle of this walk, or must is set.
+// submit queues a chunk with what changes of the position once it is committed. A chunk without
+// records and entries changes only the position, which may stay in memory unless it is a while ago
+// that one was written, or the committed position is in the middle of this walk, or must is set.
 func (ps *pass) submit(c *chunk, must bool) {
 	p := ps.p
 	finished := len(ps.spans) == 0
@@ -304,7 +314,8 @@ func (ps *pass) move(finished bool) func(*checkpoint.Position) {
 	}
 }
 
-// expired lists ledger records that lie behind the horizon, some at a time; they are tombstoned in the transaction of the walk's last page.
+// expired lists ledger records that lie behind the horizon, some at a
+// time; they are tombstoned in the transaction of the walk's last page.
 func (p *poller) expired(horizon int64) []checkpoint.ChunkKey {
 	const atOnce = 200
 	keys, err := p.shard.store.ExpiredChunks(p.stream, horizon-int64(linesSlack/time.Second), atOnce)

@@ -7,7 +7,8 @@ import (
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
-// TestALongWalkUsesTheRateThatCoupaGrants walks 10,000 rows from a tenant that takes 100 ms to answer, at 15 requests a second. One reader makes 10.
+// TestALongWalkUsesTheRateThatCoupaGrants walks 10,000 rows from a tenant
+// that takes 100 ms to answer, at 15 requests a second. One reader makes 10.
 func TestALongWalkUsesTheRateThatCoupaGrants(t *testing.T) {
 	longRaced(t)
 	const rows = 10_000

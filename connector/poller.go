@@ -30,7 +30,8 @@ type poller struct {
 	shared bool       // the values' subject gets rows of other tenants too
 	wanted bool       // it is to run while the shard is owned; guarded by shard.mu
 
-	// current is what rows are encoded with; nil until prepare has made it. Fetches replace it, who have customs.turn.
+	// current is what rows are encoded with; nil until prepare
+	// has made it. Fetches replace it, who have customs.turn.
 	current atomic.Pointer[encoding]
 	customs customs
 	dead    *deadLetters
@@ -43,8 +44,9 @@ type poller struct {
 	ask   asking
 }
 
-// How long a failed object waits before it is tried again: soon where time heals, seldom where a person has to act. A task that failed circuitOpensAt times in
-// a row, without one poll in between, opens its circuit: it is tried about hourly, until it works or somebody restarts it.
+// How long a failed object waits before it is tried again: soon where time heals, seldom where
+// a person has to act. A task that failed circuitOpensAt times in a row, without one poll in
+// between, opens its circuit: it is tried about hourly, until it works or somebody restarts it.
 var (
 	temporaryBackoff = coupa.Backoff{Base: time.Second, Max: time.Minute}
 	lastingBackoff   = coupa.Backoff{Base: 2 * time.Minute, Max: 15 * time.Minute}
@@ -56,7 +58,8 @@ const (
 	circuitPause   = 45 * time.Minute
 )
 
-// Run polls until ctx ends. A failure stops this object alone: it is FAILED with the reason, and is tried again by itself.
+// Run polls until ctx ends. A failure stops this object alone:
+// it is FAILED with the reason, and is tried again by itself.
 func (p *poller) Run(ctx context.Context) {
 	p.task.take()
 	p.task.update(func(s *TaskStatus) {
@@ -100,7 +103,8 @@ func (p *poller) Run(ctx context.Context) {
 	}
 }
 
-// lastingDelay is how long a task that FAILED n times before, one after the other, waits until it restarts itself.
+// lastingDelay is how long a task that FAILED n times before,
+// one after the other, waits until it restarts itself.
 func lastingDelay(n int) time.Duration {
 	if n+1 >= circuitOpensAt {
 		return circuitPause + circuitJitter.Delay(0, 0)
@@ -129,8 +133,8 @@ func (p *poller) again(heldUp bool) {
 	})
 }
 
-// attempt works from the committed position until something fails: polls, and beside them first the backfill, then look-backs. Rows without updated-at are
-// read whole instead.
+// attempt works from the committed position until something fails: polls, and beside them
+// first the backfill, then look-backs. Rows without updated-at are read whole instead.
 func (p *poller) attempt(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		return err
@@ -164,8 +168,8 @@ func (p *poller) attempt(ctx context.Context) error {
 	return g.Wait()
 }
 
-// begin gives a new stream its first position. It is committed before anything is read, so that backfill and polls keep their common border whatever
-// happens to either.
+// begin gives a new stream its first position. It is committed before anything is read,
+// so that backfill and polls keep their common border whatever happens to either.
 func (p *poller) begin(ctx context.Context) error {
 	now, err := p.source.Now(ctx)
 	if err != nil {
@@ -179,8 +183,9 @@ func (p *poller) begin(ctx context.Context) error {
 	})
 }
 
-// compareClocks warns, once per connector, when the two clocks are further apart than the overlap. That is harmless if this machine's clock is wrong. If Coupa's
-// Date header runs ahead of the stamps on its rows, though, windows end before the rows of their time are there, and nothing but another clock shows it.
+// compareClocks warns, once per connector, when the two clocks are further apart than the overlap. That is
+// harmless if this machine's clock is wrong. If Coupa's Date header runs ahead of the stamps on its rows,
+// though, windows end before the rows of their time are there, and nothing but another clock shows it.
 func (p *poller) compareClocks(coupaNow time.Time) {
 	if apart := time.Until(coupaNow).Abs(); apart > p.object.Overlap {
 		p.clocks.Do(func() {
@@ -190,8 +195,9 @@ func (p *poller) compareClocks(coupaNow time.Time) {
 	}
 }
 
-// isAhead tells whether a walk, if it is one over changes, ends in the future. It was planned by a clock that ran ahead and is back; waited for until then, it would leave
-// what is stamped meanwhile behind the mark.
+// isAhead tells whether a walk, if it is one over changes, ends in the
+// future. It was planned by a clock that ran ahead and is back; waited for
+// until then, it would leave what is stamped meanwhile behind the mark.
 func (p *poller) isAhead(ctx context.Context, kind checkpoint.WalkKind, to time.Time) bool {
 	if kind != checkpoint.Poll && kind != checkpoint.Lines {
 		return false
@@ -245,7 +251,8 @@ func (p *poller) going() {
 	}
 }
 
-// untilNextPoll puts the polls of a stream on a grid of its own, shifted by its name, so that a thousand streams do not ask at once.
+// untilNextPoll puts the polls of a stream on a grid of its own,
+// shifted by its name, so that a thousand streams do not ask at once.
 func (p *poller) untilNextPoll(now time.Time) time.Duration {
 	every := p.object.PollInterval
 	shift := time.Duration(xxhash.Sum64String(p.stream.Tenant+"\x00"+p.stream.Object) % uint64(every))
@@ -258,7 +265,8 @@ func (p *poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
 	return coupa.Query{Path: p.stream.Object, Window: w, Priority: priority, Fields: p.fields()}
 }
 
-// published loads a part of the ledger. A ledger that can't be read ends the ownership: the store is made anew from the topic.
+// published loads a part of the ledger. A ledger that can't be
+// read ends the ownership: the store is made anew from the topic.
 func (p *poller) published(from, to time.Time) (seen, error) {
 	s, err := loadSeen(p.shard.store, p.stream, from, to)
 	if err != nil {

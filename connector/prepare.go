@@ -6,7 +6,8 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// prepare makes sure of the topic and the schemas: once for the life of the poller, but that a schema with typed custom fields goes on from what was
+// prepare makes sure of the topic and the schemas: once for the life of the
+// poller, but that a schema with typed custom fields goes on from what was
 // registered last, perhaps by the worker that had the stream meanwhile.
 func (p *poller) prepare(ctx context.Context) error {
 	if p.current.Load() != nil {
@@ -35,7 +36,8 @@ func (p *poller) prepare(ctx context.Context) error {
 	return nil
 }
 
-// encodingWith registers the schemas and makes what encodes by them. With custom, the custom fields are typed like that; nil: they are a map, or none.
+// encodingWith registers the schemas and makes what encodes by them. With
+// custom, the custom fields are typed like that; nil: they are a map, or none.
 func (p *poller) encodingWith(ctx context.Context, custom *schemas.CustomFields) (*encoding, error) {
 	schema, err := p.schemaWith(custom)
 	if err != nil {

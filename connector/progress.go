@@ -6,7 +6,8 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 )
 
-// estimate tells how many rows a walk has in all: those read so far, and in the ids that are left as many as in those that it has walked over. Its ranges are those
+// estimate tells how many rows a walk has in all: those read so far, and in the ids
+// that are left as many as in those that it has walked over. Its ranges are those
 // that are left, and maxID is the highest id there is; 0: not known, and no estimate.
 func estimate(rows int64, left []checkpoint.Range, maxID int64) int64 {
 	if maxID == 0 {

@@ -22,7 +22,8 @@ var (
 	histories    = flag.Uint64("histories", unlessRaced[uint64](100, 6), "how many short histories")
 )
 
-// longRaced leaves out, with -short, a test that the race detector makes long, and in which nothing runs that runs in no other.
+// longRaced leaves out, with -short, a test that the race detector
+// makes long, and in which nothing runs that runs in no other.
 func longRaced(t *testing.T) {
 	t.Helper()
 	if raced && testing.Short() {
@@ -37,8 +38,9 @@ func unlessRaced[T any](n, less T) T {
 	return n
 }
 
-// TestAnyShortHistoryIsPublishedWhole makes small random histories: writes, ties, late rows, changes of lines alone, updates under the reader, faults of
-// Coupa and of Kafka, restarts with the local state kept, lost or old. Whatever happens, the topic equals the history.
+// TestAnyShortHistoryIsPublishedWhole makes small random histories: writes, ties, late rows,
+// changes of lines alone, updates under the reader, faults of Coupa and of Kafka, restarts
+// with the local state kept, lost or old. Whatever happens, the topic equals the history.
 func TestAnyShortHistoryIsPublishedWhole(t *testing.T) {
 	const beside = 8 // they wait for the disk most of the time
 	var parts sync.WaitGroup
@@ -105,8 +107,8 @@ func (s *story) run(t *testing.T) {
 	})
 }
 
-// catchUp waits until the mark has passed all that the tenant has, by two polls, and the backfill is done; at most as long as an object pauses that a
-// fault of Coupa has stopped.
+// catchUp waits until the mark has passed all that the tenant has, by two polls, and the
+// backfill is done; at most as long as an object pauses that a fault of Coupa has stopped.
 func (h *harness) catchUp(poll time.Duration) {
 	h.t.Helper()
 	passed := int64(0)

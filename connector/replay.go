@@ -30,18 +30,23 @@ type Replayed struct {
 	Failing   int64  `json:"failing"`   // can't go yet; they stand at the end of the dead letter topic again
 	Reason    string `json:"reason"`    // of the last of those
 
-	// Snapshot are rows of letters that can't go because their lines have topics of their own: a snapshot of these rows publishes them with their lines, as they are
-	// in Coupa by then, and the letters are overtaken.
+	// Snapshot are rows of letters that can't go because their lines have
+	// topics of their own: a snapshot of these rows publishes them with their
+	// lines, as they are in Coupa by then, and the letters are overtaken.
 	Snapshot []int64 `json:"snapshot,omitempty"`
 }
 
-// Replay sends the dead letters of a connector again, the only one of cfg, which may run meanwhile: by the keys, schemas and topics of today. Each
-// letter is published once, whatever happens and however often Replay is called: records and the letters' offsets are one transaction, and the offsets
-// are those of the consumer group <group.id>-replay-<connector>. A letter whose row has gone out meanwhile in the same or a later version is passed
-// over, so that versions of a row stay in order. Letters of objects whose lines have topics of their own stay letters, as the worker alone knows what these topics hold: see Replayed.Snapshot. Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold
-// what the mapping hides. Letters that come after the call has begun are left for the next one.
+// Replay sends the dead letters of a connector again, the only one of cfg, which may run meanwhile: by the
+// keys, schemas and topics of today. Each letter is published once, whatever happens and however often
+// Replay is called: records and the letters' offsets are one transaction, and the offsets are those of the
+// consumer group <group.id>-replay-<connector>. A letter whose row has gone out meanwhile in the same or a
+// later version is passed over, so that versions of a row stay in order. Letters of objects whose lines have
+// topics of their own stay letters, as the worker alone knows what these topics hold: see Replayed.Snapshot.
+// Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold what
+// the mapping hides. Letters that come after the call has begun are left for the next one.
 //
-// The error is of what keeps all letters from going, such as brokers that can't be reached; what was counted until then has happened.
+// The error is of what keeps all letters from going, such as brokers
+// that can't be reached; what was counted until then has happened.
 func Replay(ctx context.Context, cfg Config) ([]Replayed, error) {
 	w, err := New(cfg)
 	if err != nil {
@@ -133,7 +138,8 @@ func (r *replay) run(ctx context.Context) error {
 		return err
 	}
 	defer r.producer.Close()
-	if _, _, err := r.producer.ProducerID(ctx); err != nil { // whoever replays this connector's letters too is out from here on
+	// whoever replays this connector's letters too is out from here on
+	if _, _, err := r.producer.ProducerID(ctx); err != nil {
 		return fmt.Errorf("transactional id %s: %w", r.group, err)
 	}
 	from, to, err := r.span(ctx)
@@ -165,8 +171,8 @@ func (r *replay) run(ctx context.Context) error {
 	return nil
 }
 
-// span is what is to be read of the dead letter topics: from what the group has committed to what is committed there. Partitions with nothing to read are
-// left out.
+// span is what is to be read of the dead letter topics: from what the group has
+// committed to what is committed there. Partitions with nothing to read are left out.
 func (r *replay) span(ctx context.Context) (from, to offsets, err error) {
 	if len(r.topics) == 0 {
 		return nil, nil, nil
@@ -266,7 +272,8 @@ func (r *replay) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// stampOf orders the versions of a row: by its updated-at, or, where it has none, by when the record was produced.
+// stampOf orders the versions of a row: by its updated-at,
+// or, where it has none, by when the record was produced.
 func stampOf(rec *kgo.Record) time.Time {
 	at, err := time.Parse(time.RFC3339, headerOf(rec, HeaderUpdatedAt))
 	if err != nil {
@@ -428,7 +435,8 @@ func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *ou
 	return nil
 }
 
-// rowOf is the row of a letter. Where a mapping changes rows, the letter may lack what that hides, so the row is read from Coupa again.
+// rowOf is the row of a letter. Where a mapping changes rows, the
+// letter may lack what that hides, so the row is read from Coupa again.
 func (r *replay) rowOf(ctx context.Context, p *poller, id int64, rec *kgo.Record) (coupa.Row, error) {
 	if p.object.Mapping == nil {
 		at, _ := time.Parse(time.RFC3339, headerOf(rec, HeaderUpdatedAt)) // zero where rows have none
@@ -454,7 +462,8 @@ func anew(rec *kgo.Record, reason string) *kgo.Record {
 		kgo.RecordHeader{Key: headerErrorMessage, Value: []byte(reason)}, kgo.RecordHeader{Key: headerAttempts, Value: []byte(strconv.Itoa(attempts + 1))})}
 }
 
-// settle waits until everything before the records is decided, and reads it. What is appended behind them is later by offset too.
+// settle waits until everything before the records is decided, and
+// reads it. What is appended behind them is later by offset too.
 func (r *replay) settle(ctx context.Context, records []*kgo.Record) error {
 	first := offsets{}
 	for _, rec := range records {

@@ -72,7 +72,8 @@ func (t *topicReader) extend(to offsets) {
 // positions are behind what next gave.
 func (t *topicReader) positions() offsets { return maps.Clone(t.at) }
 
-// next gives records, until there are so many, or so many bytes, or all were read. What lies behind an end is left for when that moves.
+// next gives records, until there are so many, or so many bytes, or
+// all were read. What lies behind an end is left for when that moves.
 func (t *topicReader) next(ctx context.Context, most, bytes int) ([]*kgo.Record, error) {
 	var all []*kgo.Record
 	for size := 0; !t.done() && len(all) < most && size < bytes; {

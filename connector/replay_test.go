@@ -52,7 +52,8 @@ func (h *harness) conflicted(n int) {
 	h.pass(2 * time.Minute)
 }
 
-// Letters that can go are sent again once, beside the running worker; those whose rows went out meanwhile are passed over.
+// Letters that can go are sent again once, beside the running
+// worker; those whose rows went out meanwhile are passed over.
 func TestDeadLettersAreSentAgainOnceAndInOrder(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 101, Rows: 1200, Objects: []string{"invoices"}}, func(h *harness) {
@@ -154,7 +155,8 @@ func TestAReplayThatFailsIsRunAgain(t *testing.T) {
 	}
 }
 
-// A row that goes out while its letter is being sent overtakes it, also out of a transaction that began before.
+// A row that goes out while its letter is being sent
+// overtakes it, also out of a transaction that began before.
 func TestARowThatGoesOutMeanwhileOvertakesItsLetter(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 105, Rows: 30, Objects: []string{"invoices"}}, func(h *harness) {
 		h.conflicted(30)
@@ -201,7 +203,8 @@ func TestARowThatGoesOutMeanwhileOvertakesItsLetter(t *testing.T) {
 	})
 }
 
-// A letter does not hold what the mapping hides, so the row is read again: the topic has what the mapping makes of it, and not of what it made before.
+// A letter does not hold what the mapping hides, so the row is read again:
+// the topic has what the mapping makes of it, and not of what it made before.
 func TestLettersOfAMappedObjectAreReadFromCoupaAgain(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 106, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
@@ -224,7 +227,8 @@ func TestLettersOfAMappedObjectAreReadFromCoupaAgain(t *testing.T) {
 	})
 }
 
-// What topics of lines hold is the worker's affair: a snapshot publishes rows and lines, and the letters are done with.
+// What topics of lines hold is the worker's affair: a snapshot
+// publishes rows and lines, and the letters are done with.
 func TestLettersOfRowsWithLineTopicsGoByASnapshot(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 107, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {

@@ -10,8 +10,8 @@ import (
 	"github.com/coupastream/coupastream/connector/configtopic"
 )
 
-// Create adds a connector to the group. It is RUNNING unless initial, or without that the key initial_state, says otherwise. ErrConnectorExists; config.Problems of what
-// is wrong with the configuration.
+// Create adds a connector to the group. It is RUNNING unless initial, or without that the key initial_state,
+// says otherwise. ErrConnectorExists; config.Problems of what is wrong with the configuration.
 func (w *Worker) Create(ctx context.Context, name string, given map[string]string, initial State) (ConnectorStatus, error) {
 	c, raw, err := w.submitted(name, given)
 	if err != nil {
@@ -93,7 +93,8 @@ func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*str
 	return w.Connector(name)
 }
 
-// Delete takes a connector out of the group. Its positions stay, as in Kafka Connect: one of the same tenant goes on there.
+// Delete takes a connector out of the group. Its positions stay,
+// as in Kafka Connect: one of the same tenant goes on there.
 func (w *Worker) Delete(ctx context.Context, name string) error {
 	return w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
@@ -107,7 +108,8 @@ func (w *Worker) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// SetState asks for RUNNING, PAUSED or STOPPED. It returns when that is written; the owner, if it is another worker, follows at once.
+// SetState asks for RUNNING, PAUSED or STOPPED. It returns when that
+// is written; the owner, if it is another worker, follows at once.
 func (w *Worker) SetState(ctx context.Context, name string, target State) error {
 	return w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
@@ -138,7 +140,8 @@ func (w *Worker) submitted(name string, given map[string]string) (*config.Connec
 	return c, raw, nil
 }
 
-// Validate tells what is wrong with a configuration that somebody would send, beside the connectors that there are. The error is config.Problems.
+// Validate tells what is wrong with a configuration that somebody would
+// send, beside the connectors that there are. The error is config.Problems.
 func (w *Worker) Validate(given map[string]string) error {
 	c, err := w.settings.ParseSubmitted(given, w.env)
 	if err != nil {
@@ -155,7 +158,8 @@ func (w *Worker) fits(c *config.Connector, v configtopic.View) error {
 			continue
 		}
 		if m, err := w.find(name); err == nil && m.version == one.version {
-			if known := m.known(); known != nil { // one that can't be used here too: another worker may run it
+			// one that can't be used here too: another worker may run it
+			if known := m.known(); known != nil {
 				others = append(others, known)
 			}
 			continue
@@ -183,13 +187,15 @@ func (w *Worker) change(ctx context.Context, decide func(configtopic.View) ([]co
 	return w.reconcileNow(ctx)
 }
 
-// Refresh makes the worker's connectors what the config topic says now: others may have changed it a moment ago.
+// Refresh makes the worker's connectors what the config
+// topic says now: others may have changed it a moment ago.
 func (w *Worker) Refresh(ctx context.Context) error {
 	return w.change(ctx, func(configtopic.View) ([]configtopic.Change, error) { return nil, nil })
 }
 
-// Restart begins anew: of the whole connector, reading its configuration again with what its references give today; or what r chooses of its tasks. Only the
-// worker that runs the connector can; another gives NotOwnerError.
+// Restart begins anew: of the whole connector, reading its configuration
+// again with what its references give today; or what r chooses of its tasks.
+// Only the worker that runs the connector can; another gives NotOwnerError.
 func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (ConnectorStatus, error) {
 	if err := w.applying.Acquire(ctx, 1); err != nil {
 		return ConnectorStatus{}, err
@@ -220,7 +226,8 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 			chosen = append(chosen, p)
 		}
 	}
-	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == Stopped) { // a stopped connector has no tasks
+	// a stopped connector has no tasks
+	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == Stopped) {
 		return ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
 	}
 	m.shard.Load().halt(chosen)
@@ -241,7 +248,8 @@ func (w *Worker) again(m *managed) {
 	w.placeAll()
 }
 
-// mine is nil if the group has given this worker the connector's shard. One that can't be used here is every worker's while none is known to run it.
+// mine is nil if the group has given this worker the connector's shard. One
+// that can't be used here is every worker's while none is known to run it.
 func (w *Worker) mine(m *managed) error {
 	o := w.owner(m)
 	if o.Local || m.c == nil && o == (Owner{}) {

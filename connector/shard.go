@@ -20,7 +20,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// shard is one partition of the checkpoint topic: one transactional id, one producer, one owner. Its streams share transactions.
+// shard is one partition of the checkpoint topic: one transactional
+// id, one producer, one owner. Its streams share transactions.
 type shard struct {
 	// Set once.
 	w         *Worker
@@ -37,15 +38,19 @@ type shard struct {
 	// Owned by the goroutine of Run, for one ownership.
 	producer Producer
 	store    *checkpoint.Store
-	ended    time.Time                             // end of the last transaction
-	opened   bool                                  // the store could be opened once: from then on a failure may pass
-	ahead    map[checkpoint.Stream]map[int64]int64 // of streams with a backfill or a snapshot: id → newest updated-at that polls handed over beside it
+	ended    time.Time // end of the last transaction
+	// the store could be opened once: from then on a failure may pass
+	opened bool
+	// of streams with a backfill or a snapshot: id → newest updated-at that polls handed over beside it
+	ahead map[checkpoint.Stream]map[int64]int64
 
 	mu        sync.Mutex
 	positions map[checkpoint.Stream]checkpoint.Position // as committed
-	pollers   map[*poller]*shift                        // of the connectors that were attached; nil: it does not run
-	live      context.Context                           // of the pollers of this ownership, from the end of restoring on; nil: the shard is not owned
-	crew      *sync.WaitGroup                           // of the pollers that run in live
+	// of the connectors that were attached; nil: it does not run
+	pollers map[*poller]*shift
+	// of the pollers of this ownership, from the end of restoring on; nil: the shard is not owned
+	live context.Context
+	crew *sync.WaitGroup // of the pollers that run in live
 }
 
 func newShard(w *Worker, partition int32) *shard {
@@ -58,9 +63,11 @@ func newShard(w *Worker, partition int32) *shard {
 	}
 }
 
-// Run owns the shard, once it has connectors, until ctx ends, or Kafka refuses for good. Anything else, an unknown outcome first of all, gives up this ownership and begins a new
-// one: fence, restore, go on from what the topic says. member asks the group whether this worker is a member still: nil, errNotMember, or any other
-// error if it can't be told. Afterwards the shard's tasks are UNASSIGNED, and Run may be called again.
+// Run owns the shard, once it has connectors, until ctx ends, or Kafka refuses for good.
+// Anything else, an unknown outcome first of all, gives up this ownership and begins a
+// new one: fence, restore, go on from what the topic says. member asks the group whether
+// this worker is a member still: nil, errNotMember, or any other error if it can't be
+// told. Afterwards the shard's tasks are UNASSIGNED, and Run may be called again.
 func (s *shard) Run(ctx context.Context, member func(context.Context) error) error {
 	defer s.unassign()
 	for s.empty() {
@@ -98,9 +105,10 @@ func (s *shard) Run(ctx context.Context, member func(context.Context) error) err
 	}
 }
 
-// standBack waits after another process has taken the transactional id; false when ctx ended. The id is not taken back: if the other one is a member of the
-// group, the group takes the shard away from here, or has done so. Only when nothing of that kind happens for a session timeout may own ask the group,
-// and if this worker is its member still, whoever took the id was none.
+// standBack waits after another process has taken the transactional id; false when ctx ended.
+// The id is not taken back: if the other one is a member of the group, the group takes the shard
+// away from here, or has done so. Only when nothing of that kind happens for a session timeout
+// may own ask the group, and if this worker is its member still, whoever took the id was none.
 func (s *shard) standBack(ctx context.Context, err error) bool {
 	s.log.Error("the shard was fenced: another process has taken its transactional id; it is tried again when the group has confirmed the owner",
 		"transactional_id", s.transactionalID(), "error", err, "not_before", s.w.settings.SessionTimeout)
@@ -111,8 +119,9 @@ func (s *shard) standBack(ctx context.Context, err error) bool {
 	return sleep(ctx, s.w.settings.SessionTimeout)
 }
 
-// confirm returns nil when the group says that this worker is a member. While it says the contrary, the id is not touched, and the group's word is waited
-// for: a member that was given up for dead and lives on loses its shards as soon as it hears so. An error: the group could not be asked, or ctx ended.
+// confirm returns nil when the group says that this worker is a member. While it says the contrary, the
+// id is not touched, and the group's word is waited for: a member that was given up for dead and lives
+// on loses its shards as soon as it hears so. An error: the group could not be asked, or ctx ended.
 func (s *shard) confirm(ctx context.Context, member func(context.Context) error) error {
 	for said := false; ; {
 		err := member(ctx)
@@ -151,9 +160,11 @@ func (s *shard) transactionalID() string {
 	return fmt.Sprintf("%s-%d", s.w.settings.GroupID, s.partition)
 }
 
-// own is one ownership: fence the former owner, restore, then commit what the pollers submit. On return no poller runs and every submission was answered.
-// The local store is opened first: its lock keeps a second process with the same state.dir from fencing this one. The group is asked last before the
-// fence: a worker that was stopped, replaced and continued sees its own time-outs first, and would steal the id from its successor.
+// own is one ownership: fence the former owner, restore, then commit what the pollers
+// submit. On return no poller runs and every submission was answered. The local store is
+// opened first: its lock keeps a second process with the same state.dir from fencing this
+// one. The group is asked last before the fence: a worker that was stopped, replaced and
+// continued sees its own time-outs first, and would steal the id from its successor.
 func (s *shard) own(ctx context.Context, member func(context.Context) error) error {
 	if err := s.open(); err != nil {
 		return err
@@ -208,8 +219,9 @@ func (s *shard) open() error {
 	return nil
 }
 
-// fence makes this worker the owner. InitProducerID comes before anything is read: it ends the former owner's open transaction and turns that owner's
-// next request into an error. Read first and fence later, and a zombie could still commit behind our back.
+// fence makes this worker the owner. InitProducerID comes before anything is read: it
+// ends the former owner's open transaction and turns that owner's next request into an
+// error. Read first and fence later, and a zombie could still commit behind our back.
 func (s *shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
 	defer cancel()
@@ -260,8 +272,8 @@ func (s *shard) restore(ctx context.Context, nonce string) error {
 	return nil
 }
 
-// serve commits batches until ctx ends or the producer can't go on. The batch in hand is finished in a time of its own, so that a stop commits it or
-// drops it whole.
+// serve commits batches until ctx ends or the producer can't go on. The batch in hand
+// is finished in a time of its own, so that a stop commits it or drops it whole.
 func (s *shard) serve(ctx context.Context) error {
 	for {
 		select {
@@ -286,7 +298,8 @@ func (s *shard) serve(ctx context.Context) error {
 // stopTimeout bounds the last commit of a shard that is asked to stop.
 const stopTimeout = 3 * time.Second
 
-// lastCommit is the time that the batch in hand has when ctx has ended: none if the shard is lost, so that what is not at its commit already is dropped.
+// lastCommit is the time that the batch in hand has when ctx has ended: none
+// if the shard is lost, so that what is not at its commit already is dropped.
 func lastCommit(ctx context.Context) time.Duration {
 	if errors.Is(context.Cause(ctx), errLost) {
 		return 0

@@ -36,8 +36,9 @@ const (
 	benchPageEvery = 200 * time.Millisecond
 )
 
-// BenchmarkReal measures one shard, from the hand-over of encoded pages to their acknowledgement: gathered, committed to a broker (E2E_BOOTSTRAP) with their
-// positions and ledger entries, applied to a local store. Run it with -benchtime 1x: each figure is one whole run.
+// BenchmarkReal measures one shard, from the hand-over of encoded pages to their acknowledgement:
+// gathered, committed to a broker (E2E_BOOTSTRAP) with their positions and ledger entries,
+// applied to a local store. Run it with -benchtime 1x: each figure is one whole run.
 //
 //	rec/s        records over the time from the first hand-over to the last acknowledgement
 //	B/rec        bytes of a record's key and value

@@ -15,9 +15,11 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// A snapshot that somebody asks for reads rows as they are and publishes them, whether or not they were published before. Its window ends at the mark at most, so
-// that it publishes no version before the polls do, and what the polls publish meanwhile of a row takes out what the snapshot has read of it before; see shard.receive.
-// Requests stand in the position with what is left of them: they survive whatever the stream survives, and each row goes out once for each request.
+// A snapshot that somebody asks for reads rows as they are and publishes them, whether or not they
+// were published before. Its window ends at the mark at most, so that it publishes no version
+// before the polls do, and what the polls publish meanwhile of a row takes out what the snapshot
+// has read of it before; see shard.receive. Requests stand in the position with what is left of
+// them: they survive whatever the stream survives, and each row goes out once for each request.
 
 const (
 	// endedRequests are kept, so that who asked can see what came of it.
@@ -26,7 +28,8 @@ const (
 	openRequests = 20
 	// idsAtOnce fit one page of Coupa.
 	idsAtOnce = 50
-	// maxFilter is how many bytes of further conditions a request may have. They go into Coupa's URL, and into every position until the request is forgotten.
+	// maxFilter is how many bytes of further conditions a request may have. They
+	// go into Coupa's URL, and into every position until the request is forgotten.
 	maxFilter = 4096
 )
 
@@ -131,7 +134,8 @@ func (p *poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 			}
 		}
 	}
-	if len(ids) > 0 && ids[len(ids)-1] <= walk.Ranges[0].After { // all of them were handed over before a crash
+	// all of them were handed over before a crash
+	if len(ids) > 0 && ids[len(ids)-1] <= walk.Ranges[0].After {
 		return p.record(ctx, finish(walk.Rows))
 	}
 	ps := &pass{
@@ -183,7 +187,8 @@ func (p *poller) poke() {
 	}
 }
 
-// Snapshot asks for rows of an object to be published as they are. The request is kept when it returns, and worked on while the object runs, after those
+// Snapshot asks for rows of an object to be published as they are. The request
+// is kept when it returns, and worked on while the object runs, after those
 // before it. Only the connector's owner can; another worker gives NotOwnerError.
 func (w *Worker) Snapshot(ctx context.Context, name string, r SnapshotRequest) (Snapshot, error) {
 	m, s, done, err := w.hold(ctx, name)
@@ -272,7 +277,8 @@ func checkSnapshot(m *managed, p *poller, r SnapshotRequest) error {
 	return nil
 }
 
-// Snapshots are those of a connector that wait, are worked on, or have ended not long ago; newest first. Only the connector's owner knows.
+// Snapshots are those of a connector that wait, are worked on, or have
+// ended not long ago; newest first. Only the connector's owner knows.
 func (w *Worker) Snapshots(ctx context.Context, name string) ([]Snapshot, error) {
 	m, s, err := w.owned(ctx, name)
 	if err != nil {
@@ -302,8 +308,8 @@ func (p *poller) told(r checkpoint.Request) Snapshot {
 	return s
 }
 
-// SetSnapshot pauses a snapshot, resumes or cancels it: RequestPaused, RequestRunning, RequestCancelled. ErrUnknownSnapshot if there is none of the id that has
-// not ended. Only the connector's owner can.
+// SetSnapshot pauses a snapshot, resumes or cancels it: RequestPaused, RequestRunning, RequestCancelled.
+// ErrUnknownSnapshot if there is none of the id that has not ended. Only the connector's owner can.
 func (w *Worker) SetSnapshot(ctx context.Context, name, id string, state checkpoint.RequestState) error {
 	m, s, done, err := w.hold(ctx, name)
 	if err != nil {

@@ -137,7 +137,8 @@ func TestASnapshotIsPausedResumedAndCancelled(t *testing.T) {
 	})
 }
 
-// Each row has its versions in order, whatever the polls publish meanwhile and whatever dies, and the snapshot gives each row at most once more.
+// Each row has its versions in order, whatever the polls publish meanwhile
+// and whatever dies, and the snapshot gives each row at most once more.
 func TestASnapshotBesideChangesKeepsVersionsInOrder(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 102, Rows: 300}, func(h *harness, r *running) {
 		h.create(r, map[string]string{"coupa.rate.limit": "4", "coupa.objects": "invoices"})
@@ -197,7 +198,8 @@ func TestASnapshotThatCannotBeIsRefused(t *testing.T) {
 	})
 }
 
-// A poll has handed over a row since the snapshot read it. Both have the same updated-at, and what the snapshot read may be the older content.
+// A poll has handed over a row since the snapshot read it. Both have the
+// same updated-at, and what the snapshot read may be the older content.
 func TestASnapshotGivesNoRowThatPollsHaveGivenMeanwhile(t *testing.T) {
 	st := checkpoint.Stream{Tenant: "acme", Object: "invoices"}
 	o := config.Object{Path: "invoices"}

@@ -25,35 +25,44 @@ const (
 
 // TaskStatus is what is known of one object of one connector.
 type TaskStatus struct {
-	ID          int    // place of the object in the connector's list
-	Object      string // resource path
-	Topic       string
-	LineTopics  []string // of the object's lines, where these have topics of their own
-	State       State
-	Trace       string           // why it is FAILED, or what it is waiting for while it retries; "" otherwise
-	Mark        time.Time        // every change with an updated-at before it is in the topic, but for what a backfill has still to read
-	Snapshot    bool             // the backfill of what was there before is under way
-	Backfilled  time.Time        // when it was read to its end; zero: it was not, since the start
-	Rows        int64            // rows read from Coupa since the start
-	Published   int64            // records committed to the object's topic since the start
-	Lines       int64            // records of lines, tombstones included, committed to topics of their own since the start
-	Dropped     int64            // rows read again and dropped as published
-	Polls       int64            // polls that were drained
-	Late        int64            // rows published that became visible only after the mark had passed their updated-at
-	Lateness    time.Duration    // how far behind the mark the latest of them was
-	Silent      int64            // changes published that did not move their row's updated-at: of lines, most of them
-	DeadLetters int64            // rows that went to the dead letter topic
-	DeadLetter  string           // why the last of them did
-	Trimmed     int64            // records whose texts were cut to what the topic takes
-	Unfit       map[string]int64 // values of custom fields that stayed JSON text in unmapped, by field; not changed once here
-	Committed   checkpoint.Position
+	ID         int    // place of the object in the connector's list
+	Object     string // resource path
+	Topic      string
+	LineTopics []string // of the object's lines, where these have topics of their own
+	State      State
+	// why it is FAILED, or what it is waiting for while it retries; "" otherwise
+	Trace string
+	// every change with an updated-at before it is in the topic, but for what a backfill has still to read
+	Mark       time.Time
+	Snapshot   bool      // the backfill of what was there before is under way
+	Backfilled time.Time // when it was read to its end; zero: it was not, since the start
+	Rows       int64     // rows read from Coupa since the start
+	Published  int64     // records committed to the object's topic since the start
+	// records of lines, tombstones included, committed to topics of their own since the start
+	Lines   int64
+	Dropped int64 // rows read again and dropped as published
+	Polls   int64 // polls that were drained
+	// rows published that became visible only after the mark had passed their updated-at
+	Late     int64
+	Lateness time.Duration // how far behind the mark the latest of them was
+	// changes published that did not move their row's updated-at: of lines, most of them
+	Silent      int64
+	DeadLetters int64  // rows that went to the dead letter topic
+	DeadLetter  string // why the last of them did
+	Trimmed     int64  // records whose texts were cut to what the topic takes
+	// values of custom fields that stayed JSON text in unmapped, by field; not changed once here
+	Unfit     map[string]int64
+	Committed checkpoint.Position
 
-	Condition      Condition
-	Proven         time.Time       // end of the last window that was drained: every change before it is in the topic, but for a backfill's. It stands while the task is BLIND
-	Progress       Progress        // of the backfill
-	Errors         []Trouble       // the last ones, newest first; at most maxTroubles
-	Restarts       int             // automatic restarts of the failed task since it last worked
-	NextTry        time.Time       // of a FAILED task: when it restarts itself; zero: nobody knows, or it is not FAILED
+	Condition Condition
+	// end of the last window that was drained: every change before it is in
+	// the topic, but for a backfill's. It stands while the task is BLIND
+	Proven   time.Time
+	Progress Progress  // of the backfill
+	Errors   []Trouble // the last ones, newest first; at most maxTroubles
+	Restarts int       // automatic restarts of the failed task since it last worked
+	// of a FAILED task: when it restarts itself; zero: nobody knows, or it is not FAILED
+	NextTry        time.Time
 	CircuitOpen    bool            // it has failed so often that it is tried seldom
 	SchemaVersions []SchemaVersion // registered or found since the start, oldest first
 	LookbackFinds  int64           // rows that a look-back found and the ledger did not know
@@ -131,9 +140,10 @@ type TokenStatus struct {
 
 // ConnectorStatus is a connector with its tasks, as known on this worker.
 type ConnectorStatus struct {
-	Name     string
-	Tenant   string
-	State    State             // as asked for: RUNNING, PAUSED, STOPPED; FAILED if its configuration can't be used
+	Name   string
+	Tenant string
+	// as asked for: RUNNING, PAUSED, STOPPED; FAILED if its configuration can't be used
+	State    State
 	Trace    string            // why it is FAILED
 	Config   map[string]string // as given, with secrets that were written out hidden
 	FromFile bool              // its configuration can't be changed over REST
@@ -143,7 +153,8 @@ type ConnectorStatus struct {
 	Tasks    []TaskStatus // live on its owner; elsewhere UNASSIGNED
 }
 
-// Readings are measures of a task as Kafka Connect's metrics have them, of the last 30 to 60 s; times in milliseconds.
+// Readings are measures of a task as Kafka Connect's metrics
+// have them, of the last 30 to 60 s; times in milliseconds.
 type Readings struct {
 	Poll    Reading // what a page took from the request on, and how many
 	Commit  Reading // what a transaction with something of the task took

@@ -21,8 +21,9 @@ const (
 	rebuilt   next = "the shard is rebuilt from the checkpoint topic"
 )
 
-// TestEachOfTheTenStepsFailsBothWays fails each step as "not applied" and as "applied, but the answer was lost", while the history is read and while
-// changes follow. Each row says what must happen next; after each, the topics are compared with the history.
+// TestEachOfTheTenStepsFailsBothWays fails each step as "not applied" and as "applied,
+// but the answer was lost", while the history is read and while changes follow. Each
+// row says what must happen next; after each, the topics are compared with the history.
 func TestEachOfTheTenStepsFailsBothWays(t *testing.T) {
 	steps := []struct {
 		point failpoint.Point

@@ -17,7 +17,8 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 )
 
-// defaultMaxMessageBytes is the brokers' default of max.message.bytes, for topics whose configuration may not be read.
+// defaultMaxMessageBytes is the brokers' default of
+// max.message.bytes, for topics whose configuration may not be read.
 const defaultMaxMessageBytes = 1_048_588
 
 // topics makes sure that the topics a worker writes to are there, and knows how large a record each takes.
@@ -35,12 +36,14 @@ type topicLimit struct {
 	asked time.Time
 }
 
-// ensure creates a data topic unless it is there, and checks that it can be written to. An existing topic is left as it is.
+// ensure creates a data topic unless it is there, and checks
+// that it can be written to. An existing topic is left as it is.
 func (t *topics) ensure(ctx context.Context, topic string) error {
 	return t.ensureWith(ctx, topic, nil)
 }
 
-// ensureDeadLetters does the same for a topic of dead letters. One that it creates takes rows that are too large for a data topic.
+// ensureDeadLetters does the same for a topic of dead letters. One
+// that it creates takes rows that are too large for a data topic.
 func (t *topics) ensureDeadLetters(ctx context.Context, topic string) error {
 	large := strconv.Itoa(deadLetterBytes)
 	return t.ensureWith(ctx, topic, map[string]*string{"max.message.bytes": &large})
@@ -73,19 +76,21 @@ func (t *topics) ask(ctx context.Context, topic string) {
 	t.limits[topic] = limit
 }
 
-// forget drops what is known of a topic, and of those of its lines: they are made sure of again, with their limits, before they are next used.
+// forget drops what is known of a topic, and of those of its lines: they
+// are made sure of again, with their limits, before they are next used.
 func (t *topics) forget(topic string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	maps.DeleteFunc(t.limits, func(known string, _ topicLimit) bool { return known == topic || strings.HasPrefix(known, topic+".") })
 }
 
-// checkpointConfigs keep the checkpoint topic near the size of what is live in it, which is what a restore reads. Kafka compacts closed segments alone,
-// and by its defaults closes one after a week or a gigabyte, and compacts when half of a log is dead.
+// checkpointConfigs keep the checkpoint topic near the size of what is live in it, which
+// is what a restore reads. Kafka compacts closed segments alone, and by its defaults
+// closes one after a week or a gigabyte, and compacts when half of a log is dead.
 var checkpointConfigs = map[string]string{"segment.bytes": "16777216", "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
 
-// ensureCheckpoint creates the checkpoint topic unless it is there and returns its id and number of partitions. It has to be compacted: with
-// retention by time, positions would be deleted.
+// ensureCheckpoint creates the checkpoint topic unless it is there and returns its id and number
+// of partitions. It has to be compacted: with retention by time, positions would be deleted.
 func (t *topics) ensureCheckpoint(ctx context.Context, topic string) (id [16]byte, partitions int32, err error) {
 	compact := "compact"
 	configs := map[string]*string{"cleanup.policy": &compact}
@@ -146,7 +151,8 @@ func (t *topics) create(ctx context.Context, topic string, partitions int, confi
 	}
 }
 
-// writable checks the rights that the brokers tell of. Brokers without an authorizer, and old ones, tell nothing.
+// writable checks the rights that the brokers tell of.
+// Brokers without an authorizer, and old ones, tell nothing.
 func writable(d kadm.TopicDetail) error {
 	ops := d.AuthorizedOperations
 	if len(ops) == 0 || slices.Contains(ops, kadm.OpWrite) || slices.Contains(ops, kadm.OpAll) || slices.Contains(ops, kadm.OpAny) {
@@ -191,8 +197,8 @@ func (t *topics) config(ctx context.Context, topic, key string) (string, error) 
 // limitAgain is how old a topic's limit may be when a record is refused for it.
 const limitAgain = time.Minute
 
-// takes is the largest batch that a topic takes. A limit that is too small for size is asked for again if that was not done lately: somebody may have
-// raised it.
+// takes is the largest batch that a topic takes. A limit that is too small for size
+// is asked for again if that was not done lately: somebody may have raised it.
 func (t *topics) takes(ctx context.Context, topic string, size int) int {
 	bytes, old := t.known(topic)
 	if size > bytes && old {
@@ -213,7 +219,8 @@ func (t *topics) known(topic string) (bytes int, old bool) {
 	return int(limit.bytes - limit.bytes/256), time.Since(limit.asked) >= limitAgain
 }
 
-// batchBytes is the largest batch that a topic takes, for the producer. A batch is a few dozen bytes larger than its records; the margin covers that.
+// batchBytes is the largest batch that a topic takes, for the producer. A
+// batch is a few dozen bytes larger than its records; the margin covers that.
 func (t *topics) batchBytes(topic string) int32 {
 	bytes, _ := t.known(topic)
 	return int32(bytes)

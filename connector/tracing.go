@@ -11,8 +11,9 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// Traces show where the time of a change goes: a span a page that is read, a span a transaction. A page and the transaction that carries its rows are traces of their own,
-// since one transaction carries pages of many streams. Attributes are settings, counts and ids of rows, never what stands in them.
+// Traces show where the time of a change goes: a span a page that is read, a span a transaction. A page
+// and the transaction that carries its rows are traces of their own, since one transaction carries
+// pages of many streams. Attributes are settings, counts and ids of rows, never what stands in them.
 
 const tracerName = "github.com/coupastream/coupastream/connector"
 

@@ -14,32 +14,38 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 )
 
-// Producer is the part of a transactional kgo.Client that a shard commits through. It has one user at a time.
+// Producer is the part of a transactional kgo.Client that a
+// shard commits through. It has one user at a time.
 type Producer interface {
 	BeginTransaction() error
-	// Produce buffers a record; promise is called once with the outcome, on any goroutine, before Flush returns nil.
+	// Produce buffers a record; promise is called once with
+	// the outcome, on any goroutine, before Flush returns nil.
 	Produce(ctx context.Context, r *kgo.Record, promise func(*kgo.Record, error))
 	Flush(ctx context.Context) error
-	// EndTransaction commits or aborts. An error of a commit leaves the outcome unknown, whatever a later abort says.
+	// EndTransaction commits or aborts. An error of a commit
+	// leaves the outcome unknown, whatever a later abort says.
 	EndTransaction(ctx context.Context, end kgo.TransactionEndTry) error
 	// PurgeTopicsFromProducing forgets what the client knows of a topic: its id, its limit.
 	PurgeTopicsFromProducing(topics ...string)
 }
 
-// transactionTimeout is how long the broker lets a transaction stay open, counted from its start; a dead owner's transaction holds readers back no
-// longer than this, and a successor's InitProducerID ends it at once. produceTimeout is how long a record may wait for its broker: less, so that
-// the transaction is ended by us and not by the broker.
+// transactionTimeout is how long the broker lets a transaction stay open, counted from its
+// start; a dead owner's transaction holds readers back no longer than this, and a
+// successor's InitProducerID ends it at once. produceTimeout is how long a record may wait
+// for its broker: less, so that the transaction is ended by us and not by the broker.
 const (
 	transactionTimeout = 60 * time.Second
 	produceTimeout     = 40 * time.Second
 )
 
-// markerGap is the pause between the end of a transaction and the first record of the next one. EndTxn answers before the commit markers are written;
-// a produce that comes earlier makes the broker wait out its add.partitions.to.txn.retry.backoff.ms (20 ms).
+// markerGap is the pause between the end of a transaction and the first record of the
+// next one. EndTxn answers before the commit markers are written; a produce that comes
+// earlier makes the broker wait out its add.partitions.to.txn.retry.backoff.ms (20 ms).
 const markerGap = 2 * time.Millisecond
 
-// commit publishes a batch: steps 5 to 9. Streams whose records fail go no further and the others are committed without them.
-// On return every submission was told its outcome, but for an error: then the caller gives up the shard and tells those that are left.
+// commit publishes a batch: steps 5 to 9. Streams whose records fail go no further and
+// the others are committed without them. On return every submission was told its outcome,
+// but for an error: then the caller gives up the shard and tells those that are left.
 func (s *shard) commit(ctx context.Context, batch []*submission) error {
 	for {
 		batch = living(batch)
@@ -67,8 +73,8 @@ func (s *shard) commit(ctx context.Context, batch []*submission) error {
 	}
 }
 
-// commits makes one commit per stream of a batch, each going on with the ledger records that are still small: the topic stays near the size of the ledger
-// however small the transactions are.
+// commits makes one commit per stream of a batch, each going on with the ledger records that are
+// still small: the topic stays near the size of the ledger however small the transactions are.
 func (s *shard) commits(batch []*submission) ([]checkpoint.Commit, error) {
 	commits := fold(batch, s.position)
 	for i, c := range commits {
@@ -81,7 +87,8 @@ func (s *shard) commits(batch []*submission) ([]checkpoint.Commit, error) {
 	return commits, s.resolveLines(batch, commits)
 }
 
-// commitApart commits streams that failed together one by one, and before them the others together: the broker refuses whole batches, so that of several
+// commitApart commits streams that failed together one by one, and before them
+// the others together: the broker refuses whole batches, so that of several
 // streams that write to one topic some may have failed for another one's record.
 func (s *shard) commitApart(ctx context.Context, batch []*submission, failed map[checkpoint.Stream]error) error {
 	groups := map[checkpoint.Stream][]*submission{}
@@ -104,8 +111,9 @@ func (s *shard) commitApart(ctx context.Context, batch []*submission, failed map
 	return err
 }
 
-// transact runs steps 5 to 8. It returns the streams that spoilt the transaction, which is aborted then or was not begun, or the offset of the checkpoint
-// partition behind the commit. An error: the producer can't go on, and if it is errUnknownOutcome, nobody knows whether the batch happened.
+// transact runs steps 5 to 8. It returns the streams that spoilt the transaction, which is aborted
+// then or was not begun, or the offset of the checkpoint partition behind the commit. An error: the
+// producer can't go on, and if it is errUnknownOutcome, nobody knows whether the batch happened.
 func (s *shard) transact(ctx context.Context, batch []*submission, commits []checkpoint.Commit) (failed map[checkpoint.Stream]error, next int64, err error) {
 	var marks []*kgo.Record
 	impossible := map[checkpoint.Stream]error{}
@@ -133,7 +141,8 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if err := s.begin(); err != nil {
 		return nil, 0, fmt.Errorf("beginning a transaction: %w", err)
 	}
-	// 6 produce and 7 mark. A crash from here to 8 leaves an open transaction, which a successor's InitProducerID aborts.
+	// 6 produce and 7 mark. A crash from here to 8 leaves an open
+	// transaction, which a successor's InitProducerID aborts.
 	t := outcome{failed: map[checkpoint.Stream]error{}}
 	if err := failpoint.Before(failpoint.Produce); err != nil {
 		return nil, 0, err
@@ -160,7 +169,8 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if err := failpoint.After(failpoint.Mark); err != nil {
 		return nil, 0, err
 	}
-	// Each promise is looked at before the commit: EndTransaction would commit the rest without a word about a record that was refused.
+	// Each promise is looked at before the commit: EndTransaction would
+	// commit the rest without a word about a record that was refused.
 	if len(t.failed) > 0 || t.fatal != nil {
 		if err := s.endTransaction(ctx, kgo.TryAbort); err != nil {
 			return nil, 0, fmt.Errorf("aborting a transaction: %w", errors.Join(err, t.fatal))
@@ -204,8 +214,8 @@ func (s *shard) endTransaction(ctx context.Context, end kgo.TransactionEndTry) e
 	return err
 }
 
-// apply is step 9: the same commit goes into the local store, and the submissions learn of it. A failure here loses nothing, since the topic has it;
-// the shard is rebuilt from there.
+// apply is step 9: the same commit goes into the local store, and the submissions learn of
+// it. A failure here loses nothing, since the topic has it; the shard is rebuilt from there.
 func (s *shard) apply(batch []*submission, commits []checkpoint.Commit, next int64) error {
 	err := failpoint.Before(failpoint.Apply)
 	if err == nil {

@@ -21,7 +21,8 @@ func troubleOf(err error, now time.Time) Trouble {
 	return t
 }
 
-// remedyOf is what a person can do about an error; "" where it passes by itself, or its message says it in a place of its own.
+// remedyOf is what a person can do about an error; "" where it
+// passes by itself, or its message says it in a place of its own.
 func remedyOf(err error) string {
 	var asked *coupa.Error
 	var registry *schemas.RegistryError

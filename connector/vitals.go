@@ -12,15 +12,17 @@ type vitals struct {
 	began, proved, moved time.Time // see facts
 	took                 time.Duration
 	noScope, vanished    bool
-	throttled, troubled  bool  // the object's last request failed; Coupa refused it for the pace of requests
-	quiet                int64 // TaskStatus.Published as the last poll left it, which published nothing; -1: it published something
-	speed                speed
-	pages                int64
+	throttled, troubled  bool // the object's last request failed; Coupa refused it for the pace of requests
+	// TaskStatus.Published as the last poll left it, which published nothing; -1: it published something
+	quiet int64
+	speed speed
+	pages int64
 
 	poll, commit, batch, rows, running, paused measure
 }
 
-// fullPage is how many rows a page of Coupa's holds at most, and fillPages of how many pages about their share is told.
+// fullPage is how many rows a page of Coupa's holds at most,
+// and fillPages of how many pages about their share is told.
 const (
 	fullPage  = 50
 	fillPages = 20
@@ -57,8 +59,8 @@ func (t *task) answered() {
 	t.note(func(_ *TaskStatus, v *vitals) { v.troubled, v.throttled, v.noScope = false, false, false })
 }
 
-// proved is called when a poll has published all that was changed before mark, which it began at a time when so many records were published. Of rows that have
-// vanished nothing can be proven.
+// proved is called when a poll has published all that was changed before mark, which it began at
+// a time when so many records were published. Of rows that have vanished nothing can be proven.
 func (t *task) proved(began time.Time, published int64, mark time.Time, vanished bool) {
 	now := time.Now()
 	t.note(func(s *TaskStatus, v *vitals) {

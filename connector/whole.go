@@ -12,21 +12,23 @@ import (
 // forever is the retention of ledgers that nothing is dropped from.
 const forever = 200 * 365 * 24 * time.Hour
 
-// keepsAll tells whether the object's ledger has to know every row: where updated-at does not show, or not reliably, what has changed, each row is
-// compared with what was published of it.
+// keepsAll tells whether the object's ledger has to know every row: where updated-at does not
+// show, or not reliably, what has changed, each row is compared with what was published of it.
 func keepsAll(o config.Object) bool {
 	r, _ := coupa.LookupResource(o.Path)
 	return !r.UpdatedAt || r.ByContent
 }
 
-// isWhole tells whether the object's rows can't be asked for by an updated-at, so that they can only be read whole.
+// isWhole tells whether the object's rows can't be asked for
+// by an updated-at, so that they can only be read whole.
 func isWhole(o config.Object) bool {
 	r, known := coupa.LookupResource(o.Path)
 	return known && !r.UpdatedAt
 }
 
-// readWhole reads a stream of rows without updated-at, all of it every reread.interval.ms, and publishes what differs from what was last published of its
-// id. Each row is entered in the ledger under the time at which its walk began; there is one walk at a time, so these run forward.
+// readWhole reads a stream of rows without updated-at, all of it every reread.interval.ms, and
+// publishes what differs from what was last published of its id. Each row is entered in the ledger
+// under the time at which its walk began; there is one walk at a time, so these run forward.
 func (p *poller) readWhole(ctx context.Context) error {
 	persisted := time.Now()
 	for {
@@ -65,7 +67,8 @@ func (p *poller) nextWhole(ctx context.Context, mark time.Time) (time.Time, erro
 			return now, err
 		}
 		to := windowEnd(now, p.object)
-		wait := min(mark.Add(p.object.Reread).Sub(to), p.object.Reread) // no longer, should the clock have run ahead
+		// no longer, should the clock have run ahead
+		wait := min(mark.Add(p.object.Reread).Sub(to), p.object.Reread)
 		if mark.IsZero() || wait <= 0 {
 			return later(to, mark.Add(time.Second)), nil
 		}

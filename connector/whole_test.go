@@ -19,7 +19,8 @@ func opOf(r *kgo.Record) string {
 	return string(r.Headers[i].Value)
 }
 
-// Rows without updated-at are read whole, and what differs from what was published last goes out, whatever is restarted or lost.
+// Rows without updated-at are read whole, and what differs from
+// what was published last goes out, whatever is restarted or lost.
 func TestRowsWithoutUpdatedAtAreReadWholeAndComparedByContent(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 91, Rows: 160, Objects: []string{"currencies"}}, func(h *harness) {
 		h.keys["value.format"], h.keys["reread.interval.ms"] = "json", "600000"
@@ -130,7 +131,8 @@ func TestAWholeReadSurvivesLostAnswers(t *testing.T) {
 	})
 }
 
-// Rows whose updated-at does not move with every change are polled by it, and found by their content however old they are.
+// Rows whose updated-at does not move with every change are
+// polled by it, and found by their content however old they are.
 func TestChangesThatNoStampShowsAreFoundByContent(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 94, Rows: 160, Objects: []string{"budget_lines"}}, func(h *harness) {
 		h.keys["value.format"], h.keys["reread.interval.ms"] = "json", "600000"

@@ -50,11 +50,13 @@ type Config struct {
 	Self Owner
 	// LoggerLevel, if set, is called for each level that is set for the whole group while the worker runs.
 	LoggerLevel func(logger, level string)
-	// Webhooks sends notifications; nil: a client of the worker's own, which keeps those of connectors over REST to the hosts of egress.allowed.hosts.
+	// Webhooks sends notifications; nil: a client of the worker's own, which
+	// keeps those of connectors over REST to the hosts of egress.allowed.hosts.
 	Webhooks *http.Client
 	// Traces gets a span a page and a span a transaction; nil: there are no traces.
 	Traces trace.TracerProvider
-	// Published, if set, is called for each record after its transaction has been committed, in order per stream. It must not block.
+	// Published, if set, is called for each record after its transaction
+	// has been committed, in order per stream. It must not block.
 	Published func(Publication)
 }
 
@@ -70,9 +72,11 @@ type Publication struct {
 	Bytes     int // of the value
 }
 
-// Worker runs connectors: a poller per object, a shard per partition of the checkpoint topic that has any and that the group gives to this worker.
-// Workers of one group.id share the shards. Connectors come from the worker's files, and each worker of the group is given the same; and from the config topic,
-// which any worker changes and all follow (see herder.go). Run may be called once; everything else may be called at any time.
+// Worker runs connectors: a poller per object, a shard per partition of the checkpoint
+// topic that has any and that the group gives to this worker. Workers of one group.id
+// share the shards. Connectors come from the worker's files, and each worker of the group
+// is given the same; and from the config topic, which any worker changes and all follow
+// (see herder.go). Run may be called once; everything else may be called at any time.
 type Worker struct {
 	settings  *config.Worker
 	cfg       Config
@@ -92,9 +96,10 @@ type Worker struct {
 	checkpointID [16]byte
 	shards       []*shard // by partition
 
-	beside   sync.WaitGroup               // of what Run has started
-	ready    atomic.Bool                  // the config topic is read and the group is joined
-	applying *semaphore.Weighted          // of one: had by who changes which connectors there are and what runs of them; taken before mu
+	beside sync.WaitGroup // of what Run has started
+	ready  atomic.Bool    // the config topic is read and the group is joined
+	// of one: had by who changes which connectors there are and what runs of them; taken before mu
+	applying *semaphore.Weighted
 	levels   map[string]configtopic.Level // of loggers, carried out; guarded by applying
 
 	mu         sync.Mutex
@@ -102,7 +107,8 @@ type Worker struct {
 	told       announcement
 }
 
-// New checks nothing outside and starts nothing. The error is that of Config.Source, or config.Problems of a connector together with the worker.
+// New checks nothing outside and starts nothing. The error is that of
+// Config.Source, or config.Problems of a connector together with the worker.
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
@@ -134,8 +140,9 @@ func (w *Worker) ClusterID() string {
 	return id
 }
 
-// Run works until ctx ends, which is a clean stop and gives nil: the batches in hand are committed or dropped whole. It gives an error when the
-// worker can't start (brokers, rights, registry, Coupa's credentials), can't be a member of its group, or Kafka refuses a shard for good.
+// Run works until ctx ends, which is a clean stop and gives nil: the batches in hand are committed
+// or dropped whole. It gives an error when the worker can't start (brokers, rights, registry,
+// Coupa's credentials), can't be a member of its group, or Kafka refuses a shard for good.
 func (w *Worker) Run(ctx context.Context) error {
 	admin, err := kgo.NewClient(append(w.clientOpts(), w.metrics.kafka.named("admin"))...)
 	if err != nil {
@@ -172,7 +179,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	return ctxOr(ctx, context.Cause(running))
 }
 
-// takesOver tells whether shards that run on other workers would move here with the joining. A group that can't be asked has none.
+// takesOver tells whether shards that run on other workers would
+// move here with the joining. A group that can't be asked has none.
 func (w *Worker) takesOver(ctx context.Context, admin *kadm.Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -182,11 +190,13 @@ func (w *Worker) takesOver(ctx context.Context, admin *kadm.Client) bool {
 	}
 	members := groups[w.settings.GroupID].Members
 	return len(members) > 0 && !slices.ContainsFunc(members, func(m kadm.DescribedGroupMember) bool {
-		return m.InstanceID != nil && *m.InstanceID == w.settings.GroupInstanceID // this worker's own place is kept
+		// this worker's own place is kept
+		return m.InstanceID != nil && *m.InstanceID == w.settings.GroupInstanceID
 	})
 }
 
-// waitForTokens waits until the connectors' tokens can be used, but not for ever for those that get none: shards that move are not to stand still for it.
+// waitForTokens waits until the connectors' tokens can be used, but not for
+// ever for those that get none: shards that move are not to stand still for it.
 func (w *Worker) waitForTokens(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, tokenPatience)
 	defer cancel()
@@ -202,10 +212,12 @@ func (w *Worker) waitForTokens(ctx context.Context) {
 // tokenPatience is how long a token is waited for, for shards that are to come.
 const tokenPatience = 10 * time.Second
 
-// tokenCheck is how often a token that nothing uses is looked after. Coupa's last a day and are renewed at 20 hours.
+// tokenCheck is how often a token that nothing uses is looked
+// after. Coupa's last a day and are renewed at 20 hours.
 const tokenCheck = time.Hour
 
-// holdTokens keeps the tokens of connectors alive whose shards run elsewhere, for the moment they come here; see preflight.
+// holdTokens keeps the tokens of connectors alive whose shards
+// run elsewhere, for the moment they come here; see preflight.
 func (w *Worker) holdTokens(ctx context.Context) {
 	for sleep(ctx, tokenCheck) {
 		w.waitForTokens(ctx)
@@ -253,14 +265,17 @@ func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions in
 	return partitions, err
 }
 
-// shardOf is the partition that a tenant belongs to, with all its objects: one limiter then sees every request to its Coupa instance.
+// shardOf is the partition that a tenant belongs to, with all its
+// objects: one limiter then sees every request to its Coupa instance.
 func shardOf(tenant string, partitions int32) int32 {
 	return int32(xxhash.Sum64String(tenant) % uint64(partitions))
 }
 
-// preflight prepares every stream, also those of shards that other workers own: topic, schemas, Coupa's token. Coupa's tokens can't be used in their first
-// seconds, so a worker that takes over in time must hold them before. What fails here is FAILED from the start and tried again by itself; if nothing at all can
-// start, not for a cause that passes by itself, and there is nothing but files to take connectors from, the worker says why and ends.
+// preflight prepares every stream, also those of shards that other workers own: topic,
+// schemas, Coupa's token. Coupa's tokens can't be used in their first seconds, so a worker
+// that takes over in time must hold them before. What fails here is FAILED from the start and
+// tried again by itself; if nothing at all can start, not for a cause that passes by itself,
+// and there is nothing but files to take connectors from, the worker says why and ends.
 func (w *Worker) preflight(ctx context.Context) error {
 	var pollers []*poller
 	fromFiles := true
@@ -310,7 +325,8 @@ func (w *Worker) clientOpts() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ClientID("coupastream"),
 		kgo.DisableClientMetrics(),
-		// The default of 5 s stalls a transaction for as long when the broker answers CONCURRENT_TRANSACTIONS or a topic was just made.
+		// The default of 5 s stalls a transaction for as long when the
+		// broker answers CONCURRENT_TRANSACTIONS or a topic was just made.
 		kgo.MetadataMinAge(50 * time.Millisecond),
 	}
 	return append(opts, w.cfg.Kafka...)

@@ -24,7 +24,8 @@ type token struct {
 	expires time.Time // not after
 }
 
-// newToken sets the times: of short-lived tokens at most half the life is held back, and renewal is at five sixths.
+// newToken sets the times: of short-lived tokens at most
+// half the life is held back, and renewal is at five sixths.
 func newToken(value string, lifetime, hold time.Duration) *token {
 	now := time.Now()
 	if lifetime <= 0 {
@@ -39,8 +40,8 @@ func newToken(value string, lifetime, hold time.Duration) *token {
 	}
 }
 
-// tokens keeps the token of one API client. All callers share it and the request for it; a successor is asked for in good time
-// while the present one serves, and held back until it has spread.
+// tokens keeps the token of one API client. All callers share it and the request for it; a successor
+// is asked for in good time while the present one serves, and held back until it has spread.
 type tokens struct {
 	mint func(context.Context) (*token, error) // one token request; ends by itself
 
@@ -52,8 +53,8 @@ type tokens struct {
 	failed  error     // why the last request failed; nil: it did not
 }
 
-// flight is a token request that any number of callers wait for. It belongs to none of them, so that one who gives up does not
-// take it from the others.
+// flight is a token request that any number of callers wait for. It belongs
+// to none of them, so that one who gives up does not take it from the others.
 type flight struct {
 	done chan struct{} // closed when err is set
 	err  error
@@ -63,8 +64,8 @@ func newTokens(mint func(context.Context) (*token, error)) *tokens {
 	return &tokens{mint: mint}
 }
 
-// get returns a token that may be used now, and waits for one where there is none. The error is the token request's, or
-// wraps ctx's.
+// get returns a token that may be used now, and waits for one where
+// there is none. The error is the token request's, or wraps ctx's.
 func (t *tokens) get(ctx context.Context) (*token, error) {
 	for {
 		current, until, f := t.look()
@@ -101,8 +102,8 @@ func (t *tokens) drop(refused *token) {
 	}
 }
 
-// look returns the token that serves, or else until when its successor is held back, or else the request to wait for. It
-// starts that request, or one for a successor, where it is time.
+// look returns the token that serves, or else until when its successor is held back, or else
+// the request to wait for. It starts that request, or one for a successor, where it is time.
 func (t *tokens) look() (current *token, until time.Time, f *flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -127,8 +128,8 @@ func (t *tokens) look() (current *token, until time.Time, f *flight) {
 	return nil, time.Time{}, t.flight
 }
 
-// start sends a token request; mu is held. A failure while the present token serves is tried again after a pause; the callers
-// learn of it when there is no token left.
+// start sends a token request; mu is held. A failure while the present token serves
+// is tried again after a pause; the callers learn of it when there is no token left.
 func (t *tokens) start() {
 	f := &flight{done: make(chan struct{})}
 	t.flight = f

@@ -10,16 +10,17 @@ const (
 	defaultBackoffMax  = time.Minute
 )
 
-// Backoff spaces repeated attempts: exponential, capped, with full jitter, so that many streams that failed together do not
-// come back together. The zero value is ready to use.
+// Backoff spaces repeated attempts: exponential, capped, with full jitter, so that many
+// streams that failed together do not come back together. The zero value is ready to use.
 type Backoff struct {
 	Base time.Duration  // upper bound of the first delay; 0: 1 s
 	Max  time.Duration  // cap of the upper bound; 0: 1 min
 	Rand func() float64 // in [0, 1); nil: math/rand/v2
 }
 
-// Delay returns how long to wait before repeating for the attempt-th time, counted from 0: a random duration below
-// Base·2^attempt, at most Max. Where Coupa asked for a pause (retryAfter > 0), the delay is that pause and up to Base more.
+// Delay returns how long to wait before repeating for the attempt-th time, counted
+// from 0: a random duration below Base·2^attempt, at most Max. Where Coupa asked
+// for a pause (retryAfter > 0), the delay is that pause and up to Base more.
 func (b Backoff) Delay(attempt int, retryAfter time.Duration) time.Duration {
 	base, ceiling := b.Base, b.Max
 	if base <= 0 {

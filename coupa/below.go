@@ -9,13 +9,15 @@ import (
 	"strings"
 )
 
-// ParentKey is the member that rows below others begin with: the id of their parent. Coupa gives nothing such a name.
+// ParentKey is the member that rows below others begin with:
+// the id of their parent. Coupa gives nothing such a name.
 const ParentKey = "=parent_id"
 
-// fetchBelow is Fetch of rows that are below those of another collection, their parents: a page is one of parents, and a request for the rows of each.
+// fetchBelow is Fetch of rows that are below those of another collection,
+// their parents: a page is one of parents, and a request for the rows of each.
 //
-// The range or list of ids of the query is of parents, and so is [Page.LastID]: up to it, all parents' rows were taken. A parent that is gone by
-// the time that its rows are asked for has none.
+// The range or list of ids of the query is of parents, and so is [Page.LastID]: up to it, all
+// parents' rows were taken. A parent that is gone by the time that its rows are asked for has none.
 func (c *Client) fetchBelow(ctx context.Context, q Query, parent string, yield func(Row) error) (Page, error) {
 	var parents []int64
 	of := Query{Path: parent, After: q.After, Through: q.Through, IDs: q.IDs, Fields: `["id"]`, Priority: q.Priority}
@@ -61,8 +63,8 @@ func (b *below) fetch(ctx context.Context, yield func(Row) error) error {
 	return nil
 }
 
-// fetchPage reads the rows that come after an id. A page is the last one if it is shorter than the longest that the instance was seen to give, of
-// these rows or of parents.
+// fetchPage reads the rows that come after an id. A page is the last one if it is shorter
+// than the longest that the instance was seen to give, of these rows or of parents.
 func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) error) (through int64, last bool, err error) {
 	op := fmt.Sprintf("reading %s of id %d", b.query.Path, b.id)
 	q := Query{Path: b.query.Path, After: after, Fields: b.query.Fields, Priority: b.query.Priority}

@@ -110,7 +110,8 @@ func TestManyRowsBelowOneTakeSeveralPages(t *testing.T) {
 	})
 }
 
-// A parent that is deleted between the list and the request has no rows; a parent that is there, and has no such collection, is an error.
+// A parent that is deleted between the list and the request has no rows;
+// a parent that is there, and has no such collection, is an error.
 func TestAParentThatIsGoneHasNoRows(t *testing.T) {
 	belowOthers(t, coupatest.Config{Seed: 34, Rows: 60}, func(t *testing.T, tenant *coupatest.Tenant, c *coupa.Client) {
 		gone := tenant.Rows("contracts/legal_documents")[0].Parent

@@ -65,8 +65,9 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Now returns a lower bound of Coupa's clock, UTC: the Date of an answer and the time that has passed since by the local
-// monotonic clock, for whichever answer of the last minutes makes it earliest. Where there was no answer yet it gets a token, whose answer has a Date, so it never costs an API request.
+// Now returns a lower bound of Coupa's clock, UTC: the Date of an answer and the time that has passed
+// since by the local monotonic clock, for whichever answer of the last minutes makes it earliest. Where
+// there was no answer yet it gets a token, whose answer has a Date, so it never costs an API request.
 func (c *Client) Now(ctx context.Context) (time.Time, error) {
 	if now, ok := c.clock.now(); ok {
 		return now, nil
@@ -80,20 +81,22 @@ func (c *Client) Now(ctx context.Context) (time.Time, error) {
 	return time.Time{}, broken("asking for Coupa's time", "the token endpoint answered without a Date header")
 }
 
-// CheckToken sees to it that there is a token, which may still be held back from use. An error says what the API client lacks.
+// CheckToken sees to it that there is a token, which may still be
+// held back from use. An error says what the API client lacks.
 func (c *Client) CheckToken(ctx context.Context) error {
 	return c.tokens.ensure(ctx)
 }
 
-// Ready returns when there is a token that may be used; one whose time is up soon is renewed meanwhile. It costs no API request.
+// Ready returns when there is a token that may be used; one whose
+// time is up soon is renewed meanwhile. It costs no API request.
 func (c *Client) Ready(ctx context.Context) error {
 	_, err := c.tokens.get(ctx)
 	return err
 }
 
-// MaxID returns the highest id among the rows that fit q's conditions; 0 when there is none. It is meant for
-// dividing a walk into ranges: rows with a higher id may appear right after, so the last range must stay open above. Of rows below others it is the
-// highest of these, which walks are over.
+// MaxID returns the highest id among the rows that fit q's conditions; 0 when there is none. It is
+// meant for dividing a walk into ranges: rows with a higher id may appear right after, so the last
+// range must stay open above. Of rows below others it is the highest of these, which walks are over.
 func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	op := "asking for the highest id of " + q.Path
 	if err := q.check(op); err != nil {

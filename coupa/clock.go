@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// clockMemory is how long what one answer said of Coupa's time counts. Instances have several servers, and one whose clock runs ahead must not
-// make windows end in the future: rows that the others stamp would be behind the mark for ever.
+// clockMemory is how long what one answer said of Coupa's time counts. Instances
+// have several servers, and one whose clock runs ahead must not make windows end
+// in the future: rows that the others stamp would be behind the mark for ever.
 const clockMemory = 5 * time.Minute
 
 // clockSlots divide clockMemory.
 const clockSlots = 10
 
-// clock follows the clock of the instance by the Date headers of its answers. Date is cut to the second and set before the
-// answer travels, so Date and the time since is never ahead of the server that answered; of all answers of the last
-// minutes the one that is furthest behind counts.
+// clock follows the clock of the instance by the Date headers of its answers. Date is cut to the
+// second and set before the answer travels, so Date and the time since is never ahead of the
+// server that answered; of all answers of the last minutes the one that is furthest behind counts.
 type clock struct {
 	mu    sync.Mutex
 	start time.Time // with the monotonic reading: what offsets are measured from
@@ -32,7 +33,8 @@ type clockSlot struct {
 	offset time.Duration // of Coupa's clock against start's monotonic clock
 }
 
-// setProvisional takes over what the token endpoint said, where the API has not answered yet: it is a service of its own, with its own clock.
+// setProvisional takes over what the token endpoint said, where the API
+// has not answered yet: it is a service of its own, with its own clock.
 func (c *clock) setProvisional(date time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -24,22 +24,26 @@ type Config struct {
 	ClientSecret Secret   // its secret
 	TokenPath    string   // path of the token endpoint; "": /oauth2/token
 	Scopes       []string // scopes to ask for; none: Coupa grants all that the API client has
-	// AnyScope asks for a token without naming scopes, which has all that the API client was granted, when Coupa refuses one of Scopes: what lacks its
-	// scope then fails by itself, and not everything. Coupa refuses the whole request for one scope that is unknown or not granted.
+	// AnyScope asks for a token without naming scopes, which has all that the API client was
+	// granted, when Coupa refuses one of Scopes: what lacks its scope then fails by itself, and not
+	// everything. Coupa refuses the whole request for one scope that is unknown or not granted.
 	AnyScope bool
 
-	// TokenHold is how long a fresh token rests before its first use; 0: the 5 s that Coupa asks for (OAuth "Design Considerations").
+	// TokenHold is how long a fresh token rests before its first use;
+	// 0: the 5 s that Coupa asks for (OAuth "Design Considerations").
 	TokenHold time.Duration
 
 	Limiter        *Limiter      // pace, shared by all clients of one instance; nil: NewLimiter(0)
 	RequestTimeout time.Duration // longest wait for the header, and for the next byte of a body; 0: 60 s
-	// Transport sends the requests; nil: one as NewTransport makes them. If an error of its has a method Misconfigured that returns true, the request was not
-	// sent, for a reason that only another configuration changes.
+	// Transport sends the requests; nil: one as NewTransport makes them. If an
+	// error of its has a method Misconfigured that returns true, the request
+	// was not sent, for a reason that only another configuration changes.
 	Transport http.RoundTripper
 	UserAgent string // "": coupastream
 }
 
-// Secret is a text that is never printed: whatever the verb, the encoder or the logger, it shows as [hidden].
+// Secret is a text that is never printed: whatever the verb,
+// the encoder or the logger, it shows as [hidden].
 type Secret string
 
 const hidden = "[hidden]"
@@ -109,7 +113,8 @@ func (c Config) check() (*url.URL, error) {
 	return base, errors.Join(problems...)
 }
 
-// baseURL parses the address of an instance. A rejected address is never repeated whole: it may hold credentials.
+// baseURL parses the address of an instance. A rejected
+// address is never repeated whole: it may hold credentials.
 func baseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {

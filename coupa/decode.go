@@ -44,8 +44,8 @@ type row struct {
 	digest      uint64
 }
 
-// newRows starts on a body with a buffer from the pool; release gives it back. lines names the rows' collection of lines, as
-// a filter spells it.
+// newRows starts on a body with a buffer from the pool; release gives it
+// back. lines names the rows' collection of lines, as a filter spells it.
 func newRows(src io.Reader, pool *sync.Pool, lines string) *rows {
 	if b, ok := pool.Get().(*[]byte); ok {
 		return &rows{src: src, buf: *b, pool: pool, lines: lines}
@@ -75,8 +75,8 @@ func (r *rows) open() error {
 	return nil
 }
 
-// next takes the next row. After the last one it reads the body to its end and returns io.EOF; a body that ends before the
-// array does is io.ErrUnexpectedEOF.
+// next takes the next row. After the last one it reads the body to its end and
+// returns io.EOF; a body that ends before the array does is io.ErrUnexpectedEOF.
 func (r *rows) next() (row, error) {
 	c, err := r.peek()
 	if err != nil {
@@ -105,8 +105,8 @@ func (r *rows) next() (row, error) {
 	}
 }
 
-// object takes a row. Where the row is not whole yet, it is scanned again only after what there is of it has doubled, so that a
-// huge row that arrives in small pieces is scanned twice at most, all in all.
+// object takes a row. Where the row is not whole yet, it is scanned again only after what there is of
+// it has doubled, so that a huge row that arrives in small pieces is scanned twice at most, all in all.
 func (r *rows) object() (row, error) {
 	for {
 		r.scan = scanner{data: r.buf[r.start:r.end], lines: lineStamps{name: r.lines}}
@@ -157,8 +157,8 @@ func (r *rows) finish() error {
 	}
 }
 
-// fill reads until want bytes are there that were not taken, or the body ends. A body that ends without giving any more is
-// io.ErrUnexpectedEOF.
+// fill reads until want bytes are there that were not taken, or the body
+// ends. A body that ends without giving any more is io.ErrUnexpectedEOF.
 func (r *rows) fill(want int) error {
 	r.makeRoom(want)
 	had := r.end

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// split returns the rows of a body, whose lines are called lines, copied, and the error at its end; nil where the body was whole.
+// split returns the rows of a body, whose lines are called lines,
+// copied, and the error at its end; nil where the body was whole.
 func split(src io.Reader) ([]row, error) {
 	r := newRows(src, &sync.Pool{}, "lines")
 	defer r.release()

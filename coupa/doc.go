@@ -1,38 +1,45 @@
-// Package coupa reads a Coupa instance over its Core REST API: one page at a time, row by row, at a pace that Coupa allows.
+// Package coupa reads a Coupa instance over its Core REST API:
+// one page at a time, row by row, at a pace that Coupa allows.
 //
-// A [Client] holds the token, the pace and the clock of one instance. [Client.Fetch] gets one page of a walk and hands its
-// rows to the caller while they arrive; what to ask next, what to keep and what to publish is the caller's business.
+// A [Client] holds the token, the pace and the clock of one instance. [Client.Fetch]
+// gets one page of a walk and hands its rows to the caller while they arrive; what
+// to ask next, what to keep and what to publish is the caller's business.
 //
 // # What Coupa promises, and how a walk uses it
 //
-//   - A page holds at most 50 rows (API "Pagination"), whatever limit is asked for. There is no total, cursor or next link.
-//   - Any attribute can be filtered with [gt], [gt_or_eq], [lt], [lt_or_eq] and more, all conditions ANDed ("Querying
-//     Options"); id[lt_or_eq] is documented for REST ("GraphQL in Coupa"). So a walk goes by id inside a fixed window of
-//     updated-at, and needs no offset: a row that changes meanwhile leaves the window and is found by the next one.
-//   - Conditions reach into associations, as in order_lines[updated_at][gt_or_eq]. A header's updated-at stays where it is
-//     when one of its lines changes (order 2400 in API "Purchase Orders"), so a walk can ask for the lines' stamps instead:
-//     [Query].Lines. Every row tells the newest of them: [Row].LinesAt.
-//   - Instants are whole seconds with the offset of the company's zone, which differs across daylight saving time within one
-//     payload. They are compared as instants, never as text, and sent as UTC with Z, where there is no + to get lost.
-//   - A token lives for 24 h, is to be renewed every 20 h, and may be refused during the first 5 s ("OAuth 2.0 Getting
-//     Started", "Design Considerations").
-//   - 25 requests a second are allowed, and a queue of 20 ("Rate Limits"). Beyond it: 429. A [Limiter] stays below and gives
-//     its turns by [Priority].
+//   - A page holds at most 50 rows (API "Pagination"), whatever
+//     limit is asked for. There is no total, cursor or next link.
+//   - Any attribute can be filtered with [gt], [gt_or_eq], [lt], [lt_or_eq] and more, all
+//     conditions ANDed ("Querying Options"); id[lt_or_eq] is documented for REST ("GraphQL
+//     in Coupa"). So a walk goes by id inside a fixed window of updated-at, and needs no
+//     offset: a row that changes meanwhile leaves the window and is found by the next one.
+//   - Conditions reach into associations, as in order_lines[updated_at][gt_or_eq]. A header's updated-at
+//     stays where it is when one of its lines changes (order 2400 in API "Purchase Orders"), so a walk can
+//     ask for the lines' stamps instead: [Query].Lines. Every row tells the newest of them: [Row].LinesAt.
+//   - Instants are whole seconds with the offset of the company's zone, which differs
+//     across daylight saving time within one payload. They are compared as instants,
+//     never as text, and sent as UTC with Z, where there is no + to get lost.
+//   - A token lives for 24 h, is to be renewed every 20 h, and may be refused
+//     during the first 5 s ("OAuth 2.0 Getting Started", "Design Considerations").
+//   - 25 requests a second are allowed, and a queue of 20 ("Rate Limits").
+//     Beyond it: 429. A [Limiter] stays below and gives its turns by [Priority].
 //
 // # What it does not promise, and what is done about it
 //
-//   - Nothing says what happens with an unknown or ignored filter, how equal values are ordered, or which administrator's
-//     default changes the answer. So every page is checked before its rows are handed out: JSON, an array, ids ascending and
-//     inside the range or list asked for, updated-at inside the window, a line as new as asked for, not more than 50 rows, a
-//     Date that shows the window to be closed. A violation is an [Error] of kind [Broken] that says what Coupa did.
-//   - Nothing says whether a condition on an association gives the row once, or once for each member that fits, as a join does.
-//     Both are taken; see [Client.Fetch].
+//   - Nothing says what happens with an unknown or ignored filter, how equal values are ordered, or
+//     which administrator's default changes the answer. So every page is checked before its rows are
+//     handed out: JSON, an array, ids ascending and inside the range or list asked for, updated-at
+//     inside the window, a line as new as asked for, not more than 50 rows, a Date that shows the
+//     window to be closed. A violation is an [Error] of kind [Broken] that says what Coupa did.
+//   - Nothing says whether a condition on an association gives the row once, or once
+//     for each member that fits, as a join does. Both are taken; see [Client.Fetch].
 //   - Nothing says how long a page can be on this instance: the longest one seen tells. See [Page].
-//   - The bodies of 401, 403 and 429 are not documented, and Retry-After may or may not be there: only the status decides.
+//   - The bodies of 401, 403 and 429 are not documented, and
+//     Retry-After may or may not be there: only the status decides.
 //   - Maintenance shows as 5xx, as an HTML page with 200, or as a redirect elsewhere: all are tried again.
 //
 // # Errors
 //
-// Every failure is an [*Error] whose [Kind] names the remedy, but for the end of the caller's context and for an error of the
-// caller's own yield. Secrets, query strings and payloads are never part of an error.
+// Every failure is an [*Error] whose [Kind] names the remedy, but for the end of the caller's context and
+// for an error of the caller's own yield. Secrets, query strings and payloads are never part of an error.
 package coupa

@@ -71,8 +71,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // Temporary tells whether the same request may succeed later without anybody's doing.
 func (e *Error) Temporary() bool { return e.Kind == Retry || e.Kind == Throttled }
 
-// KindOf returns the kind of the [*Error] in err's chain, and [Retry] for any other error. The end of the caller's own
-// context is not a failure of Coupa: test for it first.
+// KindOf returns the kind of the [*Error] in err's chain, and [Retry] for any other error.
+// The end of the caller's own context is not a failure of Coupa: test for it first.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -106,7 +106,8 @@ func misconfigured(err error) bool {
 	return errors.As(err, &own) && own.Misconfigured()
 }
 
-// oneLine makes foreign text fit for an error: without control characters, blanks folded, at most limit characters.
+// oneLine makes foreign text fit for an error: without control
+// characters, blanks folded, at most limit characters.
 func oneLine(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r == '\ufffd' {

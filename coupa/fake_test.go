@@ -11,11 +11,13 @@ import (
 	"time"
 )
 
-// fake is an instance in process: a RoundTripper that answers token requests by itself and API requests by a function.
+// fake is an instance in process: a RoundTripper that answers
+// token requests by itself and API requests by a function.
 type fake struct {
-	lifetime int                                         // expires_in; 0: 86399
-	grant    func(n int, r *http.Request) *http.Response // answers the n-th token request, from 1; nil: a token
-	api      func(n int, r *http.Request) *http.Response // answers the n-th API request, from 1
+	lifetime int // expires_in; 0: 86399
+	// answers the n-th token request, from 1; nil: a token
+	grant func(n int, r *http.Request) *http.Response
+	api   func(n int, r *http.Request) *http.Response // answers the n-th API request, from 1
 
 	mu     sync.Mutex
 	mints  int

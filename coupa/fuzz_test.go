@@ -17,7 +17,8 @@ var seeds = []string{
 	`[{"a":"12345678\"12345678"}]`, `[{"id":1,"id":2}]`, `[{"a":1}{"b":2}]`,
 }
 
-// FuzzRows: a body passes exactly if encoding/json takes it for an array of objects, and its rows are encoding/json's.
+// FuzzRows: a body passes exactly if encoding/json takes it
+// for an array of objects, and its rows are encoding/json's.
 func FuzzRows(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s))
@@ -63,7 +64,8 @@ func reference(body []byte) ([]json.RawMessage, bool) {
 	return rows, true
 }
 
-// FuzzDigest: a row written anew with its keys in another order, other white space and added nulls has the same digest.
+// FuzzDigest: a row written anew with its keys in another
+// order, other white space and added nulls has the same digest.
 func FuzzDigest(f *testing.F) {
 	for i, s := range seeds {
 		f.Add([]byte(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")), uint64(i))
@@ -81,7 +83,8 @@ func FuzzDigest(f *testing.F) {
 	})
 }
 
-// rewrite returns valid JSON with the members of its objects shuffled, nulls and white space strewn in. Scalars stay to the byte.
+// rewrite returns valid JSON with the members of its objects shuffled,
+// nulls and white space strewn in. Scalars stay to the byte.
 func rewrite(r *rand.Rand, text []byte) []byte {
 	text = bytes.TrimSpace(text)
 	if text[0] != '{' && text[0] != '[' {

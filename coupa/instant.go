@@ -4,8 +4,9 @@ import (
 	"time"
 )
 
-// parseInstant reads the JSON text of an updated-at. Null and "" are the zero time, as for a row without one. Coupa sends whole
-// seconds with the offset of the company's zone, or Z (API "Resource Formats"); a fraction would be cut off.
+// parseInstant reads the JSON text of an updated-at. Null and "" are the zero
+// time, as for a row without one. Coupa sends whole seconds with the offset of
+// the company's zone, or Z (API "Resource Formats"); a fraction would be cut off.
 func parseInstant(value []byte) (t time.Time, ok bool) {
 	if len(value) == 0 || string(value) == "null" || string(value) == `""` {
 		return time.Time{}, true
@@ -56,9 +57,10 @@ func daysIn(year, month int) int {
 	return 31
 }
 
-// daysSinceEpoch counts the days from 1970-01-01 to a valid date of the years 0 to 9999. It does what time.Date does, at a
-// fraction of the cost: every line of every row has an instant to be read. Years are counted from March, so that a leap day is
-// the last of its year and the months before it have lengths that a straight line gives.
+// daysSinceEpoch counts the days from 1970-01-01 to a valid date of the years 0 to
+// 9999. It does what time.Date does, at a fraction of the cost: every line of every row
+// has an instant to be read. Years are counted from March, so that a leap day is the
+// last of its year and the months before it have lengths that a straight line gives.
 func daysSinceEpoch(year, month, day int) int64 {
 	const fromMarchOfYear0 = 719468 // days until 1970-01-01
 	if month <= 2 {
@@ -95,7 +97,8 @@ func two(b []byte) int {
 	return int(b[0]-'0')*10 + int(b[1]-'0')
 }
 
-// parseID reads the JSON text of an id: a positive integer, as a number or as a text (Coupa sends some ids as texts).
+// parseID reads the JSON text of an id: a positive integer,
+// as a number or as a text (Coupa sends some ids as texts).
 func parseID(value []byte) (int64, bool) {
 	if len(value) > 2 && value[0] == '"' {
 		value = value[1 : len(value)-1]

@@ -14,7 +14,9 @@ const (
 	climbShare  = 0.05 // share of the ceiling that a second of success gives back
 	sweepShare  = 0.1  // share of the ceiling that sweeps may use
 	patience    = 20   // turns that a priority may be passed over while it waits, before it gets one
-	allowedRate = 25   // requests a second that Coupa documents ("Rate Limits"); what sweeps have a share of where there is no ceiling
+	// requests a second that Coupa documents ("Rate Limits");
+	// what sweeps have a share of where there is no ceiling
+	allowedRate = 25
 )
 
 // Priority says whose turn it is when several requests wait for the [Limiter]; the zero value goes first.
@@ -39,11 +41,12 @@ func (p Priority) String() string {
 	return fmt.Sprintf("priority %d", uint8(p))
 }
 
-// Limiter paces the requests to one Coupa instance. The rate finds itself below a ceiling: it halves when Coupa throttles and
-// climbs back by a twentieth of the ceiling for each second of success. Requests are spaced evenly, with no burst, so that
-// no second holds more of them than the ceiling. A turn that is due goes to the waiter of the first [Priority], and within one
-// to the waiter that came first; but a priority that was passed over twenty times while it waited gets the next turn, so that history is read also where
-// changes alone could use up the rate. Safe for concurrent use; it needs no closing.
+// Limiter paces the requests to one Coupa instance. The rate finds itself below a ceiling: it halves when
+// Coupa throttles and climbs back by a twentieth of the ceiling for each second of success. Requests are
+// spaced evenly, with no burst, so that no second holds more of them than the ceiling. A turn that is due
+// goes to the waiter of the first [Priority], and within one to the waiter that came first; but a
+// priority that was passed over twenty times while it waited gets the next turn, so that history is read
+// also where changes alone could use up the rate. Safe for concurrent use; it needs no closing.
 type Limiter struct {
 	ceiling float64       // set once; requests a second, 0: no limit
 	sweeps  time.Duration // set once; least time between two turns of sweeps
@@ -72,8 +75,8 @@ type waiter struct {
 	lastWas, sweptWas time.Time // Limiter.last and swept before it
 }
 
-// NewLimiter returns a limiter with a ceiling of rps requests a second; 0 or less: no limit but for sweeps, which get 2.5 a
-// second, a tenth of what Coupa documents to allow.
+// NewLimiter returns a limiter with a ceiling of rps requests a second; 0 or less: no
+// limit but for sweeps, which get 2.5 a second, a tenth of what Coupa documents to allow.
 func NewLimiter(rps float64) *Limiter {
 	if rps <= 0 {
 		return &Limiter{sweeps: interval(sweepShare * allowedRate)}
@@ -86,8 +89,8 @@ func interval(rps float64) time.Duration {
 	return time.Duration(math.Ceil(float64(time.Second) / rps))
 }
 
-// Wait returns when the next request of this priority may go out, or with the context's error when that ends first; then it
-// costs no turn.
+// Wait returns when the next request of this priority may go out, or
+// with the context's error when that ends first; then it costs no turn.
 func (l *Limiter) Wait(ctx context.Context, p Priority) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -131,7 +134,8 @@ func (l *Limiter) Waiting() [4]int {
 	return n
 }
 
-// grant gives the turn that is due, if one is, to whoever is next, and sees to it that the one after it will be given. mu is held.
+// grant gives the turn that is due, if one is, to whoever is next,
+// and sees to it that the one after it will be given. mu is held.
 func (l *Limiter) grant() {
 	now := time.Now()
 	p, due, ok := l.next()
@@ -210,7 +214,8 @@ func (l *Limiter) arm(due time.Time, somebody bool) {
 	}
 }
 
-// wake gives the turn that the timer was set for. One that was stopped too late does no harm: nothing is due.
+// wake gives the turn that the timer was set for. One that
+// was stopped too late does no harm: nothing is due.
 func (l *Limiter) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -231,7 +236,8 @@ func (l *Limiter) leave(w *waiter, p Priority) {
 	l.grant()
 }
 
-// takeBack makes a turn that nobody used as if it had not been given, unless a later one counts from it already. mu is held.
+// takeBack makes a turn that nobody used as if it had not been
+// given, unless a later one counts from it already. mu is held.
 func (l *Limiter) takeBack(w *waiter) {
 	l.used.add(time.Now(), -1)
 	if l.last.Equal(w.at) {
@@ -242,9 +248,9 @@ func (l *Limiter) takeBack(w *waiter) {
 	}
 }
 
-// throttled halves the rate because Coupa refused a request that went out at sent. Refusals of requests that went out before
-// the last halving say nothing about the new rate and change nothing. A timer that is set wakes early by the new rate, finds
-// nothing due and is set anew.
+// throttled halves the rate because Coupa refused a request that went out at sent. Refusals of
+// requests that went out before the last halving say nothing about the new rate and change
+// nothing. A timer that is set wakes early by the new rate, finds nothing due and is set anew.
 func (l *Limiter) throttled(sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,8 +14,9 @@ import (
 
 const mintOp = "getting a token"
 
-// minter returns the function that gets one token: POST with the credentials in the form body and the scopes divided by blanks,
-// as Coupa documents it (OAuth "Getting Started"). Detecting the style by trial would spend a request on a wrong guess.
+// minter returns the function that gets one token: POST with the credentials in the
+// form body and the scopes divided by blanks, as Coupa documents it (OAuth "Getting
+// Started"). Detecting the style by trial would spend a request on a wrong guess.
 func (c *Client) minter() func(context.Context) (*token, error) {
 	flow := clientcredentials.Config{
 		ClientID:     c.cfg.ClientID,
@@ -51,7 +52,8 @@ func (c *Client) minter() func(context.Context) (*token, error) {
 	}
 }
 
-// mintError classes a failed token request. The body of the answer stays out of it, but for the codes of RFC 6749.
+// mintError classes a failed token request. The body of the
+// answer stays out of it, but for the codes of RFC 6749.
 func (c *Client) mintError(err error) *Error {
 	e := &Error{Op: mintOp, Kind: Retry}
 	var refused *oauth2.RetrieveError
@@ -76,7 +78,8 @@ func (c *Client) mintError(err error) *Error {
 	return e
 }
 
-// kindOfRefusal goes by the code where there is one: invalid_scope and invalid_client are seen with 400 and with 401.
+// kindOfRefusal goes by the code where there is one: invalid_scope
+// and invalid_client are seen with 400 and with 401.
 func kindOfRefusal(code string, status int) Kind {
 	switch {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:

@@ -13,14 +13,19 @@ import (
 type Row struct {
 	ID        int64
 	UpdatedAt time.Time // UTC, whole seconds as Coupa sends them; zero when the row has none
-	LinesAt   time.Time // newest updated-at of the row's lines ([Resource.Lines]), likewise; zero when none of them has one
-	JSON      []byte    // the row's JSON object as sent, a parent's id in front under ParentKey; valid only until yield returns
-	Digest    uint64    // content hash: same content, same digest, whatever the order of keys and white space; a null member counts as absent
-	Parent    int64     // id of the row that it is below, of [Resource.Parent]; 0 where its collection is at the top
+	// newest updated-at of the row's lines ([Resource.Lines]), likewise; zero when none of them has one
+	LinesAt time.Time
+	// the row's JSON object as sent, a parent's id in front under ParentKey; valid only until yield returns
+	JSON []byte
+	// content hash: same content, same digest, whatever the order
+	// of keys and white space; a null member counts as absent
+	Digest uint64
+	// id of the row that it is below, of [Resource.Parent]; 0 where its collection is at the top
+	Parent int64
 }
 
-// Reached is the id that a walk has come to with this row, so that it may go on after it: the row's own, or where the walk is over the rows that these are
-// below, that of the parent before.
+// Reached is the id that a walk has come to with this row, so that it may go on after it: the
+// row's own, or where the walk is over the rows that these are below, that of the parent before.
 func (r Row) Reached() int64 {
 	if r.Parent != 0 {
 		return r.Parent - 1
@@ -30,31 +35,37 @@ func (r Row) Reached() int64 {
 
 // Page is what one request told.
 type Page struct {
-	Rows   int       // rows that yield took
-	LastID int64     // id of the last of them; Query.After when there was none; of rows below others, of the last parent whose rows were all taken
-	Last   bool      // the range is drained: the page was empty or shorter than the longest page seen of this resource; always with Query.IDs
-	Date   time.Time // Coupa's clock by the answer's Date header, UTC
-	Bytes  int64     // body bytes after decompression
+	Rows int // rows that yield took
+	// id of the last of them; Query.After when there was none; of
+	// rows below others, of the last parent whose rows were all taken
+	LastID int64
+	// the range is drained: the page was empty or shorter than the
+	// longest page seen of this resource; always with Query.IDs
+	Last  bool
+	Date  time.Time // Coupa's clock by the answer's Date header, UTC
+	Bytes int64     // body bytes after decompression
 
 	Latency time.Duration // from the request's going out to the header of its answer
 }
 
-// Fetch gets one page of a walk and yields its rows in order as they arrive. Every row yielded has passed the checks: id
-// ascending and in the range or list asked for, updated-at in the window, at most 50
-// rows in all.
+// Fetch gets one page of a walk and yields its rows in order as they arrive.
+// Every row yielded has passed the checks: id ascending and in the range or
+// list asked for, updated-at in the window, at most 50 rows in all.
 //
-// A query with Lines is a join for Coupa, which may give a row once for each line that fits: repeats are passed over. They
-// count for the length of the page, and so for Page.Last, but not for Page.Rows.
+// A query with Lines is a join for Coupa, which may give a row once for each line that fits: repeats
+// are passed over. They count for the length of the page, and so for Page.Last, but not for Page.Rows.
 //
-// A query with IDs is one page. An instance whose pages are shorter than the list cuts it off: an id above Page.LastID that
-// did not come is not shown to be missing.
+// A query with IDs is one page. An instance whose pages are shorter than the list
+// cuts it off: an id above Page.LastID that did not come is not shown to be missing.
 //
-// Rows that are below others ([Resource.Parent]) are read through these: the query's ids are theirs, and it has no window, filter or lines. A page takes a
-// request for each parent, so that it can have any number of rows, in order of parent and id.
+// Rows that are below others ([Resource.Parent]) are read through these: the query's
+// ids are theirs, and it has no window, filter or lines. A page takes a request for
+// each parent, so that it can have any number of rows, in order of parent and id.
 //
-// On error the page still tells how far it came: the rows up to Page.LastID were taken by yield, and a walk may go on after
-// Page.LastID, unless the error is [Broken]: then nothing that the page told is to be trusted. An error of yield ends the
-// request and is returned as it is. When ctx ends, the error wraps ctx's.
+// On error the page still tells how far it came: the rows up to Page.LastID were
+// taken by yield, and a walk may go on after Page.LastID, unless the error is
+// [Broken]: then nothing that the page told is to be trusted. An error of yield
+// ends the request and is returned as it is. When ctx ends, the error wraps ctx's.
 func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Page, error) {
 	op := "reading " + q.Path
 	page := Page{LastID: q.After}
@@ -112,7 +123,8 @@ type checker struct {
 	last  int64 // id of the row before; Query.After at first
 }
 
-// next passes a row in its place after the rows before it, or finds it to be the repeat of the one before that a join gives.
+// next passes a row in its place after the rows before it, or
+// finds it to be the repeat of the one before that a join gives.
 func (k *checker) next(r *row) (checked Row, repeat bool, err error) {
 	if k.rows == pageLimit {
 		return Row{}, false, broken(k.op, "Coupa sent more than the %d rows that its pages hold at most", pageLimit)
@@ -174,8 +186,8 @@ func (k *checker) stamp(id int64, value []byte) (time.Time, error) {
 	return updated, nil
 }
 
-// lines sees to it that lines are stamped with instants. A row whose newest line is older than asked for passes: of a line that was removed, Coupa may
-// still find the stamp and not show the line.
+// lines sees to it that lines are stamped with instants. A row whose newest line is older than asked
+// for passes: of a line that was removed, Coupa may still find the stamp and not show the line.
 func (k *checker) lines(id int64, r *row) error {
 	if r.linesBad {
 		return broken(k.op, "Coupa sent id %d with an updated-at in its lines that is not an instant", id)
@@ -201,7 +213,8 @@ func (c *Client) collection(path string) *collection {
 	return known.(*collection)
 }
 
-// learn takes in the length of a page and returns the longest one seen, at least 1: an empty page is always a short one.
+// learn takes in the length of a page and returns the longest
+// one seen, at least 1: an empty page is always a short one.
 func (k *collection) learn(rows int64) int64 {
 	for {
 		longest := k.longest.Load()

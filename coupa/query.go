@@ -14,8 +14,8 @@ const pageLimit = 50
 // instantLayout is how instants are sent: UTC with Z, since a + that is not escaped means a blank.
 const instantLayout = "2006-01-02T15:04:05Z"
 
-// Window is a span of updated-at, closed below and open above, in whole seconds, UTC. A zero From has no lower bound, a zero
-// To no upper one; rows without updated-at fit no window but the zero one.
+// Window is a span of updated-at, closed below and open above, in whole seconds, UTC. A zero From has
+// no lower bound, a zero To no upper one; rows without updated-at fit no window but the zero one.
 type Window struct{ From, To time.Time }
 
 // holds tells whether an instant lies in the window.
@@ -39,16 +39,19 @@ func bound(t time.Time) string {
 
 // Query is one page request of a walk by id.
 type Query struct {
-	Path    string     // resource path below /api, "invoices"
-	Window  Window     // updated_at[gt_or_eq] and updated_at[lt]
-	After   int64      // id[gt]
-	Through int64      // id[lt_or_eq]; 0: no upper bound
-	IDs     []int64    // id[in], at most 50 of them, all above 0, in place of After and Through; none: not sent
-	Fields  string     // value of fields, the text of a JSON array; "": not sent
-	Filter  url.Values // further conditions, ANDed, as Coupa spells them: "status" or "order_lines[updated_at][gt_or_eq]"
+	Path    string // resource path below /api, "invoices"
+	Window  Window // updated_at[gt_or_eq] and updated_at[lt]
+	After   int64  // id[gt]
+	Through int64  // id[lt_or_eq]; 0: no upper bound
+	// id[in], at most 50 of them, all above 0, in place of After and Through; none: not sent
+	IDs    []int64
+	Fields string // value of fields, the text of a JSON array; "": not sent
+	// further conditions, ANDed, as Coupa spells them: "status" or "order_lines[updated_at][gt_or_eq]"
+	Filter url.Values
 
-	// Lines asks for rows of which a line was stamped at LinesFrom (whole seconds) or later: <Lines>[updated_at][gt_or_eq]. It is
-	// the resource's own collection, [Resource.Lines], and Fields must leave its updated_at in; "": no condition.
+	// Lines asks for rows of which a line was stamped at LinesFrom (whole seconds)
+	// or later: <Lines>[updated_at][gt_or_eq]. It is the resource's own collection,
+	// [Resource.Lines], and Fields must leave its updated_at in; "": no condition.
 	Lines     string
 	LinesFrom time.Time
 
@@ -78,8 +81,8 @@ func (q Query) highest() string {
 	return string(b)
 }
 
-// conditions appends the user's conditions, the window, the lines and the range or list of ids. id[gt] is sent from the first page on, so that an
-// instance that does not take it says so at once.
+// conditions appends the user's conditions, the window, the lines and the range or list of ids.
+// id[gt] is sent from the first page on, so that an instance that does not take it says so at once.
 func (q Query) conditions(b []byte) []byte {
 	if len(q.Filter) > 0 {
 		b = append(b, q.Filter.Encode()...)

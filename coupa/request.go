@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// youngToken is the age below which a 401 is put down to the token not having spread yet: the same token is tried again, since
-// a new one would be younger still (OAuth "Design Considerations").
+// youngToken is the age below which a 401 is put down to the token not having spread yet: the same
+// token is tried again, since a new one would be younger still (OAuth "Design Considerations").
 const youngToken = 10 * time.Second
 
 // errSilent ends a request during which nothing arrived for the request timeout.
 var errSilent = errors.New("no answer")
 
-// response is an answer with status 200 and a JSON body. Reading it is bounded by silence, not by its length: every Read has the
-// request timeout, and the time between Reads belongs to the caller.
+// response is an answer with status 200 and a JSON body. Reading it is bounded by silence, not by
+// its length: every Read has the request timeout, and the time between Reads belongs to the caller.
 type response struct {
 	*http.Response
 	op     string
@@ -40,8 +40,8 @@ type ask struct {
 	priority Priority
 }
 
-// get sends one API request, with a token and at the limiter's pace, and returns the answer if it is 200 with JSON. A 401 is
-// repeated: once with the same token where that is young, once with a new one.
+// get sends one API request, with a token and at the limiter's pace, and returns the answer if it is
+// 200 with JSON. A 401 is repeated: once with the same token where that is young, once with a new one.
 func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 	for reminted := false; ; c.counters.retries.Add(1) {
 		token, err := c.tokens.get(ctx)
@@ -97,7 +97,8 @@ func (c *Client) send(ctx context.Context, a ask, token string) (*response, erro
 		URL:    &target,
 		Host:   target.Host,
 		Header: http.Header{
-			// Both types are to be set to the same (API "Getting Started"); without them Coupa answers in XML.
+			// Both types are to be set to the same (API "Getting
+			// Started"); without them Coupa answers in XML.
 			"Accept":        {"application/json"},
 			"Content-Type":  {"application/json"},
 			"Authorization": {"Bearer " + token},
@@ -141,8 +142,8 @@ func (r *response) discard() {
 	r.close()
 }
 
-// each calls yield with every row of the body. An error of yield is returned as it is; any other is an [*Error], or the
-// caller's context's.
+// each calls yield with every row of the body. An error of yield is
+// returned as it is; any other is an [*Error], or the caller's context's.
 func (r *response) each(rows *rows, yield func(row) error) error {
 	err := rows.open()
 	for err == nil {

@@ -16,19 +16,22 @@ type Resource struct {
 	Scopes    []string // scopes that reading it takes
 	UpdatedAt bool     // rows carry updated-at and can be asked for by it
 	ByContent bool     // updated-at does not show every change: rows must be compared whole besides
-	Lines     string   // collection of lines that carry an updated-at of their own, as a filter spells it; "": none
-	Exported  bool     // rows carry Coupa's exported flag
-	Deletes   bool     // Coupa has an operation that deletes rows
-	Below     []Below  // collections of each row: <Path>/{id}/<Name>
-	Parent    string   // path of the collection whose rows these are below, as one of Below; "": they are at the top
-	Doc       string   // one sentence for people
+	// collection of lines that carry an updated-at of their own, as a filter spells it; "": none
+	Lines    string
+	Exported bool    // rows carry Coupa's exported flag
+	Deletes  bool    // Coupa has an operation that deletes rows
+	Below    []Below // collections of each row: <Path>/{id}/<Name>
+	// path of the collection whose rows these are below, as one of Below; "": they are at the top
+	Parent string
+	Doc    string // one sentence for people
 }
 
 // Below is a collection that each row of another one has.
 type Below struct {
 	Name   string `yaml:"name"`
 	Object string `yaml:"object"` // Coupa's name of the rows' object
-	In     string `yaml:"in"`     // where a stream has these: "row", the row itself; or the path of another collection
+	// where a stream has these: "row", the row itself; or the path of another collection
+	In string `yaml:"in"`
 }
 
 //go:embed catalogue.yaml
@@ -73,8 +76,8 @@ func LookupResource(path string) (Resource, bool) {
 	return resources()[i], true
 }
 
-// Scopes returns the scopes that reading these collections takes, sorted, each once. Paths that are not in the catalogue add
-// none.
+// Scopes returns the scopes that reading these collections takes,
+// sorted, each once. Paths that are not in the catalogue add none.
 func Scopes(paths []string) []string {
 	var scopes []string
 	for _, path := range paths {

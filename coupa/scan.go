@@ -25,8 +25,9 @@ type span struct{ from, to int }
 // lineDepth is how deep the members of a line are: the row is at 1, its collection of lines at 2.
 const lineDepth = 3
 
-// scanner goes once over the JSON text of a row: it validates it as strictly as encoding/json, notes where the row's own id
-// and updated-at are and when its lines were stamped, and computes the digest. It allocates nothing.
+// scanner goes once over the JSON text of a row: it validates it as strictly
+// as encoding/json, notes where the row's own id and updated-at are and when
+// its lines were stamped, and computes the digest. It allocates nothing.
 //
 // The digest is kept in checkpoints: changing how it is computed makes every row of the look-back look new.
 // TestDigestIsPinned holds it.
@@ -173,7 +174,8 @@ func (s *scanner) member() (digest uint64, null bool, err error) {
 	return mix(xxhash.Sum64(key), value), c == 'n', nil
 }
 
-// note keeps where the members that every walk needs are. Legacy endpoints answer with underscores (API "Addresses").
+// note keeps where the members that every walk needs are.
+// Legacy endpoints answer with underscores (API "Addresses").
 func (s *scanner) note(key []byte, at span) {
 	switch string(key) {
 	case "id":
@@ -244,8 +246,8 @@ func (s *scanner) array() (uint64, error) {
 	return digest, nil
 }
 
-// after goes past the comma that follows an element, if another follows, and returns the byte that comes then: closing one, or
-// the first of the next element.
+// after goes past the comma that follows an element, if another follows, and
+// returns the byte that comes then: closing one, or the first of the next element.
 func (s *scanner) after(closing byte) (byte, error) {
 	c, err := s.peek()
 	if err != nil || c == closing {
@@ -280,8 +282,8 @@ const (
 	highs = 0x8080808080808080
 )
 
-// text scans a string that starts at pos. Eight bytes at a time are tested for a quote, a backslash and control characters:
-// (w - n·each) &^ w & highs has its lowest bit at the first byte below n.
+// text scans a string that starts at pos. Eight bytes at a time are tested for a quote, a backslash
+// and control characters: (w - n·each) &^ w & highs has its lowest bit at the first byte below n.
 func (s *scanner) text() error {
 	data, i := s.data, s.pos+1
 	for {

@@ -12,8 +12,8 @@ type LimiterStats struct {
 	Current float64 // what it allows now; 0: no limit
 	Used    float64 // turns a second of the last minute
 	Waiting [4]int  // for a turn, by [Priority]
-	// ThrottledSince is when Coupa first refused a request for its pace since the rate was last at the ceiling, and Throttled when it last did. Zero: the
-	// rate is not held down.
+	// ThrottledSince is when Coupa first refused a request for its pace since the rate was
+	// last at the ceiling, and Throttled when it last did. Zero: the rate is not held down.
 	ThrottledSince, Throttled time.Time
 }
 
@@ -30,9 +30,10 @@ func (l *Limiter) Stats() LimiterStats {
 
 // TokenStats is what is known of a client's access token.
 type TokenStats struct {
-	Issued, Expires time.Time // of the token in use, or else of one that is still held back; zero: there is none
-	Failed          error     // why the last request for one failed; nil: it did not
-	Failures        uint64    // requests for one that failed
+	// of the token in use, or else of one that is still held back; zero: there is none
+	Issued, Expires time.Time
+	Failed          error  // why the last request for one failed; nil: it did not
+	Failures        uint64 // requests for one that failed
 }
 
 // Token returns what is known of the token now. It asks for none.
@@ -57,7 +58,8 @@ func (c *Client) Pace() LimiterStats { return c.limiter.Stats() }
 // statuses are those that are counted by themselves; of the others, the hundred counts.
 var statuses = [...]int{200, 400, 401, 403, 404, 408, 422, 429, 500, 502, 503, 504}
 
-// answers counts the requests for one resource by what was answered: as statuses has them, then 2xx to 5xx, then no answer.
+// answers counts the requests for one resource by what was
+// answered: as statuses has them, then 2xx to 5xx, then no answer.
 type answers [len(statuses) + 5]atomic.Uint64
 
 // count takes in an answer's status; 0: there was none.
@@ -78,8 +80,8 @@ func (a *answers) count(status int) {
 // NoAnswer is the status of a request that was not answered, in [Client.Answers].
 const NoAnswer = "none"
 
-// Answers counts the requests for the rows of a resource by status: "200", "429", or "5xx" for those that are seldom seen, or [NoAnswer]. What was never
-// seen is left out.
+// Answers counts the requests for the rows of a resource by status: "200", "429", or
+// "5xx" for those that are seldom seen, or [NoAnswer]. What was never seen is left out.
 func (c *Client) Answers(path string) map[string]uint64 {
 	counts := map[string]uint64{}
 	a := &c.collection(path).answers

@@ -49,8 +49,8 @@ func (c *Client) judge(r *response, path string, sent time.Time) (*response, err
 	return nil, e
 }
 
-// kindOfStatus classes a status other than 200 and 401. Coupa documents 200, 201, 400 and 404; the rest is what instances and
-// the machines before them are seen to send.
+// kindOfStatus classes a status other than 200 and 401. Coupa documents 200, 201, 400
+// and 404; the rest is what instances and the machines before them are seen to send.
 func kindOfStatus(status int) Kind {
 	switch {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
@@ -80,7 +80,8 @@ func (r *response) checkType() error {
 	}
 }
 
-// checkDate takes over the Date of the answer, and refuses a window that is not over by it: rows could still come into it.
+// checkDate takes over the Date of the answer, and refuses a
+// window that is not over by it: rows could still come into it.
 func (r *response) checkDate(c *Client, w Window) error {
 	date, ok := dateOf(r.Header)
 	if !ok {
@@ -104,7 +105,8 @@ func (c *Client) missingScope(path string) (hint string, err error) {
 	return "grant the scope that covers it at " + c.clientsPage(), fmt.Errorf("the API client may not read %s", path)
 }
 
-// retryAfter reads how long Coupa asks to wait: seconds, or a time by the answer's own Date. Absurd ones are cut to an hour.
+// retryAfter reads how long Coupa asks to wait: seconds, or a
+// time by the answer's own Date. Absurd ones are cut to an hour.
 func retryAfter(h http.Header) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
@@ -121,8 +123,8 @@ func retryAfter(h http.Header) time.Duration {
 	return min(max(at.Sub(now), 0), longestPause)
 }
 
-// message returns what Coupa says is wrong, {"errors":{"object":["message"]}} (API "Errors"), or nil where it says nothing
-// that can be read.
+// message returns what Coupa says is wrong, {"errors":{"object":["message"]}}
+// (API "Errors"), or nil where it says nothing that can be read.
 func (r *response) message() error {
 	body, _ := io.ReadAll(io.LimitReader(r, mostErrorBody))
 	var answer struct {

@@ -13,8 +13,9 @@ var errRedirect = errors.New("redirected to another address")
 
 const mostRedirects = 5
 
-// NewTransport returns a transport of the kind that is used where the configuration names none. It asks for gzip and unpacks it by itself.
-// Dead HTTP/2 connections are found by pings: a request that timed out would otherwise be repeated on the same one.
+// NewTransport returns a transport of the kind that is used where the configuration
+// names none. It asks for gzip and unpacks it by itself. Dead HTTP/2 connections are
+// found by pings: a request that timed out would otherwise be repeated on the same one.
 func NewTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{

@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fixed are names with their labels that dashboards and alerts may rely on besides those of README's table of metrics: Kafka Connect's, as Strimzi's
-// rules give them, and those of other exporters.
+// fixed are names with their labels that dashboards and alerts may rely on besides those of README's
+// table of metrics: Kafka Connect's, as Strimzi's rules give them, and those of other exporters.
 func fixed() map[string][]string {
 	stream, tenant := []string{"tenant", "object"}, []string{"tenant"}
 	return map[string][]string{

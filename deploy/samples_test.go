@@ -95,7 +95,8 @@ func TestEverySampleIsInASet(t *testing.T) {
 	}
 }
 
-// place copies a file of this folder, or one that was generated, to a folder where what it refers to lies, with secrets that are made up.
+// place copies a file of this folder, or one that was generated, to a
+// folder where what it refers to lies, with secrets that are made up.
 func place(t *testing.T, dir, file string) string {
 	t.Helper()
 	from := file

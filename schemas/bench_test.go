@@ -26,7 +26,8 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// BenchmarkPlanCatalogue is the encoder with the catalogue's own schema, which lets some of the row go to unmapped.
+// BenchmarkPlanCatalogue is the encoder with the catalogue's
+// own schema, which lets some of the row go to unmapped.
 func BenchmarkPlanCatalogue(b *testing.B) {
 	s, err := For("invoices", Options{})
 	if err != nil {
@@ -52,8 +53,8 @@ func benchmarkPlan(b *testing.B, avsc string, row []byte) {
 	}
 }
 
-// BenchmarkMapHamba is the ordinary way: encoding/json into a map, which is brought into the schema's types for
-// hamba/avro's generic encoder.
+// BenchmarkMapHamba is the ordinary way: encoding/json into a map, which
+// is brought into the schema's types for hamba/avro's generic encoder.
 func BenchmarkMapHamba(b *testing.B) {
 	schema := avro.MustParse(string(readTestdata(b, "invoice.avsc")))
 	for _, name := range benchRows {
@@ -258,7 +259,8 @@ func appendReversed(dst []byte, s *scanner) ([]byte, error) {
 	return append(dst, "{"+strings.Join(parts, ",")+"}"...), nil
 }
 
-// BenchmarkEveryPlan makes the schema and plan of every object of the catalogue, as a worker that streams them all does at its start.
+// BenchmarkEveryPlan makes the schema and plan of every object of the
+// catalogue, as a worker that streams them all does at its start.
 func BenchmarkEveryPlan(b *testing.B) {
 	for b.Loop() {
 		for _, path := range Objects() {

@@ -1,7 +1,8 @@
 package schemas
 
-// Cursor reads JSON from left to right, for those who rewrite rows before they are encoded. It is as strict as the encoder, and holds nothing but the text.
-// It stands at the first byte of a value, and behind it once the value was read by one of Object, List, Text and Skip.
+// Cursor reads JSON from left to right, for those who rewrite rows before they are encoded.
+// It is as strict as the encoder, and holds nothing but the text. It stands at the first byte
+// of a value, and behind it once the value was read by one of Object, List, Text and Skip.
 //
 // One goroutine at a time may use it. Errors are *FieldError.
 type Cursor struct {
@@ -33,8 +34,8 @@ func (c *Cursor) At() int { return c.pos }
 // Since is the text from an offset to the cursor.
 func (c *Cursor) Since(at int) []byte { return c.row[at:c.pos] }
 
-// Object reads an object: take is called at the value of each member, which it must read, with the key and the offset of its opening quote. The key is
-// valid until Open.
+// Object reads an object: take is called at the value of each member, which it must
+// read, with the key and the offset of its opening quote. The key is valid until Open.
 func (c *Cursor) Object(take func(key []byte, at int) error) error {
 	if c.peek() != '{' {
 		return asFieldError(c.syntax(c.pos, "an object is missing"))

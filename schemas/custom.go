@@ -18,15 +18,17 @@ const (
 	MaxCustomFieldName = 255 // bytes of the API name
 )
 
-// CustomFields says how the custom fields of one object's rows are typed, record by record: made by a Discovery, carried on by
-// Evolve, kept as JSON. It never changes once made and may be shared. The zero value types none.
+// CustomFields says how the custom fields of one object's rows are typed,
+// record by record: made by a Discovery, carried on by Evolve, kept as JSON.
+// It never changes once made and may be shared. The zero value types none.
 //
 // The JSON form is canonical, equal values have equal text:
 //
 //	{"InvoiceHeader":[{"name":"cost-center","types":["long","string"]},{"name":"gpo-entity","types":["string"],"global":true}]}
 //
-// A record is known by its Avro name without namespace. Its fields stand in the order of the schema, in which they were
-// learned, those of the global namespace behind the others; the order of types is that of the union's branches.
+// A record is known by its Avro name without namespace. Its fields stand in the
+// order of the schema, in which they were learned, those of the global namespace
+// behind the others; the order of types is that of the union's branches.
 type CustomFields struct {
 	records map[string][]CustomField
 }
@@ -34,11 +36,12 @@ type CustomFields struct {
 // CustomField is one typed custom field.
 type CustomField struct {
 	Name string `json:"name"` // the API name, as Coupa spells it
-	// Types are the branches of the field's union behind null, at least one: plain types, each once and long and instant not
-	// both, or CustomLookup alone.
+	// Types are the branches of the field's union behind null, at least one: plain
+	// types, each once and long and instant not both, or CustomLookup alone.
 	Types []CustomType `json:"types"`
 	List  bool         `json:"list,omitempty"` // an array, whose items are of the one type and may be null
-	// Global: of the global namespace, whose fields Coupa shows at the top of the object and not under custom-fields.
+	// Global: of the global namespace, whose fields Coupa shows
+	// at the top of the object and not under custom-fields.
 	Global bool `json:"global,omitempty"`
 }
 
@@ -68,7 +71,8 @@ type CustomType string
 const (
 	CustomBoolean CustomType = "boolean" // true or false: boolean
 	CustomLong    CustomType = "long"    // a JSON integer of 64 bits: long
-	CustomDecimal CustomType = "decimal" // a JSON number, or text like "12.50": as Options.Decimals says, scale 9
+	// a JSON number, or text like "12.50": as Options.Decimals says, scale 9
+	CustomDecimal CustomType = "decimal"
 	CustomInstant CustomType = "instant" // text like "2024-04-01T00:00:00+03:00": timestamp-millis
 	CustomString  CustomType = "string"  // any other text: string
 	CustomLookup  CustomType = "lookup"  // an object: the record CustomLookup
@@ -155,10 +159,11 @@ func (c *CustomFields) Fields(record string) []CustomField {
 	return fields
 }
 
-// Evolve gives c with what next knows besides, so that a reader of the new schema reads all that was written with c's
-// (compatibility BACKWARD): fields that c lacks come behind c's own, as far as MaxCustomFields allows; a plain field of which
-// next knows another type gets that as a further branch of its union. No field goes, is renamed or changes between plain,
-// lookup and list, and no branch moves. Neither c nor next changes.
+// Evolve gives c with what next knows besides, so that a reader of the new schema reads
+// all that was written with c's (compatibility BACKWARD): fields that c lacks come behind
+// c's own, as far as MaxCustomFields allows; a plain field of which next knows another
+// type gets that as a further branch of its union. No field goes, is renamed or changes
+// between plain, lookup and list, and no branch moves. Neither c nor next changes.
 func (c *CustomFields) Evolve(next *CustomFields) *CustomFields {
 	evolved := &CustomFields{records: maps.Clone(c.records)}
 	if evolved.records == nil {
@@ -170,7 +175,8 @@ func (c *CustomFields) Evolve(next *CustomFields) *CustomFields {
 	return evolved
 }
 
-// Extend is Evolve without the further types of fields that c has: under some levels of compatibility a registry takes new fields alone.
+// Extend is Evolve without the further types of fields that c has:
+// under some levels of compatibility a registry takes new fields alone.
 func (c *CustomFields) Extend(next *CustomFields) *CustomFields {
 	added := &CustomFields{records: map[string][]CustomField{}}
 	for record, fields := range next.records {
@@ -219,8 +225,8 @@ func widen(old, next CustomField) []CustomType {
 	return types
 }
 
-// addBranch adds a plain type behind types unless they hold its values as they are. A string holds every plain value as its
-// text, and takes the place of a type that the union cannot have.
+// addBranch adds a plain type behind types unless they hold its values as they are. A string
+// holds every plain value as its text, and takes the place of a type that the union cannot have.
 func addBranch(types []CustomType, t CustomType) []CustomType {
 	has := func(t CustomType) bool { return slices.Contains(types, t) }
 	switch {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkPlanCustom is the invoice of one line with 40 custom fields: in the map, and typed; and the same row without any,
-// with the schema of each.
+// BenchmarkPlanCustom is the invoice of one line with 40 custom fields: in
+// the map, and typed; and the same row without any, with the schema of each.
 func BenchmarkPlanCustom(b *testing.B) {
 	row := string(readTestdata(b, "invoice-one-line.json"))
 	at := strings.IndexByte(row, '{') + 1

@@ -7,29 +7,34 @@ import (
 	"strings"
 )
 
-// Discovery learns the custom fields of one object from its rows. What it knows depends on the set of rows that it has seen,
-// not on their order or number, so that workers who see the same rows make the same schema:
+// Discovery learns the custom fields of one object from its rows. What it
+// knows depends on the set of rows that it has seen, not on their order
+// or number, so that workers who see the same rows make the same schema:
 //
 //	d, err := schemas.NewDiscovery("invoices")
 //	err = d.Observe(row)                               // for each row
 //	fields = fields.Evolve(d.CustomFields())           // fields: the last version's, or new(schemas.CustomFields)
 //	s, err := schemas.For("invoices", schemas.Options{Custom: fields})
 //
-// A value is of the type that CustomType documents; null, "", [] and {} tell nothing. A field of several types is a list if
-// any value was one, else a lookup if any was one. Of plain types string stands for all, decimal for long, string for long
-// and instant together. Of a record's fields the MaxCustomFields first by name are known.
+// A value is of the type that CustomType documents; null, "", [] and {} tell nothing.
+// A field of several types is a list if any value was one, else a lookup if any was
+// one. Of plain types string stands for all, decimal for long, string for long and
+// instant together. Of a record's fields the MaxCustomFields first by name are known.
 //
-// At the top of an object with custom fields, a member that neither its schema nor Coupa's API description names is a custom field of the global
-// namespace. Only rows that were asked for without `fields` show which there are.
+// At the top of an object with custom fields, a member that neither its schema
+// nor Coupa's API description names is a custom field of the global namespace.
+// Only rows that were asked for without `fields` show which there are.
 //
 // One goroutine at a time may use it.
 type Discovery struct {
-	path       string
-	root       *planRecord
-	documented map[string]map[string]bool         // by record that has custom fields: what else it may have, see plainKey
+	path string
+	root *planRecord
+	// by record that has custom fields: what else it may have, see plainKey
+	documented map[string]map[string]bool
 	seen       map[string]map[customKey]seenTypes // by record
-	globals    map[string]map[string]bool         // by record: names of the global namespace, with a value or without
-	prefix     string                             // the namespace of the records
+	// by record: names of the global namespace, with a value or without
+	globals map[string]map[string]bool
+	prefix  string // the namespace of the records
 	scanner
 }
 
@@ -59,8 +64,8 @@ func NewDiscovery(path string) (*Discovery, error) {
 	}, nil
 }
 
-// Observe learns from a row, one JSON object in full. On error, a *FieldError, nothing was learned. The row is only read
-// during the call.
+// Observe learns from a row, one JSON object in full. On error, a
+// *FieldError, nothing was learned. The row is only read during the call.
 func (d *Discovery) Observe(row []byte) error {
 	d.scanner = scanner{row: row, unquoted: d.unquoted[:0]}
 	defer func() { d.row = nil }()
@@ -195,8 +200,8 @@ func (d *Discovery) single(depth int) (seenTypes, error) {
 
 func typeBit(t CustomType) seenTypes { return 1 << slices.Index(customTypes, t) }
 
-// note adds types to what is known of a member. Beyond the bound the last name in order goes: one that is among the first of
-// all names is among the first of any part of them, and so is never one of those.
+// note adds types to what is known of a member. Beyond the bound the last name in order goes: one that
+// is among the first of all names is among the first of any part of them, and so is never one of those.
 func (d *Discovery) note(record string, key customKey, types seenTypes) {
 	if types == 0 || !customName(key.name) {
 		return
@@ -228,7 +233,8 @@ func (d *Discovery) noteGlobal(record, name string) {
 	}
 }
 
-// Globals lists the names of the global namespace by record, also of fields that had no value yet: what a request with `fields` must ask for by name.
+// Globals lists the names of the global namespace by record, also of fields
+// that had no value yet: what a request with `fields` must ask for by name.
 func (d *Discovery) Globals() map[string][]string {
 	all := map[string][]string{}
 	for record, names := range d.globals {
@@ -255,7 +261,8 @@ func (d *Discovery) Merge(other *Discovery) error {
 	return nil
 }
 
-// CustomFields is what is known so far, each record's fields in the order of their names, those of the global namespace last.
+// CustomFields is what is known so far, each record's fields in
+// the order of their names, those of the global namespace last.
 func (d *Discovery) CustomFields() *CustomFields {
 	c := &CustomFields{records: map[string][]CustomField{}}
 	for record, fields := range d.seen {
@@ -278,7 +285,8 @@ func settle(key customKey, seen seenTypes) CustomField {
 	return CustomField{Name: key.name, Types: reduce(seen), Global: key.global}
 }
 
-// reduce gives the types of a union that holds values of all types seen, of lookups alone where there were some.
+// reduce gives the types of a union that holds values of all
+// types seen, of lookups alone where there were some.
 func reduce(seen seenTypes) []CustomType {
 	has := func(t CustomType) bool { return seen&typeBit(t) != 0 }
 	switch {

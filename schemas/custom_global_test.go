@@ -11,7 +11,8 @@ import (
 const globalRow = `{"id":1,"gpo-entity":"EU","custom-field-8":7,"project2":null,"pay-invoice":{"x":1},"pay_invoice":{"x":1},` +
 	`"supplier":{"id":3,"their-own":"x"},"custom-fields":{"gpo-entity":true},"invoice-lines":[{"id":2,"line-code":1.5,"tags":[]}]}`
 
-// What neither the schema nor Coupa's description names is a custom field of the global namespace, where an object has custom fields.
+// What neither the schema nor Coupa's description names is a custom
+// field of the global namespace, where an object has custom fields.
 func TestCustomFieldsOfTheGlobalNamespaceAreFound(t *testing.T) {
 	d := newDiscovery(t)
 	if err := d.Observe([]byte(globalRow)); err != nil {

@@ -14,9 +14,10 @@ const lookupRecord = "CustomLookup"
 // customSuffix stands behind a record's name in that of the record of its custom fields.
 const customSuffix = "CustomFields"
 
-// CustomFieldsOf reads back how the custom fields are typed from the text of a schema that was made with Options.Custom: that of the last version in a
-// registry, whatever has been put around it. typed is false for the schema that has the map in place of the types. The error is that of a text that
-// coupastream has not made.
+// CustomFieldsOf reads back how the custom fields are typed from the text of a
+// schema that was made with Options.Custom: that of the last version in a registry,
+// whatever has been put around it. typed is false for the schema that has the map
+// in place of the types. The error is that of a text that coupastream has not made.
 func CustomFieldsOf(avsc string) (fields *CustomFields, typed bool, err error) {
 	row, err := schematext.Parse([]byte(avsc))
 	if err != nil {
@@ -39,7 +40,8 @@ func CustomFieldsOf(avsc string) (fields *CustomFields, typed bool, err error) {
 	return c, typed, nil
 }
 
-// add takes in fields of a record that stands in the text in more than one form: a mapping may leave out different ones in each.
+// add takes in fields of a record that stands in the text in more
+// than one form: a mapping may leave out different ones in each.
 func (c *CustomFields) add(record string, fields []CustomField) {
 	for _, f := range fields {
 		if !slices.ContainsFunc(c.records[record], func(have CustomField) bool { return have.key() == f.key() }) {
@@ -88,7 +90,8 @@ func (c *CustomFields) apply(row *schematext.Record, mode DecimalMode) error {
 	return nil
 }
 
-// retype goes through the fields in the order of the text: a record must be defined where its name stands first.
+// retype goes through the fields in the order of the text: a
+// record must be defined where its name stands first.
 func (t *customTyper) retype(r *schematext.Record, c *CustomFields) {
 	var globals []CustomField
 	defer func() { t.addGlobals(r, globals) }()
@@ -123,8 +126,8 @@ func apart(fields []CustomField) (spaced, global []CustomField) {
 	return spaced, global
 }
 
-// addGlobals puts fields of the global namespace behind a record's own. One that is the record's own by now, since Coupa's API description has come
-// to know it, is left out.
+// addGlobals puts fields of the global namespace behind a record's own. One that is the
+// record's own by now, since Coupa's API description has come to know it, is left out.
 func (t *customTyper) addGlobals(r *schematext.Record, globals []CustomField) {
 	names := []string{ParentField} // which a line's record has
 	own := map[string]bool{}
@@ -234,7 +237,8 @@ func (t *customTyper) plain(c CustomType) schematext.Type {
 	return schematext.Type{Name: string(c)}
 }
 
-// lookupRecord holds what Coupa shows of a lookup value. What else it sends, as of another kind of object, is in unmapped.
+// lookupRecord holds what Coupa shows of a lookup value. What
+// else it sends, as of another kind of object, is in unmapped.
 func (t *customTyper) lookupRecord() *schematext.Record {
 	r := &schematext.Record{Type: "record", Name: lookupRecord, Namespace: t.namespace, Fields: []schematext.Field{
 		t.field("id", CustomField{Name: "id", Types: []CustomType{CustomLong}}),

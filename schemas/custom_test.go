@@ -374,7 +374,8 @@ func TestCustomFieldsOfAnotherObjectAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzCustomFields: whatever the custom fields are, a row that Observe takes is encoded, and no member is lost.
+// FuzzCustomFields: whatever the custom fields are, a row
+// that Observe takes is encoded, and no member is lost.
 func FuzzCustomFields(f *testing.F) {
 	f.Add([]byte(`{"a":1,"b":"12.50","c":{"id":"x","name":null,"z":[1]}}`), []byte(`{"a":"012","b":[{}],"c":[],"d":true}`))
 	f.Add([]byte(`{"a":["2024-04-01T00:00:00Z",null],"b":"","unmapped":1,"x?":2,"x":3}`), []byte(`{"a":"","unmapped":{},"x_":1e400}`))
@@ -388,7 +389,8 @@ func FuzzCustomFields(f *testing.F) {
 			return
 		}
 		s := customSchema(t, d.CustomFields())
-		defer made.Delete(shapeOf("invoices", Options{Custom: d.CustomFields()})) // or the run keeps all of them
+		// or the run keeps all of them
+		defer made.Delete(shapeOf("invoices", Options{Custom: d.CustomFields()}))
 		r := newReader(t, s.JSON())
 		for _, row := range rows {
 			if newDiscovery(t).Observe([]byte(row)) != nil {

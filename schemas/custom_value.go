@@ -32,7 +32,8 @@ func plainType(first byte, text []byte) CustomType {
 	return CustomString
 }
 
-// textType is the type of a text. Digits without a point are no number: they may be a code, as of a cost centre.
+// textType is the type of a text. Digits without a point are
+// no number: they may be a code, as of a cost centre.
 func textType(text []byte) CustomType {
 	if d, ok := plainNumber(text); ok && len(d.fraction) > 0 && fitsCustomDecimal(d) {
 		return CustomDecimal
@@ -43,8 +44,8 @@ func textType(text []byte) CustomType {
 	return CustomString
 }
 
-// plainNumber reads a text that spells a number as a program does: no plus, no exponent, no zeros in front, a digit on both
-// sides of a point.
+// plainNumber reads a text that spells a number as a program does: no
+// plus, no exponent, no zeros in front, a digit on both sides of a point.
 func plainNumber(text []byte) (decimal, bool) {
 	d, ok := parseDecimal(text)
 	if !ok || text[0] == '+' || len(d.whole) == 0 || len(d.whole) > 1 && d.whole[0] == '0' {
@@ -59,8 +60,8 @@ func fitsCustomDecimal(d decimal) bool {
 	return d.digits() == 0 || shift >= 0 && d.digits()+shift <= customPrecision
 }
 
-// exactInstant reads an instant with a time of day and an offset that milliseconds hold. A leap second is none: in
-// milliseconds since 1970 it is the next one.
+// exactInstant reads an instant with a time of day and an offset that milliseconds
+// hold. A leap second is none: in milliseconds since 1970 it is the next one.
 func exactInstant(text []byte) (ms int64, ok bool) {
 	if len(text) < 20 || text[17] == '6' {
 		return 0, false
@@ -73,8 +74,9 @@ func exactInstant(text []byte) (ms int64, ok bool) {
 	return parseInstant(text)
 }
 
-// choice appends a plain value in the branch of its own type, else in the first branch that holds it exactly, else as its
-// text in the branch of strings. The byte before it is the branch's number, as put wrote it.
+// choice appends a plain value in the branch of its own type, else in the
+// first branch that holds it exactly, else as its text in the branch of
+// strings. The byte before it is the branch's number, as put wrote it.
 func (e *Encoder) choice(out []byte, n *planNode, c byte) ([]byte, verdict, error) {
 	if c == '{' || c == '[' {
 		return out, misfit, nil

@@ -1,5 +1,5 @@
-// Package schemas gives the shape of what coupastream writes: the Avro schema of every Coupa object that it streams, the
-// encoder from Coupa's JSON to Avro, the key, and the registry's framing and client.
+// Package schemas gives the shape of what coupastream writes: the Avro schema of every Coupa object that
+// it streams, the encoder from Coupa's JSON to Avro, the key, and the registry's framing and client.
 //
 //	s, err := schemas.For("invoices", schemas.Options{})   // the schema
 //	s.Fields()                                             // ask Coupa for just what it holds
@@ -10,10 +10,11 @@
 //
 // # What a schema is made of
 //
-// The schemas in avsc are made by go generate from the data in catalogue: what Coupa's API description says of each object,
-// and a selection with its reasons. A field has the Coupa name with - as _ (see FieldNames) and carries the Coupa name in the
-// property coupa.name. Every field but the row's id is nullable with default null. Rows that
-// are below those of another collection have that row's id too, in ParentField, which is no field of Coupa's.
+// The schemas in avsc are made by go generate from the data in catalogue: what Coupa's API
+// description says of each object, and a selection with its reasons. A field has the Coupa
+// name with - as _ (see FieldNames) and carries the Coupa name in the property coupa.name.
+// Every field but the row's id is nullable with default null. Rows that are below those of
+// another collection have that row's id too, in ParentField, which is no field of Coupa's.
 //
 //	integer            long
 //	decimal            bytes, logicalType decimal, precision 38, scale as described but 6 to 20 (9 where nothing is described)
@@ -29,37 +30,40 @@
 //
 // # Typed custom fields
 //
-// With Options.Custom, custom_fields is a record instead, InvoiceHeaderCustomFields, of a nullable field for each custom field
-// that a Discovery learned from rows:
+// With Options.Custom, custom_fields is a record instead, InvoiceHeaderCustomFields,
+// of a nullable field for each custom field that a Discovery learned from rows:
 //
 //	boolean, long, decimal, instant, string   as above, decimals of scale 9; several make a union: ["null", "long", "string"]
 //	lookup                                    the record CustomLookup: id, active, name, description, external_ref_num,
 //	                                          external_ref_code and unmapped
 //	list                                      an array of nullable items of one of these
 //
-// Such a field has the property coupa.custom: the types, as of CustomField, from which CustomFieldsOf reads all back. A value stands in it if the field holds it exactly, else in unmapped of the same
-// record, and is never an error: a customer may change what a custom field is. A text of digits alone, or with zeros in front,
-// tells a string: it may be a code. Coupa is asked for custom_fields as a whole in any case.
+// Such a field has the property coupa.custom: the types, as of CustomField, from which CustomFieldsOf reads
+// all back. A value stands in it if the field holds it exactly, else in unmapped of the same record, and is
+// never an error: a customer may change what a custom field is. A text of digits alone, or with zeros in
+// front, tells a string: it may be a code. Coupa is asked for custom_fields as a whole in any case.
 //
-// Custom fields of the older, global namespace are at the top of an object, as custom-field-8, and so are their fields here, behind the
-// object's own. They must be asked for by name (see Schema.FieldsWith), which rows in full tell (see Discovery.Globals). Where
-// they are not typed they stand in the object's unmapped.
+// Custom fields of the older, global namespace are at the top of an object, as custom-field-8, and so are
+// their fields here, behind the object's own. They must be asked for by name (see Schema.FieldsWith), which
+// rows in full tell (see Discovery.Globals). Where they are not typed they stand in the object's unmapped.
 //
 // # Mappings
 //
-// With Options.Mapping the user's rules change what a schema holds; package mapping makes them, and rewrites rows before they are encoded.
-// A field with the role computed has no name of Coupa's. A record that is changed in one of its places has a name of its own there, and
-// its former one in coupa.record.
+// With Options.Mapping the user's rules change what a schema holds; package mapping makes them, and
+// rewrites rows before they are encoded. A field with the role computed has no name of Coupa's. A record
+// that is changed in one of its places has a name of its own there, and its former one in coupa.record.
 //
 // # Lines
 //
-// Schema.Split takes lists of a row apart (see Lists), so that their elements have records of their own: a row is encoded once, with its lines, and a
-// Splitter cuts these out of its bytes. A line's record has parent_id in front, with the role parent, and the fields that it has within the row.
+// Schema.Split takes lists of a row apart (see Lists), so that their elements have records of their
+// own: a row is encoded once, with its lines, and a Splitter cuts these out of its bytes. A line's
+// record has parent_id in front, with the role parent, and the fields that it has within the row.
 //
 // # Evolution
 //
-// Schemas are registered under the rule BACKWARD: a new version may add fields, which are nullable, and never changes the
-// type, scale or name of one; a typed custom field's union may grow at its end (see CustomFields.Evolve).
+// Schemas are registered under the rule BACKWARD: a new version may add fields,
+// which are nullable, and never changes the type, scale or name of one; a typed
+// custom field's union may grow at its end (see CustomFields.Evolve).
 package schemas
 
 //go:generate go run ./internal/generate

@@ -13,7 +13,8 @@ import (
 //go:embed catalogue/objects.json
 var objectsFile []byte
 
-// documented is what Coupa's API description says that each object has: by object, the names as plainKey gives them.
+// documented is what Coupa's API description says that each
+// object has: by object, the names as plainKey gives them.
 var documented = sync.OnceValue(func() map[string]map[string]bool {
 	var file struct {
 		Objects map[string]map[string]json.RawMessage `json:"objects"`
@@ -32,7 +33,8 @@ var documented = sync.OnceValue(func() map[string]map[string]bool {
 	return all
 })
 
-// documentedOf gives, for each record of a schema that has custom fields, the names that its object is documented with.
+// documentedOf gives, for each record of a schema that has
+// custom fields, the names that its object is documented with.
 func documentedOf(row *schematext.Record) map[string]map[string]bool {
 	all := map[string]map[string]bool{}
 	row.Walk(func(r *schematext.Record) {
@@ -43,7 +45,8 @@ func documentedOf(row *schematext.Record) map[string]map[string]bool {
 	return all
 }
 
-// Documented lists what Coupa's API description says that an object (a schema's coupa.object) has, in Coupa's names: more than its record holds.
+// Documented lists what Coupa's API description says that an object (a
+// schema's coupa.object) has, in Coupa's names: more than its record holds.
 func Documented(object string) []string {
 	var names []string
 	for name := range documented()[object] {
@@ -53,5 +56,6 @@ func Documented(object string) []string {
 	return names
 }
 
-// plainKey spells a key of a row without regard to hyphens: some of Coupa's older endpoints answer with underscores.
+// plainKey spells a key of a row without regard to hyphens:
+// some of Coupa's older endpoints answer with underscores.
 func plainKey(key string) string { return strings.ReplaceAll(key, "-", "_") }

@@ -2,9 +2,10 @@ package schemas
 
 import "encoding/binary"
 
-// Encoder turns rows into Avro, one row at a time in a single pass over its bytes: no tree, no maps, no allocation once its
-// memory has grown to the largest row. Values are written as they arrive; where a row's keys stand in the schema's order
-// that is already the record, elsewhere the pieces are put in order at the object's end.
+// Encoder turns rows into Avro, one row at a time in a single pass over its bytes: no
+// tree, no maps, no allocation once its memory has grown to the largest row. Values
+// are written as they arrive; where a row's keys stand in the schema's order that is
+// already the record, elsewhere the pieces are put in order at the object's end.
 //
 // One goroutine at a time may use it.
 type Encoder struct {
@@ -12,7 +13,8 @@ type Encoder struct {
 	plan   *Plan
 	spans  []span  // where the fields of the open records are in the output
 	extras []extra // what the open records and maps keep as JSON text
-	// follow is what the last rows taught of the order of keys: by record and field, the field that came next.
+	// follow is what the last rows taught of the order of
+	// keys: by record and field, the field that came next.
 	follow []int
 	unfit  []unfit    // of the last row
 	utf8   []byte     // room to repair text that is not UTF-8
@@ -58,20 +60,24 @@ func (p *Plan) Encoder() *Encoder {
 	return e
 }
 
-// Append appends the Avro bytes of row, one JSON object, without the registry's header. On error dst comes back at its
-// former length and the error is a *FieldError. The row is only read during the call.
+// Append appends the Avro bytes of row, one JSON object, without the registry's header. On error dst
+// comes back at its former length and the error is a *FieldError. The row is only read during the call.
 //
 // What becomes of a value:
-//   - Absent and null are null, also as a member of custom fields or under an unknown key. Of a key given twice the last counts.
-//   - "" is null, except where the type is string. For records and lists "", [] (an empty list for a list) and an object
-//     without any value are null too.
-//   - Values of another JSON type are read where that is exact: numbers in texts, texts from numbers and booleans, booleans
-//     from 0, 1 and texts, a lone object as a list of one. A null or "" in a list of records is left out.
-//   - What the type has no room for stays, as the JSON text that was sent, in unmapped of the record around it, under its key,
-//     and its field is null: a decimal of more digits, an integer beyond 64 bits, an object for a number. So do unknown keys.
-//   - Text that is no number, boolean or date where one is declared is an error: no reading of it is safe. In a typed custom
-//     field it goes to unmapped like anything else that the field cannot hold exactly.
-//   - An instant is floored to the millisecond. A date is the calendar day as written, whatever the hour and offset.
+//   - Absent and null are null, also as a member of custom fields or
+//     under an unknown key. Of a key given twice the last counts.
+//   - "" is null, except where the type is string. For records and lists "", []
+//     (an empty list for a list) and an object without any value are null too.
+//   - Values of another JSON type are read where that is exact: numbers in texts,
+//     texts from numbers and booleans, booleans from 0, 1 and texts, a lone
+//     object as a list of one. A null or "" in a list of records is left out.
+//   - What the type has no room for stays, as the JSON text that was sent, in unmapped
+//     of the record around it, under its key, and its field is null: a decimal of more
+//     digits, an integer beyond 64 bits, an object for a number. So do unknown keys.
+//   - Text that is no number, boolean or date where one is declared is an error: no reading of it is safe.
+//     In a typed custom field it goes to unmapped like anything else that the field cannot hold exactly.
+//   - An instant is floored to the millisecond. A date is the
+//     calendar day as written, whatever the hour and offset.
 func (e *Encoder) Append(dst, row []byte) ([]byte, error) {
 	e.scanner = scanner{row: row, unquoted: e.unquoted[:0]}
 	e.spans, e.extras, e.unfit = e.spans[:0], e.extras[:0], e.unfit[:0]
@@ -98,8 +104,8 @@ func (e *Encoder) top(out []byte) ([]byte, error) {
 	return out, nil
 }
 
-// put appends one value of the row. On blank and misfit it appends the null of a nullable type, and nothing for another;
-// the value is passed over in any case.
+// put appends one value of the row. On blank and misfit it appends the null of a
+// nullable type, and nothing for another; the value is passed over in any case.
 func (e *Encoder) put(out []byte, n *planNode, depth int) ([]byte, verdict, error) {
 	start, at := len(out), e.pos
 	if n.nullable {
@@ -201,7 +207,8 @@ func (e *Encoder) list(out []byte, n *planNode, c byte, depth int) ([]byte, verd
 			return out, misfit, inElement(i, err)
 		}
 		if v == misfit {
-			return out, misfit, nil // an element has no unmapped of its own: the field keeps the list as sent
+			// an element has no unmapped of its own: the field keeps the list as sent
+			return out, misfit, nil
 		}
 		if len(out) > begin {
 			count++
@@ -209,8 +216,8 @@ func (e *Encoder) list(out []byte, n *planNode, c byte, depth int) ([]byte, verd
 	}
 }
 
-// closeBlock writes the count of the block that begins at at, behind one byte of room, and the block's end. An empty block
-// is its own end.
+// closeBlock writes the count of the block that begins at at, behind
+// one byte of room, and the block's end. An empty block is its own end.
 func closeBlock(out []byte, at, count int) []byte {
 	if count == 0 {
 		return out
@@ -229,7 +236,8 @@ func closeBlock(out []byte, at, count int) []byte {
 	return out
 }
 
-// appendText appends an Avro string or bytes. Avro's long is zigzag in base 128, as binary.AppendVarint writes it.
+// appendText appends an Avro string or bytes. Avro's long is
+// zigzag in base 128, as binary.AppendVarint writes it.
 func appendText(dst, text []byte) []byte {
 	return append(binary.AppendVarint(dst, int64(len(text))), text...)
 }

@@ -62,7 +62,8 @@ func decode(t testing.TB, avsc string, b []byte) string {
 	return got
 }
 
-// bare strips the {"type": value} that hamba/avro wraps a union's value in where it cannot tell the branch by the value.
+// bare strips the {"type": value} that hamba/avro wraps a
+// union's value in where it cannot tell the branch by the value.
 func bare(s avro.Schema, v any) any {
 	switch s := s.(type) {
 	case *avro.UnionSchema:

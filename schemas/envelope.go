@@ -13,8 +13,8 @@ import (
 // (io.debezium.data.Envelope.isEnvelopeSchema).
 const envelopeName = "Envelope"
 
-// enveloped is Debezium's envelope around a row: {before, after, source, op, ts_ms}. Its namespace holds the collection, "coupa.invoices", which is the
-// name of no record.
+// enveloped is Debezium's envelope around a row: {before, after, source, op, ts_ms}.
+// Its namespace holds the collection, "coupa.invoices", which is the name of no record.
 func enveloped(row *schematext.Record, path string) *schematext.Record {
 	text := func(name, doc string) schematext.Field {
 		return schematext.Field{Name: name, Type: schematext.Type{Name: "string"}, Doc: doc}
@@ -102,7 +102,8 @@ func NewJSONEnvelope(o Origin) *Envelope {
 // Open appends what stands before the row.
 func (e *Envelope) Open(dst []byte) []byte { return append(dst, e.open...) }
 
-// Close appends what stands behind a row that was read at the time now, in whole milliseconds; snapshot: it was there before the stream began.
+// Close appends what stands behind a row that was read at the time now,
+// in whole milliseconds; snapshot: it was there before the stream began.
 func (e *Envelope) Close(dst []byte, updatedAt, now time.Time, snapshot bool) []byte {
 	kind := 0
 	if snapshot {

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// FieldError says which field of a row cannot be encoded and why. It names the field and never prints its value, so it may
-// be logged. The row it speaks of was not encoded at all.
+// FieldError says which field of a row cannot be encoded and why. It names the field and
+// never prints its value, so it may be logged. The row it speaks of was not encoded at all.
 type FieldError struct {
-	// Path leads to the field in Coupa's names, "invoice-lines[2].price"; indexes count from 0 as the row lists them. It is
-	// empty where the row as a whole is at fault.
+	// Path leads to the field in Coupa's names, "invoice-lines[2].price"; indexes count
+	// from 0 as the row lists them. It is empty where the row as a whole is at fault.
 	Path string
 	// Err is the reason, *SyntaxError where the row is not JSON.
 	Err error
@@ -25,7 +25,8 @@ func (f *FieldError) Error() string {
 // Unwrap gives the reason.
 func (f *FieldError) Unwrap() error { return f.Err }
 
-// SyntaxError says where a row stops being JSON (RFC 8259), or where it nests deeper than the encoder follows.
+// SyntaxError says where a row stops being JSON (RFC 8259),
+// or where it nests deeper than the encoder follows.
 type SyntaxError struct {
 	Offset int    // in bytes from the row's start
 	Reason string // what was expected or found there, without the text itself
@@ -35,7 +36,8 @@ func (s *SyntaxError) Error() string {
 	return fmt.Sprintf("malformed JSON at byte %d: %s", s.Offset, s.Reason)
 }
 
-// inField puts key before the path of err. Paths grow from the inside out, on failure alone, so that success pays nothing.
+// inField puts key before the path of err. Paths grow from the
+// inside out, on failure alone, so that success pays nothing.
 func inField(key string, err error) error {
 	f := asFieldError(err)
 	switch {

@@ -15,7 +15,8 @@ func requestWith(row *schematext.Record, more map[string][]string) string {
 	return string(r.appendFields(nil, row))
 }
 
-// request writes what is asked for. Records that stand in the text by name are looked up in records; schemas have no cycles.
+// request writes what is asked for. Records that stand in the
+// text by name are looked up in records; schemas have no cycles.
 type request struct {
 	records map[string]*schematext.Record
 	more    map[string][]string

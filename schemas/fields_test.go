@@ -13,8 +13,8 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// fieldsLimit is what the value of `fields` may take of a URL. Proxies commonly end lines at 8 KiB; path, window and paging
-// need some 300 bytes of it.
+// fieldsLimit is what the value of `fields` may take of a URL. Proxies commonly
+// end lines at 8 KiB; path, window and paging need some 300 bytes of it.
 const fieldsLimit = 8192 - 400
 
 func TestFieldsFitIntoAURL(t *testing.T) {
@@ -175,7 +175,8 @@ func TestRowsThatWereAskedForFitTheirSchema(t *testing.T) {
 }
 
 func TestAskingForFieldsMakesRowsSmall(t *testing.T) {
-	// What associations weigh differs much from answer to answer; the invoice was recorded with few fields to begin with.
+	// What associations weigh differs much from answer to answer;
+	// the invoice was recorded with few fields to begin with.
 	for path, atLeast := range map[string]float64{"users": 8, "suppliers": 3.5, "requisitions": 4, "contracts": 3, "purchase_orders": 2.5, "invoices": 1.3} {
 		s, err := schemas.For(path, schemas.Options{})
 		if err != nil {

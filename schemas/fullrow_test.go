@@ -45,7 +45,8 @@ func readDescription(t *testing.T) description {
 	return d
 }
 
-// row is an object with every field that is described, associations in full down to the level given and left out below it. Lists have one element.
+// row is an object with every field that is described, associations in full
+// down to the level given and left out below it. Lists have one element.
 func (d description) row(object string, levels int) map[string]any {
 	row := map[string]any{}
 	for field, typ := range d.Objects[object] {
@@ -80,8 +81,9 @@ func plainValue(kind string) any {
 	return "1250.50" // decimals
 }
 
-// Coupa answers with associations in full, several levels deep, unless it is asked for fields: the recorded rows of suppliers, requisitions, orders and
-// invoices go down 7, 5, 4 and 4 levels, few of them with all that is described. Here each has it all, down to the third.
+// Coupa answers with associations in full, several levels deep, unless it is asked for fields:
+// the recorded rows of suppliers, requisitions, orders and invoices go down 7, 5, 4 and 4
+// levels, few of them with all that is described. Here each has it all, down to the third.
 func TestAskingForFieldsMakesAFullRowTenTimesSmaller(t *testing.T) {
 	d := readDescription(t)
 	for _, path := range []string{"invoices", "purchase_orders", "suppliers"} {

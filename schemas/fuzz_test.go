@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// FuzzAppend: what the encoder accepts is JSON, and another implementation reads from its Avro, to the last byte, all that
-// the row says. What it refuses leaves dst as it was.
+// FuzzAppend: what the encoder accepts is JSON, and another implementation reads from its
+// Avro, to the last byte, all that the row says. What it refuses leaves dst as it was.
 func FuzzAppend(f *testing.F) {
 	readers := fuzzedReaders(f)
 	rows, err := filepath.Glob("testdata/*/*.json")

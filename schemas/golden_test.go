@@ -49,7 +49,8 @@ func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
 	}
 }
 
-// goldenCustomSchema is the schema of departments with custom fields of every type, in a file beside the bytes for the other implementations.
+// goldenCustomSchema is the schema of departments with custom fields of
+// every type, in a file beside the bytes for the other implementations.
 func goldenCustomSchema(t *testing.T, name string, mode DecimalMode) string {
 	t.Helper()
 	var custom CustomFields

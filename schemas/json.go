@@ -12,12 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// AppendJSON appends as JSON what value, the Avro of one row by this plan, holds: for consumers without Avro, the same fields under the same names.
+// AppendJSON appends as JSON what value, the Avro of one row by this plan,
+// holds: for consumers without Avro, the same fields under the same names.
 //
 //   - A field that is null is left out; so are empty records, which the plan makes null.
-//   - A decimal is a number of as many digits as it has, never rounded. Readers that take numbers for doubles lose digits: decimal.handling.mode=string
-//     gives texts.
-//   - An instant is a text of RFC 3339 in UTC, with milliseconds where there are any; a date is a text of the form 2006-01-02.
+//   - A decimal is a number of as many digits as it has, never rounded. Readers that
+//     take numbers for doubles lose digits: decimal.handling.mode=string gives texts.
+//   - An instant is a text of RFC 3339 in UTC, with milliseconds
+//     where there are any; a date is a text of the form 2006-01-02.
 //   - What unmapped and a map of custom fields hold as JSON text stands there as the JSON that it is.
 //
 // The error says that value is none that an Encoder of this plan made.
@@ -200,7 +202,8 @@ func (r *renderer) jsonTexts(out []byte) []byte {
 	}
 }
 
-// appendDecimal appends a two's complement, big-endian number with its point at scale, without zeros at the fraction's end.
+// appendDecimal appends a two's complement, big-endian number
+// with its point at scale, without zeros at the fraction's end.
 func appendDecimal(out, unscaled []byte, scale int) []byte {
 	var room [40]byte
 	digits := room[:0]
@@ -236,7 +239,8 @@ func appendDecimal(out, unscaled []byte, scale int) []byte {
 	return out[:end]
 }
 
-// appendMagnitude appends the digits of a number of up to 16 bytes, without its sign. 38 digits, the most of the catalogue's decimals, fit there.
+// appendMagnitude appends the digits of a number of up to 16 bytes, without
+// its sign. 38 digits, the most of the catalogue's decimals, fit there.
 func appendMagnitude(out, unscaled []byte, negative bool) []byte {
 	var hi, lo uint64
 	if negative {

@@ -16,7 +16,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// What a row is as JSON is what another implementation decodes of its Avro, and its JSON Schema admits it: of every object, in every mode.
+// What a row is as JSON is what another implementation decodes of its
+// Avro, and its JSON Schema admits it: of every object, in every mode.
 func TestARowAsJSONIsWhatItsAvroSaysAndItsJSONSchemaAdmits(t *testing.T) {
 	for i, path := range Objects() {
 		t.Run(path, func(t *testing.T) {

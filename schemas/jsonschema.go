@@ -7,7 +7,8 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// jsonSchemaDialect is the one that the registry's own serializers write. It stands first in the text, by which Registry tells JSON Schema from Avro.
+// jsonSchemaDialect is the one that the registry's own serializers write. It
+// stands first in the text, by which Registry tells JSON Schema from Avro.
 const jsonSchemaDialect = "http://json-schema.org/draft-07/schema#"
 
 // jsonSchema is a JSON Schema, as far as these schemas need it. Members stand in this order.
@@ -52,15 +53,17 @@ func (p *jsonProperties) MarshalJSON() ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// jsonSchemaOf describes what Plan.AppendJSON makes of a row's values, or the envelope around them. Objects are closed (additionalProperties: false), but for unmapped and the map
-// of custom fields: under the registry's rule BACKWARD a field may be added only to what was closed before.
+// jsonSchemaOf describes what Plan.AppendJSON makes of a row's values, or the envelope around
+// them. Objects are closed (additionalProperties: false), but for unmapped and the map of custom
+// fields: under the registry's rule BACKWARD a field may be added only to what was closed before.
 func jsonSchemaOf(r *schematext.Record) (string, error) {
 	d := describer{definitions: map[string]*jsonSchema{}}
 	top := d.object(r)
 	if rowOf(r) != r { // an envelope, whose before is always there and null
 		before := &top.Properties.types[0]
 		*before = &jsonSchema{OneOf: []*jsonSchema{{Type: "null"}, *before}}
-		top.Title = r.Namespace + "." + r.Name // Kafka Connect's converter takes the title for the name by which Debezium knows an envelope
+		// Kafka Connect's converter takes the title for the name by which Debezium knows an envelope
+		top.Title = r.Namespace + "." + r.Name
 	}
 	top.Dialect, top.Definitions = jsonSchemaDialect, d.definitions
 	text, err := json.Marshal(top)

@@ -7,13 +7,14 @@ import (
 	"strconv"
 )
 
-// KeySchema gives the Avro schema of every record's key, compact: the record coupa.Key {string tenant; long id}. The
-// tenant keeps rows of several Coupa instances apart where they share a topic.
+// KeySchema gives the Avro schema of every record's key, compact: the record coupa.Key {string
+// tenant; long id}. The tenant keeps rows of several Coupa instances apart where they share a topic.
 func KeySchema() string {
 	return `{"type":"record","name":"Key","namespace":"coupa","fields":[{"name":"tenant","type":"string"},{"name":"id","type":"long"}]}`
 }
 
-// AppendKey appends the Avro bytes of a coupa.Key. The same row always has the same bytes, and so the same partition.
+// AppendKey appends the Avro bytes of a coupa.Key. The same
+// row always has the same bytes, and so the same partition.
 func AppendKey(dst []byte, tenant string, id int64) []byte {
 	// Avro's long is zigzag in base 128, which is what binary.AppendVarint writes.
 	dst = binary.AppendVarint(dst, int64(len(tenant)))
@@ -21,20 +22,21 @@ func AppendKey(dst []byte, tenant string, id int64) []byte {
 	return binary.AppendVarint(dst, id)
 }
 
-// AppendJSONKey appends the key as JSON: {"tenant":"acme","id":123}, without white space and in this order, for the same reason.
+// AppendJSONKey appends the key as JSON: {"tenant":"acme","id":123},
+// without white space and in this order, for the same reason.
 func AppendJSONKey(dst []byte, tenant string, id int64) []byte {
 	dst = append(appendQuoted(append(dst, `{"tenant":`...), []byte(tenant)), `,"id":`...)
 	return append(strconv.AppendInt(dst, id, 10), '}')
 }
 
-// AppendHeader appends what stands before the Avro bytes in the registry's framing: the magic byte 0 and the schema's id as
-// four bytes, big-endian.
+// AppendHeader appends what stands before the Avro bytes in the registry's
+// framing: the magic byte 0 and the schema's id as four bytes, big-endian.
 func AppendHeader(dst []byte, id int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0), uint32(id))
 }
 
-// ParseKey reads a record's key as it stands in a topic: Avro or JSON behind the registry's framing, or JSON alone. Avro never begins with a brace, which
-// would be a negative length of the tenant's name.
+// ParseKey reads a record's key as it stands in a topic: Avro or JSON behind the registry's framing, or
+// JSON alone. Avro never begins with a brace, which would be a negative length of the tenant's name.
 func ParseKey(b []byte) (tenant string, id int64, err error) {
 	const framing = 5
 	switch {

@@ -14,13 +14,15 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// ParentField is the field of a line's record that holds the id of the row that the line is of, where it stands first; and of the record of a row that is
-// below another one, that one's id. No field of Coupa's has its name in the same record.
+// ParentField is the field of a line's record that holds the id of the row that
+// the line is of, where it stands first; and of the record of a row that is below
+// another one, that one's id. No field of Coupa's has its name in the same record.
 const ParentField = "parent_id"
 
-// Lists gives the lists of an object whose elements can have records of their own, by Coupa's names: those at the top of its rows that are shown in
-// full, and whose elements have an id. A list of references (named ...Ref) is none: what it refers to lives elsewhere. Rows
-// that are below others have none: they are read whole, and nothing tells of each line what became of it.
+// Lists gives the lists of an object whose elements can have records of their own, by Coupa's
+// names: those at the top of its rows that are shown in full, and whose elements have an id. A
+// list of references (named ...Ref) is none: what it refers to lives elsewhere. Rows that are
+// below others have none: they are read whole, and nothing tells of each line what became of it.
 func Lists(path string) ([]string, error) {
 	if known, ok := lists.Load(path); ok {
 		return slices.Clone(known.([]string)), nil
@@ -72,9 +74,10 @@ type List struct {
 	Schema *Schema // of a line's record: ParentField and then the fields that it has within the row
 }
 
-// Split takes the lists that the object can have apart (see Lists), as far as the schema holds them. keep leaves them in the rows too. A line's record is
-// named by the row's and the list, coupa.InvoiceHeader_invoice_lines, and has the name that it has within the row in coupa.record. The error is that of a
-// mapping that takes from lines what they need. The result is shared between callers.
+// Split takes the lists that the object can have apart (see Lists), as far as the schema holds them.
+// keep leaves them in the rows too. A line's record is named by the row's and the list,
+// coupa.InvoiceHeader_invoice_lines, and has the name that it has within the row in coupa.record. The
+// error is that of a mapping that takes from lines what they need. The result is shared between callers.
 func (s *Schema) Split(keep bool) (*Split, error) {
 	if keep {
 		return s.splits[1]()
@@ -192,9 +195,10 @@ func (s *Schema) WidenLines(list List, registered string) (*Schema, error) {
 	return s.Widen(as.text)
 }
 
-// ParseParent reads from the value of a line's record, as it stands in a topic, the id of the row that the line is of: Avro or JSON behind the registry's framing, or JSON
-// alone, in Debezium's envelope or without. ParentField is the first of a line's record, and ids are above 0: Avro begins with a zero where the envelope's before stands,
-// and with a brace, which would be a negative id, nowhere.
+// ParseParent reads from the value of a line's record, as it stands in a topic, the id of the row that
+// the line is of: Avro or JSON behind the registry's framing, or JSON alone, in Debezium's envelope or
+// without. ParentField is the first of a line's record, and ids are above 0: Avro begins with a zero
+// where the envelope's before stands, and with a brace, which would be a negative id, nowhere.
 func ParseParent(value []byte) (int64, error) {
 	const framing = 5
 	switch {

@@ -47,8 +47,8 @@ func TestWhichListsAreLines(t *testing.T) {
 	}
 }
 
-// Whatever the object, its custom fields and its decimals: what is cut out of an encoded row are the bytes that the rows without lines, and the lines by
-// themselves, have when they are encoded by their own schemas.
+// Whatever the object, its custom fields and its decimals: what is cut out of an encoded row are the bytes
+// that the rows without lines, and the lines by themselves, have when they are encoded by their own schemas.
 func TestWhatIsCutOutIsWhatIsEncodedAlone(t *testing.T) {
 	for i, path := range Objects() {
 		lists, err := Lists(path)
@@ -272,7 +272,8 @@ func TestAListThatIsNoneIsUnread(t *testing.T) {
 	}
 }
 
-// No field of Coupa's has the name of the parent's id, in any line of any object, and a custom field of that name gives way.
+// No field of Coupa's has the name of the parent's id, in any
+// line of any object, and a custom field of that name gives way.
 func TestNoFieldOfALineIsNamedLikeTheParents(t *testing.T) {
 	for _, path := range Objects() {
 		s, err := For(path, Options{})

@@ -5,17 +5,20 @@ import (
 	"strings"
 )
 
-// FieldNames gives the Avro names of the fields of one record, in the order of their Coupa names. The rules, in turn:
+// FieldNames gives the Avro names of the fields of one record,
+// in the order of their Coupa names. The rules, in turn:
 //
 //  1. A hyphen becomes an underscore: invoice-number → invoice_number.
-//  2. A trailing run of other characters that Avro does not know is cut (Coupa ends the name of a question with one):
-//     show-tax-information? → show_tax_information. Elsewhere each such character becomes an underscore.
-//  3. A name that begins with a digit, or of which nothing is left, gets an underscore in front: 1099-type → _1099_type.
+//  2. A trailing run of other characters that Avro does not know is cut (Coupa
+//     ends the name of a question with one): show-tax-information? →
+//     show_tax_information. Elsewhere each such character becomes an underscore.
+//  3. A name that begins with a digit, or of which nothing is
+//     left, gets an underscore in front: 1099-type → _1099_type.
 //  4. A name that an earlier one has taken gets the lowest number from 2 on that makes it unique:
 //     is-default, is-default? → is_default, is_default__2.
 //
-// So the same names in the same order always give the same fields, and names put after them change none of them: a later
-// version of a schema may add fields only behind the ones that could claim the same name.
+// So the same names in the same order always give the same fields, and names put after them change none of
+// them: a later version of a schema may add fields only behind the ones that could claim the same name.
 func FieldNames(coupa []string) []string {
 	names := make([]string, len(coupa))
 	taken := make(map[string]bool, len(coupa))
@@ -30,7 +33,8 @@ func FieldNames(coupa []string) []string {
 	return names
 }
 
-// RecordName gives the Avro name, without namespace, of the record that shows a Coupa object: Asn-Header → Asn_Header.
+// RecordName gives the Avro name, without namespace, of the
+// record that shows a Coupa object: Asn-Header → Asn_Header.
 func RecordName(object string) string { return avroName(object) }
 
 // avroName applies rules 1 to 3 of FieldNames.

@@ -15,7 +15,8 @@ import (
 //go:embed avsc
 var avscFiles embed.FS
 
-// ParentKey is the key of ParentField in the JSON of a row that is below another one: none that Coupa gives to anything.
+// ParentKey is the key of ParentField in the JSON of a row that
+// is below another one: none that Coupa gives to anything.
 var ParentKey = schematext.ComputedKey(ParentField)
 
 // mainObjects are those that a connector streams unless told otherwise, and that are listed first.
@@ -38,8 +39,8 @@ var listed = sync.OnceValue(func() []string {
 	return all
 })
 
-// Objects lists the objects that have a schema, by the path of their collection below Coupa's /api: first those that a connector streams unless told
-// otherwise, then the others by name.
+// Objects lists the objects that have a schema, by the path of their collection below Coupa's
+// /api: first those that a connector streams unless told otherwise, then the others by name.
 func Objects() []string { return slices.Clone(listed()) }
 
 // readObject gives the schema of an object as it is kept in avsc.

@@ -15,12 +15,15 @@ import (
 const (
 	propName = "coupa.name" // the key in Coupa's JSON; without it the field's name with - for _
 	propRole = "coupa.role" // what a map of string holds: roleUnmapped or roleCustomFields
-	propType = "coupa.type" // typeText: Coupa describes the field as text; typeRetyped: a mapping gave the field its type
+	// typeText: Coupa describes the field as text; typeRetyped: a mapping gave the field its type
+	propType = "coupa.type"
 	// propRecord is there on a record that a mapping gave a name of its own: the name that it had.
 	propRecord = "coupa.record"
-	// propBranch is there on a union of several types besides null: the number of the one that values are written as.
+	// propBranch is there on a union of several types besides
+	// null: the number of the one that values are written as.
 	propBranch = "coupa.branch"
-	// propCustom is there on a typed custom field: its value is stored exactly or kept in unmapped, and never an error.
+	// propCustom is there on a typed custom field: its value is
+	// stored exactly or kept in unmapped, and never an error.
 	propCustom = "coupa.custom"
 
 	roleUnmapped     = "unmapped"      // what the row has and the record has no place for
@@ -49,21 +52,23 @@ const (
 	kindUnmapped // filled from what no other field takes
 )
 
-// Plan is an Avro schema made ready to encode Coupa's rows. It never changes once compiled, so any number of goroutines may
-// share it; each takes its own Encoder.
+// Plan is an Avro schema made ready to encode Coupa's rows. It never changes once
+// compiled, so any number of goroutines may share it; each takes its own Encoder.
 type Plan struct {
 	root  *planRecord
 	slots int // entries of Encoder.follow that all records need together
 }
 
-// planRecord is one record type. A record that occurs in several places, or within itself, is one planRecord.
+// planRecord is one record type. A record that occurs in
+// several places, or within itself, is one planRecord.
 type planRecord struct {
 	name     string
 	fields   []planField
 	byKey    map[string]keyMatch
 	required []int // fields that may not be null
 	unmapped int   // index of the field of role unmapped
-	// holder is the record of an object with custom fields: of this one, or of the one whose typed custom fields this one is.
+	// holder is the record of an object with custom fields: of this
+	// one, or of the one whose typed custom fields this one is.
 	holder string
 	owner  bool // it is the holder itself
 	typed  bool // the holder's custom fields are typed
@@ -101,21 +106,24 @@ type keyMatch struct {
 // noKey is the key of a field that no key of a row leads to: keys are always valid UTF-8.
 const noKey = "\xff"
 
-// Compile makes a plan from the text of an Avro schema: a record whose fields name their key in Coupa's JSON with the
-// property "coupa.name" (without it: the field's name with - for _). A field's type is T or ["null", T], T one of
+// Compile makes a plan from the text of an Avro schema: a record whose fields
+// name their key in Coupa's JSON with the property "coupa.name" (without it:
+// the field's name with - for _). A field's type is T or ["null", T], T one of
 //
 //   - string, boolean, int, long, double
 //   - bytes with logicalType decimal, long with timestamp-millis, int with date
 //   - a record, in place or by name; an array of any of these
 //   - a map of string, with the property "coupa.role": "custom-fields" or "unmapped"
 //
-// With the property "coupa.branch": N the type is ["null", T1, T2…], and values are written as TN (see Schema.Widen).
-// With the property "coupa.custom" a field is a typed custom field (see CustomFields): ["null", T1, T2…] of string, boolean,
-// long, double, decimal and timestamp-millis; ["null", record]; or ["null", array] with items of these.
+// With the property "coupa.branch": N the type is ["null", T1, T2…], and values are
+// written as TN (see Schema.Widen). With the property "coupa.custom" a field is a typed
+// custom field (see CustomFields): ["null", T1, T2…] of string, boolean, long, double,
+// decimal and timestamp-millis; ["null", record]; or ["null", array] with items of these.
 //
-// Every record must have a field of role unmapped: without one the encoder would have to drop what Coupa sent. A key that
-// matches no field is tried as the underscored twin of one (postal_code for postal-code), since some of Coupa's older
-// endpoints answer so; where two fields share a twin it leads to neither. The error names the record and field.
+// Every record must have a field of role unmapped: without one the encoder would have to
+// drop what Coupa sent. A key that matches no field is tried as the underscored twin of
+// one (postal_code for postal-code), since some of Coupa's older endpoints answer so;
+// where two fields share a twin it leads to neither. The error names the record and field.
 func Compile(avsc string) (*Plan, error) {
 	root, err := parse(avsc)
 	if err != nil {
@@ -126,7 +134,8 @@ func Compile(avsc string) (*Plan, error) {
 
 // parse reads the text of a record's schema.
 func parse(avsc string) (*avro.RecordSchema, error) {
-	// An own cache: schemas share names, such as coupa.SupplierRef, and hamba's default cache would mix them.
+	// An own cache: schemas share names, such as
+	// coupa.SupplierRef, and hamba's default cache would mix them.
 	parsed, err := avro.ParseWithCache(avsc, "", &avro.SchemaCache{})
 	if err != nil {
 		return nil, err
@@ -222,8 +231,8 @@ func (c *compiler) field(s *avro.RecordSchema, r *planRecord, i int, f *avro.Fie
 	return nil
 }
 
-// addTwins lets the underscored spelling of a key lead to its field, unless that is another field's key or twin. The names
-// of custom fields are the customer's own, who may have one of each spelling.
+// addTwins lets the underscored spelling of a key lead to its field, unless that is another field's
+// key or twin. The names of custom fields are the customer's own, who may have one of each spelling.
 func (r *planRecord) addTwins() {
 	owners := map[string][]int{}
 	for i, f := range r.fields {

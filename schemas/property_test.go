@@ -11,8 +11,8 @@ import (
 	"github.com/hamba/avro/v2"
 )
 
-// Every object of the catalogue, with its custom fields in every form and its decimals in every mode: what a reader sees of
-// random rows is what was sent (see reader.roundTrip).
+// Every object of the catalogue, with its custom fields in every form and its decimals in
+// every mode: what a reader sees of random rows is what was sent (see reader.roundTrip).
 func TestRowsOfEveryObjectArriveAsTheyWereSent(t *testing.T) {
 	for i, path := range Objects() {
 		t.Run(path, func(t *testing.T) {
@@ -31,7 +31,8 @@ func TestRowsOfEveryObjectArriveAsTheyWereSent(t *testing.T) {
 	}
 }
 
-// arrives makes rows of the shape that the schema gives them without options, and sends them through the shape of o.
+// arrives makes rows of the shape that the schema gives them
+// without options, and sends them through the shape of o.
 func arrives(t *testing.T, g rowMaker, path string, o Options) {
 	t.Helper()
 	s, err := For(path, o)
@@ -63,8 +64,8 @@ func TestDecimalsOfTwoWordsAreThoseOfBigIntegers(t *testing.T) {
 	}
 }
 
-// rowMaker makes rows as JSON text. They hold what Coupa might ever send, and no text that a declared number, boolean or time
-// cannot be read from: that is an error.
+// rowMaker makes rows as JSON text. They hold what Coupa might ever send, and no text
+// that a declared number, boolean or time cannot be read from: that is an error.
 type rowMaker struct {
 	*rand.Rand
 	custom bool // records have custom fields

@@ -17,8 +17,8 @@ type frame struct {
 
 var errRequired = errors.New("is required, and the row has null there or nothing; ask Coupa for it")
 
-// object appends the record of the object at pos. filled tells whether the object holds anything but nulls. Where it does
-// not and its place is optional, nothing is appended.
+// object appends the record of the object at pos. filled tells whether the object holds
+// anything but nulls. Where it does not and its place is optional, nothing is appended.
 func (e *Encoder) object(out []byte, rec *planRecord, depth int, optional bool) (_ []byte, filled bool, err error) {
 	if err := e.enter(depth); err != nil {
 		return out, false, err
@@ -89,8 +89,8 @@ func (n *planNode) refusal() error {
 	return nil
 }
 
-// supersede makes s the field's span. What an earlier value of the same key kept is dropped; an earlier value under the
-// underscored twin is kept under that key, now that it is not the field's.
+// supersede makes s the field's span. What an earlier value of the same key kept is dropped; an
+// earlier value under the underscored twin is kept under that key, now that it is not the field's.
 func (e *Encoder) supersede(f *frame, i int, s span) {
 	old := &e.spans[f.spans+i]
 	if old.extra > 0 {
@@ -105,8 +105,8 @@ func (e *Encoder) supersede(f *frame, i int, s span) {
 	*old = s
 }
 
-// find looks up the field that key leads to. Rows of one kind have their keys in one order, so the field that followed the
-// last one in earlier rows is tried first.
+// find looks up the field that key leads to. Rows of one kind have their keys in one
+// order, so the field that followed the last one in earlier rows is tried first.
 func (e *Encoder) find(f *frame, key []byte) (int, spelling) {
 	guess := &e.follow[f.rec.slot+f.last]
 	if g := *guess; g >= 0 && string(key) == f.rec.fields[g].key {
@@ -157,7 +157,8 @@ func (e *Encoder) close(out []byte, f *frame, optional bool) ([]byte, error) {
 	return e.fillTo(out, f, len(spans)), nil
 }
 
-// reorder puts the pieces of a record in the schema's order and drops what later values of the same key replaced.
+// reorder puts the pieces of a record in the schema's order
+// and drops what later values of the same key replaced.
 func reorder(out []byte, f *frame, spans []span) []byte {
 	end := len(out)
 	for _, s := range spans {

@@ -13,32 +13,36 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// requestTime bounds one request to the registry, workTime all that one Register or Lookup needs, over all URLs.
+// requestTime bounds one request to the registry, workTime
+// all that one Register or Lookup needs, over all URLs.
 const (
 	requestTime = 10 * time.Second
 	workTime    = 45 * time.Second
 )
 
-// RegistryConfig says where the schema registry is and how to log in. The registry's API is Confluent's, which Apicurio and
-// others speak too.
+// RegistryConfig says where the schema registry is and how to log in. The
+// registry's API is Confluent's, which Apicurio and others speak too.
 type RegistryConfig struct {
 	// URLs are tried in this order when one cannot be reached; at least one.
 	URLs []string
-	// Username and Password are for HTTP basic authentication, "" for none. A URL may hold them instead (https://user:pw@…).
+	// Username and Password are for HTTP basic authentication, ""
+	// for none. A URL may hold them instead (https://user:pw@…).
 	Username string
 	Password string
-	// CAFile is a PEM file of the authorities that the registry's certificate is checked against, "" for the system's.
+	// CAFile is a PEM file of the authorities that the registry's
+	// certificate is checked against, "" for the system's.
 	CAFile string
 	// HTTPClient does the requests; nil: one with a timeout of 10 seconds. It excludes CAFile.
 	HTTPClient *http.Client
-	// CacheFile keeps the ids that the registry gave, for starts while it can't be reached; "": none are kept.
+	// CacheFile keeps the ids that the registry gave, for
+	// starts while it can't be reached; "": none are kept.
 	CacheFile string
 	// Log takes what is worth saying of the cache; nil: nothing is said.
 	Log *slog.Logger
 }
 
-// Registry is a client of a schema registry. It may be used by any number of goroutines. Ids never change, so each is asked
-// for once; goroutines that want the same one share the request.
+// Registry is a client of a schema registry. It may be used by any number of goroutines. Ids
+// never change, so each is asked for once; goroutines that want the same one share the request.
 type Registry struct {
 	client *sr.Client
 	flight singleflight.Group
@@ -51,7 +55,8 @@ type Registry struct {
 
 type idKey struct{ subject, schema string }
 
-// document is the schema as the registry's API takes it. A JSON Schema names its dialect first, which no Avro schema does.
+// document is the schema as the registry's API takes it. A JSON
+// Schema names its dialect first, which no Avro schema does.
 func (k idKey) document() sr.Schema {
 	if strings.HasPrefix(k.schema, `{"$schema":`) {
 		return sr.Schema{Schema: k.schema, Type: sr.TypeJSON}
@@ -67,7 +72,8 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	}
 	client, err := sr.NewClient(opts...)
 	if err != nil {
-		return nil, errors.New("the schema registry's settings do not fit together") // sr's own text might show a URL
+		// sr's own text might show a URL
+		return nil, errors.New("the schema registry's settings do not fit together")
 	}
 	log := cfg.Log
 	if log == nil {
@@ -76,16 +82,18 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	return &Registry{client: client, kept: openIDCache(cfg.CacheFile, cfg.URLs, log), log: log, ids: map[idKey]int{}}, nil
 }
 
-// Register gives the id of a schema under a subject, registering it if it is not there yet. If the registry can't be reached, the id that CacheFile has of
-// the same schema under the same subject is given: it was registered once. A subject that is new and has no
-// compatibility level of its own is given BACKWARD first, the rule that coupastream's schemas evolve by; a level that someone
-// has set is left as it is, as are subjects that exist. The error is a *RegistryError, or that of ctx.
+// Register gives the id of a schema under a subject, registering it if it is not there yet. If the
+// registry can't be reached, the id that CacheFile has of the same schema under the same subject is
+// given: it was registered once. A subject that is new and has no compatibility level of its own is
+// given BACKWARD first, the rule that coupastream's schemas evolve by; a level that someone has set
+// is left as it is, as are subjects that exist. The error is a *RegistryError, or that of ctx.
 func (r *Registry) Register(ctx context.Context, subject, schema string) (int, error) {
 	return r.shared(ctx, "register", idKey{subject, schema}, r.register)
 }
 
-// Lookup gives the id of a schema that must be registered under the subject already (auto.register.schemas=false). It
-// changes nothing in the registry. The error is a *RegistryError, or that of ctx.
+// Lookup gives the id of a schema that must be registered under the
+// subject already (auto.register.schemas=false). It changes nothing
+// in the registry. The error is a *RegistryError, or that of ctx.
 func (r *Registry) Lookup(ctx context.Context, subject, schema string) (int, error) {
 	return r.shared(ctx, "lookup", idKey{subject, schema}, func(ctx context.Context, k idKey) (int, error) {
 		id, err := r.lookup(ctx, k)
@@ -93,8 +101,9 @@ func (r *Registry) Lookup(ctx context.Context, subject, schema string) (int, err
 	})
 }
 
-// shared answers from memory or does the work once for all who ask at the same time. The work does not end with the one who
-// happened to ask first, so it has its own time limit. The file is written by those who wait for the answer: nothing touches it once they have ended.
+// shared answers from memory or does the work once for all who ask at the same time. The work
+// does not end with the one who happened to ask first, so it has its own time limit. The file
+// is written by those who wait for the answer: nothing touches it once they have ended.
 func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(context.Context, idKey) (int, error)) (int, error) {
 	if id := r.known(k); id != 0 {
 		r.kept.put(k, id)
@@ -174,8 +183,8 @@ func (r *Registry) lookup(ctx context.Context, k idKey) (int, error) {
 	return found.ID, checkID(found.ID, err)
 }
 
-// protect gives a new subject the level BACKWARD unless it has one of its own, which may be set before the first schema.
-// Registries answer 404 (40408) where there is none.
+// protect gives a new subject the level BACKWARD unless it has one of its own, which may
+// be set before the first schema. Registries answer 404 (40408) where there is none.
 func (r *Registry) protect(ctx context.Context, subject string) error {
 	own := r.client.Compatibility(ctx, subject)[0]
 	if own.Err == nil {
@@ -185,7 +194,8 @@ func (r *Registry) protect(ctx context.Context, subject string) error {
 		return explain(subject, readLevel, own.Err)
 	}
 	set := r.client.SetCompatibility(ctx, sr.SetCompatibility{Level: sr.CompatBackward}, subject)[0]
-	if statusOf(set.Err) == http.StatusConflict { // Apicurio's answer where another worker has set it meanwhile
+	// Apicurio's answer where another worker has set it meanwhile
+	if statusOf(set.Err) == http.StatusConflict {
 		return explain(subject, readLevel, r.client.Compatibility(ctx, subject)[0].Err)
 	}
 	return explain(subject, setLevel, set.Err)

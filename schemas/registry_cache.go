@@ -17,8 +17,9 @@ import (
 	"github.com/google/renameio/v2/maybe"
 )
 
-// idCache keeps the ids that a registry gave in a file, so that schemas that were registered once can be used while the registry is away. A registry
-// never changes an id. The file belongs to one registry: with other addresses it is begun anew.
+// idCache keeps the ids that a registry gave in a file, so that schemas that were
+// registered once can be used while the registry is away. A registry never changes
+// an id. The file belongs to one registry: with other addresses it is begun anew.
 type idCache struct {
 	file string // "": nothing is kept
 	log  *slog.Logger
@@ -33,7 +34,8 @@ type cachedIDs struct {
 	IDs      map[string]int `json:"ids"`      // by cacheKey
 }
 
-// openIDCache reads the file. One that can't be read, or is of another registry, counts as empty: all that is lost is the start without a registry.
+// openIDCache reads the file. One that can't be read, or is of another
+// registry, counts as empty: all that is lost is the start without a registry.
 func openIDCache(file string, urls []string, log *slog.Logger) *idCache {
 	c := &idCache{file: file, log: log, content: cachedIDs{Registry: digestOf(strings.Join(addresses(urls), "\n")), IDs: map[string]int{}}}
 	if file == "" {
@@ -77,7 +79,8 @@ func (c *idCache) put(k idKey, id int) {
 	}
 }
 
-// write replaces the file as a whole: a crash leaves the old or the new one, or on Windows a broken one, which counts as empty.
+// write replaces the file as a whole: a crash leaves the old or
+// the new one, or on Windows a broken one, which counts as empty.
 func (c *idCache) write() error {
 	text, err := json.MarshalIndent(c.content, "", "  ")
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 )
 
-// clientOptions checks the settings, all of them, and makes sr's options of them. No error shows a URL as it was given: it
-// may hold a password.
+// clientOptions checks the settings, all of them, and makes sr's options
+// of them. No error shows a URL as it was given: it may hold a password.
 func (cfg RegistryConfig) clientOptions() ([]sr.ClientOpt, error) {
 	var errs []error
 	if len(cfg.URLs) == 0 {
@@ -45,7 +45,8 @@ func (cfg RegistryConfig) clientOptions() ([]sr.ClientOpt, error) {
 	return opts, errors.Join(errs...)
 }
 
-// ownLevelOnly asks for a subject's own compatibility level in words: not every registry leaves the global one out by itself.
+// ownLevelOnly asks for a subject's own compatibility level in
+// words: not every registry leaves the global one out by itself.
 func ownLevelOnly(r *http.Request) error {
 	if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/config/") {
 		q := r.URL.Query()

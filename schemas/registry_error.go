@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 )
 
-// RegistryError is what went wrong between coupastream and the schema registry. It shows no credentials, and of the
-// registry's answer at most answerLength bytes.
+// RegistryError is what went wrong between coupastream and the schema registry. It
+// shows no credentials, and of the registry's answer at most answerLength bytes.
 type RegistryError struct {
 	Subject string
 	Act     string // what was being done, "registering the schema"
@@ -36,14 +36,15 @@ func (e *RegistryError) Error() string {
 // Unwrap gives the cause. Its text is not cut and may name the registry's address, without credentials.
 func (e *RegistryError) Unwrap() error { return e.Err }
 
-// Temporary tells whether the same request may succeed later with nothing changed: the registry was not reached, or is
-// overloaded or broken.
+// Temporary tells whether the same request may succeed later with nothing
+// changed: the registry was not reached, or is overloaded or broken.
 func (e *RegistryError) Temporary() bool {
 	return e.Status == 0 && !noRegistry(e.Err) || e.Status == http.StatusTooManyRequests ||
 		e.Status == http.StatusRequestTimeout || e.Status >= http.StatusInternalServerError
 }
 
-// answerLength bounds what is quoted of a registry's answer: on incompatible schemas some send both schemas in full.
+// answerLength bounds what is quoted of a registry's answer:
+// on incompatible schemas some send both schemas in full.
 const answerLength = 600
 
 // registryAct is a step of the conversation.

@@ -9,8 +9,8 @@ import (
 
 const readLatest registryAct = "reading the subject's latest schema"
 
-// Latest gives the text of the schema that was registered last under a subject, "" where there is none. It is asked for anew each time. The error is a
-// *RegistryError, or that of ctx.
+// Latest gives the text of the schema that was registered last under a subject, "" where there
+// is none. It is asked for anew each time. The error is a *RegistryError, or that of ctx.
 func (r *Registry) Latest(ctx context.Context, subject string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()

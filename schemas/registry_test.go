@@ -29,7 +29,8 @@ const (
 	subject = "coupa.things-value"
 )
 
-// strictRegistry is a fake registry that enforces BACKWARD compatibility where a subject asks for it, as real ones do.
+// strictRegistry is a fake registry that enforces BACKWARD
+// compatibility where a subject asks for it, as real ones do.
 func strictRegistry(t *testing.T, opts ...srfake.Option) (*srfake.Registry, *[]string) {
 	fake := srfake.New(opts...)
 	t.Cleanup(fake.Close)

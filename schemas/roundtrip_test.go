@@ -18,7 +18,8 @@ import (
 	"github.com/hamba/avro/v2"
 )
 
-// A reader sees rows as another implementation decodes them: it knows the schema's text and nothing of plans.
+// A reader sees rows as another implementation decodes them:
+// it knows the schema's text and nothing of plans.
 type reader struct {
 	schema *avro.RecordSchema
 	plan   *Plan
@@ -37,10 +38,12 @@ func newReader(t testing.TB, avsc string) reader {
 	return reader{parsed.(*avro.RecordSchema), p}
 }
 
-// roundTrip encodes a row, decodes it and compares key by key what is there with what was sent. Nothing may differ but:
+// roundTrip encodes a row, decodes it and compares key by key
+// what is there with what was sent. Nothing may differ but:
 //
 //   - null is absent, and of a key given twice the last counts;
-//   - what says nothing is null: "" except as text, an associated object of "", [] or nothing but that, also in a list;
+//   - what says nothing is null: "" except as text, an associated
+//     object of "", [] or nothing but that, also in a list;
 //   - numbers and booleans may be sent as texts and texts as numbers, a list of one as the object alone;
 //   - an instant is in UTC, floored to the millisecond, and a date the day that was written;
 //   - a double is the nearest to the number that was sent;
@@ -64,7 +67,8 @@ func (r reader) roundTrip(row []byte) error {
 	return compareObject(r.schema, row, v)
 }
 
-// compareObject compares every member of an object with its field or with unmapped, and looks for what was not sent.
+// compareObject compares every member of an object with its
+// field or with unmapped, and looks for what was not sent.
 func compareObject(r *avro.RecordSchema, sent json.RawMessage, record any) error {
 	members, err := membersOf(sent)
 	if err != nil {
@@ -124,8 +128,8 @@ func takeUnmapped(r *avro.RecordSchema, got map[string]any) (map[string]any, err
 	return nil, errors.New("the record has no unmapped")
 }
 
-// fieldsByKey gives the field that each key of an object leads to: the one of that key, else the only one of which it is the
-// underscored twin, unless that one's own key is there too.
+// fieldsByKey gives the field that each key of an object leads to: the one of that key, else
+// the only one of which it is the underscored twin, unless that one's own key is there too.
 func fieldsByKey(r *avro.RecordSchema, members map[string]json.RawMessage) map[string]*avro.Field {
 	lead, owners := map[string]*avro.Field{}, map[string][]*avro.Field{}
 	keys := map[*avro.Field]string{}
@@ -151,7 +155,8 @@ func fieldsByKey(r *avro.RecordSchema, members map[string]json.RawMessage) map[s
 	return lead
 }
 
-// compareField compares what a field shows of a value: all of it, or null where it says nothing or unmapped keeps it.
+// compareField compares what a field shows of a value: all
+// of it, or null where it says nothing or unmapped keeps it.
 func compareField(f *avro.Field, text json.RawMessage, got any, kept bool) error {
 	custom := f.Prop(propCustom) != nil
 	s, v := branchOf(f.Type(), got)
@@ -168,8 +173,8 @@ func compareField(f *avro.Field, text json.RawMessage, got any, kept bool) error
 	return nil
 }
 
-// branchOf gives the type behind a union and its value without the {"type": value} that hamba/avro puts around some. For null
-// and for unions of several types it is that of the first.
+// branchOf gives the type behind a union and its value without the {"type": value} that
+// hamba/avro puts around some. For null and for unions of several types it is that of the first.
 func branchOf(s avro.Schema, v any) (avro.Schema, any) {
 	u, ok := s.(*avro.UnionSchema)
 	if ok {
@@ -302,8 +307,8 @@ func saysNothing(s avro.Schema, text json.RawMessage) bool {
 	return word == "null" || word == `""` && s.Type() != avro.String
 }
 
-// fits tells that a field of type s can hold what text says, all of it. Of a custom field it is true of values of the type
-// itself alone: what else it takes is for the encoder to say.
+// fits tells that a field of type s can hold what text says, all of it. Of a custom field it
+// is true of values of the type itself alone: what else it takes is for the encoder to say.
 func fits(s avro.Schema, text json.RawMessage, custom bool) bool {
 	c := text[0]
 	switch s := s.(type) {
@@ -386,7 +391,8 @@ var (
 	zeros   = regexp.MustCompile(`^[+-]?(0+\.?0*|\.0+)([eE][+-]?[0-9]+)?$`)
 )
 
-// numberOf reads a number, sent as one or as a text. Exponents of five digits and more are beyond every type, but for zero.
+// numberOf reads a number, sent as one or as a text. Exponents
+// of five digits and more are beyond every type, but for zero.
 func numberOf(text json.RawMessage) (*big.Rat, bool) {
 	word := plainText(text)
 	switch {

@@ -5,18 +5,20 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds how many objects and arrays may enclose a value, so that no row can exhaust the stack. Coupa nests about
-// ten deep.
+// maxDepth bounds how many objects and arrays may enclose a value,
+// so that no row can exhaust the stack. Coupa nests about ten deep.
 const maxDepth = 64
 
-// scanner reads one row of JSON from left to right. It is strict (RFC 8259), with one allowance that encoding/json makes
-// too: bytes that are not UTF-8, and surrogates without their other half, read as U+FFFD.
+// scanner reads one row of JSON from left to right. It is strict (RFC
+// 8259), with one allowance that encoding/json makes too: bytes that are
+// not UTF-8, and surrogates without their other half, read as U+FFFD.
 //
 // Its methods stand at the first byte of what they read and leave pos behind its last.
 type scanner struct {
 	row []byte
 	pos int
-	// unquoted holds texts that had to be rewritten. It grows until the row ends, so what text returned stays valid.
+	// unquoted holds texts that had to be rewritten. It grows
+	// until the row ends, so what text returned stays valid.
 	unquoted []byte
 }
 
@@ -28,7 +30,8 @@ func (s *scanner) syntax(offset int, reason string) error {
 	return &SyntaxError{Offset: offset, Reason: reason}
 }
 
-// next skips white space and gives the byte that follows, 0 at the row's end (a 0 byte in a row is refused by all callers).
+// next skips white space and gives the byte that follows, 0 at
+// the row's end (a 0 byte in a row is refused by all callers).
 func (s *scanner) next() byte {
 	for s.pos < len(s.row) {
 		switch c := s.row[s.pos]; c {
@@ -41,8 +44,8 @@ func (s *scanner) next() byte {
 	return 0
 }
 
-// member steps to the next member of an object: first stands behind the brace, later ones behind the value before. It gives
-// the key and stops at the value, or tells that the object ended.
+// member steps to the next member of an object: first stands behind the brace, later ones behind
+// the value before. It gives the key and stops at the value, or tells that the object ended.
 func (s *scanner) member(first bool) (key []byte, more bool, err error) {
 	switch c := s.next(); {
 	case c == '}':
@@ -146,7 +149,8 @@ func (s *scanner) digits() bool {
 	return s.pos > start
 }
 
-// text reads a string and gives its characters as valid UTF-8: a piece of the row where that needs no rewriting.
+// text reads a string and gives its characters as valid
+// UTF-8: a piece of the row where that needs no rewriting.
 func (s *scanner) text() ([]byte, error) {
 	body, plain, err := s.quoted()
 	if err != nil || plain {
@@ -157,7 +161,8 @@ func (s *scanner) text() ([]byte, error) {
 	return s.unquoted[start:len(s.unquoted):len(s.unquoted)], nil
 }
 
-// quoted reads a string and gives what stands between its quotes; plain tells that this is valid UTF-8 without escapes.
+// quoted reads a string and gives what stands between its
+// quotes; plain tells that this is valid UTF-8 without escapes.
 func (s *scanner) quoted() (body []byte, plain bool, err error) {
 	start := s.pos + 1
 	escaped, seen := false, byte(0)

@@ -11,7 +11,8 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// DecimalMode says how a schema carries Coupa's decimals, in the terms of Kafka Connect's decimal.handling.mode.
+// DecimalMode says how a schema carries Coupa's decimals, in
+// the terms of Kafka Connect's decimal.handling.mode.
 type DecimalMode string
 
 // The ways to carry a decimal.
@@ -26,8 +27,8 @@ type Options struct {
 	Decimals DecimalMode // "" is DecimalPrecise
 	// WithoutCustomFields leaves custom_fields out of every record, and out of what is asked of Coupa.
 	WithoutCustomFields bool
-	// Custom makes custom_fields a record of typed fields in place of a map of JSON text; nil keeps the map. It must be of
-	// the same object. It counts for nothing with WithoutCustomFields.
+	// Custom makes custom_fields a record of typed fields in place of a map of JSON text; nil keeps
+	// the map. It must be of the same object. It counts for nothing with WithoutCustomFields.
 	Custom *CustomFields
 	// Envelope puts Debezium's envelope around the row, see Envelope.
 	Envelope bool
@@ -35,11 +36,13 @@ type Options struct {
 	Mapping Mapping
 }
 
-// Mapping changes the schema of an object by the user's rules: package mapping makes it, and rewrites the rows accordingly.
+// Mapping changes the schema of an object by the user's rules:
+// package mapping makes it, and rewrites the rows accordingly.
 type Mapping interface {
 	// Hash is equal for mappings that make equal schemas.
 	Hash() string
-	// Apply changes the schema, and gives what is to be asked of Coupa for it. Several goroutines may call it.
+	// Apply changes the schema, and gives what is to be
+	// asked of Coupa for it. Several goroutines may call it.
 	Apply(row *schematext.Record) (asked *schematext.Record, err error)
 }
 
@@ -58,7 +61,8 @@ type Schema struct {
 	splits     [2]func() (*Split, error) // lines cut out of the rows, and kept in them
 }
 
-// made keeps schemas with their plans: a thousand tenants share one per object and shape. Of those with typed custom fields or a mapping, of which
+// made keeps schemas with their plans: a thousand tenants share one per
+// object and shape. Of those with typed custom fields or a mapping, of which
 // there is one per tenant and version, it keeps just what somebody holds.
 var made sync.Map // shape → *Schema, or weak.Pointer[Schema] where the shape has custom fields or a mapping
 
@@ -82,8 +86,8 @@ func shapeOf(path string, o Options) shape {
 	return s
 }
 
-// For gives the schema of the object whose collection has the path, "invoices". The error of an unknown path names the
-// nearest known one. The result is shared between callers.
+// For gives the schema of the object whose collection has the path, "invoices". The error
+// of an unknown path names the nearest known one. The result is shared between callers.
 func For(path string, o Options) (*Schema, error) {
 	key := shapeOf(path, o)
 	if s := key.made(); s != nil {
@@ -203,13 +207,15 @@ func (s *Schema) JSON() string { return s.text }
 // Pretty is the schema for people, a line a field, ending with a newline.
 func (s *Schema) Pretty() string { return s.pretty }
 
-// Fields is the value of Coupa's request parameter `fields` that asks for just what the schema holds: a JSON array of names
-// with underscores, an association as an object of one key, {"custom_fields":{}} for all custom fields (Coupa's API Return
+// Fields is the value of Coupa's request parameter `fields` that asks for just what
+// the schema holds: a JSON array of names with underscores, an association as an
+// object of one key, {"custom_fields":{}} for all custom fields (Coupa's API Return
 // Formats page). It is not URL-encoded. Coupa answers with hyphens all the same.
 func (s *Schema) Fields() string { return s.fields }
 
-// FieldsWith is Fields that asks for more members by name, by the record that has them: custom fields of the global namespace that
-// are known by name alone (see Discovery.Globals). Those that Fields asks for already change nothing.
+// FieldsWith is Fields that asks for more members by name, by the record that
+// has them: custom fields of the global namespace that are known by name alone
+// (see Discovery.Globals). Those that Fields asks for already change nothing.
 func (s *Schema) FieldsWith(more map[string][]string) string {
 	if len(more) == 0 {
 		return s.fields
@@ -217,7 +223,8 @@ func (s *Schema) FieldsWith(more map[string][]string) string {
 	return requestWith(s.asked, more)
 }
 
-// JSONSchema is the JSON Schema of what Plan.AppendJSON gives, and the envelope around it, on one line, as it is registered.
+// JSONSchema is the JSON Schema of what Plan.AppendJSON gives,
+// and the envelope around it, on one line, as it is registered.
 func (s *Schema) JSONSchema() (string, error) { return s.jsonSchema() }
 
 // Plan is the row's schema compiled for encoding, by the first call.

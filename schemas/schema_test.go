@@ -101,7 +101,8 @@ func TestEveryRecordKeepsTheRules(t *testing.T) {
 
 func TestRowsAndLinesTellWhenTheyChanged(t *testing.T) {
 	lines := map[string]bool{"InvoiceLine": true, "InvoiceCharge": true, "TaxLine": true, "OrderLine": true, "RequisitionLine": true, "ExpenseLine": true, "RemitToAddress": true, "ContractTerm": true}
-	without := map[string]bool{"currencies": true, "budget_line_adjustments": true} // in Coupa's description too
+	// in Coupa's description too
+	without := map[string]bool{"currencies": true, "budget_line_adjustments": true}
 	found := map[string]bool{}
 	everySchema(t, func(t *testing.T, path string, s *schemas.Schema) {
 		row := parse(t, s)
@@ -216,7 +217,8 @@ func TestPlanIsCompiledOnceForAll(t *testing.T) {
 func TestAdditionsAreBackwardCompatible(t *testing.T) {
 	everySchema(t, func(t *testing.T, path string, s *schemas.Schema) {
 		older := parse(t, s)
-		// A version before any of the row's fields but those that are never null, as if all others had been added since.
+		// A version before any of the row's fields but those that
+		// are never null, as if all others had been added since.
 		older.Fields = slices.DeleteFunc(older.Fields, func(f schematext.Field) bool { return f.Type.Nullable && f.Role != schematext.RoleUnmapped })
 		text, err := json.Marshal(older)
 		if err != nil {

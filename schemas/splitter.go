@@ -9,9 +9,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Splitter takes lines out of encoded rows, by cutting their bytes: a line is encoded within its row, by the row's plan, so that whatever holds for rows
-// (mappings, custom fields, what becomes of a value without room) holds for lines. What it gives is valid until the next Split. One goroutine at a time may
-// use it.
+// Splitter takes lines out of encoded rows, by cutting their bytes: a line is encoded within its row, by
+// the row's plan, so that whatever holds for rows (mappings, custom fields, what becomes of a value without
+// room) holds for lines. What it gives is valid until the next Split. One goroutine at a time may use it.
 type Splitter struct {
 	plan  *Plan
 	keep  bool
@@ -31,9 +31,11 @@ type Splitter struct {
 
 // Line is a line of a row.
 type Line struct {
-	List   int // place in Split.Lists
-	ID     int64
-	Digest uint64 // equal for equal content, in whatever order Coupa sends it and whatever fields the schema has got meanwhile
+	List int // place in Split.Lists
+	ID   int64
+	// equal for equal content, in whatever order Coupa sends
+	// it and whatever fields the schema has got meanwhile
+	Digest uint64
 	Value  []byte // Avro, by the schema of its list
 
 	end int
@@ -64,7 +66,8 @@ func (s *Split) Splitter() (*Splitter, error) {
 	return sp, nil
 }
 
-// Split takes apart value, the Avro of the row with this id by the schema that was split, without framing. A *FieldError: the row has lines that can't be
+// Split takes apart value, the Avro of the row with this id by the schema that
+// was split, without framing. A *FieldError: the row has lines that can't be
 // told apart. Any other error: value is none that an Encoder of the plan made.
 func (s *Splitter) Split(id int64, value []byte) error {
 	s.renderer = renderer{avro: value}
@@ -122,7 +125,8 @@ func (s *Splitter) Digest() uint64 { return s.own }
 // Lines are those of the row, in its order, list by list.
 func (s *Splitter) Lines() []Line { return s.lines }
 
-// Unread tells that the row has something in the place of a list that could not be read as one, and is in unmapped: there may be lines, or not.
+// Unread tells that the row has something in the place of a list that could
+// not be read as one, and is in unmapped: there may be lines, or not.
 func (s *Splitter) Unread(list int) bool { return s.gone[list] && s.kept[list] }
 
 // list takes in the lines of the list at pos.
@@ -258,8 +262,8 @@ func (n *planNode) chosen(branch int64) *planNode {
 	return &n.branches[branch-1]
 }
 
-// sum passes over a value and gives a digest of it; filled is false where it is null. Fields that are null count for nothing, and the order of fields and
-// of a map's entries neither.
+// sum passes over a value and gives a digest of it; filled is false where it is null. Fields
+// that are null count for nothing, and the order of fields and of a map's entries neither.
 func (s *Splitter) sum(n *planNode) (sum uint64, filled bool) {
 	branch := int64(1)
 	if n.nullable {

@@ -5,13 +5,14 @@ type SubjectStrategy string
 
 // The strategies that the registry's clients know.
 const (
-	TopicNameStrategy       SubjectStrategy = "TopicNameStrategy"       // <topic>-key, <topic>-value; the default
+	// <topic>-key, <topic>-value; the default
+	TopicNameStrategy       SubjectStrategy = "TopicNameStrategy"
 	RecordNameStrategy      SubjectStrategy = "RecordNameStrategy"      // the record's full Avro name
 	TopicRecordNameStrategy SubjectStrategy = "TopicRecordNameStrategy" // <topic>-<full Avro name>
 )
 
-// Subject names the subject of a schema: of a record's key or value in a topic. record is the schema's full Avro name. An
-// unknown strategy counts as TopicNameStrategy.
+// Subject names the subject of a schema: of a record's key or value in a topic. record
+// is the schema's full Avro name. An unknown strategy counts as TopicNameStrategy.
 func Subject(s SubjectStrategy, topic, record string, key bool) string {
 	switch {
 	case s == RecordNameStrategy:

@@ -16,9 +16,11 @@ type Cut struct {
 	Kept  int    `json:"kept"`
 }
 
-// Trim makes a row, one JSON object, shorter by at least the given number of bytes: its longest texts are cut to one common length, which is as large
-// as that allows and no less than ShortText. So the shorter texts, and all that is no text, stay whole. A text is cut between two characters. The
-// cuts are in the row's order; there are none, and the row is as it was, if no text is longer than ShortText. What is returned may be shortened by
+// Trim makes a row, one JSON object, shorter by at least the given number of bytes: its
+// longest texts are cut to one common length, which is as large as that allows and no less
+// than ShortText. So the shorter texts, and all that is no text, stay whole. A text is cut
+// between two characters. The cuts are in the row's order; there are none, and the row is
+// as it was, if no text is longer than ShortText. What is returned may be shortened by
 // less than was asked for: the texts did not yield more. The row itself is not changed.
 func Trim(row []byte, excess int) (trimmed []byte, cuts []Cut, err error) {
 	t := trimmer{scanner: scanner{row: row}}
@@ -126,7 +128,8 @@ func (t *trimmer) level(excess int) int {
 	return ShortText
 }
 
-// wholeCharacters is the length of the longest start of body, the inside of a JSON string, that has at most limit bytes and ends between two characters.
+// wholeCharacters is the length of the longest start of body, the inside of a
+// JSON string, that has at most limit bytes and ends between two characters.
 func wholeCharacters(body []byte, limit int) int {
 	for i := 0; ; {
 		n := 1

@@ -24,8 +24,8 @@ func (e *Encoder) keepUnknown(f *frame, key []byte) error {
 	return nil
 }
 
-// keep adds a value to the extras from base on. A null counts as absent: it is noted only where it may replace an earlier
-// value.
+// keep adds a value to the extras from base on. A null counts as
+// absent: it is noted only where it may replace an earlier value.
 func (e *Encoder) keep(base int, key, text []byte) {
 	if len(e.extras) == base && isNull(text) {
 		return
@@ -77,9 +77,10 @@ type Unfit struct {
 	Known  bool // there is a field for it, which does not hold the value
 }
 
-// Unfit lists what the last row has that the custom fields are not typed for: fields that came up since they were learned, values of another type and,
-// at the top of the object, whatever else the schema has no field for. It is nil for nearly every row, and always without typed custom fields.
-// Call it before the row's bytes change.
+// Unfit lists what the last row has that the custom fields are not typed for: fields
+// that came up since they were learned, values of another type and, at the top of the
+// object, whatever else the schema has no field for. It is nil for nearly every row,
+// and always without typed custom fields. Call it before the row's bytes change.
 func (e *Encoder) Unfit() []Unfit {
 	if len(e.unfit) == 0 {
 		return nil
@@ -135,8 +136,8 @@ func (e *Encoder) customFields(out []byte, c byte, depth int) ([]byte, verdict, 
 	return out, stored, nil
 }
 
-// appendExtras appends the extras from base on as a map of string and gives them back. They are sorted by key, so that equal
-// content gives equal bytes; of one key the last counts.
+// appendExtras appends the extras from base on as a map of string and gives them back. They
+// are sorted by key, so that equal content gives equal bytes; of one key the last counts.
 func (e *Encoder) appendExtras(out []byte, base int) ([]byte, int) {
 	kept := slices.DeleteFunc(e.extras[base:], func(x extra) bool { return x.hidden })
 	slices.SortStableFunc(kept, func(a, b extra) int { return bytes.Compare(a.key, b.key) })

@@ -13,7 +13,8 @@ type decimal struct {
 	exp      int    // of the last digit, so -len(fraction) where no exponent is written
 }
 
-// parseDecimal reads [+-] digits [. digits] [e [+-] digits]. At least one digit must stand before or behind the point.
+// parseDecimal reads [+-] digits [. digits] [e [+-] digits].
+// At least one digit must stand before or behind the point.
 func parseDecimal(text []byte) (decimal, bool) {
 	var d decimal
 	if len(text) > 0 && (text[0] == '-' || text[0] == '+') {
@@ -44,8 +45,8 @@ func leadingDigits(text []byte) (digits, rest []byte) {
 	return text[:i], text[i:]
 }
 
-// exponentLimit stands for any larger exponent: no number of such a size fits a precision that a schema may have, and its
-// sum with the length of a row stays an int.
+// exponentLimit stands for any larger exponent: no number of such a size fits a
+// precision that a schema may have, and its sum with the length of a row stays an int.
 const exponentLimit = 1 << 40
 
 func parseExponent(text []byte) (int, bool) {
@@ -109,8 +110,8 @@ func (d decimal) coefficient() uint64 {
 	return c
 }
 
-// appendDecimal appends the Avro decimal of precision and scale, exactly: two's complement, big-endian, of as few bytes as
-// hold it. A number that needs more digits than either allows is a misfit.
+// appendDecimal appends the Avro decimal of precision and scale, exactly: two's complement, big-endian,
+// of as few bytes as hold it. A number that needs more digits than either allows is a misfit.
 func (e *Encoder) appendDecimal(out []byte, d decimal, precision, scale int) ([]byte, verdict, error) {
 	d = d.significant()
 	if d.digits() == 0 {

@@ -85,7 +85,8 @@ func (e *Encoder) fromBoolean(out []byte, n *planNode, b bool) ([]byte, verdict,
 	return out, misfit, err
 }
 
-// fromNumber appends a JSON number. The number of an instant or date is kept as a misfit: no unit is agreed for it.
+// fromNumber appends a JSON number. The number of an instant
+// or date is kept as a misfit: no unit is agreed for it.
 func (e *Encoder) fromNumber(out []byte, n *planNode, text []byte) ([]byte, verdict, error) {
 	switch n.kind {
 	case kindString:

@@ -1,11 +1,13 @@
 package schemas
 
-// Coupa's times are RFC 3339 with the company's offset ("2024-04-01T00:00:00+03:00"), in whole seconds as far as samples
-// show. Read beside that: a fraction, z and t in lower case, a blank for the T, an offset without its colon, and a bare date.
+// Coupa's times are RFC 3339 with the company's offset ("2024-04-01T00:00:00+03:00"),
+// in whole seconds as far as samples show. Read beside that: a fraction, z and t in
+// lower case, a blank for the T, an offset without its colon, and a bare date.
 
 const msPerDay = 24 * 60 * 60 * 1000
 
-// parseInstant gives milliseconds since 1970, floored. A bare date is its midnight in UTC; a time of day needs an offset.
+// parseInstant gives milliseconds since 1970, floored. A bare
+// date is its midnight in UTC; a time of day needs an offset.
 func parseInstant(text []byte) (int64, bool) {
 	day, rest, ok := parseDay(text)
 	if !ok || len(rest) == 0 {
@@ -19,9 +21,9 @@ func parseInstant(text []byte) (int64, bool) {
 	return day*msPerDay + ms - minutes*60_000, ok
 }
 
-// parseDate gives days since 1970 of the calendar day as written: Coupa sends dates as midnight, or the last second, of the
-// day at the company's offset, so another offset's day would be wrong. What follows must still be a time of day, with an
-// offset or without.
+// parseDate gives days since 1970 of the calendar day as written: Coupa sends dates as
+// midnight, or the last second, of the day at the company's offset, so another offset's
+// day would be wrong. What follows must still be a time of day, with an offset or without.
 func parseDate(text []byte) (int64, bool) {
 	day, rest, ok := parseDay(text)
 	if !ok || len(rest) == 0 {
@@ -63,8 +65,8 @@ func daysIn(month, year int64) int64 {
 	return 31
 }
 
-// daysSince1970 counts from March, so that the leap day is the year's last: then the days before month m of five months
-// repeat (31, 30, 31, 30, 31), which 153 days in five months express.
+// daysSince1970 counts from March, so that the leap day is the year's last: then the days before
+// month m of five months repeat (31, 30, 31, 30, 31), which 153 days in five months express.
 func daysSince1970(year, month, day int64) int64 {
 	m := month - 3
 	if m < 0 {
@@ -75,7 +77,8 @@ func daysSince1970(year, month, day int64) int64 {
 	return 365*year + year/4 - year/100 + year/400 + (153*m+2)/5 + day - 1 - (719468 + 146097)
 }
 
-// parseClock reads Thh:mm:ss[.fraction] as milliseconds of the day. The second may be 60: a leap second reads as the next one.
+// parseClock reads Thh:mm:ss[.fraction] as milliseconds of the
+// day. The second may be 60: a leap second reads as the next one.
 func parseClock(text []byte) (ms int64, rest []byte, ok bool) {
 	if len(text) < 9 || (text[0]|0x20 != 't' && text[0] != ' ') || text[3] != ':' || text[6] != ':' {
 		return 0, nil, false

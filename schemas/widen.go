@@ -9,11 +9,14 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// Widen gives a schema that rows can be encoded by as by s, and that has besides what registered, the text of another version of the same record, has:
-// its fields, null in every row that has nothing there, and its types. Where a field has another type there, it becomes a union of both if Avro allows
-// that, and values are written as s would. If not, it keeps the registered type, and values that do not fit it are kept in unmapped.
+// Widen gives a schema that rows can be encoded by as by s, and that has besides what
+// registered, the text of another version of the same record, has: its fields, null in
+// every row that has nothing there, and its types. Where a field has another type there,
+// it becomes a union of both if Avro allows that, and values are written as s would. If
+// not, it keeps the registered type, and values that do not fit it are kept in unmapped.
 //
-// That lets readers who know the registered version's data go on (BACKWARD). The error: registered is no record of that name that such a schema can follow.
+// That lets readers who know the registered version's data go on (BACKWARD). The
+// error: registered is no record of that name that such a schema can follow.
 func (s *Schema) Widen(registered string) (*Schema, error) {
 	theirs, err := schematext.Parse([]byte(registered))
 	if err != nil {
@@ -77,7 +80,8 @@ func (w *widening) record(ours, theirs *schematext.Record) error {
 			return fmt.Errorf("record %s: the registered version has a field %s that can't be null, and rows have nothing for it", ours.Name, t.Name)
 		}
 		if slices.ContainsFunc(ours.Fields, func(f schematext.Field) bool { return t.CoupaName != "" && f.CoupaName == t.CoupaName }) {
-			t.CoupaName = schematext.ComputedKey(t.Name) // ours has another name for it: nothing of a row goes there
+			// ours has another name for it: nothing of a row goes there
+			t.CoupaName = schematext.ComputedKey(t.Name)
 		}
 		if t.Role == "" {
 			t.CoupaType = schematext.TypeText // it is not ours: what does not fit is no fault of the row
@@ -163,7 +167,8 @@ func (w *widening) definitions() map[string]*schematext.Record {
 	return all
 }
 
-// define makes every record stand in place where its name comes first in the text, and as a name from there on.
+// define makes every record stand in place where its name
+// comes first in the text, and as a name from there on.
 func define(r *schematext.Record, all map[string]*schematext.Record, defined map[string]bool) {
 	defined[r.Name] = true
 	for i := range r.Fields {

@@ -62,7 +62,8 @@ func inner(name string, fields ...string) string {
 		`,{"name":"unmapped","type":["null",{"type":"map","values":"string"}],"default":null,"coupa.role":"unmapped"}]}`
 }
 
-// What a widened schema encodes is read with it as it was sent, and its readers read what was written by the registered version.
+// What a widened schema encodes is read with it as it was sent,
+// and its readers read what was written by the registered version.
 func TestAWidenedSchemaHasTheRegisteredVersionsFieldsAndTypesBesides(t *testing.T) {
 	for name, c := range map[string]struct {
 		ours, theirs []string

@@ -50,7 +50,8 @@ func (r *remote) connectorsList() *cobra.Command {
 	}
 }
 
-// connectorsFrom makes a command that does something with each of some connector files. All files are read before the first is sent.
+// connectorsFrom makes a command that does something with each of
+// some connector files. All files are read before the first is sent.
 func (r *remote) connectorsFrom(verb, short string, act func(ctx context.Context, c *client.Client, name string, raw map[string]string) (string, error)) *cobra.Command {
 	var files []string
 	cmd := &cobra.Command{

@@ -30,7 +30,8 @@ type devSettings struct {
 	quiet        bool
 }
 
-// devTokenHold shortens the five seconds that a fresh token rests, on both sides: the simulated tenant keeps to what it says.
+// devTokenHold shortens the five seconds that a fresh token rests,
+// on both sides: the simulated tenant keeps to what it says.
 const devTokenHold = 500 * time.Millisecond
 
 func newDevCommand(a *app) *cobra.Command {

@@ -26,8 +26,8 @@ func newStopCommand(a *app) *cobra.Command {
 	return newStateCommand(a, "stop", "stopped", "End the tasks of connectors until they are resumed; offsets of all objects can be altered then", (*client.Client).Stop)
 }
 
-// newStateCommand makes a command that brings connectors into a state. Each is asked for, whatever the worker answered of those before it; an answer that would be
-// that of the others too ends it.
+// newStateCommand makes a command that brings connectors into a state. Each is asked for, whatever
+// the worker answered of those before it; an answer that would be that of the others too ends it.
 func newStateCommand(a *app, verb, done, short string, change func(*client.Client, context.Context, string) error) *cobra.Command {
 	r := &remote{app: a}
 	cmd := &cobra.Command{

@@ -37,8 +37,8 @@ func interrupt(signals <-chan os.Signal, cancel context.CancelFunc, exit func(in
 	exit(exitFailed)
 }
 
-// run is the program: it returns the exit status when the command is over. ctx ends when the program shall stop.
-// Results go to stdout, logs and errors to stderr.
+// run is the program: it returns the exit status when the command is over. ctx ends
+// when the program shall stop. Results go to stdout, logs and errors to stderr.
 func run(ctx context.Context, args []string, env config.Lookup, stdout, stderr io.Writer) int {
 	a := &app{stdin: os.Stdin, env: env, stdout: stdout, stderr: stderr}
 	return a.execute(ctx, args)
@@ -56,7 +56,8 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	return a.status(err)
 }
 
-// report prints an error: problems of configurations one a line as they are, everything else after the program's name.
+// report prints an error: problems of configurations one a
+// line as they are, everything else after the program's name.
 func (a *app) report(err error) {
 	var problems config.Problems
 	if errors.As(err, &problems) {

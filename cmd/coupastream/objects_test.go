@@ -57,7 +57,8 @@ func TestTheReadmeListsEveryObject(t *testing.T) {
 	}
 }
 
-// What is said of a sub-collection is so: its object is in the row in full, or is the object of the collection that is named, or in full in its rows.
+// What is said of a sub-collection is so: its object is in the row in full,
+// or is the object of the collection that is named, or in full in its rows.
 func TestSubCollectionsArriveAsListed(t *testing.T) {
 	sub, own := 0, 0
 	for _, r := range coupa.Resources() {

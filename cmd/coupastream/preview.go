@@ -50,11 +50,12 @@ What is printed before the mapping holds what the mapping hides.`,
 
 // previewed is what is shown of an object.
 type previewed struct {
-	Object string                     `json:"object"`
-	Rows   []previewedRow             `json:"rows"`
-	Schema json.RawMessage            `json:"schema"`
-	Lines  map[string]json.RawMessage `json:"line_schemas,omitempty"` // by list, of those whose lines have topics of their own
-	Fields json.RawMessage            `json:"fields,omitempty"`       // that Coupa is asked for; none: all
+	Object string          `json:"object"`
+	Rows   []previewedRow  `json:"rows"`
+	Schema json.RawMessage `json:"schema"`
+	// by list, of those whose lines have topics of their own
+	Lines  map[string]json.RawMessage `json:"line_schemas,omitempty"`
+	Fields json.RawMessage            `json:"fields,omitempty"` // that Coupa is asked for; none: all
 }
 
 // previewedRow is a row, and its record or why there is none.
@@ -177,7 +178,8 @@ func (p *previewer) show(ctx context.Context, most int) (*previewed, error) {
 	return shown, nil
 }
 
-// read reads rows with the highest ids. Where many ids are missing below the highest it looks further down a few times, and takes what it finds.
+// read reads rows with the highest ids. Where many ids are missing below
+// the highest it looks further down a few times, and takes what it finds.
 func (p *previewer) read(ctx context.Context, q coupa.Query, most int) ([]coupa.Row, error) {
 	highest, err := p.client.MaxID(ctx, coupa.Query{Path: q.Path})
 	if err != nil || highest == 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// probe reads one row of every object of a connector. What somebody has to put right in the configuration or in Coupa
-// comes back as problems, what may pass by itself as failures.
+// probe reads one row of every object of a connector. What somebody has to put right in the
+// configuration or in Coupa comes back as problems, what may pass by itself as failures.
 func (a *app) probe(ctx context.Context, c *config.Connector) (config.Problems, []error) {
 	limiter := coupa.NewLimiter(c.RateLimit)
 	client, err := a.newClient(c, limiter, nil)
@@ -35,8 +35,8 @@ func (a *app) probe(ctx context.Context, c *config.Connector) (config.Problems, 
 	return sorted(c, errs)
 }
 
-// probeObject reads the highest id of an object: one request for one row. When no token is granted for the scopes of all
-// objects together, each object asks for its own, so that the missing one shows.
+// probeObject reads the highest id of an object: one request for one row. When no token is granted for
+// the scopes of all objects together, each object asks for its own, so that the missing one shows.
 func (a *app) probeObject(ctx context.Context, c *config.Connector, o config.Object, limiter *coupa.Limiter, client *coupa.Client, apart bool) error {
 	if apart {
 		own, err := a.newClient(c, limiter, coupa.Scopes([]string{o.Path}))

@@ -15,7 +15,8 @@ import (
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/client"
 )
 
-// remote is the worker that the commands ask which operate one, and the form in which they print what it says.
+// remote is the worker that the commands ask which operate
+// one, and the form in which they print what it says.
 type remote struct {
 	*app
 	to     client.Config
@@ -32,7 +33,8 @@ func (r *remote) flags(cmd *cobra.Command) {
 	r.connection(cmd)
 	f := cmd.PersistentFlags()
 	f.StringVarP(&r.output, "output", "o", "text", "form of the result: text or json")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	// the flag is there
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // connection declares the flags that say which worker is asked, and as whom.

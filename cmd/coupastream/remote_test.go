@@ -22,7 +22,8 @@ import (
 	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
-// answers is a worker that gives set answers, by method and path with query: a status, or a body. It keeps what it was asked.
+// answers is a worker that gives set answers, by method and path
+// with query: a status, or a body. It keeps what it was asked.
 type answers struct {
 	mu    sync.Mutex
 	given map[string]any // int: a status; func: called for the answer; else a body

@@ -49,8 +49,9 @@ func (r *remote) repair(ctx context.Context, c *client.Client, name string, repo
 	return nil
 }
 
-// repairable are the ids of rows that mend what differs when they are read again: those whose version in Coupa is not in the topic, and those with other lines than
-// the lines' topic has. others: some of what differs can't be mended so.
+// repairable are the ids of rows that mend what differs when they are read again:
+// those whose version in Coupa is not in the topic, and those with other lines
+// than the lines' topic has. others: some of what differs can't be mended so.
 func repairable(report verify.Report) (ids []int64, others bool) {
 	for _, f := range report.Findings {
 		switch {

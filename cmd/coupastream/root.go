@@ -15,8 +15,8 @@ import (
 	"github.com/coupastream/coupastream/connector/logging"
 )
 
-// app is what every command works with: where results and logs go, and the environment. Commands reach neither os.Stdin, os.Stdout
-// nor os.Getenv.
+// app is what every command works with: where results and logs go, and the
+// environment. Commands reach neither os.Stdin, os.Stdout nor os.Getenv.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -25,9 +25,11 @@ type app struct {
 	logFormat, logLevel string          // flags
 	log                 *slog.Logger    // set before a command runs
 	levels              *logging.Levels // of log, and of those that are named after what logs
-	started             bool            // the command line was understood: errors from here on are the command's own
+	// the command line was understood: errors from here on are the command's own
+	started bool
 
-	transport http.RoundTripper // carries the requests of validate --online; nil: the client's own. A test seam
+	// carries the requests of validate --online; nil: the client's own. A test seam
+	transport http.RoundTripper
 }
 
 // logger is where commands log to.
@@ -58,7 +60,8 @@ func newRootCommand(a *app) *cobra.Command {
 	return root
 }
 
-// tellUsage has a command and those below it say what they want where the number of their arguments is wrong.
+// tellUsage has a command and those below it say what they
+// want where the number of their arguments is wrong.
 func tellUsage(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {

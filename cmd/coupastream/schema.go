@@ -29,7 +29,8 @@ func newSchemaCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// printSchema prints the schema of one object, or those of its lines, with the options of a connector file if one is given.
+// printSchema prints the schema of one object, or those of its
+// lines, with the options of a connector file if one is given.
 func (a *app) printSchema(path, connectorFile string, lines bool) error {
 	var options schemas.Options
 	format, where := config.FormatAvro, config.LinesEmbedded

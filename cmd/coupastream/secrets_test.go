@@ -30,7 +30,8 @@ import (
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
-// Secrets that are planted where a worker meets them. The rows' texts are no secrets, and are just as little to be found anywhere but in their topics.
+// Secrets that are planted where a worker meets them. The rows' texts are no
+// secrets, and are just as little to be found anywhere but in their topics.
 const (
 	plantedClient   = "pl4nted-client-secret"
 	plantedSASL     = "pl4nted-sasl-password"
@@ -76,7 +77,8 @@ func (j *journal) until(part string) <-chan struct{} {
 	return seen
 }
 
-// TestNoSecretIsAnywhere runs a worker that meets every kind of secret, with success and with failure, and looks at all that it leaves behind.
+// TestNoSecretIsAnywhere runs a worker that meets every kind of secret,
+// with success and with failure, and looks at all that it leaves behind.
 func TestNoSecretIsAnywhere(t *testing.T) {
 	folder := t.TempDir()
 	secrets := map[string]string{
@@ -292,7 +294,8 @@ func keep(t *testing.T, settings *config.Worker, state string, found places) (da
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, left := map[string]map[int32]kgo.Offset{}, map[string]int64{} // by topic and partition: the last offset
+	// by topic and partition: the last offset
+	from, left := map[string]map[int32]kgo.Offset{}, map[string]int64{}
 	ends.Each(func(o kadm.ListedOffset) {
 		if o.Offset > 0 && !strings.HasPrefix(o.Topic, "__") {
 			if from[o.Topic] == nil {

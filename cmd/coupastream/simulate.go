@@ -67,7 +67,8 @@ func (f simulateFlags) config() (coupatest.Config, error) {
 	return cfg, nil
 }
 
-// noneIfZero translates a flag's zero: in a tenant's configuration zero means the default, and a negative value none.
+// noneIfZero translates a flag's zero: in a tenant's configuration
+// zero means the default, and a negative value none.
 func noneIfZero[T int | float64 | time.Duration](flag T) T {
 	if flag == 0 {
 		return -1

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestSimulateServesUntilItIsStopped starts the command on a free port, logs in with what it printed, reads a page, and
-// stops it.
+// TestSimulateServesUntilItIsStopped starts the command on a free
+// port, logs in with what it printed, reads a page, and stops it.
 func TestSimulateServesUntilItIsStopped(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -101,7 +101,8 @@ func (r *remote) startSnapshot(ctx context.Context, c *client.Client, name strin
 // waitEvery is how often the end of a snapshot is asked for.
 const waitEvery = time.Second
 
-// waitForSnapshot waits for the end of a snapshot and says on stderr how far it is. The snapshot goes on when ctx ends.
+// waitForSnapshot waits for the end of a snapshot and says on
+// stderr how far it is. The snapshot goes on when ctx ends.
 func (r *remote) waitForSnapshot(ctx context.Context, c *client.Client, name, id string) (client.Snapshot, error) {
 	said := ""
 	for {

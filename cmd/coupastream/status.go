@@ -68,7 +68,8 @@ func (r *remote) health(ctx context.Context, c *client.Client, args []string) (r
 	return one, func(w io.Writer) { printConnector(w, one) }, err
 }
 
-// watch shows the status whenever it has changed, until ctx ends. A worker that does not answer may be back soon.
+// watch shows the status whenever it has changed, until ctx
+// ends. A worker that does not answer may be back soon.
 func (r *remote) watch(ctx context.Context, c *client.Client, args []string, every time.Duration) error {
 	clear := ""
 	if r.onTerminal() && r.output == "text" {

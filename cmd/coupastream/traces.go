@@ -18,8 +18,8 @@ import (
 // flushTimeout is how long a stop waits for the last traces.
 const flushTimeout = 3 * time.Second
 
-// newTraces makes what sends traces to the collector that the worker's file names, and what ends it; nil where it names none. A collector that is away costs
-// nothing but its traces.
+// newTraces makes what sends traces to the collector that the worker's file names, and what
+// ends it; nil where it names none. A collector that is away costs nothing but its traces.
 func newTraces(ctx context.Context, settings *config.Worker, log *slog.Logger) (*sdktrace.TracerProvider, func(), error) {
 	if settings.TracesEndpoint == "" {
 		return nil, func() {}, nil

@@ -27,7 +27,8 @@ func userAgent() string { return "coupastream/" + version() }
 // -ldflags "-X main.release=v1.2.3 -X main.revision=<commit>". Only version and commit read them.
 var release, revision string
 
-// version is what the linker was told, or else the module's version as the Go toolchain wrote it into the program.
+// version is what the linker was told, or else the module's
+// version as the Go toolchain wrote it into the program.
 func version() string {
 	if release != "" {
 		return release
@@ -38,7 +39,8 @@ func version() string {
 	return "(devel)"
 }
 
-// newWorker builds a worker from its files: the only place that puts the parts together. ctx must live as long as the worker.
+// newWorker builds a worker from its files: the only place that
+// puts the parts together. ctx must live as long as the worker.
 func (a *app) newWorker(ctx context.Context, settings *config.Worker, connectors []*config.Connector, adjust func(*connector.Config)) (*connector.Worker, error) {
 	kafka, err := settings.Security.KafkaOpts(ctx)
 	if err != nil {
@@ -67,7 +69,8 @@ func (a *app) newWorker(ctx context.Context, settings *config.Worker, connectors
 	return connector.New(cfg)
 }
 
-// newRegistry makes the client of the schema registry; nil where the worker has none, which config.CheckTogether allows if no object needs one.
+// newRegistry makes the client of the schema registry; nil where the worker
+// has none, which config.CheckTogether allows if no object needs one.
 func newRegistry(settings *config.Worker, log *slog.Logger) (connector.Registry, error) {
 	if len(settings.Registry.URLs) == 0 {
 		return nil, nil
@@ -78,7 +81,8 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (connector.Registry,
 	})
 }
 
-// sources makes the clients of Coupa instances. Connectors to one host share its limiter: what Coupa grants, it grants to the instance. Safe for concurrent use.
+// sources makes the clients of Coupa instances. Connectors to one host share its
+// limiter: what Coupa grants, it grants to the instance. Safe for concurrent use.
 type sources struct {
 	mu     sync.Mutex
 	paces  map[string]*pace // by host

@@ -37,7 +37,8 @@ func load(path string) (any, error) {
 	return c, err
 }
 
-// files lists the configurations of a folder and makes it the current one, so that messages hold plain names.
+// files lists the configurations of a folder and makes it
+// the current one, so that messages hold plain names.
 func files(t *testing.T, folder string) []string {
 	t.Helper()
 	t.Chdir(folder)

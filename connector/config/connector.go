@@ -58,8 +58,9 @@ func ParseConnector(raw map[string]string, env Lookup) (*Connector, error) {
 	return parseConnector(document{values: raw}, nil, env)
 }
 
-// Outline is what a configuration says without what references lead to: which tenant, objects and topics. It is for who can't follow those of its secrets;
-// nil if there is more that can't be read. It follows no reference, reads no file, and has no webhook.
+// Outline is what a configuration says without what references lead to: which tenant,
+// objects and topics. It is for who can't follow those of its secrets; nil if there is
+// more that can't be read. It follows no reference, reads no file, and has no webhook.
 func Outline(raw map[string]string) *Connector {
 	public := maps.Clone(raw)
 	for name, value := range raw {
@@ -109,11 +110,11 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 	return c, nil
 }
 
-// Coupa is the part that package coupa needs for a client. The limiter is left to the caller, because all clients of
-// one instance share one.
+// Coupa is the part that package coupa needs for a client. The limiter
+// is left to the caller, because all clients of one instance share one.
 //
-// Scopes that follow from the objects are asked for as far as they are granted: an object without its scope fails by itself. Those that were written down
-// are asked for as they are.
+// Scopes that follow from the objects are asked for as far as they are granted: an object
+// without its scope fails by itself. Those that were written down are asked for as they are.
 func (c *Connector) Coupa() coupa.Config {
 	_, given := c.Raw["coupa.scope"]
 	return coupa.Config{
@@ -127,8 +128,8 @@ func (c *Connector) Coupa() coupa.Config {
 	}
 }
 
-// Echo is the configuration as it was given, with references as they were written and [hidden] in place of every
-// secret that was written out, and of what follows the host of a webhook's address.
+// Echo is the configuration as it was given, with references as they were written and [hidden] in
+// place of every secret that was written out, and of what follows the host of a webhook's address.
 func (c *Connector) Echo() map[string]string {
 	_, keys := connectorNames()
 	echo := make(map[string]string, len(c.Raw))
@@ -148,7 +149,8 @@ func tenantOf(rawURL string) string {
 	return label
 }
 
-// coupaURL checks and stores the instance's address: https, or http to this machine, and nothing behind the host.
+// coupaURL checks and stores the instance's address: https,
+// or http to this machine, and nothing behind the host.
 func coupaURL(c *Connector, value string) *fault {
 	if f := httpURL(value); f != nil {
 		f.remedy = "write e.g. https://acme.coupahost.com"
@@ -207,7 +209,8 @@ func scopes(c *Connector, value string) *fault {
 	return nil
 }
 
-// connectorName refuses what could not be addressed in a URL of the REST API: proxies and clients undo escapes, and take dots for folders.
+// connectorName refuses what could not be addressed in a URL of the REST
+// API: proxies and clients undo escapes, and take dots for folders.
 func connectorName(value string) *fault {
 	switch {
 	case strings.ContainsAny(value, "/%?#\\;") || strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value):

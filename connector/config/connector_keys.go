@@ -8,8 +8,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// ConnectorKeys is the declaration of every key of a connector, in the order of the reference; those with PerObject
-// set may also be given as object.<path>.<name>.
+// ConnectorKeys is the declaration of every key of a connector, in the order of the
+// reference; those with PerObject set may also be given as object.<path>.<name>.
 func ConnectorKeys() []Key { return append(keysOf(connectorSettings()), keysOf(objectSettings())...) }
 
 // connectorSettings is the table of keys that hold for a whole Coupa instance.
@@ -75,7 +75,8 @@ func mappingSettings() []setting[Connector] {
 			text(func(c *Connector) *string { return &c.MappingFile })},
 		{Key{Name: mappingKey, Type: String, Importance: Medium, Example: "objects: {invoices: {leave-out: [image-scan]}}",
 			Doc: "The content of such a file, in place of mapping.file."},
-			func(*Connector, string) *fault { return nil }}, // readMapping takes it untrimmed: YAML counts spaces
+			// readMapping takes it untrimmed: YAML counts spaces
+			func(*Connector, string) *fault { return nil }},
 		{Key{Name: hashKey, Type: Password, Importance: Medium, Example: "${env:COUPASTREAM_HASH_KEY}",
 			Doc: "Key of the hashes that a mapping puts in place of values, of at least 16 characters; required if it hashes. Another key gives other hashes."},
 			hashSecret},

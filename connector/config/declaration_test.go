@@ -102,7 +102,8 @@ func TestUpdateReferenceReplacesJustTheMarkedPart(t *testing.T) {
 	}
 }
 
-// TestReadmeHoldsTheReference fails when a declaration was changed and the README was not: go generate updates it.
+// TestReadmeHoldsTheReference fails when a declaration was
+// changed and the README was not: go generate updates it.
 func TestReadmeHoldsTheReference(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -41,8 +41,8 @@ const (
 // maxFileBytes bounds a configuration file: more is surely the wrong file.
 const maxFileBytes = 1 << 20
 
-// readDocument reads a file by its suffix and flattens it. The document is usable (for telling a worker from a
-// connector) even when there are problems.
+// readDocument reads a file by its suffix and flattens it. The document is
+// usable (for telling a worker from a connector) even when there are problems.
 func readDocument(path string) (document, Problems) {
 	doc := document{file: path, values: map[string]string{}}
 	parse, content, f := open(path)
@@ -113,7 +113,8 @@ type flattener struct {
 	problems Problems
 }
 
-// file takes a whole file: the flat map, or what would be POSTed to /connectors (name, config, initial_state).
+// file takes a whole file: the flat map, or what would be
+// POSTed to /connectors (name, config, initial_state).
 func (f *flattener) file(members []member) {
 	var beside []member
 	if i := slices.IndexFunc(members, isConfig); i >= 0 {
@@ -129,7 +130,8 @@ func (f *flattener) file(members []member) {
 
 func isConfig(m member) bool { return m.key == "config" && m.kind == nested }
 
-// addBeside takes a key that stands beside config. Both places may hold the same name, as in Kafka Connect's answers.
+// addBeside takes a key that stands beside config. Both places
+// may hold the same name, as in Kafka Connect's answers.
 func (f *flattener) addBeside(m member) {
 	if m.key != "name" && m.key != "initial_state" {
 		f.problem(m.key, "stands beside config", "only name and initial_state stand there; move it into config")

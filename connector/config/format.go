@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parseYAML reads one YAML document. Scalars are taken as they are written, whatever type YAML would give them: 010
-// stays "010".
+// parseYAML reads one YAML document. Scalars are taken as they are
+// written, whatever type YAML would give them: 010 stays "010".
 func parseYAML(content []byte) ([]member, *fault) {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var doc, second yaml.Node
@@ -33,7 +33,8 @@ func parseYAML(content []byte) ([]member, *fault) {
 	return yamlMembers(doc.Content[0]), nil
 }
 
-// yamlFault says where the text breaks off, without the parser's quotes of it: they may show part of a secret.
+// yamlFault says where the text breaks off, without the
+// parser's quotes of it: they may show part of a secret.
 func yamlFault(err error) *fault {
 	message := regexp.MustCompile(`'[^']*'|".*"|!\S*`).ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "…")
 	return &fault{"not YAML: " + message, "quote values that begin with or hold special characters"}
@@ -171,8 +172,8 @@ func (r jsonReader) array(m *member) error {
 	return err
 }
 
-// parseProperties reads the format of java.util.Properties, in UTF-8. The file is cut into its logical lines first, so
-// that a key that stands twice is seen; ${…} is left as it is.
+// parseProperties reads the format of java.util.Properties, in UTF-8. The file is cut into
+// its logical lines first, so that a key that stands twice is seen; ${…} is left as it is.
 func parseProperties(content []byte) ([]member, *fault) {
 	var members []member
 	for _, l := range logicalLines(string(content)) {
@@ -194,8 +195,8 @@ type logicalLine struct {
 	text   string
 }
 
-// logicalLines cuts a .properties text: blank lines and comments (# or !) fall away, and a line that ends in an odd
-// number of backslashes goes on in the next one.
+// logicalLines cuts a .properties text: blank lines and comments (# or !) fall away,
+// and a line that ends in an odd number of backslashes goes on in the next one.
 func logicalLines(text string) []logicalLine {
 	var lines []logicalLine
 	continued := false

@@ -39,21 +39,23 @@ type Key struct {
 	Type       Type
 	Importance Importance
 	Required   bool
-	Default    string            // the value used when the key is not given; "" for none, or a derived one
-	Derived    string            // where the default comes from when it is not a constant, in words
-	Example    string            // a value to show in remedies
-	Values     []string          // all values there are, for keys with a closed set
-	Refused    map[string]string // values of the set that this version does not carry out → what to write instead
-	PerObject  bool              // object.<path>.<name> may override it for one object
-	Group      string            // heading under which tools show it; connectors' keys alone have one
-	Doc        string            // one or two sentences for users
+	Default    string   // the value used when the key is not given; "" for none, or a derived one
+	Derived    string   // where the default comes from when it is not a constant, in words
+	Example    string   // a value to show in remedies
+	Values     []string // all values there are, for keys with a closed set
+	// values of the set that this version does not carry out → what to write instead
+	Refused   map[string]string
+	PerObject bool   // object.<path>.<name> may override it for one object
+	Group     string // heading under which tools show it; connectors' keys alone have one
+	Doc       string // one or two sentences for users
 }
 
 // Secret tells whether values of the key must never be shown.
 func (k Key) Secret() bool { return k.Type == Password }
 
-// setting binds a key to the field of T that it fills. set gets a value that is not empty unless the key's default is
-// empty too, trimmed, and already one of Values where the key has them; on a fault the field keeps what it held.
+// setting binds a key to the field of T that it fills. set gets a value that
+// is not empty unless the key's default is empty too, trimmed, and already one
+// of Values where the key has them; on a fault the field keeps what it held.
 type setting[T any] struct {
 	Key
 	set func(into *T, value string) *fault
@@ -62,7 +64,8 @@ type setting[T any] struct {
 // fault is what is wrong with a value: the message completes "key = value: …", the remedy completes "…; …".
 type fault struct{ message, remedy string }
 
-// assign checks a value against the declaration and stores it. Values are trimmed, as Kafka's ConfigDef does.
+// assign checks a value against the declaration and stores
+// it. Values are trimmed, as Kafka's ConfigDef does.
 func (s setting[T]) assign(into *T, value string) *fault {
 	value = strings.TrimSpace(value)
 	if value == "" && (s.Required || s.Default != "") {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Load reads a file that is either a worker's or a connector's, by its content: exactly one of the results is not nil
-// when there is no error. The error is Problems.
+// Load reads a file that is either a worker's or a connector's, by its content:
+// exactly one of the results is not nil when there is no error. The error is Problems.
 func Load(path string, env Lookup) (*Worker, *Connector, error) {
 	doc, problems := readDocument(path)
 	worker, connector := 0, 0
@@ -29,7 +29,8 @@ func Load(path string, env Lookup) (*Worker, *Connector, error) {
 		Remedy: "a worker file has bootstrap.servers, a connector file coupa.url"})
 }
 
-// ReadConnector reads a connector file as it is to be sent to a worker: flat, references unresolved, and not checked but for its name. The error is Problems.
+// ReadConnector reads a connector file as it is to be sent to a worker: flat,
+// references unresolved, and not checked but for its name. The error is Problems.
 func ReadConnector(path string) (map[string]string, error) {
 	doc, problems := readDocument(path)
 	if len(problems) == 0 && strings.TrimSpace(doc.values["name"]) == "" {
@@ -62,9 +63,10 @@ func count(keys []Key, name string) int {
 	return 0
 }
 
-// CheckTogether looks at connectors that are to run in one group. Two of them may not have one name, may not stream
-// the same object of the same tenant, and may not put different things into one topic. worker is the one that runs them, if that is known: it has a
-// schema registry if an object needs one, its mapping is put under those of the connectors, and its own topics are not theirs. The error is Problems.
+// CheckTogether looks at connectors that are to run in one group. Two of them may not have one name, may
+// not stream the same object of the same tenant, and may not put different things into one topic. worker
+// is the one that runs them, if that is known: it has a schema registry if an object needs one, its
+// mapping is put under those of the connectors, and its own topics are not theirs. The error is Problems.
 func CheckTogether(worker *Worker, connectors []*Connector) error {
 	problems := checkRegistry(worker, connectors)
 	t := newTaken(worker)
@@ -77,8 +79,9 @@ func CheckTogether(worker *Worker, connectors []*Connector) error {
 	return problems.orNil()
 }
 
-// CheckBeside does the same for a connector that is to be added to others, which were checked before. Call it before the connector's objects are used, which
-// have their mapping then. The error is Problems, of the connector alone.
+// CheckBeside does the same for a connector that is to be added to others,
+// which were checked before. Call it before the connector's objects are used,
+// which have their mapping then. The error is Problems, of the connector alone.
 func CheckBeside(worker *Worker, c *Connector, others []*Connector) error {
 	t := newTaken(worker)
 	for _, other := range others {
@@ -158,7 +161,8 @@ func (t taken) add(c *Connector) Problems {
 // writing is a topic that a connector writes to, what it puts there, and the key and value that say so.
 type writing struct{ key, value, topic, what string }
 
-// writes are the topics that a connector writes to, each once for each thing that is put there; those of rows first.
+// writes are the topics that a connector writes to, each once
+// for each thing that is put there; those of rows first.
 func (c *Connector) writes() []writing {
 	var all []writing
 	add := func(key, value, topic, what string) {

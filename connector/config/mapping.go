@@ -18,7 +18,8 @@ const (
 // leastHashKey is the length of a key with which hashes can't be undone by trying keys, in bytes.
 const leastHashKey = 16
 
-// Rewriter makes what changes the object's rows by its mapping; nil: they stay as they are. One goroutine at a time may use it.
+// Rewriter makes what changes the object's rows by its mapping;
+// nil: they stay as they are. One goroutine at a time may use it.
 func (o Object) Rewriter() *mapping.Rewriter {
 	if o.Mapping == nil {
 		return nil
@@ -38,7 +39,8 @@ func (w *Worker) readMapping(v *values) {
 	}
 }
 
-// readMapping reads the connector's mapping, from the file or the key, and checks it for the connector's objects.
+// readMapping reads the connector's mapping, from the file
+// or the key, and checks it for the connector's objects.
 func (c *Connector) readMapping(v *values) {
 	text, inline := v.resolved[mappingKey]
 	_, file := v.raw[mappingFileKey]
@@ -93,8 +95,8 @@ func mappingProblems(file, key, value string, err error) Problems {
 	return all
 }
 
-// MapWith lays the connector's mapping over that of a worker, for each of its objects, as CheckBeside does, and looks at nothing else. The error is Problems: of rules
-// that are right by themselves and not together.
+// MapWith lays the connector's mapping over that of a worker, for each of its objects, as CheckBeside does,
+// and looks at nothing else. The error is Problems: of rules that are right by themselves and not together.
 func (c *Connector) MapWith(w *Worker) error { return c.mapObjects(w.mapping).orNil() }
 
 func (c *Connector) mapObjects(under *mapping.Layer) Problems {

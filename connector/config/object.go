@@ -15,13 +15,14 @@ import (
 
 // Object is the configuration of one stream: the connector's keys with the object's overrides.
 type Object struct {
-	Path            string // resource path, "invoices"
-	Topic           string
-	PollInterval    time.Duration
-	Overlap         time.Duration
-	Lookback        time.Duration // 0: no look-backs
-	Settle          time.Duration
-	Reread          time.Duration // between two readings of all rows, where updated-at does not show every change
+	Path         string // resource path, "invoices"
+	Topic        string
+	PollInterval time.Duration
+	Overlap      time.Duration
+	Lookback     time.Duration // 0: no look-backs
+	Settle       time.Duration
+	// between two readings of all rows, where updated-at does not show every change
+	Reread          time.Duration
 	InitialFrom     InitialFrom
 	Freshness       time.Duration `json:",omitempty"` // objective of freshness; 0: none
 	Fields          string        // "schema" or "all"
@@ -34,11 +35,13 @@ type Object struct {
 	ValueSubject    schemas.SubjectStrategy
 	AutoRegister    bool
 	ErrorsTolerance string // "none" or "all"
-	Oversize        string // "fail", "deadletter" or "trim": what becomes of a record that is larger than its topic takes
-	SchemaConflict  string // "halt", "deadletter" or "widen": what happens when the registry refuses the values' schema
-	DLQTopic        string // set if one of the three sends rows there
-	ExportedMode    string // "off"
-	Deletes         string // "off"
+	// "fail", "deadletter" or "trim": what becomes of a record that is larger than its topic takes
+	Oversize string
+	// "halt", "deadletter" or "widen": what happens when the registry refuses the values' schema
+	SchemaConflict string
+	DLQTopic       string // set if one of the three sends rows there
+	ExportedMode   string // "off"
+	Deletes        string // "off"
 
 	Mapping *mapping.Mapping `json:"-"` // nil: records hold what the schema does; see CheckBeside
 	hashKey coupa.Secret
@@ -67,8 +70,8 @@ func (o Object) LineTopic(list string) string { return o.Topic + "." + list }
 // NeedsRegistry tells whether the object's records have schemas.
 func (o Object) NeedsRegistry() bool { return o.ValueFormat != FormatJSON }
 
-// SchemaOptions are what the object's keys say about its schema. Where custom fields are typed, or auto, which counts as typed here, Custom types none: rows
-// tell which there are.
+// SchemaOptions are what the object's keys say about its schema. Where custom fields are
+// typed, or auto, which counts as typed here, Custom types none: rows tell which there are.
 func (o Object) SchemaOptions() schemas.Options {
 	options := schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
 	if o.ValueFormat == FormatAvro && (o.CustomFields == "auto" || o.CustomFields == "typed") {
@@ -87,7 +90,8 @@ type InitialFrom struct {
 	At       time.Time
 }
 
-// readObjects makes one Object per path: the connector's own values first, then what object.<path>.<key> overrides.
+// readObjects makes one Object per path: the connector's own
+// values first, then what object.<path>.<key> overrides.
 func (c *Connector) readObjects(v *values) {
 	var base Object
 	fill(v, &base, objectSettings())
@@ -110,7 +114,8 @@ func (c *Connector) readObjects(v *values) {
 // objectKey is the name of a key for one object.
 func objectKey(path, key string) string { return "object." + path + "." + key }
 
-// deciding is the name under which the value that holds for an object was given: its override, or the connector's key.
+// deciding is the name under which the value that holds for
+// an object was given: its override, or the connector's key.
 func (v *values) deciding(path, key string) string { return deciding(v.raw, path, key) }
 
 func deciding(raw map[string]string, path, key string) string {
@@ -120,8 +125,8 @@ func deciding(raw map[string]string, path, key string) string {
 	return key
 }
 
-// checkObject runs the checks across the keys of one object. What is wrong with the connector's own keys is reported
-// once, not for each object.
+// checkObject runs the checks across the keys of one object. What is wrong
+// with the connector's own keys is reported once, not for each object.
 func checkObject(v *values, o Object, topicKnown bool) {
 	checkLookback(v, o)
 	checkDeadLetters(v, o)
@@ -202,8 +207,8 @@ func (o Object) lineTopicLike(topic string) string {
 	return topic
 }
 
-// checkLines refuses topics for the lines of an object that has none, and names for these that are none. What holds for the whole connector holds where
-// there are lines.
+// checkLines refuses topics for the lines of an object that has none, and names for
+// these that are none. What holds for the whole connector holds where there are lines.
 func checkLines(v *values, o Object) {
 	key := v.deciding(o.Path, linesKey)
 	if o.Lines == LinesEmbedded || v.problems.touch(key) {
@@ -223,8 +228,8 @@ func checkLines(v *values, o Object) {
 	}
 }
 
-// checkLookback wants look-backs that go further than every poll does. The problem is reported at a key that the user
-// gave: the overlap if it was given, otherwise the look-back.
+// checkLookback wants look-backs that go further than every poll does. The problem is
+// reported at a key that the user gave: the overlap if it was given, otherwise the look-back.
 func checkLookback(v *values, o Object) {
 	overlap, lookback := v.deciding(o.Path, "overlap.ms"), v.deciding(o.Path, "lookback.ms")
 	if o.Lookback == 0 || o.Overlap <= o.Lookback || v.problems.touch(overlap, lookback) {
@@ -291,7 +296,8 @@ func (v *values) wholeConnector() {
 	}
 }
 
-// connectorNames lists every key that a connector may have, with the overrides, and the lookup of their declarations.
+// connectorNames lists every key that a connector may have,
+// with the overrides, and the lookup of their declarations.
 func connectorNames() ([]string, func(name string) Key) {
 	keys := ConnectorKeys()
 	for _, path := range catalogue() {
@@ -303,7 +309,8 @@ func connectorNames() ([]string, func(name string) Key) {
 	return names(keys), keyNamed(keys)
 }
 
-// LookupConnectorKey finds the declaration of a connector's key, also of one that holds for one object: object.<path>.<key>.
+// LookupConnectorKey finds the declaration of a connector's key,
+// also of one that holds for one object: object.<path>.<key>.
 func LookupConnectorKey(name string) (Key, bool) {
 	if k, found := find(ConnectorKeys(), name); found {
 		return k, true
@@ -349,7 +356,8 @@ func initialFrom(o *Object, value string) *fault {
 	if err != nil {
 		return &fault{"not earliest, latest or an RFC 3339 instant", "write e.g. 2026-01-01T00:00:00Z"}
 	}
-	if at = at.UTC(); at.Year() < 1900 || at.Year() > 2100 { // marks and what is reckoned from them stay times that can be written down
+	// marks and what is reckoned from them stay times that can be written down
+	if at = at.UTC(); at.Year() < 1900 || at.Year() > 2100 {
 		return &fault{"lies outside the years 1900 to 2100", "write earliest for all that there is, latest for what comes, or an instant between"}
 	}
 	o.InitialFrom = InitialFrom{At: at}

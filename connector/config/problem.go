@@ -8,9 +8,10 @@ import (
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	File    string // the path as the user gave it; "" for a configuration that came over REST
-	Key     string // "" when the problem is the file as a whole
-	Value   string // as given, "[hidden]" for a secret; "" when showing it would not help or could reveal something
+	File string // the path as the user gave it; "" for a configuration that came over REST
+	Key  string // "" when the problem is the file as a whole
+	// as given, "[hidden]" for a secret; "" when showing it would not help or could reveal something
+	Value   string
 	Message string // what is wrong
 	Remedy  string // what to do about it
 }
@@ -35,8 +36,8 @@ func (p Problem) Error() string {
 	return b.String()
 }
 
-// Problems is everything that is wrong, as an error with one line per problem. It is never an empty, non-nil error: the
-// functions of this package return nil when there is no problem.
+// Problems is everything that is wrong, as an error with one line per problem. It is never an
+// empty, non-nil error: the functions of this package return nil when there is no problem.
 type Problems []Problem
 
 // Error joins the problems' lines.
@@ -56,8 +57,8 @@ func (ps Problems) orNil() error {
 	return ps
 }
 
-// touch tells whether any of the keys already has a problem: checks across keys are only run on values that are right
-// by themselves, so that one mistake is reported once.
+// touch tells whether any of the keys already has a problem: checks across keys are only
+// run on values that are right by themselves, so that one mistake is reported once.
 func (ps Problems) touch(keys ...string) bool {
 	for _, p := range ps {
 		for _, k := range keys {
@@ -72,8 +73,8 @@ func (ps Problems) touch(keys ...string) bool {
 // hidden stands for a secret wherever one would be shown.
 const hidden = "[hidden]"
 
-// veiled is a value without what is nobody's business: references stay references, plain secrets are hidden, and of a
-// webhook's address what follows the host, by which many know who may post.
+// veiled is a value without what is nobody's business: references stay references, plain secrets
+// are hidden, and of a webhook's address what follows the host, by which many know who may post.
 func veiled(k Key, raw string) string {
 	switch {
 	case raw == "" || onlyReferences(raw):
@@ -92,8 +93,8 @@ func veiled(k Key, raw string) string {
 	return raw
 }
 
-// shown is the form in which a value may stand in a problem: veiled, without a password in a URL, and cut where it is
-// over 200 bytes long.
+// shown is the form in which a value may stand in a problem: veiled,
+// without a password in a URL, and cut where it is over 200 bytes long.
 func shown(k Key, raw string) string {
 	raw = veiled(k, raw)
 	raw = regexp.MustCompile(`//[^/@\s]*@`).ReplaceAllString(raw, "//"+hidden+"@")

@@ -11,8 +11,8 @@ import (
 // Lookup reads one variable of the environment; os.LookupEnv is one.
 type Lookup func(name string) (value string, found bool)
 
-// referencePattern is Kafka's (ConfigTransformer.DEFAULT_PATTERN): ${provider:[path:]key}. What has no colon, such as
-// ${object} in a topic template, is not a reference.
+// referencePattern is Kafka's (ConfigTransformer.DEFAULT_PATTERN): ${provider:[path:]key}.
+// What has no colon, such as ${object} in a topic template, is not a reference.
 func referencePattern() *regexp.Regexp {
 	return regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 }
@@ -25,8 +25,8 @@ func onlyReferences(value string) bool {
 	return hasReference(value) && strings.TrimSpace(referencePattern().ReplaceAllString(value, "")) == ""
 }
 
-// resolve replaces every reference in value. What a reference gives is not searched for references again, so it is also
-// the way to write a value that holds "${".
+// resolve replaces every reference in value. What a reference gives is not searched
+// for references again, so it is also the way to write a value that holds "${".
 func resolve(value string, env Lookup) (string, *fault) {
 	var failed *fault
 	resolved := referencePattern().ReplaceAllStringFunc(value, func(reference string) string {
@@ -80,7 +80,8 @@ func fromFile(path, key string) (string, *fault) {
 	if f != nil {
 		return "", &fault{path + ": " + f.message, f.remedy}
 	}
-	for _, m := range slices.Backward(members) { // of a key that stands twice Java's Properties keep the last
+	// of a key that stands twice Java's Properties keep the last
+	for _, m := range slices.Backward(members) {
 		if m.key == key {
 			return m.text, nil
 		}
@@ -88,7 +89,8 @@ func fromFile(path, key string) (string, *fault) {
 	if len(members) == 0 {
 		return "", &fault{path + " has no keys", "write " + key + " = … into it"}
 	}
-	return "", &fault{path + " has no key " + key, "write " + key + " = … into it; if the file is the secret itself, write ${dir:folder:file}"} // keys are not named: such a file's is the secret
+	// keys are not named: such a file's is the secret
+	return "", &fault{path + " has no key " + key, "write " + key + " = … into it; if the file is the secret itself, write ${dir:folder:file}"}
 }
 
 // fromDir gives a file's content without surrounding white space: mounted secrets often end in a line break.

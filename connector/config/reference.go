@@ -12,8 +12,8 @@ const (
 	referenceEnd   = "<!-- config:end -->"
 )
 
-// Reference is the documentation of every key as Markdown: one table for the worker, one for the connector, one for
-// the keys that can be overridden for one object.
+// Reference is the documentation of every key as Markdown: one table for the worker,
+// one for the connector, one for the keys that can be overridden for one object.
 func Reference() string {
 	var b strings.Builder
 	b.WriteString("### Worker\n\n")
@@ -61,8 +61,9 @@ func meaning(k Key) string {
 	return k.Doc + " One of " + strings.Join(values, ", ") + "."
 }
 
-// UpdateReference returns a Markdown document with the part between its lines <!-- config:begin --> and
-// <!-- config:end --> replaced by Reference. It fails when the document does not have these two lines in this order.
+// UpdateReference returns a Markdown document with the part between its
+// lines <!-- config:begin --> and <!-- config:end --> replaced by Reference.
+// It fails when the document does not have these two lines in this order.
 func UpdateReference(document []byte) ([]byte, error) {
 	before, rest, found := bytes.Cut(document, []byte(referenceBegin+"\n"))
 	_, after, closed := bytes.Cut(rest, []byte(referenceEnd))

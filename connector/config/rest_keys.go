@@ -9,7 +9,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// listenerSettings say where the REST API is reached, by whom, and what those who use it may reach through the worker. Names are Kafka Connect's where it has one.
+// listenerSettings say where the REST API is reached, by whom, and what those who
+// use it may reach through the worker. Names are Kafka Connect's where it has one.
 func listenerSettings() []setting[Worker] {
 	return []setting[Worker]{
 		{Key{Name: "listeners", Type: List, Importance: Medium, Default: "http://127.0.0.1:8083",
@@ -48,7 +49,8 @@ func listenerSettings() []setting[Worker] {
 	}
 }
 
-// reachSettings say what a connector that came over REST may reach: hosts, files and variables of the environment.
+// reachSettings say what a connector that came over REST may
+// reach: hosts, files and variables of the environment.
 func reachSettings() []setting[Worker] {
 	return []setting[Worker]{
 		{Key{Name: "egress.allowed.hosts", Type: List, Importance: Medium, Default: "*.coupahost.com, *.coupacloud.com",
@@ -72,7 +74,8 @@ func reachSettings() []setting[Worker] {
 				if _, err := regexp.Compile(value); err != nil {
 					return &fault{"not a regular expression: " + err.Error(), "write e.g. COUPA_.*"}
 				}
-				w.provided.env = regexp.MustCompile("^(?:" + value + ")$") // as a whole, as Kafka's EnvVarConfigProvider takes it
+				// as a whole, as Kafka's EnvVarConfigProvider takes it
+				w.provided.env = regexp.MustCompile("^(?:" + value + ")$")
 				return nil
 			}},
 		{Key{Name: "config.providers.file.param.allowed.paths", Type: List, Importance: Medium, Default: defaultSecrets,

@@ -19,9 +19,9 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// KafkaOpts gives the options that a Kafka client needs to reach the brokers: TLS and SASL. Certificates are read here,
-// so it fails, naming the key, when a file can't be used. OAUTHBEARER tokens are fetched under ctx, which must live as
-// long as the client.
+// KafkaOpts gives the options that a Kafka client needs to reach the brokers: TLS and
+// SASL. Certificates are read here, so it fails, naming the key, when a file can't be
+// used. OAUTHBEARER tokens are fetched under ctx, which must live as long as the client.
 func (s Security) KafkaOpts(ctx context.Context) ([]kgo.Opt, error) {
 	var opts []kgo.Opt
 	if strings.HasSuffix(s.Protocol, "SSL") {

@@ -13,8 +13,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// This file holds the ways in which a value fills a field: each gives the set function of a setting. The checks get
-// and return plain values; what they say never repeats a value that may be secret.
+// This file holds the ways in which a value fills a field: each gives the set function of a setting.
+// The checks get and return plain values; what they say never repeats a value that may be secret.
 
 // text stores the value as it is.
 func text[T any](field func(*T) *string, checks ...func(string) *fault) func(*T, string) *fault {
@@ -176,7 +176,8 @@ func httpURL(value string) *fault {
 	return nil
 }
 
-// topicName checks what Kafka's Topic.validate does: 1 to 249 of letters, digits, '.', '_', '-', and not . or ..
+// topicName checks what Kafka's Topic.validate does: 1 to
+// 249 of letters, digits, '.', '_', '-', and not . or ..
 func topicName(value string) *fault {
 	legal := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)

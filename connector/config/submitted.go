@@ -14,9 +14,11 @@ import (
 
 // ParseSubmitted reads the configuration of a connector that came over REST. The error is Problems.
 //
-// Who may make connectors over REST is not for that allowed to read the files and the environment of the worker, or to send what stands there to anybody. So
-// secrets must be references, references lead to what the worker's file allows and are taken in secrets, the client's id and a webhook's address alone, since other values are shown;
-// no other file is read; and the host is one of those that the worker's file allows. What that means for addresses is the policy's business: see Egress.
+// Who may make connectors over REST is not for that allowed to read the files and the environment of
+// the worker, or to send what stands there to anybody. So secrets must be references, references
+// lead to what the worker's file allows and are taken in secrets, the client's id and a webhook's
+// address alone, since other values are shown; no other file is read; and the host is one of those
+// that the worker's file allows. What that means for addresses is the policy's business: see Egress.
 func (w *Worker) ParseSubmitted(raw map[string]string, env Lookup) (*Connector, error) {
 	return parseConnector(document{values: raw, worker: w}, nil, env)
 }
@@ -49,7 +51,8 @@ type provided struct {
 	files, folders []string
 }
 
-// submitted tells what is wrong with a value of a connector that came over REST, before its references are resolved.
+// submitted tells what is wrong with a value of a connector
+// that came over REST, before its references are resolved.
 func (v *values) submitted(k Key, raw string) *fault {
 	_, declared := LookupConnectorKey(k.Name)
 	switch {
@@ -75,7 +78,8 @@ func (v *values) submitted(k Key, raw string) *fault {
 	return nil
 }
 
-// check tells whether a reference may be followed. What it leads to is not looked at otherwise, so that an answer tells nothing about other files.
+// check tells whether a reference may be followed. What it leads to is not
+// looked at otherwise, so that an answer tells nothing about other files.
 func (p provided) check(provider, path, key string) *fault {
 	switch provider {
 	case "env":
@@ -100,8 +104,9 @@ func outside(path, key string, allowed []string) *fault {
 		fmt.Sprintf("give a file of %s (%s), or add it to that in the worker's file", key, strings.Join(allowed, ", "))}
 }
 
-// below tells whether a file is one of the paths or within one, after all symbolic links: folders of mounted secrets are made of them. A file that is not
-// there is judged by its name. One with ".." is nowhere: where that leads depends on the links before it.
+// below tells whether a file is one of the paths or within one, after all symbolic links:
+// folders of mounted secrets are made of them. A file that is not there is judged by its
+// name. One with ".." is nowhere: where that leads depends on the links before it.
 func below(file string, paths []string) bool {
 	if slices.Contains(strings.Split(filepath.ToSlash(file), "/"), "..") {
 		return false

@@ -35,7 +35,8 @@ func TestAConnectorOverRESTReachesWhatTheWorkerAllows(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(folder, "shut", "deep"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(folder, "shut", "deep"), filepath.Join(folder, "open", "in")); err != nil { // its ".." is shut
+	// its ".." is shut
+	if err := os.Symlink(filepath.Join(folder, "shut", "deep"), filepath.Join(folder, "open", "in")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(folder, "open"), filepath.Join(folder, "mount")); err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
-// values is a configuration while it is being read: what was given, what it resolves to, and what is wrong so far.
+// values is a configuration while it is being read: what was
+// given, what it resolves to, and what is wrong so far.
 type values struct {
 	file     string
 	raw      map[string]string
@@ -19,8 +20,8 @@ type values struct {
 	worker   *Worker // of a connector that came over REST; nil: the configuration is the operator's own
 }
 
-// resolveAll resolves the references of every value. A value whose reference fails has a problem and counts as not
-// given. before is what is wrong with the document already.
+// resolveAll resolves the references of every value. A value whose reference fails has
+// a problem and counts as not given. before is what is wrong with the document already.
 func resolveAll(doc document, before Problems, key func(name string) Key, env Lookup) *values {
 	v := &values{file: doc.file, raw: doc.values, resolved: map[string]string{}, key: key, problems: before, worker: doc.worker}
 	for _, name := range slices.Sorted(maps.Keys(v.raw)) {
@@ -40,8 +41,8 @@ func resolveAll(doc document, before Problems, key func(name string) Key, env Lo
 	return v
 }
 
-// foreignReference refuses ${NAME}, which other programs replace and this one would take literally. A topic template
-// has placeholders of that form of its own.
+// foreignReference refuses ${NAME}, which other programs replace and this one
+// would take literally. A topic template has placeholders of that form of its own.
 func foreignReference(k Key, raw string) *fault {
 	template := k.Name == templateKey || strings.HasSuffix(k.Name, "."+templateKey) // of an object
 	if template || !regexp.MustCompile(`\$\{[^}:]*\}`).MatchString(raw) {
@@ -59,11 +60,12 @@ func (v *values) problem(name, value, message, remedy string) {
 	v.problems = append(v.problems, Problem{File: v.file, Key: name, Value: value, Message: message, Remedy: remedy})
 }
 
-// mostSuggested is for how many unknown keys the nearest one is looked for, which takes its time: who has more has another file in hand.
+// mostSuggested is for how many unknown keys the nearest one is looked
+// for, which takes its time: who has more has another file in hand.
 const mostSuggested = 20
 
-// unknown reports every key that is not one of known, with the nearest one. others are the keys of the other kind of
-// file. Values of unknown keys are not shown: one may be a mistyped secret.
+// unknown reports every key that is not one of known, with the nearest one. others are the keys
+// of the other kind of file. Values of unknown keys are not shown: one may be a mistyped secret.
 func (v *values) unknown(known []string, others []Key, otherFile string) {
 	suggested := 0
 	for _, name := range slices.Sorted(maps.Keys(v.raw)) {

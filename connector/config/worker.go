@@ -21,13 +21,17 @@ type Worker struct {
 	Listeners        []string // http:// and https:// URLs of the REST API
 	ListenerCert     string   // PEM files for https listeners
 	ListenerKey      string
-	// ListenerClientAuth is none, requested or required: whether https listeners ask for a client's certificate.
+	// ListenerClientAuth is none, requested or required:
+	// whether https listeners ask for a client's certificate.
 	ListenerClientAuth string
-	ListenerCA         string // PEM file with the authorities of clients' certificates and of other workers' listeners
+	// PEM file with the authorities of clients' certificates and of other workers' listeners
+	ListenerCA string
 
-	AuthFile     string       `json:",omitempty"` // accounts of the REST API; "": there are none, everybody may do everything
-	OpenPaths    []string     `json:",omitempty"` // that need no account, besides /livez and /readyz
-	ForwardToken coupa.Secret `json:",omitempty"` // of requests to other workers in this one's own name; "" for none
+	// accounts of the REST API; "": there are none, everybody may do everything
+	AuthFile  string   `json:",omitempty"`
+	OpenPaths []string `json:",omitempty"` // that need no account, besides /livez and /readyz
+	// of requests to other workers in this one's own name; "" for none
+	ForwardToken coupa.Secret `json:",omitempty"`
 	AllowedHosts []string     `json:",omitempty"` // names of loopback listeners besides this machine's
 	AllowOrigins []string     `json:",omitempty"` // of web pages elsewhere; "*" for all
 	AllowMethods []string     `json:",omitempty"` // that these may use; none: GET, HEAD, POST
@@ -139,8 +143,8 @@ func parseWorker(doc document, problems Problems, env Lookup) (*Worker, error) {
 	return w, nil
 }
 
-// checkSecurity looks at the keys for the brokers together: nothing may be missing, and nothing may be given that the
-// protocol would leave unused, because that is most often a forgotten security.protocol.
+// checkSecurity looks at the keys for the brokers together: nothing may be missing, and nothing may be
+// given that the protocol would leave unused, because that is most often a forgotten security.protocol.
 func checkSecurity(v *values, s Security) {
 	if v.problems.touch("security.protocol", "sasl.mechanism") {
 		return
@@ -165,7 +169,8 @@ type need struct {
 	required bool
 }
 
-// together reports needed keys that are not given while the condition holds, and keys that are given while it doesn't.
+// together reports needed keys that are not given while the
+// condition holds, and keys that are given while it doesn't.
 func (v *values) together(holds bool, by string, needs ...need) {
 	for _, n := range needs {
 		_, given := v.raw[n.key]

@@ -10,7 +10,8 @@ import (
 // WorkerKeys is the declaration of every key of a worker file, in the order of the reference.
 func WorkerKeys() []Key { return keysOf(workerSettings()) }
 
-// workerSettings is the worker's table. Names of security keys are librdkafka's, names of topic keys Kafka Connect's.
+// workerSettings is the worker's table. Names of security
+// keys are librdkafka's, names of topic keys Kafka Connect's.
 func workerSettings() []setting[Worker] {
 	var all []setting[Worker]
 	for _, part := range [][]setting[Worker]{brokerSettings(), registrySettings(), memberSettings(), listenerSettings(), reachSettings(), advertisedSettings(), topicSettings(), workerMappingSettings(), metricsSettings(),

@@ -1,23 +1,27 @@
-// Package configtopic is what the workers of a group agree on: the connectors that were created over REST, the target states, the levels of loggers, and who
-// owns which shard. It lies in one compacted topic of one partition, config.storage.topic. Each worker reads it to its end and follows it, and any worker
-// may change it: there is no leader.
+// Package configtopic is what the workers of a group agree on: the connectors that were
+// created over REST, the target states, the levels of loggers, and who owns which shard.
+// It lies in one compacted topic of one partition, config.storage.topic. Each worker
+// reads it to its end and follows it, and any worker may change it: there is no leader.
 //
 // # What is in the topic
 //
-// Keys and JSON are Kafka Connect's where Connect has them. A record without a value removes what its key names.
+// Keys and JSON are Kafka Connect's where Connect has them.
+// A record without a value removes what its key names.
 //
 //	connector-<name>        {"properties":{"name":"…",…}}                  the configuration, as it was given
 //	target-state-<name>     {"state":"PAUSED","state.v2":"STOPPED"}        what the connector is to do
 //	logger-cluster-<name>   {"level":"DEBUG"}                              a level for all workers
 //	shard-<n>               {"worker_id":"…","url":"…","generation":7}     who runs the shard, and in which generation of the group
 //
-// state.v2 is the target state: STARTED, PAUSED or STOPPED. state is for readers that do not know STOPPED and has PAUSED in its place; it counts where state.v2
-// is not there. Keys of other kinds are left alone: never read, never written. A record of a known kind that can't be read is skipped with one warning that
-// names its key; what its key stood for before stays, and View.Unreadable names it.
+// state.v2 is the target state: STARTED, PAUSED or STOPPED. state is for readers that do not know
+// STOPPED and has PAUSED in its place; it counts where state.v2 is not there. Keys of other kinds are
+// left alone: never read, never written. A record of a known kind that can't be read is skipped with
+// one warning that names its key; what its key stood for before stays, and View.Unreadable names it.
 //
 // # How a change is made
 //
-// A change depends on what is there: a connector is created if there is none of its name. Update makes reading, deciding and writing one step:
+// A change depends on what is there: a connector is created if there is
+// none of its name. Update makes reading, deciding and writing one step:
 //
 //	0 look     read to the end and decide, as in 2 and 3: if there is nothing to write, nobody else needs to begin again. A change
 //	           of somebody else's that is under way is given a moment to end
@@ -28,15 +32,19 @@
 //	5 commit   the truth. It is refused if anybody has taken step 1 since ours
 //	6 wait     until this worker's own view has the change
 //
-// So a change that is committed was decided on everything that was committed before it. Whoever was fenced begins again after a random while.
+// So a change that is committed was decided on everything that was committed
+// before it. Whoever was fenced begins again after a random while.
 //
-// A crash before 5 changes nothing; the next step 1 of any worker, or the broker after transactionTimeout, aborts what was open. If the answer to 5 is lost,
-// nobody guesses: the next attempt's step 1 settles the transaction, and its step 2 finds this change's nonce, in a header of its records, or does not. An error
-// to 5 never counts as "not done", not even PRODUCER_FENCED: that may be the answer to a repetition of a commit that was carried out.
+// A crash before 5 changes nothing; the next step 1 of any worker, or the broker after
+// transactionTimeout, aborts what was open. If the answer to 5 is lost, nobody guesses: the
+// next attempt's step 1 settles the transaction, and its step 2 finds this change's nonce, in
+// a header of its records, or does not. An error to 5 never counts as "not done", not even
+// PRODUCER_FENCED: that may be the answer to a repetition of a commit that was carried out.
 //
 // # What a view shows
 //
-// The topic up to an offset at which no transaction is half read, so what was written together is seen together. While the brokers are away, the view stays as
-// it is. A topic that was deleted, or made anew, under a running worker is not followed: the connectors go on as they were last known, and the trouble is
-// told by Ready and by each Update.
+// The topic up to an offset at which no transaction is half read, so what was written
+// together is seen together. While the brokers are away, the view stays as it is. A topic
+// that was deleted, or made anew, under a running worker is not followed: the connectors
+// go on as they were last known, and the trouble is told by Ready and by each Update.
 package configtopic

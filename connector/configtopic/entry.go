@@ -37,7 +37,8 @@ type entry struct {
 	owner      Owner
 }
 
-// decode reads a record. Keys of kinds that this version does not know give an entry of kind unknown. An error never holds anything of the value.
+// decode reads a record. Keys of kinds that this version does not know give
+// an entry of kind unknown. An error never holds anything of the value.
 func decode(key string, value []byte) (entry, error) {
 	e := entry{gone: value == nil}
 	for k, prefix := range prefixes {
@@ -110,7 +111,8 @@ func text(fields map[string]json.RawMessage, name string) (string, error) {
 	return s, nil
 }
 
-// properties reads a connector's configuration. Connect allows null for a value, and it means that the key is not given.
+// properties reads a connector's configuration. Connect allows
+// null for a value, and it means that the key is not given.
 func properties(raw json.RawMessage) (map[string]string, error) {
 	values, err := object(raw)
 	if err != nil {
@@ -129,7 +131,8 @@ func properties(raw json.RawMessage) (map[string]string, error) {
 	return all, nil
 }
 
-// stateOf reads a target state: state.v2, or state where there is no state.v2 that is a text, as Connect does.
+// stateOf reads a target state: state.v2, or state where
+// there is no state.v2 that is a text, as Connect does.
 func stateOf(fields map[string]json.RawMessage) (TargetState, error) {
 	s, err := text(fields, "state.v2")
 	if err != nil {

@@ -54,7 +54,8 @@ func TestRecordsAreReadAsConnectWritesThem(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever is read can be written, and reads the same again; and nothing of a value is in an error.
+// FuzzDecode: whatever is read can be written, and reads the
+// same again; and nothing of a value is in an error.
 func FuzzDecode(f *testing.F) {
 	f.Add("connector-a", []byte(`{"properties":{"a":"\u003c"}}`))
 	f.Add("target-state-a", []byte(`{"state":"PAUSED","state.v2":"STOPPED"}`))

@@ -7,7 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// ErrUnknownOutcome says that a change may or may not have been made: the answer to its commit was lost, and the topic could not be asked in time.
+// ErrUnknownOutcome says that a change may or may not have been made: the
+// answer to its commit was lost, and the topic could not be asked in time.
 var ErrUnknownOutcome = errors.New("whether the change was made is not known; look before it is made again")
 
 // ErrNotSeen says that a change was made for good, but that the view does not show it yet.

@@ -11,11 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fetchWait is how long brokers hold back the answer to a fetch that finds nothing. What is committed ends it.
+// fetchWait is how long brokers hold back the answer to a
+// fetch that finds nothing. What is committed ends it.
 const fetchWait = 5 * time.Second
 
-// Run makes sure of the topic, reads it to its end and follows it until ctx ends, which gives nil. Brokers that are away are waited for. An error: the topic
-// can't be used, or Kafka refuses, and trying again would not help.
+// Run makes sure of the topic, reads it to its end and follows it until ctx
+// ends, which gives nil. Brokers that are away are waited for. An error: the
+// topic can't be used, or Kafka refuses, and trying again would not help.
 func (s *Store) Run(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
@@ -73,7 +75,8 @@ func (s *Store) follow(ctx context.Context) error {
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			r.take(p.Records)
 			failed = errors.Join(failed, p.Err)
-			// Before the last stable offset, every transaction is decided, and as they come one after the other, none is half before it.
+			// Before the last stable offset, every transaction is decided,
+			// and as they come one after the other, none is half before it.
 			end = max(end, p.LastStableOffset)
 		})
 		if failed != nil {
@@ -129,7 +132,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// jitter is a random while below base·2^attempt, at most ceiling: attempts that failed together do not come back together.
+// jitter is a random while below base·2^attempt, at most ceiling:
+// attempts that failed together do not come back together.
 func jitter(attempt int, base, ceiling time.Duration) time.Duration {
 	for ; attempt > 0 && base < ceiling; attempt-- {
 		base *= 2

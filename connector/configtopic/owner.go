@@ -9,10 +9,12 @@ import (
 // ErrNewerOwner says that a shard has got another owner in a later generation of the group.
 var ErrNewerOwner = errors.New("the shard has a newer owner")
 
-// SetOwner writes that a worker owns shards, in one transaction: those for which owns is true when it comes to that, as the group may have given some to another worker
-// meanwhile. Those that say so already are not written again. The owner of the highest generation stays: if a shard has one of a later generation than o's, confirm is asked, between fence and commit, whether the group still counts o's worker as a member. If it gives
-// nil, the group has begun its generations anew, as it does when it was empty for a while, and o is written. If it gives an error, or is nil, nothing is
-// written at all, and the error wraps ErrNewerOwner.
+// SetOwner writes that a worker owns shards, in one transaction: those for which owns is true when it comes
+// to that, as the group may have given some to another worker meanwhile. Those that say so already are not
+// written again. The owner of the highest generation stays: if a shard has one of a later generation than
+// o's, confirm is asked, between fence and commit, whether the group still counts o's worker as a member. If
+// it gives nil, the group has begun its generations anew, as it does when it was empty for a while, and o is
+// written. If it gives an error, or is nil, nothing is written at all, and the error wraps ErrNewerOwner.
 func (s *Store) SetOwner(ctx context.Context, o Owner, confirm func(context.Context) error, owns func(shard int32) bool, shards ...int32) error {
 	_, err := s.Update(ctx, func(v View) ([]Change, error) {
 		var changes []Change

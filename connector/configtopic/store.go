@@ -13,13 +13,15 @@ import (
 
 // Config is what a Store is made of.
 type Config struct {
-	// Kafka reaches the brokers: seeds, TLS, SASL, dialer. Nothing of producing, of groups or of what to consume.
+	// Kafka reaches the brokers: seeds, TLS, SASL, dialer.
+	// Nothing of producing, of groups or of what to consume.
 	Kafka []kgo.Opt
 	// Topic is config.storage.topic.
 	Topic string
 	// GroupID is group.id. The transactional id of changes is made of it.
 	GroupID string
-	// Create makes a topic unless it is there, and says what to do if it can't be. configs are those that a topic which it makes must have.
+	// Create makes a topic unless it is there, and says what to do if it
+	// can't be. configs are those that a topic which it makes must have.
 	Create func(ctx context.Context, topic string, partitions int, configs map[string]*string) error
 	Log    *slog.Logger
 }
@@ -27,8 +29,8 @@ type Config struct {
 // ErrNotRead says that the topic was not read to its end yet.
 var ErrNotRead = errors.New("the config topic has not been read yet")
 
-// Store is a worker's copy of the config topic, and its way of changing it. All methods may be called at any time and at once; those that wait for
-// the topic need Run to be running.
+// Store is a worker's copy of the config topic, and its way of changing it. All methods may
+// be called at any time and at once; those that wait for the topic need Run to be running.
 type Store struct {
 	cfg     Config
 	log     *slog.Logger
@@ -58,14 +60,16 @@ func (s *Store) View() View {
 	return v
 }
 
-// Watch gives the view, and a channel that is closed when there is another one. Views may be skipped: the next one that is asked for is the newest.
+// Watch gives the view, and a channel that is closed when there is another
+// one. Views may be skipped: the next one that is asked for is the newest.
 func (s *Store) Watch() (View, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.view, s.changed
 }
 
-// Ready gives nil if the topic was read to its end once and can still be trusted: brokers that are away do not change that, a topic that was deleted does.
+// Ready gives nil if the topic was read to its end once and can still be trusted:
+// brokers that are away do not change that, a topic that was deleted does.
 func (s *Store) Ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +85,8 @@ func (s *Store) Ready() error {
 	}
 }
 
-// WaitFor waits until the view has the record at an offset. With -1 it waits until the topic was read to its end for the first time.
+// WaitFor waits until the view has the record at an offset. With -1
+// it waits until the topic was read to its end for the first time.
 func (s *Store) WaitFor(ctx context.Context, offset int64) error {
 	for {
 		v, changed := s.Watch()

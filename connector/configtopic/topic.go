@@ -16,8 +16,8 @@ var ErrReplaced = errors.New("the config topic was deleted while this worker fol
 // errMisfit says that the topic is there, but can't serve.
 var errMisfit = errors.New("the topic can't hold the connectors")
 
-// ensure makes the topic unless it is there, and checks that it can be trusted with connectors. Once a topic was followed, it is not made again, and no other
-// one is taken for it.
+// ensure makes the topic unless it is there, and checks that it can be trusted with connectors.
+// Once a topic was followed, it is not made again, and no other one is taken for it.
 func (s *Store) ensure(ctx context.Context, adm *kadm.Client) error {
 	if s.followed() == (kadm.TopicID{}) {
 		compact := "compact"
@@ -26,7 +26,8 @@ func (s *Store) ensure(ctx context.Context, adm *kadm.Client) error {
 		}
 	}
 	d, err := s.identify(ctx, adm)
-	for errors.Is(err, kerr.UnknownTopicOrPartition) && sleep(ctx, 100*time.Millisecond) { // a topic that was just made takes a moment to spread
+	// a topic that was just made takes a moment to spread
+	for errors.Is(err, kerr.UnknownTopicOrPartition) && sleep(ctx, 100*time.Millisecond) {
 		d, err = s.identify(ctx, adm)
 	}
 	if err != nil {

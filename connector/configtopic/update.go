@@ -13,29 +13,36 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/txn"
 )
 
-// nonceHeader marks the records of one change, so that a commit whose answer was lost can be told by its records.
+// nonceHeader marks the records of one change, so that a
+// commit whose answer was lost can be told by its records.
 const nonceHeader = "coupastream.nonce"
 
 const (
-	// transactionTimeout is how long the transaction of a worker that died holds up those who read the topic, if nobody makes a change before.
+	// transactionTimeout is how long the transaction of a worker that died
+	// holds up those who read the topic, if nobody makes a change before.
 	transactionTimeout = 10 * time.Second
-	// finish is how much longer than its caller a commit that was begun may go on, so that its outcome is known.
+	// finish is how much longer than its caller a commit that
+	// was begun may go on, so that its outcome is known.
 	finish = 3 * time.Second
 	// courtesy is how long others may take before they are fenced, all of them together.
 	courtesy = 5 * time.Second
 )
 
-// patience is how long another change may take before it is fenced, by the state of its transaction: Empty after its fence and before its first record, then
-// Ongoing. It is more than a change takes, and not too much for one whose worker is dead. In any other state there is nothing to wait for.
+// patience is how long another change may take before it is fenced, by the state of its transaction:
+// Empty after its fence and before its first record, then Ongoing. It is more than a change takes,
+// and not too much for one whose worker is dead. In any other state there is nothing to wait for.
 var patience = map[string]time.Duration{"Empty": 250 * time.Millisecond, "Ongoing": 2 * time.Second}
 
-// Update makes a change that depends on what is there: decide is given a view that has every change committed before, and what it returns is written
-// in one transaction, unless any other change, by whichever worker, was committed after that view; then it is asked again, with a newer one. An error of decide is
-// Update's, and nothing is written; nor is it if there are no changes. decide must not have effects of its own.
+// Update makes a change that depends on what is there: decide is given a view that has
+// every change committed before, and what it returns is written in one transaction,
+// unless any other change, by whichever worker, was committed after that view; then it
+// is asked again, with a newer one. An error of decide is Update's, and nothing is
+// written; nor is it if there are no changes. decide must not have effects of its own.
 //
-// On return without an error, the change is committed and View shows it. offset is that of its last record, or of the last record that decide was shown:
-// another worker that has read up to there (WaitFor) shows it too. It goes on until ctx ends. Of errors, ErrNotSeen means that the change was
-// made, ErrUnknownOutcome that nobody knows, and any other one that it was not.
+// On return without an error, the change is committed and View shows it. offset is that of its
+// last record, or of the last record that decide was shown: another worker that has read up to
+// there (WaitFor) shows it too. It goes on until ctx ends. Of errors, ErrNotSeen means that
+// the change was made, ErrUnknownOutcome that nobody knows, and any other one that it was not.
 func (s *Store) Update(ctx context.Context, decide func(View) ([]Change, error)) (offset int64, err error) {
 	select {
 	case s.writing <- struct{}{}:
@@ -82,7 +89,8 @@ func (u *update) failed(err error) error {
 	return fmt.Errorf("changing config.storage.topic %s: the change was not made: %w", u.s.cfg.Topic, err)
 }
 
-// attempt goes through the steps once. A client is of one attempt: it takes the transactional id anew, which is the fence, and knows nothing of what was.
+// attempt goes through the steps once. A client is of one attempt: it takes the
+// transactional id anew, which is the fence, and knows nothing of what was.
 func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 	s := u.s
 	cl, err := s.newProducer()
@@ -90,7 +98,8 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		return -1, err
 	}
 	defer cl.Close()
-	// Nothing to write needs no fence, which would make others begin again. While an outcome is unknown, there may be something to find.
+	// Nothing to write needs no fence, which would make others begin
+	// again. While an outcome is unknown, there may be something to find.
 	if !u.lost {
 		if offset, records, err := u.look(ctx, cl.Client); err != nil || len(records) == 0 {
 			return offset, err
@@ -116,7 +125,8 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 	return u.seen(ctx, offset)
 }
 
-// seen waits until the view has the change, by its nonce: a record that was sent twice is acknowledged without its offset.
+// seen waits until the view has the change, by its nonce: a
+// record that was sent twice is acknowledged without its offset.
 func (u *update) seen(ctx context.Context, offset int64) (int64, error) {
 	for {
 		_, changed := u.s.Watch()
@@ -131,8 +141,9 @@ func (u *update) seen(ctx context.Context, offset int64) (int64, error) {
 	}
 }
 
-// yield waits while somebody else makes a change. The fence would do without, but whoever is fenced begins again, and where many have changes to make, they
-// would keep each other from making any. What can't be found out is not waited for.
+// yield waits while somebody else makes a change. The fence would do without, but
+// whoever is fenced begins again, and where many have changes to make, they would
+// keep each other from making any. What can't be found out is not waited for.
 func (s *Store) yield(ctx context.Context, cl *kgo.Client) {
 	adm, began := kadm.NewClient(cl), time.Now()
 	var change kadm.DescribedTransaction // that is waited for
@@ -152,8 +163,8 @@ func (s *Store) yield(ctx context.Context, cl *kgo.Client) {
 	}
 }
 
-// look reads to the end of the topic and decides. Without records, there is nothing to write, and the offset is that of the last record, or the one of this
-// change, if a former attempt has made it.
+// look reads to the end of the topic and decides. Without records, there is nothing to write, and
+// the offset is that of the last record, or the one of this change, if a former attempt has made it.
 func (u *update) look(ctx context.Context, cl *kgo.Client) (offset int64, records []*kgo.Record, err error) {
 	view, err := u.read(ctx, cl)
 	if err != nil {
@@ -182,7 +193,8 @@ func (s *Store) newProducer() (*txn.Client, error) {
 		kgo.RecordDeliveryTimeout(transactionTimeout),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(0),
-		kgo.MetadataMinAge(50*time.Millisecond), // the default stalls for 5 s where a moment is to be waited for
+		// the default stalls for 5 s where a moment is to be waited for
+		kgo.MetadataMinAge(50*time.Millisecond),
 	)...)
 }
 
@@ -225,8 +237,8 @@ func (u *update) records(changes []Change) ([]*kgo.Record, error) {
 	return records, nil
 }
 
-// commit is steps 4 and 5. The producer id is that of the fence: a client that has taken another one meanwhile would commit behind a fence of its own, on
-// a view that may be old.
+// commit is steps 4 and 5. The producer id is that of the fence: a client that has taken
+// another one meanwhile would commit behind a fence of its own, on a view that may be old.
 func (u *update) commit(ctx context.Context, cl *txn.Client, id int64, epoch int16, records []*kgo.Record) (offset int64, err error) {
 	ctx, cancel := outlive(ctx, finish)
 	defer cancel()

@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestOfClashingCreationsExactlyOneWins has workers create connectors of the same names at once. Each name is given to one of them, and every worker's
-// view ends as that one's.
+// TestOfClashingCreationsExactlyOneWins has workers create connectors of the same names
+// at once. Each name is given to one of them, and every worker's view ends as that one's.
 func TestOfClashingCreationsExactlyOneWins(t *testing.T) {
 	const workers, names = 4, 12
 	simulate(t, func(h *harness) {
@@ -69,7 +69,8 @@ func TestOfClashingCreationsExactlyOneWins(t *testing.T) {
 	})
 }
 
-// TestNoChangeIsLostOrMadeTwice has workers count in one connector, while answers are lost and requests refused.
+// TestNoChangeIsLostOrMadeTwice has workers count in one
+// connector, while answers are lost and requests refused.
 func TestNoChangeIsLostOrMadeTwice(t *testing.T) {
 	const workers, each = 3, 15
 	simulate(t, func(h *harness) {
@@ -108,7 +109,8 @@ func TestNoChangeIsLostOrMadeTwice(t *testing.T) {
 	})
 }
 
-// TestEachStepFailsBothWays fails the requests of a change as "not applied" and as "applied, but the answer was lost": the change is made once.
+// TestEachStepFailsBothWays fails the requests of a change as "not applied"
+// and as "applied, but the answer was lost": the change is made once.
 func TestEachStepFailsBothWays(t *testing.T) {
 	for name, c := range map[string]struct {
 		key kmsg.Key
@@ -146,7 +148,8 @@ func TestEachStepFailsBothWays(t *testing.T) {
 	}
 }
 
-// TestACommitWhoseAnswerNeverComesIsFoundInTheTopic loses every answer to the commit until the client gives up on it.
+// TestACommitWhoseAnswerNeverComesIsFoundInTheTopic loses
+// every answer to the commit until the client gives up on it.
 func TestACommitWhoseAnswerNeverComesIsFoundInTheTopic(t *testing.T) {
 	simulate(t, func(h *harness) {
 		r := h.store()
@@ -178,7 +181,8 @@ func TestAnOutcomeThatCanNotBeLearntIsSaidToBeUnknown(t *testing.T) {
 	})
 }
 
-// TestAFencedWriterChangesNothing stops a writer between its decision and its write while another one writes the same.
+// TestAFencedWriterChangesNothing stops a writer between its
+// decision and its write while another one writes the same.
 func TestAFencedWriterChangesNothing(t *testing.T) {
 	simulate(t, func(h *harness) {
 		slow, quick := h.store(), h.store()
@@ -202,7 +206,8 @@ func TestAFencedWriterChangesNothing(t *testing.T) {
 	})
 }
 
-// TestAChangeUnderWayIsGivenTime has a second change begin while a first one is between its fence and its write.
+// TestAChangeUnderWayIsGivenTime has a second change begin
+// while a first one is between its fence and its write.
 func TestAChangeUnderWayIsGivenTime(t *testing.T) {
 	simulate(t, func(h *harness) {
 		slow, quick := h.store(), h.store()

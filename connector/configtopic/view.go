@@ -12,12 +12,13 @@ const (
 	Stopped TargetState = "STOPPED"
 )
 
-// View is the topic as it was at one offset. It does not change: its maps, and those inside, are shared and must not be written to.
+// View is the topic as it was at one offset. It does not change: its
+// maps, and those inside, are shared and must not be written to.
 type View struct {
 	// Connectors by name.
 	Connectors map[string]Connector
-	// States are target states by connector, also of connectors that are not in Connectors: those of files have theirs here too. A connector
-	// without one was never told otherwise than by its configuration.
+	// States are target states by connector, also of connectors that are not in Connectors: those of files
+	// have theirs here too. A connector without one was never told otherwise than by its configuration.
 	States map[string]TargetState
 	// Loggers are levels by logger.
 	Loggers map[string]Level
@@ -34,7 +35,8 @@ type View struct {
 // Connector is a connector's configuration.
 type Connector struct {
 	Properties map[string]string
-	// Version is the offset of the record. Another version may be another configuration, the same version is the same one.
+	// Version is the offset of the record. Another version may be
+	// another configuration, the same version is the same one.
 	Version int64
 }
 

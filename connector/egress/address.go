@@ -43,7 +43,8 @@ var (
 	sixToIV = netip.MustParsePrefix("2002::/16")
 )
 
-// kindOf classes an address, which is not an IPv4 address mapped to IPv6. An address that carries an IPv4 address leads where that does.
+// kindOf classes an address, which is not an IPv4 address mapped to
+// IPv6. An address that carries an IPv4 address leads where that does.
 func kindOf(addr netip.Addr) kind {
 	bytes := addr.As16()
 	switch {

@@ -107,7 +107,8 @@ func TestANameThatResolvesToThisMachineIsNotConnectedTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The name passes, as one does whose owner points it here: what counts is the address at the time of connecting.
+	// The name passes, as one does whose owner points it here:
+	// what counts is the address at the time of connecting.
 	conn, err := Policy{Hosts: []string{"*"}}.dial(t.Context(), "tcp", "localhost:"+u.Port())
 	var refused *Error
 	if !errors.As(err, &refused) || !refused.Misconfigured() {

@@ -8,8 +8,9 @@ import (
 
 // Policy says where requests may go. The zero Policy lets none through.
 type Policy struct {
-	// Hosts are the hosts that may be reached: a name; a name behind "*." for all below it; an address or a network such as 10.1.0.0/16; "*" for everything.
-	// A name and an address may be private. What "*" stands for may not: its addresses are to be public ones.
+	// Hosts are the hosts that may be reached: a name; a name behind "*." for all below it;
+	// an address or a network such as 10.1.0.0/16; "*" for everything. A name and an address
+	// may be private. What "*" stands for may not: its addresses are to be public ones.
 	Hosts []string
 	// Private lets requests go to private networks and to this machine, whatever the host's name.
 	Private bool
@@ -29,8 +30,8 @@ func (e *Error) Error() string { return e.Host + " " + e.Reason + "; " + e.Remed
 // Misconfigured says that trying again does not help.
 func (*Error) Misconfigured() bool { return true }
 
-// CheckHost tells whether requests to a host may be sent, as far as its name shows: what a name resolves to is looked at when it is connected to.
-// The error is an *Error.
+// CheckHost tells whether requests to a host may be sent, as far as its name shows:
+// what a name resolves to is looked at when it is connected to. The error is an *Error.
 func (p Policy) CheckHost(host string) error {
 	host = canonical(host)
 	if addr, ok := literal(host); ok {
@@ -87,7 +88,8 @@ func (p Policy) names(host string) bool {
 	return false
 }
 
-// patterns tells whether a host is below a listed one. An address is below none, whatever stands in its zone.
+// patterns tells whether a host is below a listed one. An
+// address is below none, whatever stands in its zone.
 func (p Policy) patterns(host string) bool {
 	_, err := netip.ParseAddr(host)
 	for _, entry := range p.Hosts {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Transport sends requests as base does, to where the policy lets them. base is not changed; its dialer is not used, but for requests that go through a proxy:
+// Transport sends requests as base does, to where the policy lets them. base is
+// not changed; its dialer is not used, but for requests that go through a proxy:
 // of these the host's name alone is looked at, since the proxy resolves it.
 func (p Policy) Transport(base *http.Transport) http.RoundTripper {
 	direct := base.Clone()
@@ -19,7 +20,8 @@ func (p Policy) Transport(base *http.Transport) http.RoundTripper {
 	return &transport{p, direct, base}
 }
 
-// Client sends requests to where the policy lets them, directly or through the environment's proxy, and follows no redirect.
+// Client sends requests to where the policy lets them, directly
+// or through the environment's proxy, and follows no redirect.
 func (p Policy) Client(timeout time.Duration) *http.Client {
 	return &http.Client{
 		Transport:     p.Transport(http.DefaultTransport.(*http.Transport).Clone()),
@@ -28,7 +30,8 @@ func (p Policy) Client(timeout time.Duration) *http.Client {
 	}
 }
 
-// errRedirect ends a request whose answer sends it elsewhere: it may carry what is meant for the first host alone.
+// errRedirect ends a request whose answer sends it elsewhere:
+// it may carry what is meant for the first host alone.
 var errRedirect = errors.New("the answer is a redirect, which is not followed; give the address that it leads to")
 
 type transport struct {

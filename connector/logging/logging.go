@@ -1,7 +1,8 @@
-// Package logging gives loggers names, and names levels that can be changed while the program runs, as Kafka Connect's /admin/loggers does.
+// Package logging gives loggers names, and names levels that can be
+// changed while the program runs, as Kafka Connect's /admin/loggers does.
 //
-// A name is a path with dots: connector, connector.task. A logger has the level of its own name if one was set, or else that of the nearest name above it; above all of
-// them is root.
+// A name is a path with dots: connector, connector.task. A logger has the level of its own
+// name if one was set, or else that of the nearest name above it; above all of them is root.
 package logging
 
 import (
@@ -77,7 +78,8 @@ type node struct {
 	own   Level // zero: it follows from a name above
 }
 
-// New makes levels for records that go to out, which lets every level pass. root is the name of the level at the start.
+// New makes levels for records that go to out, which lets every
+// level pass. root is the name of the level at the start.
 func New(out slog.Handler, root string) (*Levels, error) {
 	name, known := ParseLevel(root)
 	if !known {
@@ -97,7 +99,8 @@ func (l *Levels) Logger(name string) *slog.Logger {
 	return slog.New(&handler{out: out, bare: l.out, levels: l, node: l.node(name)})
 }
 
-// Named gives log another name: a logger with its attributes, but the name's level. A logger that does not come from Levels is given back as it is.
+// Named gives log another name: a logger with its attributes, but the name's
+// level. A logger that does not come from Levels is given back as it is.
 func Named(log *slog.Logger, name string) *slog.Logger {
 	h, ours := log.Handler().(*handler)
 	if !ours {
@@ -169,7 +172,8 @@ func (l *Levels) All() map[string]Level {
 	return all
 }
 
-// Set sets the level of a name and of all that are below it, and gives their names, sorted. A name that no logger has yet is kept for when there is one.
+// Set sets the level of a name and of all that are below it, and gives their
+// names, sorted. A name that no logger has yet is kept for when there is one.
 func (l *Levels) Set(name, level string) ([]string, error) {
 	level, known := ParseLevel(level)
 	if !known {

@@ -23,10 +23,11 @@ var pauses = coupa.Backoff{Base: 2 * time.Second, Max: 20 * time.Minute}
 
 // Config is what a Notifier is made of.
 type Config struct {
-	// Client POSTs webhooks whose address the operator gave, and Foreign the others: it is to keep them from what is reachable from here alone. Neither is to follow redirects;
-	// a Notifier sees to that.
+	// Client POSTs webhooks whose address the operator gave, and Foreign the others: it is to keep them
+	// from what is reachable from here alone. Neither is to follow redirects; a Notifier sees to that.
 	Client, Foreign *http.Client
-	// Produce writes an event to a topic. It must not wait, and calls done when that went well or did not. Nil: there are no topics.
+	// Produce writes an event to a topic. It must not wait, and calls
+	// done when that went well or did not. Nil: there are no topics.
 	Produce func(topic string, key, value []byte, done func(error))
 	Log     *slog.Logger
 }

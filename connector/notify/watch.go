@@ -9,7 +9,8 @@ import (
 const (
 	// calm is how long a trouble must be over: one that comes back sooner is the same one.
 	calm = time.Minute
-	// sustained is how long Coupa must slow the worker down: that it does so now and then is nothing to act on.
+	// sustained is how long Coupa must slow the worker down:
+	// that it does so now and then is nothing to act on.
 	sustained = 5 * time.Minute
 )
 
@@ -29,10 +30,12 @@ type Object struct {
 	Message, Remedy string        // of its last error
 	Freshness       time.Duration // how far it is behind
 	Objective       time.Duration // 0: none
-	Backfilled      time.Time     // when what was there before the stream began was read to its end; zero: it was not, since the worker began
-	Schemas         int64         // that its records had since the start
-	Subject         string
-	SchemaID        int // the last one
+	// when what was there before the stream began was read
+	// to its end; zero: it was not, since the worker began
+	Backfilled time.Time
+	Schemas    int64 // that its records had since the start
+	Subject    string
+	SchemaID   int // the last one
 }
 
 // Watch makes events of what connectors are like. The zero Watch knows none.
@@ -90,8 +93,9 @@ func (a *alarm) note(now time.Time, bad bool, after time.Duration) edge {
 	return none
 }
 
-// Look takes in what the connectors are like that run on this worker, and gives what has happened since the last look. A connector that is not among them any more is forgotten: whoever runs it
-// then tells of its troubles.
+// Look takes in what the connectors are like that run on this worker, and
+// gives what has happened since the last look. A connector that is not among
+// them any more is forgotten: whoever runs it then tells of its troubles.
 func (w *Watch) Look(now time.Time, all []Connector) []Event {
 	var events []Event
 	seen := map[string]*watched{}
@@ -169,7 +173,8 @@ func (k *watchedObject) look(before, now time.Time, o Object, tell func(string, 
 	if k.schemas > 0 && o.Schemas > k.schemas { // the first one is no change
 		tell(SchemaChanged, Data{Message: "records of " + o.Name + " have a new version of their schema", Subject: o.Subject, SchemaID: o.SchemaID})
 	}
-	if !o.Backfilled.IsZero() && !o.Backfilled.Before(before) && o.Backfilled.Before(now) { // in the time from look to look, however short the backfill was
+	// in the time from look to look, however short the backfill was
+	if !o.Backfilled.IsZero() && !o.Backfilled.Before(before) && o.Backfilled.Before(now) {
 		tell(BackfillDone, Data{Message: "what was there before the stream of " + o.Name + " began is published"})
 	}
 	k.schemas = o.Schemas

@@ -93,7 +93,8 @@ func post(ctx context.Context, client *http.Client, h Webhook, e Event) error {
 	return &refusal{res.StatusCode, time.Duration(seconds) * time.Second}
 }
 
-// sign is a signature as Standard Webhooks has it, of id, time and body. A secret with the prefix whsec_ is base64 of the key, any other is the key.
+// sign is a signature as Standard Webhooks has it, of id, time and body. A
+// secret with the prefix whsec_ is base64 of the key, any other is the key.
 func sign(secret coupa.Secret, id string, at time.Time, body []byte) string {
 	key := []byte(secret)
 	if encoded, prefixed := strings.CutPrefix(string(secret), "whsec_"); prefixed {

@@ -31,8 +31,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// access writes the line of one request: those that change something and those that failed here at INFO, and the many that read at DEBUG. Queries and bodies
-// are left out.
+// access writes the line of one request: those that change something and those that
+// failed here at INFO, and the many that read at DEBUG. Queries and bodies are left out.
 func (a *API) access(rec *recorder, r *http.Request, began time.Time) {
 	level := slog.LevelDebug
 	if Changes(r.Method) || rec.status >= http.StatusInternalServerError {

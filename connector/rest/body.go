@@ -52,7 +52,8 @@ func only(members map[string]json.RawMessage, known ...string) error {
 	return nil
 }
 
-// flat reads a map of strings. As in Connect, numbers and booleans become the text that they were written as. A null is nil.
+// flat reads a map of strings. As in Connect, numbers and booleans
+// become the text that they were written as. A null is nil.
 func flat(members map[string]json.RawMessage) (map[string]*string, error) {
 	values := make(map[string]*string, len(members))
 	for _, name := range slices.Sorted(maps.Keys(members)) {

@@ -224,7 +224,8 @@ func (a *API) delete(r *request) (*answer, error) {
 	return empty(http.StatusNoContent), nil
 }
 
-// check refuses what no worker has to look at: another name, another kind of connector. It gives the configuration its name, as Connect does.
+// check refuses what no worker has to look at: another name, another kind
+// of connector. It gives the configuration its name, as Connect does.
 func (a *API) check(name string, cfg map[string]string) error {
 	if given, found := cfg["name"]; found && strings.TrimSpace(given) != name {
 		return mismatch(given, name)

@@ -49,7 +49,8 @@ func ofRequest(err error) error {
 	return err
 }
 
-// failed turns a worker's error about a connector into Connect's. missing is the path's wording for a connector that there is not.
+// failed turns a worker's error about a connector into Connect's.
+// missing is the path's wording for a connector that there is not.
 func (a *API) failed(err error, name, missing string) error {
 	if e, known := errors.AsType[*apiError](err); known {
 		return e

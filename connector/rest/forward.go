@@ -20,9 +20,10 @@ import (
 )
 
 const (
-	peerRead   = 3 * time.Second // the longest that reading waits for another worker
-	ownerRead  = 2 * time.Second // and for what is to be read here, so that its answer is in time
-	maxAnswer  = 64 << 20        // the largest answer of another worker: a thousand connectors with all their tasks
+	peerRead  = 3 * time.Second // the longest that reading waits for another worker
+	ownerRead = 2 * time.Second // and for what is to be read here, so that its answer is in time
+	// the largest answer of another worker: a thousand connectors with all their tasks
+	maxAnswer  = 64 << 20
 	forwardKey = "forward"
 )
 
@@ -61,7 +62,8 @@ func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string
 	return got, nil
 }
 
-// ask sends a request to another worker, in the name of who asks here, and gives its answer whatever its status.
+// ask sends a request to another worker, in the name of who
+// asks here, and gives its answer whatever its status.
 func (a *API) ask(ctx context.Context, r *request, to connector.Owner, method, path string, query url.Values, body []byte) (*answer, error) {
 	values := url.Values{}
 	for k, v := range query {
@@ -100,7 +102,8 @@ func (a *API) ask(ctx context.Context, r *request, to connector.Owner, method, p
 	return got, nil
 }
 
-// Health tells of every connector of the group, by name. It is for the page, which has no request of its own to pass credentials on from.
+// Health tells of every connector of the group, by name. It is for the
+// page, which has no request of its own to pass credentials on from.
 func (a *API) Health(ctx context.Context) ([]Health, error) {
 	if err := a.w.Ready(); errors.Is(err, connector.ErrStarting) {
 		return nil, err
@@ -133,8 +136,8 @@ func (a *API) report(r *request, c connector.ConnectorStatus) report {
 	return a.reports(r, []connector.ConnectorStatus{c})[c.Name]
 }
 
-// reports gives the reports of connectors by name: from memory where they run here, run nowhere or are stopped, or else from their owners, which are asked side by
-// side, each once.
+// reports gives the reports of connectors by name: from memory where they run here, run
+// nowhere or are stopped, or else from their owners, which are asked side by side, each once.
 func (a *API) reports(r *request, all []connector.ConnectorStatus) map[string]report {
 	reports := make(map[string]report, len(all))
 	remote := map[connector.Owner][]connector.ConnectorStatus{}

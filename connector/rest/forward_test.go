@@ -21,7 +21,8 @@ type pair struct {
 	api           *API // the first one's
 	asked         []*http.Request
 	calls         atomic.Int32
-	answers       func(http.ResponseWriter, *http.Request) bool // instead of the second worker; false: let it answer
+	// instead of the second worker; false: let it answer
+	answers func(http.ResponseWriter, *http.Request) bool
 }
 
 func newPair(t *testing.T) *pair {

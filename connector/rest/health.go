@@ -6,8 +6,9 @@ import (
 	"github.com/coupastream/coupastream/connector"
 )
 
-// Health is what is known of a connector beside the states that Kafka Connect has: GET /connectors/{name}/health, and GET /connectors?expand=health by name.
-// Instants are RFC 3339 in UTC, null where there is none; durations are milliseconds.
+// Health is what is known of a connector beside the states that Kafka Connect has:
+// GET /connectors/{name}/health, and GET /connectors?expand=health by name. Instants
+// are RFC 3339 in UTC, null where there is none; durations are milliseconds.
 type Health struct {
 	Name     string       `json:"name"`
 	Tenant   string       `json:"tenant"`
@@ -22,28 +23,32 @@ type Health struct {
 
 // TaskHealth is one object of a connector.
 type TaskHealth struct {
-	ID        int        `json:"id"`
-	Object    string     `json:"object"`
-	Topic     string     `json:"topic"`
-	State     string     `json:"state"`     // Connect's
-	Condition string     `json:"condition"` // IDLE, BUSY, THROTTLED, STUCK, BLIND, BACKFILLING; "" where the task does not run
-	Trace     string     `json:"trace,omitempty"`
-	Mark      *time.Time `json:"mark"`         // every change stamped before it is published, but for a backfill's
+	ID     int    `json:"id"`
+	Object string `json:"object"`
+	Topic  string `json:"topic"`
+	State  string `json:"state"` // Connect's
+	// IDLE, BUSY, THROTTLED, STUCK, BLIND, BACKFILLING; "" where the task does not run
+	Condition string `json:"condition"`
+	Trace     string `json:"trace,omitempty"`
+	// every change stamped before it is published, but for a backfill's
+	Mark      *time.Time `json:"mark"`
 	Proven    *time.Time `json:"proven"`       // end of the last window that was drained
 	Freshness *int64     `json:"freshness_ms"` // from proven to now
 
 	Backfilling bool            `json:"backfilling"`
 	Progress    *ProgressHealth `json:"progress"` // of the backfill or snapshot under way; null: none is
 
-	Rows          int64            `json:"rows"`           // read from Coupa since the start
-	Published     int64            `json:"published"`      // records committed since the start
-	Dropped       int64            `json:"dropped"`        // rows read again and dropped as published
-	Polls         int64            `json:"polls"`          // drained
-	Late          int64            `json:"late"`           // rows that became visible only after the mark had passed them
-	Lateness      int64            `json:"lateness_ms"`    // of the latest of them
-	Silent        int64            `json:"silent"`         // changes published that did not move updated-at
-	LookbackFinds int64            `json:"lookback_finds"` // rows that a look-back found and the ledger did not know
-	DeadLetters   int64            `json:"dead_letters"`   // rows that went to the dead letter topic
+	Rows      int64 `json:"rows"`      // read from Coupa since the start
+	Published int64 `json:"published"` // records committed since the start
+	Dropped   int64 `json:"dropped"`   // rows read again and dropped as published
+	Polls     int64 `json:"polls"`     // drained
+	// rows that became visible only after the mark had passed them
+	Late     int64 `json:"late"`
+	Lateness int64 `json:"lateness_ms"` // of the latest of them
+	Silent   int64 `json:"silent"`      // changes published that did not move updated-at
+	// rows that a look-back found and the ledger did not know
+	LookbackFinds int64            `json:"lookback_finds"`
+	DeadLetters   int64            `json:"dead_letters"` // rows that went to the dead letter topic
 	DeadLetter    string           `json:"dead_letter,omitempty"`
 	Trimmed       int64            `json:"trimmed"` // records whose texts were cut
 	Unfit         map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
@@ -108,7 +113,8 @@ type TokenHealth struct {
 	Trouble   string `json:"trouble,omitempty"` // why there is none
 }
 
-// HealthOf makes a connector's health from its status. Rate and token are there if this worker runs the connector.
+// HealthOf makes a connector's health from its status. Rate
+// and token are there if this worker runs the connector.
 func HealthOf(c connector.ConnectorStatus, now time.Time) Health {
 	h := Health{
 		Name: c.Name, Tenant: c.Tenant, State: string(c.State), Trace: c.Trace, FromFile: c.FromFile, WorkerID: c.Owner.WorkerID,

@@ -75,7 +75,8 @@ func (a *API) readOffsets(r *request, tell func([]connector.Offset) (*answer, er
 	})
 }
 
-// alterOffsets sets positions of a stopped connector. As in Connect, that something is given is checked before everything else, and what is not named stays.
+// alterOffsets sets positions of a stopped connector. As in Connect, that something
+// is given is checked before everything else, and what is not named stays.
 func (a *API) alterOffsets(r *request) (*answer, error) {
 	members, err := r.object()
 	if err != nil {
@@ -109,7 +110,8 @@ func (a *API) alterOffsets(r *request) (*answer, error) {
 	return a.move(r, c, altered, func(ctx context.Context) error { return a.w.AlterOffsets(ctx, c.Name, offsets) })
 }
 
-// move has the owner move positions. What it finds wrong with them is not wrong with the connector's configuration.
+// move has the owner move positions. What it finds wrong
+// with them is not wrong with the connector's configuration.
 func (a *API) move(r *request, c connector.ConnectorStatus, done string, move func(context.Context) error) (*answer, error) {
 	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
 		if err := move(ctx); err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// described is the description, with a compiler for the schemas in it. OpenAPI 3.1 has JSON Schema's own form for these.
+// described is the description, with a compiler for the schemas
+// in it. OpenAPI 3.1 has JSON Schema's own form for these.
 type described struct {
 	compiler *jsonschema.Compiler
 	paths    map[string]map[string]json.RawMessage

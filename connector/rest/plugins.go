@@ -16,7 +16,8 @@ type plugin struct {
 	Version string `json:"version"`
 }
 
-// plugins lists the one connector. There are no transformations, predicates or converters, so connectorsOnly makes no difference.
+// plugins lists the one connector. There are no transformations,
+// predicates or converters, so connectorsOnly makes no difference.
 func (a *API) plugins(*request) (*answer, error) {
 	return ok([]plugin{{class, "source", a.o.Version}})
 }
@@ -98,7 +99,8 @@ func keyInfoOf(k config.Key, order int) keyInfo {
 	return info
 }
 
-// validate answers with every key, its value and what is wrong with it. An invalid configuration is no error of the request.
+// validate answers with every key, its value and what is wrong
+// with it. An invalid configuration is no error of the request.
 func (a *API) validate(r *request) (*answer, error) {
 	members, err := r.object()
 	if err != nil {
@@ -133,8 +135,8 @@ func (a *API) validate(r *request) (*answer, error) {
 	return ok(infosOf(cfg, problems))
 }
 
-// infosOf puts every problem to its key. A key that there is not has an entry of its own if something is wrong with it, as has an override for one object
-// that is given.
+// infosOf puts every problem to its key. A key that there is not has an entry of its
+// own if something is wrong with it, as has an override for one object that is given.
 func infosOf(cfg map[string]string, problems config.Problems) configInfos {
 	infos := configInfos{Name: class, Groups: []string{}, Configs: []configInfo{}}
 	if given, found := cfg["connector.class"]; found {
@@ -172,7 +174,8 @@ func infosOf(cfg map[string]string, problems config.Problems) configInfos {
 	for i, name := range slices.Compact(others) {
 		k, declared := config.LookupConnectorKey(name)
 		if !declared {
-			k = config.Key{Name: name, Type: config.Password, Importance: config.Low, Doc: "Not a key of " + class + "."} // it may be a mistyped secret
+			// it may be a mistyped secret
+			k = config.Key{Name: name, Type: config.Password, Importance: config.Low, Doc: "Not a key of " + class + "."}
 		}
 		k.Group, k.Default, k.Required = "Other", "", false
 		add(k, i+1)

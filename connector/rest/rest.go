@@ -1,21 +1,25 @@
-// Package rest is Kafka Connect's REST API for a worker: what tools that know Connect ask and order works unchanged, with the paths, status codes and wording of a
-// distributed Connect worker.
+// Package rest is Kafka Connect's REST API for a worker: what tools that know Connect ask and
+// order works unchanged, with the paths, status codes and wording of a distributed Connect worker.
 //
 // # What is beside Connect's
 //
-// Health beside the closed set of states (health.go), the offset of one object (offsets.go), snapshots (snapshots.go), probes and metrics (probes.go), and the description of
-// all of it, /openapi.json (openapi.go).
+// Health beside the closed set of states (health.go), the offset of one
+// object (offsets.go), snapshots (snapshots.go), probes and metrics
+// (probes.go), and the description of all of it, /openapi.json (openapi.go).
 //
 // # What differs from Connect
 //
-// A mistake of the caller is 400 where Connect answers 500 (a body that is not JSON, a plugin that does not exist). Unknown configuration keys are errors. A secret has to be a
-// reference. Names that a path can't carry are refused. An answer that is an error always has a Content-Type.
+// A mistake of the caller is 400 where Connect answers 500 (a body that is not JSON, a plugin that
+// does not exist). Unknown configuration keys are errors. A secret has to be a reference. Names
+// that a path can't carry are refused. An answer that is an error always has a Content-Type.
 //
 // # Who answers
 //
-// Any worker of a group. What the group knows together (configurations, target states) is read from memory and changed by whoever is asked. What only the worker that
-// runs a connector's tasks knows or can do (forward.go) is asked from it, with forward=false so that it is never passed on twice; where reading from it fails, the answer
-// says so: UNASSIGNED, with a trace. Reading never waits longer than peerRead, whatever the brokers or other workers do.
+// Any worker of a group. What the group knows together (configurations, target states) is read
+// from memory and changed by whoever is asked. What only the worker that runs a connector's
+// tasks knows or can do (forward.go) is asked from it, with forward=false so that it is never
+// passed on twice; where reading from it fails, the answer says so: UNASSIGNED, with a trace.
+// Reading never waits longer than peerRead, whatever the brokers or other workers do.
 package rest
 
 import (
@@ -37,8 +41,9 @@ const connectVersion = "4.1.0"
 // class is the one connector plugin.
 const class = "CoupaSource"
 
-// Worker is what is asked. Reads answer from memory and are safe at any time. Changes are durable on return: any worker of the group makes them, but for those
-// that are the owner's, which fail with *connector.NotOwnerError elsewhere.
+// Worker is what is asked. Reads answer from memory and are safe at any time.
+// Changes are durable on return: any worker of the group makes them, but for
+// those that are the owner's, which fail with *connector.NotOwnerError elsewhere.
 type Worker interface {
 	Connectors() []connector.ConnectorStatus
 	Connector(name string) (connector.ConnectorStatus, error)
@@ -47,7 +52,8 @@ type Worker interface {
 	Patch(ctx context.Context, name string, changes map[string]*string) (connector.ConnectorStatus, error)
 	Delete(ctx context.Context, name string) error
 	SetState(ctx context.Context, name string, s connector.State) error
-	Validate(cfg map[string]string) error // config.Problems of a configuration that would not be taken; changes nothing
+	// config.Problems of a configuration that would not be taken; changes nothing
+	Validate(cfg map[string]string) error
 
 	Refresh(ctx context.Context) error // what other workers have changed until now is known then
 
@@ -56,9 +62,11 @@ type Worker interface {
 	// The owner's:
 	Restart(ctx context.Context, name string, r connector.RestartRequest) (connector.ConnectorStatus, error)
 	Offsets(ctx context.Context, name string) ([]connector.Offset, error)
-	AlterOffsets(ctx context.Context, name string, offsets []connector.Offset) error // of a STOPPED connector
-	MoveOffsets(ctx context.Context, name string, offsets []connector.Offset) error  // in any state
-	ResetOffsets(ctx context.Context, name string) error                             // of a STOPPED connector
+	// of a STOPPED connector
+	AlterOffsets(ctx context.Context, name string, offsets []connector.Offset) error
+	MoveOffsets(ctx context.Context, name string, offsets []connector.Offset) error // in any state
+	// of a STOPPED connector
+	ResetOffsets(ctx context.Context, name string) error
 	Snapshot(ctx context.Context, name string, r connector.SnapshotRequest) (connector.Snapshot, error)
 	Snapshots(ctx context.Context, name string) ([]connector.Snapshot, error)
 	SetSnapshot(ctx context.Context, name, id string, state checkpoint.RequestState) error
@@ -75,7 +83,8 @@ type Options struct {
 	Version string // of coupastream
 	Commit  string
 	Loggers Loggers
-	// Peers sends requests to other workers of the group. It follows no redirects: a worker sends none, and credentials are not for others.
+	// Peers sends requests to other workers of the group. It follows no
+	// redirects: a worker sends none, and credentials are not for others.
 	Peers *http.Client
 	Log   *slog.Logger
 }
@@ -101,7 +110,8 @@ func New(w Worker, o Options) *API {
 // Watch signals after changes of what is told here, several together as one, until ctx ends.
 func (a *API) Watch(ctx context.Context) <-chan struct{} { return a.w.Watch(ctx) }
 
-// MountUI has h answer /ui/ and what is below, and browsers that open / are sent there. It is called before the API serves.
+// MountUI has h answer /ui/ and what is below, and browsers that
+// open / are sent there. It is called before the API serves.
 func (a *API) MountUI(h http.Handler) { a.ui = h }
 
 // table is every route there is. A method that Changes does not name only reads.

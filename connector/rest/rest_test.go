@@ -37,7 +37,8 @@ func TestABrowserIsSentToThePage(t *testing.T) {
 	if rec := ask(a, "GET", "/", "", "Accept", browser); rec.Code != 302 || rec.Header().Get("Location") != "ui/" {
 		t.Errorf("%d %q", rec.Code, rec.Header())
 	}
-	for _, accept := range []string{"", "*/*", "application/json", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"} { // the last is of Java's HttpURLConnection
+	// the last is of Java's HttpURLConnection
+	for _, accept := range []string{"", "*/*", "application/json", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"} {
 		if rec := ask(a, "GET", "/", "", "Accept", accept); rec.Code != 200 {
 			t.Errorf("%q: %d", accept, rec.Code)
 		}

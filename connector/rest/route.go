@@ -48,7 +48,8 @@ func Changes(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
-// ServeHTTP answers one request. There are no redirects from one spelling of a path to the other: they would break clients that POST.
+// ServeHTTP answers one request. There are no redirects from one
+// spelling of a path to the other: they would break clients that POST.
 func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if a.ui != nil && (r.URL.Path == "/ui" || strings.HasPrefix(r.URL.Path, "/ui/")) {
 		a.ui.ServeHTTP(rw, r)
@@ -56,7 +57,8 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	if a.ui != nil && r.URL.Path == "/" && !Changes(r.Method) && wantsPage(r) {
 		rw.Header().Set("Vary", "Accept")
-		rw.Header().Set("Location", "ui/") // relative: what stands before the worker may have put a path before its own
+		// relative: what stands before the worker may have put a path before its own
+		rw.Header().Set("Location", "ui/")
 		rw.WriteHeader(http.StatusFound)
 		return
 	}
@@ -203,7 +205,8 @@ func accepts(r *http.Request) bool {
 	return false
 }
 
-// wantsPage tells a browser from a tool: Java's HttpURLConnection, which many clients of Connect are made with, asks for text/html too.
+// wantsPage tells a browser from a tool: Java's HttpURLConnection,
+// which many clients of Connect are made with, asks for text/html too.
 func wantsPage(r *http.Request) bool {
 	accepted := ranges(r.Header.Values("Accept"))
 	return accepted["text/html"] > 0 && accepted["application/xhtml+xml"] > 0

@@ -12,7 +12,8 @@ import (
 	"github.com/coupastream/coupastream/connector"
 )
 
-// A script in testdata is a session with a worker, made from what a distributed Kafka Connect 4.3.1 worker answered to the same requests. Paragraphs are requests:
+// A script in testdata is a session with a worker, made from what a distributed
+// Kafka Connect 4.3.1 worker answered to the same requests. Paragraphs are requests:
 //
 //	METHOD /path
 //	Header: value
@@ -21,7 +22,8 @@ import (
 //	Header: value
 //	{"body": …}
 //
-// and $CONFIG is a configuration. A comment that begins with "# Connect:" says what a Connect worker answers where ours differs.
+// and $CONFIG is a configuration. A comment that begins with "#
+// Connect:" says what a Connect worker answers where ours differs.
 type exchange struct {
 	line         int
 	method, path string

@@ -13,7 +13,8 @@ import (
 	"github.com/coupastream/coupastream/connector"
 )
 
-// snapshot is a request to publish rows as they are, beyond Connect. A total of 0 is not known, nor is null time left.
+// snapshot is a request to publish rows as they are, beyond
+// Connect. A total of 0 is not known, nor is null time left.
 type snapshot struct {
 	ID       string     `json:"id"`
 	Object   string     `json:"object"`
@@ -59,7 +60,8 @@ func (a *API) snapshots(r *request) (*answer, error) {
 	})
 }
 
-// takeSnapshot asks for rows: those with the ids, or those stamped from "from" until before "to", or all; of these, those that fit the filter.
+// takeSnapshot asks for rows: those with the ids, or those stamped from
+// "from" until before "to", or all; of these, those that fit the filter.
 func (a *API) takeSnapshot(r *request) (*answer, error) {
 	members, err := r.object()
 	if err != nil {
@@ -98,7 +100,8 @@ func readSnapshot(members map[string]json.RawMessage) (connector.SnapshotRequest
 		if *into, err = instantMember(members, name); err != nil {
 			return asked, err
 		}
-		if into.Year() < 1900 || into.Year() > 2100 { // what is reckoned from it stays a time that can be written down
+		// what is reckoned from it stays a time that can be written down
+		if into.Year() < 1900 || into.Year() > 2100 {
 			return asked, bad("The value for the '%s' key lies outside the years 1900 to 2100; leave it out for no bound", name)
 		}
 	}

@@ -110,7 +110,8 @@ func taskNumber(r *request) (int, error) {
 	return int(n), nil
 }
 
-// topics tells the topics of the connector's tasks, those of lines included. There are none of a connector that there is not, as in Connect.
+// topics tells the topics of the connector's tasks, those of lines
+// included. There are none of a connector that there is not, as in Connect.
 func (a *API) topics(r *request) (*answer, error) {
 	type active struct {
 		Topics []string `json:"topics"`

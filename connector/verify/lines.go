@@ -16,9 +16,11 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// Lines compares the lines of an object's rows with the topics that they have of their own: a report for each list, none where lines stay in their rows. Compared is which
-// lines there are and which rows they are of; what they hold came with the row. Of lines nothing tells when one came or went, so what differs is looked at again after two polls,
-// on both sides: what stands in the report differed both times. The memory it takes is some 150 bytes a line.
+// Lines compares the lines of an object's rows with the topics that they have of their own: a
+// report for each list, none where lines stay in their rows. Compared is which lines there are
+// and which rows they are of; what they hold came with the row. Of lines nothing tells when
+// one came or went, so what differs is looked at again after two polls, on both sides: what
+// stands in the report differed both times. The memory it takes is some 150 bytes a line.
 func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 	lists, err := cfg.lists()
 	if err != nil || len(lists) == 0 {
@@ -105,8 +107,8 @@ type coupaLines struct {
 	rows  map[int64]bool
 }
 
-// coupaList is what Coupa has of one list: its lines by id, and the rows whose value can't be read as a list of lines. Of such a row the topic keeps the lines that it had: nothing
-// tells which there are.
+// coupaList is what Coupa has of one list: its lines by id, and the rows whose value can't be read as
+// a list of lines. Of such a row the topic keeps the lines that it had: nothing tells which there are.
 type coupaList struct {
 	lines  map[int64]lineAt
 	unread map[int64]bool
@@ -151,7 +153,8 @@ func (found coupaLines) read(ctx context.Context, q coupa.Query, all []*lineComp
 	}
 }
 
-// idsIn are the ids of the lines that a row has in a list, whose key may come with hyphens or underscores. ok is false where they can't be read.
+// idsIn are the ids of the lines that a row has in a list, whose key may
+// come with hyphens or underscores. ok is false where they can't be read.
 func idsIn(row []byte, list string) (ids []int64, ok bool) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(row, &members); err != nil {
@@ -232,7 +235,8 @@ func (c *lineComparison) differing(in coupaList) (all []Finding) {
 	return all
 }
 
-// again looks at the suspects once more, when what was on its way has arrived: what still differs as it did before is a finding.
+// again looks at the suspects once more, when what was on its way
+// has arrived: what still differs as it did before is a finding.
 func again(ctx context.Context, q coupa.Query, all []*lineComparison, rows []int64) error {
 	select {
 	case <-ctx.Done():

@@ -54,8 +54,9 @@ func (c *comparison) readTopic(ctx context.Context) (err error) {
 	return err
 }
 
-// read gives a topic's records of the stream, all that were committed when it is called, with the id of each. Those of other streams in a shared topic are passed over. truncated: the
-// topic has lost its beginning. progress is called now and then.
+// read gives a topic's records of the stream, all that were committed when it is
+// called, with the id of each. Those of other streams in a shared topic are passed
+// over. truncated: the topic has lost its beginning. progress is called now and then.
 func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Record, id int64) error, progress func()) (truncated bool, err error) {
 	cl, err := kgo.NewClient(append(slices.Clone(cfg.Kafka),
 		kgo.ClientID("coupastream-verify"), kgo.DisableClientMetrics(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
@@ -145,7 +146,8 @@ func (c *comparison) record(r *kgo.Record, id int64) error {
 	return nil
 }
 
-// take takes in a record of an id; row is the one that a line is of. at is zero of rows without updated-at: such a one may be again what it was.
+// take takes in a record of an id; row is the one that a line is of. at is
+// zero of rows without updated-at: such a one may be again what it was.
 func (t *topicContent) take(r *kgo.Record, id, row int64, at time.Time) {
 	in := place{row: row, updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}
 	if !in.deleted && !at.IsZero() {

@@ -30,8 +30,9 @@ type Difference string
 
 // What can differ.
 const (
-	Missing   Difference = "missing"   // in Coupa, not in the topic
-	Stale     Difference = "stale"     // in the topic in an older version than Coupa's; of a line: as of another row than Coupa's
+	Missing Difference = "missing" // in Coupa, not in the topic
+	// in the topic in an older version than Coupa's; of a line: as of another row than Coupa's
+	Stale     Difference = "stale"
 	Duplicate Difference = "duplicate" // published more than once with the same updated-at and content
 	Extra     Difference = "extra"     // in the topic, and gone from Coupa
 )
@@ -40,12 +41,13 @@ const (
 type Finding struct {
 	Difference Difference `json:"difference"`
 	ID         int64      `json:"id"`
-	Row        int64      `json:"row,omitempty"`             // the row that a line is of in Coupa, or where it is extra, in the topic
-	RowGone    bool       `json:"row_gone,omitempty"`        // Row is gone from Coupa
-	Coupa      time.Time  `json:"coupa_updated_at,omitzero"` // Coupa's version of the row
-	Topic      time.Time  `json:"topic_updated_at,omitzero"` // the newest in the topic
-	Partition  int32      `json:"partition"`                 // where that stands; 0 where there is none
-	Offset     int64      `json:"offset"`
+	// the row that a line is of in Coupa, or where it is extra, in the topic
+	Row       int64     `json:"row,omitempty"`
+	RowGone   bool      `json:"row_gone,omitempty"`        // Row is gone from Coupa
+	Coupa     time.Time `json:"coupa_updated_at,omitzero"` // Coupa's version of the row
+	Topic     time.Time `json:"topic_updated_at,omitzero"` // the newest in the topic
+	Partition int32     `json:"partition"`                 // where that stands; 0 where there is none
+	Offset    int64     `json:"offset"`
 }
 
 // Report is what the comparison of one object, or of one list of its rows' lines, found.
@@ -58,7 +60,8 @@ type Report struct {
 	// Until is the instant before which rows were compared: what changed later may be on its way.
 	Until    time.Time `json:"until"`
 	Findings []Finding `json:"findings"` // by kind, then id
-	// Truncated tells that the topic has lost its beginning to its retention: what is missing may have been there.
+	// Truncated tells that the topic has lost its beginning
+	// to its retention: what is missing may have been there.
 	Truncated bool `json:"truncated"`
 }
 
@@ -76,9 +79,9 @@ func (r Report) Count(d Difference) int {
 // idsPerRequest is how many rows are asked for by id at once: a page.
 const idsPerRequest = 50
 
-// Object compares one object. Coupa is read first and the topic after it, so that a row published meanwhile counts as there. The memory it takes is
-// some 150 bytes a row. Of rows without updated-at just the ids are compared; and what stands in an envelope, which tells when it was read, is never a
-// Duplicate.
+// Object compares one object. Coupa is read first and the topic after it, so that a row published meanwhile
+// counts as there. The memory it takes is some 150 bytes a row. Of rows without updated-at just the ids are
+// compared; and what stands in an envelope, which tells when it was read, is never a Duplicate.
 func Object(ctx context.Context, cfg Config) (Report, error) {
 	resource, _ := coupa.LookupResource(cfg.Object.Path)
 	c := comparison{cfg: cfg, rows: map[int64]time.Time{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
@@ -107,9 +110,10 @@ func (cfg Config) onItsWay() time.Duration { return cfg.Object.Settle + 2*cfg.Ob
 type comparison struct {
 	cfg Config
 	Report
-	rows    map[int64]time.Time // of Coupa, as far as they are compared
-	topic   topicContent
-	undated bool // rows have no updated-at: nothing tells their versions apart, so only their ids are compared
+	rows  map[int64]time.Time // of Coupa, as far as they are compared
+	topic topicContent
+	// rows have no updated-at: nothing tells their versions apart, so only their ids are compared
+	undated bool
 	below   bool // rows are below others, and can't be asked for by their ids
 }
 
@@ -170,7 +174,8 @@ func (c *comparison) progress() {
 	}
 }
 
-// compare finds the differences. What looks gone from Coupa is asked for by id: it may have changed since Until.
+// compare finds the differences. What looks gone from Coupa
+// is asked for by id: it may have changed since Until.
 func (c *comparison) compare(ctx context.Context) error {
 	from := c.expectedFrom()
 	for id, at := range c.rows {
@@ -209,7 +214,8 @@ func (r *Report) sort() {
 	})
 }
 
-// confirmGone asks Coupa for rows of the topic that were not found: by their ids, or where it can't be asked so, for all rows once more.
+// confirmGone asks Coupa for rows of the topic that were not found: by
+// their ids, or where it can't be asked so, for all rows once more.
 func (c *comparison) confirmGone(ctx context.Context, ids []int64) error {
 	if !c.below {
 		for some := range slices.Chunk(ids, idsPerRequest) {
@@ -250,8 +256,8 @@ func (c *comparison) findGone(ids []int64) {
 	}
 }
 
-// expectedFrom is the stamp from which on rows are in the topic, by initial.from. Nothing tells when a stream that began with latest did; the oldest
-// stamp that it published is what is known.
+// expectedFrom is the stamp from which on rows are in the topic, by initial.from. Nothing tells
+// when a stream that began with latest did; the oldest stamp that it published is what is known.
 func (c *comparison) expectedFrom() time.Time {
 	return c.cfg.expectedFrom(c.topic.oldest, c.Until)
 }

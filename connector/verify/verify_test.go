@@ -195,7 +195,8 @@ func TestRowsWithoutUpdatedAtAreComparedByID(t *testing.T) {
 	})
 }
 
-// Rows below others can't be asked for by their ids; those that came while the comparison ran are no difference either.
+// Rows below others can't be asked for by their ids; those
+// that came while the comparison ran are no difference either.
 func TestRowsBelowOthersAreComparedByID(t *testing.T) {
 	const path = "contracts/legal_documents"
 	compareOf(t, path, func(s *scene) {

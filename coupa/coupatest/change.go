@@ -131,8 +131,9 @@ func (t *Tenant) updateLine(object string, id int64, late time.Duration) *versio
 	})
 }
 
-// RemoveLine removes the last line that is left of a row, and nothing else changes: conditions still find the line's stamp, and the row no longer
-// shows it. Nobody outside knows whether Coupa does so; its parameter show_deleted_lines says that such lines are kept.
+// RemoveLine removes the last line that is left of a row, and nothing else changes: conditions
+// still find the line's stamp, and the row no longer shows it. Nobody outside knows whether
+// Coupa does so; its parameter show_deleted_lines says that such lines are kept.
 func (t *Tenant) RemoveLine(object string, id int64) Version {
 	return t.version(object, t.change(object, id, 0, func(_ *table, v *version, now int64) bool {
 		for k := range slices.Backward(v.lines) {
@@ -217,7 +218,8 @@ func (t *Tenant) Delete(object string, id int64) bool {
 	return true
 }
 
-// SetParent puts a row, of a collection below another one, below another of its rows. The row itself does not change.
+// SetParent puts a row, of a collection below another one,
+// below another of its rows. The row itself does not change.
 func (t *Tenant) SetParent(object string, id, parent int64) Version {
 	return t.version(object, t.change(object, id, 0, func(_ *table, v *version, _ int64) bool {
 		v.parent = parent

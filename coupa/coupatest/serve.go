@@ -60,7 +60,8 @@ func (t *Tenant) serveAPI(w http.ResponseWriter, r *http.Request) {
 	t.deliver(w, r, a)
 }
 
-// route parts a path below /api into a collection's and the id in it: of a row of it, or of the one that its rows are below.
+// route parts a path below /api into a collection's and the id
+// in it: of a row of it, or of the one that its rows are below.
 func (t *Tenant) route(path string) (collection, rest string) {
 	if tb := t.tables[path]; tb != nil && tb.Parent == "" {
 		return path, ""

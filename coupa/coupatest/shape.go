@@ -58,10 +58,11 @@ const (
 
 // field is one member of a shape.
 type field struct {
-	name     string
-	key      string // `"name":`
-	kind     kind
-	arg      int      // decimals: digits after the point; lists: most members; digits: how many; ints: the bound
+	name string
+	key  string // `"name":`
+	kind kind
+	// decimals: digits after the point; lists: most members; digits: how many; ints: the bound
+	arg      int
 	prefix   string   // codes
 	words    []string // enums
 	child    *shape   // associations
@@ -86,11 +87,13 @@ type resource struct {
 	Type     string `json:"type"`
 	Singular string `json:"singular"` // as Coupa's XML and error bodies call a row
 	Scope    string `json:"scope"`
-	Lines    string `json:"lines"`  // the member whose objects carry stamps of their own; "" when there is none
-	Pad      string `json:"pad"`    // the text that grows to reach Config.RowBytes
-	Parent   string `json:"parent"` // path of the collection whose rows these are below: served at <Parent>/{id}/<name>
-	Asked    bool   `json:"asked"`  // served only by tenants whose Config.Objects names it
-	shape    *shape
+	// the member whose objects carry stamps of their own; "" when there is none
+	Lines string `json:"lines"`
+	Pad   string `json:"pad"` // the text that grows to reach Config.RowBytes
+	// path of the collection whose rows these are below: served at <Parent>/{id}/<name>
+	Parent string `json:"parent"`
+	Asked  bool   `json:"asked"` // served only by tenants whose Config.Objects names it
+	shape  *shape
 }
 
 // catalogue is shapes.json, read.
@@ -114,7 +117,8 @@ func newCatalogue() *catalogue {
 	}
 	c := &catalogue{resources: map[string]*resource{}, shapes: map[string]*shape{}}
 	for name := range file.Types {
-		base := strings.TrimSuffix(strings.TrimSuffix(name, "Simple"), "Ref") // a reference shares its values with the row it refers to
+		// a reference shares its values with the row it refers to
+		base := strings.TrimSuffix(strings.TrimSuffix(name, "Simple"), "Ref")
 		c.shapes[name] = &shape{name: name, hash: hashName(base), byName: map[string]*field{}}
 	}
 	for _, r := range file.Objects {

@@ -94,8 +94,8 @@ func fill[T comparable](value *T, otherwise T) {
 	}
 }
 
-// Resources are the resource paths that a tenant serves unless Config.Objects says otherwise, in Coupa's spelling. It can also serve those that
-// shapes.json marks as asked.
+// Resources are the resource paths that a tenant serves unless Config.Objects says
+// otherwise, in Coupa's spelling. It can also serve those that shapes.json marks as asked.
 func Resources() []string { return slices.Clone(theCatalogue().order) }
 
 // Tenant is a simulated Coupa instance, an http.Handler. Its methods may be
@@ -226,7 +226,8 @@ func (t *Tenant) newVersion(tb *table, id, now int64) *version {
 	return &version{id: id, parent: t.parentOf(tb, id), created: now, updated: now, pad: t.sizes[tb.Path].pad, lines: t.firstLines(id, n, now, now)}
 }
 
-// parentOf draws the row that a row of tb is below, at first from the lower half of them: the others have none. 0: rows of tb are below none.
+// parentOf draws the row that a row of tb is below, at first from the
+// lower half of them: the others have none. 0: rows of tb are below none.
 func (t *Tenant) parentOf(tb *table, id int64) int64 {
 	if tb.Parent == "" {
 		return 0

@@ -1,6 +1,7 @@
-// Package check looks at the files of deploy with the code of the tools that read them: the chart is rendered by Helm, manifests are decoded by
-// Kubernetes' own types and judged by its Pod Security Standards, compose files are loaded by Compose, the Dockerfile is parsed by BuildKit.
-// It is a module of its own, so that the program does not depend on any of them. `make deploy-check` runs it.
+// Package check looks at the files of deploy with the code of the tools that read them: the chart is
+// rendered by Helm, manifests are decoded by Kubernetes' own types and judged by its Pod Security
+// Standards, compose files are loaded by Compose, the Dockerfile is parsed by BuildKit. It is a
+// module of its own, so that the program does not depend on any of them. `make deploy-check` runs it.
 package check
 
 import (
@@ -17,8 +18,8 @@ import (
 // Namespace is where releases are rendered into.
 const Namespace = "coupastream"
 
-// Render renders a chart's release, with the values of a file over the chart's own, as helm template does: values are checked against the chart's
-// schema, manifests are in the order of their files.
+// Render renders a chart's release, with the values of a file over the chart's own, as helm template
+// does: values are checked against the chart's schema, manifests are in the order of their files.
 func Render(chartDir, release, valuesFile string) (string, error) {
 	values := chartutil.Values{}
 	if valuesFile != "" {

@@ -51,7 +51,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// buildAsImage copies what the ignore file lets into the build to src, and runs the Dockerfile's build there.
+// buildAsImage copies what the ignore file lets into the
+// build to src, and runs the Dockerfile's build there.
 func buildAsImage(src, out string) error {
 	if err := copyContext(src); err != nil {
 		return err
@@ -70,7 +71,8 @@ func buildAsImage(src, out string) error {
 	return nil
 }
 
-// copyContext makes the build context: the repository without what deploy/Dockerfile.dockerignore leaves out.
+// copyContext makes the build context: the repository
+// without what deploy/Dockerfile.dockerignore leaves out.
 func copyContext(to string) error {
 	ignore, err := os.ReadFile(root + "/deploy/Dockerfile.dockerignore")
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
-// What rules cost beside the encoding of a row: rename and retype nothing, the others a pass over it each way.
+// What rules cost beside the encoding of a row: rename and
+// retype nothing, the others a pass over it each way.
 func BenchmarkRow(b *testing.B) {
 	text, err := os.ReadFile("../testdata/rows/invoices.json")
 	if err != nil {

@@ -11,9 +11,10 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 )
 
-// Some functions of ext.Strings and ext.Lists make far more of their arguments than these are long, and CEL reckons what a call has cost when it has the memory already: six
-// calls of replace make a terabyte of a byte. Expressions that come over REST could end the worker by it, so these functions are had with bounds. Macros put
-// them in the place of the library's, which no expression reaches.
+// Some functions of ext.Strings and ext.Lists make far more of their arguments than these are long,
+// and CEL reckons what a call has cost when it has the memory already: six calls of replace make a
+// terabyte of a byte. Expressions that come over REST could end the worker by it, so these functions
+// are had with bounds. Macros put them in the place of the library's, which no expression reaches.
 const (
 	mostText  = 1 << 20 // bytes of a text that replace or join makes
 	mostParts = 10_000  // of a text that is split, or a list that is flattened
@@ -22,7 +23,8 @@ const (
 	errTooManyParts = "text split, or list flattened, into more than 10000 parts"
 )
 
-// sizes reckons the cost of these functions: as for those of CEL's own, a tenth of the bytes that are gone through or made.
+// sizes reckons the cost of these functions: as for those of
+// CEL's own, a tenth of the bytes that are gone through or made.
 type sizes struct{}
 
 func (sizes) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {

@@ -26,8 +26,8 @@ type Mapping struct {
 
 var _ schemas.Mapping = (*Mapping)(nil)
 
-// Compile checks what layers say of an object, a later one over an earlier, and makes one mapping of it; nil if they say nothing. path is the object's, one
-// of schemas.Objects. The error is Problems.
+// Compile checks what layers say of an object, a later one over an earlier, and makes one mapping of
+// it; nil if they say nothing. path is the object's, one of schemas.Objects. The error is Problems.
 func Compile(path string, layers ...*Layer) (*Mapping, error) {
 	layers = slices.DeleteFunc(slices.Clone(layers), func(l *Layer) bool { return l == nil || l.objects[path] == nil })
 	switch len(layers) {

@@ -24,7 +24,8 @@ type computed struct {
 	at      position
 }
 
-// maxCost bounds an evaluation, in CEL's units, of which a step takes about one: a row of 10 000 lines can be gone through many times.
+// maxCost bounds an evaluation, in CEL's units, of which a step takes
+// about one: a row of 10 000 lines can be gone through many times.
 const maxCost = 2_000_000
 
 // errAbsent says that a row has nothing where an expression needs a value.
@@ -89,7 +90,8 @@ func (c *compiler) computation(env *cel.Env, one computation) {
 	c.computed = append(c.computed, &computed{name: one.path, typ: typ, doc: one.doc, program: program, at: one.position})
 }
 
-// place is where a position of an expression, line from 1 and column from 0, is in the file: exactly where the expression stands on one line.
+// place is where a position of an expression, line from 1 and column from
+// 0, is in the file: exactly where the expression stands on one line.
 func (one computation) place(line, column int) position {
 	at := one.expression.position
 	switch {

@@ -15,7 +15,8 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// Layer is a mapping as it was written: of one file, or of one connector. It never changes once it is parsed, and may be shared.
+// Layer is a mapping as it was written: of one file, or of one
+// connector. It never changes once it is parsed, and may be shared.
 type Layer struct {
 	objects  map[string]*section
 	compiled sync.Map // path → func() (*Mapping, error): what it gives by itself
@@ -72,8 +73,9 @@ func (l *Layer) Objects() []string {
 	return all
 }
 
-// Parse reads a mapping, one YAML document. file is how problems name it, "" for a text that is in no file. The error is Problems; beside it
-// the layer holds what is right by itself, so that Compile can tell what else is wrong.
+// Parse reads a mapping, one YAML document. file is how problems name it, ""
+// for a text that is in no file. The error is Problems; beside it the layer
+// holds what is right by itself, so that Compile can tell what else is wrong.
 func Parse(file string, text []byte) (*Layer, error) {
 	r := reader{file: file, layer: &Layer{objects: map[string]*section{}}}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))

@@ -13,7 +13,8 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// object is an object of a row, of which just the fields are there that expressions need and that have a value.
+// object is an object of a row, of which just the fields are
+// there that expressions need and that have a value.
 type object struct {
 	typ    *types.Type
 	fields map[string]ref.Val // by Avro name
@@ -72,7 +73,8 @@ func (in *input) object(p *place) (ref.Val, error) {
 	return o, err
 }
 
-// value reads the value at the cursor; nil for none. What is not of the field's type is an error where an expression comes to it.
+// value reads the value at the cursor; nil for none. What is not
+// of the field's type is an error where an expression comes to it.
 func (in *input) value(p *place) (ref.Val, error) {
 	switch c := in.cursor.First(); {
 	case p.role == schematext.RoleCustomFields && c == '{', p.byKey == nil && p.celType() == types.DynType:

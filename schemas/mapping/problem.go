@@ -40,7 +40,8 @@ func (p Problem) Error() string {
 	return b.String()
 }
 
-// Problems is everything that is wrong, in the order of the files. It is never empty where an error is told by it.
+// Problems is everything that is wrong, in the order of the
+// files. It is never empty where an error is told by it.
 type Problems []Problem
 
 // Error joins the problems' lines.

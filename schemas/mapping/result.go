@@ -59,12 +59,14 @@ func (c *computed) evaluate(vars map[string]any) (ref.Val, error) {
 	return v, nil
 }
 
-// isAbsent tells whether an expression failed for want of a value. CEL's own error of a key that a map lacks has no type.
+// isAbsent tells whether an expression failed for want of a
+// value. CEL's own error of a key that a map lacks has no type.
 func isAbsent(err error) bool {
 	return errors.Is(err, errAbsent) || strings.HasPrefix(err.Error(), "no such key")
 }
 
-// failure says why an expression failed. CEL's own words may hold values of the row, so just the known ones of them are told.
+// failure says why an expression failed. CEL's own words may hold
+// values of the row, so just the known ones of them are told.
 func failure(err error) error {
 	var unfit *errUnfit
 	if errors.As(err, &unfit) {
@@ -152,7 +154,8 @@ func (c *computed) fromString(k kind, s string) (string, error) {
 	return s, nil
 }
 
-// fromDouble takes what an expression has made a double; for a decimal it is rounded to the scale, as the expression asked for by its type.
+// fromDouble takes what an expression has made a double; for a decimal
+// it is rounded to the scale, as the expression asked for by its type.
 func (c *computed) fromDouble(k kind, f float64) (string, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return "", errNoResult

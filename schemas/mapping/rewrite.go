@@ -33,8 +33,8 @@ func (m *Mapping) Rewriter(key string) *Rewriter {
 	return r
 }
 
-// Row gives the JSON that the schema's plan encodes, of a row as Coupa sent it. It is valid until the next call. The error is a *schemas.FieldError, which
-// never shows a value.
+// Row gives the JSON that the schema's plan encodes, of a row as Coupa sent it. It is valid
+// until the next call. The error is a *schemas.FieldError, which never shows a value.
 func (r *Rewriter) Row(row []byte) ([]byte, error) {
 	if !r.m.guards && len(r.m.computed) == 0 {
 		return row, nil
@@ -51,8 +51,9 @@ func (r *Rewriter) Row(row []byte) ([]byte, error) {
 	return r.buf, nil
 }
 
-// Guarded gives a row with what is left out taken away and what is masked or hashed in its place, under Coupa's names and with nothing computed: what may
-// be shown of it wherever it goes. It is valid until the next call. On error nothing of the row may be shown.
+// Guarded gives a row with what is left out taken away and what is masked or hashed in its
+// place, under Coupa's names and with nothing computed: what may be shown of it wherever
+// it goes. It is valid until the next call. On error nothing of the row may be shown.
 func (r *Rewriter) Guarded(row []byte) ([]byte, error) {
 	if !r.m.guards {
 		return row, nil
@@ -137,7 +138,8 @@ func (r *Rewriter) member(p *place, key []byte) (kept bool, err error) {
 	return true, err
 }
 
-// rulesFor gives the place that a key leads to, or the rules of a member that has none: global tells that these are of custom-fields.
+// rulesFor gives the place that a key leads to, or the rules of a
+// member that has none: global tells that these are of custom-fields.
 func (p *place) rulesFor(key []byte) (child *place, extra *rules, global bool) {
 	if child = p.byKey[string(key)]; child != nil {
 		return child, nil, false

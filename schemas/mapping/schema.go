@@ -9,11 +9,12 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// Apply changes the schema, and gives what is to be asked of Coupa for it: what is kept, what expressions need, and the stamps of lines, by which their
-// changes are found.
+// Apply changes the schema, and gives what is to be asked of Coupa for it: what is kept,
+// what expressions need, and the stamps of lines, by which their changes are found.
 //
-// A record that is used in several places and is not to be the same in all of them has a name of its own in each place where the rules change it:
-// SupplierRef at supplier becomes SupplierRef_supplier, with its former name in coupa.record.
+// A record that is used in several places and is not to be the same in all of
+// them has a name of its own in each place where the rules change it: SupplierRef
+// at supplier becomes SupplierRef_supplier, with its former name in coupa.record.
 func (m *Mapping) Apply(row *schematext.Record) (asked *schematext.Record, err error) {
 	all := row.Records()
 	original := expand(row, all)
@@ -109,13 +110,15 @@ func (p *place) holds(f schematext.Field) bool {
 	return !p.restricted()
 }
 
-// keepsGlobal tells whether a custom field of the global namespace stays: it has the rules of custom-fields.NAME.
+// keepsGlobal tells whether a custom field of the global
+// namespace stays: it has the rules of custom-fields.NAME.
 func (p *place) keepsGlobal(name string) bool {
 	custom := p.custom()
 	return custom != nil && custom.kept() && custom.keepsExtra(custom.extra[name])
 }
 
-// yield gives custom fields of the global namespace, which rows alone tell of, other names where the rules have taken theirs.
+// yield gives custom fields of the global namespace, which rows
+// alone tell of, other names where the rules have taken theirs.
 func (p *place) yield(r *schematext.Record, taken map[string]bool) {
 	own := []string{schemas.ParentField} // which a line's record has
 	var globals []string
@@ -179,7 +182,8 @@ func (p *place) asked() bool {
 	return p.used || p.keptThrough() || p.stamps()
 }
 
-// stamps tells whether the field is needed to see changes of lines, or to have anything to ask for of an object that an expression needs as such.
+// stamps tells whether the field is needed to see changes of lines, or to
+// have anything to ask for of an object that an expression needs as such.
 func (p *place) stamps() bool {
 	around := p.parent
 	if around.parent == nil || !around.asked() {

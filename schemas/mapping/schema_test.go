@@ -50,7 +50,8 @@ func TestWithoutAMappingNothingChanges(t *testing.T) {
 	}
 }
 
-// A record that is used in several places keeps its name where it is as it was, and has one of its own where it is not.
+// A record that is used in several places keeps its name where
+// it is as it was, and has one of its own where it is not.
 func TestARuleIsOfAPlaceAndNotOfARecord(t *testing.T) {
 	m := compile(t, "suppliers", "leave-out: [primary-address.city, supplier-addresses.custom-fields.x]\nfields: {supplier-addresses.city: {rename: town}}")
 	custom := new(schemas.CustomFields)

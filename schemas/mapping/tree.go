@@ -7,7 +7,8 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// place is a field of an object's record, or of a record within, wherever that record is used: rules are of places, records are of names. It holds
+// place is a field of an object's record, or of a record within, wherever
+// that record is used: rules are of places, records are of names. It holds
 // what is to become of the field. It does not change once Compile is done.
 type place struct {
 	path   string // Coupa's names: invoice-lines.description; "" for the row
@@ -21,9 +22,10 @@ type place struct {
 	byKey  map[string]*place // of fields, by key
 
 	rules
-	// of a place that is an object
-	extra map[string]*rules // of members that have no field, by key: of custom-fields, and of what Coupa documents and the record has not
-	used  bool              // an expression needs it, or something in it
+	// of a place that is an object of members that have no field, by key:
+	// of custom-fields, and of what Coupa documents and the record has not
+	extra map[string]*rules
+	used  bool // an expression needs it, or something in it
 
 	guards     bool            // rules change rows somewhere within
 	documented map[string]bool // what Coupa's API description says that the object has
@@ -110,7 +112,8 @@ func (p *place) settle() bool {
 	return p.guards
 }
 
-// custom is the place of the object's custom fields. Those of the global namespace stand beside its own fields.
+// custom is the place of the object's custom fields. Those
+// of the global namespace stand beside its own fields.
 func (p *place) custom() *place { return p.byKey[customFields] }
 
 // restricted tells whether just what is chosen is kept in the object.
@@ -147,7 +150,8 @@ func (p *place) keptThrough() bool {
 	return true
 }
 
-// keepsExtra tells whether a member of the object without a field is kept: of custom-fields, or of the global namespace, or unknown.
+// keepsExtra tells whether a member of the object without a field is
+// kept: of custom-fields, or of the global namespace, or unknown.
 func (p *place) keepsExtra(r *rules) bool {
 	if r != nil && r.leftOut {
 		return false

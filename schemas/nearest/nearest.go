@@ -7,11 +7,13 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// mostCompared is how much of a name counts, in bytes: the time goes with the length, names come over REST, and none that is known is longer.
+// mostCompared is how much of a name counts, in bytes: the time goes with
+// the length, names come over REST, and none that is known is longer.
 const mostCompared = 80
 
-// Of is the candidate that takes the fewest edits to become name, the first one of equals; letter case, and the choice among the characters of alike, cost nothing: what
-// people commonly confuse. "" when there are no candidates.
+// Of is the candidate that takes the fewest edits to become name, the first
+// one of equals; letter case, and the choice among the characters of alike,
+// cost nothing: what people commonly confuse. "" when there are no candidates.
 func Of(name string, candidates []string, alike string) string {
 	folded := func(s string) string {
 		return strings.Map(func(r rune) rune {

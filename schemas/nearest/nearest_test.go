@@ -12,7 +12,8 @@ func TestTheNearestTakesTheFewestEdits(t *testing.T) {
 		"coupa.cliend.id": "coupa.client.id", "COUPA_CLIENT_SECRET": "coupa.client.secret", "custom_fields": "custom-fields", "invoice-line": "invoice_lines", "Invoice": "invoices",
 		strings.Repeat("x", 1<<20): "coupa.client.id", "coupa.client.secret" + strings.Repeat("\xff", 100): "coupa.client.secret",
 	} {
-		for alike, want := range map[string]string{keys: "supplier-note", fields: "supplier.name"} { // a dot parts the steps of a path
+		// a dot parts the steps of a path
+		for alike, want := range map[string]string{keys: "supplier-note", fields: "supplier.name"} {
 			if got := Of("supplier.nmae", []string{"supplier-note", "supplier.name"}, alike); got != want {
 				t.Errorf("with %s alike: %s, want %s", alike, got, want)
 			}
@@ -21,7 +22,8 @@ func TestTheNearestTakesTheFewestEdits(t *testing.T) {
 			t.Errorf("%.40s: %s, want %s", name, got, want)
 		}
 	}
-	for alike, want := range map[string]string{keys: "supplier-note", fields: "supplier.name"} { // a dot parts the steps of a path
+	// a dot parts the steps of a path
+	for alike, want := range map[string]string{keys: "supplier-note", fields: "supplier.name"} {
 		if got := Of("supplier.nmae", []string{"supplier-note", "supplier.name"}, alike); got != want {
 			t.Errorf("with %s alike: %s, want %s", alike, got, want)
 		}

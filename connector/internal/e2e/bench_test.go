@@ -13,7 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkReal measures the connector on real parts. Run it with -benchtime 1x: each figure is one whole run.
+// BenchmarkReal measures the connector on real parts. Run it
+// with -benchtime 1x: each figure is one whole run.
 //
 //	rec/s        records over the time between the first and the last record's timestamp
 //	cpu-µs/rec   CPU time of the connector's process, start and registration included, over its records
@@ -58,8 +59,8 @@ func (p *parts) benchmarkHuge(b *testing.B) {
 	}
 }
 
-// benchmarkLatency reads 10,000 invoices from a tenant that takes 100 ms for each answer, at 15 requests a second. x-ideal is
-// the time taken over that of ⌈n/50⌉ requests at that rate; 1.05 is the aim.
+// benchmarkLatency reads 10,000 invoices from a tenant that takes 100 ms for each answer, at 15 requests
+// a second. x-ideal is the time taken over that of ⌈n/50⌉ requests at that rate; 1.05 is the aim.
 func (p *parts) benchmarkLatency(b *testing.B) {
 	const n, rate = 10_000, 15
 	ideal := float64((n+49)/50) / rate
@@ -68,11 +69,13 @@ func (p *parts) benchmarkLatency(b *testing.B) {
 			"--changes-per-second", "0")
 		run := p.measure(b, t, n, map[string]string{"coupa.objects": "invoices", "coupa.rate.limit": fmt.Sprint(rate)})
 		run.report(b)
-		b.ReportMetric((run.span.Seconds()+1.0/rate)/ideal, "x-ideal") // the first page comes before the first record
+		// the first page comes before the first record
+		b.ReportMetric((run.span.Seconds()+1.0/rate)/ideal, "x-ideal")
 	}
 }
 
-// benchmarkIdle counts the requests that a poll costs when nothing changes: users have no lines, purchase orders do.
+// benchmarkIdle counts the requests that a poll costs when
+// nothing changes: users have no lines, purchase orders do.
 func (p *parts) benchmarkIdle(b *testing.B) {
 	const window = 20 * time.Second
 	for i := range b.N {
@@ -114,8 +117,8 @@ func (m measurement) report(b *testing.B) {
 	b.ReportMetric(float64(m.peak)/(1<<20), "peak-MiB")
 }
 
-// measure runs a worker until n records are committed, without looking more often than the admin client's offsets: a consumer
-// beside it would take from the same processors.
+// measure runs a worker until n records are committed, without looking more often than
+// the admin client's offsets: a consumer beside it would take from the same processors.
 func (p *parts) measure(b *testing.B, t *tenant, n int, settings map[string]string) measurement {
 	b.Helper()
 	w := p.worker(b, t, settings)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Clients of Kafka Connect that are none of ours make their whole round against two workers of one group: what is done through one is seen through the other, whichever
-// of them runs the connector.
+// Clients of Kafka Connect that are none of ours make their whole round against two workers of one
+// group: what is done through one is seen through the other, whichever of them runs the connector.
 func TestClientsOfKafkaConnect(t *testing.T) {
 	t.Parallel()
 	if err := command("./rounds.sh").Run(); err != nil {

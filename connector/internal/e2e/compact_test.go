@@ -20,8 +20,8 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 )
 
-// mostBytes bounds a compacted checkpoint topic: bytes on disk over live bytes, of keys and values. Records have a frame, transactions have
-// markers, and the segment that is written to is never compacted.
+// mostBytes bounds a compacted checkpoint topic: bytes on disk over live bytes, of keys and values.
+// Records have a frame, transactions have markers, and the segment that is written to is never compacted.
 const mostBytes = 3
 
 // compactedTopic makes a checkpoint topic that the broker compacts within seconds.
@@ -38,8 +38,9 @@ func (p *parts) compactedTopic(t *testing.T, topic string) {
 	}
 }
 
-// staysSmall calls goOn, which appends to the topic, until the topic's bytes on disk are near those that are live. A segment is closed by the
-// first record that comes when its time is over, so a topic that rests is not compacted further.
+// staysSmall calls goOn, which appends to the topic, until the topic's bytes on
+// disk are near those that are live. A segment is closed by the first record that
+// comes when its time is over, so a topic that rests is not compacted further.
 func (p *parts) staysSmall(t *testing.T, topic string, goOn func()) {
 	t.Helper()
 	adm := p.admin(t)
@@ -122,8 +123,8 @@ type owner struct {
 
 const (
 	ownerRetention = 3 * time.Hour
-	// mostPerEntry bounds what is live of a topic, positions included, for each entry of the ledger: a chunk's key is longer than its entries,
-	// where there are so few.
+	// mostPerEntry bounds what is live of a topic, positions included, for each entry
+	// of the ledger: a chunk's key is longer than its entries, where there are so few.
 	mostPerEntry = 200
 )
 
@@ -217,7 +218,8 @@ func (o *owner) open(p *parts, name string) *checkpoint.Store {
 	return store
 }
 
-// ledgerOfWeeks writes hundreds of times what is live, and has the rest restored from what the broker has left of it.
+// ledgerOfWeeks writes hundreds of times what is live, and
+// has the rest restored from what the broker has left of it.
 func (p *parts) ledgerOfWeeks(t *testing.T) {
 	topic := "weeks-" + p.run
 	p.compactedTopic(t, topic)
@@ -260,7 +262,8 @@ func (p *parts) ledgerOfWeeks(t *testing.T) {
 	}
 }
 
-// workerOnSmallTopic has a worker commit to a topic that is compacted below it, takes its state away, and lets it go on.
+// workerOnSmallTopic has a worker commit to a topic that is
+// compacted below it, takes its state away, and lets it go on.
 func (p *parts) workerOnSmallTopic(t *testing.T) {
 	begun := time.Now()
 	tenant := p.tenant(t, "compact", "--rows", "200", "--changes-per-second", "20", "--objects", "invoices,users")

@@ -25,7 +25,8 @@ import (
 	"github.com/coupastream/coupastream/connector/configtopic"
 )
 
-// The test's binary is also the program of a worker that changes the config topic, in a process of its own: one that can be stopped and killed.
+// The test's binary is also the program of a worker that changes the config
+// topic, in a process of its own: one that can be stopped and killed.
 const (
 	writerEnv = "E2E_CONFIG_WRITER" // what the process does: count or stop
 	writerArg = "E2E_CONFIG_ARG"    // bootstrap, group and the writer's name
@@ -212,8 +213,8 @@ func (p *parts) configClashes(t *testing.T) {
 	}
 }
 
-// configZombie stops a writer that has decided to create a connector, creates it meanwhile, and lets the writer go on: at once, and after the broker has given its
-// transactional id up for dead.
+// configZombie stops a writer that has decided to create a connector, creates it meanwhile, and
+// lets the writer go on: at once, and after the broker has given its transactional id up for dead.
 func (p *parts) configZombie(t *testing.T) {
 	for i, frozen := range []time.Duration{0, 15 * time.Second} {
 		c := configs{p, fmt.Sprint("stopped", i, p.run)}
@@ -252,8 +253,9 @@ func (p *parts) configZombie(t *testing.T) {
 	}
 }
 
-// configCount has four writers count in one connector, three of them in processes that are stopped and killed at random, as the broker is killed. Each count is
-// one more than the one before, and none that was told of is lost.
+// configCount has four writers count in one connector, three of them in
+// processes that are stopped and killed at random, as the broker is killed. Each
+// count is one more than the one before, and none that was told of is lost.
 func (p *parts) configCount(t *testing.T) {
 	random := rand.New(rand.NewPCG(p.seed, 16))
 	c := configs{p, "count" + p.run}
@@ -337,7 +339,8 @@ func (p *parts) configCount(t *testing.T) {
 	}
 }
 
-// configOwners has the workers of a group write what each of them owns at the same moment, as after a rebalance.
+// configOwners has the workers of a group write what each of
+// them owns at the same moment, as after a rebalance.
 func (p *parts) configOwners(t *testing.T) {
 	const workers, shards = 10, 30
 	c := configs{p, "owners" + p.run}

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// actor is one worker of a scene: a state.dir of its own, one process after the other. Its log is that of all of them.
+// actor is one worker of a scene: a state.dir of its own, one
+// process after the other. Its log is that of all of them.
 type actor struct {
 	*process
 	scene *scene
@@ -112,11 +113,13 @@ func (m *actor) killedWithin(d time.Duration) bool {
 	return true
 }
 
-// terminate is SIGTERM. The process must end by itself, with status 0, within the five seconds that are promised.
+// terminate is SIGTERM. The process must end by itself, with
+// status 0, within the five seconds that are promised.
 func (m *actor) terminate() {
 	m.scene.Helper()
 	_ = await(m.scene.Context(), m.name+" to begin", 5*time.Second, func() error {
-		if m.running() && !m.said("worker starting") { // before that, the Go runtime has not asked for signals
+		// before that, the Go runtime has not asked for signals
+		if m.running() && !m.said("worker starting") {
 			return errors.New("not yet")
 		}
 		return nil

@@ -18,7 +18,8 @@ type disk interface {
 	heal(s *scene, m *actor)
 }
 
-// newDisk mounts a small file system at dir. Where that is not allowed, files of the worker are kept from growing instead.
+// newDisk mounts a small file system at dir. Where that is not
+// allowed, files of the worker are kept from growing instead.
 func newDisk(s *scene, dir string) disk {
 	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=32m")
 	if err != nil {

@@ -19,7 +19,8 @@ var (
 	stateOfOther  = kind{name: "state.dir of another worker copied over at a kill -9", strike: strikeCopied}
 )
 
-// sessionTimeout is the workers' session.timeout.ms: the others take over when a worker was not heard of for so long.
+// sessionTimeout is the workers' session.timeout.ms: the
+// others take over when a worker was not heard of for so long.
 const sessionTimeout = 2 * time.Second
 
 func strikeJoin(s *scene, i *incident) {
@@ -38,8 +39,8 @@ func strikeLeave(s *scene, i *incident) {
 	s.takenOver(i)
 }
 
-// takenOver waits, every other time, until all tenants have been heard of since the incident, so that the next one does not
-// come before anybody has taken over; the other times it does.
+// takenOver waits, every other time, until all tenants have been heard of since the incident,
+// so that the next one does not come before anybody has taken over; the other times it does.
 func (s *scene) takenOver(i *incident) {
 	if s.class != group || s.random.IntN(2) == 0 {
 		return
@@ -78,7 +79,8 @@ func (s *scene) haunt(m *actor) {
 	s.while(300*time.Millisecond, time.Second)
 }
 
-// strikeZombieAtPoint starts a worker that stops itself at a point. If it does not come there, it is stopped all the same.
+// strikeZombieAtPoint starts a worker that stops itself at a
+// point. If it does not come there, it is stopped all the same.
 func strikeZombieAtPoint(s *scene, i *incident) {
 	m := s.vacant()
 	m.start(fmt.Sprintf("%s:%s@%d=stop", i.point, i.side, countFor(s.random, i.point, i.aim)))

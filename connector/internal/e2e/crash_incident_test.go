@@ -36,7 +36,8 @@ func coupaFaults() []string {
 	return []string{"throttle", "unavailable", "html", "error", "login", "reset", "truncate", "hang", "hang-body", "redirect", "unauthorized"}
 }
 
-// strikeAtPoint starts a worker that kills itself at a point. If it does not come there, it is killed all the same.
+// strikeAtPoint starts a worker that kills itself at a point.
+// If it does not come there, it is killed all the same.
 func strikeAtPoint(s *scene, i *incident) {
 	m := s.vacant()
 	m.start(fmt.Sprintf("%s:%s@%d=kill", i.point, i.side, countFor(s.random, i.point, i.aim)))
@@ -107,7 +108,8 @@ func strikeOlder(s *scene, i *incident) {
 	replace(s, old, m.state)
 }
 
-// strikeForeign puts the files of another group, which read the same tenant, where a worker looks for its own.
+// strikeForeign puts the files of another group, which read
+// the same tenant, where a worker looks for its own.
 func strikeForeign(s *scene, i *incident) {
 	m := s.strikeAt(i)
 	stranger := s.stranger(m)
@@ -215,7 +217,8 @@ func damage(random *rand.Rand, path string) error {
 	return err
 }
 
-// strikeDiskFull fills the disk below a worker that runs or that starts. The worker may end then, and is started again when there is room.
+// strikeDiskFull fills the disk below a worker that runs or that starts.
+// The worker may end then, and is started again when there is room.
 func strikeDiskFull(s *scene, i *incident) {
 	m := s.worker()
 	s.moment(i)
@@ -273,7 +276,8 @@ func empty(s *scene, dir string) {
 	}
 }
 
-// replace makes the folder to a copy of from. Files that come and go meanwhile are passed over, as `cp -r` of a live folder may.
+// replace makes the folder to a copy of from. Files that come and
+// go meanwhile are passed over, as `cp -r` of a live folder may.
 func replace(s *scene, from, to string) {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		s.Fatal(err)

@@ -67,7 +67,8 @@ const (
 	alone  class = "broker and registry" // runs while no other scene does
 )
 
-// scenePlan is a scene's incidents. It depends on the seed and the number alone, so that a scene can be had again.
+// scenePlan is a scene's incidents. It depends on the seed
+// and the number alone, so that a scene can be had again.
 type scenePlan struct {
 	number    int // from 1
 	class     class
@@ -75,8 +76,8 @@ type scenePlan struct {
 	random    *rand.Rand
 }
 
-// plan cuts n incidents into scenes. Each class deals its incidents from a deck that holds every kind in every situation, shuffled anew when
-// it is used up, so that all of them are met equally often.
+// plan cuts n incidents into scenes. Each class deals its incidents from a deck that holds every kind
+// in every situation, shuffled anew when it is used up, so that all of them are met equally often.
 func plan(seed uint64, n int, ownRig bool) []*scenePlan {
 	dealt := map[class]int{}
 	var scenes []*scenePlan
@@ -173,7 +174,8 @@ func singleDeck() []incident {
 	return d
 }
 
-// atEachPoint is a kind at each point on both sides. A worker restores when it starts, whatever it does then.
+// atEachPoint is a kind at each point on both sides. A
+// worker restores when it starts, whatever it does then.
 func atEachPoint(k kind, aims ...situation) []incident {
 	var d []incident
 	for _, p := range failpoint.Points() {
@@ -222,7 +224,8 @@ func aloneDeck() []incident {
 	return d
 }
 
-// countFor draws after how many passes a point acts: soon enough to be reached, and all over the first pages and batches.
+// countFor draws after how many passes a point acts: soon enough
+// to be reached, and all over the first pages and batches.
 func countFor(random *rand.Rand, p failpoint.Point, aim situation) int {
 	most := map[failpoint.Point]int{failpoint.Fetch: 12, failpoint.Decode: 250, failpoint.Decide: 250, failpoint.Encode: 30, failpoint.Restore: 1}[p]
 	if most == 0 { // the steps of a batch

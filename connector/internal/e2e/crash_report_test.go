@@ -84,7 +84,8 @@ func (t *tally) count(i *incident) {
 	t.met[row][i.found]++
 }
 
-// scene takes in what a scene's judge said, and how long its tenants were without a worker. A gap counts if no other loss falls into it.
+// scene takes in what a scene's judge said, and how long its tenants
+// were without a worker. A gap counts if no other loss falls into it.
 func (t *tally) scene(s *scene, verdicts []verdict, delivered int64) {
 	t.scenes[s.class]++
 	t.read += delivered

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// requested is what people and tools ask of a connector over REST, of any worker of the group, while rows change.
+// requested is what people and tools ask of a connector over
+// REST, of any worker of the group, while rows change.
 var requested = kind{name: "over REST", strike: strikeRequest}
 
 // killed is the second half of a request at which a worker is killed.
@@ -28,8 +29,8 @@ func requests() []string {
 	return all
 }
 
-// strikeRequest asks for something and, where it has to be undone, asks for that a while later. With a kill, a worker dies meanwhile: the one that was asked, the
-// owner, or neither.
+// strikeRequest asks for something and, where it has to be undone, asks for that a while
+// later. With a kill, a worker dies meanwhile: the one that was asked, the owner, or neither.
 func strikeRequest(s *scene, i *incident) {
 	m, t := s.worker(), s.tenants[s.random.IntN(len(s.tenants))]
 	s.moment(i)
@@ -57,7 +58,8 @@ func strikeRequest(s *scene, i *incident) {
 		if kill && n == 0 {
 			victim := s.pick(s.up())
 			asked := make(chan error, 1)
-			go func() { _, err := m.ask(r); asked <- err }() // it may be done, or not, or the answer may be lost
+			// it may be done, or not, or the answer may be lost
+			go func() { _, err := m.ask(r); asked <- err }()
 			s.while(0, 30*time.Millisecond)
 			victim.kill()
 			s.lost("kill -9")
@@ -77,7 +79,8 @@ type request struct {
 	body         any
 }
 
-// ask sends a request to the workers that run, one after the other, until one has done it: what tools do that can repeat it.
+// ask sends a request to the workers that run, one after the
+// other, until one has done it: what tools do that can repeat it.
 func (s *scene) ask(r request) {
 	s.Helper()
 	err := await(s.Context(), r.method+" "+r.path, time.Minute, func() error {

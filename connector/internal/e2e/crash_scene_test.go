@@ -18,7 +18,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// scene is one play: its own tenants, topics and group, some twenty incidents while rows change, and a judge at the end.
+// scene is one play: its own tenants, topics and group, some
+// twenty incidents while rows change, and a judge at the end.
 type scene struct {
 	*testing.T
 	*scenePlan
@@ -58,7 +59,8 @@ func (p *parts) play(t *testing.T, plan *scenePlan, tally *tally) {
 	s.finish()
 }
 
-// setUp starts the tenants and the watch, and writes the workers' files. Workers are started by the incidents.
+// setUp starts the tenants and the watch, and writes the
+// workers' files. Workers are started by the incidents.
 func (s *scene) setUp() {
 	tenants, rows, changes, workers := 1, 800, 25, 1
 	s.objects = []string{"invoices", "suppliers", "users"}
@@ -101,7 +103,8 @@ func (s *scene) partitions() int {
 	return 2
 }
 
-// nameOf is the beginning of a tenant's name. The connector hashes names to partitions; each tenant of several workers has one of its own.
+// nameOf is the beginning of a tenant's name. The connector hashes names
+// to partitions; each tenant of several workers has one of its own.
 func (s *scene) nameOf(n int) string {
 	for try := 0; ; try++ {
 		name := fmt.Sprintf("crash-%d-%c%d-", s.number, 'a'+n, try)
@@ -111,8 +114,8 @@ func (s *scene) nameOf(n int) string {
 	}
 }
 
-// lateBy is how long after their stamps some rows become visible: within the overlap, or, in one scene of ten, behind it, so that look-backs have to
-// find them.
+// lateBy is how long after their stamps some rows become visible: within the
+// overlap, or, in one scene of ten, behind it, so that look-backs have to find them.
 func (s *scene) lateBy() string {
 	if s.number%10 == 9 {
 		return "8s"
@@ -145,7 +148,8 @@ func (s *scene) settings(t *tenant) map[string]string {
 	}
 }
 
-// supervise does what a service manager does: a worker that ended by itself is started again. No incident of these scenes excuses it.
+// supervise does what a service manager does: a worker that ended by
+// itself is started again. No incident of these scenes excuses it.
 func (s *scene) supervise() {
 	s.Helper()
 	for _, m := range s.members {
@@ -165,8 +169,9 @@ func (s *scene) supervise() {
 	}
 }
 
-// static tells whether the workers are static members. A lone worker is: the group gives it its shards back at once when it comes back
-// from a kill -9. Of several, half of the scenes are: a dynamic member leaves at a SIGTERM, and a static one is waited for.
+// static tells whether the workers are static members. A lone worker is: the group gives
+// it its shards back at once when it comes back from a kill -9. Of several, half of the
+// scenes are: a dynamic member leaves at a SIGTERM, and a static one is waited for.
 func (s *scene) static() bool { return s.class != group || s.number%4 == 0 }
 
 // fault notes that something is wrong; the scene goes on.
@@ -237,7 +242,8 @@ func (s *scene) while(least, most time.Duration) {
 	elapse(s.T, least+time.Duration(s.random.Int64N(int64(most-least)+1)))
 }
 
-// moment is the time from when a worker is at work until it is struck: short while the history is read, as that is soon over.
+// moment is the time from when a worker is at work until it is
+// struck: short while the history is read, as that is soon over.
 func (s *scene) moment(i *incident) {
 	if i.aim == snapshot {
 		s.while(0, 250*time.Millisecond)
@@ -294,8 +300,8 @@ func (s *scene) finish() {
 		time.Since(s.began).Round(time.Second), judged.Round(time.Second))
 }
 
-// awaitCanaries changes one last row of each object, when every change before is visible, and waits until it is published: then
-// every stream has been read up to that moment.
+// awaitCanaries changes one last row of each object, when every change before is visible,
+// and waits until it is published: then every stream has been read up to that moment.
 func (s *scene) awaitCanaries() {
 	canaries := map[string]int64{} // by topic
 	for _, t := range s.tenants {
@@ -395,7 +401,8 @@ func (t *tenant) ids(tb testing.TB, object string) map[int64]bool {
 	return ids
 }
 
-// must sends a request to the tenant's control paths, with a body and for an answer as JSON if they are not nil.
+// must sends a request to the tenant's control paths, with a
+// body and for an answer as JSON if they are not nil.
 func (t *tenant) must(tb testing.TB, method, path string, body, answer any) {
 	tb.Helper()
 	if err := t.control(method, path, body, answer); err != nil {

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// TestCrash ends, stops and starves workers and the parts around them, at every step and in every situation, while rows change, and has a
-// judge compare what a tenant went through with what its topics hold. It prints, and writes to E2E_PROOF, what was tried and what was found.
+// TestCrash ends, stops and starves workers and the parts around them, at every step and in
+// every situation, while rows change, and has a judge compare what a tenant went through with
+// what its topics hold. It prints, and writes to E2E_PROOF, what was tried and what was found.
 func TestCrash(t *testing.T) {
 	n := setting(t, "E2E_INCIDENTS", 60, strconv.Atoi)
 	only := setting(t, "E2E_SCENE", 0, strconv.Atoi)

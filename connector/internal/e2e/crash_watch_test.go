@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// watch reads a scene's topics as they grow, committed records only: it tells what a worker is about and how long nothing came. It is no
-// judge.
+// watch reads a scene's topics as they grow, committed records only: it
+// tells what a worker is about and how long nothing came. It is no judge.
 type watch struct {
 	mu      sync.Mutex
 	history map[string]map[int64]bool // topic → ids that were there before the worker and have not come yet

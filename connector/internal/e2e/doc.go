@@ -1,15 +1,17 @@
-// Package e2e tests coupastream on real parts: the built binary, a real Kafka broker, a real Schema Registry, a simulated Coupa
-// instance in a process of its own, and readers that are none of ours: a judge (Kafka's consumer and Apache Avro's reader, in Java), a
-// consumer (librdkafka, fastavro and jsonschema, in Python), and Debezium's own transformation (in Java). Its REST API is used by clients of Kafka Connect that are none of
-// ours, in Python, Go, JavaScript and Java.
+// Package e2e tests coupastream on real parts: the built binary, a real Kafka broker, a real
+// Schema Registry, a simulated Coupa instance in a process of its own, and readers that are none
+// of ours: a judge (Kafka's consumer and Apache Avro's reader, in Java), a consumer (librdkafka,
+// fastavro and jsonschema, in Python), and Debezium's own transformation (in Java). Its REST API
+// is used by clients of Kafka Connect that are none of ours, in Python, Go, JavaScript and Java.
 //
 // The package holds tests only, behind the build tag e2e:
 //
 //	go test -tags e2e -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
-// It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see kafka.sh, java.sh, consumer.sh, rounds.sh). The first run fetches Kafka and the registry from
-// Maven Central, and the consumer's libraries by pip, into a cache; later ones don't.
+// It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see
+// kafka.sh, java.sh, consumer.sh, rounds.sh). The first run fetches Kafka and the registry
+// from Maven Central, and the consumer's libraries by pip, into a cache; later ones don't.
 //
 //	E2E_SEED       the seed of everything that is random: the tenant's data, the moments of the kills; printed by each run
 //	E2E_BOOTSTRAP  and E2E_REGISTRY: a broker and a registry that are up already, instead of starting some

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// faultLog is what the tenant tells, a line a version: row 1 in two versions, row 2 in one whose associations are empty in Coupa's
-// ways, row 3 in two of which the second changes a line alone. The lines of the versions that are current come last.
+// faultLog is what the tenant tells, a line a version: row 1 in two versions, row 2
+// in one whose associations are empty in Coupa's ways, row 3 in two of which the
+// second changes a line alone. The lines of the versions that are current come last.
 func faultLog(object string) []string {
 	const row1 = `{"id":1,"updated-at":"2026-03-08T01:30:0%d-08:00","total":"%d.5","rate":0.125,"due-date":"2026-03-31T23:59:59-07:00",` +
 		`"note":"","supplier":{"id":"7","name":"Bäcker \u0026 Söhne","status":"active"},"invoice-lines":[{"id":1,"price":"0.10"},` +
@@ -61,7 +62,8 @@ func samples(object string) []*sample {
 	return out
 }
 
-// judgeFindsFaults writes, with a client and an encoder that the connector does not use, topics that are each wrong in one way.
+// judgeFindsFaults writes, with a client and an encoder that the
+// connector does not use, topics that are each wrong in one way.
 func (p *parts) judgeFindsFaults(t *testing.T) {
 	set := func(i int, key string, v any) func([]*sample) []*sample {
 		return func(s []*sample) []*sample { s[i].value[key] = v; return s }

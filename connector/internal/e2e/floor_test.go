@@ -18,8 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// floor is the least that a program can do for the same delivery: fetch a page, cut it into rows, produce their bytes in one
-// transaction a page. No checks, no decoding, no Avro, no checkpoint, no state.
+// floor is the least that a program can do for the same delivery: fetch a page, cut it into rows, produce
+// their bytes in one transaction a page. No checks, no decoding, no Avro, no checkpoint, no state.
 func (p *parts) floor(b *testing.B, t *tenant, n int) measurement {
 	b.Helper()
 	topic := t.name + ".floor"
@@ -71,7 +71,8 @@ func transaction(b *testing.B, kafka *kgo.Client, rows [][]byte) error {
 	return kafka.EndTransaction(b.Context(), kgo.TryCommit)
 }
 
-// pages gives a function that fetches the page of invoices after an id, with the connector's own selection of fields.
+// pages gives a function that fetches the page of invoices
+// after an id, with the connector's own selection of fields.
 func (t *tenant) pages(b *testing.B) func(after int64) [][]byte {
 	token := t.token(b)
 	query := t.url + "/api/invoices?limit=50&order_by=id&dir=asc&fields=" + url.QueryEscape(selection(b, "invoices")) + "&" +

@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// formats streams six objects, each in another form, and reads them with librdkafka from Python, where fastavro and jsonschema decode by what the registry
-// has. Every row must be there once, with the key, the time and the texts that the tenant has; in the envelope as it is, too, where Debezium's
-// ExtractNewRecordState has unwrapped it.
+// formats streams six objects, each in another form, and reads them with librdkafka
+// from Python, where fastavro and jsonschema decode by what the registry has. Every
+// row must be there once, with the key, the time and the texts that the tenant has; in
+// the envelope as it is, too, where Debezium's ExtractNewRecordState has unwrapped it.
 func (p *parts) formats(t *testing.T) {
 	const rows = 400
 	forms := map[string]struct {
@@ -62,8 +63,8 @@ func (p *parts) formats(t *testing.T) {
 	w.stop(t)
 }
 
-// unwrapped reads a topic of enveloped Avro through ExtractNewRecordState: what comes out are the rows. Of JSON without a schema it can't tell that there is an
-// envelope, and lets it pass as it is.
+// unwrapped reads a topic of enveloped Avro through ExtractNewRecordState: what comes out are the
+// rows. Of JSON without a schema it can't tell that there is an envelope, and lets it pass as it is.
 func (p *parts) unwrapped(t *testing.T, tenant *tenant, invoices, users string) {
 	t.Helper()
 	registry := strings.Replace(p.registry, "/apis/ccompat/v7", "/apis/registry/v2", 1)

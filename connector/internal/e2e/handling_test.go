@@ -16,8 +16,9 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// widening meets a subject whose version contradicts the schema: a field of another type, and one that the schema lacks. With schema.conflict=widen the
-// registry takes a schema that has both, under BACKWARD, and every row goes out by it.
+// widening meets a subject whose version contradicts the schema: a field of another
+// type, and one that the schema lacks. With schema.conflict=widen the registry
+// takes a schema that has both, under BACKWARD, and every row goes out by it.
 func (p *parts) widening(t *testing.T) {
 	begun := time.Now()
 	tenant := p.tenant(t, "widen", "--rows", "300", "--changes-per-second", "0")
@@ -43,7 +44,8 @@ func (p *parts) widening(t *testing.T) {
 	w.stop(t)
 }
 
-// trimming gives a topic less room than some rows need. With record.oversize=trim all go out, and those that are cut say so.
+// trimming gives a topic less room than some rows need. With
+// record.oversize=trim all go out, and those that are cut say so.
 func (p *parts) trimming(t *testing.T) {
 	const rows, room = 200, 3000
 	tenant := p.tenant(t, "trim", "--rows", fmt.Sprint(rows), "--changes-per-second", "0")

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// deadLetters has the registry refuse a schema, so that rows become dead letters; lifts that; and sends them again with `coupastream replay`, killed once and
-// called until nothing is left. The judge then wants each row once.
+// deadLetters has the registry refuse a schema, so that rows become dead
+// letters; lifts that; and sends them again with `coupastream replay`, killed
+// once and called until nothing is left. The judge then wants each row once.
 func (p *parts) deadLetters(t *testing.T) {
 	begun := time.Now()
 	const letters = 700

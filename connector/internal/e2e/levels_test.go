@@ -16,9 +16,11 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// levels has four subjects under levels of compatibility other than BACKWARD, and a custom field that appears in each object's rows as a number and goes on as
-// a text. Every level takes the field. The text becomes a branch of its union where new readers alone must read old records; where old readers must read
-// new ones, the registry refuses that, and the text stays in unmapped. The judge wants every row once and whole.
+// levels has four subjects under levels of compatibility other than BACKWARD, and a
+// custom field that appears in each object's rows as a number and goes on as a text.
+// Every level takes the field. The text becomes a branch of its union where new readers
+// alone must read old records; where old readers must read new ones, the registry refuses
+// that, and the text stays in unmapped. The judge wants every row once and whole.
 func (p *parts) levels(t *testing.T) {
 	begun := time.Now()
 	want := map[string]struct{ level, types string }{

@@ -26,9 +26,10 @@ var linedLists = map[string][]string{
 	"purchase_orders": {"order_lines"},
 }
 
-// linesInTopics streams two objects whose lines have topics of their own, one with its lines in its rows too, while lines come, change and go. The worker is
-// killed at random moments, twice while it reads the history and thrice while it follows changes, and loses its state once. What Python reads of the topics must
-// be what the tenant has in the end, and what rows brought.
+// linesInTopics streams two objects whose lines have topics of their own, one with its lines in
+// its rows too, while lines come, change and go. The worker is killed at random moments, twice
+// while it reads the history and thrice while it follows changes, and loses its state once. What
+// Python reads of the topics must be what the tenant has in the end, and what rows brought.
 func (p *parts) linesInTopics(t *testing.T) {
 	begun := time.Now()
 	tenant := p.tenant(t, "lines", "--objects", "invoices,purchase_orders", "--rows", "300", "--changes-per-second", "5")
@@ -72,8 +73,8 @@ func (p *parts) linesInTopics(t *testing.T) {
 	w.stop(t)
 }
 
-// verifiesLines has `coupastream verify` compare rows and lines, which are all there; then loses a line to a tombstone that nobody asked for, which is to be found, and with
-// --repair mended.
+// verifiesLines has `coupastream verify` compare rows and lines, which are all there; then loses
+// a line to a tombstone that nobody asked for, which is to be found, and with --repair mended.
 func (w *worker) verifiesLines(t *testing.T) {
 	t.Helper()
 	if found := w.verify(t); len(found) > 0 {
@@ -212,8 +213,8 @@ func (s *shaker) change(method, path string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// linesHold fails the test unless the topics of lines are what the tenant's rows are, and shows first that faults are found. What is missing is given a
-// minute.
+// linesHold fails the test unless the topics of lines are what the tenant's rows
+// are, and shows first that faults are found. What is missing is given a minute.
 func (w *worker) linesHold(t *testing.T) {
 	t.Helper()
 	var topics []string

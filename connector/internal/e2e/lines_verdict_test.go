@@ -94,8 +94,9 @@ func (c lineCase) faults() map[string][]string {
 	return found
 }
 
-// brings tells whether a record of a row can have come with that of a line; of one with its lines in it, whether the line is there as its record has it, and
-// for a tombstone that it isn't. Any record of the version will do where rows have no lines in them.
+// brings tells whether a record of a row can have come with that of a line; of one with
+// its lines in it, whether the line is there as its record has it, and for a tombstone
+// that it isn't. Any record of the version will do where rows have no lines in them.
 func (c lineCase) brings(row map[string]any, id int64, value map[string]any) bool {
 	list, within := row[c.list]
 	if !within {
@@ -116,7 +117,8 @@ func parentOf(line map[string]any) int64 {
 	return int64(parent)
 }
 
-// filled is a copy of a value without what is null in it: a field that a later schema has is in older records as null is.
+// filled is a copy of a value without what is null in it: a
+// field that a later schema has is in older records as null is.
 func filled(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -137,7 +139,8 @@ func filled(v any) any {
 	return v
 }
 
-// sameLine compares a line's id, its stamp, and all else of it that is no object and no list and has a field.
+// sameLine compares a line's id, its stamp, and all else of
+// it that is no object and no list and has a field.
 func sameLine(got, want map[string]any) bool {
 	compared := 0
 	for name, value := range want {

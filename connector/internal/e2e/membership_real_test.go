@@ -37,7 +37,8 @@ type fellow struct {
 	file, logs, rest string
 }
 
-// sharing starts n workers for some tenants whose suppliers change all the time. instance gives each a group.instance.id.
+// sharing starts n workers for some tenants whose suppliers
+// change all the time. instance gives each a group.instance.id.
 func (p *parts) sharing(t *testing.T, name string, n int, instance bool, settings map[string]string) *fleet {
 	t.Helper()
 	f := &fleet{parts: p, owner: t, group: name + p.run}
@@ -91,7 +92,8 @@ func (m *fellow) runs(f *fleet) ([]string, error) {
 // state is that of a connector's only task.
 func (m *fellow) state(connector string) (string, error) {
 	client := http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get(m.rest + "/connectors/" + connector + "/status?forward=false") // as this worker knows it
+	// as this worker knows it
+	resp, err := client.Get(m.rest + "/connectors/" + connector + "/status?forward=false")
 	if err != nil {
 		return "", err
 	}
@@ -107,7 +109,8 @@ func (m *fellow) state(connector string) (string, error) {
 	return status.Tasks[0].State, nil
 }
 
-// settled waits until the workers that run are the group, and each tenant runs on exactly one of them, and that for a few seconds.
+// settled waits until the workers that run are the group, and each
+// tenant runs on exactly one of them, and that for a few seconds.
 func (f *fleet) settled(t *testing.T) map[*fellow][]string {
 	t.Helper()
 	var last map[string]*fellow
@@ -249,7 +252,8 @@ func (f *fleet) takeOver(t *testing.T, how string, end func(*fellow)) {
 	f.settled(t)
 }
 
-// severalWorkers stops, kills and freezes workers that share the tenants. Whatever happens, the topics hold each change once.
+// severalWorkers stops, kills and freezes workers that share the
+// tenants. Whatever happens, the topics hold each change once.
 func (p *parts) severalWorkers(t *testing.T) {
 	t.Run("two dynamic members", func(t *testing.T) {
 		begun := time.Now()

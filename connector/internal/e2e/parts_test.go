@@ -22,7 +22,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// parts are what all scenarios of one run share. Scenarios keep apart by name: each has its own tenant, group and topics.
+// parts are what all scenarios of one run share. Scenarios keep
+// apart by name: each has its own tenant, group and topics.
 type parts struct {
 	dir       string // for files and logs
 	bootstrap string
@@ -37,7 +38,8 @@ type parts struct {
 	always context.Context // of the whole run
 }
 
-// start builds the binary, with build tags if any, and the judge, and starts broker and registry, unless the environment names ready ones.
+// start builds the binary, with build tags if any, and the judge, and
+// starts broker and registry, unless the environment names ready ones.
 func start(tb testing.TB, tags string) *parts {
 	tb.Helper()
 	p := &parts{

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// process is a child in the background. Its output goes to a file; the end of that file is shown when a test fails.
+// process is a child in the background. Its output goes to a
+// file; the end of that file is shown when a test fails.
 type process struct {
 	cmd    *exec.Cmd
 	stdout string // paths
@@ -116,7 +117,8 @@ func (p *process) usage(tb testing.TB) usage {
 	if err := errors.Join(err, err2); err != nil {
 		tb.Fatalf("reading what the process used: %v", err)
 	}
-	// The second field is the name in brackets, which may hold blanks; utime and stime are the 12th and 13th after it.
+	// The second field is the name in brackets, which may hold
+	// blanks; utime and stime are the 12th and 13th after it.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	utime, err := strconv.Atoi(fields[11])
 	stime, err2 := strconv.Atoi(fields[12])
@@ -146,7 +148,8 @@ func tail(path string, n int) string {
 // errEnded ends an await: the process that it waits for is gone.
 var errEnded = errors.New("the process has ended")
 
-// await asks again every tenth of a second until cond holds. An error of cond is the reason shown at the deadline.
+// await asks again every tenth of a second until cond holds.
+// An error of cond is the reason shown at the deadline.
 func await(ctx context.Context, what string, d time.Duration, cond func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()

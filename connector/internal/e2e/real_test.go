@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// TestReal runs scenarios on one broker and one registry, in three lanes: what each does most is wait. The judge is tried first: a verdict of a judge that finds
-// nothing is worth nothing.
+// TestReal runs scenarios on one broker and one registry, in three lanes: what each does most
+// is wait. The judge is tried first: a verdict of a judge that finds nothing is worth nothing.
 func TestReal(t *testing.T) {
 	t.Parallel()
 	p := start(t, "")
@@ -55,7 +55,8 @@ func TestConfigTopic(t *testing.T) {
 	start(t, "").configTopic(t)
 }
 
-// snapshotAndStream reads the history of seven objects, follows their changes, stops and starts again, and loses its state.
+// snapshotAndStream reads the history of seven objects, follows
+// their changes, stops and starts again, and loses its state.
 func (p *parts) snapshotAndStream(t *testing.T) {
 	begun := time.Now()
 	changes := setting(t, "E2E_CHANGES", time.Minute, time.ParseDuration)
@@ -100,9 +101,10 @@ func (p *parts) snapshotAndStream(t *testing.T) {
 	w.stop(t)
 }
 
-// kills ends the worker with kill -9 at random moments: thrice while it reads the history, thrice while it follows changes. The
-// moments count from its first request for rows, as a worker that waits for its token has nothing to lose. It is a static member of its group, which a
-// restart replaces at once; for a dynamic one the group would wait a session timeout each time.
+// kills ends the worker with kill -9 at random moments: thrice while it reads the history, thrice
+// while it follows changes. The moments count from its first request for rows, as a worker that
+// waits for its token has nothing to lose. It is a static member of its group, which a restart
+// replaces at once; for a dynamic one the group would wait a session timeout each time.
 func (p *parts) kills(t *testing.T) {
 	begun := time.Now()
 	random := rand.New(rand.NewPCG(p.seed, 9))

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// refusals start a worker on a part that cannot serve it. Status 1 (nothing in the files is wrong), no panic, and one line at
-// level ERROR that names the setting to look at.
+// refusals start a worker on a part that cannot serve it. Status 1 (nothing in the files
+// is wrong), no panic, and one line at level ERROR that names the setting to look at.
 func (p *parts) refusals(t *testing.T) {
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")

@@ -29,7 +29,8 @@ type tenant struct {
 	secret   string
 }
 
-// tenant starts one without a rate limit and without the hold on fresh tokens; flags are those of `coupastream simulate`.
+// tenant starts one without a rate limit and without the hold
+// on fresh tokens; flags are those of `coupastream simulate`.
 func (p *parts) tenant(tb testing.TB, name string, flags ...string) *tenant {
 	tb.Helper()
 	return p.tenantIn(tb, p.dir, name, flags...)

@@ -83,7 +83,8 @@ type docket struct {
 	poll                                 time.Duration
 	since                                time.Time
 	topics                               map[string]string // object → topic
-	fields                               map[string]string // object → value of Coupa's `fields` that the connector sends
+	// object → value of Coupa's `fields` that the connector sends
+	fields map[string]string
 }
 
 // judge runs it. An error says that there was no verdict.
@@ -117,8 +118,8 @@ func judge(ctx context.Context, d docket) ([]verdict, error) {
 	return verdicts, nil
 }
 
-// mustHold pauses the tenant, waits until the connector has caught up, and fails the test unless every row arrived, once, in
-// order, as it was.
+// mustHold pauses the tenant, waits until the connector has caught up,
+// and fails the test unless every row arrived, once, in order, as it was.
 func (w *worker) mustHold(tb testing.TB, since time.Time) {
 	tb.Helper()
 	w.tenant.pause(tb)
@@ -138,8 +139,9 @@ func (w *worker) mustHold(tb testing.TB, since time.Time) {
 	tb.Logf("judged %v after the last change", time.Since(begun).Round(time.Second))
 }
 
-// hold judges what rests. What is still missing is given a minute, as a later look may yet find it; nothing else is. An error says
-// what is wrong, or why there is no verdict. Faults named in E2E_ALLOW are told, and are no error.
+// hold judges what rests. What is still missing is given a minute, as a later
+// look may yet find it; nothing else is. An error says what is wrong, or why
+// there is no verdict. Faults named in E2E_ALLOW are told, and are no error.
 func hold(ctx context.Context, dockets []docket, rest func() error) ([]verdict, error) {
 	const patience = time.Minute
 	for begun := time.Now(); ; {
@@ -211,7 +213,8 @@ func atRest(ctx context.Context, adm *kadm.Client, topics []string, quiet, patie
 	})
 }
 
-// committed reads a topic to its end, as a read_committed consumer does. The last of each partition is to be a marker, which is left out.
+// committed reads a topic to its end, as a read_committed consumer does.
+// The last of each partition is to be a marker, which is left out.
 func (p *parts) committed(tb testing.TB, topic string) []*kgo.Record {
 	tb.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(p.bootstrap), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),

@@ -32,8 +32,8 @@ type worker struct {
 	logs      string
 }
 
-// worker writes the files of a worker for all objects, with the given settings over the defaults of these tests: settings that
-// the connector knows go to its file, those starting with "worker:" to the worker's.
+// worker writes the files of a worker for all objects, with the given settings over the defaults of these
+// tests: settings that the connector knows go to its file, those starting with "worker:" to the worker's.
 func (p *parts) worker(tb testing.TB, t *tenant, settings map[string]string) *worker {
 	tb.Helper()
 	base := filepath.Join(p.dir, t.name)

@@ -1,12 +1,14 @@
-// Package failpoint lets tests end or fail the program at each step of the pipeline, before it ("not applied") and behind it ("applied, but the answer
-// was lost"). Without the build tag failpoints every call is a constant nil that the compiler removes; a released binary has none.
+// Package failpoint lets tests end or fail the program at each step of the pipeline, before it
+// ("not applied") and behind it ("applied, but the answer was lost"). Without the build tag
+// failpoints every call is a constant nil that the compiler removes; a released binary has none.
 //
 // With the tag, [Set] arms a point from a test, and the environment arms one for a process:
 //
 //	COUPASTREAM_FAILPOINTS="commit:after@3=kill,fetch:before=error"
 //
-// The third time that a commit is answered, the process sends itself SIGKILL; the first page is not asked for. Actions: kill (SIGKILL), stop
-// (SIGSTOP, until somebody sends SIGCONT), error (the step fails once, in a way that passes).
+// The third time that a commit is answered, the process sends itself SIGKILL;
+// the first page is not asked for. Actions: kill (SIGKILL), stop (SIGSTOP, until
+// somebody sends SIGCONT), error (the step fails once, in a way that passes).
 package failpoint
 
 // Point names a step of the pipeline, as package connector numbers them.

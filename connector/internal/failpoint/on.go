@@ -73,7 +73,8 @@ func parse(text string) error {
 	return nil
 }
 
-// Set arms a point: the nth time that it is passed, on the given side ("before" or "after"), it acts, once. The channel is closed then.
+// Set arms a point: the nth time that it is passed, on the given side
+// ("before" or "after"), it acts, once. The channel is closed then.
 func Set(p Point, side string, nth int, a Action) <-chan struct{} {
 	mu.Lock()
 	defer mu.Unlock()

@@ -1,5 +1,5 @@
-// Package lossy is a network, for tests, that loses answers: a request is carried out by the broker, and the connection dies before its answer is seen. It can
-// also be cut off.
+// Package lossy is a network, for tests, that loses answers: a request is carried out by
+// the broker, and the connection dies before its answer is seen. It can also be cut off.
 package lossy
 
 import (
@@ -30,7 +30,8 @@ func (l *Net) Lose(key kmsg.Key, n int) {
 	l.key, l.left = int16(key), n
 }
 
-// Cut takes the network away, or gives it back: no connection can be made, and those that are there die when they are next used.
+// Cut takes the network away, or gives it back: no connection can
+// be made, and those that are there die when they are next used.
 func (l *Net) Cut(cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +97,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	if !doomed || err != nil {
 		return n, err
 	}
-	// Whatever was read so far is the beginning of an answer. The one that is lost must have been written in full by the broker.
+	// Whatever was read so far is the beginning of an answer. The
+	// one that is lost must have been written in full by the broker.
 	pending := append([]byte{}, p[:n]...)
 	for {
 		for len(pending) < 8 || len(pending) < 4+int(binary.BigEndian.Uint32(pending)) {

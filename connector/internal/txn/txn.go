@@ -12,10 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Client is a transactional kgo.Client, for one transaction at a time. After an error that ends its transactional id it is of no use any more: make another.
+// Client is a transactional kgo.Client, for one transaction at a time. After an
+// error that ends its transactional id it is of no use any more: make another.
 //
-// franz-go gives nil for a commit of which it knows no record that was written, aborts, and tells its log alone. It knows of none also where all were acknowledged, if
-// these are the client's first of their topics: what it holds of a topic (topicPartitions, of 1.22) is stored when the records that waited for it have gone their way already.
+// franz-go gives nil for a commit of which it knows no record that was written, aborts,
+// and tells its log alone. It knows of none also where all were acknowledged, if these
+// are the client's first of their topics: what it holds of a topic (topicPartitions, of
+// 1.22) is stored when the records that waited for it have gone their way already.
 type Client struct {
 	*kgo.Client
 	log *clientLog
@@ -34,7 +37,8 @@ func New(opts ...kgo.Opt) (*Client, error) {
 	return &Client{cl, log}, nil
 }
 
-// EndTransaction commits or aborts. Nil for a commit: the broker has committed. ErrAborted: it has aborted. Any other error leaves open what became of it.
+// EndTransaction commits or aborts. Nil for a commit: the broker has committed.
+// ErrAborted: it has aborted. Any other error leaves open what became of it.
 func (c *Client) EndTransaction(ctx context.Context, end kgo.TransactionEndTry) error {
 	c.log.aborted.Store(false)
 	err := c.Client.EndTransaction(ctx, end)

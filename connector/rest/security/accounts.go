@@ -58,7 +58,8 @@ const (
 	accountsRemedy = "see coupastream hash-password --help for the form of the file"
 )
 
-// loadAccounts reads a file. The error is config.Problems; what the file holds is in none of them, but for the names of accounts and keys.
+// loadAccounts reads a file. The error is config.Problems; what the file
+// holds is in none of them, but for the names of accounts and keys.
 func loadAccounts(path string) (*accounts, error) {
 	problem := func(message, remedy string) error {
 		return config.Problems{{Key: accountsKey, Value: path, Message: message, Remedy: remedy}}
@@ -156,7 +157,8 @@ func (a *accounts) token(text string) (Caller, bool) {
 	return caller, found
 }
 
-// certificate looks up who a certificate was made for: its common name, DNS names and URIs. Of several that are listed the one that may do least counts.
+// certificate looks up who a certificate was made for: its common name, DNS
+// names and URIs. Of several that are listed the one that may do least counts.
 func (a *accounts) certificate(c *x509.Certificate) (Caller, bool) {
 	names := append([]string{c.Subject.CommonName}, c.DNSNames...)
 	for _, u := range c.URIs {

@@ -19,12 +19,14 @@ type authenticator struct {
 	accounts *reloaded[*accounts]
 	failures *failures
 	log      *slog.Logger
-	hashing  chan struct{} // a place for each hash that is computed at one time: they take memory and a core each
+	// a place for each hash that is computed at one time: they take memory and a core each
+	hashing chan struct{}
 
-	mu    sync.Mutex
-	of    *accounts                    // whose users known remembers
-	key   [sha256.Size]byte            // of known; random
-	known map[[sha256.Size]byte]Caller // by user and password, so that a client that asks often does not cost a hash each time
+	mu  sync.Mutex
+	of  *accounts         // whose users known remembers
+	key [sha256.Size]byte // of known; random
+	// by user and password, so that a client that asks often does not cost a hash each time
+	known map[[sha256.Size]byte]Caller
 }
 
 const (
@@ -42,7 +44,8 @@ func newAuthenticator(path string, log *slog.Logger) (*authenticator, error) {
 	return a, nil
 }
 
-// caller tells who sent a request. Credentials in the Authorization header count before a certificate: a worker that forwards a request for somebody shows its own.
+// caller tells who sent a request. Credentials in the Authorization header count
+// before a certificate: a worker that forwards a request for somebody shows its own.
 func (a *authenticator) caller(r *http.Request) (Caller, *problem) {
 	list := a.accounts.get()
 	header := r.Header.Get("Authorization")
@@ -125,7 +128,8 @@ func (a *authenticator) unauthorized(list *accounts, what string) *problem {
 	return p
 }
 
-// refused says no, and never why: that would tell which users there are. What was sent is not logged either: people type passwords into the wrong field.
+// refused says no, and never why: that would tell which users there are. What
+// was sent is not logged either: people type passwords into the wrong field.
 func (a *authenticator) refused(list *accounts, remote string) *problem {
 	a.log.Debug("credentials were refused", "from", remote)
 	return a.unauthorized(list, "the user, password or token is not one of the worker's rest.auth.file")

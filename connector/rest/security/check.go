@@ -7,7 +7,8 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 )
 
-// Check reads the files that the listeners of a worker need, as Listen and New do. The error is config.Problems.
+// Check reads the files that the listeners of a worker need,
+// as Listen and New do. The error is config.Problems.
 func Check(settings *config.Worker) error {
 	var problems config.Problems
 	var one config.Problem

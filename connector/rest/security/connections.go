@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// What connections may take of a worker: each costs a descriptor, of which the brokers, the registry and Coupa need some too.
+// What connections may take of a worker: each costs a descriptor,
+// of which the brokers, the registry and Coupa need some too.
 const (
 	mostConnections   = 2048 // of a listener
 	mostOfOneAddress  = 512
 	tellOfConnections = time.Minute // how often it is said that there are too many
 )
 
-// connections is a listener with bounds. A connection beyond them is closed at once: who made it may try again.
+// connections is a listener with bounds. A connection beyond
+// them is closed at once: who made it may try again.
 type connections struct {
 	net.Listener
 	log *slog.Logger

@@ -13,7 +13,8 @@ const (
 	mostAddresses   = 10_000
 )
 
-// failures counts failed attempts by where they come from, in a bucket that leaks: a network of IPv6 is one, since somebody who has one address has all of it.
+// failures counts failed attempts by where they come from, in a bucket that leaks:
+// a network of IPv6 is one, since somebody who has one address has all of it.
 type failures struct {
 	mu      sync.Mutex
 	buckets map[netip.Prefix]*bucket
@@ -27,8 +28,8 @@ type bucket struct {
 
 func newFailures() *failures { return &failures{buckets: map[netip.Prefix]*bucket{}} }
 
-// attempt counts a failure, before it is known to be one, so that many attempts side by side don't get through. If wait is not 0 the attempt may not
-// be made. succeeded takes the failure back.
+// attempt counts a failure, before it is known to be one, so that many attempts side by side don't
+// get through. If wait is not 0 the attempt may not be made. succeeded takes the failure back.
 func (f *failures) attempt(remote string) (wait time.Duration, succeeded func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,7 +73,8 @@ func (f *failures) bucket(remote string) *bucket {
 	return b
 }
 
-// forget makes room: of the addresses that have nothing against them any more, or, where most have, of any half, so that it is seldom needed.
+// forget makes room: of the addresses that have nothing against them any
+// more, or, where most have, of any half, so that it is seldom needed.
 func (f *failures) forget(now time.Time) {
 	for from, b := range f.buckets {
 		if now.Sub(b.at) > failuresAtOnce*failureRecovers {

@@ -17,10 +17,12 @@ const forwardTimeout = 90 * time.Second
 
 // NewForwarder makes the client by which a worker passes requests on to another worker of its group.
 //
-// With https listeners it shows this worker's certificate and checks the other's against listeners.https.ssl.ca.location, or the system's roots. Give it
-// the Authorization header of the request that is passed on: the other worker asks for the same accounts. What a browser says of the page that it is for
-// (Origin, Sec-Fetch-Site and the like) is taken out, since this worker has looked at it. A request that no account has sent, such as this worker's own, gets
-// rest.forward.token; whose certificate a Guard has looked at goes by that of this worker. Redirects are not followed, and no proxy is used.
+// With https listeners it shows this worker's certificate and checks the other's against
+// listeners.https.ssl.ca.location, or the system's roots. Give it the Authorization header of the request
+// that is passed on: the other worker asks for the same accounts. What a browser says of the page that it
+// is for (Origin, Sec-Fetch-Site and the like) is taken out, since this worker has looked at it. A
+// request that no account has sent, such as this worker's own, gets rest.forward.token; whose certificate
+// a Guard has looked at goes by that of this worker. Redirects are not followed, and no proxy is used.
 func NewForwarder(settings *config.Worker, log *slog.Logger) (*http.Client, error) {
 	current, err := newReloaded("listeners.https.ssl.*", identityFiles(settings), log, func() (*http.Transport, error) {
 		id, err := loadIdentity(settings)

@@ -22,7 +22,8 @@ type Guard struct {
 	log     *slog.Logger
 }
 
-// New makes the guard of a worker's listeners. The error is config.Problems if the accounts file can't be used.
+// New makes the guard of a worker's listeners. The error is
+// config.Problems if the accounts file can't be used.
 func New(settings *config.Worker, log *slog.Logger) (*Guard, error) {
 	origins, err := newOrigins(settings.AllowOrigins, settings.AllowMethods)
 	if err != nil {
@@ -40,7 +41,8 @@ func New(settings *config.Worker, log *slog.Logger) (*Guard, error) {
 	return g, nil
 }
 
-// Handler gives next the requests that the guard lets through. local says that they come in by a loopback listener.
+// Handler gives next the requests that the guard lets through.
+// local says that they come in by a loopback listener.
 func (g *Guard) Handler(next http.Handler, local bool) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		defer g.recovered(rw, r)
@@ -104,10 +106,12 @@ func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*ht
 	asked := r
 	r = r.WithContext(admitted(r.Context(), caller, func() bool {
 		_, p := g.caller(asked, path)
-		return p == nil || p.status == http.StatusTooManyRequests // which somebody else of the address may have brought about
+		// which somebody else of the address may have brought about
+		return p == nil || p.status == http.StatusTooManyRequests
 	}))
 	r.Body, r.ContentLength = text, int64(text.Len())
-	if g.kind(r.Method, path) == stream && asked.ContentLength == 0 { // a body that is left would be waited for without end
+	// a body that is left would be waited for without end
+	if g.kind(r.Method, path) == stream && asked.ContentLength == 0 {
 		lasting(rw)
 	}
 	return r, nil
@@ -136,7 +140,8 @@ func (g *Guard) caller(r *http.Request, path string) (Caller, *problem) {
 	return caller, nil
 }
 
-// recovered answers for a handler that panicked. The log gets where, and not with what: the value may hold what nobody is to see.
+// recovered answers for a handler that panicked. The log gets where,
+// and not with what: the value may hold what nobody is to see.
 func (g *Guard) recovered(rw http.ResponseWriter, r *http.Request) {
 	value := recover()
 	switch failure := value.(type) {
@@ -160,7 +165,8 @@ func headers(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'")
-	h.Set("Referrer-Policy", "same-origin") // not no-referrer: browsers would send "Origin: null" from pages of our own
+	// not no-referrer: browsers would send "Origin: null" from pages of our own
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")

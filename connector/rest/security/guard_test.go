@@ -364,7 +364,8 @@ func TestBodiesAreBounded(t *testing.T) {
 	}
 }
 
-// Who sends a body slowly, or never, takes no place for as long as he does so, unless an account says that he may send one.
+// Who sends a body slowly, or never, takes no place for as long
+// as he does so, unless an account says that he may send one.
 func TestBodiesThatDoNotComeAreInNobodysWay(t *testing.T) {
 	text, token, _ := accountsText(t)
 	settings := config.Worker{Listeners: []string{"http://127.0.0.1:0"}, AuthFile: write(t, filepath.Join(t.TempDir(), "accounts.yaml"), text), OpenPaths: []string{"/metrics"}}

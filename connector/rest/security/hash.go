@@ -32,7 +32,8 @@ const (
 	argonLength = 32
 )
 
-// HashPassword gives the hash of a password as it stands in the accounts file: argon2id in the form of the PHC, with a salt of its own.
+// HashPassword gives the hash of a password as it stands in the accounts
+// file: argon2id in the form of the PHC, with a salt of its own.
 func HashPassword(password string) string {
 	salt := make([]byte, saltBytes)
 	_, _ = rand.Read(salt) // never fails
@@ -61,7 +62,8 @@ type passwordHash struct {
 
 var errHash = errors.New("is not a bcrypt or argon2id hash")
 
-// parseHash reads a hash, and refuses one that would take the worker's memory or time for each attempt. The error never holds the text: it may be a password.
+// parseHash reads a hash, and refuses one that would take the worker's memory or
+// time for each attempt. The error never holds the text: it may be a password.
 func parseHash(text string) (passwordHash, error) {
 	switch {
 	case strings.HasPrefix(text, "$2"):

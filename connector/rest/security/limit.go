@@ -43,7 +43,8 @@ func newSlots() slots {
 	return slots{usual: make(chan struct{}, mostRequests), open: make(chan struct{}, mostOpen), stream: make(chan struct{}, mostStreams)}
 }
 
-// take takes a place for a request, if there is one. Nobody waits for one: workers that forward requests to each other could wait for ever.
+// take takes a place for a request, if there is one. Nobody waits for
+// one: workers that forward requests to each other could wait for ever.
 func (s slots) take(k kind) (release func(), ok bool) {
 	places := s[k]
 	if places == nil {
@@ -69,8 +70,9 @@ type body struct{ *bytes.Reader }
 
 func (body) Close() error { return nil }
 
-// readBody reads the body, so that what comes after has it whole or not at all. Requests that only read have none that counts: theirs is left where it is,
-// since whoever sends it slowly would take a place for nothing.
+// readBody reads the body, so that what comes after has it whole or not at
+// all. Requests that only read have none that counts: theirs is left where
+// it is, since whoever sends it slowly would take a place for nothing.
 func readBody(rw http.ResponseWriter, r *http.Request) (body, *problem) {
 	if reads(r.Method) || r.Body == nil {
 		leaveBody(rw, r)
@@ -87,8 +89,8 @@ func readBody(rw http.ResponseWriter, r *http.Request) (body, *problem) {
 	return body{bytes.NewReader(text)}, nil
 }
 
-// leaveBody has the connection end with the answer if the request has a body that nobody reads: to use it again, net/http would wait for that body while
-// it writes the answer.
+// leaveBody has the connection end with the answer if the request has a body that nobody
+// reads: to use it again, net/http would wait for that body while it writes the answer.
 func leaveBody(rw http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		rw.Header().Set("Connection", "close")

@@ -24,7 +24,8 @@ type Listener struct {
 	clients  *clients // of https; nil: it is http
 }
 
-// Listen opens the worker's listeners. Nobody is answered before Serve; Close gives up one that is not served.
+// Listen opens the worker's listeners. Nobody is answered
+// before Serve; Close gives up one that is not served.
 func Listen(settings *config.Worker, log *slog.Logger) ([]*Listener, error) {
 	var all []*Listener
 	for _, address := range settings.Listeners {
@@ -99,7 +100,8 @@ func (l *Listener) Serve(ctx context.Context, handler http.Handler) error {
 	return nil
 }
 
-// quiet logs what net/http says of connections, mostly that a handshake has failed: anybody may make it say so. That none can be accepted is another matter.
+// quiet logs what net/http says of connections, mostly that a handshake has
+// failed: anybody may make it say so. That none can be accepted is another matter.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Write(line []byte) (int, error) {

@@ -34,8 +34,8 @@ func newOrigins(allowed, methods []string) (*origins, error) {
 	return o, nil
 }
 
-// check refuses what the page of another origin may not do. It writes the headers by which the browser lets a page see the answer, and tells whether
-// the request was a preflight, which is then answered.
+// check refuses what the page of another origin may not do. It writes the headers by which the browser
+// lets a page see the answer, and tells whether the request was a preflight, which is then answered.
 func (o *origins) check(rw http.ResponseWriter, r *http.Request) (answered bool, p *problem) {
 	origin := r.Header.Get("Origin")
 	if len(o.allowed) > 0 {
@@ -62,8 +62,9 @@ func (o *origins) check(rw http.ResponseWriter, r *http.Request) (answered bool,
 	return false, nil
 }
 
-// checkHost refuses requests to a loopback listener under a name that is not this machine's. A browser that sends one was told by somebody's name server that his
-// host is here, and takes the API for a part of his page.
+// checkHost refuses requests to a loopback listener under a name that is
+// not this machine's. A browser that sends one was told by somebody's name
+// server that his host is here, and takes the API for a part of his page.
 func checkHost(host string, allowed []string) *problem {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {

@@ -40,7 +40,8 @@ func newReloaded[T any](what string, paths []string, log *slog.Logger, load func
 	return r, err
 }
 
-// get gives the value by the files as they are, give or take a second. While they can't be used it is the former one.
+// get gives the value by the files as they are, give or take
+// a second. While they can't be used it is the former one.
 func (r *reloaded[T]) get() T {
 	r.mu.Lock()
 	defer r.mu.Unlock()

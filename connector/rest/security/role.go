@@ -40,7 +40,8 @@ func admitted(ctx context.Context, caller Caller, again func() bool) context.Con
 	return context.WithValue(ctx, admissionKey{}, admission{caller, again})
 }
 
-// CallerOf tells who sent the request of a context that a Guard let through. Without a Guard before it everybody is an administrator without a name.
+// CallerOf tells who sent the request of a context that a Guard let through.
+// Without a Guard before it everybody is an administrator without a name.
 func CallerOf(ctx context.Context) Caller {
 	if a, ok := ctx.Value(admissionKey{}).(admission); ok {
 		return a.caller
@@ -48,8 +49,8 @@ func CallerOf(ctx context.Context) Caller {
 	return Caller{Role: Admin}
 }
 
-// StillAdmitted tells whether the Guard would let the request of a context through once more: answers that last ask now and then, since an account or a
-// certificate's authority may be gone meanwhile.
+// StillAdmitted tells whether the Guard would let the request of a context through once more: answers
+// that last ask now and then, since an account or a certificate's authority may be gone meanwhile.
 func StillAdmitted(ctx context.Context) bool {
 	a, ok := ctx.Value(admissionKey{}).(admission)
 	return !ok || a.again()

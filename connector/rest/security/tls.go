@@ -39,8 +39,8 @@ func identityFiles(settings *config.Worker) []string {
 	return []string{settings.ListenerCert, settings.ListenerKey, settings.ListenerCA}
 }
 
-// clients is what https listeners ask of those who connect. What the files hold at the time of a handshake counts, and for clients' certificates at that of
-// each request.
+// clients is what https listeners ask of those who connect. What the files hold at the
+// time of a handshake counts, and for clients' certificates at that of each request.
 type clients struct{ current *reloaded[*tls.Config] }
 
 func newClients(settings *config.Worker, log *slog.Logger) (*clients, error) {
@@ -54,7 +54,8 @@ func newClients(settings *config.Worker, log *slog.Logger) (*clients, error) {
 			Certificates: []tls.Certificate{id.certificate}, ClientCAs: id.authorities,
 			ClientAuth: clientAuth(settings.ListenerClientAuth),
 		}
-		// A session that is resumed skips the look at the certificate, whose authority may be gone meanwhile.
+		// A session that is resumed skips the look at the
+		// certificate, whose authority may be gone meanwhile.
 		c.SessionTicketsDisabled = c.ClientAuth != tls.NoClientCert
 		return c, nil
 	})
@@ -88,7 +89,8 @@ func (c *clients) handler(next http.Handler) http.Handler {
 	})
 }
 
-// vouched tells whether the certificate that the client of a request showed when it connected, if it did, would be taken now: connections last.
+// vouched tells whether the certificate that the client of a request showed
+// when it connected, if it did, would be taken now: connections last.
 func vouched(r *http.Request) bool {
 	c, _ := r.Context().Value(clientsKey{}).(*clients)
 	if c == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {

@@ -190,7 +190,8 @@ func TestOldVersionsOfTLSAreRefused(t *testing.T) {
 	}
 }
 
-// aged makes files look as if they were written a while ago, so that the next version differs whatever the disk's clock.
+// aged makes files look as if they were written a while ago,
+// so that the next version differs whatever the disk's clock.
 func aged(t *testing.T, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
@@ -231,7 +232,8 @@ func changedCertificates(t *testing.T) {
 		answered := make(chan error, 1)
 		go func() { answered <- server.Handshake(); there.Close() }()
 		client := tls.Client(here, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", Certificates: []tls.Certificate{pair}})
-		if _, err := client.Read(make([]byte, 1)); err != io.EOF { // the server ends it, or says why it did not begin
+		// the server ends it, or says why it did not begin
+		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
 			return err
 		}
 		return <-answered
@@ -365,7 +367,8 @@ func TestForwardedRequestsShowTheWorkersCertificateAndTheCallersCredentials(t *t
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header.Set("Origin", "https://the-first-worker:8083") // of the page, which the first worker has looked at
+		// of the page, which the first worker has looked at
+		r.Header.Set("Origin", "https://the-first-worker:8083")
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 		if authorization != "" {
 			r.Header.Set("Authorization", authorization)

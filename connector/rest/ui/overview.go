@@ -14,10 +14,11 @@ const maxTrouble = 240
 // The events' data.
 type (
 	event struct {
-		At         int64                 `json:"at"`
-		Now        int64                 `json:"now"`
-		Full       bool                  `json:"full,omitempty"`
-		Trouble    string                `json:"trouble,omitempty"` // why the source could not be read the last time
+		At   int64 `json:"at"`
+		Now  int64 `json:"now"`
+		Full bool  `json:"full,omitempty"`
+		// why the source could not be read the last time
+		Trouble    string                `json:"trouble,omitempty"`
 		Connectors map[string]*connector `json:"connectors,omitempty"`
 		Removed    []string              `json:"removed,omitempty"`
 	}
@@ -89,7 +90,8 @@ func cut(s string) string {
 	return s
 }
 
-// overview is what was read, with the version in which each part changed last, so that what changed since any version can be told.
+// overview is what was read, with the version in which each part
+// changed last, so that what changed since any version can be told.
 type overview struct {
 	version    uint64
 	connectors map[string]*known

@@ -1,8 +1,11 @@
-// Package ui is the status page: every object of every connector at a glance, one object's detail, and the actions of the REST API.
+// Package ui is the status page: every object of every connector at
+// a glance, one object's detail, and the actions of the REST API.
 //
-// The page is HTML, CSS and JavaScript modules in assets, as they stand, without a build step; they are embedded, and nothing is asked of another host. It draws the
-// overview from the events of /ui/events and a connector's detail from GET /connectors/{name}/health, which it asks again when an event says that the
-// connector changed. Actions are requests to the REST API, with the header X-Requested-With: coupastream, which a form of another site can't send.
+// The page is HTML, CSS and JavaScript modules in assets, as they stand, without a build step;
+// they are embedded, and nothing is asked of another host. It draws the overview from the
+// events of /ui/events and a connector's detail from GET /connectors/{name}/health, which it
+// asks again when an event says that the connector changed. Actions are requests to the REST
+// API, with the header X-Requested-With: coupastream, which a form of another site can't send.
 //
 // # Events
 //
@@ -12,11 +15,13 @@
 //	health     {"at": 1700000000000, "now": …, "full": true, "trouble": "", "connectors": {"acme": {…, "tasks": {"0": {…}}}}, "removed": ["gone"]}
 //	heartbeat  {"at": 1700000000000, "now": 1700000000000}
 //
-// "at" is when the source was last read, "now" the server's clock, both in milliseconds since 1970. A health event with "full" replaces all that was known. One without has
-// what changed since the event before: connectors without "whole" keep the tasks that aren't named. An event's id goes back in the header Last-Event-ID,
-// or in the query's after, and the stream goes on from there.
+// "at" is when the source was last read, "now" the server's clock, both in milliseconds since 1970.
+// A health event with "full" replaces all that was known. One without has what changed since the
+// event before: connectors without "whole" keep the tasks that aren't named. An event's id goes
+// back in the header Last-Event-ID, or in the query's after, and the stream goes on from there.
 //
-// All streams share one reading of the source, at most one a second and, where it takes long, a tenth of the time. Nobody reads while there is no stream.
+// All streams share one reading of the source, at most one a second and, where
+// it takes long, a tenth of the time. Nobody reads while there is no stream.
 package ui
 
 import (
@@ -65,8 +70,8 @@ var kinds = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-// New makes the page of a source. The handler is mounted at /ui and below, and is closed when the server shuts down (http.Server.RegisterOnShutdown), or its streams would
-// hold the shutdown up.
+// New makes the page of a source. The handler is mounted at /ui and below, and is closed when the
+// server shuts down (http.Server.RegisterOnShutdown), or its streams would hold the shutdown up.
 func New(source Source) *Handler {
 	h := &Handler{hub: newHub(source), assets: load(), mux: http.NewServeMux()}
 	h.mux.HandleFunc("GET /ui", func(rw http.ResponseWriter, _ *http.Request) {
@@ -83,7 +88,8 @@ func New(source Source) *Handler {
 // Close ends the streams and refuses others.
 func (h *Handler) Close() { h.hub.close() }
 
-// policy lets the page do what it does and nothing else: own scripts and styles from files, requests to where it came from, no markup from strings, no frame around it.
+// policy lets the page do what it does and nothing else: own scripts and styles from
+// files, requests to where it came from, no markup from strings, no frame around it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -108,7 +114,8 @@ func session(rw http.ResponseWriter, r *http.Request) {
 	}{caller.Role, caller.Name})
 }
 
-// serve sends a file. A browser asks each time whether its copy is the present one: another version of the program has other files under the same names.
+// serve sends a file. A browser asks each time whether its copy is the present
+// one: another version of the program has other files under the same names.
 func (h *Handler) serve(rw http.ResponseWriter, r *http.Request, file string) {
 	a, ok := h.assets[file]
 	if !ok {

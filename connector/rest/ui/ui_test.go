@@ -73,7 +73,8 @@ var (
 	inline    = regexp.MustCompile(`(?i)<script(?:\s+type="module")?>|\son\w+\s*=\s*"|<style|\sstyle\s*=|javascript:|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(`)
 )
 
-// Nothing is asked of another host, everything that a file asks for is there, and no markup is made of strings.
+// Nothing is asked of another host, everything that a file
+// asks for is there, and no markup is made of strings.
 func TestAssetsStandAlone(t *testing.T) {
 	assets := load()
 	if len(assets) < 10 {
@@ -83,7 +84,8 @@ func TestAssetsStandAlone(t *testing.T) {
 		if a.kind == "" {
 			t.Errorf("%s has no media type", name)
 		}
-		text := strings.ReplaceAll(string(a.content), "http://www.w3.org/2000/svg", "") // a name, which nobody fetches
+		// a name, which nobody fetches
+		text := strings.ReplaceAll(string(a.content), "http://www.w3.org/2000/svg", "")
 		for _, at := range elsewhere.FindAllString(text, -1) {
 			t.Errorf("%s names another host: %s", name, at)
 		}

@@ -17,7 +17,8 @@ var fixedDocs = map[string]string{
 	"updated-by": "Who changed it last",
 }
 
-// doc says what a field holds: what selection.yaml says, else what follows from its name and from what Coupa describes of it.
+// doc says what a field holds: what selection.yaml says, else
+// what follows from its name and from what Coupa describes of it.
 func (d *drafter) doc(object, field string, typ schematext.Type) string {
 	if doc := d.choice.Docs[object+"."+field]; doc != "" {
 		return doc

@@ -49,8 +49,8 @@ type drafter struct {
 	open    []string        // records on the way from the row to the view being made
 }
 
-// row is the full view of the row's object; its id alone is never null. It has custom fields whatever the object: any may have them, and what is not asked
-// for would be missed in silence.
+// row is the full view of the row's object; its id alone is never null. It has custom fields
+// whatever the object: any may have them, and what is not asked for would be missed in silence.
 func (d *drafter) row(object string) (*schematext.Record, error) {
 	t, err := d.fullView(schemas.RecordName(object), object, d.fieldsInFull(object))
 	if err != nil {
@@ -71,7 +71,8 @@ func (d *drafter) row(object string) (*schematext.Record, error) {
 	return row, nil
 }
 
-// part is the full view of an object within another's row. It has a name of its own where it shows less than a row of the object does.
+// part is the full view of an object within another's row. It has a
+// name of its own where it shows less than a row of the object does.
 func (d *drafter) part(object string) (schematext.Type, error) {
 	name, whole := schemas.RecordName(object), d.fieldsInFull(object)
 	fields := slices.DeleteFunc(slices.Clone(whole), func(field string) bool { return d.leaveOutOfParts[object+"."+field] })

@@ -8,9 +8,9 @@ import (
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
-// fieldsInFull lists the fields of an object's full view. Coupa shows id and the two timestamps first, then plain fields,
-// then associations, created-by and updated-by last (every recorded answer since 2014); within that, the listed order and
-// behind it names.
+// fieldsInFull lists the fields of an object's full view. Coupa shows id and the two
+// timestamps first, then plain fields, then associations, created-by and updated-by last
+// (every recorded answer since 2014); within that, the listed order and behind it names.
 func (c *Catalogue) fieldsInFull(object string) []string {
 	listed := c.choice.Order[object]
 	first := map[string]int{"id": -3, "created-at": -2, "updated-at": -1}
@@ -55,8 +55,8 @@ func (c *Catalogue) identity(object string) []string {
 	return fields
 }
 
-// namingOrder puts the fields in the order in which they claim Avro names: those that need no more than - for _ before
-// those that lose a character, so that is-default has its plain name whatever stands beside it.
+// namingOrder puts the fields in the order in which they claim Avro names: those that need no more than -
+// for _ before those that lose a character, so that is-default has its plain name whatever stands beside it.
 func namingOrder(fields []string) []string {
 	plain := func(field string) int {
 		if strings.Trim(field, "-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "" {
@@ -69,13 +69,15 @@ func namingOrder(fields []string) []string {
 	return ordered
 }
 
-// Decimals are wide: a scale can never change under the registry's compatibility rules, a company may keep more digits than
-// the description says, and a value that does not fit is not rounded but goes to `unmapped`, where few look for it. 38
-// digits are what the common warehouses hold.
+// Decimals are wide: a scale can never change under the registry's compatibility rules, a company
+// may keep more digits than the description says, and a value that does not fit is not rounded
+// but goes to `unmapped`, where few look for it. 38 digits are what the common warehouses hold.
 const (
 	decimalPrecision = 38
-	decimalMinScale  = 6  // descriptions with 2 to 4 digits are of amounts, which some currencies and engines refine
-	decimalOpenScale = 9  // nothing described: rates and percentages, of which exchange rates have the most digits, 9
+	// descriptions with 2 to 4 digits are of amounts, which some currencies and engines refine
+	decimalMinScale = 6
+	// nothing described: rates and percentages, of which exchange rates have the most digits, 9
+	decimalOpenScale = 9
 	decimalMaxScale  = 20 // as prices have it; it leaves 18 digits before the point
 )
 
@@ -83,7 +85,8 @@ const (
 func plainType(kind, field string) (schematext.Type, error) {
 	t := schematext.Type{Nullable: true}
 	switch {
-	case kind == "string", kind == "any", kind == "time": // time: 08:00 without a day, which no Avro type holds as sent
+	// time: 08:00 without a day, which no Avro type holds as sent
+	case kind == "string", kind == "any", kind == "time":
 		t.Name = "string"
 	case kind == "integer":
 		t.Name = "long"
@@ -105,8 +108,8 @@ func plainType(kind, field string) (schematext.Type, error) {
 	return t, nil
 }
 
-// calendarDay tells by the name whether a timestamp stands for a day: Coupa describes both as datetime and sends a day as
-// the company's local midnight (net-due-date as 23:59:59).
+// calendarDay tells by the name whether a timestamp stands for a day: Coupa describes both
+// as datetime and sends a day as the company's local midnight (net-due-date as 23:59:59).
 func calendarDay(field string) bool {
 	return strings.HasSuffix(field, "-date") || strings.HasPrefix(field, "date-") || strings.Contains(field, "-date-")
 }

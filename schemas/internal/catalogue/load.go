@@ -26,7 +26,8 @@ type Catalogue struct {
 	text            map[string]bool // "Object.field": described as text, typed more narrowly
 }
 
-// values is what Coupa's description says of a text: its longest length in characters, or the values that it may have.
+// values is what Coupa's description says of a text: its
+// longest length in characters, or the values that it may have.
 type values struct {
 	Max    int
 	Values []string
@@ -53,7 +54,8 @@ type leftOut struct {
 	Fields []string `yaml:"fields"`
 }
 
-// Load reads objects.json, values.json and selection.yaml from dir. The error lists every name in selection.yaml that leads nowhere.
+// Load reads objects.json, values.json and selection.yaml from dir.
+// The error lists every name in selection.yaml that leads nowhere.
 func Load(dir fs.FS) (*Catalogue, error) {
 	c := &Catalogue{leaveOut: map[string]bool{}, leaveOutOfParts: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}, text: map[string]bool{}}
 	if err := c.readObjects(dir); err != nil {

@@ -1,4 +1,5 @@
-// Command generate writes schemas/avsc/*.avsc from schemas/catalogue. It runs in the folder schemas: go generate ./schemas
+// Command generate writes schemas/avsc/*.avsc from schemas/catalogue.
+// It runs in the folder schemas: go generate ./schemas
 package main
 
 import (

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 )
 
-// Pretty writes the schema for people: one line a field, a record in place indented below its field. It ends with a newline.
+// Pretty writes the schema for people: one line a field, a record
+// in place indented below its field. It ends with a newline.
 func Pretty(r *Record) ([]byte, error) {
 	var b bytes.Buffer
 	if err := prettyRecord(&b, r, ""); err != nil {

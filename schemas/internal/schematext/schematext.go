@@ -1,5 +1,6 @@
-// Package schematext holds the text of an Avro schema as a tree that keeps its order, so that a schema can be made, changed
-// and written again with nothing moved. It knows the part of Avro that coupastream's schemas use, and their own properties:
+// Package schematext holds the text of an Avro schema as a tree that keeps its order,
+// so that a schema can be made, changed and written again with nothing moved. It
+// knows the part of Avro that coupastream's schemas use, and their own properties:
 //
 //	coupa.object  on a record: the Coupa object that it shows
 //	coupa.name    on a field: its key in Coupa's JSON
@@ -22,24 +23,26 @@ const (
 	RoleUnmapped     = "unmapped"      // what Coupa sent that the record has no place for, by Coupa's names
 )
 
-// RoleComputed is the coupa.role of a field that Coupa does not have: a mapping computes it. Its key in the JSON to encode is ComputedKey of its name.
+// RoleComputed is the coupa.role of a field that Coupa does not have: a mapping
+// computes it. Its key in the JSON to encode is ComputedKey of its name.
 const RoleComputed = "computed"
 
-// RoleParent is the coupa.role of the field that tells which row a line is of, or which row the one at hand is below. Its key in the JSON to encode is
-// ComputedKey of its name, unless it has a coupa.name.
+// RoleParent is the coupa.role of the field that tells which row a line is of, or which row the one at
+// hand is below. Its key in the JSON to encode is ComputedKey of its name, unless it has a coupa.name.
 const RoleParent = "parent"
 
 // ComputedKey is the key of a computed field's value: none that Coupa gives to anything.
 func ComputedKey(name string) string { return "=" + name }
 
-// TypeRetyped is the coupa.type of a field to which a mapping gave another type: a value that has no room in it is a fault of the row.
+// TypeRetyped is the coupa.type of a field to which a mapping gave
+// another type: a value that has no room in it is a fault of the row.
 const TypeRetyped = "retyped"
 
 // TypeDecimal is the coupa.type of a decimal that is carried as string or double.
 const TypeDecimal = "decimal"
 
-// TypeText is the coupa.type of a field that Coupa describes as text although its answers have, say, decimals there. A text
-// that is none is no fault of the row.
+// TypeText is the coupa.type of a field that Coupa describes as text although its
+// answers have, say, decimals there. A text that is none is no fault of the row.
 const TypeText = "text"
 
 // Record is an Avro record.
@@ -78,7 +81,8 @@ func (f Field) MarshalJSON() ([]byte, error) {
 	}{plain: plain(f)})
 }
 
-// Type is the type of a field or of an array's items: exactly one of Name, Record, Items, Values and Branches is set.
+// Type is the type of a field or of an array's items: exactly
+// one of Name, Record, Items, Values and Branches is set.
 type Type struct {
 	Nullable  bool    // the union ["null", T]; always with Branches
 	Name      string  // a primitive type, or the name of a record that stands earlier in the text
@@ -138,7 +142,8 @@ func (t Type) MarshalJSON() ([]byte, error) {
 
 // Parse reads the text of a schema: what MarshalJSON writes. Other forms of Avro are refused.
 //
-// The text is taken apart once, and the tree made from that: types that read their own part of it would have each part scanned again at every depth.
+// The text is taken apart once, and the tree made from that: types that read
+// their own part of it would have each part scanned again at every depth.
 func Parse(text []byte) (*Record, error) {
 	var all map[string]any
 	if err := json.Unmarshal(text, &all); err != nil {
@@ -233,7 +238,8 @@ func unionOf(members []any) (Type, error) {
 	return t, nil
 }
 
-// textOf is a property that is a text, "" where it is absent or something else: a registry's schema may have properties of others' by these names.
+// textOf is a property that is a text, "" where it is absent or something
+// else: a registry's schema may have properties of others' by these names.
 func textOf(v any) string {
 	s, _ := v.(string)
 	return s

@@ -153,7 +153,8 @@ func path(parts ...string) string {
 	return b.String()
 }
 
-// do sends a request, with body as JSON unless it is nil, and reads the answer into what into points to unless that is nil.
+// do sends a request, with body as JSON unless it is nil, and
+// reads the answer into what into points to unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	var content io.Reader = http.NoBody
 	if body != nil {

@@ -17,7 +17,8 @@ type Position struct {
 	Offset *Offset `json:"offset"` // nil: none yet
 }
 
-// Offset is a position's instant, and the lowest id that a backfill, or else a walk, under way has still to read.
+// Offset is a position's instant, and the lowest id that a
+// backfill, or else a walk, under way has still to read.
 type Offset struct {
 	UpdatedAt *time.Time `json:"updated_at"`
 	ID        int64      `json:"id"`
@@ -84,7 +85,8 @@ func (s Snapshot) Ended() bool {
 	return s.State == SnapshotDone || s.State == SnapshotFailed || s.State == SnapshotCancelled
 }
 
-// SnapshotRequest says which rows are read: those with the ids, or those stamped from From until before To, or all.
+// SnapshotRequest says which rows are read: those with the
+// ids, or those stamped from From until before To, or all.
 type SnapshotRequest struct {
 	Object string     `json:"object"`
 	From   *time.Time `json:"from,omitempty"`

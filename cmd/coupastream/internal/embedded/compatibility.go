@@ -18,8 +18,8 @@ var (
 	check        = regexp.MustCompile(`^/compatibility/subjects/([^/]+)/versions(/[^/]+)?$`)
 )
 
-// enforceCompatibility adds what the fake registry leaves out: a schema that is no Avro is refused with 422, and one that can't read what the
-// subject's last version wrote with 409, as the BACKWARD rule says.
+// enforceCompatibility adds what the fake registry leaves out: a schema that is no Avro is refused with
+// 422, and one that can't read what the subject's last version wrote with 409, as the BACKWARD rule says.
 func enforceCompatibility(r *srfake.Registry) srfake.Interceptor {
 	return func(w http.ResponseWriter, req *http.Request) bool {
 		if req.Method != http.MethodPost {

@@ -1,7 +1,7 @@
 // Package embedded gives an in-process Kafka and an in-process Schema Registry, for `coupastream dev`.
 //
-// They speak the real protocols, so that any client can use them, and keep everything in memory. They are no proof of anything: the broker has
-// no markers to wait for, the registry no storage.
+// They speak the real protocols, so that any client can use them, and keep everything in memory.
+// They are no proof of anything: the broker has no markers to wait for, the registry no storage.
 package embedded
 
 import (
@@ -17,7 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 )
 
-// Kafka starts a broker on loopback and returns its address. Port 0, or one that is taken, means any free port.
+// Kafka starts a broker on loopback and returns its address.
+// Port 0, or one that is taken, means any free port.
 func Kafka(port int) (addr string, stop func(), err error) {
 	if !Free(port) {
 		port = 0
@@ -40,15 +41,16 @@ func Free(port int) bool {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// Registry starts a Confluent-compatible registry on loopback and returns its URL. The global compatibility level is BACKWARD, and it is enforced.
+// Registry starts a Confluent-compatible registry on loopback and returns
+// its URL. The global compatibility level is BACKWARD, and it is enforced.
 func Registry(port int) (url string, stop func(), err error) {
 	r := srfake.NewRegistry(srfake.WithGlobalCompat(sr.CompatBackward))
 	r.Intercept(enforceCompatibility(r))
 	return Serve(port, r.Handler())
 }
 
-// Serve serves a handler on loopback and returns its URL. Port 0, or one that is taken, means any free port. stop waits for requests that are
-// under way, up to a second.
+// Serve serves a handler on loopback and returns its URL. Port 0, or one that is taken,
+// means any free port. stop waits for requests that are under way, up to a second.
 func Serve(port int, h http.Handler) (url string, stop func(), err error) {
 	if !Free(port) {
 		port = 0

@@ -1,7 +1,9 @@
-// Command rounds has a Kafka Connect client in Go make its round against two workers of one group: rounds cloudhut|go-kafka A B NAME CONFIG.
+// Command rounds has a Kafka Connect client in Go make its round against
+// two workers of one group: rounds cloudhut|go-kafka A B NAME CONFIG.
 //
-// What is asked of worker A is looked for at worker B, and the other way round. It ends with status 1 where an answer is not what the client makes of Connect's. It is a module
-// of its own, since the program needs neither client.
+// What is asked of worker A is looked for at worker B, and the other way round.
+// It ends with status 1 where an answer is not what the client makes of
+// Connect's. It is a module of its own, since the program needs neither client.
 package main
 
 import (
