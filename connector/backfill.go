@@ -29,7 +29,7 @@ func (p *poller) backfill(ctx context.Context) error {
 				s.Progress = Progress{}
 			}
 		})
-		if w == nil && p.hasLines() && !pos.LineTopics {
+		if w == nil && p.maker.hasLines() && !pos.LineTopics {
 			if err := p.beginSplit(ctx); err != nil {
 				return err
 			}
@@ -48,20 +48,20 @@ func (p *poller) backfill(ctx context.Context) error {
 			}
 		}
 		ps := &pass{
-			p: p, op: OpSnapshot, walk: *w, ask: p.query(coupa.PriorityBackfill, coupa.Window{From: w.From, To: w.To}),
-			horizon: w.To.Add(-retention(p.object)).Unix(), persisted: &persisted,
+			p: p, rules: backfillRules, walk: *w, ask: p.query(backfillRules.priority, coupa.Window{From: w.From, To: w.To}),
+			progress: p.task.progress, horizon: w.To.Add(-retention(p.object)).Unix(), persisted: &persisted,
 			place: func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Backfill },
 		}
 		ps.finish = func(*checkpoint.Position) {}
 		switch w.Kind {
 		case checkpoint.Split:
-			ps.linesAlone = true
+			ps.rules = splitRules
 		case checkpoint.Closing:
 			published, err := p.published(w.From, w.To)
 			if err != nil {
 				return err
 			}
-			ps.seen = published
+			ps.rules, ps.seen, ps.progress = closingRules, published, nil
 		default:
 			ps.finish = func(pos *checkpoint.Position) { pos.Backfill = closing(*w, pos.Floor, p.object.Overlap) }
 		}
@@ -75,7 +75,7 @@ func (p *poller) backfill(ctx context.Context) error {
 // get them again, what was published meanwhile is read again for them.
 func (p *poller) noteLines(ctx context.Context) error {
 	pos := p.shard.position(p.stream)
-	if p.hasLines() || !pos.LineTopics {
+	if p.maker.hasLines() || !pos.LineTopics {
 		return nil
 	}
 	return p.record(ctx, func(pos *checkpoint.Position) {
@@ -105,7 +105,7 @@ func isSplitting(pos checkpoint.Position) bool {
 // whileRefused waits while the registry refuses the stream's
 // schemas, so that no line could be encoded. Polls ask it again.
 func (p *poller) whileRefused(ctx context.Context) error {
-	for !p.current.Load().refused.IsZero() {
+	for p.maker.refuses() {
 		if !sleep(ctx, reconsiderAfter) {
 			return ctx.Err()
 		}

@@ -35,9 +35,9 @@ type submission struct {
 	backfill bool // a poll beside it may have published later versions of its rows
 	// its rows, or their lines, are published once more: not
 	// if a poll beside it has published them meanwhile
-	again bool
-	keep  time.Duration // retention of the stream's ledger
-	bytes int
+	repeats bool
+	keep    time.Duration // retention of the stream's ledger
+	bytes   int
 	tally
 	lineRecords []lineRecord // of lines, for the transaction at hand; see shard.resolveLines
 
@@ -131,7 +131,7 @@ func (s *shard) receive(sub *submission) {
 	}
 	overtaken := func(id, updatedAt int64) bool {
 		at, ok := ahead[id]
-		return ok && (at > updatedAt || sub.again && at == updatedAt)
+		return ok && (at > updatedAt || sub.repeats && at == updatedAt)
 	}
 	lines := slices.DeleteFunc(slices.Clone(sub.lines), func(l rowLines) bool { return overtaken(l.id, l.updatedAt) })
 	if len(lines) == len(sub.lines) && !slices.ContainsFunc(sub.rows, func(r version) bool { return overtaken(r.id, r.updatedAt) }) {

@@ -32,53 +32,53 @@ const reconsiderAfter = time.Minute
 
 // undeliverable is the encoding of a stream whose rows are dead letters because
 // the registry refuses its schema. The key's schema must be registered.
-func (p *poller) undeliverable(ctx context.Context, custom *schemas.CustomFields, refusal error) (*encoding, error) {
-	schema, err := p.schemaWith(custom)
+func (m *maker) undeliverable(ctx context.Context, custom *schemas.CustomFields, refusal error) (*encoding, error) {
+	schema, err := m.schemaWith(custom)
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := p.keyPrefix(ctx, p.object.Topic)
+	prefix, err := m.keyPrefix(ctx, m.object.Topic)
 	if err != nil {
 		return nil, err
 	}
 	values := refusedValues{&conflictError{refusal}}
-	e := newEncoding(p.stream, p.object, prefix, func() valueEncoder { return values })
+	e := newEncoding(m.stream, m.object, prefix, func() valueEncoder { return values })
 	e.schema, e.custom, e.refused = schema, custom, time.Now()
-	p.log.Error("the schema registry refuses the schema; rows go to the dead letter topic until it takes it", "topic", p.dead.topic, "error", refusal)
+	m.log.Error("the schema registry refuses the schema; rows go to the dead letter topic until it takes it", "topic", m.dead.topic, "error", refusal)
 	return e, nil
 }
 
 // reconsider offers a refused schema again now and then.
-func (p *poller) reconsider(ctx context.Context) error {
-	now := p.current.Load()
+func (m *maker) reconsider(ctx context.Context) error {
+	now := m.current.Load()
 	if now.refused.IsZero() || time.Since(now.refused) < reconsiderAfter {
 		return nil
 	}
-	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
+	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer p.customs.turn.Release(1)
-	made, err := p.encodingWith(ctx, now.custom)
+	defer m.customs.registering.Release(1)
+	made, err := m.encodingWith(ctx, now.custom)
 	if err == nil {
-		p.log.Info("the schema registry takes the schema; records go to their topic again")
-	} else if made, err = p.onConflict(ctx, now.custom, err); err != nil {
+		m.log.Info("the schema registry takes the schema; records go to their topic again")
+	} else if made, err = m.onConflict(ctx, now.custom, err); err != nil {
 		return err
 	}
-	p.current.Store(made)
+	m.current.Store(made)
 	return nil
 }
 
 // onConflict is what becomes of a schema that could not be registered for err.
-func (p *poller) onConflict(ctx context.Context, custom *schemas.CustomFields, err error) (*encoding, error) {
-	if p.object.SchemaConflict != conflictDeadLetter || !isIncompatible(err) {
+func (m *maker) onConflict(ctx context.Context, custom *schemas.CustomFields, err error) (*encoding, error) {
+	if m.object.SchemaConflict != conflictDeadLetter || !isIncompatible(err) {
 		return nil, err
 	}
-	return p.undeliverable(ctx, custom, err)
+	return m.undeliverable(ctx, custom, err)
 }
 
 // isToWiden tells that a schema was refused, and is to be widened for that.
-func (p *poller) isToWiden(err error) bool {
-	return isIncompatible(err) && p.object.SchemaConflict == conflictWiden && p.object.AutoRegister
+func (m *maker) isToWiden(err error) bool {
+	return isIncompatible(err) && m.object.SchemaConflict == conflictWiden && m.object.AutoRegister
 }
 
 // refusedWide is the error of a widened schema.
@@ -91,8 +91,8 @@ func refusedWide(err error) error {
 
 // widened gives, in place of a schema that the registry refused,
 // one that has besides what the subject's last version has.
-func (p *poller) widened(ctx context.Context, schema *schemas.Schema, refusal error) (*schemas.Schema, error) {
-	last, err := p.shard.w.registry.Latest(ctx, p.valueSubject(schema))
+func (m *maker) widened(ctx context.Context, schema *schemas.Schema, refusal error) (*schemas.Schema, error) {
+	last, err := m.registry.Latest(ctx, m.valueSubject(schema))
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
 
@@ -29,21 +27,20 @@ import (
 type customs struct {
 	// of one: who has it may register a new version, and holds what
 	// follows; fetches that met the same new field wait for the one version
-	turn     *semaphore.Weighted
-	refused  map[string]time.Time // when the registry refused a version, by the hash of its custom fields
-	ordinary map[string]bool      // "record\x00name" of members that are no custom fields
-	said     map[string]bool      // names that the log has told to stay in unmapped
+	registering *semaphore.Weighted
+	refused     map[string]time.Time // when the registry refused a version, by the hash of its custom fields
+	ordinary    map[string]bool      // "record\x00name" of members that are no custom fields
+	said        map[string]bool      // names that the log has told to stay in unmapped
+	unfit       map[string]int64     // values that stay in unmapped, by field
 
 	mu        sync.Mutex         // guards what follows
 	discovery *schemas.Discovery // of rows in full: the names to ask for
 	asked     string             // what Coupa is asked for, by the discovery and by the schema askedFor
 	askedFor  *schemas.Schema    // nil: asked is to be made anew
-
-	sampled time.Time // owned by attempt: when rows were last read to learn from
 }
 
 func newCustoms() customs {
-	return customs{turn: semaphore.NewWeighted(1), refused: map[string]time.Time{}, ordinary: map[string]bool{}, said: map[string]bool{}}
+	return customs{registering: semaphore.NewWeighted(1), refused: map[string]time.Time{}, ordinary: map[string]bool{}, said: map[string]bool{}, unfit: map[string]int64{}}
 }
 
 // subjectOf names what objects must have in common for their values to have one schema.
@@ -51,33 +48,8 @@ func subjectOf(o config.Object) string {
 	return schemas.Subject(o.ValueSubject, o.Topic, o.Path, false)
 }
 
-// tenantsBySubject counts the tenants whose rows have one schema.
-func (w *Worker) tenantsBySubject() map[string]int {
-	counts := map[string]int{}
-	for _, m := range w.all() {
-		if m.c == nil {
-			continue
-		}
-		for _, o := range m.c.Objects {
-			counts[subjectOf(o)]++
-		}
-	}
-	return counts
-}
-
-const (
-	// sampleEvery is how often rows are read in full, for
-	// custom fields that requests with `fields` do not show.
-	sampleEvery = time.Hour
-	// sampleRows are read with the schema's fields, those with the highest
-	// ids, and fullRows of them in full: a full row can take megabytes.
-	sampleRows = 50
-	fullRows   = 3
-	// sampleParents are asked for what is below them, where rows are below others: each takes a request.
-	sampleParents = 10
-	// refusedFor is how long a version that the registry refused is not offered again.
-	refusedFor = time.Hour
-)
+// refusedFor is how long a version that the registry refused is not offered again.
+const refusedFor = time.Hour
 
 // errNotTyped says that a subject holds the other form of custom fields than is configured.
 var errNotTyped = errors.New("it has custom_fields as a map")
@@ -85,24 +57,24 @@ var errNotTyped = errors.New("it has custom_fields as a map")
 // startingFields tells how the object's custom fields are to stand in its
 // records. auto goes by what the subject holds, and for a new one by
 // whether the connectors of this worker give it rows of one tenant alone.
-func (p *poller) startingFields(ctx context.Context) (*schemas.CustomFields, error) {
-	mode := p.object.CustomFields
-	if mode != "typed" && mode != "auto" || p.object.ValueFormat != config.FormatAvro {
+func (m *maker) startingFields(ctx context.Context) (*schemas.CustomFields, error) {
+	mode := m.object.CustomFields
+	if mode != "typed" && mode != "auto" || m.object.ValueFormat != config.FormatAvro {
 		return nil, nil
 	}
-	typed, fields, there, err := p.registeredFields(ctx)
+	typed, fields, there, err := m.registeredFields(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if mode == "auto" && !there {
-		typed = !p.shared
+		typed = !m.shared
 	}
 	switch {
 	case mode == "auto" && !typed:
 		return nil, nil
 	case mode == "typed" && there && !typed:
 		return nil, fmt.Errorf("custom.fields = typed: the schema of %s is registered already, and %w, which readers can't follow to typed fields; "+
-			"give the object a new topic (topic.template) or write custom.fields = map", p.object.Topic, errNotTyped)
+			"give the object a new topic (topic.template) or write custom.fields = map", m.object.Topic, errNotTyped)
 	case fields == nil:
 		return new(schemas.CustomFields), nil
 	}
@@ -111,29 +83,29 @@ func (p *poller) startingFields(ctx context.Context) (*schemas.CustomFields, err
 
 // registeredFields reads how custom fields are typed in the subject's
 // last version. Without the registry, what was last seen of it counts.
-func (p *poller) registeredFields(ctx context.Context) (typed bool, fields *schemas.CustomFields, there bool, err error) {
-	plain, err := p.schemaWith(nil) // the name is the same whatever the fields
+func (m *maker) registeredFields(ctx context.Context) (typed bool, fields *schemas.CustomFields, there bool, err error) {
+	plain, err := m.schemaWith(nil) // the name is the same whatever the fields
 	if err != nil {
 		return false, nil, false, err
 	}
-	subjects := []string{p.valueSubject(plain)}
-	if p.hasLines() {
+	subjects := []string{m.valueSubject(plain)}
+	if m.hasLines() {
 		split, err := plain.Split(false)
 		if err != nil {
 			return false, nil, false, err
 		}
 		for _, l := range split.Lists {
-			subjects = append(subjects, p.subjectIn(p.object.LineTopic(l.Name), l.Schema))
+			subjects = append(subjects, m.subjectIn(m.object.LineTopic(l.Name), l.Schema))
 		}
 	}
 	for _, subject := range subjects { // each has the custom fields of its records
-		text, err := p.shard.w.registry.Latest(ctx, subject)
+		text, err := m.registry.Latest(ctx, subject)
 		if err != nil {
-			kept, ok := p.keptFields()
+			kept, ok := m.keptFields()
 			if !ok || !isTemporary(err) {
 				return false, nil, false, err
 			}
-			p.log.Warn("the schema registry can't be reached; custom fields are as they were when it was last there", "error", err)
+			m.log.Warn("the schema registry can't be reached; custom fields are as they were when it was last there", "error", err)
 			return kept.Typed, kept.Fields, true, nil
 		}
 		if text == "" {
@@ -156,70 +128,70 @@ func (p *poller) registeredFields(ctx context.Context) (typed bool, fields *sche
 }
 
 // catchUp goes on from the registry's last version where that knows more than this worker does.
-func (p *poller) catchUp(ctx context.Context) error {
-	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
+func (m *maker) catchUp(ctx context.Context) error {
+	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer p.customs.turn.Release(1)
-	now := p.current.Load()
+	defer m.customs.registering.Release(1)
+	now := m.current.Load()
 	if now.custom == nil {
 		return nil
 	}
-	typed, fields, there, err := p.registeredFields(ctx)
+	typed, fields, there, err := m.registeredFields(ctx)
 	if err != nil || !there || !typed {
 		return ctx.Err() // what is known goes on
 	}
 	if all := fields.Evolve(now.custom); all.Hash() != now.custom.Hash() {
-		return p.retype(ctx, all)
+		return m.retype(ctx, all)
 	}
 	return nil
 }
 
-// retype makes the encoding with other typed fields the present one. The caller has the turn.
-func (p *poller) retype(ctx context.Context, fields *schemas.CustomFields) error {
-	made, err := p.encodingWith(ctx, fields)
+// retype makes the encoding with other typed fields the present one. The caller has customs.registering.
+func (m *maker) retype(ctx context.Context, fields *schemas.CustomFields) error {
+	made, err := m.encodingWith(ctx, fields)
 	if err != nil {
 		return err
 	}
-	p.current.Store(made)
-	p.keepFields(fields)
+	m.current.Store(made)
+	m.keepFields(fields)
 	return nil
 }
 
 // fit gives the encoding that a row is to be encoded with, if that is another
 // than stale, which has encoded it and told what had no place; nil: the record
 // is as good as it can be. An error: a new version could not be registered.
-func (p *poller) fit(ctx context.Context, stale *encoding, row []byte, unfit []schemas.Unfit) (*encoding, error) {
-	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
+func (m *maker) fit(ctx context.Context, stale *encoding, row []byte, unfit []schemas.Unfit) (*encoding, error) {
+	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	defer p.customs.turn.Release(1)
-	if now := p.current.Load(); now != stale {
+	defer m.customs.registering.Release(1)
+	if now := m.current.Load(); now != stale {
 		return now, nil
 	}
-	unfit = slices.DeleteFunc(unfit, func(u schemas.Unfit) bool { return p.customs.ordinary[u.Record+"\x00"+u.Name] })
+	unfit = slices.DeleteFunc(unfit, func(u schemas.Unfit) bool { return m.customs.ordinary[u.Record+"\x00"+u.Name] })
 	if len(unfit) == 0 {
 		return nil, nil
 	}
-	d, err := schemas.NewDiscovery(p.stream.Object)
+	d, err := schemas.NewDiscovery(m.stream.Object)
 	if err == nil {
 		err = d.Observe(row)
 	}
 	if err != nil {
 		return nil, err
 	}
-	unfit = p.customs.without(unfit, d.Globals())
+	unfit = m.customs.without(unfit, d.Globals())
 	if len(unfit) == 0 {
 		return nil, nil
 	}
-	changed, err := p.learn(ctx, d.CustomFields())
+	changed, err := m.learn(ctx, d.CustomFields())
 	if err != nil {
 		return nil, err
 	}
 	if changed {
-		return p.current.Load(), nil
+		return m.current.Load(), nil
 	}
-	p.noteUnfit(unfit)
+	m.noteUnfit(unfit)
 	return nil, nil
 }
 
@@ -236,14 +208,14 @@ func (c *customs) without(unfit []schemas.Unfit, globals map[string][]string) []
 
 // learn registers a new version if learned says anything new. Where the registry
 // refuses that, which is for a type that a field is to have besides, it is
-// offered the fields alone that are new altogether. The caller has the turn.
-func (p *poller) learn(ctx context.Context, learned *schemas.CustomFields) (changed bool, err error) {
-	if !p.object.AutoRegister {
+// offered the fields alone that are new altogether. The caller has customs.registering.
+func (m *maker) learn(ctx context.Context, learned *schemas.CustomFields) (changed bool, err error) {
+	if !m.object.AutoRegister {
 		return false, nil
 	}
-	now := p.current.Load().custom
+	now := m.current.Load().custom
 	for _, next := range []*schemas.CustomFields{now.Evolve(learned), now.Extend(learned)} {
-		if changed, err := p.offer(ctx, now, next); changed || err != nil {
+		if changed, err := m.offer(ctx, now, next); changed || err != nil {
 			return changed, err
 		}
 	}
@@ -252,29 +224,29 @@ func (p *poller) learn(ctx context.Context, learned *schemas.CustomFields) (chan
 
 // offer registers next, behind what other workers have registered meanwhile.
 // changed is false where that says nothing new, or the registry refuses it.
-func (p *poller) offer(ctx context.Context, now, next *schemas.CustomFields) (changed bool, err error) {
+func (m *maker) offer(ctx context.Context, now, next *schemas.CustomFields) (changed bool, err error) {
 	hash := next.Hash()
-	at, refused := p.customs.refused[hash]
+	at, refused := m.customs.refused[hash]
 	if hash == now.Hash() || refused && time.Since(at) < refusedFor {
 		return false, nil
 	}
-	if typed, fields, there, err := p.registeredFields(ctx); err == nil && there && typed {
+	if typed, fields, there, err := m.registeredFields(ctx); err == nil && there && typed {
 		next = fields.Evolve(next)
 	}
-	err = p.retype(ctx, next)
+	err = m.retype(ctx, next)
 	switch {
 	case isIncompatible(err):
-		if len(p.customs.refused) >= schemas.MaxCustomFields {
-			clear(p.customs.refused)
+		if len(m.customs.refused) >= schemas.MaxCustomFields {
+			clear(m.customs.refused)
 		}
-		p.customs.refused[hash] = time.Now()
-		p.log.Warn("the schema registry refuses custom fields; their values stay JSON text in unmapped, and it is asked again in an hour",
+		m.customs.refused[hash] = time.Now()
+		m.log.Warn("the schema registry refuses custom fields; their values stay JSON text in unmapped, and it is asked again in an hour",
 			"fields", changes(now, next), "error", err)
 		return false, nil
 	case err != nil:
 		return false, err
 	}
-	p.log.Info("records have custom fields that are new", "fields", changes(now, next))
+	m.log.Info("records have custom fields that are new", "fields", changes(now, next))
 	return true, nil
 }
 
@@ -303,27 +275,22 @@ func customName(record, name string, global bool) string {
 	return record + ".custom-fields." + name
 }
 
-// noteUnfit counts values that stay in unmapped, and tells of each field once. The caller has the turn.
-func (p *poller) noteUnfit(unfit []schemas.Unfit) {
-	p.task.update(func(s *TaskStatus) {
-		counts := maps.Clone(s.Unfit)
-		if counts == nil {
-			counts = map[string]int64{}
+// noteUnfit counts values that stay in unmapped, and tells of each field once. The caller has customs.registering.
+func (m *maker) noteUnfit(unfit []schemas.Unfit) {
+	counts := m.customs.unfit
+	for _, u := range unfit {
+		if name := customName(u.Record, u.Name, u.Global); counts[name] > 0 || len(counts) < schemas.MaxCustomFields {
+			counts[name]++
 		}
-		for _, u := range unfit {
-			if name := customName(u.Record, u.Name, u.Global); counts[name] > 0 || len(counts) < schemas.MaxCustomFields {
-				counts[name]++
-			}
-		}
-		s.Unfit = counts
-	})
+	}
+	m.report.unfit(maps.Clone(counts))
 	for _, u := range unfit {
 		name := customName(u.Record, u.Name, u.Global)
-		if p.customs.said[name] || len(p.customs.said) >= schemas.MaxCustomFields {
+		if m.customs.said[name] || len(m.customs.said) >= schemas.MaxCustomFields {
 			continue
 		}
-		p.customs.said[name] = true
-		p.log.Warn("values of a custom field do not fit its type and stay JSON text in unmapped; the status counts them", "field", name)
+		m.customs.said[name] = true
+		m.log.Warn("values of a custom field do not fit its type and stay JSON text in unmapped; the status counts them", "field", name)
 	}
 }
 
@@ -334,13 +301,13 @@ func isIncompatible(err error) bool {
 }
 
 // fields is what Coupa is asked for.
-func (p *poller) fields() string {
-	if p.object.Fields == "all" {
+func (m *maker) fields() string {
+	if m.object.Fields == "all" {
 		return ""
 	}
-	p.customs.mu.Lock()
-	defer p.customs.mu.Unlock()
-	c, schema := &p.customs, p.current.Load().schema
+	m.customs.mu.Lock()
+	defer m.customs.mu.Unlock()
+	c, schema := &m.customs, m.current.Load().schema
 	if c.askedFor != schema {
 		var globals map[string][]string
 		if c.discovery != nil {
@@ -363,95 +330,18 @@ func (c *customs) takeIn(d *schemas.Discovery) error {
 	return c.discovery.Merge(d)
 }
 
-// sample reads some rows, and a few of them in full, to know custom fields before the
-// records that need them. What it can't read, the polls can't either, and they say so.
-func (p *poller) sample(ctx context.Context, priority coupa.Priority) error {
-	if p.object.CustomFields == "off" {
-		return nil
-	}
-	d, err := schemas.NewDiscovery(p.stream.Object)
-	if err != nil {
-		return err
-	}
-	mapper := p.object.Rewriter()
-	observe := func(ids *[]int64) func(coupa.Row) error {
-		return func(r coupa.Row) error {
-			if id := cmp.Or(r.Parent, r.ID); !slices.Contains(*ids, id) {
-				*ids = append(*ids, id)
-			}
-			row := r.JSON
-			if mapper != nil {
-				var err error
-				if row, err = mapper.Guarded(row); err != nil {
-					return nil // nothing of it may be learned; the polls tell why
-				}
-			}
-			return d.Observe(row)
-		}
-	}
-	highest, err := p.source.MaxID(ctx, coupa.Query{Path: p.stream.Object, Priority: priority})
-	if err != nil || highest == 0 {
-		return err
-	}
-	many := int64(sampleRows)
-	if r, _ := coupa.LookupResource(p.stream.Object); r.Parent != "" {
-		many = sampleParents
-	}
-	var ids, full []int64
-	q := coupa.Query{Path: p.stream.Object, After: max(0, highest-many), Fields: p.fields(), Priority: priority}
-	if _, err := p.source.Fetch(ctx, q, observe(&ids)); err != nil {
-		return err
-	}
-	if p.object.Fields != "all" && len(ids) > 0 {
-		q = coupa.Query{Path: p.stream.Object, IDs: ids[max(0, len(ids)-fullRows):], Priority: priority}
-		if _, err := p.source.Fetch(ctx, q, observe(&full)); err != nil {
-			return err
-		}
-	}
-	return p.study(ctx, d)
-}
-
 // study takes in what a sample tells.
-func (p *poller) study(ctx context.Context, d *schemas.Discovery) error {
-	if err := p.customs.turn.Acquire(ctx, 1); err != nil {
+func (m *maker) study(ctx context.Context, d *schemas.Discovery) error {
+	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer p.customs.turn.Release(1)
-	if err := p.customs.takeIn(d); err != nil {
+	defer m.customs.registering.Release(1)
+	if err := m.customs.takeIn(d); err != nil {
 		return err
 	}
-	if p.current.Load().custom == nil {
+	if m.current.Load().custom == nil {
 		return nil
 	}
-	_, err := p.learn(ctx, d.CustomFields())
+	_, err := m.learn(ctx, d.CustomFields())
 	return err
-}
-
-// sampleFirst samples before anything is read, unless that was done lately. A
-// sample that fails for good is not waited for: whatever it is, polls and records
-// tell, and a field that it would have shown is learned from the row that has it.
-func (p *poller) sampleFirst(ctx context.Context) error {
-	if !p.customs.sampled.IsZero() && time.Since(p.customs.sampled) < sampleEvery {
-		return nil
-	}
-	err := p.sample(ctx, coupa.PriorityPoll)
-	switch {
-	case err == nil:
-		p.customs.sampled = time.Now()
-		return nil
-	case !slices.Contains([]coupa.Kind{coupa.BadRow, coupa.Misconfigured}, coupa.KindOf(err)):
-		return err
-	}
-	p.log.Warn("no rows could be read to learn custom fields from; they are learned as rows come", "error", err)
-	return nil
-}
-
-// sampleOn samples again now and then until ctx ends.
-func (p *poller) sampleOn(ctx context.Context) error {
-	for sleep(ctx, sampleEvery) {
-		if err := p.sample(ctx, coupa.PrioritySweep); err != nil && ctx.Err() == nil {
-			p.log.Debug("no rows could be read to learn custom fields from", "error", err)
-		}
-	}
-	return ctx.Err()
 }

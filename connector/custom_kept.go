@@ -25,33 +25,33 @@ type keptCustom struct {
 }
 
 // keptFile is named by a digest: tenants' names may hold what a file's can't.
-func (p *poller) keptFile() string {
-	sum := sha256.Sum256([]byte(p.stream.Tenant + "\x00" + p.stream.Object))
-	return filepath.Join(p.shard.w.settings.StateDir, p.shard.w.settings.GroupID, "custom-fields", hex.EncodeToString(sum[:16])+".json")
+func (m *maker) keptFile() string {
+	sum := sha256.Sum256([]byte(m.stream.Tenant + "\x00" + m.stream.Object))
+	return filepath.Join(m.dir, hex.EncodeToString(sum[:16])+".json")
 }
 
 // keepFields keeps them; nil: as a map. A file that can't be written, or was broken by a
 // crash (on Windows alone), costs the next start without a registry, and nothing else.
-func (p *poller) keepFields(fields *schemas.CustomFields) {
-	if p.object.CustomFields != "typed" && p.object.CustomFields != "auto" {
+func (m *maker) keepFields(fields *schemas.CustomFields) {
+	if m.object.CustomFields != "typed" && m.object.CustomFields != "auto" {
 		return
 	}
-	kept := keptCustom{Tenant: p.stream.Tenant, Object: p.stream.Object, Typed: fields != nil, Fields: fields}
+	kept := keptCustom{Tenant: m.stream.Tenant, Object: m.stream.Object, Typed: fields != nil, Fields: fields}
 	text, err := json.MarshalIndent(kept, "", "  ")
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(p.keptFile()), 0o700)
+		err = os.MkdirAll(filepath.Dir(m.keptFile()), 0o700)
 	}
 	if err == nil {
-		err = maybe.WriteFile(p.keptFile(), text, 0o600)
+		err = maybe.WriteFile(m.keptFile(), text, 0o600)
 	}
 	if err != nil {
-		p.log.Warn("the custom fields' types can't be kept; without the registry the next start will wait for it", "error", err)
+		m.log.Warn("the custom fields' types can't be kept; without the registry the next start will wait for it", "error", err)
 	}
 }
 
 // keptFields gives what keepFields kept; false if there is nothing of use.
-func (p *poller) keptFields() (keptCustom, bool) {
-	text, err := os.ReadFile(p.keptFile())
+func (m *maker) keptFields() (keptCustom, bool) {
+	text, err := os.ReadFile(m.keptFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return keptCustom{}, false
 	}
@@ -60,11 +60,11 @@ func (p *poller) keptFields() (keptCustom, bool) {
 		err = json.Unmarshal(text, &kept)
 	}
 	if err != nil {
-		p.log.Warn("the custom fields' types kept from earlier can't be read", "error", err)
+		m.log.Warn("the custom fields' types kept from earlier can't be read", "error", err)
 		return keptCustom{}, false
 	}
 	if kept.Typed && kept.Fields == nil {
 		kept.Fields = new(schemas.CustomFields)
 	}
-	return kept, kept.Tenant == p.stream.Tenant && kept.Object == p.stream.Object
+	return kept, kept.Tenant == m.stream.Tenant && kept.Object == m.stream.Object
 }

@@ -98,18 +98,18 @@ func (d *deadLetters) takes(err error) (letter, bool) {
 }
 
 // bury puts a row into the chunk as a dead letter. An error: the row is larger than even that topic takes.
-func (p *poller) bury(ctx context.Context, c *chunk, enc *rowEncoder, r coupa.Row, op string, why letter) error {
-	d, message, row := p.dead, why.err.Error(), enc.guarded(r)
+func (m *maker) bury(ctx context.Context, c *chunk, enc *rowEncoder, r coupa.Row, op string, why letter) error {
+	d, message, row := m.dead, why.err.Error(), enc.guarded(r)
 	headers := []kgo.RecordHeader{
 		{Key: headerErrorTopic, Value: c.keepString(enc.topic)},
 		{Key: headerErrorConnector, Value: c.keepString(d.connector)},
-		{Key: headerErrorTask, Value: c.keepString(strconv.Itoa(p.task.Status().ID))},
+		{Key: headerErrorTask, Value: c.keepString(strconv.Itoa(m.task))},
 		{Key: headerErrorStage, Value: c.keepString(why.stage)},
 		{Key: headerErrorClass, Value: c.keepString(why.class)},
 		{Key: headerErrorException, Value: c.keepString(why.exception)},
 		{Key: headerErrorMessage, Value: c.keepString(message)},
 	}
-	if over := p.tooLarge(ctx, d.topic, recordSize(enc, len(row), headers...)); over != nil {
+	if over := m.tooLarge(ctx, d.topic, recordSize(enc, len(row), headers...)); over != nil {
 		return &RowError{Object: enc.object, ID: r.ID, Err: fmt.Errorf("it can't go (%w), nor as a dead letter: a record of %d bytes is larger than topic %s takes (%d); raise its max.message.bytes",
 			why.err, over.size, d.topic, over.limit)}
 	}
@@ -121,7 +121,7 @@ func (p *poller) bury(ctx context.Context, c *chunk, enc *rowEncoder, r coupa.Ro
 	defer d.mu.Unlock()
 	if now := time.Now(); d.said.IsZero() || now.Sub(d.said) >= saidEvery {
 		d.said = now
-		p.log.Warn("a row can't go and is sent to the dead letter topic; "+why.remedy, "topic", d.topic, "error", why.err)
+		m.log.Warn("a row can't go and is sent to the dead letter topic; "+why.remedy, "topic", d.topic, "error", why.err)
 	}
 	return nil
 }

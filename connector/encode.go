@@ -9,7 +9,6 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/mapping"
@@ -151,17 +150,6 @@ type chunk struct {
 	slab    []byte
 	recs    []kgo.Record
 	headers []kgo.RecordHeader
-}
-
-// add takes the row that enc has encoded into the chunk. The row's bytes are not kept.
-func (c *chunk) add(enc *rowEncoder, r coupa.Row, op string, more ...kgo.RecordHeader) error {
-	if err := failpoint.After(failpoint.Encode); err != nil {
-		return err
-	}
-	c.put(enc, r, op, enc.topic, more...)
-	c.addLines(enc, r, op)
-	c.takeOwn(enc)
-	return nil
 }
 
 // put makes a record of a row, with enc.buf for a value.

@@ -20,9 +20,9 @@ const maxChunkBytes = 1 << 20
 // fetch reads one page of a span, encodes what is fresh, and sends
 // it to run in chunks. Trouble that passes is waited out here.
 func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
-	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.current.Load().encoder(),
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.maker.encoder(ps.rules.how()),
 		sizes: ps.p.shard.w.metrics.rowBytes.WithLabelValues(ps.p.stream.Object)}
-	defer func() { f.enc.release() }()
+	defer f.enc.release()
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {
 		start := f.r.After
@@ -37,7 +37,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 		}
 		// A row that is no JSON may have been mangled on the way.
 		again := isTemporary(end.err) || coupa.KindOf(end.err) == coupa.BadRow && tries < 3
-		if end.err == nil || ctx.Err() != nil || !again || ps.p.isAhead(ctx, ps.walk.Kind, ps.walk.To) {
+		if end.err == nil || ctx.Err() != nil || !again || ps.rules.clocked && ps.p.isAhead(ctx, ps.walk.To) {
 			break
 		}
 		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))
@@ -69,7 +69,7 @@ type fetch struct {
 	given  []version        // of the page, what was published of them
 	siblings
 	chunk *chunk
-	enc   *rowEncoder
+	enc   *encoder
 	sizes prometheus.Observer // of rows
 }
 
@@ -135,7 +135,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	if err := ps.p.own(ctx, ps.stamp.Unix(), row); err != nil {
 		return err
 	}
-	if ps.walk.Kind == checkpoint.Lines && row.LinesAt.Before(ps.walk.From) {
+	if ps.rules.byLines && row.LinesAt.Before(ps.walk.From) {
 		// Found by a line that it does not show, one that was removed, or
 		// by none at all. Nothing tells whether it was published like this.
 		verdict = duplicate
@@ -148,14 +148,14 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		c.dropped++
 		return nil
 	}
-	if !ps.unpublished {
-		if err := f.publish(ctx, row); err != nil {
+	if !ps.rules.unpublished {
+		if err := f.enc.add(ctx, c, row); err != nil {
 			return err
 		}
 	}
 	c.rows++
 	f.siblings.add(row)
-	if ps.linesAlone {
+	if ps.rules.linesAlone {
 		return nil
 	}
 	c.entries = append(c.entries, entries(row, ps.horizon)...)
@@ -163,64 +163,13 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	return nil
 }
 
-// publish makes a row's record, or its dead letter.
-func (f *fetch) publish(ctx context.Context, row coupa.Row) error {
-	p, c := f.ps.p, f.chunk
-	err := f.encode(ctx, row)
-	var shrunk cut
-	if err == nil {
-		shrunk, err = f.shrink(ctx, row)
-	}
-	if why, taken := p.dead.takes(err); taken {
-		if f.ps.linesAlone { // it is a dead letter since it was read first
-			return nil
-		}
-		return p.bury(ctx, c, f.enc, row, f.ps.op, why)
-	}
-	if err != nil {
-		return err
-	}
-	c.trimmed += shrunk.records
-	if f.ps.linesAlone {
-		c.addLines(f.enc, row, f.ps.op)
-		return failpoint.After(failpoint.Encode)
-	}
-	if err := c.add(f.enc, row, f.ps.op, shrunk.marks...); err != nil {
-		return err
-	}
-	if f.ps.walk.Kind == checkpoint.Asked && len(c.lines) > 0 {
-		c.lines[len(c.lines)-1].asked = true
-	}
-	return nil
-}
-
-// encode encodes a row by a schema that knows its custom fields: if need be, by one
-// that is made for them. Each turn but the last knows more of them than the one before.
-func (f *fetch) encode(ctx context.Context, row coupa.Row) error {
-	for {
-		if err := f.enc.encode(row, f.ps.op); err != nil {
-			return err
-		}
-		unfit := f.enc.unfit()
-		if unfit == nil {
-			return nil
-		}
-		newer, err := f.ps.p.fit(ctx, f.enc.encoding, f.enc.guarded(row), unfit)
-		if err != nil || newer == nil {
-			return err
-		}
-		f.enc.release()
-		f.enc = newer.encoder()
-	}
-}
-
 // count notes a row that the polls alone would have missed: one that became
 // visible after the mark had passed its stamp, or that changed without it.
 func (ps *pass) count(c *chunk, r coupa.Row) {
-	if ps.op == OpSnapshot || !r.UpdatedAt.Before(ps.mark) {
+	if !ps.rules.changes || !r.UpdatedAt.Before(ps.mark) {
 		return
 	}
-	if ps.walk.Kind == checkpoint.Lines || ps.seen.knows(r.ID, r.UpdatedAt) {
+	if ps.rules.byLines || ps.seen.knows(r.ID, r.UpdatedAt) {
 		c.silent++
 		return
 	}
@@ -230,7 +179,7 @@ func (ps *pass) count(c *chunk, r coupa.Row) {
 // query asks for the next page of a range.
 func (ps *pass) query(r checkpoint.Range) coupa.Query {
 	q := ps.ask
-	q.Fields = ps.p.fields() // custom fields may have been found since the walk began
+	q.Fields = ps.p.maker.fields() // custom fields may have been found since the walk began
 	if q.IDs == nil {
 		q.After, q.Through = r.After, r.Through
 		return q

@@ -43,7 +43,7 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 		return err
 	}
 	unfinished := f.shard.position(f.stream).Walk
-	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") && !f.isAhead(ctx, unfinished.Kind, unfinished.To) {
+	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") && !f.isAhead(ctx, unfinished.To) {
 		if err := f.walk(ctx, *unfinished); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (f *follower) poll(ctx context.Context) error {
 	if err := f.pollChanges(ctx); err != nil {
 		return err
 	}
-	if err := f.settle(ctx); err != nil {
+	if err := f.rereadMoved(ctx); err != nil {
 		return err
 	}
 	vanished, err := f.look(ctx)
@@ -162,7 +162,7 @@ func (f *follower) hadRows() (had bool, err error) {
 
 // pollChanges reads rows by their own stamp, then rows of which only lines have changed.
 func (f *follower) pollChanges(ctx context.Context) error {
-	if err := f.reconsider(ctx); err != nil {
+	if err := f.maker.reconsider(ctx); err != nil {
 		return err
 	}
 	now, err := f.source.Now(ctx)
@@ -210,14 +210,14 @@ func (f *follower) pollChanges(ctx context.Context) error {
 // walk carries out a poll or a walk by lines' stamps and takes over where it ended.
 func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 	ps := &pass{
-		p: f.poller, op: OpUpsert, walk: w, mark: f.mark, horizon: f.horizon(w.To), persisted: &f.persisted,
+		p: f.poller, rules: pollRules, walk: w, mark: f.mark, horizon: f.horizon(w.To), persisted: &f.persisted,
 		place: func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Walk },
 	}
 	mark, lines := f.mark, f.lines
 	var err error
 	if w.Kind == checkpoint.Lines {
-		lines = w.To
-		ps.ask = f.query(coupa.PriorityPoll, coupa.Window{To: f.mark})
+		lines, ps.rules = w.To, linesRules
+		ps.ask = f.query(ps.rules.priority, coupa.Window{To: f.mark})
 		ps.ask.Lines, ps.ask.LinesFrom = f.collection, w.From
 		ps.seen, err = f.published(w.From.Add(-linesSlack), time.Time{})
 	} else {
@@ -225,7 +225,7 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 		if f.collection == "" {
 			lines = mark
 		}
-		ps.ask = f.query(coupa.PriorityPoll, coupa.Window{From: w.From, To: w.To})
+		ps.ask = f.query(ps.rules.priority, coupa.Window{From: w.From, To: w.To})
 		ps.seen, err = f.published(w.From, time.Time{}) // behind the mark too: it may have gone back
 	}
 	if err != nil {
@@ -250,19 +250,19 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 	return nil
 }
 
-// settle reads rows between which lines have moved once more, for their lines. Pages are read side
+// rereadMoved reads rows between which lines have moved once more, for their lines. Pages are read side
 // by side, by one walk and by those beside it: of two rows that were read while a line went from one
 // to the other, nothing tells which was read first, and the row that comes last may be the one that
 // had it. What is read after that was committed tells who has it; should it move again, so do they.
-func (f *follower) settle(ctx context.Context) error {
+func (f *follower) rereadMoved(ctx context.Context) error {
 	for {
 		ids := f.shard.position(f.stream).Moved
-		if len(ids) == 0 || !f.current.Load().refused.IsZero() {
+		if len(ids) == 0 || f.maker.refuses() {
 			return nil
 		}
 		ids = ids[:min(len(ids), recordsPerSlab)]
 		ps := &pass{
-			p: f.poller, op: OpUpsert, linesAlone: true, ask: f.query(coupa.PriorityPoll, coupa.Window{}),
+			p: f.poller, rules: movedRules, ask: f.query(movedRules.priority, coupa.Window{}),
 			walk: checkpoint.Walk{Kind: checkpoint.Lines, To: f.mark, Ranges: everything()},
 			mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted, finishes: true,
 			finish: func(pos *checkpoint.Position) {
@@ -301,7 +301,7 @@ func (f *follower) repair(ctx context.Context, s suspects) error {
 		return err
 	}
 	ps := &pass{
-		p: f.poller, op: OpUpsert, seen: published, ask: f.query(coupa.PriorityPoll, s.window),
+		p: f.poller, rules: repairRules, seen: published, ask: f.query(repairRules.priority, s.window),
 		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()},
 		mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted,
 		finish: func(*checkpoint.Position) {},

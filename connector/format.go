@@ -69,12 +69,12 @@ func (v *rowValue) Unfit() []schemas.Unfit { return v.encoder.Unfit() }
 
 // envelope is what the values of a table, the object or the
 // lines of one of its lists, stand in; nil: nothing.
-func (p *poller) envelope(table string) *schemas.Envelope {
-	origin := schemas.Origin{Version: p.shard.w.cfg.Version, Name: p.dead.connector, Tenant: p.stream.Tenant, Object: table}
+func (m *maker) envelope(table string) *schemas.Envelope {
+	origin := schemas.Origin{Version: m.version, Name: m.connector, Tenant: m.stream.Tenant, Object: table}
 	switch {
-	case p.object.Envelope != config.EnvelopeDebezium:
+	case m.object.Envelope != config.EnvelopeDebezium:
 		return nil
-	case p.object.ValueFormat == config.FormatAvro:
+	case m.object.ValueFormat == config.FormatAvro:
 		return schemas.NewEnvelope(origin)
 	}
 	return schemas.NewJSONEnvelope(origin)
@@ -82,14 +82,14 @@ func (p *poller) envelope(table string) *schemas.Envelope {
 
 // values registers the schema of the stream's values, or a wider one where that is
 // refused and schema.conflict says so, and gives it with what makes their encoders.
-func (p *poller) values(ctx context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
-	if p.hasLines() {
-		return p.linedValues(ctx, schema)
+func (m *maker) values(ctx context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
+	if m.hasLines() {
+		return m.linedValues(ctx, schema)
 	}
-	form, err := p.formOf(ctx, p.object.Topic, schema, p.stream.Object)
-	if p.isToWiden(err) {
-		if schema, err = p.widened(ctx, schema, err); err == nil {
-			form, err = p.formOf(ctx, p.object.Topic, schema, p.stream.Object)
+	form, err := m.formOf(ctx, m.object.Topic, schema, m.stream.Object)
+	if m.isToWiden(err) {
+		if schema, err = m.widened(ctx, schema, err); err == nil {
+			form, err = m.formOf(ctx, m.object.Topic, schema, m.stream.Object)
 			err = refusedWide(err)
 		}
 	}
@@ -100,17 +100,17 @@ func (p *poller) values(ctx context.Context, schema *schemas.Schema) (*schemas.S
 }
 
 // formOf registers the schema of a topic's values. table is what an envelope calls them.
-func (p *poller) formOf(ctx context.Context, topic string, schema *schemas.Schema, table string) (valueForm, error) {
-	form := valueForm{envelope: p.envelope(table), json: p.object.ValueFormat != config.FormatAvro}
-	if p.object.NeedsRegistry() {
+func (m *maker) formOf(ctx context.Context, topic string, schema *schemas.Schema, table string) (valueForm, error) {
+	form := valueForm{envelope: m.envelope(table), json: m.object.ValueFormat != config.FormatAvro}
+	if m.object.NeedsRegistry() {
 		text := schema.JSON()
-		if p.object.ValueFormat == config.FormatJSONSchema {
+		if m.object.ValueFormat == config.FormatJSONSchema {
 			var err error
 			if text, err = schema.JSONSchema(); err != nil {
 				return form, err
 			}
 		}
-		id, err := p.registerFor(ctx, p.subjectIn(topic, schema), text)
+		id, err := m.registerFor(ctx, m.subjectIn(topic, schema), text)
 		if err != nil {
 			return form, err
 		}
@@ -126,15 +126,15 @@ func (p *poller) formOf(ctx context.Context, topic string, schema *schemas.Schem
 // keyPrefix is what stands before the keys of a topic: the registry's framing with
 // the id of the key's schema, or nothing. A registry that refuses the schema stops
 // the object, whatever schema.conflict says: without a key no record goes anywhere.
-func (p *poller) keyPrefix(ctx context.Context, topic string) ([]byte, error) {
-	if !p.object.NeedsRegistry() {
+func (m *maker) keyPrefix(ctx context.Context, topic string) ([]byte, error) {
+	if !m.object.NeedsRegistry() {
 		return nil, nil
 	}
 	text := schemas.KeySchema()
-	if p.object.ValueFormat == config.FormatJSONSchema {
+	if m.object.ValueFormat == config.FormatJSONSchema {
 		text = schemas.KeyJSONSchema()
 	}
-	id, err := p.register(ctx, schemas.Subject(p.object.KeySubject, topic, "coupa.Key", true), text)
+	id, err := m.register(ctx, schemas.Subject(m.object.KeySubject, topic, "coupa.Key", true), text)
 	if isIncompatible(err) {
 		return nil, fmt.Errorf("key: %v", err)
 	}

@@ -185,10 +185,10 @@ func TestLinesThatAreAskedForGoOutUnchanged(t *testing.T) {
 	store := memoryStates{map[int64]checkpoint.RowState{7: {ID: 7, Lines: []checkpoint.Line{{List: "a", ID: 1, Digest: 5}, {List: rowItself, ID: 7, Digest: 9}}}}}
 	rl := theirs{{"a", 1}: {7, 5}}.row(7)
 	rl.own, rl.content = &kgo.Record{}, 9
-	for _, rl.asked = range []bool{false, true} {
+	for _, rl.all = range []bool{false, true} {
 		records, err := newRowStates(store, checkpoint.Stream{}, 0).publish(rl)
-		if want := map[bool]int{false: 0, true: 2}[rl.asked]; err != nil || len(records) != want {
-			t.Errorf("asked for %t: %d records %v, want %d", rl.asked, len(records), err, want)
+		if want := map[bool]int{false: 0, true: 2}[rl.all]; err != nil || len(records) != want {
+			t.Errorf("asked for %t: %d records %v, want %d", rl.all, len(records), err, want)
 		}
 	}
 }

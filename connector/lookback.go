@@ -143,7 +143,7 @@ func (p *poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		return !known || at < row.UpdatedAt.Unix()
 	}
 	if keepsAll(p.object) {
-		q.Fields = p.fields()
+		q.Fields = p.maker.fields()
 		unknown = func(row coupa.Row) bool { return published.decide(row) == fresh }
 	}
 	for last := false; !last; {

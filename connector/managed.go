@@ -113,10 +113,15 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 	var all []*poller
 	clocks, tenants := new(sync.Once), w.tenantsBySubject()
 	for i, o := range m.c.Objects {
+		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
+		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		all = append(all, &poller{
-			clocks: clocks, dead: newDeadLetters(m.name, o), shared: tenants[subjectOf(o)] > 1, customs: newCustoms(), asked: make(chan struct{}, 1),
-			stream: checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}, object: o, source: m.source, shard: s, rate: m.c.RateLimit,
-			task: m.tasks[i], log: logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task"),
+			clocks: clocks, asked: make(chan struct{}, 1),
+			stream: st, object: o, source: m.source, shard: s, rate: m.c.RateLimit, task: m.tasks[i], log: log,
+			maker: newMaker(makerConfig{
+				stream: st, object: o, connector: m.name, task: i, shared: tenants[subjectOf(o)] > 1, registry: w.registry, topics: w.topics,
+				report: m.tasks[i], version: w.cfg.Version, dir: makersDir(w.settings), log: log,
+			}),
 		})
 	}
 	return all
@@ -181,4 +186,18 @@ func (w *Worker) owner(m *managed) Owner {
 		return Owner{} // it was this worker, or one in its place before
 	}
 	return o
+}
+
+// tenantsBySubject counts the tenants whose rows have one schema.
+func (w *Worker) tenantsBySubject() map[string]int {
+	counts := map[string]int{}
+	for _, m := range w.all() {
+		if m.c == nil {
+			continue
+		}
+		for _, o := range m.c.Objects {
+			counts[subjectOf(o)]++
+		}
+	}
+	return counts
 }

@@ -57,8 +57,8 @@ func recordSize(enc *rowEncoder, value int, headers ...kgo.RecordHeader) int {
 }
 
 // tooLarge tells by how much a record is larger than its topic takes, if it is.
-func (p *poller) tooLarge(ctx context.Context, topic string, size int) *oversizeError {
-	if limit := p.shard.w.topics.takes(ctx, topic, size); size > limit {
+func (m *maker) tooLarge(ctx context.Context, topic string, size int) *oversizeError {
+	if limit := m.topics.takes(ctx, topic, size); size > limit {
 		return &oversizeError{topic: topic, size: size, limit: limit}
 	}
 	return nil
@@ -70,16 +70,16 @@ type cut struct {
 	records int                // that were cut
 }
 
-// shrink sees to it that the record of the row that f.enc has encoded, and those of its lines,
+// shrink sees to it that the record of the row that was encoded last, and those of its lines,
 // are no larger than their topics take, if record.oversize says to cut them, and gives the header
 // that tells of that; lines have theirs from lineValue.cuts. An error holds an *oversizeError.
-func (f *fetch) shrink(ctx context.Context, row coupa.Row) (cut, error) {
-	p, enc := f.ps.p, f.enc
-	over := f.oversized(ctx)
+func (e *encoder) shrink(ctx context.Context, row coupa.Row) (cut, error) {
+	m, enc := e.m, e.rows
+	over := e.oversized(ctx)
 	if over == nil {
 		return cut{}, nil
 	}
-	if p.object.Oversize != oversizeTrim {
+	if m.object.Oversize != oversizeTrim {
 		return cut{}, &RowError{Object: enc.object, ID: row.ID, Err: over}
 	}
 	whole, err := enc.mapped(row)
@@ -98,7 +98,7 @@ func (f *fetch) shrink(ctx context.Context, row coupa.Row) (cut, error) {
 			over.trimmed = len(cuts) > 0
 			return cut{}, &RowError{Object: enc.object, ID: row.ID, Err: over}
 		}
-		if err := enc.encodeMapped(coupa.Row{ID: row.ID, UpdatedAt: row.UpdatedAt, JSON: trimmed}, f.ps.op); err != nil {
+		if err := enc.encodeMapped(coupa.Row{ID: row.ID, UpdatedAt: row.UpdatedAt, JSON: trimmed}, e.op); err != nil {
 			return cut{}, err
 		}
 		own, ofLines := enc.lines().share(cuts, uncut)
@@ -106,7 +106,7 @@ func (f *fetch) shrink(ctx context.Context, row coupa.Row) (cut, error) {
 		if done.records = ofLines; len(own) > 0 {
 			done.marks, done.records = []kgo.RecordHeader{trimmedHeader(own)}, ofLines+1
 		}
-		if over = f.oversized(ctx, done.marks...); over == nil {
+		if over = e.oversized(ctx, done.marks...); over == nil {
 			return done, nil
 		}
 		last, excess = len(trimmed), excess+over.size-over.limit
@@ -115,9 +115,9 @@ func (f *fetch) shrink(ctx context.Context, row coupa.Row) (cut, error) {
 
 // oversized tells of the record that is larger than its topic takes
 // by most: of the row with these headers, or of one of its lines.
-func (f *fetch) oversized(ctx context.Context, marks ...kgo.RecordHeader) *oversizeError {
-	p, enc := f.ps.p, f.enc
-	over := p.tooLarge(ctx, enc.topic, recordSize(enc, len(enc.buf), marks...))
+func (e *encoder) oversized(ctx context.Context, marks ...kgo.RecordHeader) *oversizeError {
+	m, enc := e.m, e.rows
+	over := m.tooLarge(ctx, enc.topic, recordSize(enc, len(enc.buf), marks...))
 	v := enc.lines()
 	if v == nil {
 		return over
@@ -128,7 +128,7 @@ func (f *fetch) oversized(ctx context.Context, marks ...kgo.RecordHeader) *overs
 		if len(l.cuts) > 0 {
 			marks = []kgo.RecordHeader{trimmedHeader(l.cuts)}
 		}
-		more := p.tooLarge(ctx, v.lists[l.list].topic, recordSize(enc, len(l.value), marks...))
+		more := m.tooLarge(ctx, v.lists[l.list].topic, recordSize(enc, len(l.value), marks...))
 		if more != nil && (over == nil || more.size-more.limit > over.size-over.limit) {
 			over = more
 		}

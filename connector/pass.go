@@ -22,26 +22,22 @@ const maxRequests = 4
 // the rate that Coupa grants: at 100 ms a page, one reader makes 10 requests a
 // second. Ranges are disjoint, so a row is read once and its versions stay in order.
 type pass struct {
-	p    *poller
-	seen seen
-	op   string
-	ask  coupa.Query // but for the range of ids
+	p     *poller
+	rules walkRules
+	seen  seen
+	ask   coupa.Query // but for the range of ids
 	// of the stream when the walk began: a row stamped before it that is fresh has become visible late
 	mark    time.Time
 	horizon int64     // rows stamped before it are never read again: the ledger need not know them
 	stamp   time.Time // of all rows, where they have none of their own; else zero
-	// unpublished notes rows in the ledger without publishing them.
-	unpublished bool
-	// linesAlone publishes of the rows' lines what is new,
-	// and nothing of the rows; the ledger learns nothing.
-	linesAlone bool
 	// place is where the walk stands in a position; nil: it
 	// leaves no trace there, and begins anew after a crash.
 	place func(*checkpoint.Position) **checkpoint.Walk
 	// finish changes the position when everything that the walk found is published.
 	finish    func(*checkpoint.Position)
-	finishes  bool       // finish is written also where the walk found nothing
-	persisted *time.Time // when the position last went to Kafka
+	finishes  bool                    // finish is written also where the walk found nothing
+	progress  func(rows, total int64) // hears how far it is; nil: nobody asks
+	persisted *time.Time              // when the position last went to Kafka
 
 	// Owned by run.
 	walk        checkpoint.Walk // Ranges is derived from spans; fetches read Kind, From and To, which stay
@@ -83,7 +79,7 @@ func (ps *pass) carryOut(ctx context.Context) error {
 	for _, r := range ps.walk.Ranges {
 		ps.spans = append(ps.spans, &span{Range: r})
 	}
-	if ps.op == OpSnapshot && ps.walk.Kind != checkpoint.Closing && ps.maxID == 0 {
+	if ps.rules.estimates && ps.maxID == 0 {
 		// For the estimate of how long it takes, and to split ranges by. Both can do without.
 		ps.maxID, _ = ps.p.source.MaxID(ctx, ps.ask)
 	}
@@ -222,7 +218,7 @@ func (ps *pass) handle(ev event) {
 			ps.latency = ev.page.Latency
 		}
 		if ev.err == nil {
-			ps.p.task.page(ev.page, ps.op != OpSnapshot)
+			ps.p.task.page(ev.page, ps.rules.changes)
 		}
 		if ev.err == nil && ev.page.Last || sp.Through > 0 && sp.After >= sp.Through {
 			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
@@ -240,11 +236,8 @@ func (ps *pass) handle(ev event) {
 		s.Rows += int64(ev.chunk.rows)
 		s.Dropped += int64(ev.chunk.dropped)
 	})
-	switch total := estimate(ps.walk.Rows, ps.left(), ps.maxID); ps.walk.Kind {
-	case checkpoint.Snapshot, checkpoint.Split:
-		ps.p.task.progress(ps.walk.Rows, total)
-	case checkpoint.Asked:
-		ps.p.ask.progress(ps.walk.Rows, total)
+	if ps.progress != nil {
+		ps.progress(ps.walk.Rows, estimate(ps.walk.Rows, ps.left(), ps.maxID))
 	}
 }
 
@@ -273,13 +266,13 @@ func (ps *pass) submit(c *chunk, must bool) {
 	*ps.persisted = time.Now()
 	sub := &submission{
 		stream: p.stream, task: p.task, records: c.records, rows: c.published, lines: c.lines, entries: c.entries, bytes: c.bytes, tally: c.tally,
-		backfill: ps.op == OpSnapshot, again: ps.walk.Kind == checkpoint.Split || ps.walk.Kind == checkpoint.Asked, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
+		backfill: !ps.rules.changes, repeats: ps.rules.repeats, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
 	}
 	sub.done = func(err error) {
 		p.shard.w.memory.Release(memoryOf(sub.bytes))
 		ps.acks <- err
 	}
-	if finished && ps.walk.Kind == checkpoint.Poll {
+	if finished && ps.rules.prunes {
 		sub.expired = p.expired(ps.horizon)
 	}
 	ps.pending = append(ps.pending, sub)

@@ -27,14 +27,10 @@ type poller struct {
 	task   *task
 	log    *slog.Logger
 	clocks *sync.Once // of the connector: whether its clock was complained of
-	shared bool       // the values' subject gets rows of other tenants too
 	wanted bool       // it is to run while the shard is owned; guarded by shard.mu
 
-	// current is what rows are encoded with; nil until prepare
-	// has made it. Fetches replace it, who have customs.turn.
-	current atomic.Pointer[encoding]
-	customs customs
-	dead    *deadLetters
+	maker   *maker
+	sampled time.Time // owned by attempt: when rows were last read to learn custom fields from
 
 	trouble trouble
 	doubt   doubt
@@ -82,9 +78,7 @@ func (p *poller) Run(ctx context.Context) {
 			temporary, lasting = 0, 0
 		}
 		if blamesRecord(err) { // what is known of the topic may be why
-			p.current.Store(nil)
-			p.shard.w.topics.forget(p.object.Topic)
-			p.shard.w.topics.forget(p.dead.topic)
+			p.maker.forget(true)
 		}
 		var delay time.Duration
 		if isTemporary(err) {
@@ -136,7 +130,7 @@ func (p *poller) again(heldUp bool) {
 // attempt works from the committed position until something fails: polls, and beside them
 // first the backfill, then look-backs. Rows without updated-at are read whole instead.
 func (p *poller) attempt(ctx context.Context) error {
-	if err := p.prepare(ctx); err != nil {
+	if err := p.maker.prepare(ctx); err != nil {
 		return err
 	}
 	if isUnbegun(p.shard.position(p.stream), p.object) {
@@ -179,7 +173,7 @@ func (p *poller) begin(ctx context.Context) error {
 	return p.record(ctx, func(pos *checkpoint.Position) {
 		seq, epoch := pos.Seq, pos.LineEpoch
 		*pos = first.Clone()
-		pos.Seq, pos.LineTopics, pos.LineEpoch = seq, p.hasLines(), epoch
+		pos.Seq, pos.LineTopics, pos.LineEpoch = seq, p.maker.hasLines(), epoch
 	})
 }
 
@@ -195,13 +189,10 @@ func (p *poller) compareClocks(coupaNow time.Time) {
 	}
 }
 
-// isAhead tells whether a walk, if it is one over changes, ends in the
-// future. It was planned by a clock that ran ahead and is back; waited for
-// until then, it would leave what is stamped meanwhile behind the mark.
-func (p *poller) isAhead(ctx context.Context, kind checkpoint.WalkKind, to time.Time) bool {
-	if kind != checkpoint.Poll && kind != checkpoint.Lines {
-		return false
-	}
+// isAhead tells whether a walk that ends at to, by Coupa's clock, ends in the future. It was planned
+// by a clock that ran ahead and is back; waited for until then, it would leave what is stamped meanwhile
+// behind the mark.
+func (p *poller) isAhead(ctx context.Context, to time.Time) bool {
 	now, err := p.source.Now(ctx)
 	return err == nil && windowEnd(now, p.object).Add(clockSlack).Before(to)
 }
@@ -262,7 +253,7 @@ func (p *poller) untilNextPoll(now time.Time) time.Duration {
 
 // query is what every page of the stream is asked for with.
 func (p *poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
-	return coupa.Query{Path: p.stream.Object, Window: w, Priority: priority, Fields: p.fields()}
+	return coupa.Query{Path: p.stream.Object, Window: w, Priority: priority, Fields: p.maker.fields()}
 }
 
 // published loads a part of the ledger. A ledger that can't be

@@ -7,83 +7,83 @@ import (
 )
 
 // prepare makes sure of the topic and the schemas: once for the life of the
-// poller, but that a schema with typed custom fields goes on from what was
+// maker, but that a schema with typed custom fields goes on from what was
 // registered last, perhaps by the worker that had the stream meanwhile.
-func (p *poller) prepare(ctx context.Context) error {
-	if p.current.Load() != nil {
-		return p.catchUp(ctx)
+func (m *maker) prepare(ctx context.Context) error {
+	if m.current.Load() != nil {
+		return m.catchUp(ctx)
 	}
-	if err := p.shard.w.topics.ensure(ctx, p.object.Topic); err != nil {
+	if err := m.topics.ensure(ctx, m.object.Topic); err != nil {
 		return err
 	}
-	if p.dead.topic != "" {
-		if err := p.shard.w.topics.ensureDeadLetters(ctx, p.dead.topic); err != nil {
+	if m.dead.topic != "" {
+		if err := m.topics.ensureDeadLetters(ctx, m.dead.topic); err != nil {
 			return err
 		}
 	}
-	custom, err := p.startingFields(ctx)
+	custom, err := m.startingFields(ctx)
 	if err != nil {
 		return err
 	}
-	made, err := p.encodingWith(ctx, custom)
+	made, err := m.encodingWith(ctx, custom)
 	if err != nil {
-		if made, err = p.onConflict(ctx, custom, err); err != nil {
+		if made, err = m.onConflict(ctx, custom, err); err != nil {
 			return err
 		}
 	}
-	p.current.Store(made)
-	p.keepFields(made.custom)
+	m.current.Store(made)
+	m.keepFields(made.custom)
 	return nil
 }
 
 // encodingWith registers the schemas and makes what encodes by them. With
 // custom, the custom fields are typed like that; nil: they are a map, or none.
-func (p *poller) encodingWith(ctx context.Context, custom *schemas.CustomFields) (*encoding, error) {
-	schema, err := p.schemaWith(custom)
+func (m *maker) encodingWith(ctx context.Context, custom *schemas.CustomFields) (*encoding, error) {
+	schema, err := m.schemaWith(custom)
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := p.keyPrefix(ctx, p.object.Topic)
+	prefix, err := m.keyPrefix(ctx, m.object.Topic)
 	if err != nil {
 		return nil, err
 	}
-	schema, values, err := p.values(ctx, schema)
+	schema, values, err := m.values(ctx, schema)
 	if err != nil {
 		return nil, err
 	}
-	e := newEncoding(p.stream, p.object, prefix, values)
+	e := newEncoding(m.stream, m.object, prefix, values)
 	e.schema, e.custom = schema, custom
 	return e, nil
 }
 
-func (p *poller) schemaWith(custom *schemas.CustomFields) (*schemas.Schema, error) {
-	options := p.object.SchemaOptions()
+func (m *maker) schemaWith(custom *schemas.CustomFields) (*schemas.Schema, error) {
+	options := m.object.SchemaOptions()
 	options.Custom = custom
-	return schemas.For(p.stream.Object, options)
+	return schemas.For(m.stream.Object, options)
 }
 
-func (p *poller) valueSubject(schema *schemas.Schema) string {
-	return p.subjectIn(p.object.Topic, schema)
+func (m *maker) valueSubject(schema *schemas.Schema) string {
+	return m.subjectIn(m.object.Topic, schema)
 }
 
 // subjectIn is that of the values of a topic.
-func (p *poller) subjectIn(topic string, schema *schemas.Schema) string {
-	return schemas.Subject(p.object.ValueSubject, topic, schema.Name(), false)
+func (m *maker) subjectIn(topic string, schema *schemas.Schema) string {
+	return schemas.Subject(m.object.ValueSubject, topic, schema.Name(), false)
 }
 
 // registerFor gives the id of a schema of the stream's values, as register does.
-func (p *poller) registerFor(ctx context.Context, subject, schema string) (int, error) {
-	id, err := p.register(ctx, subject, schema)
+func (m *maker) registerFor(ctx context.Context, subject, schema string) (int, error) {
+	id, err := m.register(ctx, subject, schema)
 	if err == nil {
-		p.task.carries(subject, id)
+		m.report.carries(subject, id)
 	}
 	return id, err
 }
 
 // register gives the id of a schema, adding it to the subject where the object's keys allow that.
-func (p *poller) register(ctx context.Context, subject, schema string) (int, error) {
-	if !p.object.AutoRegister {
-		return p.shard.w.registry.Lookup(ctx, subject, schema)
+func (m *maker) register(ctx context.Context, subject, schema string) (int, error) {
+	if !m.object.AutoRegister {
+		return m.registry.Lookup(ctx, subject, schema)
 	}
-	return p.shard.w.registry.Register(ctx, subject, schema)
+	return m.registry.Register(ctx, subject, schema)
 }

@@ -103,8 +103,8 @@ func (r *replay) plan() {
 	for _, p := range r.w.pollersOf(m, newShard(r.w, 0)) {
 		r.counts[p.stream.Object] = &Replayed{Object: p.stream.Object}
 		r.pollers[p.stream.Object] = p
-		if p.dead.topic != "" && !slices.Contains(r.topics, p.dead.topic) {
-			r.topics = append(r.topics, p.dead.topic)
+		if p.object.DLQTopic != "" && !slices.Contains(r.topics, p.object.DLQTopic) {
+			r.topics = append(r.topics, p.object.DLQTopic)
 		}
 	}
 }
@@ -396,18 +396,18 @@ func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *ou
 		n.Overtaken++
 		return nil
 	}
-	if p.hasLines() {
+	if p.maker.hasLines() {
 		n.Failing++
 		n.Reason = "lines of " + object + " have topics of their own, and the worker alone knows what these hold: ask it for a snapshot of the row, which publishes it with its lines"
 		n.Snapshot = append(n.Snapshot, key.id)
 		out.failing = append(out.failing, anew(rec, n.Reason))
 		return nil
 	}
-	if err := p.prepare(ctx); err != nil {
+	if err := p.maker.prepare(ctx); err != nil {
 		return err
 	}
-	f := &fetch{ps: &pass{p: p, op: headerOf(rec, HeaderOp)}, chunk: &chunk{}, enc: p.current.Load().encoder()}
-	defer func() { f.enc.release() }()
+	made, enc := &chunk{}, p.maker.encoder(how{op: headerOf(rec, HeaderOp)})
+	defer enc.release()
 	row, err := r.rowOf(ctx, p, key.id, rec)
 	switch {
 	case err != nil && !isError[*RowError](err):
@@ -416,15 +416,15 @@ func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *ou
 		n.Overtaken++ // the worker publishes it as it is now
 		return nil
 	case err == nil:
-		err = f.publish(ctx, row)
+		err = enc.add(ctx, made, row)
 	}
 	switch {
-	case err == nil && f.chunk.buried == 0:
+	case err == nil && made.buried == 0:
 		n.Replayed++
-		out.records, out.keys, out.stamps = append(out.records, f.chunk.records[0]), append(out.keys, key), append(out.stamps, stamp)
+		out.records, out.keys, out.stamps = append(out.records, made.records[0]), append(out.keys, key), append(out.stamps, stamp)
 		return nil
 	case err == nil:
-		n.Reason = f.chunk.cause
+		n.Reason = made.cause
 	case isError[*RowError](err):
 		n.Reason = err.Error()
 	default:
@@ -443,7 +443,7 @@ func (r *replay) rowOf(ctx context.Context, p *poller, id int64, rec *kgo.Record
 		return coupa.Row{ID: id, UpdatedAt: at, JSON: rec.Value}, nil
 	}
 	var row coupa.Row
-	q := coupa.Query{Path: p.stream.Object, IDs: []int64{id}, Fields: p.fields(), Priority: coupa.PriorityBackfill}
+	q := coupa.Query{Path: p.stream.Object, IDs: []int64{id}, Fields: p.maker.fields(), Priority: coupa.PriorityBackfill}
 	_, err := p.list(ctx, &q, func(found coupa.Row) {
 		row = found
 		row.JSON = slices.Clone(found.JSON)

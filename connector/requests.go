@@ -232,7 +232,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 	}
 	m.shard.Load().halt(chosen)
 	for _, p := range chosen {
-		p.current.Store(nil) // topic and schemas are made sure of again
+		p.maker.forget(false) // schemas are made sure of again
 		p.task.update(func(s *TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(m.goal()), "", false })
 	}
 	if m.state() == Running {

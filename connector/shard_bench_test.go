@@ -21,7 +21,6 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
-	"github.com/coupastream/coupastream/schemas"
 )
 
 // A shard is fed with transactions of 1,000 records of about 3 KB, in pages as a walk hands them over.
@@ -140,27 +139,21 @@ func (f *feed) own(b *testing.B) {
 // encode makes the records of a transaction from rows of a simulated tenant, as fetches do.
 func (f *feed) encode(b *testing.B, topic string) []*chunk {
 	b.Helper()
-	schema, err := schemas.For("invoices", schemas.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	plan, err := schema.Plan()
-	if err != nil {
-		b.Fatal(err)
-	}
-	enc := newEncoding(f.stream, config.Object{Path: "invoices", Topic: topic, ValueFormat: config.FormatAvro}, schemas.AppendHeader(nil, 1), func() valueEncoder {
-		return &rowValue{valueForm: valueForm{framing: schemas.AppendHeader(nil, 2), plan: plan}, encoder: plan.Encoder()}
+	object := benchConnector(b).Objects[0]
+	object.Topic = topic
+	m := newMaker(makerConfig{
+		stream: f.stream, object: object, registry: new(benchRegistry), topics: f.shard.w.topics, report: f.task, dir: b.TempDir(), log: slog.New(slog.DiscardHandler),
 	})
-	source, q := benchSource(b), coupa.Query{Path: "invoices", Fields: schema.Fields(), Window: coupa.Window{To: f.now}}
+	if err := m.prepare(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	source, q := benchSource(b), coupa.Query{Path: "invoices", Fields: m.fields(), Window: coupa.Window{To: f.now}}
 	var pages []*chunk
 	for range benchPages {
-		c, scratch := &chunk{}, enc.encoder()
+		c, enc := &chunk{}, m.encoder(how{op: OpUpsert})
 		_, err := source.Fetch(b.Context(), q, func(row coupa.Row) error {
 			q.After = row.ID
-			if err := scratch.encode(row, OpUpsert); err != nil {
-				return err
-			}
-			return c.add(scratch, row, OpUpsert)
+			return enc.add(b.Context(), c, row)
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -173,8 +166,21 @@ func (f *feed) encode(b *testing.B, topic string) []*chunk {
 	return pages
 }
 
-// benchSource is a tenant with the rows of one transaction, which answers at once.
-func benchSource(b *testing.B) Source {
+// benchRegistry takes every schema, and gives each the next id.
+type benchRegistry struct{ last int }
+
+func (r *benchRegistry) Register(context.Context, string, string) (int, error) {
+	r.last++
+	return r.last, nil
+}
+
+func (r *benchRegistry) Lookup(ctx context.Context, subject, schema string) (int, error) {
+	return r.Register(ctx, subject, schema)
+}
+
+func (*benchRegistry) Latest(context.Context, string) (string, error) { return "", nil }
+
+func benchConnector(b *testing.B) *config.Connector {
 	b.Helper()
 	c, err := config.ParseConnector(map[string]string{
 		"name": "acme", "coupa.url": "http://127.0.0.1", "coupa.client.id": "id", "coupa.client.secret": "secret", "coupa.objects": "invoices",
@@ -182,11 +188,17 @@ func benchSource(b *testing.B) Source {
 	if err != nil {
 		b.Fatal(err)
 	}
+	return c
+}
+
+// benchSource is a tenant with the rows of one transaction, which answers at once.
+func benchSource(b *testing.B) Source {
+	b.Helper()
 	tenant := coupatest.New(coupatest.Config{
 		Seed: 1, Rows: benchPages * benchPageRows, RowBytes: benchRowBytes, Objects: []string{"invoices"},
 		ClientID: "id", ClientSecret: "secret", RateLimit: -1, TokenHold: -1,
 	})
-	cfg := c.Coupa()
+	cfg := benchConnector(b).Coupa()
 	cfg.Transport, cfg.Limiter = tenant.Transport(), coupa.NewLimiter(0)
 	source, err := coupa.New(cfg)
 	if err != nil {

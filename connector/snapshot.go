@@ -139,8 +139,8 @@ func (p *poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 		return p.record(ctx, finish(walk.Rows))
 	}
 	ps := &pass{
-		p: p, op: OpSnapshot, walk: walk, ask: p.query(coupa.PrioritySnapshot, coupa.Window{From: walk.From, To: walk.To}),
-		horizon: pos.Mark.Add(-retention(p.object)).Unix(), persisted: persisted,
+		p: p, rules: snapshotRules, walk: walk, ask: p.query(snapshotRules.priority, coupa.Window{From: walk.From, To: walk.To}),
+		progress: p.ask.progress, horizon: pos.Mark.Add(-retention(p.object)).Unix(), persisted: persisted,
 		place: func(pos *checkpoint.Position) **checkpoint.Walk {
 			if at := requestIn(pos, r.ID); at != nil && !at.Over() {
 				return &at.Walk

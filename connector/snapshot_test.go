@@ -209,7 +209,7 @@ func TestASnapshotGivesNoRowThatPollsHaveGivenMeanwhile(t *testing.T) {
 		ahead:     map[checkpoint.Stream]map[int64]int64{},
 	}
 	s.receive(&submission{stream: st, task: p.task, records: []*kgo.Record{{}}, rows: []version{{7, 100, 2}}})
-	ps := &pass{p: p, op: OpSnapshot, walk: checkpoint.Walk{Kind: checkpoint.Asked}, spans: []*span{{}}, persisted: new(time.Time)}
+	ps := &pass{p: p, rules: snapshotRules, walk: checkpoint.Walk{Kind: checkpoint.Asked}, spans: []*span{{}}, persisted: new(time.Time)}
 	ps.submit(&chunk{
 		records: []*kgo.Record{{}, {}}, published: []version{{7, 100, 1}, {8, 100, 1}},
 		entries: []checkpoint.Entry{{ID: 7, At: 100, UpdatedAt: 100, Digest: 1}, {ID: 8, At: 100, UpdatedAt: 100, Digest: 1}},

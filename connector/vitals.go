@@ -142,6 +142,11 @@ func (t *task) sample(now time.Time) {
 // maxSchemaVersions is how many of the versions of its schema a task remembers, the last ones.
 const maxSchemaVersions = 50
 
+// unfit notes how many values of custom fields stayed in unmapped, by field.
+func (t *task) unfit(counts map[string]int64) {
+	t.update(func(s *TaskStatus) { s.Unfit = counts })
+}
+
 // carries notes that the task's records have a schema.
 func (t *task) carries(subject string, id int) {
 	t.update(func(s *TaskStatus) {

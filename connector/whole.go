@@ -85,13 +85,16 @@ func (p *poller) walkWhole(ctx context.Context, w checkpoint.Walk, first bool, p
 		return false, p.unreadable(err)
 	}
 	ps := &pass{
-		p: p, op: OpUpsert, walk: w, seen: last, stamp: w.To, horizon: time.Time{}.Unix(), persisted: persisted,
-		ask:    p.query(coupa.PriorityBackfill, coupa.Window{}),
+		p: p, rules: wholeRules, walk: w, seen: last, stamp: w.To, horizon: time.Time{}.Unix(), persisted: persisted,
+		ask:    p.query(wholeRules.priority, coupa.Window{}),
 		place:  func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Walk },
 		finish: func(pos *checkpoint.Position) { pos.Mark, pos.Lines = w.To, w.To },
 	}
-	if first {
-		ps.op, ps.unpublished = OpSnapshot, p.object.InitialFrom.Latest
+	switch {
+	case first && p.object.InitialFrom.Latest:
+		ps.rules = latestRules
+	case first:
+		ps.rules = firstRules
 	}
 	if err := ps.carryOut(ctx); err != nil {
 		return false, err

@@ -311,7 +311,7 @@ func (w *Worker) preflight(ctx context.Context) error {
 }
 
 func (p *poller) preflight(ctx context.Context) error {
-	if err := p.prepare(ctx); err != nil {
+	if err := p.maker.prepare(ctx); err != nil {
 		return fmt.Errorf("%s: %w", p.stream.Object, err)
 	}
 	if _, err := p.source.Now(ctx); err != nil {
