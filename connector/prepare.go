@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // prepare makes sure of the topic and the schemas: once for the life of the
@@ -68,7 +69,7 @@ func (p *poller) valueSubject(schema *schemas.Schema) string {
 
 // subjectIn is that of the values of a topic.
 func (p *poller) subjectIn(topic string, schema *schemas.Schema) string {
-	return schemas.Subject(p.object.ValueSubject, topic, schema.Name(), false)
+	return registry.Subject(p.object.ValueSubject, topic, schema.Name(), false)
 }
 
 // registerFor gives the id of a schema of the stream's values, as register does.
