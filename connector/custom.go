@@ -14,6 +14,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // customs is what a poller knows of its object's custom fields beside what the
@@ -45,7 +46,7 @@ func newCustoms() customs {
 
 // subjectOf names what objects must have in common for their values to have one schema.
 func subjectOf(o config.Object) string {
-	return schemas.Subject(o.ValueSubject, o.Topic, o.Path, false)
+	return registry.Subject(o.ValueSubject, o.Topic, o.Path, false)
 }
 
 // refusedFor is how long a version that the registry refused is not offered again.
@@ -296,7 +297,7 @@ func (m *maker) noteUnfit(unfit []schemas.Unfit) {
 
 // isIncompatible tells that the registry refuses a schema because of those that the subject has.
 func isIncompatible(err error) bool {
-	failed, ok := errors.AsType[*schemas.RegistryError](err)
+	failed, ok := errors.AsType[*registry.Error](err)
 	return ok && failed.Status == http.StatusConflict
 }
 

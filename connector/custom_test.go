@@ -10,6 +10,7 @@ import (
 
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // schemaOf is the text of the schema that a record was encoded with.
@@ -241,7 +242,7 @@ func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 		h.settle()
 		h.stop()
 		h.registry.set(func(r *memoryRegistry) {
-			r.fail = &schemas.RegistryError{Subject: "s", Status: 503, Act: "asking", Answer: "away", Remedy: "wait"}
+			r.fail = &registry.Error{Subject: "s", Status: 503, Act: "asking", Answer: "away", Remedy: "wait"}
 			r.known = true
 		})
 		r := h.start()

@@ -8,6 +8,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // valueForm is what stands around the Avro of a row, or of a line, and whether
@@ -134,7 +135,7 @@ func (m *maker) keyPrefix(ctx context.Context, topic string) ([]byte, error) {
 	if m.object.ValueFormat == config.FormatJSONSchema {
 		text = schemas.KeyJSONSchema()
 	}
-	id, err := m.register(ctx, schemas.Subject(m.object.KeySubject, topic, "coupa.Key", true), text)
+	id, err := m.register(ctx, registry.Subject(m.object.KeySubject, topic, "coupa.Key", true), text)
 	if isIncompatible(err) {
 		return nil, fmt.Errorf("key: %v", err)
 	}

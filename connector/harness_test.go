@@ -27,6 +27,7 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // harness is a simulated tenant, an in-process Kafka and workers that can be started,
@@ -459,7 +460,7 @@ func (r *memoryRegistry) Register(_ context.Context, subject, schema string) (in
 	case fail != nil && !(known && there):
 		return 0, fail
 	case refuse != nil && refuse(schema):
-		return 0, &schemas.RegistryError{Subject: subject, Act: "registering", Status: http.StatusConflict, Answer: "incompatible", Remedy: "none"}
+		return 0, &registry.Error{Subject: subject, Act: "registering", Status: http.StatusConflict, Answer: "incompatible", Remedy: "none"}
 	}
 	return r.id(subject, schema), nil
 }

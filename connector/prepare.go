@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // prepare makes sure of the topic and the schemas: once for the life of the
@@ -68,7 +69,7 @@ func (m *maker) valueSubject(schema *schemas.Schema) string {
 
 // subjectIn is that of the values of a topic.
 func (m *maker) subjectIn(topic string, schema *schemas.Schema) string {
-	return schemas.Subject(m.object.ValueSubject, topic, schema.Name(), false)
+	return registry.Subject(m.object.ValueSubject, topic, schema.Name(), false)
 }
 
 // registerFor gives the id of a schema of the stream's values, as register does.

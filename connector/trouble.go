@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/coupastream/coupastream/coupa"
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // troubleOf tells of an error what happened and, apart from it, what a person can do.
@@ -25,7 +25,7 @@ func troubleOf(err error, now time.Time) Trouble {
 // passes by itself, or its message says it in a place of its own.
 func remedyOf(err error) string {
 	var asked *coupa.Error
-	var registry *schemas.RegistryError
+	var refused *registry.Error
 	switch {
 	case errors.As(err, &asked):
 		return asked.Hint
@@ -33,8 +33,8 @@ func remedyOf(err error) string {
 		return "raise the topic's max.message.bytes, or give record.oversize = trim or deadletter"
 	case isError[*conflictError](err):
 		return "make the registry take the schema, give the object a new topic (topic.template), or give schema.conflict = widen or deadletter"
-	case errors.As(err, &registry):
-		return registry.Remedy
+	case errors.As(err, &refused):
+		return refused.Remedy
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		return "allow this principal WRITE and DESCRIBE on the topic"
 	case isTemporary(err), blamesRecord(err):

@@ -1,5 +1,6 @@
 // Package schemas gives the shape of what coupastream writes: the Avro schema of every Coupa object that
-// it streams, the encoder from Coupa's JSON to Avro, the key, and the registry's framing and client.
+// it streams, the encoder from Coupa's JSON to Avro, the key, and the framing by which records name their
+// schema. The registry's client is package registry.
 //
 //	s, err := schemas.For("invoices", schemas.Options{})   // the schema
 //	s.Fields()                                             // ask Coupa for just what it holds

@@ -8,7 +8,7 @@ import (
 )
 
 // jsonSchemaDialect is the one that the registry's own serializers write. It
-// stands first in the text, by which Registry tells JSON Schema from Avro.
+// stands first in the text, by which package registry tells JSON Schema from Avro.
 const jsonSchemaDialect = "http://json-schema.org/draft-07/schema#"
 
 // jsonSchema is a JSON Schema, as far as these schemas need it. Members stand in this order.

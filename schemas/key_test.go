@@ -71,22 +71,3 @@ func TestHeaderIsTheRegistrysFraming(t *testing.T) {
 		}
 	}
 }
-
-func TestSubject(t *testing.T) {
-	for _, tt := range []struct {
-		strategy schemas.SubjectStrategy
-		key      bool
-		want     string
-	}{
-		{schemas.TopicNameStrategy, false, "coupa.invoices-value"},
-		{schemas.TopicNameStrategy, true, "coupa.invoices-key"},
-		{schemas.RecordNameStrategy, false, "coupa.InvoiceHeader"},
-		{schemas.RecordNameStrategy, true, "coupa.InvoiceHeader"},
-		{schemas.TopicRecordNameStrategy, false, "coupa.invoices-coupa.InvoiceHeader"},
-		{"", false, "coupa.invoices-value"},
-	} {
-		if got := schemas.Subject(tt.strategy, "coupa.invoices", "coupa.InvoiceHeader", tt.key); got != tt.want {
-			t.Errorf("%s, key %v: %s, want %s", tt.strategy, tt.key, got, tt.want)
-		}
-	}
-}

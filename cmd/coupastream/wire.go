@@ -17,7 +17,7 @@ import (
 	"github.com/coupastream/coupastream/connector/egress"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/coupa"
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // userAgent names this program to Coupa, as its administrators see it in their logs.
@@ -75,7 +75,7 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (connector.Registry,
 	if len(settings.Registry.URLs) == 0 {
 		return nil, nil
 	}
-	return schemas.NewRegistry(schemas.RegistryConfig{
+	return registry.New(registry.Config{
 		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
 		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: logging.Named(log, "schemas"),
 	})
@@ -159,5 +159,5 @@ func (s *sources) acquire(host string, c *config.Connector) (*coupa.Limiter, fun
 
 var (
 	_ connector.Source   = source{}
-	_ connector.Registry = (*schemas.Registry)(nil)
+	_ connector.Registry = (*registry.Client)(nil)
 )

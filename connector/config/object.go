@@ -11,6 +11,7 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/mapping"
 	"github.com/coupastream/coupastream/schemas/nearest"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // Object is the configuration of one stream: the connector's keys with the object's overrides.
@@ -31,8 +32,8 @@ type Object struct {
 	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
 	Envelope        string // "none" or EnvelopeDebezium
 	Lines           string // LinesEmbedded, LinesTopics or LinesBoth
-	KeySubject      schemas.SubjectStrategy
-	ValueSubject    schemas.SubjectStrategy
+	KeySubject      registry.SubjectStrategy
+	ValueSubject    registry.SubjectStrategy
 	AutoRegister    bool
 	ErrorsTolerance string // "none" or "all"
 	// "fail", "deadletter" or "trim": what becomes of a record that is larger than its topic takes

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // templateKey is the one key whose values hold placeholders.
@@ -78,10 +79,10 @@ func recordSettings() []setting[Object] {
 			text(func(o *Object) *string { return &o.Lines })},
 		{Key{Name: "key.subject.name.strategy", Type: String, Importance: Low, Default: "TopicNameStrategy", Values: subjectStrategies(),
 			Doc: "Subject of the key's schema in the registry."},
-			named(func(o *Object) *schemas.SubjectStrategy { return &o.KeySubject })},
+			named(func(o *Object) *registry.SubjectStrategy { return &o.KeySubject })},
 		{Key{Name: "value.subject.name.strategy", Type: String, Importance: Low, Default: "TopicNameStrategy", Values: subjectStrategies(),
 			Doc: "Subject of the value's schema in the registry."},
-			named(func(o *Object) *schemas.SubjectStrategy { return &o.ValueSubject })},
+			named(func(o *Object) *registry.SubjectStrategy { return &o.ValueSubject })},
 		{Key{Name: "auto.register.schemas", Type: Boolean, Importance: Low, Default: "true", Values: []string{"true", "false"},
 			Doc: "With false the schema must be in the registry already."},
 			truth(func(o *Object) *bool { return &o.AutoRegister })},

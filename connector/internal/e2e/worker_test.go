@@ -15,6 +15,7 @@ import (
 
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // worker is `coupastream run` for one tenant: two files, and the process while it runs.
@@ -128,7 +129,7 @@ func selection(tb testing.TB, object string) string {
 // latest is the text of a subject's last version.
 func (p *parts) latest(tb testing.TB, subject string) string {
 	tb.Helper()
-	r, err := schemas.NewRegistry(schemas.RegistryConfig{URLs: []string{p.registry}})
+	r, err := registry.New(registry.Config{URLs: []string{p.registry}})
 	if err != nil {
 		tb.Fatal(err)
 	}

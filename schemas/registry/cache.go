@@ -1,4 +1,4 @@
-package schemas
+package registry
 
 import (
 	"crypto/sha256"

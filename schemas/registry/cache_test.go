@@ -1,4 +1,4 @@
-package schemas_test
+package registry_test
 
 import (
 	"errors"
@@ -8,20 +8,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // away is a registry that can't be reached, under an address and with a cache.
-func away(url, cache string) schemas.RegistryConfig {
+func away(url, cache string) registry.Config {
 	down := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })
-	return schemas.RegistryConfig{URLs: []string{url}, CacheFile: cache, HTTPClient: &http.Client{Transport: down}}
+	return registry.Config{URLs: []string{url}, CacheFile: cache, HTTPClient: &http.Client{Transport: down}}
 }
 
 func TestASchemaRegisteredOnceIsKnownWithoutTheRegistry(t *testing.T) {
 	fake, _ := strictRegistry(t)
 	cache := filepath.Join(t.TempDir(), "group", "ids.json")
 	withPassword := strings.Replace(fake.URL(), "http://", "http://user:hunter2@", 1)
-	id, err := client(t, schemas.RegistryConfig{URLs: []string{withPassword}, CacheFile: cache}).Register(t.Context(), subject, first)
+	id, err := client(t, registry.Config{URLs: []string{withPassword}, CacheFile: cache}).Register(t.Context(), subject, first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestASchemaRegisteredOnceIsKnownWithoutTheRegistry(t *testing.T) {
 			t.Errorf("%s: id %d, %v, want %d", name, got, err, id)
 		}
 	}
-	var down *schemas.RegistryError
+	var down *registry.Error
 	for name, ask := range map[string]func() (int, error){
 		"another schema":  func() (int, error) { return later.Register(t.Context(), subject, added) },
 		"another subject": func() (int, error) { return later.Register(t.Context(), "other", first) },
@@ -55,14 +55,14 @@ func TestASchemaRegisteredOnceIsKnownWithoutTheRegistry(t *testing.T) {
 func TestARefusalIsNotAnsweredFromTheCache(t *testing.T) {
 	fake, _ := strictRegistry(t)
 	cache := filepath.Join(t.TempDir(), "ids.json")
-	if _, err := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}, CacheFile: cache}).Register(t.Context(), subject, first); err != nil {
+	if _, err := client(t, registry.Config{URLs: []string{fake.URL()}, CacheFile: cache}).Register(t.Context(), subject, first); err != nil {
 		t.Fatal(err)
 	}
 	cfg := away(fake.URL(), cache)
 	cfg.HTTPClient.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
 		return answer(http.StatusUnauthorized, `{"error_code":401,"message":"who are you"}`), nil
 	})
-	var refused *schemas.RegistryError
+	var refused *registry.Error
 	if id, err := client(t, cfg).Register(t.Context(), subject, first); !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
 		t.Errorf("id %d, %v, want the 401", id, err)
 	}
@@ -74,7 +74,7 @@ func TestADamagedCacheIsBegunAnew(t *testing.T) {
 	if err := os.WriteFile(cache, []byte(`{"registry":`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	id, err := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}, CacheFile: cache}).Register(t.Context(), subject, first)
+	id, err := client(t, registry.Config{URLs: []string{fake.URL()}, CacheFile: cache}).Register(t.Context(), subject, first)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,7 @@
-package schemas
+// Package registry is the client of a schema registry: it registers a schema under a subject, or looks it
+// up, and gives the id by which the framing of every record names it (schemas.AppendHeader). It knows
+// nothing of what the schemas say.
+package registry
 
 import (
 	"context"
@@ -20,9 +23,9 @@ const (
 	workTime    = 45 * time.Second
 )
 
-// RegistryConfig says where the schema registry is and how to log in. The
+// Config says where the schema registry is and how to log in. The
 // registry's API is Confluent's, which Apicurio and others speak too.
-type RegistryConfig struct {
+type Config struct {
 	// URLs are tried in this order when one cannot be reached; at least one.
 	URLs []string
 	// Username and Password are for HTTP basic authentication, ""
@@ -41,9 +44,9 @@ type RegistryConfig struct {
 	Log *slog.Logger
 }
 
-// Registry is a client of a schema registry. It may be used by any number of goroutines. Ids
+// Client is a client of a schema registry. It may be used by any number of goroutines. Ids
 // never change, so each is asked for once; goroutines that want the same one share the request.
-type Registry struct {
+type Client struct {
 	client *sr.Client
 	flight singleflight.Group
 	kept   *idCache
@@ -64,8 +67,8 @@ func (k idKey) document() sr.Schema {
 	return sr.Schema{Schema: k.schema, Type: sr.TypeAvro}
 }
 
-// NewRegistry makes a client; nothing is sent yet. The error names the setting that is wrong.
-func NewRegistry(cfg RegistryConfig) (*Registry, error) {
+// New makes a client; nothing is sent yet. The error names the setting that is wrong.
+func New(cfg Config) (*Client, error) {
 	opts, err := cfg.clientOptions()
 	if err != nil {
 		return nil, err
@@ -79,22 +82,22 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Registry{client: client, kept: openIDCache(cfg.CacheFile, cfg.URLs, log), log: log, ids: map[idKey]int{}}, nil
+	return &Client{client: client, kept: openIDCache(cfg.CacheFile, cfg.URLs, log), log: log, ids: map[idKey]int{}}, nil
 }
 
 // Register gives the id of a schema under a subject, registering it if it is not there yet. If the
 // registry can't be reached, the id that CacheFile has of the same schema under the same subject is
 // given: it was registered once. A subject that is new and has no compatibility level of its own is
 // given BACKWARD first, the rule that coupastream's schemas evolve by; a level that someone has set
-// is left as it is, as are subjects that exist. The error is a *RegistryError, or that of ctx.
-func (r *Registry) Register(ctx context.Context, subject, schema string) (int, error) {
+// is left as it is, as are subjects that exist. The error is an *Error, or that of ctx.
+func (r *Client) Register(ctx context.Context, subject, schema string) (int, error) {
 	return r.shared(ctx, "register", idKey{subject, schema}, r.register)
 }
 
 // Lookup gives the id of a schema that must be registered under the
 // subject already (auto.register.schemas=false). It changes nothing
-// in the registry. The error is a *RegistryError, or that of ctx.
-func (r *Registry) Lookup(ctx context.Context, subject, schema string) (int, error) {
+// in the registry. The error is an *Error, or that of ctx.
+func (r *Client) Lookup(ctx context.Context, subject, schema string) (int, error) {
 	return r.shared(ctx, "lookup", idKey{subject, schema}, func(ctx context.Context, k idKey) (int, error) {
 		id, err := r.lookup(ctx, k)
 		return id, explain(k.subject, notRegistered, err)
@@ -104,7 +107,7 @@ func (r *Registry) Lookup(ctx context.Context, subject, schema string) (int, err
 // shared answers from memory or does the work once for all who ask at the same time. The work
 // does not end with the one who happened to ask first, so it has its own time limit. The file
 // is written by those who wait for the answer: nothing touches it once they have ended.
-func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(context.Context, idKey) (int, error)) (int, error) {
+func (r *Client) shared(ctx context.Context, verb string, k idKey, work func(context.Context, idKey) (int, error)) (int, error) {
 	if id := r.known(k); id != 0 {
 		r.kept.put(k, id)
 		return id, nil
@@ -133,8 +136,8 @@ func (r *Registry) shared(ctx context.Context, verb string, k idKey, work func(c
 }
 
 // fallBack is what an earlier process was told, if the registry can't be reached now.
-func (r *Registry) fallBack(k idKey, err error) (int, error) {
-	failed, ok := errors.AsType[*RegistryError](err)
+func (r *Client) fallBack(k idKey, err error) (int, error) {
+	failed, ok := errors.AsType[*Error](err)
 	if !ok || !failed.Temporary() {
 		return 0, err
 	}
@@ -147,21 +150,21 @@ func (r *Registry) fallBack(k idKey, err error) (int, error) {
 	return id, nil
 }
 
-func (r *Registry) remember(k idKey, id int) {
+func (r *Client) remember(k idKey, id int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ids[k] = id
 }
 
 // known is the id in memory, 0 for none: registries count from 1.
-func (r *Registry) known(k idKey) int {
+func (r *Client) known(k idKey) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ids[k]
 }
 
 // register looks first, so that a schema that is there already is found without the right to write.
-func (r *Registry) register(ctx context.Context, k idKey) (int, error) {
+func (r *Client) register(ctx context.Context, k idKey) (int, error) {
 	id, err := r.lookup(ctx, k)
 	if err == nil {
 		return id, nil
@@ -178,14 +181,14 @@ func (r *Registry) register(ctx context.Context, k idKey) (int, error) {
 	return id, explain(k.subject, registerSchema, checkID(id, err))
 }
 
-func (r *Registry) lookup(ctx context.Context, k idKey) (int, error) {
+func (r *Client) lookup(ctx context.Context, k idKey) (int, error) {
 	found, err := r.client.LookupSchema(ctx, k.subject, k.document())
 	return found.ID, checkID(found.ID, err)
 }
 
 // protect gives a new subject the level BACKWARD unless it has one of its own, which may
 // be set before the first schema. Registries answer 404 (40408) where there is none.
-func (r *Registry) protect(ctx context.Context, subject string) error {
+func (r *Client) protect(ctx context.Context, subject string) error {
 	own := r.client.Compatibility(ctx, subject)[0]
 	if own.Err == nil {
 		return nil

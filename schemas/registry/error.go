@@ -1,4 +1,4 @@
-package schemas
+package registry
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 )
 
-// RegistryError is what went wrong between coupastream and the schema registry. It
+// Error is what went wrong between coupastream and the schema registry. It
 // shows no credentials, and of the registry's answer at most answerLength bytes.
-type RegistryError struct {
+type Error struct {
 	Subject string
 	Act     string // what was being done, "registering the schema"
 	Status  int    // HTTP status, 0 when there was no answer
@@ -25,7 +25,7 @@ type RegistryError struct {
 	Err     error
 }
 
-func (e *RegistryError) Error() string {
+func (e *Error) Error() string {
 	status := ""
 	if e.Status != 0 {
 		status = fmt.Sprintf(" (HTTP %d)", e.Status)
@@ -34,11 +34,11 @@ func (e *RegistryError) Error() string {
 }
 
 // Unwrap gives the cause. Its text is not cut and may name the registry's address, without credentials.
-func (e *RegistryError) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error { return e.Err }
 
 // Temporary tells whether the same request may succeed later with nothing
 // changed: the registry was not reached, or is overloaded or broken.
-func (e *RegistryError) Temporary() bool {
+func (e *Error) Temporary() bool {
 	return e.Status == 0 && !noRegistry(e.Err) || e.Status == http.StatusTooManyRequests ||
 		e.Status == http.StatusRequestTimeout || e.Status >= http.StatusInternalServerError
 }
@@ -47,33 +47,33 @@ func (e *RegistryError) Temporary() bool {
 // on incompatible schemas some send both schemas in full.
 const answerLength = 600
 
-// registryAct is a step of the conversation.
-type registryAct string
+// step is one of the conversation with the registry.
+type step string
 
 const (
-	notRegistered  registryAct = "looking the schema up"
-	readSubject    registryAct = "looking for the schema"
-	readLevel      registryAct = "reading the subject's compatibility level"
-	setLevel       registryAct = "setting the subject's compatibility level to BACKWARD"
-	registerSchema registryAct = "registering the schema"
+	notRegistered  step = "looking the schema up"
+	readSubject    step = "looking for the schema"
+	readLevel      step = "reading the subject's compatibility level"
+	setLevel       step = "setting the subject's compatibility level to BACKWARD"
+	registerSchema step = "registering the schema"
 )
 
 // errNoID is a success without an id.
 var errNoID = errors.New("the answer holds no schema id")
 
 // explain makes the error that users see, nil of nil.
-func explain(subject string, act registryAct, err error) error {
+func explain(subject string, at step, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &RegistryError{Subject: subject, Act: string(act), Status: statusOf(err), Code: codeOf(err), Err: err}
+	e := &Error{Subject: subject, Act: string(at), Status: statusOf(err), Code: codeOf(err), Err: err}
 	e.Answer = answerOf(err)
-	e.Remedy = remedy(act, e)
+	e.Remedy = remedy(at, e)
 	return e
 }
 
 // remedy says what to do next.
-func remedy(act registryAct, e *RegistryError) string {
+func remedy(at step, e *Error) string {
 	switch {
 	case noRegistry(e.Err):
 		return "check that schema.registry.url is the root of a registry with Confluent's API (Apicurio: …/apis/ccompat/v7)"
@@ -81,11 +81,11 @@ func remedy(act registryAct, e *RegistryError) string {
 		return "check schema.registry.url, the network and schema.registry.ssl.ca.location; it is tried again"
 	case e.Status == http.StatusUnauthorized:
 		return "check schema.registry.basic.auth.user.info"
-	case e.Status == http.StatusForbidden && act == setLevel:
+	case e.Status == http.StatusForbidden && at == setLevel:
 		return "let this user write the subject's config, or set a level on the subject yourself: one that is there is left as it is"
 	case e.Status == http.StatusForbidden:
 		return "let this user read and write the subject, or register the schema yourself (coupastream schema prints it) and set auto.register.schemas=false"
-	case e.Status == http.StatusNotFound && act == notRegistered:
+	case e.Status == http.StatusNotFound && at == notRegistered:
 		return "the schema is not registered there; register it (coupastream schema prints it) or set auto.register.schemas=true"
 	case e.Status == http.StatusNotFound:
 		return "check that schema.registry.url is the root of a registry with Confluent's API (Apicurio: …/apis/ccompat/v7)"

@@ -1,4 +1,4 @@
-package schemas_test
+package registry_test
 
 import (
 	"encoding/pem"
@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 func TestRegistryErrorsSayWhatToDo(t *testing.T) {
@@ -51,8 +51,8 @@ func TestRegistryErrorsSayWhatToDo(t *testing.T) {
 			}))
 			defer server.Close()
 			withUser := strings.Replace(server.URL, "http://", "http://someone:hunter2@", 1)
-			_, err := client(t, schemas.RegistryConfig{URLs: []string{withUser}}).Register(t.Context(), "s", first)
-			var failed *schemas.RegistryError
+			_, err := client(t, registry.Config{URLs: []string{withUser}}).Register(t.Context(), "s", first)
+			var failed *registry.Error
 			if !errors.As(err, &failed) {
 				t.Fatalf("error %v", err)
 			}
@@ -75,11 +75,11 @@ func TestAnotherURLIsTriedWhenOneIsUnreachable(t *testing.T) {
 	fake, _ := strictRegistry(t)
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	if _, err := client(t, schemas.RegistryConfig{URLs: []string{gone.URL, fake.URL()}}).Register(t.Context(), subject, first); err != nil {
+	if _, err := client(t, registry.Config{URLs: []string{gone.URL, fake.URL()}}).Register(t.Context(), subject, first); err != nil {
 		t.Error(err)
 	}
-	_, err := client(t, schemas.RegistryConfig{URLs: []string{strings.Replace(gone.URL, "http://", "http://user:hunter2@", 1)}}).Register(t.Context(), subject, first)
-	var failed *schemas.RegistryError
+	_, err := client(t, registry.Config{URLs: []string{strings.Replace(gone.URL, "http://", "http://user:hunter2@", 1)}}).Register(t.Context(), subject, first)
+	var failed *registry.Error
 	if !errors.As(err, &failed) || !failed.Temporary() || !strings.Contains(err.Error(), "schema.registry.url") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error %v, want a temporary one without credentials", err)
 	}
@@ -96,10 +96,10 @@ func TestAuthoritiesOfTheRegistry(t *testing.T) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if id, err := client(t, schemas.RegistryConfig{URLs: []string{server.URL}, CAFile: file}).Lookup(t.Context(), subject, first); id != 5 || err != nil {
+	if id, err := client(t, registry.Config{URLs: []string{server.URL}, CAFile: file}).Lookup(t.Context(), subject, first); id != 5 || err != nil {
 		t.Errorf("with its authority: id %d, %v", id, err)
 	}
-	if _, err := client(t, schemas.RegistryConfig{URLs: []string{server.URL}}).Lookup(t.Context(), subject, first); err == nil || !strings.Contains(err.Error(), "ssl.ca.location") {
+	if _, err := client(t, registry.Config{URLs: []string{server.URL}}).Lookup(t.Context(), subject, first); err == nil || !strings.Contains(err.Error(), "ssl.ca.location") {
 		t.Errorf("without: %v", err)
 	}
 }
@@ -111,18 +111,18 @@ func TestRegistrySettingsThatAreWrong(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		cfg  schemas.RegistryConfig
+		cfg  registry.Config
 		want []string
 	}{
-		{"no URL", schemas.RegistryConfig{}, []string{"schema.registry.url is missing"}},
-		{"a host alone", schemas.RegistryConfig{URLs: []string{"registry:8081"}}, []string{"address 1 is not a http or https URL"}},
-		{"a password that breaks the URL", schemas.RegistryConfig{URLs: []string{"http://ok", "http://user:hunter2%@host"}}, []string{"address 2 is not a URL", "percent-encode"}},
-		{"no such CA file", schemas.RegistryConfig{URLs: []string{"http://ok"}, CAFile: "/nowhere.pem"}, []string{"ssl.ca.location", "/nowhere.pem"}},
-		{"a CA file without certificates", schemas.RegistryConfig{URLs: []string{"http://ok"}, CAFile: empty}, []string{"holds no certificate"}},
-		{"a CA file beside a client", schemas.RegistryConfig{URLs: []string{"http://ok"}, CAFile: empty, HTTPClient: http.DefaultClient}, []string{"ssl.ca.location"}},
-		{"all problems at once", schemas.RegistryConfig{URLs: []string{"ftp://x"}, CAFile: empty}, []string{"address 1", "holds no certificate"}},
+		{"no URL", registry.Config{}, []string{"schema.registry.url is missing"}},
+		{"a host alone", registry.Config{URLs: []string{"registry:8081"}}, []string{"address 1 is not a http or https URL"}},
+		{"a password that breaks the URL", registry.Config{URLs: []string{"http://ok", "http://user:hunter2%@host"}}, []string{"address 2 is not a URL", "percent-encode"}},
+		{"no such CA file", registry.Config{URLs: []string{"http://ok"}, CAFile: "/nowhere.pem"}, []string{"ssl.ca.location", "/nowhere.pem"}},
+		{"a CA file without certificates", registry.Config{URLs: []string{"http://ok"}, CAFile: empty}, []string{"holds no certificate"}},
+		{"a CA file beside a client", registry.Config{URLs: []string{"http://ok"}, CAFile: empty, HTTPClient: http.DefaultClient}, []string{"ssl.ca.location"}},
+		{"all problems at once", registry.Config{URLs: []string{"ftp://x"}, CAFile: empty}, []string{"address 1", "holds no certificate"}},
 	} {
-		_, err := schemas.NewRegistry(tt.cfg)
+		_, err := registry.New(tt.cfg)
 		for _, part := range tt.want {
 			if err == nil || !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("%s: error %v, want one with %q", tt.name, err, part)

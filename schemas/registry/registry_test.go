@@ -1,4 +1,4 @@
-package schemas_test
+package registry_test
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 const (
@@ -74,9 +75,9 @@ func latest(fake *srfake.Registry, subject string) (newest sr.SubjectSchema, ok 
 	}
 }
 
-func client(t *testing.T, cfg schemas.RegistryConfig) *schemas.Registry {
+func client(t *testing.T, cfg registry.Config) *registry.Client {
 	t.Helper()
-	r, err := schemas.NewRegistry(cfg)
+	r, err := registry.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func client(t *testing.T, cfg schemas.RegistryConfig) *schemas.Registry {
 
 func TestRegisterProtectsANewSubject(t *testing.T) {
 	fake, requests := strictRegistry(t)
-	r := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}})
+	r := client(t, registry.Config{URLs: []string{fake.URL()}})
 	one, err := r.Register(t.Context(), subject, first)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func TestRegisterProtectsANewSubject(t *testing.T) {
 	}
 
 	_, err = r.Register(t.Context(), subject, changed)
-	var refused *schemas.RegistryError
+	var refused *registry.Error
 	if !errors.As(err, &refused) || refused.Status != http.StatusConflict || refused.Temporary() {
 		t.Fatalf("a changed type: %v, want a lasting 409", err)
 	}
@@ -119,7 +120,7 @@ func TestRegisterLeavesALevelThatIsThere(t *testing.T) {
 	if err := fake.SetCompat(subject, sr.CompatNone); err != nil {
 		t.Fatal(err)
 	}
-	r := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}})
+	r := client(t, registry.Config{URLs: []string{fake.URL()}})
 	for _, schema := range []string{first, changed} {
 		if _, err := r.Register(t.Context(), subject, schema); err != nil {
 			t.Fatal(err)
@@ -145,7 +146,7 @@ func TestRegisterTakesALevelThatAnotherSetMeanwhile(t *testing.T) {
 		fmt.Fprint(w, `{"error_code":409,"message":"A rule named 'COMPATIBILITY' already exists."}`)
 		return true
 	})
-	r := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}})
+	r := client(t, registry.Config{URLs: []string{fake.URL()}})
 	if id, err := r.Register(t.Context(), subject, first); err != nil || id == 0 {
 		t.Errorf("%d, %v", id, err)
 	}
@@ -154,7 +155,7 @@ func TestRegisterTakesALevelThatAnotherSetMeanwhile(t *testing.T) {
 func TestRegisterLeavesTheLevelOfASubjectThatExists(t *testing.T) {
 	fake, requests := strictRegistry(t)
 	fake.SeedSchema(subject, 1, 41, sr.Schema{Schema: first, Type: sr.TypeAvro})
-	if _, err := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}}).Register(t.Context(), subject, added); err != nil {
+	if _, err := client(t, registry.Config{URLs: []string{fake.URL()}}).Register(t.Context(), subject, added); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"POST /subjects/" + subject, "POST /subjects/" + subject + "/versions"}; !slices.Equal(*requests, want) {
@@ -165,7 +166,7 @@ func TestRegisterLeavesTheLevelOfASubjectThatExists(t *testing.T) {
 func TestASchemaThatIsThereIsOnlyRead(t *testing.T) {
 	fake, requests := strictRegistry(t)
 	fake.SeedSchema(subject, 1, 41, sr.Schema{Schema: first, Type: sr.TypeAvro})
-	r := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}})
+	r := client(t, registry.Config{URLs: []string{fake.URL()}})
 	for _, ask := range []func(context.Context, string, string) (int, error){r.Register, r.Lookup, r.Register} {
 		if id, err := ask(t.Context(), subject, first); id != 41 || err != nil {
 			t.Errorf("id %d, %v, want 41", id, err)
@@ -178,8 +179,8 @@ func TestASchemaThatIsThereIsOnlyRead(t *testing.T) {
 
 func TestLookupDoesNotRegister(t *testing.T) {
 	fake, requests := strictRegistry(t)
-	_, err := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}}).Lookup(t.Context(), subject, first)
-	var missing *schemas.RegistryError
+	_, err := client(t, registry.Config{URLs: []string{fake.URL()}}).Lookup(t.Context(), subject, first)
+	var missing *registry.Error
 	if !errors.As(err, &missing) || missing.Status != http.StatusNotFound || missing.Temporary() || !strings.Contains(err.Error(), "auto.register.schemas=true") {
 		t.Errorf("error %v, want a lasting 404 that names auto.register.schemas", err)
 	}
@@ -190,14 +191,14 @@ func TestLookupDoesNotRegister(t *testing.T) {
 
 func TestRealSchemasRegister(t *testing.T) {
 	fake, _ := strictRegistry(t)
-	r := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}})
+	r := client(t, registry.Config{URLs: []string{fake.URL()}})
 	ids := map[int]string{}
 	for _, path := range schemas.Objects() {
 		s, err := schemas.For(path, schemas.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := r.Register(t.Context(), schemas.Subject("", "coupa."+path, s.Name(), false), s.JSON())
+		id, err := r.Register(t.Context(), registry.Subject("", "coupa."+path, s.Name(), false), s.JSON())
 		if other := ids[id]; err != nil || id <= 0 || other != "" && other != s.JSON() {
 			t.Errorf("%s: id %d, %v", path, id, err)
 		}
@@ -212,7 +213,7 @@ func TestBasicAuthentication(t *testing.T) {
 	const header = "Basic dXNlcjpwQHNz" // user:p@ss
 	fake, _ := strictRegistry(t, srfake.WithAuth(header))
 	host := strings.TrimPrefix(fake.URL(), "http://")
-	for name, cfg := range map[string]schemas.RegistryConfig{
+	for name, cfg := range map[string]registry.Config{
 		"from the settings": {URLs: []string{fake.URL()}, Username: "user", Password: "p@ss"},
 		"from the URL":      {URLs: []string{"http://user:p%40ss@" + host}},
 	} {
@@ -220,7 +221,7 @@ func TestBasicAuthentication(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := client(t, schemas.RegistryConfig{URLs: []string{"http://user:hunter2@" + host}}).Register(t.Context(), subject, first)
+	_, err := client(t, registry.Config{URLs: []string{"http://user:hunter2@" + host}}).Register(t.Context(), subject, first)
 	if err == nil || !strings.Contains(err.Error(), "User not authorized") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("wrong password: %v", err)
 	}
@@ -239,7 +240,7 @@ func TestCallersShareOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var requests atomic.Int32
 		proceed := make(chan struct{})
-		r := client(t, schemas.RegistryConfig{URLs: []string{"http://registry"}, HTTPClient: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		r := client(t, registry.Config{URLs: []string{"http://registry"}, HTTPClient: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 			requests.Add(1)
 			<-proceed
 			return answer(http.StatusOK, `{"subject":"s","id":5,"version":1,"schema":"{}"}`), nil
@@ -273,12 +274,12 @@ func TestCallersShareOneRequest(t *testing.T) {
 
 func TestARegistryThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := client(t, schemas.RegistryConfig{URLs: []string{"http://registry"}, HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		r := client(t, registry.Config{URLs: []string{"http://registry"}, HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})}})
 		_, err := r.Register(t.Context(), subject, first)
-		var slow *schemas.RegistryError
+		var slow *registry.Error
 		if !errors.As(err, &slow) || !slow.Temporary() || !strings.Contains(err.Error(), "no answer in time") {
 			t.Errorf("error %v, want a temporary one", err)
 		}
@@ -287,12 +288,12 @@ func TestARegistryThatHangsIsGivenUp(t *testing.T) {
 
 func TestAFailureIsNotRemembered(t *testing.T) {
 	answers := []*http.Response{answer(http.StatusServiceUnavailable, "down for a moment"), answer(http.StatusOK, `{"subject":"s","id":5,"version":1,"schema":"{}"}`)}
-	r := client(t, schemas.RegistryConfig{URLs: []string{"http://registry"}, HTTPClient: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+	r := client(t, registry.Config{URLs: []string{"http://registry"}, HTTPClient: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 		next := answers[0]
 		answers = answers[1:]
 		return next, nil
 	})}})
-	var down *schemas.RegistryError
+	var down *registry.Error
 	if _, err := r.Lookup(t.Context(), subject, first); !errors.As(err, &down) || !down.Temporary() {
 		t.Errorf("error %v, want a temporary one", err)
 	}

@@ -1,4 +1,4 @@
-package schemas
+package registry
 
 import (
 	"crypto/tls"
@@ -15,7 +15,7 @@ import (
 
 // clientOptions checks the settings, all of them, and makes sr's options
 // of them. No error shows a URL as it was given: it may hold a password.
-func (cfg RegistryConfig) clientOptions() ([]sr.ClientOpt, error) {
+func (cfg Config) clientOptions() ([]sr.ClientOpt, error) {
 	var errs []error
 	if len(cfg.URLs) == 0 {
 		errs = append(errs, errors.New("schema.registry.url is missing; give the registry's address, https://registry.example.com"))
@@ -70,7 +70,7 @@ func cleanURL(text string) (clean string, user *url.Userinfo, err error) {
 }
 
 // httpClient is the one given, or one with a timeout and the authorities of CAFile.
-func (cfg RegistryConfig) httpClient() (*http.Client, error) {
+func (cfg Config) httpClient() (*http.Client, error) {
 	switch {
 	case cfg.HTTPClient != nil && cfg.CAFile != "":
 		return nil, errors.New("schema.registry.ssl.ca.location cannot be combined with an HTTP client of one's own; give that client the authorities")

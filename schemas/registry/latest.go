@@ -1,4 +1,4 @@
-package schemas
+package registry
 
 import (
 	"context"
@@ -7,11 +7,11 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 )
 
-const readLatest registryAct = "reading the subject's latest schema"
+const readLatest step = "reading the subject's latest schema"
 
 // Latest gives the text of the schema that was registered last under a subject, "" where there
-// is none. It is asked for anew each time. The error is a *RegistryError, or that of ctx.
-func (r *Registry) Latest(ctx context.Context, subject string) (string, error) {
+// is none. It is asked for anew each time. The error is an *Error, or that of ctx.
+func (r *Client) Latest(ctx context.Context, subject string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
 	found, err := r.client.SchemaByVersion(ctx, subject, -1)

@@ -1,4 +1,4 @@
-package schemas
+package registry
 
 // SubjectStrategy says under which subject a schema is kept in the registry, in the registry's own terms.
 type SubjectStrategy string

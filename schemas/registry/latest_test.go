@@ -1,14 +1,14 @@
-package schemas_test
+package registry_test
 
 import (
 	"testing"
 
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 func TestLatestIsWhatWasRegisteredLast(t *testing.T) {
 	fake, _ := strictRegistry(t)
-	r := client(t, schemas.RegistryConfig{URLs: []string{fake.URL()}})
+	r := client(t, registry.Config{URLs: []string{fake.URL()}})
 	if text, err := r.Latest(t.Context(), subject); text != "" || err != nil {
 		t.Errorf("of a subject that is not there: %q, %v", text, err)
 	}
