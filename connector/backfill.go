@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -106,7 +107,7 @@ func isSplitting(pos checkpoint.Position) bool {
 // schemas, so that no line could be encoded. Polls ask it again.
 func (p *poller) whileRefused(ctx context.Context) error {
 	for p.maker.refuses() {
-		if !sleep(ctx, reconsiderAfter) {
+		if !clock.Sleep(ctx, reconsiderAfter) {
 			return ctx.Err()
 		}
 	}

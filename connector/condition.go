@@ -1,6 +1,10 @@
 package connector
 
-import "time"
+import (
+	"time"
+
+	"github.com/coupastream/coupastream/connector/internal/clock"
+)
 
 // Bounds of conditions.
 const (
@@ -43,7 +47,7 @@ func (f facts) condition(now time.Time) Condition {
 		return Stuck
 	case f.slowed:
 		return Throttled
-	case now.Sub(later(later(f.began, f.proved), f.moved)) > 2*(f.period+f.took)+stuckSlack:
+	case now.Sub(clock.Later(clock.Later(f.began, f.proved), f.moved)) > 2*(f.period+f.took)+stuckSlack:
 		return Stuck
 	case f.snapshot:
 		return Backfilling
@@ -75,7 +79,7 @@ func (s *sight) note(now time.Time, rows int64, missing bool) (ask bool) {
 	if missing {
 		wait = sightSoon
 	}
-	if now.Sub(later(s.seen, s.asked)) < wait && !(missing && s.asked.Before(s.seen)) {
+	if now.Sub(clock.Later(s.seen, s.asked)) < wait && !(missing && s.asked.Before(s.seen)) {
 		return false
 	}
 	s.asked = now

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -42,7 +43,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 		}
 		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))
 		ps.p.heldUp(end.err, delay)
-		if err := f.hand(ctx, event{span: sp}); err != nil || !sleep(ctx, delay) {
+		if err := f.hand(ctx, event{span: sp}); err != nil || !clock.Sleep(ctx, delay) {
 			break
 		}
 	}
@@ -127,7 +128,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		row.UpdatedAt = ps.stamp
 	}
 	f.sizes.Observe(float64(len(row.JSON)))
-	c.newest = later(c.newest, later(row.UpdatedAt, row.LinesAt))
+	c.newest = clock.Later(c.newest, clock.Later(row.UpdatedAt, row.LinesAt))
 	verdict := ps.seen.decide(row)
 	if ps.p.doubt.has(row) || f.have(row) {
 		verdict = duplicate

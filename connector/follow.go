@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -174,7 +175,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	pos := f.shard.position(f.stream)
 	lower := pos.Floor
 	if pos.Backfill != nil && pos.Backfill.Kind != checkpoint.Split {
-		lower = later(lower, pos.Backfill.To) // what lies before is the backfill's
+		lower = clock.Later(lower, pos.Backfill.To) // what lies before is the backfill's
 	}
 	w := nextPoll(f.mark, lower, to, overlap)
 	if w == nil && to.Before(f.mark.Add(-clockSlack)) {
@@ -293,7 +294,7 @@ func (f *follower) horizon(to time.Time) int64 {
 // repair reads suspects whole and publishes those that the ledger still does not know.
 func (f *follower) repair(ctx context.Context, s suspects) error {
 	// What the ledger has forgotten since the look-back began can't be told from what it never knew.
-	if s.window.From = later(s.window.From, f.shard.position(f.stream).Floor); !s.window.From.Before(s.window.To) {
+	if s.window.From = clock.Later(s.window.From, f.shard.position(f.stream).Floor); !s.window.From.Before(s.window.To) {
 		return nil
 	}
 	published, err := f.published(s.window.From, s.window.To)

@@ -16,6 +16,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // What connectors there are, and what is asked of each, stands in the config topic and in the
@@ -412,7 +413,7 @@ func (w *Worker) announce(run context.Context, shards []int32, generation int32,
 			if tries == 0 {
 				w.log.Warn("the other workers of the group can't be told of this one's shards, and send no requests here; it is tried again", "shards", shards, "error", err)
 			}
-			if !sleep(run, temporaryBackoff.Delay(tries, 0)) {
+			if !clock.Sleep(run, temporaryBackoff.Delay(tries, 0)) {
 				return
 			}
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -60,7 +61,7 @@ func (p *poller) lookBack(ctx context.Context, found chan<- suspects) error {
 			return err
 		}
 		i, wait := nextLookBack(every, p.shard.position(p.stream).Looked, now)
-		if !sleep(ctx, wait) {
+		if !clock.Sleep(ctx, wait) {
 			return ctx.Err()
 		}
 		if err := p.lookBackBy(ctx, depths[i], found); err != nil {
@@ -104,7 +105,7 @@ func (p *poller) lookBackBy(ctx context.Context, depth time.Duration, found chan
 	end := mark.Add(-p.object.Overlap).Truncate(time.Second)
 	for {
 		// What the ledger has forgotten meanwhile can't be compared any more.
-		if from = later(from, p.shard.position(p.stream).Floor); !from.Before(end) {
+		if from = clock.Later(from, p.shard.position(p.stream).Floor); !from.Before(end) {
 			return nil
 		}
 		to, err := p.sliceEnd(from, end)
@@ -182,7 +183,7 @@ func (p *poller) list(ctx context.Context, q *coupa.Query, row func(coupa.Row)) 
 		if ctx.Err() != nil || !isTemporary(err) {
 			return false, err
 		}
-		if !sleep(ctx, temporaryBackoff.Delay(tries, retryAfter(err))) {
+		if !clock.Sleep(ctx, temporaryBackoff.Delay(tries, retryAfter(err))) {
 			return false, ctx.Err()
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // observeEvery is how often a worker looks at what its connectors are like.
@@ -17,7 +19,7 @@ func (w *Worker) observe(ctx context.Context) {
 	var writing sync.WaitGroup
 	defer writing.Wait()
 	writing.Go(func() { n.write(ctx) })
-	for sleep(ctx, observeEvery) {
+	for clock.Sleep(ctx, observeEvery) {
 		now := time.Now()
 		for _, m := range w.all() {
 			if m.instance == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // isUnbegun tells whether the stream has still to get its first position: it is new, or it was reset.
@@ -27,7 +28,7 @@ func (s *shard) restored(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for !s.isOwned() {
-		if !sleep(ctx, 20*time.Millisecond) {
+		if !clock.Sleep(ctx, 20*time.Millisecond) {
 			return fmt.Errorf("%w: the positions are being restored from the checkpoint topic", ErrBusy)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -228,7 +229,7 @@ func (ps *pass) handle(ev event) {
 		ps.submit(ev.chunk, ev.rewound)
 	}
 	ps.fail(ev.err)
-	ps.newest = later(ps.newest, ev.chunk.newest)
+	ps.newest = clock.Later(ps.newest, ev.chunk.newest)
 	for _, by := range ev.chunk.late {
 		ps.latest = max(ps.latest, by)
 	}
@@ -297,7 +298,7 @@ func (ps *pass) move(finished bool) func(*checkpoint.Position) {
 		at = &w
 	}
 	return func(pos *checkpoint.Position) {
-		pos.Floor = later(pos.Floor, floor)
+		pos.Floor = clock.Later(pos.Floor, floor)
 		if ps.place != nil {
 			*ps.place(pos) = at
 		}

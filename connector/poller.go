@@ -14,6 +14,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -44,9 +45,9 @@ type poller struct {
 // a person has to act. A task that failed circuitOpensAt times in a row, without one poll in
 // between, opens its circuit: it is tried about hourly, until it works or somebody restarts it.
 var (
-	temporaryBackoff = coupa.Backoff{Base: time.Second, Max: time.Minute}
-	lastingBackoff   = coupa.Backoff{Base: 2 * time.Minute, Max: 15 * time.Minute}
-	circuitJitter    = coupa.Backoff{Base: 30 * time.Minute, Max: 30 * time.Minute}
+	temporaryBackoff = clock.Backoff{Base: time.Second, Max: time.Minute}
+	lastingBackoff   = clock.Backoff{Base: 2 * time.Minute, Max: 15 * time.Minute}
+	circuitJitter    = clock.Backoff{Base: 30 * time.Minute, Max: 30 * time.Minute}
 )
 
 const (
@@ -90,7 +91,7 @@ func (p *poller) Run(ctx context.Context) {
 			lasting++
 			p.failed(err, delay, lasting >= circuitOpensAt)
 		}
-		if !sleep(ctx, delay) {
+		if !clock.Sleep(ctx, delay) {
 			return
 		}
 		p.again(isTemporary(err))
@@ -300,16 +301,4 @@ func (t *trouble) over(log *slog.Logger) {
 		log.Info("reading goes on", "after_tries", t.tries, "held_up", time.Since(t.since).Round(time.Second))
 	}
 	t.tries, t.said = 0, time.Time{}
-}
-
-// sleep waits; false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
@@ -265,7 +266,7 @@ func (r *replay) catchUp(ctx context.Context) error {
 				return err
 			}
 			if known, wanted := r.newest[key]; wanted {
-				r.newest[key] = later(known, stampOf(rec))
+				r.newest[key] = clock.Later(known, stampOf(rec))
 			}
 		}
 	}
@@ -356,7 +357,7 @@ func (r *replay) try(ctx context.Context, letters []*kgo.Record, next offsets) (
 		return false, fmt.Errorf("%w, run it again, it goes on from what Kafka has: %w", errUnknownOutcome, err)
 	}
 	for i, key := range out.keys {
-		r.newest[key] = later(r.newest[key], out.stamps[i])
+		r.newest[key] = clock.Later(r.newest[key], out.stamps[i])
 	}
 	r.count(out)
 	return false, nil
@@ -487,7 +488,7 @@ func (r *replay) settle(ctx context.Context, records []*kgo.Record) error {
 		if !undecided {
 			break
 		}
-		if !sleep(ctx, 20*time.Millisecond) {
+		if !clock.Sleep(ctx, 20*time.Millisecond) {
 			return fmt.Errorf("waiting for what other transactions write to the objects' topics: %w", ctx.Err())
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -91,7 +92,7 @@ func (p *poller) sampleFirst(ctx context.Context) error {
 
 // sampleOn samples again now and then until ctx ends.
 func (p *poller) sampleOn(ctx context.Context) error {
-	for sleep(ctx, sampleEvery) {
+	for clock.Sleep(ctx, sampleEvery) {
 		if err := p.sample(ctx, coupa.PrioritySweep); err != nil && ctx.Err() == nil {
 			p.log.Debug("no rows could be read to learn custom fields from", "error", err)
 		}

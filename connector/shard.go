@@ -14,10 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/connector/logging"
-	"github.com/coupastream/coupastream/coupa"
 )
 
 // shard is one partition of the checkpoint topic: one transactional
@@ -77,7 +77,7 @@ func (s *shard) Run(ctx context.Context, member func(context.Context) error) err
 			return nil
 		}
 	}
-	backoff := coupa.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
+	backoff := clock.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
 	for attempt := 0; ; attempt++ {
 		started := time.Now()
 		err := s.own(ctx, member)
@@ -99,7 +99,7 @@ func (s *shard) Run(ctx context.Context, member func(context.Context) error) err
 		delay := backoff.Delay(attempt, 0)
 		s.log.Warn("the shard is rebuilt from the checkpoint topic", "error", err, "after", delay)
 		s.explain("the shard is rebuilt from the checkpoint topic: " + err.Error())
-		if !sleep(ctx, delay) {
+		if !clock.Sleep(ctx, delay) {
 			return nil
 		}
 	}
@@ -116,7 +116,7 @@ func (s *shard) standBack(ctx context.Context, err error) bool {
 	for _, p := range s.working() {
 		p.task.update(func(t *TaskStatus) { t.State, t.Trace = Failed, trace })
 	}
-	return sleep(ctx, s.w.settings.SessionTimeout)
+	return clock.Sleep(ctx, s.w.settings.SessionTimeout)
 }
 
 // confirm returns nil when the group says that this worker is a member. While it says the contrary, the
@@ -135,7 +135,7 @@ func (s *shard) confirm(ctx context.Context, member func(context.Context) error)
 			s.log.Warn("the shard waits for the group's word", "error", err)
 			s.explain("waits for the group's word: " + err.Error())
 		}
-		if !sleep(ctx, s.w.settings.HeartbeatInterval) {
+		if !clock.Sleep(ctx, s.w.settings.HeartbeatInterval) {
 			return ctx.Err()
 		}
 	}

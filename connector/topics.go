@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // defaultMaxMessageBytes is the brokers' default of
@@ -118,7 +119,7 @@ func (t *topics) describe(ctx context.Context, topic string) (kadm.TopicDetail, 
 			return kadm.TopicDetail{}, err
 		}
 		d := details[topic]
-		if !errors.Is(d.Err, kerr.UnknownTopicOrPartition) || !sleep(ctx, 100*time.Millisecond) {
+		if !errors.Is(d.Err, kerr.UnknownTopicOrPartition) || !clock.Sleep(ctx, 100*time.Millisecond) {
 			return d, d.Err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -34,7 +35,7 @@ func (t *task) take() {
 		v.began, v.proved, v.moved, v.took = time.Now(), time.Time{}, time.Time{}, 0
 		v.noScope, v.vanished, v.throttled, v.troubled = false, false, false, false
 		v.quiet, v.speed = s.Published, speed{}
-		s.Proven, s.Progress = later(s.Mark, s.Committed.Mark), Progress{}
+		s.Proven, s.Progress = clock.Later(s.Mark, s.Committed.Mark), Progress{}
 	})
 }
 

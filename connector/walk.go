@@ -5,6 +5,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // markPersistence is how long the mark of an idle stream may live in memory alone.
@@ -40,7 +41,7 @@ func firstPosition(to time.Time, o config.Object) checkpoint.Position {
 	case o.InitialFrom.At.IsZero():
 		from = time.Time{}
 	default:
-		pos.Floor = later(pos.Floor, from)
+		pos.Floor = clock.Later(pos.Floor, from)
 	}
 	if from.Before(to) {
 		pos.Backfill = &checkpoint.Walk{Kind: checkpoint.Snapshot, From: from, To: to, Ranges: everything()}
@@ -62,7 +63,7 @@ func nextPoll(mark, floor, to time.Time, overlap time.Duration) *checkpoint.Walk
 	} else if !to.After(mark) {
 		return nil
 	}
-	w := &checkpoint.Walk{Kind: checkpoint.Poll, From: later(mark.Add(-overlap).Truncate(time.Second), floor), To: to, Ranges: everything()}
+	w := &checkpoint.Walk{Kind: checkpoint.Poll, From: clock.Later(mark.Add(-overlap).Truncate(time.Second), floor), To: to, Ranges: everything()}
 	if !w.From.Before(to) {
 		return nil
 	}
@@ -78,7 +79,7 @@ func nextLines(lines, floor, to time.Time, overlap time.Duration) *checkpoint.Wa
 	} else if !to.After(lines) {
 		return nil
 	}
-	from := later(lines.Add(-overlap).Truncate(time.Second), floor)
+	from := clock.Later(lines.Add(-overlap).Truncate(time.Second), floor)
 	if !from.Before(to) {
 		return nil
 	}
@@ -89,18 +90,11 @@ func nextLines(lines, floor, to time.Time, overlap time.Duration) *checkpoint.Wa
 // more, for rows that became visible after it had passed their ids. Polls do
 // not read there while the backfill runs. Nil when there is nothing to read.
 func closing(backfill checkpoint.Walk, floor time.Time, overlap time.Duration) *checkpoint.Walk {
-	from := later(later(backfill.To.Add(-overlap), backfill.From), floor)
+	from := clock.Later(clock.Later(backfill.To.Add(-overlap), backfill.From), floor)
 	if !from.Before(backfill.To) {
 		return nil
 	}
 	return &checkpoint.Walk{Kind: checkpoint.Closing, From: from, To: backfill.To, Ranges: everything()}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // retention is how far behind the mark the ledger remembers: the look-back, and never less than what the

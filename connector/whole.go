@@ -6,6 +6,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -70,9 +71,9 @@ func (p *poller) nextWhole(ctx context.Context, mark time.Time) (time.Time, erro
 		// no longer, should the clock have run ahead
 		wait := min(mark.Add(p.object.Reread).Sub(to), p.object.Reread)
 		if mark.IsZero() || wait <= 0 {
-			return later(to, mark.Add(time.Second)), nil
+			return clock.Later(to, mark.Add(time.Second)), nil
 		}
-		if !sleep(ctx, wait) {
+		if !clock.Sleep(ctx, wait) {
 			return now, ctx.Err()
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/connector/logging"
 )
@@ -219,7 +220,7 @@ const tokenCheck = time.Hour
 // holdTokens keeps the tokens of connectors alive whose shards
 // run elsewhere, for the moment they come here; see preflight.
 func (w *Worker) holdTokens(ctx context.Context) {
-	for sleep(ctx, tokenCheck) {
+	for clock.Sleep(ctx, tokenCheck) {
 		w.waitForTokens(ctx)
 	}
 }

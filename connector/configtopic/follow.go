@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -31,11 +31,11 @@ func (s *Store) Run(ctx context.Context) error {
 		case time.Since(began) > time.Minute:
 			attempt = 0
 		}
-		delay := jitter(attempt, 200*time.Millisecond, 30*time.Second)
+		delay := again.Delay(attempt, 0)
 		if s.fail(err) {
 			s.log.Warn("the config topic can't be read; what is known of it stays, and it is read again", "error", err, "after", delay)
 		}
-		if !sleep(ctx, delay) {
+		if !clock.Sleep(ctx, delay) {
 			return nil
 		}
 	}
@@ -120,23 +120,4 @@ func (s *Store) skip(rec *kgo.Record, why error) {
 	s.skipped = rec.Offset
 	s.log.Warn("a record of the config topic can't be read and is skipped; write it anew, or remove it with a tombstone",
 		"key", string(rec.Key), "offset", rec.Offset, "error", why)
-}
-
-// sleep waits, and is false when ctx has ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// jitter is a random while below base·2^attempt, at most ceiling:
-// attempts that failed together do not come back together.
-func jitter(attempt int, base, ceiling time.Duration) time.Duration {
-	for ; attempt > 0 && base < ceiling; attempt-- {
-		base *= 2
-	}
-	return rand.N(min(base, ceiling))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -27,7 +28,7 @@ func (s *Store) ensure(ctx context.Context, adm *kadm.Client) error {
 	}
 	d, err := s.identify(ctx, adm)
 	// a topic that was just made takes a moment to spread
-	for errors.Is(err, kerr.UnknownTopicOrPartition) && sleep(ctx, 100*time.Millisecond) {
+	for errors.Is(err, kerr.UnknownTopicOrPartition) && clock.Sleep(ctx, 100*time.Millisecond) {
 		d, err = s.identify(ctx, adm)
 	}
 	if err != nil {

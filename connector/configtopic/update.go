@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/internal/txn"
 )
 
@@ -65,11 +66,19 @@ func (s *Store) Update(ctx context.Context, decide func(View) ([]Change, error))
 			return -1, u.failed(err)
 		}
 		s.log.Debug("the change is tried again", "error", err)
-		if !sleep(ctx, jitter(attempt, 50*time.Millisecond, 2*time.Second)) {
+		if !clock.Sleep(ctx, contended.Delay(attempt, 0)) {
 			return -1, u.failed(errors.Join(ctx.Err(), err))
 		}
 	}
 }
+
+// How long a change waits: before it begins again when another one was in its way, before it looks
+// again whether that is done; and a follower, before it reads the topic again.
+var (
+	contended = clock.Backoff{Base: 50 * time.Millisecond, Max: 2 * time.Second}
+	behind    = clock.Backoff{Base: 20 * time.Millisecond, Max: time.Second}
+	again     = clock.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
+)
 
 // refusal is an error of decide.
 type refusal struct{ error }
@@ -157,7 +166,7 @@ func (s *Store) yield(ctx context.Context, cl *kgo.Client) {
 		if change = d; err != nil || time.Since(since) >= patience[d.State] {
 			return
 		}
-		if !sleep(ctx, 5*time.Millisecond+jitter(0, 20*time.Millisecond, time.Second)) {
+		if !clock.Sleep(ctx, 5*time.Millisecond+behind.Delay(0, 0)) {
 			return
 		}
 	}

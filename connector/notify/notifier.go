@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // Bounds of sending.
@@ -19,7 +19,7 @@ const (
 )
 
 // pauses lie between attempts.
-var pauses = coupa.Backoff{Base: 2 * time.Second, Max: 20 * time.Minute}
+var pauses = clock.Backoff{Base: 2 * time.Second, Max: 20 * time.Minute}
 
 // Config is what a Notifier is made of.
 type Config struct {

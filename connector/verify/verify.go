@@ -12,6 +12,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -138,7 +139,7 @@ func (c *comparison) readCoupa(ctx context.Context) error {
 }
 
 // backoff is between tries of a request that failed for a cause that passes.
-var backoff = coupa.Backoff{Base: time.Second, Max: 30 * time.Second}
+var backoff = clock.Backoff{Base: time.Second, Max: 30 * time.Second}
 
 // tries is how often a request is tried in turn.
 const tries = 8

@@ -1,4 +1,4 @@
-package coupa
+package clock
 
 import (
 	"math/rand/v2"
@@ -19,7 +19,7 @@ type Backoff struct {
 }
 
 // Delay returns how long to wait before repeating for the attempt-th time, counted
-// from 0: a random duration below Base·2^attempt, at most Max. Where Coupa asked
+// from 0: a random duration below Base·2^attempt, at most Max. Where the other side asked
 // for a pause (retryAfter > 0), the delay is that pause and up to Base more.
 func (b Backoff) Delay(attempt int, retryAfter time.Duration) time.Duration {
 	base, ceiling := b.Base, b.Max
