@@ -60,7 +60,7 @@ func (s *shard) gather(ctx context.Context, first *submission) []*submission {
 	s.receive(first)
 	batch := []*submission{first}
 	records, bytes := first.size(), first.bytes
-	timer := time.NewTimer(s.w.settings.CommitInterval)
+	timer := time.NewTimer(s.settings.CommitInterval)
 	defer timer.Stop()
 	for records < maxBatchRecords && bytes < maxBatchBytes && s.reading.Load() > 0 {
 		select {

@@ -4,7 +4,23 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/coupastream/coupastream/checkpoint"
 )
+
+// Poller reads one stream while its shard is owned.
+type Poller interface {
+	// Run works until ctx ends; on return nothing of it runs any more.
+	Run(ctx context.Context)
+	Stream() checkpoint.Stream
+	Task() *task
+}
+
+// berth is the place of an attached poller.
+type berth struct {
+	wanted bool   // it is to run while the shard is owned
+	run    *shift // nil: it does not run
+}
 
 // shift is one run of a poller.
 type shift struct {
@@ -12,15 +28,14 @@ type shift struct {
 	gone chan struct{} // closed when nothing of it runs any more
 }
 
-// attach gives the shard a connector's pollers. Those that are to run
-// do so in this ownership, if there is one, and in those that follow.
-func (s *shard) attach(m *managed, run bool) {
+// attach gives the shard a connector's pollers. With run, they run
+// in this ownership, if there is one, and in those that follow.
+func (s *shard) attach(pollers []Poller, run bool) {
 	s.meter.show()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range m.pollers {
-		s.pollers[p] = nil
-		p.wanted = run
+	for _, p := range pollers {
+		s.pollers[p] = &berth{wanted: run}
 		s.start(p)
 	}
 	select {
@@ -31,22 +46,22 @@ func (s *shard) attach(m *managed, run bool) {
 
 // detach takes a connector's pollers away. On return none of
 // them runs, and all that they handed over is answered.
-func (s *shard) detach(m *managed) {
-	s.halt(m.pollers)
+func (s *shard) detach(pollers []Poller) {
+	s.halt(pollers)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range m.pollers {
+	for _, p := range pollers {
 		delete(s.pollers, p)
 	}
 }
 
 // resume makes attached pollers run.
-func (s *shard) resume(pollers []*poller) {
+func (s *shard) resume(pollers []Poller) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range pollers {
-		if _, attached := s.pollers[p]; attached {
-			p.wanted = true
+		if b := s.pollers[p]; b != nil {
+			b.wanted = true
 			s.start(p)
 		}
 	}
@@ -54,14 +69,17 @@ func (s *shard) resume(pollers []*poller) {
 
 // halt stops pollers and keeps them from running again until they are resumed, which
 // must not come before it returns. On return all that they handed over is answered.
-func (s *shard) halt(pollers []*poller) {
+func (s *shard) halt(pollers []Poller) {
 	var shifts []*shift
 	s.mu.Lock()
 	for _, p := range pollers {
-		p.wanted = false
-		if sh := s.pollers[p]; sh != nil {
-			sh.stop()
-			shifts = append(shifts, sh)
+		b := s.pollers[p]
+		if b == nil {
+			continue
+		}
+		if b.wanted = false; b.run != nil {
+			b.run.stop()
+			shifts = append(shifts, b.run)
 		}
 	}
 	s.mu.Unlock()
@@ -70,30 +88,29 @@ func (s *shard) halt(pollers []*poller) {
 	}
 }
 
-// start runs a poller if it is wanted, does not run, and the shard is owned. s.mu is held.
-func (s *shard) start(p *poller) {
-	if !p.wanted || s.live == nil || s.pollers[p] != nil {
+// start runs an attached poller if it is wanted, does not run, and the shard is owned. s.mu is held.
+func (s *shard) start(p Poller) {
+	b := s.pollers[p]
+	if !b.wanted || s.live == nil || b.run != nil {
 		return
 	}
 	ctx, stop := context.WithCancel(s.live)
 	sh := &shift{stop: stop, gone: make(chan struct{})}
-	s.pollers[p] = sh
-	position := s.positions[p.stream]
-	p.task.update(func(t *TaskStatus) { t.Committed, t.Mark = position, position.Mark })
+	b.run = sh
+	position := s.positions[p.Stream()]
+	p.Task().update(func(t *TaskStatus) { t.Committed, t.Mark = position, position.Mark })
 	s.crew.Go(func() {
 		defer close(sh.gone)
-		defer s.over(p, sh)
+		defer s.over(b)
 		defer stop()
 		p.Run(ctx)
 	})
 }
 
-func (s *shard) over(p *poller, sh *shift) {
+func (s *shard) over(b *berth) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pollers[p] == sh {
-		s.pollers[p] = nil
-	}
+	b.run = nil
 }
 
 // startWork begins the pollers' work in an ownership: of those that are attached, and of those that will be.
@@ -121,12 +138,12 @@ func (s *shard) endWork() <-chan struct{} {
 }
 
 // working are the pollers that run, or would if the shard were owned.
-func (s *shard) working() []*poller {
+func (s *shard) working() []Poller {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*poller
-	for p := range s.pollers {
-		if p.wanted {
+	var all []Poller
+	for p, b := range s.pollers {
+		if b.wanted {
 			all = append(all, p)
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
@@ -21,8 +19,7 @@ const maxChunkBytes = 1 << 20
 // fetch reads one page of a span, encodes what is fresh, and sends
 // it to run in chunks. Trouble that passes is waited out here.
 func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
-	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.maker.encoder(ps.rules.how()),
-		sizes: ps.p.shard.w.metrics.rowBytes.WithLabelValues(ps.p.stream.Object)}
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &chunk{}, enc: ps.p.maker.encoder(ps.rules.how())}
 	defer f.enc.release()
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {
@@ -71,7 +68,6 @@ type fetch struct {
 	siblings
 	chunk *chunk
 	enc   *encoder
-	sizes prometheus.Observer // of rows
 }
 
 func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
@@ -97,7 +93,7 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 
 // hand sends what was read to run once there is memory for it. An error: it was not sent.
 func (f *fetch) hand(ctx context.Context, ev event) error {
-	if err := f.ps.p.shard.w.memory.Acquire(ctx, memoryOf(f.chunk.bytes)); err != nil {
+	if err := f.ps.p.memory.acquire(ctx, f.chunk.bytes); err != nil {
 		return err
 	}
 	ev.chunk, ev.after = f.chunk, f.r.After
@@ -127,7 +123,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	if !ps.stamp.IsZero() {
 		row.UpdatedAt = ps.stamp
 	}
-	f.sizes.Observe(float64(len(row.JSON)))
+	ps.p.rowBytes.Observe(float64(len(row.JSON)))
 	c.newest = clock.Later(c.newest, clock.Later(row.UpdatedAt, row.LinesAt))
 	verdict := ps.seen.decide(row)
 	if ps.p.doubt.has(row) || f.have(row) {

@@ -151,7 +151,7 @@ func (f *follower) look(ctx context.Context) (vanished bool, err error) {
 
 // hadRows tells whether the ledger knows any row of the stream.
 func (f *follower) hadRows() (had bool, err error) {
-	err = f.shard.store.Range(f.stream, 0, 0, func(checkpoint.Entry) bool {
+	err = f.shard.ledger().Range(f.stream, 0, 0, func(checkpoint.Entry) bool {
 		had = true
 		return false
 	})

@@ -367,7 +367,7 @@ func (w *Worker) env(name string) (string, bool) {
 // retire stops a connector's tasks and lets its source go.
 func (w *Worker) retire(m *managed) {
 	if s := m.shard.Load(); s != nil {
-		s.detach(m)
+		s.detach(attached(m.pollers))
 	}
 	m.close()
 }
@@ -377,13 +377,13 @@ func (w *Worker) retire(m *managed) {
 func (w *Worker) turn(m *managed, target State) {
 	m.setTarget(target)
 	if target != Running {
-		m.shard.Load().halt(m.pollers)
+		m.shard.Load().halt(attached(m.pollers))
 	}
 	for _, t := range m.tasks {
 		t.update(func(s *TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(target), "", false })
 	}
 	if target == Running {
-		m.shard.Load().resume(m.pollers)
+		m.shard.Load().resume(attached(m.pollers))
 	}
 }
 

@@ -122,7 +122,7 @@ func (p *poller) lookBackBy(ctx context.Context, depth time.Duration, found chan
 // sliceEnd cuts a span of time behind about sliceEntries entries of the ledger.
 func (p *poller) sliceEnd(from, end time.Time) (time.Time, error) {
 	n := 0
-	err := p.shard.store.Range(p.stream, from.Unix(), end.Unix(), func(e checkpoint.Entry) bool {
+	err := p.shard.ledger().Range(p.stream, from.Unix(), end.Unix(), func(e checkpoint.Entry) bool {
 		if n++; n < sliceEntries {
 			return true
 		}

@@ -105,7 +105,7 @@ func (w *Worker) place(m *managed) {
 	s := w.shardFor(m.c.Tenant)
 	m.pollers = w.pollersOf(m, s)
 	m.shard.Store(s)
-	s.attach(m, m.state() == Running)
+	s.attach(attached(m.pollers), m.state() == Running)
 }
 
 // pollersOf makes the pollers of a connector, for a shard.
@@ -115,14 +115,23 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 	for i, o := range m.c.Objects {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
-		all = append(all, &poller{
-			clocks: clocks, asked: make(chan struct{}, 1),
-			stream: st, object: o, source: m.source, shard: s, rate: m.c.RateLimit, task: m.tasks[i], log: log,
+		all = append(all, newPoller(pollerConfig{
+			stream: st, object: o, source: m.source, shard: s, rate: m.c.RateLimit, task: m.tasks[i], clocks: clocks,
+			memory: w.memory, rowBytes: w.metrics.rowBytes.WithLabelValues(o.Path), tracer: w.tracer, log: log,
 			maker: newMaker(makerConfig{
 				stream: st, object: o, connector: m.name, task: i, shared: tenants[subjectOf(o)] > 1, registry: w.registry, topics: w.topics,
 				report: m.tasks[i], version: w.cfg.Version, dir: makersDir(w.settings), log: log,
 			}),
-		})
+		}))
+	}
+	return all
+}
+
+// attached are pollers as their shard has them.
+func attached(pollers []*poller) []Poller {
+	all := make([]Poller, len(pollers))
+	for i, p := range pollers {
+		all[i] = p
 	}
 	return all
 }

@@ -32,7 +32,6 @@ type metrics struct {
 	bytes    prometheus.Histogram
 	results  *prometheus.CounterVec // result
 
-	// Moved by Worker.committed.
 	lateness *prometheus.HistogramVec // object
 
 	// Moved by fetches.
@@ -119,19 +118,15 @@ func (t *meter) open() float64 {
 }
 
 // begin is called before the first record of a batch is produced.
-func (t *meter) begin(batch []*submission) {
-	t.records, t.bytes = 0, 0
-	for _, sub := range batch {
-		t.records += len(sub.records) + len(sub.lineRecords)
-		for _, r := range sub.records {
-			t.bytes += len(r.Key) + len(r.Value)
-		}
-		for _, r := range sub.lineRecords {
-			t.bytes += len(r.Key) + len(r.Value)
-		}
-	}
+func (t *meter) begin(records, bytes int) {
+	t.records, t.bytes = records, bytes
 	now := time.Now()
 	t.since.Store(&now)
+}
+
+// late notes a row that was published although the mark had passed its stamp.
+func (t *meter) late(object string, by time.Duration) {
+	t.m.lateness.WithLabelValues(object).Observe(by.Seconds())
 }
 
 // ended is called when EndTxn was answered.

@@ -159,13 +159,13 @@ func (w *Worker) alter(ctx context.Context, name string, offsets []Offset, runni
 	if len(problems) > 0 {
 		return problems
 	}
-	s.halt(moved)
+	s.halt(attached(moved))
 	var errs []error
 	for i, p := range moved {
 		errs = append(errs, s.during(ctx, func(ctx context.Context) error { return p.move(ctx, to[i]) }))
 	}
 	if m.state() == Running {
-		s.resume(moved)
+		s.resume(attached(moved))
 	}
 	w.log.Info("positions were moved by a request", "connector", name, "objects", len(moved))
 	return errors.Join(errs...)
@@ -222,7 +222,7 @@ func keepSplit(pos *checkpoint.Position, left checkpoint.Walk) {
 // same transaction. Lines are published again as rows are: states of rows are of an epoch that has passed.
 func (p *poller) move(ctx context.Context, o Offset) error {
 	to := positionAt(o, p.object)
-	chunks, err := p.shard.store.ExpiredChunks(p.stream, math.MaxInt64, math.MaxInt)
+	chunks, err := p.shard.ledger().ExpiredChunks(p.stream, math.MaxInt64, math.MaxInt)
 	if err != nil {
 		return fmt.Errorf("reading the ledger of %v: %w", p.stream, err)
 	}

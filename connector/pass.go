@@ -115,7 +115,7 @@ func (ps *pass) run(ctx context.Context) error {
 		var in chan<- *submission
 		var head *submission
 		if len(ps.pending) > 0 {
-			in, head = ps.p.shard.in, ps.pending[0]
+			in, head = ps.p.shard.submissions(), ps.pending[0]
 		}
 		select {
 		case in <- head:
@@ -154,7 +154,7 @@ func (ps *pass) doneReading() {
 // drop gives back what was not submitted yet.
 func (ps *pass) drop() {
 	for _, sub := range ps.pending {
-		ps.p.shard.w.memory.Release(memoryOf(sub.bytes))
+		ps.p.memory.release(sub.bytes)
 	}
 	ps.pending = nil
 }
@@ -202,7 +202,7 @@ func (ps *pass) trySplit(sp *span) {
 func (ps *pass) handle(ev event) {
 	sp := ev.span
 	if ps.broken {
-		ps.p.shard.w.memory.Release(memoryOf(ev.chunk.bytes))
+		ps.p.memory.release(ev.chunk.bytes)
 	} else {
 		ps.covered += ev.after - sp.After
 		ps.rows += int64(ev.chunk.rows)
@@ -270,7 +270,7 @@ func (ps *pass) submit(c *chunk, must bool) {
 		backfill: !ps.rules.changes, repeats: ps.rules.repeats, move: ps.move(finished), keep: retention(p.object), dead: &ps.dead,
 	}
 	sub.done = func(err error) {
-		p.shard.w.memory.Release(memoryOf(sub.bytes))
+		p.memory.release(sub.bytes)
 		ps.acks <- err
 	}
 	if finished && ps.rules.prunes {
@@ -312,7 +312,7 @@ func (ps *pass) move(finished bool) func(*checkpoint.Position) {
 // time; they are tombstoned in the transaction of the walk's last page.
 func (p *poller) expired(horizon int64) []checkpoint.ChunkKey {
 	const atOnce = 200
-	keys, err := p.shard.store.ExpiredChunks(p.stream, horizon-int64(linesSlack/time.Second), atOnce)
+	keys, err := p.shard.ledger().ExpiredChunks(p.stream, horizon-int64(linesSlack/time.Second), atOnce)
 	if err != nil {
 		p.log.Warn("the ledger could not be pruned", "error", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -20,17 +22,7 @@ import (
 
 // poller reads one stream (tenant × object) for as long as its shard is owned.
 type poller struct {
-	stream checkpoint.Stream
-	object config.Object
-	source Source
-	shard  *shard
-	rate   float64 // coupa.rate.limit, for the number of requests side by side; 0: unlimited
-	task   *task
-	log    *slog.Logger
-	clocks *sync.Once // of the connector: whether its clock was complained of
-	wanted bool       // it is to run while the shard is owned; guarded by shard.mu
-
-	maker   *maker
+	pollerConfig
 	sampled time.Time // owned by attempt: when rows were last read to learn custom fields from
 
 	trouble trouble
@@ -40,6 +32,47 @@ type poller struct {
 	asked chan struct{} // one signal: the requests in the position have changed
 	ask   asking
 }
+
+// pollerConfig is what a poller is made of.
+type pollerConfig struct {
+	stream   checkpoint.Stream
+	object   config.Object
+	source   Source
+	shard    Shard
+	maker    *maker
+	rate     float64 // coupa.rate.limit, for the number of requests side by side; 0: unlimited
+	task     *task
+	clocks   *sync.Once // of the connector: whether its clock was complained of
+	memory   *memory
+	rowBytes prometheus.Observer // bytes of rows
+	tracer   trace.Tracer
+	log      *slog.Logger
+}
+
+// Shard is what a poller may do with the shard that its stream belongs to, within an ownership.
+type Shard interface {
+	// submissions takes a part of the stream's progress. What was received is answered exactly once.
+	submissions() chan<- *submission
+	// startReading and stopReading bracket the time in which the poller may submit;
+	// stopReading is called after the last submission was received.
+	startReading()
+	stopReading()
+	// position is the stream's committed one; the zero Position when it has none.
+	position(checkpoint.Stream) checkpoint.Position
+	ledger() Ledger
+	// giveUp ends the ownership for a reason that the poller found; the shard is rebuilt.
+	giveUp(error)
+}
+
+func newPoller(c pollerConfig) *poller {
+	return &poller{pollerConfig: c, asked: make(chan struct{}, 1)}
+}
+
+// Stream is what it reads.
+func (p *poller) Stream() checkpoint.Stream { return p.stream }
+
+// Task is where it tells how it does.
+func (p *poller) Task() *task { return p.task }
 
 // How long a failed object waits before it is tried again: soon where time heals, seldom where
 // a person has to act. A task that failed circuitOpensAt times in a row, without one poll in
@@ -94,7 +127,7 @@ func (p *poller) Run(ctx context.Context) {
 		if !clock.Sleep(ctx, delay) {
 			return
 		}
-		p.again(isTemporary(err))
+		p.noteRetry(isTemporary(err))
 	}
 }
 
@@ -117,8 +150,8 @@ func (p *poller) failed(err error, again time.Duration, open bool) {
 	p.log.Error("the object has stopped", "error", err, "again_in", again.Round(time.Second), "circuit_open", open)
 }
 
-// again is called before another attempt.
-func (p *poller) again(heldUp bool) {
+// noteRetry is called before another attempt.
+func (p *poller) noteRetry(heldUp bool) {
 	p.task.update(func(s *TaskStatus) {
 		s.NextTry = time.Time{}
 		if !heldUp {
@@ -215,7 +248,7 @@ func (p *poller) submit(ctx context.Context, sub *submission) error {
 	p.shard.startReading()
 	defer p.shard.stopReading()
 	select {
-	case p.shard.in <- sub:
+	case p.shard.submissions() <- sub:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -260,7 +293,7 @@ func (p *poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
 // published loads a part of the ledger. A ledger that can't be
 // read ends the ownership: the store is made anew from the topic.
 func (p *poller) published(from, to time.Time) (seen, error) {
-	s, err := loadSeen(p.shard.store, p.stream, from, to)
+	s, err := loadSeen(p.shard.ledger(), p.stream, from, to)
 	if err != nil {
 		return seen{}, p.unreadable(err)
 	}
@@ -272,33 +305,13 @@ func (p *poller) unreadable(err error) error {
 	return fmt.Errorf("%w: %w", errReleased, err)
 }
 
-// trouble says once that something is wrong, again at most every 30 s, and once that it is over.
-type trouble struct {
-	mu    sync.Mutex
-	since time.Time
-	said  time.Time
-	tries int
-}
-
-func (t *trouble) report(log *slog.Logger, err error, again time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := time.Now()
-	if t.tries == 0 {
-		t.since = now
+// preflight prepares the stream without reading any of it.
+func (p *poller) preflight(ctx context.Context) error {
+	if err := p.maker.prepare(ctx); err != nil {
+		return fmt.Errorf("%s: %w", p.stream.Object, err)
 	}
-	t.tries++
-	if t.said.IsZero() || now.Sub(t.said) >= 30*time.Second {
-		t.said = now
-		log.Warn("reading is held up; it goes on by itself", "error", err, "tries", t.tries, "again_in", again.Round(time.Millisecond))
+	if _, err := p.source.Now(ctx); err != nil {
+		return err
 	}
-}
-
-func (t *trouble) over(log *slog.Logger) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.tries > 0 {
-		log.Info("reading goes on", "after_tries", t.tries, "held_up", time.Since(t.since).Round(time.Second))
-	}
-	t.tries, t.said = 0, time.Time{}
+	return nil
 }

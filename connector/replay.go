@@ -101,7 +101,7 @@ func (r *replay) plan() {
 	m := r.w.all()[0]
 	r.objects = m.c.Objects
 	r.group, r.tenant = r.w.settings.GroupID+"-replay-"+m.name, m.c.Tenant
-	for _, p := range r.w.pollersOf(m, newShard(r.w, 0)) {
+	for _, p := range r.w.pollersOf(m, nil) {
 		r.counts[p.stream.Object] = &Replayed{Object: p.stream.Object}
 		r.pollers[p.stream.Object] = p
 		if p.object.DLQTopic != "" && !slices.Contains(r.topics, p.object.DLQTopic) {
@@ -135,7 +135,7 @@ func (r *replay) run(ctx context.Context) error {
 	if len(to) == 0 {
 		return nil
 	}
-	if r.producer, err = r.w.newProducer(r.group); err != nil {
+	if r.producer, err = r.newProducer(); err != nil {
 		return err
 	}
 	defer r.producer.Close()
@@ -170,6 +170,10 @@ func (r *replay) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (r *replay) newProducer() (*txn.Client, error) {
+	return txn.NewProducer(txn.Producer{ID: r.group, BatchBytes: r.w.topics.batchBytes, Buffered: 4 * maxLetters}, r.w.clientOpts()...)
 }
 
 // span is what is to be read of the dead letter topics: from what the group has
@@ -364,7 +368,7 @@ func (r *replay) try(ctx context.Context, letters []*kgo.Record, next offsets) (
 }
 
 func (r *replay) abort(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), produceTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txn.ProduceTimeout)
 	defer cancel()
 	return r.producer.EndTransaction(ctx, kgo.TryAbort)
 }
@@ -473,7 +477,7 @@ func (r *replay) settle(ctx context.Context, records []*kgo.Record) error {
 			first[p] = rec.Offset
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
+	ctx, cancel := context.WithTimeout(ctx, txn.ProduceTimeout)
 	defer cancel()
 	for len(first) > 0 {
 		stable, err := r.admin.ListCommittedOffsets(ctx, slices.Collect(maps.Keys(topicsOf(first)))...)

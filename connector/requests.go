@@ -230,13 +230,13 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == Stopped) {
 		return ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
 	}
-	m.shard.Load().halt(chosen)
+	m.shard.Load().halt(attached(chosen))
 	for _, p := range chosen {
 		p.maker.forget(false) // schemas are made sure of again
 		p.task.update(func(s *TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(m.goal()), "", false })
 	}
 	if m.state() == Running {
-		m.shard.Load().resume(chosen)
+		m.shard.Load().resume(attached(chosen))
 	}
 	return w.status(m), nil
 }

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/connector/internal/txn"
@@ -24,16 +27,14 @@ import (
 // id, one producer, one owner. Its streams share transactions.
 type shard struct {
 	// Set once.
-	w         *Worker
-	partition int32
-	log       *slog.Logger
-	in        chan *submission // unbuffered: what was received is answered
-	quiet     chan struct{}    // one signal: a poller stopped reading
-	faults    chan error       // one reason to rebuild that a poller found
-	reading   atomic.Int32     // pollers that may submit
-	meter     *meter
-	assigned  atomic.Bool   // by the group, to this worker
-	arrived   chan struct{} // one signal: a connector was attached
+	shardConfig
+	log      *slog.Logger
+	in       chan *submission // unbuffered: what was received is answered
+	quiet    chan struct{}    // one signal: a poller stopped reading
+	faults   chan error       // one reason to rebuild that a poller found
+	reading  atomic.Int32     // pollers that may submit
+	assigned atomic.Bool      // by the group, to this worker
+	arrived  chan struct{}    // one signal: a connector was attached
 
 	// Owned by the goroutine of Run, for one ownership.
 	producer Producer
@@ -46,19 +47,35 @@ type shard struct {
 
 	mu        sync.Mutex
 	positions map[checkpoint.Stream]checkpoint.Position // as committed
-	// of the connectors that were attached; nil: it does not run
-	pollers map[*poller]*shift
+	pollers   map[Poller]*berth                         // of the connectors that were attached
 	// of the pollers of this ownership, from the end of restoring on; nil: the shard is not owned
 	live context.Context
 	crew *sync.WaitGroup // of the pollers that run in live
 }
 
-func newShard(w *Worker, partition int32) *shard {
+// shardConfig is what a shard is made of.
+type shardConfig struct {
+	settings  *config.Worker // group.id, state.dir, checkpoint.topic and time-outs
+	partition int32          // of the checkpoint topic
+	clusterID string
+	topicID   [16]byte // of the checkpoint topic
+	// kafka are the options of every client, and client those by which it has a name in the metrics.
+	kafka  []kgo.Opt
+	client func(name string) kgo.Opt
+	// batchBytes is the largest batch that a topic takes.
+	batchBytes func(topic string) int32
+	tracer     trace.Tracer
+	meter      *meter
+	// published, if set, is called for each record after its transaction has been committed.
+	published func(Publication)
+	log       *slog.Logger
+}
+
+func newShard(c shardConfig) *shard {
 	return &shard{
-		w: w, partition: partition,
-		log:   logging.Named(w.log.With(slog.Int("shard", int(partition))), "connector.shard"),
-		meter: w.metrics.newMeter(partition),
-		in:    make(chan *submission), arrived: make(chan struct{}, 1), pollers: map[*poller]*shift{},
+		shardConfig: c,
+		log:         logging.Named(c.log.With(slog.Int("shard", int(c.partition))), "connector.shard"),
+		in:          make(chan *submission), arrived: make(chan struct{}, 1), pollers: map[Poller]*berth{},
 		quiet: make(chan struct{}, 1), faults: make(chan error, 1),
 	}
 }
@@ -80,7 +97,7 @@ func (s *shard) Run(ctx context.Context, member func(context.Context) error) err
 	backoff := clock.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
 	for attempt := 0; ; attempt++ {
 		started := time.Now()
-		err := s.own(ctx, member)
+		err := s.ownership(ctx, member)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -108,15 +125,15 @@ func (s *shard) Run(ctx context.Context, member func(context.Context) error) err
 // standBack waits after another process has taken the transactional id; false when ctx ended.
 // The id is not taken back: if the other one is a member of the group, the group takes the shard
 // away from here, or has done so. Only when nothing of that kind happens for a session timeout
-// may own ask the group, and if this worker is its member still, whoever took the id was none.
+// may the group be asked, and if this worker is its member still, whoever took the id was none.
 func (s *shard) standBack(ctx context.Context, err error) bool {
 	s.log.Error("the shard was fenced: another process has taken its transactional id; it is tried again when the group has confirmed the owner",
-		"transactional_id", s.transactionalID(), "error", err, "not_before", s.w.settings.SessionTimeout)
+		"transactional_id", s.transactionalID(), "error", err, "not_before", s.settings.SessionTimeout)
 	trace := fmt.Sprintf("fenced: another process has taken transactional id %s; goes on by itself if the group leaves the shard to this worker: %v", s.transactionalID(), err)
 	for _, p := range s.working() {
-		p.task.update(func(t *TaskStatus) { t.State, t.Trace = Failed, trace })
+		p.Task().update(func(t *TaskStatus) { t.State, t.Trace = Failed, trace })
 	}
-	return clock.Sleep(ctx, s.w.settings.SessionTimeout)
+	return clock.Sleep(ctx, s.settings.SessionTimeout)
 }
 
 // confirm returns nil when the group says that this worker is a member. While it says the contrary, the
@@ -135,7 +152,7 @@ func (s *shard) confirm(ctx context.Context, member func(context.Context) error)
 			s.log.Warn("the shard waits for the group's word", "error", err)
 			s.explain("waits for the group's word: " + err.Error())
 		}
-		if !clock.Sleep(ctx, s.w.settings.HeartbeatInterval) {
+		if !clock.Sleep(ctx, s.settings.HeartbeatInterval) {
 			return ctx.Err()
 		}
 	}
@@ -144,7 +161,7 @@ func (s *shard) confirm(ctx context.Context, member func(context.Context) error)
 // explain says in the status what the shard's streams wait for.
 func (s *shard) explain(trace string) {
 	for _, p := range s.working() {
-		p.task.update(func(t *TaskStatus) { t.Trace = trace })
+		p.Task().update(func(t *TaskStatus) { t.Trace = trace })
 	}
 }
 
@@ -152,25 +169,25 @@ func (s *shard) explain(trace string) {
 func (s *shard) unassign() {
 	s.meter.close()
 	for _, p := range s.working() {
-		p.task.update(func(t *TaskStatus) { t.State, t.Trace, t.Snapshot = Unassigned, "", false })
+		p.Task().update(func(t *TaskStatus) { t.State, t.Trace, t.Snapshot = Unassigned, "", false })
 	}
 }
 
 func (s *shard) transactionalID() string {
-	return fmt.Sprintf("%s-%d", s.w.settings.GroupID, s.partition)
+	return fmt.Sprintf("%s-%d", s.settings.GroupID, s.partition)
 }
 
-// own is one ownership: fence the former owner, restore, then commit what the pollers
+// ownership is one of the shard: fence the former owner, restore, then commit what the pollers
 // submit. On return no poller runs and every submission was answered. The local store is
 // opened first: its lock keeps a second process with the same state.dir from fencing this
 // one. The group is asked last before the fence: a worker that was stopped, replaced and
 // continued sees its own time-outs first, and would steal the id from its successor.
-func (s *shard) own(ctx context.Context, member func(context.Context) error) error {
+func (s *shard) ownership(ctx context.Context, member func(context.Context) error) error {
 	if err := s.open(); err != nil {
 		return err
 	}
 	defer func() { _ = s.store.Close() }()
-	cl, err := s.w.newProducer(s.transactionalID())
+	cl, err := s.newProducer()
 	if err != nil {
 		return err
 	}
@@ -198,18 +215,24 @@ func (s *shard) own(ctx context.Context, member func(context.Context) error) err
 	s.startWork(pollCtx)
 	err = s.serve(ctx)
 	stop()
-	s.refuse(s.endWork(), err)
+	s.rejectLate(s.endWork(), err)
 	return err
+}
+
+func (s *shard) newProducer() (*txn.Client, error) {
+	id := s.transactionalID()
+	return txn.NewProducer(txn.Producer{ID: id, Placed: s.settings.CheckpointTopic, BatchBytes: s.batchBytes, Buffered: 4 * maxBatchRecords},
+		append(slices.Clip(s.kafka), s.client("producer-"+id))...)
 }
 
 // open opens the local store of the shard.
 func (s *shard) open() error {
-	path := filepath.Join(s.w.settings.StateDir, s.w.settings.GroupID, fmt.Sprintf("shard-%d.db", s.partition))
+	path := filepath.Join(s.settings.StateDir, s.settings.GroupID, fmt.Sprintf("shard-%d.db", s.partition))
 	store, err := checkpoint.Open(path, checkpoint.Identity{
-		ClusterID: s.w.ClusterID(), Topic: s.w.settings.CheckpointTopic, TopicID: s.w.checkpointID, Partition: s.partition,
+		ClusterID: s.clusterID, Topic: s.settings.CheckpointTopic, TopicID: s.topicID, Partition: s.partition,
 	})
 	if err != nil {
-		err = fmt.Errorf("state.dir = %s: %w", s.w.settings.StateDir, err)
+		err = fmt.Errorf("state.dir = %s: %w", s.settings.StateDir, err)
 		if !s.opened || errors.Is(err, checkpoint.ErrLocked) {
 			err = fmt.Errorf("%w: %w", errState, err)
 		}
@@ -223,7 +246,7 @@ func (s *shard) open() error {
 // ends the former owner's open transaction and turns that owner's next request into an
 // error. Read first and fence later, and a zombie could still commit behind our back.
 func (s *shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
-	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
+	ctx, cancel := context.WithTimeout(ctx, txn.ProduceTimeout)
 	defer cancel()
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("taking transactional id %s: %w", s.transactionalID(), err)
@@ -232,11 +255,11 @@ func (s *shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 	if err := cl.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning the first transaction: %w", err)
 	}
-	if err := cl.ProduceSync(ctx, checkpoint.FenceRecord(s.w.settings.CheckpointTopic, s.partition, nonce)).FirstErr(); err != nil {
-		return fmt.Errorf("writing to the checkpoint topic %s: %w", s.w.settings.CheckpointTopic, errors.Join(err, cl.EndTransaction(ctx, kgo.TryAbort)))
+	if err := cl.ProduceSync(ctx, checkpoint.FenceRecord(s.settings.CheckpointTopic, s.partition, nonce)).FirstErr(); err != nil {
+		return fmt.Errorf("writing to the checkpoint topic %s: %w", s.settings.CheckpointTopic, errors.Join(err, cl.EndTransaction(ctx, kgo.TryAbort)))
 	}
 	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		return fmt.Errorf("committing to the checkpoint topic %s: %w", s.w.settings.CheckpointTopic, err)
+		return fmt.Errorf("committing to the checkpoint topic %s: %w", s.settings.CheckpointTopic, err)
 	}
 	s.ended = time.Now()
 	return nil
@@ -246,17 +269,17 @@ func (s *shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 func (s *shard) restore(ctx context.Context, nonce string) error {
 	started, foreign := time.Now(), 0
 	err := checkpoint.Restore(ctx, checkpoint.RestoreConfig{
-		Opts: s.w.clientOpts(), Topic: s.w.settings.CheckpointTopic, Partition: s.partition, Nonce: nonce,
+		Opts: s.kafka, Topic: s.settings.CheckpointTopic, Partition: s.partition, Nonce: nonce,
 		Progress: func(applied int64) { s.log.Info("restoring", "entries", applied) },
 		Foreign: func(offset int64) {
 			if foreign++; foreign == 1 {
 				s.log.Error("the checkpoint topic holds records that are not coupastream's; they are passed over. Find out who writes there, and take that right away",
-					"topic", s.w.settings.CheckpointTopic, "partition", s.partition, "offset", offset)
+					"topic", s.settings.CheckpointTopic, "partition", s.partition, "offset", offset)
 			}
 		},
 	}, s.store)
 	if err != nil {
-		return fmt.Errorf("restoring from %s: %w", s.w.settings.CheckpointTopic, err)
+		return fmt.Errorf("restoring from %s: %w", s.settings.CheckpointTopic, err)
 	}
 	if why := s.store.Aside(); why != "" {
 		s.log.Warn("the local state did not fit and was restored from the checkpoint topic", "reason", why)
@@ -283,7 +306,7 @@ func (s *shard) serve(ctx context.Context) error {
 			return err
 		case first := <-s.in:
 			batch := s.gather(ctx, first)
-			commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
+			commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txn.Timeout)
 			unhook := context.AfterFunc(ctx, func() { time.AfterFunc(lastCommit(ctx), cancel) })
 			err := s.commit(commitCtx, batch)
 			unhook()
@@ -315,8 +338,8 @@ func (s *shard) giveUp(err error) {
 	}
 }
 
-// refuse answers submissions until the pollers are gone.
-func (s *shard) refuse(gone <-chan struct{}, err error) {
+// rejectLate answers submissions until the pollers are gone.
+func (s *shard) rejectLate(gone <-chan struct{}, err error) {
 	for {
 		select {
 		case sub := <-s.in:
@@ -334,3 +357,9 @@ func (s *shard) position(st checkpoint.Stream) checkpoint.Position {
 	defer s.mu.Unlock()
 	return s.positions[st]
 }
+
+// ledger is what was published of the shard's streams, for pollers that run in this ownership.
+func (s *shard) ledger() Ledger { return s.store }
+
+// submissions takes what pollers have read. It is unbuffered: what was received is answered exactly once.
+func (s *shard) submissions() chan<- *submission { return s.in }

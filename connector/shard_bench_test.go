@@ -67,6 +67,7 @@ func BenchmarkReal(b *testing.B) {
 
 // feed hands pre-made pages to a shard that a worker owns.
 type feed struct {
+	worker *Worker
 	shard  *shard
 	stream checkpoint.Stream
 	task   *task
@@ -112,7 +113,7 @@ func newFeed(b *testing.B) *feed {
 		b.Fatal(err)
 	}
 	f := &feed{
-		shard: newShard(w, 0), stream: checkpoint.Stream{Tenant: run, Object: "invoices"}, task: &task{}, now: time.Now().UTC().Truncate(time.Second),
+		worker: w, shard: w.newShard(0), stream: checkpoint.Stream{Tenant: run, Object: "invoices"}, task: &task{}, now: time.Now().UTC().Truncate(time.Second),
 	}
 	f.pages = f.encode(b, topic)
 	if size := f.bytesPerRecord(); math.Abs(size-benchRecord) > benchRecord/20 {
@@ -127,7 +128,7 @@ func newFeed(b *testing.B) *feed {
 func (f *feed) own(b *testing.B) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- f.shard.own(ctx, func(context.Context) error { return nil }) }()
+	go func() { done <- f.shard.ownership(ctx, func(context.Context) error { return nil }) }()
 	b.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil && ctx.Err() == nil {
@@ -142,7 +143,7 @@ func (f *feed) encode(b *testing.B, topic string) []*chunk {
 	object := benchConnector(b).Objects[0]
 	object.Topic = topic
 	m := newMaker(makerConfig{
-		stream: f.stream, object: object, registry: new(benchRegistry), topics: f.shard.w.topics, report: f.task, dir: b.TempDir(), log: slog.New(slog.DiscardHandler),
+		stream: f.stream, object: object, registry: new(benchRegistry), topics: f.worker.topics, report: f.task, dir: b.TempDir(), log: slog.New(slog.DiscardHandler),
 	})
 	if err := m.prepare(b.Context()); err != nil {
 		b.Fatal(err)
@@ -209,7 +210,7 @@ func benchSource(b *testing.B) Source {
 
 // committed is the number of transactions that were.
 func (f *feed) committed() float64 {
-	return testutil.ToFloat64(f.shard.w.metrics.results.WithLabelValues(resultCommitted))
+	return testutil.ToFloat64(f.worker.metrics.results.WithLabelValues(resultCommitted))
 }
 
 func (f *feed) bytesPerRecord() float64 {

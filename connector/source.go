@@ -33,6 +33,8 @@ type Source interface {
 // seconds), in order of updated-at. It shows every commit that was acknowledged before the call.
 type Ledger interface {
 	Range(s checkpoint.Stream, from, to int64, fn func(checkpoint.Entry) bool) error
+	// ExpiredChunks lists at most n records of the stream's ledger whose entries all lie before horizon.
+	ExpiredChunks(s checkpoint.Stream, horizon int64, n int) ([]checkpoint.ChunkKey, error)
 }
 
 // Registry turns a schema's text into the id that goes in front of each record.

@@ -27,7 +27,7 @@ func (c Config) tracer() trace.Tracer {
 
 // tracePage begins the span of a page.
 func (ps *pass) tracePage(ctx context.Context, q coupa.Query) (context.Context, trace.Span) {
-	return ps.p.shard.w.tracer.Start(ctx, "coupa fetch", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+	return ps.p.tracer.Start(ctx, "coupa fetch", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attribute.String("coupa.tenant", ps.p.stream.Tenant), attribute.String("coupa.object", ps.p.stream.Object),
 		attribute.String("coupa.walk", ps.walk.Kind.String()), attribute.String("coupa.window", q.Window.String()), attribute.Int64("coupa.after_id", q.After),
 	))
@@ -46,7 +46,7 @@ func (s *shard) traceTransaction(ctx context.Context, batch []*submission) (cont
 		records += len(sub.records)
 		bytes += sub.bytes
 	}
-	return s.w.tracer.Start(ctx, "kafka transaction", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
+	return s.tracer.Start(ctx, "kafka transaction", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 		attribute.Int("coupastream.shard", int(s.partition)), attribute.Int("messaging.batch.message_count", records),
 		attribute.Int("coupastream.bytes", bytes), attribute.Int("coupastream.submissions", len(batch)),
 	))

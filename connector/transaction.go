@@ -29,15 +29,6 @@ type Producer interface {
 	PurgeTopicsFromProducing(topics ...string)
 }
 
-// transactionTimeout is how long the broker lets a transaction stay open, counted from its
-// start; a dead owner's transaction holds readers back no longer than this, and a
-// successor's InitProducerID ends it at once. produceTimeout is how long a record may wait
-// for its broker: less, so that the transaction is ended by us and not by the broker.
-const (
-	transactionTimeout = 60 * time.Second
-	produceTimeout     = 40 * time.Second
-)
-
 // markerGap is the pause between the end of a transaction and the first record of the
 // next one. EndTxn answers before the commit markers are written; a produce that comes
 // earlier makes the broker wait out its add.partitions.to.txn.retry.backoff.ms (20 ms).
@@ -118,7 +109,7 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	var marks []*kgo.Record
 	impossible := map[checkpoint.Stream]error{}
 	for _, c := range commits {
-		records, err := c.Records(s.w.settings.CheckpointTopic, s.partition)
+		records, err := c.Records(s.settings.CheckpointTopic, s.partition)
 		if err != nil { // of this stream alone: the others are not to stand still for it
 			impossible[c.Stream] = fmt.Errorf("checkpoint of %v: %w", c.Stream, err)
 		}
@@ -147,7 +138,7 @@ func (s *shard) transact(ctx context.Context, batch []*submission, commits []che
 	if err := failpoint.Before(failpoint.Produce); err != nil {
 		return nil, 0, err
 	}
-	s.meter.begin(batch)
+	s.meter.begin(sizeOf(batch))
 	for _, sub := range batch {
 		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
 		for _, r := range sub.records {
@@ -228,7 +219,7 @@ func (s *shard) apply(batch []*submission, commits []checkpoint.Commit, next int
 	s.mu.Unlock()
 	for _, sub := range batch {
 		sub.task.committed(len(sub.records), s.meter.took)
-		s.w.committed(sub, s.position(sub.stream))
+		s.tell(sub, s.position(sub.stream))
 		sub.done(nil)
 	}
 	if err != nil {
@@ -271,6 +262,20 @@ func (t *outcome) checkpoint(r *kgo.Record, err error) {
 		return
 	}
 	t.next = max(t.next, r.Offset+1)
+}
+
+// sizeOf is how many records a batch has, and the bytes of their keys and values.
+func sizeOf(batch []*submission) (records, bytes int) {
+	for _, sub := range batch {
+		records += len(sub.records) + len(sub.lineRecords)
+		for _, r := range sub.records {
+			bytes += len(r.Key) + len(r.Value)
+		}
+		for _, r := range sub.lineRecords {
+			bytes += len(r.Key) + len(r.Value)
+		}
+	}
+	return records, bytes
 }
 
 // topics are those of the records: the object's, its dead letters', its lines'.

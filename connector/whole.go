@@ -81,7 +81,7 @@ func (p *poller) nextWhole(ctx context.Context, mark time.Time) (time.Time, erro
 
 // walkWhole reads all rows once; vanished: there are none, and there were some.
 func (p *poller) walkWhole(ctx context.Context, w checkpoint.Walk, first bool, persisted *time.Time) (vanished bool, err error) {
-	last, err := loadLast(p.shard.store, p.stream)
+	last, err := loadLast(p.shard.ledger(), p.stream)
 	if err != nil {
 		return false, p.unreadable(err)
 	}

@@ -19,19 +19,14 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
 	"github.com/coupastream/coupastream/connector/internal/clock"
-	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/connector/logging"
 )
 
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
 const memoryBudget = 16 << 20
-
-// memoryOf is what a chunk takes from the budget. One that is larger than the budget takes all of it.
-func memoryOf(bytes int) int64 { return min(int64(bytes), memoryBudget) }
 
 // Config is what a Worker is made of.
 type Config struct {
@@ -61,36 +56,23 @@ type Config struct {
 	Published func(Publication)
 }
 
-// Publication is a record that was committed.
-type Publication struct {
-	Stream    checkpoint.Stream
-	ID        int64 // of the row; of the line where the topic is of lines
-	Op        string
-	UpdatedAt string // RFC 3339, UTC
-	Topic     string
-	Partition int32
-	Offset    int64
-	Bytes     int // of the value
-}
-
 // Worker runs connectors: a poller per object, a shard per partition of the checkpoint
 // topic that has any and that the group gives to this worker. Workers of one group.id
 // share the shards. Connectors come from the worker's files, and each worker of the group
 // is given the same; and from the config topic, which any worker changes and all follow
 // (see herder.go). Run may be called once; everything else may be called at any time.
 type Worker struct {
-	settings  *config.Worker
-	cfg       Config
-	log       *slog.Logger
-	registry  Registry
-	memory    *semaphore.Weighted
-	published func(Publication)
-	metrics   *metrics
-	tracer    trace.Tracer
-	cluster   atomic.Value // string
-	changes   broadcast    // of what Connectors tells
-	heard     heard        // by its membership
-	store     *configtopic.Store
+	settings *config.Worker
+	cfg      Config
+	log      *slog.Logger
+	registry Registry
+	memory   *memory
+	metrics  *metrics
+	tracer   trace.Tracer
+	cluster  atomic.Value // string
+	changes  broadcast    // of what Connectors tells
+	heard    heard        // by its membership
+	store    *configtopic.Store
 
 	// Set by Run, before anything else starts.
 	topics       *topics
@@ -113,7 +95,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: semaphore.NewWeighted(memoryBudget), applying: semaphore.NewWeighted(1), published: cfg.Published, tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: newMemory(memoryBudget), applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.store = configtopic.New(configtopic.Config{
 		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),
@@ -156,7 +138,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return ctxOr(ctx, err)
 	}
 	for n := range partitions {
-		w.shards = append(w.shards, newShard(w, n))
+		w.shards = append(w.shards, w.newShard(n))
 	}
 	defer w.beside.Wait()
 	running, stop := context.WithCancelCause(ctx)
@@ -311,14 +293,13 @@ func (w *Worker) preflight(ctx context.Context) error {
 	}
 }
 
-func (p *poller) preflight(ctx context.Context) error {
-	if err := p.maker.prepare(ctx); err != nil {
-		return fmt.Errorf("%s: %w", p.stream.Object, err)
-	}
-	if _, err := p.source.Now(ctx); err != nil {
-		return err
-	}
-	return nil
+// newShard makes the shard of a partition of the checkpoint topic.
+func (w *Worker) newShard(partition int32) *shard {
+	return newShard(shardConfig{
+		settings: w.settings, partition: partition, clusterID: w.ClusterID(), topicID: w.checkpointID,
+		kafka: w.clientOpts(), client: w.metrics.kafka.named, batchBytes: w.topics.batchBytes,
+		tracer: w.tracer, meter: w.metrics.newMeter(partition), published: w.cfg.Published, log: w.log,
+	})
 }
 
 // clientOpts are the options of every Kafka client.
@@ -331,75 +312,4 @@ func (w *Worker) clientOpts() []kgo.Opt {
 		kgo.MetadataMinAge(50 * time.Millisecond),
 	}
 	return append(opts, w.cfg.Kafka...)
-}
-
-// newProducer makes the client of a shard.
-func (w *Worker) newProducer(transactionalID string) (*txn.Client, error) {
-	return txn.New(append(w.clientOpts(),
-		kgo.TransactionalID(transactionalID), w.metrics.kafka.named("producer-"+transactionalID),
-		kgo.TransactionTimeout(transactionTimeout),
-		kgo.RecordDeliveryTimeout(produceTimeout),
-		kgo.RecordPartitioner(partitioner{checkpoint: w.settings.CheckpointTopic}),
-		kgo.ProducerBatchMaxBytesFn(w.topics.batchBytes),
-		kgo.MaxBufferedRecords(4*maxBatchRecords),
-	)...)
-}
-
-// partitioner puts checkpoint records where they belong, and data records by key as Kafka's own clients do.
-type partitioner struct{ checkpoint string }
-
-func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	if topic == p.checkpoint {
-		return kgo.ManualPartitioner().ForTopic(topic)
-	}
-	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
-}
-
-// committed tells of the records of a submission.
-func (w *Worker) committed(sub *submission, position checkpoint.Position) {
-	sub.task.update(func(s *TaskStatus) {
-		s.Published += int64(len(sub.records) - sub.buried)
-		for _, r := range sub.lineRecords {
-			if r.own {
-				s.Published++
-			} else {
-				s.Lines++
-			}
-		}
-		if sub.buried > 0 {
-			s.DeadLetters, s.DeadLetter = s.DeadLetters+int64(sub.buried), sub.cause
-		}
-		s.Committed = position
-		s.Silent += int64(sub.silent)
-		s.Trimmed += int64(sub.trimmed)
-		s.Late += int64(len(sub.late))
-		for _, by := range sub.late {
-			s.Lateness = max(s.Lateness, by)
-		}
-	})
-	for _, by := range sub.late {
-		w.metrics.lateness.WithLabelValues(sub.stream.Object).Observe(by.Seconds())
-	}
-	if w.published == nil {
-		return
-	}
-	for i, r := range sub.records {
-		w.published(publication(sub.stream, sub.rows[i].id, r))
-	}
-	for _, r := range sub.lineRecords {
-		w.published(publication(sub.stream, r.id, r.Record))
-	}
-}
-
-func publication(st checkpoint.Stream, id int64, r *kgo.Record) Publication {
-	p := Publication{Stream: st, ID: id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value)}
-	for _, h := range r.Headers {
-		switch h.Key {
-		case HeaderOp:
-			p.Op = string(h.Value)
-		case HeaderUpdatedAt:
-			p.UpdatedAt = string(h.Value)
-		}
-	}
-	return p
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -35,6 +36,46 @@ func New(opts ...kgo.Opt) (*Client, error) {
 		return nil, fmt.Errorf("Kafka producer: %w", err)
 	}
 	return &Client{cl, log}, nil
+}
+
+// Timeout is how long the broker lets a transaction stay open, counted from its start; a dead owner's
+// transaction holds readers back no longer than this, and a successor's InitProducerID ends it at once.
+// ProduceTimeout is how long a record may wait for its broker: less, so that the transaction is ended
+// by its owner and not by the broker.
+const (
+	Timeout        = 60 * time.Second
+	ProduceTimeout = 40 * time.Second
+)
+
+// Producer says what kind of transactional producer is made.
+type Producer struct {
+	ID         string                   // transactional.id
+	Placed     string                   // a topic whose records say their partition; others go by key, as with Kafka's own clients
+	BatchBytes func(topic string) int32 // the largest batch that a topic takes
+	Buffered   int                      // records that may wait at once
+}
+
+// NewProducer makes a client that produces in transactions of Timeout.
+func NewProducer(p Producer, opts ...kgo.Opt) (*Client, error) {
+	return New(append(slices.Clip(opts),
+		kgo.TransactionalID(p.ID),
+		kgo.TransactionTimeout(Timeout),
+		kgo.RecordDeliveryTimeout(ProduceTimeout),
+		kgo.RecordPartitioner(partitioner{p.Placed}),
+		kgo.ProducerBatchMaxBytesFn(p.BatchBytes),
+		kgo.MaxBufferedRecords(p.Buffered),
+	)...)
+}
+
+// partitioner puts records of one topic where they say, and all others by key.
+type partitioner struct{ placed string }
+
+// ForTopic implements kgo.Partitioner.
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	if topic == p.placed {
+		return kgo.ManualPartitioner().ForTopic(topic)
+	}
+	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
 }
 
 // EndTransaction commits or aborts. Nil for a commit: the broker has committed.
