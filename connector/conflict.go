@@ -21,6 +21,11 @@ type conflictError struct{ refusal error }
 func (e *conflictError) Error() string { return e.refusal.Error() }
 func (e *conflictError) Unwrap() error { return e.refusal }
 
+// Remedy is what lets rows be encoded again.
+func (*conflictError) Remedy() string {
+	return "make the registry take the schema, give the object a new topic (topic.template), or give schema.conflict = widen or deadletter"
+}
+
 // refusedValues encodes no row.
 type refusedValues struct{ err *conflictError }
 

@@ -2,10 +2,13 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // Poller reads one stream while its shard is owned.
@@ -163,6 +166,9 @@ func (s *shard) isOwned() bool {
 	return s.live != nil
 }
 
+// ErrBusy: somebody else changes the same thing at this moment; the same request may go through later.
+var ErrBusy = errors.New("another change is under way")
+
 // during runs f within this ownership, beside the pollers, until it returns
 // or ctx or the ownership ends. ErrBusy if the shard is not owned now.
 func (s *shard) during(ctx context.Context, f func(context.Context) error) error {
@@ -183,4 +189,17 @@ func (s *shard) during(ctx context.Context, f func(context.Context) error) error
 		err = fmt.Errorf("%w: the shard has left this worker, or is restored anew: %w", ErrBusy, err)
 	}
 	return err
+}
+
+// restored waits for the shard to be restored here, for requests
+// that come while it is. ErrBusy if that takes too long.
+func (s *shard) restored(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for !s.isOwned() {
+		if !clock.Sleep(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("%w: the positions are being restored from the checkpoint topic", ErrBusy)
+		}
+	}
+	return nil
 }

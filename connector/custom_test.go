@@ -242,7 +242,7 @@ func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 		h.settle()
 		h.stop()
 		h.registry.set(func(r *memoryRegistry) {
-			r.fail = &registry.Error{Subject: "s", Status: 503, Act: "asking", Answer: "away", Remedy: "wait"}
+			r.fail = &registry.Error{Subject: "s", Status: 503, Act: "asking", Answer: "away", Hint: "wait"}
 			r.known = true
 		})
 		r := h.start()

@@ -460,7 +460,7 @@ func (r *memoryRegistry) Register(_ context.Context, subject, schema string) (in
 	case fail != nil && !(known && there):
 		return 0, fail
 	case refuse != nil && refuse(schema):
-		return 0, &registry.Error{Subject: subject, Act: "registering", Status: http.StatusConflict, Answer: "incompatible", Remedy: "none"}
+		return 0, &registry.Error{Subject: subject, Act: "registering", Status: http.StatusConflict, Answer: "incompatible", Hint: "none"}
 	}
 	return r.id(subject, schema), nil
 }

@@ -294,7 +294,7 @@ func (w *Worker) placeAll() {
 			waiting = append(waiting, m)
 		default:
 			for _, p := range m.pollers {
-				placed[p.stream] = m.name
+				placed[p.Stream()] = m.name
 			}
 		}
 	}
@@ -316,7 +316,7 @@ func (w *Worker) placeAll() {
 		}
 		w.place(m)
 		for _, p := range m.pollers {
-			placed[p.stream] = m.name
+			placed[p.Stream()] = m.name
 		}
 	}
 }

@@ -45,6 +45,11 @@ func (e *oversizeError) Error() string {
 	return fmt.Sprintf("%s of %d bytes is larger than topic %s takes (%d); %s", what, e.size, e.topic, e.limit, remedy)
 }
 
+// Remedy is what lets such records go.
+func (*oversizeError) Remedy() string {
+	return "raise the topic's max.message.bytes, or give record.oversize = trim or deadletter"
+}
+
 // recordSize is the most that a record takes in a batch of its own.
 func recordSize(enc *rowEncoder, value int, headers ...kgo.RecordHeader) int {
 	// of the batch, of the record's lengths and deltas, and of the headers' names, lengths and fixed values

@@ -71,6 +71,9 @@ func newPoller(c pollerConfig) *poller {
 // Stream is what it reads.
 func (p *poller) Stream() checkpoint.Stream { return p.stream }
 
+// forget lets the next attempt make sure of the stream's schemas again. It must not run then.
+func (p *poller) forget() { p.maker.forget(false) }
+
 // Task is where it tells how it does.
 func (p *poller) Task() *task { return p.task }
 

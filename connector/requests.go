@@ -222,7 +222,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 	var chosen []*poller
 	for i, p := range m.pollers {
 		picked := r.Task != nil && *r.Task == i || r.Task == nil && r.IncludeTasks
-		if picked && (!r.OnlyFailed || p.task.Status().State == Failed) {
+		if picked && (!r.OnlyFailed || p.Task().Status().State == Failed) {
 			chosen = append(chosen, p)
 		}
 	}
@@ -232,8 +232,8 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (Co
 	}
 	m.shard.Load().halt(attached(chosen))
 	for _, p := range chosen {
-		p.maker.forget(false) // schemas are made sure of again
-		p.task.update(func(s *TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(m.goal()), "", false })
+		p.forget() // schemas are made sure of again
+		p.Task().update(func(s *TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(m.goal()), "", false })
 	}
 	if m.state() == Running {
 		m.shard.Load().resume(attached(chosen))

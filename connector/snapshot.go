@@ -187,20 +187,13 @@ func (p *poller) poke() {
 	}
 }
 
-// Snapshot asks for rows of an object to be published as they are. The request
-// is kept when it returns, and worked on while the object runs, after those
-// before it. Only the connector's owner can; another worker gives NotOwnerError.
-func (w *Worker) Snapshot(ctx context.Context, name string, r SnapshotRequest) (Snapshot, error) {
-	m, s, done, err := w.hold(ctx, name)
-	if err != nil {
+// askFor takes a request for rows of the stream. It is kept when it returns, and worked on
+// while the stream is read, after those before it. config.Problems if it can't be carried out.
+func (p *poller) askFor(ctx context.Context, r SnapshotRequest) (Snapshot, error) {
+	if err := p.checkSnapshot(r); err != nil {
 		return Snapshot{}, err
 	}
-	defer done()
-	p := m.pollerOf(r.Object)
-	if err := checkSnapshot(m, p, r); err != nil {
-		return Snapshot{}, err
-	}
-	pos := s.position(p.stream)
+	pos := p.shard.position(p.stream)
 	if isUnbegun(pos, p.object) {
 		return Snapshot{}, fmt.Errorf("%w: %s has not begun yet, and its first walk publishes all rows", ErrBusy, r.Object)
 	}
@@ -211,19 +204,16 @@ func (w *Worker) Snapshot(ctx context.Context, name string, r SnapshotRequest) (
 		ID: rand.Text(), State: checkpoint.RequestRunning, Asked: time.Now().UTC().Truncate(time.Millisecond), Filter: r.Filter.Encode(),
 		IDs: slices.Compact(slices.Sorted(slices.Values(r.IDs))), From: r.From.UTC().Truncate(time.Second),
 	}
-	err = s.during(ctx, func(ctx context.Context) error {
-		return p.record(ctx, func(pos *checkpoint.Position) {
-			if asked.To = pos.Mark; !r.To.IsZero() && r.To.Before(pos.Mark) {
-				asked.To = r.To.UTC().Truncate(time.Second)
-			}
-			pos.Requests = append(forget(pos.Requests), asked)
-		})
+	err := p.record(ctx, func(pos *checkpoint.Position) {
+		if asked.To = pos.Mark; !r.To.IsZero() && r.To.Before(pos.Mark) {
+			asked.To = r.To.UTC().Truncate(time.Second)
+		}
+		pos.Requests = append(forget(pos.Requests), asked)
 	})
 	if err != nil {
 		return Snapshot{}, err
 	}
 	p.poke()
-	w.log.Info("a snapshot was asked for", "connector", name, "object", r.Object, "snapshot", asked.ID)
 	return p.told(asked), nil
 }
 
@@ -244,21 +234,12 @@ func forget(all []checkpoint.Request) []checkpoint.Request {
 	})
 }
 
-func (m *managed) pollerOf(object string) *poller {
-	if i := slices.IndexFunc(m.c.Objects, func(o config.Object) bool { return o.Path == object }); i >= 0 {
-		return m.pollers[i]
-	}
-	return nil
-}
-
-// checkSnapshot tells what is wrong with a request; p is nil where the connector has no such object.
-func checkSnapshot(m *managed, p *poller, r SnapshotRequest) error {
+// checkSnapshot tells what is wrong with a request for rows of the stream.
+func (p *poller) checkSnapshot(r SnapshotRequest) error {
 	problem := func(key, value, message, remedy string) error {
 		return config.Problems{{Key: key, Value: value, Message: message, Remedy: remedy}}
 	}
 	switch {
-	case p == nil:
-		return problem("object", r.Object, "no object of connector "+m.name, "give one of its coupa.objects")
 	case isWhole(p.object):
 		return problem("object", r.Object, "has no updated-at and is read whole", "reset its offset: all its rows are published again")
 	case !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To):
@@ -277,21 +258,13 @@ func checkSnapshot(m *managed, p *poller, r SnapshotRequest) error {
 	return nil
 }
 
-// Snapshots are those of a connector that wait, are worked on, or have
-// ended not long ago; newest first. Only the connector's owner knows.
-func (w *Worker) Snapshots(ctx context.Context, name string) ([]Snapshot, error) {
-	m, s, err := w.owned(ctx, name)
-	if err != nil {
-		return nil, err
+// snapshotList are those that wait, are worked on, or have ended not long ago.
+func (p *poller) snapshotList() []Snapshot {
+	var all []Snapshot
+	for _, r := range p.shard.position(p.stream).Requests {
+		all = append(all, p.told(r))
 	}
-	all := []Snapshot{}
-	for _, p := range m.pollers {
-		for _, r := range s.position(p.stream).Requests {
-			all = append(all, p.told(r))
-		}
-	}
-	slices.SortStableFunc(all, func(a, b Snapshot) int { return b.Asked.Compare(a.Asked) })
-	return all, nil
+	return all
 }
 
 func (p *poller) told(r checkpoint.Request) Snapshot {
@@ -308,38 +281,30 @@ func (p *poller) told(r checkpoint.Request) Snapshot {
 	return s
 }
 
-// SetSnapshot pauses a snapshot, resumes or cancels it: RequestPaused, RequestRunning, RequestCancelled.
-// ErrUnknownSnapshot if there is none of the id that has not ended. Only the connector's owner can.
-func (w *Worker) SetSnapshot(ctx context.Context, name, id string, state checkpoint.RequestState) error {
-	m, s, done, err := w.hold(ctx, name)
+// hasSnapshot tells whether there is one of the id that has not ended.
+func (p *poller) hasSnapshot(id string) bool {
+	pos := p.shard.position(p.stream)
+	at := requestIn(&pos, id)
+	return at != nil && !at.Over()
+}
+
+// setSnapshot pauses a snapshot, resumes or cancels it.
+func (p *poller) setSnapshot(ctx context.Context, id string, state checkpoint.RequestState) error {
+	err := p.record(ctx, func(pos *checkpoint.Position) {
+		switch at := requestIn(pos, id); {
+		case at == nil || at.Over():
+		case state == checkpoint.RequestCancelled:
+			endRequest(at, state)
+		default:
+			at.State = state
+		}
+	})
 	if err != nil {
 		return err
 	}
-	defer done()
-	for _, p := range m.pollers {
-		pos := s.position(p.stream)
-		if at := requestIn(&pos, id); at == nil || at.Over() {
-			continue
-		}
-		err := s.during(ctx, func(ctx context.Context) error {
-			return p.record(ctx, func(pos *checkpoint.Position) {
-				switch at := requestIn(pos, id); {
-				case at == nil || at.Over():
-				case state == checkpoint.RequestCancelled:
-					endRequest(at, state)
-				default:
-					at.State = state
-				}
-			})
-		})
-		if err != nil {
-			return err
-		}
-		if state != checkpoint.RequestRunning {
-			p.ask.end(id)
-		}
-		p.poke()
-		return nil
+	if state != checkpoint.RequestRunning {
+		p.ask.end(id)
 	}
-	return fmt.Errorf("%w: %s", ErrUnknownSnapshot, id)
+	p.poke()
+	return nil
 }

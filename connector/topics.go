@@ -135,7 +135,7 @@ func (t *topics) create(ctx context.Context, topic string, partitions int, confi
 	case d.Err == nil && len(d.Partitions) > 0:
 		return writable(d)
 	case errors.Is(d.Err, kerr.TopicAuthorizationFailed):
-		return fmt.Errorf("no right to see topic %s; allow this principal DESCRIBE, WRITE and, if the topic is to be made, CREATE on it: %w", topic, d.Err)
+		return &forbiddenError{fmt.Errorf("no right to see topic %s; allow this principal DESCRIBE, WRITE and, if the topic is to be made, CREATE on it: %w", topic, d.Err)}
 	case errors.Is(d.Err, kerr.InvalidTopicException):
 		return fmt.Errorf("%q is no name for a topic (letters, digits, '.', '_' and '-'); change topic.template: %w", topic, d.Err)
 	}
@@ -143,13 +143,19 @@ func (t *topics) create(ctx context.Context, topic string, partitions int, confi
 	switch {
 	case err == nil || errors.Is(err, kerr.TopicAlreadyExists):
 		return nil
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return fmt.Errorf("no right to create topic %s; create it (%d partitions), or allow this principal CREATE on it: %w", topic, partitions, err)
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return &forbiddenError{mayNotCreate(topic, partitions, err)}
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return mayNotCreate(topic, partitions, err)
 	case errors.Is(err, kerr.InvalidReplicationFactor):
 		return fmt.Errorf("topic %s can't be created with topic.creation.default.replication.factor=%d; give at most the number of brokers: %w", topic, t.settings.TopicReplication, err)
 	default:
 		return fmt.Errorf("creating topic %s: %w", topic, err)
 	}
+}
+
+func mayNotCreate(topic string, partitions int, err error) error {
+	return fmt.Errorf("no right to create topic %s; create it (%d partitions), or allow this principal CREATE on it: %w", topic, partitions, err)
 }
 
 // writable checks the rights that the brokers tell of.

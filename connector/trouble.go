@@ -1,15 +1,16 @@
 package connector
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/coupa"
-	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // troubleOf tells of an error what happened and, apart from it, what a person can do.
@@ -21,28 +22,23 @@ func troubleOf(err error, now time.Time) Trouble {
 	return t
 }
 
-// remedyOf is what a person can do about an error; "" where it
+// remedyOf is what a person can do about an error, as the error itself says; "" where it
 // passes by itself, or its message says it in a place of its own.
 func remedyOf(err error) string {
-	var asked *coupa.Error
-	var refused *registry.Error
-	switch {
-	case errors.As(err, &asked):
-		return asked.Hint
-	case isError[*oversizeError](err):
-		return "raise the topic's max.message.bytes, or give record.oversize = trim or deadletter"
-	case isError[*conflictError](err):
-		return "make the registry take the schema, give the object a new topic (topic.template), or give schema.conflict = widen or deadletter"
-	case errors.As(err, &refused):
-		return refused.Remedy
-	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		return "allow this principal WRITE and DESCRIBE on the topic"
-	case isTemporary(err), blamesRecord(err):
-		return ""
-	case isError[*RowError](err):
-		return "correct the row in Coupa, or send such rows to a topic of their own: errors.tolerance = all with errors.deadletterqueue.topic.name"
+	var told interface{ Remedy() string }
+	if errors.As(err, &told) {
+		return told.Remedy()
 	}
 	return ""
+}
+
+// isTemporary reports whether an error is worth trying again soon without anybody's help.
+func isTemporary(err error) bool {
+	var own interface{ Temporary() bool }
+	if errors.As(err, &own) {
+		return own.Temporary()
+	}
+	return kerr.IsRetriable(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // kindOf classes an error for the condition of a task: what Coupa said, if it was Coupa.

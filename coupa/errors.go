@@ -68,6 +68,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Remedy is the hint.
+func (e *Error) Remedy() string { return e.Hint }
+
 // Temporary tells whether the same request may succeed later without anybody's doing.
 func (e *Error) Temporary() bool { return e.Kind == Retry || e.Kind == Throttled }
 

@@ -21,7 +21,7 @@ type Error struct {
 	Status  int    // HTTP status, 0 when there was no answer
 	Code    int    // the registry's error_code, 0 for none
 	Answer  string // what the registry said, or why there was no answer
-	Remedy  string // what to do next
+	Hint    string // what to do next
 	Err     error
 }
 
@@ -30,11 +30,14 @@ func (e *Error) Error() string {
 	if e.Status != 0 {
 		status = fmt.Sprintf(" (HTTP %d)", e.Status)
 	}
-	return fmt.Sprintf("schema registry, subject %q: %s failed%s: %s; %s", e.Subject, e.Act, status, e.Answer, e.Remedy)
+	return fmt.Sprintf("schema registry, subject %q: %s failed%s: %s; %s", e.Subject, e.Act, status, e.Answer, e.Hint)
 }
 
 // Unwrap gives the cause. Its text is not cut and may name the registry's address, without credentials.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Remedy is the hint.
+func (e *Error) Remedy() string { return e.Hint }
 
 // Temporary tells whether the same request may succeed later with nothing
 // changed: the registry was not reached, or is overloaded or broken.
@@ -68,7 +71,7 @@ func explain(subject string, at step, err error) error {
 	}
 	e := &Error{Subject: subject, Act: string(at), Status: statusOf(err), Code: codeOf(err), Err: err}
 	e.Answer = answerOf(err)
-	e.Remedy = remedy(at, e)
+	e.Hint = remedy(at, e)
 	return e
 }
 
