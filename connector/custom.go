@@ -49,6 +49,18 @@ func subjectOf(o config.Object) string {
 	return registry.Subject(o.ValueSubject, o.Topic, o.Path, false)
 }
 
+// sharedSubjects are the subjects whose values come from more than one of the connectors' streams.
+func sharedSubjects(all []*config.Connector) map[string]bool {
+	met := map[string]bool{} // true from the second time on
+	for _, c := range all {
+		for _, o := range c.Objects {
+			_, again := met[subjectOf(o)]
+			met[subjectOf(o)] = again
+		}
+	}
+	return met
+}
+
 // refusedFor is how long a version that the registry refused is not offered again.
 const refusedFor = time.Hour
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
@@ -38,7 +37,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 		if end.err == nil || ctx.Err() != nil || !again || ps.rules.clocked && ps.p.isAhead(ctx, ps.walk.To) {
 			break
 		}
-		delay := temporaryBackoff.Delay(tries, retryAfter(end.err))
+		delay := temporaryBackoff.Delay(tries, coupa.RetryAfter(end.err))
 		ps.p.heldUp(end.err, delay)
 		if err := f.hand(ctx, event{span: sp}); err != nil || !clock.Sleep(ctx, delay) {
 			break
@@ -104,14 +103,6 @@ func (f *fetch) hand(ctx context.Context, ev event) error {
 	}
 	f.chunk, f.handed = &chunk{}, f.r.After
 	return nil
-}
-
-func retryAfter(err error) time.Duration {
-	var ce *coupa.Error
-	if errors.As(err, &ce) {
-		return ce.RetryAfter
-	}
-	return 0
 }
 
 // take decides about a row and encodes it if it is fresh.

@@ -74,11 +74,7 @@ func (w *Worker) Ready() error {
 // Reachable is nil while the brokers answer this worker as a member of its group, and before
 // it is one. An error: they have not for longer than a session and a rebalance may take.
 func (w *Worker) Reachable() error {
-	at := w.heard.at.Load()
-	if at == nil {
-		return nil
-	}
-	if silent := time.Since(*at); silent > max(w.settings.SessionTimeout, rebalanceTimeout)+w.settings.HeartbeatInterval {
+	if silent := w.heard.silent(); silent > max(w.settings.SessionTimeout, rebalanceTimeout)+w.settings.HeartbeatInterval {
 		return fmt.Errorf("the brokers have not answered this worker for %s; nothing is published until they do: look at bootstrap.servers, the network and the brokers", silent.Round(time.Second))
 	}
 	return nil
@@ -86,7 +82,7 @@ func (w *Worker) Reachable() error {
 
 // follow reads the config topic to its end, and makes the connectors what it says.
 func (w *Worker) follow(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := w.store.WaitFor(ctx, -1); err != nil {
 		return err
@@ -400,7 +396,7 @@ func (w *Worker) announce(run context.Context, shards []int32, generation int32,
 		return
 	}
 	self := configtopic.Owner{WorkerID: w.cfg.Self.WorkerID, URL: w.cfg.Self.URL, Generation: generation}
-	owns := func(n int32) bool { return int(n) < len(w.shards) && w.shards[n].assigned.Load() }
+	owns := func(n int32) bool { return int(n) < len(w.shards) && w.shards[n].isAssigned() }
 	w.beside.Go(func() {
 		for tries := 0; ; tries++ {
 			ctx, cancel := context.WithTimeout(run, changeTimeout)

@@ -30,7 +30,7 @@ type lineList struct {
 // hasLines tells whether lines of the stream go to topics of their own.
 func (m *maker) hasLines() bool {
 	lists, err := schemas.Lists(m.stream.Object)
-	return err == nil && len(lists) > 0 && m.object.Lines != config.LinesEmbedded && !isWhole(m.object)
+	return err == nil && len(lists) > 0 && m.object.Lines != config.LinesEmbedded && !m.object.IsWhole()
 }
 
 // linedValue makes the values of rows and of their lines.

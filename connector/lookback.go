@@ -18,7 +18,7 @@ const lookbackShare = 6
 // lookbackDepths are how far the look-backs of an object go behind
 // its mark, shortest first, the longest as far as lookback.ms says.
 func lookbackDepths(o config.Object) []time.Duration {
-	if keepsAll(o) && o.Lookback > 0 {
+	if o.KeepsAll() && o.Lookback > 0 {
 		return []time.Duration{forever}
 	}
 	var depths []time.Duration
@@ -35,7 +35,7 @@ func lookbackDepths(o config.Object) []time.Duration {
 
 // lookbackEvery is how long it takes from one look-back of a depth to the next.
 func lookbackEvery(o config.Object, depth time.Duration) time.Duration {
-	if keepsAll(o) {
+	if o.KeepsAll() {
 		return o.Reread
 	}
 	return depth / lookbackShare
@@ -143,7 +143,7 @@ func (p *poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		at, known := published.latest[row.ID]
 		return !known || at < row.UpdatedAt.Unix()
 	}
-	if keepsAll(p.object) {
+	if p.object.KeepsAll() {
 		q.Fields = p.maker.fields()
 		unknown = func(row coupa.Row) bool { return published.decide(row) == fresh }
 	}
@@ -183,7 +183,7 @@ func (p *poller) list(ctx context.Context, q *coupa.Query, row func(coupa.Row)) 
 		if ctx.Err() != nil || !isTemporary(err) {
 			return false, err
 		}
-		if !clock.Sleep(ctx, temporaryBackoff.Delay(tries, retryAfter(err))) {
+		if !clock.Sleep(ctx, temporaryBackoff.Delay(tries, coupa.RetryAfter(err))) {
 			return false, ctx.Err()
 		}
 	}

@@ -111,7 +111,7 @@ func (w *Worker) place(m *managed) {
 // pollersOf makes the pollers of a connector, for a shard.
 func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 	var all []*poller
-	clocks, tenants := new(sync.Once), w.tenantsBySubject()
+	clocks, shared := new(sync.Once), sharedSubjects(w.usable())
 	for i, o := range m.c.Objects {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
@@ -119,10 +119,21 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 			stream: st, object: o, source: m.source, shard: s, rate: m.c.RateLimit, task: m.tasks[i], clocks: clocks,
 			memory: w.memory, rowBytes: w.metrics.rowBytes.WithLabelValues(o.Path), tracer: w.tracer, log: log,
 			maker: newMaker(makerConfig{
-				stream: st, object: o, connector: m.name, task: i, shared: tenants[subjectOf(o)] > 1, registry: w.registry, topics: w.topics,
+				stream: st, object: o, connector: m.name, task: i, shared: shared[subjectOf(o)], registry: w.registry, topics: w.topics,
 				report: m.tasks[i], version: w.cfg.Version, dir: makersDir(w.settings), log: log,
 			}),
 		}))
+	}
+	return all
+}
+
+// usable are the configurations of the connectors whose can be used.
+func (w *Worker) usable() []*config.Connector {
+	var all []*config.Connector
+	for _, m := range w.all() {
+		if m.c != nil {
+			all = append(all, m.c)
+		}
 	}
 	return all
 }
@@ -187,7 +198,7 @@ func (w *Worker) owner(m *managed) Owner {
 	}
 	self := w.cfg.Self
 	self.Local = true
-	if s.assigned.Load() {
+	if s.isAssigned() {
 		return self
 	}
 	o := w.announced(s.partition)
@@ -195,18 +206,4 @@ func (w *Worker) owner(m *managed) Owner {
 		return Owner{} // it was this worker, or one in its place before
 	}
 	return o
-}
-
-// tenantsBySubject counts the tenants whose rows have one schema.
-func (w *Worker) tenantsBySubject() map[string]int {
-	counts := map[string]int{}
-	for _, m := range w.all() {
-		if m.c == nil {
-			continue
-		}
-		for _, o := range m.c.Objects {
-			counts[subjectOf(o)]++
-		}
-	}
-	return counts
 }

@@ -18,15 +18,18 @@ import (
 	"github.com/coupastream/coupastream/connector/logging"
 )
 
-// Bounds of a member's ways to give shards away. A shard needs at most stopTimeout for
+// Bounds of a member's ways to give shards away. A shard needs at most lastCommit for
 // its last commit; one that takes longer than handOver is abandoned, and the group is not
 // kept waiting: its transactional id fences it. rebalanceTimeout is how long the group
 // waits for its members to come to a rebalance, several times what a hand-over takes.
 const (
-	handOver         = stopTimeout + time.Second
+	handOver         = lastCommit + time.Second
 	leaveTimeout     = handOver + 500*time.Millisecond
 	rebalanceTimeout = 20 * time.Second
 )
+
+// lastCommit bounds the last commit of a shard that is asked to stop.
+const lastCommit = 3 * time.Second
 
 // Why a shard is stopped, as the cause of its context.
 var (
@@ -51,17 +54,36 @@ func (h *heard) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Dur
 	}
 }
 
+// silent is how long the brokers have not answered; 0 before they first did, and after the end.
+func (h *heard) silent() time.Duration {
+	at := h.at.Load()
+	if at == nil {
+		return 0
+	}
+	return time.Since(*at)
+}
+
+// groupShard is what a membership runs of a partition.
+type groupShard interface {
+	// Run owns the shard until ctx ends, whose cause says why, or Kafka refuses for good. member asks the
+	// group whether this worker is a member still: nil, errNotMember, or any other error if it can't be told.
+	Run(ctx context.Context, member func(context.Context) error) error
+	// assign notes whether the group has given the shard to this worker.
+	assign(bool)
+	// unassign shows the shard's tasks as not this worker's.
+	unassign()
+}
+
+// groupMeterer measures rebalances.
+type groupMeterer interface {
+	rebalancing()
+	rebalanced(generation int32)
+}
+
 // membership is a worker's place in the consumer group that shares the checkpoint topic's partitions.
 // Kafka's coordinator decides who owns which one; nothing is ever fetched here. Run may be called once.
 type membership struct {
-	settings *config.Worker
-	opts     []kgo.Opt
-	shards   []*shard // by partition
-	// announce is told which shards are this worker's, in which generation of the group. It must not block.
-	announce func(run context.Context, shards []int32, generation int32, member func(context.Context) error)
-	meter    *groupMeter
-	heard    *heard
-	log      *slog.Logger
+	membershipConfig
 
 	mu   sync.Mutex
 	held map[int32]*holding // by partition: the latest run of its shard
@@ -73,11 +95,21 @@ type holding struct {
 	done chan struct{} // closed when nothing of it runs any more
 }
 
-func newMembership(w *Worker) *membership {
-	return &membership{
-		settings: w.settings, opts: append(w.clientOpts(), w.metrics.kafka.named("member"), kgo.WithHooks(&w.heard)), meter: w.metrics.group, heard: &w.heard, shards: w.shards, announce: w.announce,
-		log: logging.Named(w.log, "connector.membership"), held: map[int32]*holding{},
-	}
+// membershipConfig is what a membership is made of.
+type membershipConfig struct {
+	settings *config.Worker
+	kafka    []kgo.Opt
+	shards   []groupShard // by partition
+	// announce is told which shards are this worker's, in which generation of the group. It must not block.
+	announce func(run context.Context, shards []int32, generation int32, member func(context.Context) error)
+	meter    groupMeterer
+	heard    *heard
+	log      *slog.Logger
+}
+
+func newMembership(c membershipConfig) *membership {
+	c.log = logging.Named(c.log, "connector.membership")
+	return &membership{membershipConfig: c, held: map[int32]*holding{}}
 }
 
 // Run is a member of the group until ctx ends, and runs the shards that the group assigns. A stop is
@@ -101,7 +133,10 @@ func (m *membership) Run(ctx context.Context) error {
 		m.listen(run, cl, end)
 	}()
 	<-run.Done()
-	err = ctxOr(ctx, context.Cause(run))
+	err = context.Cause(run)
+	if ctx.Err() != nil {
+		err = nil
+	}
 	leaving, cancel := context.WithTimeout(root, leaveTimeout)
 	if err := cl.LeaveGroupContext(leaving); err != nil {
 		m.log.Warn("the group could not be told of the stop; it notices after session.timeout.ms", "error", err)
@@ -116,7 +151,7 @@ func (m *membership) Run(ctx context.Context) error {
 
 func (m *membership) memberOpts(run context.Context, end context.CancelCauseFunc) []kgo.Opt {
 	s := m.settings
-	opts := append(slices.Clip(m.opts),
+	opts := append(slices.Clip(m.kafka),
 		kgo.ConsumerGroup(s.GroupID), kgo.ConsumeTopics(s.CheckpointTopic), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(s.SessionTimeout), kgo.HeartbeatInterval(s.HeartbeatInterval), kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.DisableAutoCommit(),
@@ -198,7 +233,7 @@ func (m *membership) assigned(run context.Context, cl *kgo.Client, partitions []
 			continue
 		}
 		s := m.shards[n]
-		s.assigned.Store(true)
+		s.assign(true)
 		before := m.held[n]
 		ctx, stop := context.WithCancelCause(run)
 		h := &holding{stop: stop, done: make(chan struct{})}
@@ -254,7 +289,7 @@ func (m *membership) cancel(partitions []int32, why error) map[int32]*holding {
 	ending := map[int32]*holding{}
 	for _, n := range partitions {
 		if h, ok := m.held[n]; ok {
-			m.shards[n].assigned.Store(false)
+			m.shards[n].assign(false)
 			h.stop(why)
 			ending[n] = h
 		}

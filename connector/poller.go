@@ -119,7 +119,7 @@ func (p *poller) Run(ctx context.Context) {
 		}
 		var delay time.Duration
 		if isTemporary(err) {
-			delay = temporaryBackoff.Delay(temporary, retryAfter(err))
+			delay = temporaryBackoff.Delay(temporary, coupa.RetryAfter(err))
 			temporary++
 			p.heldUp(err, delay)
 		} else {
@@ -184,7 +184,7 @@ func (p *poller) attempt(ctx context.Context) error {
 	suspects := make(chan suspects)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.sampleOn(ctx) })
-	if isWhole(p.object) {
+	if p.object.IsWhole() {
 		g.Go(func() error { return p.readWhole(ctx) })
 		return g.Wait()
 	}

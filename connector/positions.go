@@ -13,7 +13,7 @@ import (
 
 // isUnbegun tells whether the stream has still to get its first position: it is new, or it was reset.
 func isUnbegun(pos checkpoint.Position, o config.Object) bool {
-	if isWhole(o) {
+	if o.IsWhole() {
 		return pos.Seq == 0
 	}
 	return pos.Mark.IsZero()
@@ -23,7 +23,7 @@ func isUnbegun(pos checkpoint.Position, o config.Object) bool {
 func (p *poller) offset() (o Offset, there bool) {
 	pos := p.shard.position(p.stream)
 	// one that is read whole has a position from its first reading on
-	if pos.Seq == 0 || pos.Mark.IsZero() && (!isWhole(p.object) || pos.Walk == nil) {
+	if pos.Seq == 0 || pos.Mark.IsZero() && (!p.object.IsWhole() || pos.Walk == nil) {
 		return Offset{}, false
 	}
 	return offsetOf(p.stream, pos), true
@@ -33,7 +33,7 @@ func (p *poller) offset() (o Offset, there bool) {
 // is: what offset told may be given back.
 func (p *poller) isAt(o Offset) bool {
 	now := offsetOf(p.stream, p.shard.position(p.stream))
-	return isWhole(p.object) && !o.Reset && now.UpdatedAt.Equal(o.UpdatedAt) && now.ID == o.ID
+	return p.object.IsWhole() && !o.Reset && now.UpdatedAt.Equal(o.UpdatedAt) && now.ID == o.ID
 }
 
 func offsetOf(st checkpoint.Stream, pos checkpoint.Position) Offset {
@@ -54,7 +54,7 @@ func (p *poller) checkOffset(o Offset) *config.Problem {
 	switch {
 	case o.Reset:
 		return nil
-	case isWhole(object):
+	case object.IsWhole():
 		return &config.Problem{Key: "offset", Message: object.Path + " has no updated-at and is read whole", Remedy: "reset it (an offset of null) to have all rows published again"}
 	case o.UpdatedAt.IsZero():
 		return &config.Problem{Key: "offset.updated_at", Message: "is missing", Remedy: "give an instant in RFC 3339, or null for the offset to begin anew"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/internal/txn"
@@ -48,39 +50,65 @@ type Replayed struct {
 //
 // The error is of what keeps all letters from going, such as brokers
 // that can't be reached; what was counted until then has happened.
-func Replay(ctx context.Context, cfg Config) ([]Replayed, error) {
-	w, err := New(cfg)
-	if err != nil {
+func Replay(ctx context.Context, cfg ReplayConfig) ([]Replayed, error) {
+	if err := config.CheckBeside(cfg.Settings, cfg.Connector, nil); err != nil {
 		return nil, err
 	}
-	cl, err := kgo.NewClient(w.clientOpts()...)
+	cl, err := kgo.NewClient(cfg.Kafka...)
 	if err != nil {
 		return nil, err
 	}
 	defer cl.Close()
-	r := &replay{w: w, admin: kadm.NewClient(cl), pollers: map[string]*poller{}, newest: map[recordKey]time.Time{}, counts: map[string]*Replayed{}}
-	if err := w.reach(ctx, r.admin); err != nil {
+	r := &replay{ReplayConfig: cfg, admin: kadm.NewClient(cl), streams: map[string]*replayed{}, newest: map[recordKey]time.Time{}}
+	topics := newTopics(r.admin, cfg.Settings)
+	if _, err := topics.reach(ctx); err != nil {
 		return nil, err
 	}
-	r.plan()
+	r.plan(topics)
 	err = r.run(ctx)
 	return r.report(), err
 }
 
+// ReplayConfig is what letters are replayed by.
+type ReplayConfig struct {
+	Settings  *config.Worker
+	Connector *config.Connector
+	Kafka     []kgo.Opt // of each client
+	Registry  Registry
+	Source    ReplaySource
+	Version   string // of this program, for the source of Debezium's envelopes
+	Log       *slog.Logger
+}
+
+// ReplaySource is the connector's Coupa instance, for rows whose letters lack what a mapping hides.
+type ReplaySource interface {
+	Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error)
+}
+
 // replay is one call of Replay.
 type replay struct {
-	w        *Worker
-	admin    *kadm.Client
-	group    string // the consumer group, and the transactional id
-	tenant   string // whose letters they are
-	objects  []config.Object
-	pollers  map[string]*poller // by object; they do not run, but encode
-	topics   []string           // of dead letters
-	producer *txn.Client
-	data     *topicReader            // of the objects' topics
-	newest   map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
-	counts   map[string]*Replayed
+	ReplayConfig
+	admin      *kadm.Client
+	group      string               // the consumer group, and the transactional id
+	streams    map[string]*replayed // by object
+	topics     []string             // of dead letters
+	batchBytes func(topic string) int32
+	producer   *txn.Client
+	data       *topicReader            // of the objects' topics
+	newest     map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
 }
+
+// replayed is an object whose letters are sent again.
+type replayed struct {
+	object config.Object
+	maker  *maker
+	counts Replayed
+}
+
+// carries and unfit hear what a maker tells, which nobody asks for here.
+func (*replayed) carries(string, int) {}
+
+func (*replayed) unfit(map[string]int64) {}
 
 // recordKey is a row of the tenant in an object's topic.
 type recordKey struct {
@@ -97,15 +125,19 @@ func keyOf(topic string, rec *kgo.Record) (recordKey, error) {
 	return recordKey{topic, id}, err
 }
 
-func (r *replay) plan() {
-	m := r.w.all()[0]
-	r.objects = m.c.Objects
-	r.group, r.tenant = r.w.settings.GroupID+"-replay-"+m.name, m.c.Tenant
-	for _, p := range r.w.pollersOf(m, nil) {
-		r.counts[p.stream.Object] = &Replayed{Object: p.stream.Object}
-		r.pollers[p.stream.Object] = p
-		if p.object.DLQTopic != "" && !slices.Contains(r.topics, p.object.DLQTopic) {
-			r.topics = append(r.topics, p.object.DLQTopic)
+func (r *replay) plan(topics *topics) {
+	c := r.Connector
+	r.group, r.batchBytes = r.Settings.GroupID+"-replay-"+c.Name, topics.batchBytes
+	shared := sharedSubjects([]*config.Connector{c})
+	for i, o := range c.Objects {
+		one := &replayed{object: o, counts: Replayed{Object: o.Path}}
+		one.maker = newMaker(makerConfig{
+			stream: checkpoint.Stream{Tenant: c.Tenant, Object: o.Path}, object: o, connector: c.Name, task: i, shared: shared[subjectOf(o)], registry: r.Registry, topics: topics,
+			report: one, version: r.Version, dir: makersDir(r.Settings), log: r.Log.With("connector", c.Name, "tenant", c.Tenant, "object", o.Path),
+		})
+		r.streams[o.Path] = one
+		if o.DLQTopic != "" && !slices.Contains(r.topics, o.DLQTopic) {
+			r.topics = append(r.topics, o.DLQTopic)
 		}
 	}
 }
@@ -113,8 +145,8 @@ func (r *replay) plan() {
 // report is in the order of the connector's objects.
 func (r *replay) report() []Replayed {
 	var all []Replayed
-	for _, o := range r.objects {
-		c := *r.counts[o.Path]
+	for _, o := range r.Connector.Objects {
+		c := r.streams[o.Path].counts
 		c.Snapshot = slices.Compact(slices.Sorted(slices.Values(c.Snapshot)))
 		all = append(all, c)
 	}
@@ -151,7 +183,7 @@ func (r *replay) run(ctx context.Context) error {
 		return err
 	}
 	defer r.data.close()
-	letters, err := r.w.readerOf(from, to)
+	letters, err := readerOf(r.Kafka, from, to)
 	if err != nil {
 		return err
 	}
@@ -159,7 +191,7 @@ func (r *replay) run(ctx context.Context) error {
 	for said := time.Now(); !letters.done(); {
 		if time.Since(said) >= saidEvery {
 			said = time.Now()
-			r.w.log.Info("sending dead letters again", "progress", r.report())
+			r.Log.Info("sending dead letters again", "progress", r.report())
 		}
 		batch, err := letters.next(ctx, maxLetters, maxLetterBytes)
 		if err == nil {
@@ -173,7 +205,7 @@ func (r *replay) run(ctx context.Context) error {
 }
 
 func (r *replay) newProducer() (*txn.Client, error) {
-	return txn.NewProducer(txn.Producer{ID: r.group, BatchBytes: r.w.topics.batchBytes, Buffered: 4 * maxLetters}, r.w.clientOpts()...)
+	return txn.NewProducer(txn.Producer{ID: r.group, BatchBytes: r.batchBytes, Buffered: 4 * maxLetters}, r.Kafka...)
 }
 
 // span is what is to be read of the dead letter topics: from what the group has
@@ -211,7 +243,7 @@ func (r *replay) span(ctx context.Context) (from, to offsets, err error) {
 
 // readTopics learns what the objects' topics have of the letters' rows.
 func (r *replay) readTopics(ctx context.Context, from, to offsets) error {
-	letters, err := r.w.readerOf(from, to)
+	letters, err := readerOf(r.Kafka, from, to)
 	if err != nil {
 		return err
 	}
@@ -223,7 +255,7 @@ func (r *replay) readTopics(ctx context.Context, from, to offsets) error {
 			return err
 		}
 		for _, rec := range batch {
-			p := r.pollerOf(rec)
+			p := r.streamOf(rec)
 			if p == nil {
 				continue
 			}
@@ -248,7 +280,7 @@ func (r *replay) readTopics(ctx context.Context, from, to offsets) error {
 		starts.Each(func(o kadm.ListedOffset) { first[place{o.Topic, o.Partition}] = o.Offset })
 		ends.Each(func(o kadm.ListedOffset) { last[place{o.Topic, o.Partition}] = o.Offset })
 	}
-	if r.data, err = r.w.readerOf(first, last); err != nil {
+	if r.data, err = readerOf(r.Kafka, first, last); err != nil {
 		return err
 	}
 	return r.catchUp(ctx)
@@ -262,7 +294,7 @@ func (r *replay) catchUp(ctx context.Context) error {
 			return err
 		}
 		for _, rec := range batch {
-			if headerOf(rec, HeaderTenant) != r.tenant {
+			if headerOf(rec, HeaderTenant) != r.Connector.Tenant {
 				continue
 			}
 			key, err := keyOf(rec.Topic, rec)
@@ -296,12 +328,12 @@ func headerOf(rec *kgo.Record, key string) string {
 	return ""
 }
 
-// pollerOf is what encodes a letter; nil: it is not of this connector, or of none of its objects.
-func (r *replay) pollerOf(rec *kgo.Record) *poller {
-	if headerOf(rec, HeaderTenant) != r.tenant || headerOf(rec, headerErrorConnector) == "" {
+// streamOf is what a letter is of; nil: it is not of this connector, or of none of its objects.
+func (r *replay) streamOf(rec *kgo.Record) *replayed {
+	if headerOf(rec, HeaderTenant) != r.Connector.Tenant || headerOf(rec, headerErrorConnector) == "" {
 		return nil
 	}
-	return r.pollers[headerOf(rec, HeaderObject)]
+	return r.streams[headerOf(rec, HeaderObject)]
 }
 
 // send publishes letters, in as many turns as it takes until none of those that go is overtaken.
@@ -327,7 +359,7 @@ type outgoing struct {
 func (r *replay) try(ctx context.Context, letters []*kgo.Record, next offsets) (again bool, err error) {
 	out := outgoing{counts: map[string]*Replayed{}}
 	for _, rec := range letters {
-		if p := r.pollerOf(rec); p != nil {
+		if p := r.streamOf(rec); p != nil {
 			if err := r.encode(ctx, p, rec, &out); err != nil {
 				return false, err
 			}
@@ -346,7 +378,7 @@ func (r *replay) try(ctx context.Context, letters []*kgo.Record, next offsets) (
 	if err := r.producer.ProduceSync(ctx, slices.Concat(out.records, out.failing)...).FirstErr(); err != nil {
 		return false, errors.Join(fmt.Errorf("producing: %w", err), r.abort(ctx))
 	}
-	if err := r.settle(ctx, out.records); err != nil {
+	if err := r.awaitStable(ctx, out.records); err != nil {
 		return false, errors.Join(err, r.abort(ctx))
 	}
 	for i, key := range out.keys {
@@ -375,7 +407,7 @@ func (r *replay) abort(ctx context.Context) error {
 
 func (r *replay) count(out outgoing) {
 	for object, n := range out.counts {
-		c := r.counts[object]
+		c := &r.streams[object].counts
 		c.Replayed, c.Overtaken, c.Failing = c.Replayed+n.Replayed, c.Overtaken+n.Overtaken, c.Failing+n.Failing
 		if n.Reason != "" {
 			c.Reason = n.Reason
@@ -385,8 +417,8 @@ func (r *replay) count(out outgoing) {
 }
 
 // encode makes of a letter its record, or the same letter again.
-func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *outgoing) error {
-	object := p.stream.Object
+func (r *replay) encode(ctx context.Context, p *replayed, rec *kgo.Record, out *outgoing) error {
+	object := p.object.Path
 	n := out.counts[object]
 	if n == nil {
 		n = &Replayed{Object: object}
@@ -442,21 +474,35 @@ func (r *replay) encode(ctx context.Context, p *poller, rec *kgo.Record, out *ou
 
 // rowOf is the row of a letter. Where a mapping changes rows, the
 // letter may lack what that hides, so the row is read from Coupa again.
-func (r *replay) rowOf(ctx context.Context, p *poller, id int64, rec *kgo.Record) (coupa.Row, error) {
+func (r *replay) rowOf(ctx context.Context, p *replayed, id int64, rec *kgo.Record) (coupa.Row, error) {
 	if p.object.Mapping == nil {
 		at, _ := time.Parse(time.RFC3339, headerOf(rec, HeaderUpdatedAt)) // zero where rows have none
 		return coupa.Row{ID: id, UpdatedAt: at, JSON: rec.Value}, nil
 	}
 	var row coupa.Row
-	q := coupa.Query{Path: p.stream.Object, IDs: []int64{id}, Fields: p.maker.fields(), Priority: coupa.PriorityBackfill}
-	_, err := p.list(ctx, &q, func(found coupa.Row) {
+	q := coupa.Query{Path: p.object.Path, IDs: []int64{id}, Fields: p.maker.fields(), Priority: coupa.PriorityBackfill}
+	err := r.read(ctx, q, func(found coupa.Row) error {
 		row = found
 		row.JSON = slices.Clone(found.JSON)
+		return nil
 	})
 	if err == nil && row.ID == 0 {
-		err = &RowError{Object: p.stream.Object, ID: id, Err: errors.New("it is gone from Coupa, and its dead letter lacks what the object's mapping hides")}
+		err = &RowError{Object: p.object.Path, ID: id, Err: errors.New("it is gone from Coupa, and its dead letter lacks what the object's mapping hides")}
 	}
 	return row, err
+}
+
+// patience is how long Coupa is left alone before it is asked again.
+var patience = clock.Backoff{Base: time.Second, Max: time.Minute}
+
+// read reads a page. Trouble that passes is waited out.
+func (r *replay) read(ctx context.Context, q coupa.Query, row func(coupa.Row) error) error {
+	for tries := 0; ; tries++ {
+		_, err := r.Source.Fetch(ctx, q, row)
+		if err == nil || ctx.Err() != nil || !isTemporary(err) || !clock.Sleep(ctx, patience.Delay(tries, coupa.RetryAfter(err))) {
+			return err
+		}
+	}
 }
 
 // anew is a letter that is to be sent again another time.
@@ -467,9 +513,9 @@ func anew(rec *kgo.Record, reason string) *kgo.Record {
 		kgo.RecordHeader{Key: headerErrorMessage, Value: []byte(reason)}, kgo.RecordHeader{Key: headerAttempts, Value: []byte(strconv.Itoa(attempts + 1))})}
 }
 
-// settle waits until everything before the records is decided, and
+// awaitStable waits until everything before the records is decided, and
 // reads it. What is appended behind them is later by offset too.
-func (r *replay) settle(ctx context.Context, records []*kgo.Record) error {
+func (r *replay) awaitStable(ctx context.Context, records []*kgo.Record) error {
 	first := offsets{}
 	for _, rec := range records {
 		p := place{rec.Topic, rec.Partition}

@@ -35,7 +35,7 @@ type topicReader struct {
 }
 
 // readerOf reads from the first offsets to the others, exclusive.
-func (w *Worker) readerOf(from, to offsets) (*topicReader, error) {
+func readerOf(kafka []kgo.Opt, from, to offsets) (*topicReader, error) {
 	consume := map[string]map[int32]kgo.Offset{}
 	for p, at := range from {
 		if consume[p.topic] == nil {
@@ -43,7 +43,7 @@ func (w *Worker) readerOf(from, to offsets) (*topicReader, error) {
 		}
 		consume[p.topic][p.partition] = kgo.NewOffset().At(at)
 	}
-	cl, err := kgo.NewClient(append(w.clientOpts(), kgo.ConsumePartitions(consume), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+	cl, err := kgo.NewClient(append(slices.Clip(kafka), kgo.ConsumePartitions(consume), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		return nil, err
 	}

@@ -19,10 +19,14 @@ import (
 // replay sends the dead letters again, as the program does.
 func (h *harness) replay() ([]Replayed, error) {
 	h.t.Helper()
-	w := h.make()
-	cfg := w.cfg
-	cfg.Connectors = []*config.Connector{h.connector("acme", nil)}
-	return Replay(h.t.Context(), cfg)
+	w, c := h.make(), h.connector("acme", nil)
+	source, err := w.cfg.Source(c)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return Replay(h.t.Context(), ReplayConfig{
+		Settings: w.settings, Connector: c, Kafka: w.clientOpts(), Registry: w.registry, Source: source, Version: w.cfg.Version, Log: w.log,
+	})
 }
 
 func (h *harness) mustReplay(want Replayed) {

@@ -165,6 +165,11 @@ func (s *shard) explain(trace string) {
 	}
 }
 
+// assign notes whether the group has given the shard to this worker.
+func (s *shard) assign(yes bool) { s.assigned.Store(yes) }
+
+func (s *shard) isAssigned() bool { return s.assigned.Load() }
+
 // unassign shows the shard's tasks as not this worker's.
 func (s *shard) unassign() {
 	s.meter.close()
@@ -307,7 +312,7 @@ func (s *shard) serve(ctx context.Context) error {
 		case first := <-s.in:
 			batch := s.gather(ctx, first)
 			commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txn.Timeout)
-			unhook := context.AfterFunc(ctx, func() { time.AfterFunc(lastCommit(ctx), cancel) })
+			unhook := context.AfterFunc(ctx, func() { time.AfterFunc(timeToCommit(ctx), cancel) })
 			err := s.commit(commitCtx, batch)
 			unhook()
 			cancel()
@@ -318,16 +323,13 @@ func (s *shard) serve(ctx context.Context) error {
 	}
 }
 
-// stopTimeout bounds the last commit of a shard that is asked to stop.
-const stopTimeout = 3 * time.Second
-
-// lastCommit is the time that the batch in hand has when ctx has ended: none
+// timeToCommit is the time that the batch in hand has when ctx has ended: none
 // if the shard is lost, so that what is not at its commit already is dropped.
-func lastCommit(ctx context.Context) time.Duration {
+func timeToCommit(ctx context.Context) time.Duration {
 	if errors.Is(context.Cause(ctx), errLost) {
 		return 0
 	}
-	return stopTimeout
+	return lastCommit
 }
 
 // giveUp ends this ownership for a reason that a poller found; the shard is rebuilt.

@@ -240,7 +240,7 @@ func (p *poller) checkSnapshot(r SnapshotRequest) error {
 		return config.Problems{{Key: key, Value: value, Message: message, Remedy: remedy}}
 	}
 	switch {
-	case isWhole(p.object):
+	case p.object.IsWhole():
 		return problem("object", r.Object, "has no updated-at and is read whole", "reset its offset: all its rows are published again")
 	case !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To):
 		return problem("to", r.To.UTC().Format(time.RFC3339), "is not after from", "give a window that holds something")

@@ -178,10 +178,7 @@ type task struct {
 
 // newTask makes the task of an object, the i-th of its connector.
 func newTask(i int, o config.Object, state State, in *instance, changed func()) *task {
-	period := o.PollInterval
-	if isWhole(o) {
-		period = o.Reread
-	}
+	period := o.Period()
 	return &task{
 		instance: in, period: period, changed: changed,
 		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness, Interval: period},

@@ -37,6 +37,27 @@ type topicLimit struct {
 	asked time.Time
 }
 
+func newTopics(admin *kadm.Client, s *config.Worker) *topics {
+	return &topics{admin: admin, settings: s, limits: map[string]topicLimit{}}
+}
+
+// reachTimeout is how long brokers may take to answer at the start.
+const reachTimeout = 20 * time.Second
+
+// reach finds out which cluster this is.
+func (t *topics) reach(ctx context.Context) (cluster string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	meta, err := t.admin.BrokerMetadata(ctx)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer in %v", reachTimeout)
+		}
+		return "", fmt.Errorf("bootstrap.servers = %v: no broker could be reached; check addresses, security.protocol and sasl.*: %w", t.settings.BootstrapServers, err)
+	}
+	return meta.Cluster, nil
+}
+
 // ensure creates a data topic unless it is there, and checks
 // that it can be written to. An existing topic is left as it is.
 func (t *topics) ensure(ctx context.Context, topic string) error {

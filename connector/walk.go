@@ -26,7 +26,7 @@ func windowEnd(now time.Time, o config.Object) time.Time {
 // firstPosition is where a stream without one begins: the polls at to, and
 // beside them the backfill of everything from initial.from up to there.
 func firstPosition(to time.Time, o config.Object) checkpoint.Position {
-	if isWhole(o) {
+	if o.IsWhole() {
 		return checkpoint.Position{} // the first walk gives it a mark
 	}
 	pos := checkpoint.Position{Mark: to, Lines: to, Floor: to.Add(-retention(o))}
@@ -100,7 +100,7 @@ func closing(backfill checkpoint.Walk, floor time.Time, overlap time.Duration) *
 // retention is how far behind the mark the ledger remembers: the look-back, and never less than what the
 // next poll can read again after a crash that lost an unpersisted mark, with an overlap that was stretched.
 func retention(o config.Object) time.Duration {
-	if keepsAll(o) {
+	if o.KeepsAll() {
 		return forever
 	}
 	return max(o.Lookback, o.Overlap+10*markPersistence)

@@ -5,27 +5,12 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
-	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
 // forever is the retention of ledgers that nothing is dropped from.
 const forever = 200 * 365 * 24 * time.Hour
-
-// keepsAll tells whether the object's ledger has to know every row: where updated-at does not
-// show, or not reliably, what has changed, each row is compared with what was published of it.
-func keepsAll(o config.Object) bool {
-	r, _ := coupa.LookupResource(o.Path)
-	return !r.UpdatedAt || r.ByContent
-}
-
-// isWhole tells whether the object's rows can't be asked for
-// by an updated-at, so that they can only be read whole.
-func isWhole(o config.Object) bool {
-	r, known := coupa.LookupResource(o.Path)
-	return known && !r.UpdatedAt
-}
 
 // readWhole reads a stream of rows without updated-at, all of it every reread.interval.ms, and
 // publishes what differs from what was last published of its id. Each row is entered in the ledger

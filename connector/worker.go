@@ -156,7 +156,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if ctx.Err() == nil && w.takesOver(ctx, adm) {
 		w.waitForTokens(ctx)
 	}
-	if err := newMembership(w).Run(running); err != nil {
+	if err := w.newMembership().Run(running); err != nil {
 		return err
 	}
 	return ctxOr(ctx, context.Cause(running))
@@ -214,31 +214,18 @@ func ctxOr(ctx context.Context, err error) error {
 	return err
 }
 
-// patience is how long brokers may take to answer at the start.
-const patience = 20 * time.Second
-
-// reach finds out which cluster this is.
-func (w *Worker) reach(ctx context.Context, admin *kadm.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	meta, err := admin.BrokerMetadata(ctx)
-	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("no answer in %v", patience)
-		}
-		return fmt.Errorf("bootstrap.servers = %v: no broker could be reached; check addresses, security.protocol and sasl.*: %w", w.settings.BootstrapServers, err)
-	}
-	w.cluster.Store(meta.Cluster)
-	w.topics = &topics{admin: admin, settings: w.settings, limits: map[string]topicLimit{}}
-	return nil
-}
+// startTimeout is how long a step of the start that asks the brokers may take.
+const startTimeout = 20 * time.Second
 
 // connect reaches the cluster and makes sure of the checkpoint topic.
 func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions int32, err error) {
-	if err := w.reach(ctx, admin); err != nil {
+	w.topics = newTopics(admin, w.settings)
+	cluster, err := w.topics.reach(ctx)
+	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	w.cluster.Store(cluster)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	w.checkpointID, partitions, err = w.topics.ensureCheckpoint(ctx, w.settings.CheckpointTopic)
 	if err == nil && int(partitions) != w.settings.CheckpointPartitions {
@@ -293,6 +280,17 @@ func (w *Worker) preflight(ctx context.Context) error {
 	}
 }
 
+func (w *Worker) newMembership() *membership {
+	shards := make([]groupShard, len(w.shards))
+	for i, s := range w.shards {
+		shards[i] = s
+	}
+	return newMembership(membershipConfig{
+		settings: w.settings, kafka: append(w.clientOpts(), w.metrics.kafka.named("member"), kgo.WithHooks(&w.heard)), shards: shards,
+		announce: w.announce, meter: w.metrics.group, heard: &w.heard, log: w.log,
+	})
+}
+
 // newShard makes the shard of a partition of the checkpoint topic.
 func (w *Worker) newShard(partition int32) *shard {
 	return newShard(shardConfig{
@@ -302,8 +300,11 @@ func (w *Worker) newShard(partition int32) *shard {
 	})
 }
 
-// clientOpts are the options of every Kafka client.
-func (w *Worker) clientOpts() []kgo.Opt {
+// clientOpts are the options of every Kafka client of the worker.
+func (w *Worker) clientOpts() []kgo.Opt { return ClientOpts(w.cfg.Kafka...) }
+
+// ClientOpts are the options of a Kafka client that reaches the brokers by those given.
+func ClientOpts(reach ...kgo.Opt) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ClientID("coupastream"),
 		kgo.DisableClientMetrics(),
@@ -311,5 +312,5 @@ func (w *Worker) clientOpts() []kgo.Opt {
 		// broker answers CONCURRENT_TRANSACTIONS or a topic was just made.
 		kgo.MetadataMinAge(50 * time.Millisecond),
 	}
-	return append(opts, w.cfg.Kafka...)
+	return append(opts, reach...)
 }

@@ -74,6 +74,15 @@ func (e *Error) Remedy() string { return e.Hint }
 // Temporary tells whether the same request may succeed later without anybody's doing.
 func (e *Error) Temporary() bool { return e.Kind == Retry || e.Kind == Throttled }
 
+// RetryAfter is the pause that Coupa asked for; 0 where it asked for none, or err is not of Coupa.
+func RetryAfter(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
+}
+
 // KindOf returns the kind of the [*Error] in err's chain, and [Retry] for any other error.
 // The end of the caller's own context is not a failure of Coupa: test for it first.
 func KindOf(err error) Kind {

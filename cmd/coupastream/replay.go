@@ -64,9 +64,13 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if err != nil {
 		return err
 	}
-	done, err := connector.Replay(ctx, connector.Config{
-		Settings: settings, Connectors: connectors, Kafka: append(kafka, kgo.SeedBrokers(settings.BootstrapServers...)),
-		Registry: registry, Source: newSources(settings.Egress()).client, Log: a.log, Version: version(),
+	source, err := newSources(settings.Egress()).client(connectors[0])
+	if err != nil {
+		return err
+	}
+	done, err := connector.Replay(ctx, connector.ReplayConfig{
+		Settings: settings, Connector: connectors[0], Kafka: connector.ClientOpts(append(kafka, kgo.SeedBrokers(settings.BootstrapServers...))...),
+		Registry: registry, Source: source, Version: version(), Log: a.log,
 	})
 	if err != nil {
 		return err
