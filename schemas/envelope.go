@@ -3,48 +3,8 @@ package schemas
 import (
 	"encoding/binary"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
-
-// envelopeName is what Debezium's consumers know an envelope's schema by: its full name ends in ".Envelope"
-// (io.debezium.data.Envelope.isEnvelopeSchema).
-const envelopeName = "Envelope"
-
-// enveloped is Debezium's envelope around a row: {before, after, source, op, ts_ms}.
-// Its namespace holds the collection, "coupa.invoices", which is the name of no record.
-func enveloped(row *schematext.Record, path string) *schematext.Record {
-	text := func(name, doc string) schematext.Field {
-		return schematext.Field{Name: name, Type: schematext.Type{Name: "string"}, Doc: doc}
-	}
-	source := &schematext.Record{Type: "record", Name: "Source", Namespace: row.Namespace, Fields: []schematext.Field{
-		text("version", "Version of coupastream."), text("connector", "The kind of source: coupa."), text("name", "The connector's name."),
-		{Name: "ts_ms", Type: schematext.Type{Name: "long"}, Doc: "The row's updated-at, in milliseconds since 1970."},
-		{Name: "snapshot", Type: schematext.Type{Nullable: true, Name: "string"}, Doc: "true of what was there before the stream began, else false."},
-		text("db", "The tenant."), text("table", "The object's resource path."),
-	}}
-	return &schematext.Record{
-		Type: "record", Name: envelopeName, Namespace: row.Namespace + "." + strings.ReplaceAll(path, "/", "_"), Object: row.Object,
-		Doc: "A change, in Debezium's form.",
-		Fields: []schematext.Field{
-			{Name: "before", Type: schematext.Type{Nullable: true, Record: row}, Doc: "Always null: Coupa does not tell what a row was before."},
-			{Name: "after", Type: schematext.Type{Nullable: true, Name: row.Namespace + "." + row.Name}, Doc: "The row as it is."},
-			{Name: "source", Type: schematext.Type{Record: source}},
-			{Name: "op", Type: schematext.Type{Name: "string"}, Doc: "r: was there before the stream began; u: was created or changed."},
-			{Name: "ts_ms", Type: schematext.Type{Nullable: true, Name: "long"}, Doc: "When the row was read, in milliseconds since 1970."},
-		},
-	}
-}
-
-// rowOf is the record of the row in a schema with or without an envelope.
-func rowOf(r *schematext.Record) *schematext.Record {
-	if r.Name == envelopeName && len(r.Fields) > 0 && r.Fields[0].Type.Record != nil {
-		return r.Fields[0].Type.Record
-	}
-	return r
-}
 
 // Envelope writes Debezium's envelope around rows. It never changes and may be shared.
 type Envelope struct {

@@ -52,21 +52,10 @@ func (q request) appendRequested(dst []byte, f schematext.Field) []byte {
 	if len(f.Custom) > 0 { // what of an associated object is asked for is Coupa's choice
 		return append(dst, name...)
 	}
-	inner := innerRecord(f.Type, q.records)
+	inner := f.Type.Inner(q.records)
 	if inner == nil {
 		return append(dst, name...)
 	}
 	dst = append(append(append(dst, '{'), name...), ':')
 	return append(q.appendFields(dst, inner), '}')
-}
-
-// innerRecord is the record that a type, or an array's items, is of; nil for plain types.
-func innerRecord(t schematext.Type, records map[string]*schematext.Record) *schematext.Record {
-	if t.Items != nil {
-		t = *t.Items
-	}
-	if t.Record != nil {
-		return t.Record
-	}
-	return records[t.Name]
 }

@@ -5,12 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+
+	"github.com/coupastream/coupastream/schemas/internal/jsonschema"
 )
 
 // KeySchema gives the Avro schema of every record's key, compact: the record coupa.Key {string
 // tenant; long id}. The tenant keeps rows of several Coupa instances apart where they share a topic.
 func KeySchema() string {
 	return `{"type":"record","name":"Key","namespace":"coupa","fields":[{"name":"tenant","type":"string"},{"name":"id","type":"long"}]}`
+}
+
+// KeyJSONSchema gives the JSON Schema of every record's key, as AppendJSONKey writes it, where values are JSON too.
+func KeyJSONSchema() string {
+	return `{"$schema":"` + jsonschema.Dialect + `","title":"Key","type":"object",` +
+		`"properties":{"tenant":{"type":"string"},"id":{"type":"integer"}},"required":["tenant","id"],"additionalProperties":false}`
 }
 
 // AppendKey appends the Avro bytes of a coupa.Key. The same

@@ -47,7 +47,7 @@ func listsOf(row *schematext.Record) (names []string) {
 		if f.Type.Items == nil {
 			continue
 		}
-		line := innerRecord(f.Type, all)
+		line := f.Type.Inner(all)
 		if line != nil && !strings.HasSuffix(line.Name, "Ref") && slices.ContainsFunc(line.Fields, isID) {
 			names = append(names, f.CoupaName)
 		}
@@ -120,7 +120,7 @@ func (s *Schema) copied() (*schematext.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rowOf(whole), nil
+	return schematext.RowOf(whole), nil
 }
 
 // line makes the schema of the lines of a list, the i-th field of the row.
@@ -130,7 +130,7 @@ func (s *Schema) line(i int) (*Schema, error) {
 		return nil, err
 	}
 	f, all := row.Fields[i], row.Records()
-	line := innerRecord(f.Type, all)
+	line := f.Type.Inner(all)
 	if f.Type.Items == nil || line == nil {
 		return nil, fmt.Errorf("the mapping makes the list a %s; leave it as it is, or write lines=embedded for the object", f.Type.Name)
 	}
@@ -145,7 +145,7 @@ func (s *Schema) line(i int) (*Schema, error) {
 	own.Fields = append([]schematext.Field{{
 		Name: ParentField, Type: schematext.Type{Name: "long"}, Role: schematext.RoleParent, Doc: "Id of the " + row.Name + " that the line is of.",
 	}}, line.Fields...)
-	define(&own, all, map[string]bool{})
+	schematext.Define(&own, all)
 	return newSchema(&own, &own, s.path+"."+f.Name, s.enveloped)
 }
 
@@ -159,7 +159,7 @@ func (s *Schema) without(lists []List) (*Schema, error) {
 	row.Fields = slices.DeleteFunc(row.Fields, func(f schematext.Field) bool {
 		return slices.ContainsFunc(lists, func(l List) bool { return l.Name == f.Name })
 	})
-	define(row, all, map[string]bool{})
+	schematext.Define(row, all)
 	return newSchema(row, row, s.path, s.enveloped)
 }
 
@@ -169,8 +169,8 @@ func (s *Schema) WidenLines(list List, registered string) (*Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the registered version is none that coupastream could have made: %w", err)
 	}
-	if s.enveloped == (rowOf(theirs) != theirs) {
-		theirs = rowOf(theirs)
+	if s.enveloped == (schematext.RowOf(theirs) != theirs) {
+		theirs = schematext.RowOf(theirs)
 	}
 	if len(theirs.Fields) == 0 || theirs.Fields[0].Name != ParentField {
 		return nil, fmt.Errorf("the registered version's first field is not %s", ParentField)
@@ -182,7 +182,7 @@ func (s *Schema) WidenLines(list List, registered string) (*Schema, error) {
 	// As if the row's own schema had been registered with this list alone, and such lines in it.
 	row.Fields = slices.DeleteFunc(row.Fields, func(f schematext.Field) bool { return f.Type.Nullable && f.Name != list.Name })
 	i := slices.IndexFunc(row.Fields, func(f schematext.Field) bool { return f.Name == list.Name })
-	within := innerRecord(row.Fields[i].Type, s.row.Records())
+	within := row.Fields[i].Type.Inner(s.row.Records())
 	line := *theirs
 	line.Name, line.Record, line.Namespace, line.Fields = within.Name, within.Record, "", theirs.Fields[1:]
 	items := *row.Fields[i].Type.Items

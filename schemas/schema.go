@@ -8,6 +8,7 @@ import (
 	"sync"
 	"weak"
 
+	"github.com/coupastream/coupastream/schemas/internal/jsonschema"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
@@ -170,7 +171,7 @@ func newSchema(row, asked *schematext.Record, path string, envelope bool) (*Sche
 	}
 	whole, text := row, plain
 	if envelope {
-		whole = enveloped(row, path)
+		whole = schematext.Enveloped(row, path)
 		if text, err = json.Marshal(whole); err != nil {
 			return nil, err
 		}
@@ -194,7 +195,7 @@ func newSchema(row, asked *schematext.Record, path string, envelope bool) (*Sche
 	})
 	s.splits[0] = sync.OnceValues(func() (*Split, error) { return s.split(false) })
 	s.splits[1] = sync.OnceValues(func() (*Split, error) { return s.split(true) })
-	s.jsonSchema = sync.OnceValues(func() (string, error) { return jsonSchemaOf(whole) })
+	s.jsonSchema = sync.OnceValues(func() (string, error) { return jsonschema.Of(whole) })
 	return s, nil
 }
 

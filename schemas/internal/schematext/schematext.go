@@ -270,3 +270,15 @@ func (r *Record) Records() map[string]*Record {
 	r.Walk(func(n *Record) { all[n.Name] = n })
 	return all
 }
+
+// Inner is the record that the type, or its items, are of; nil for plain types.
+// Records that stand in the text by name are looked up in records.
+func (t Type) Inner(records map[string]*Record) *Record {
+	if t.Items != nil {
+		t = *t.Items
+	}
+	if t.Record != nil {
+		return t.Record
+	}
+	return records[t.Name]
+}
