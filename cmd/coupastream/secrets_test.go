@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -231,12 +232,10 @@ func answersOf(t *testing.T, address, token, coupaURL string, found places) {
 	t.Helper()
 	const one = "/connectors/acme"
 	posted := fmt.Sprintf(`{"name":"posted","config":{"name":"posted","coupa.url":%q,"coupa.client.id":"${env:PRIVATE}","coupa.client.secret":%q,"tenant":"${env:PRIVATE}"}}`, coupaURL, plantedPosted)
-	for _, q := range []struct{ method, path, body, authorization string }{
-		{"GET", "/", "", "Bearer " + token}, {"GET", "/connectors?expand=info&expand=status&expand=health", "", "Bearer " + token}, {"GET", one, "", "Bearer " + token},
-		{"GET", one + "/config", "", "Bearer " + token}, {"GET", one + "/status", "", "Bearer " + token}, {"GET", one + "/health", "", "Bearer " + token},
-		{"GET", one + "/tasks", "", "Bearer " + token}, {"GET", one + "/tasks/1/status", "", "Bearer " + token}, {"GET", one + "/topics", "", "Bearer " + token},
-		{"GET", one + "/offsets", "", "Bearer " + token}, {"GET", "/metrics", "", "Bearer " + token}, {"GET", "/admin/loggers", "", "Bearer " + token},
-		{"GET", "/ui/", "", "Bearer " + token}, {"GET", "/connector-plugins/CoupaSource/config", "", "Bearer " + token},
+	type question struct{ method, path, body, authorization string }
+	questions := []question{
+		{"GET", "/openapi.json", "", "Bearer " + token}, // and what it lists, behind all that follows
+		{"GET", "/connectors?expand=info&expand=status&expand=health", "", "Bearer " + token}, {"GET", "/ui/", "", "Bearer " + token},
 		{"POST", "/connectors", posted, "Bearer " + token}, {"POST", "/connectors", strings.TrimSuffix(posted, "}"), "Bearer " + token},
 		{"PUT", "/connector-plugins/CoupaSource/config/validate", fmt.Sprintf(`{"coupa.client.secret":%q,"coupa.client.secrets":%q}`, plantedPosted, plantedPosted), "Bearer " + token},
 		{"PATCH", one + "/config", fmt.Sprintf(`{"coupa.client.secret":%q}`, plantedPosted), "Bearer " + token},
@@ -244,7 +243,9 @@ func answersOf(t *testing.T, address, token, coupaURL string, found places) {
 		{"GET", one, "", "Basic " + base64.StdEncoding.EncodeToString([]byte("ops:"+plantedWrong))},
 		{"GET", one, "", "Basic " + base64.StdEncoding.EncodeToString([]byte(plantedWrong+":x"))},
 		{"GET", one, "", "Bearer " + plantedWrong},
-	} {
+	}
+	for i := 0; i < len(questions); i++ {
+		q := questions[i]
 		r, err := http.NewRequestWithContext(t.Context(), q.method, address+q.path, strings.NewReader(q.body))
 		if err != nil {
 			t.Fatal(err)
@@ -263,9 +264,39 @@ func answersOf(t *testing.T, address, token, coupaURL string, found places) {
 		if q.path == one+"/status" && !bytes.Contains(body, []byte("invoices id 2")) {
 			t.Errorf("the status does not tell of the row that can't go: %s", body)
 		}
+		if i == 0 {
+			for _, path := range readPaths(t, body) {
+				questions = append(questions, question{"GET", path, "", "Bearer " + token})
+			}
+		}
 		name := fmt.Sprintf("the answer %d to %s %s", res.StatusCode, q.method, q.path)
 		found[name] = fmt.Append(found[name], res.Header, string(body))
 	}
+}
+
+// readPaths is every path of a description that can be read, with names of what is there.
+func readPaths(t *testing.T, description []byte) (paths []string) {
+	t.Helper()
+	var d struct {
+		Paths map[string]map[string]any `json:"paths"`
+	}
+	if err := json.Unmarshal(description, &d); err != nil {
+		t.Fatal(err)
+	}
+	names := strings.NewReplacer("{name}", "acme", "{task}", "1", "{object}", "invoices", "{plugin}", "CoupaSource", "{logger}", "root")
+	for path, operations := range d.Paths {
+		if operations["get"] == nil {
+			continue
+		}
+		if path = names.Replace(path); strings.Contains(path, "{") {
+			t.Errorf("nothing is known that %s stands for", path)
+		}
+		paths = append(paths, path)
+	}
+	if len(paths) < 15 {
+		t.Errorf("the description has %d paths that can be read", len(paths))
+	}
+	return paths
 }
 
 // keep reads all files of the state and all topics of the worker, and gives what the data topics hold.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -72,20 +73,73 @@ func golden(t *testing.T, path, text string) {
 	}
 }
 
+// Golden files hold what differs from the result of the kind's minimal.yaml, and of a list of
+// objects what differs from its first one. So a new key changes the golden file of minimal.yaml alone.
 func TestGoodFilesGiveTypedResults(t *testing.T) {
 	for _, path := range files(t, "testdata/good") {
 		t.Run(path, func(t *testing.T) {
-			result, err := load(path)
-			if err != nil {
-				t.Fatal(err)
+			kind, _, _ := strings.Cut(path, "-")
+			var base any
+			if minimal := kind + "-minimal.yaml"; path != minimal {
+				base = result(t, minimal)
 			}
-			text, err := json.MarshalIndent(result, "", "  ")
+			text, err := json.MarshalIndent(changed(result(t, path), base), "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
 			golden(t, path+".golden", string(text)+"\n")
 		})
 	}
+}
+
+// result is what a file gives, as maps and lists.
+func result(t *testing.T, path string) (r map[string]any) {
+	t.Helper()
+	loaded, err := load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(loaded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// changed is what of got is not in base.
+func changed(got, base any) any {
+	switch got := got.(type) {
+	case map[string]any:
+		before, _ := base.(map[string]any)
+		left := map[string]any{}
+		for name, value := range got {
+			if was, found := before[name]; !found || !reflect.DeepEqual(value, was) {
+				left[name] = changed(value, was)
+			}
+		}
+		for name := range before {
+			if _, found := got[name]; !found {
+				left[name] = "gone"
+			}
+		}
+		return left
+	case []any:
+		before, _ := base.([]any)
+		var left []any
+		for _, value := range got {
+			if len(before) > 0 {
+				value = changed(value, before[0])
+			} else {
+				before = []any{value}
+			}
+			left = append(left, value)
+		}
+		return left
+	}
+	return got
 }
 
 func TestBadFilesGiveTheirMessages(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // Connector is the configuration of one Coupa instance.
 type Connector struct {
 	File           string // the path that it was read from; "" when it came over REST
-	Submitted      bool   `json:",omitempty"` // it came over REST: see ParseSubmitted
+	Submitted      bool   // it came over REST: see ParseSubmitted
 	Name           string
 	Class          string
 	Tenant         string
@@ -34,9 +34,9 @@ type Connector struct {
 
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
 
-	Notifications Notifications `json:",omitzero"` // see Over
+	Notifications Notifications // see Over
 
-	MappingFile string       `json:",omitempty"` // "" for none, or one in the key mapping
+	MappingFile string       // "" for none, or one in the key mapping
 	HashKey     coupa.Secret `json:",omitempty"` // of hashed fields
 
 	tasksMax int

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -46,33 +47,24 @@ func sound[T any](t *testing.T, settings []setting[T]) {
 	}
 }
 
-// TestDefaultsAreThePublishedOnes pins what users rely on.
-func TestDefaultsAreThePublishedOnes(t *testing.T) {
-	want := map[string]string{
-		"security.protocol": "PLAINTEXT", "group.id": "coupastream", "state.dir": "./state", "listeners": "http://127.0.0.1:8083",
-		"session.timeout.ms": "10000", "heartbeat.interval.ms": "1000", "checkpoint.topic.partitions": "8", "transaction.commit.interval.ms": "100", "topic.creation.default.partitions": "3",
-		"topic.creation.default.replication.factor": "-1", "topic.creation.default.cleanup.policy": "delete",
-		"connector.class": "CoupaSource", "coupa.token.path": "/oauth2/token", "topic.template": "coupa.${object}",
-		"coupa.objects":    "invoices, purchase_orders, suppliers, requisitions, expense_reports, contracts, users",
-		"poll.interval.ms": "30000", "overlap.ms": "60000", "lookback.ms": "604800000", "settle.ms": "2000", "initial.from": "earliest", "freshness.objective.ms": "0", "otel.traces.sampler.ratio": "1", "metrics.per.object": "auto",
-		"coupa.rate.limit": "15", "coupa.request.timeout.ms": "60000", "fields": "schema", "custom.fields": "auto",
-		"decimal.handling.mode": "precise", "key.subject.name.strategy": "TopicNameStrategy",
-		"value.subject.name.strategy": "TopicNameStrategy", "auto.register.schemas": "true", "errors.tolerance": "none",
-		"record.oversize": "fail", "value.format": "avro", "envelope": "none", "lines": "embedded", "reread.interval.ms": "3600000", "schema.conflict": "halt",
-		"listeners.https.ssl.client.auth": "none", "egress.allowed.hosts": "*.coupahost.com, *.coupacloud.com",
-		"config.providers.env.param.allowlist.pattern": "COUPA(STREAM)?_.*",
-		"config.providers.file.param.allowed.paths":    "/run/secrets/coupa, /etc/coupastream/secrets",
-		"config.providers.dir.param.allowed.paths":     "/run/secrets/coupa, /etc/coupastream/secrets",
-		"exported.mode": "off", "deletes": "off", "initial_state": "RUNNING",
-	}
-	for _, k := range append(WorkerKeys(), ConnectorKeys()...) {
-		if k.Default != want[k.Name] {
-			t.Errorf("%s: default %q, want %q", k.Name, k.Default, want[k.Name])
+// TestDefaultsAndRefusalsAreThePublishedOnes pins what users rely on, for every key there is.
+func TestDefaultsAndRefusalsAreThePublishedOnes(t *testing.T) {
+	var b strings.Builder
+	publish(&b, "worker", workerSettings())
+	publish(&b, "connector", connectorSettings())
+	publish(&b, "object", objectSettings())
+	golden(t, "testdata/keys.golden", b.String())
+}
+
+// publish writes the default of each key, and what is said to values that hardly any key takes.
+func publish[T any](b *strings.Builder, kind string, settings []setting[T]) {
+	for _, s := range settings {
+		fmt.Fprintf(b, "%s %s = %s\n", kind, s.Name, s.Default)
+		for _, odd := range []string{"", "-1", "x y", "99999999999999999999"} {
+			if f := s.assign(new(T), odd); f != nil {
+				fmt.Fprintf(b, "\t%q: %s; %s\n", odd, f.message, f.remedy)
+			}
 		}
-		delete(want, k.Name)
-	}
-	for name := range want {
-		t.Errorf("%s is not declared", name)
 	}
 }
 

@@ -4,6 +4,9 @@
 // type, default, importance, documentation, check, and the field that it fills. Parsing, validation, the
 // reference in the README and the definitions that the REST API shows are all read from these tables.
 //
+// A new key is a declaration and a field. "go generate" writes the reference, and "go test -update"
+// what the tests hold of every key: its default, and what it says to values that it does not take.
+//
 // A worker file and a connector file are flat maps of string keys, as Kafka Connect has them, written
 // as YAML, JSON or .properties (chosen by the file's suffix). LoadWorker and LoadConnector read one
 // file and give a typed result, or Problems: everything that is wrong with the file at once, each with

@@ -11,10 +11,10 @@ import (
 
 // Notifications says who is told of what. A connector's own keys take the place of the worker's, one by one.
 type Notifications struct {
-	WebhookURL    string       `json:",omitempty"` // "": no webhook
+	WebhookURL    string       // "": no webhook
 	WebhookSecret coupa.Secret `json:",omitempty"`
-	Events        []string     `json:",omitempty"` // of NotifiedEvents; nil: all
-	Topic         string       `json:",omitempty"` // "": no topic
+	Events        []string     // of NotifiedEvents; nil: all
+	Topic         string       // "": no topic
 }
 
 // NotifiedEvents are the values of notifications.events.

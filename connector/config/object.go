@@ -25,7 +25,7 @@ type Object struct {
 	// between two readings of all rows, where updated-at does not show every change
 	Reread          time.Duration
 	InitialFrom     InitialFrom
-	Freshness       time.Duration `json:",omitempty"` // objective of freshness; 0: none
+	Freshness       time.Duration // objective of freshness; 0: none
 	Fields          string        // "schema" or "all"
 	CustomFields    string        // "auto", "typed", "map" or "off"
 	Decimals        schemas.DecimalMode

@@ -28,16 +28,16 @@ type Worker struct {
 	ListenerCA string
 
 	// accounts of the REST API; "": there are none, everybody may do everything
-	AuthFile  string   `json:",omitempty"`
-	OpenPaths []string `json:",omitempty"` // that need no account, besides /livez and /readyz
+	AuthFile  string
+	OpenPaths []string // that need no account, besides /livez and /readyz
 	// of requests to other workers in this one's own name; "" for none
 	ForwardToken coupa.Secret `json:",omitempty"`
-	AllowedHosts []string     `json:",omitempty"` // names of loopback listeners besides this machine's
-	AllowOrigins []string     `json:",omitempty"` // of web pages elsewhere; "*" for all
-	AllowMethods []string     `json:",omitempty"` // that these may use; none: GET, HEAD, POST
+	AllowedHosts []string     // names of loopback listeners besides this machine's
+	AllowOrigins []string     // of web pages elsewhere; "*" for all
+	AllowMethods []string     // that these may use; none: GET, HEAD, POST
 
 	EgressHosts  []string // see Egress
-	AllowPrivate *bool    `json:",omitempty"` // nil: see Egress
+	AllowPrivate *bool    // nil: see Egress
 	provided     provided
 
 	AdvertisedListener string // http or https; "" for that of the first listener
@@ -57,15 +57,15 @@ type Worker struct {
 	TopicReplication int // -1: the broker's default
 	TopicCleanup     string
 
-	MappingFile string `json:",omitempty"` // "" for none
+	MappingFile string // "" for none
 
-	MetricsPerObject string `json:",omitempty"` // PerObjectAuto, PerObjectAlways or PerObjectNever
+	MetricsPerObject string // PerObjectAuto, PerObjectAlways or PerObjectNever
 
-	Notifications Notifications `json:",omitzero"`
+	Notifications Notifications
 
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
 
-	TracesEndpoint string  `json:",omitempty"` // "" for none
+	TracesEndpoint string  // "" for none
 	TracesRatio    float64 // of traces that are sent
 
 	mapping *mapping.Layer

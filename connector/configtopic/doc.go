@@ -8,11 +8,12 @@
 // Keys and JSON are Kafka Connect's where Connect has them.
 // A record without a value removes what its key names.
 //
-//	connector-<name>        {"properties":{"name":"…",…}}                  the configuration, as it was given
-//	target-state-<name>     {"state":"PAUSED","state.v2":"STOPPED"}        what the connector is to do
-//	logger-cluster-<name>   {"level":"DEBUG"}                              a level for all workers
-//	shard-<n>               {"worker_id":"…","url":"…","generation":7}     who runs the shard, and in which generation of the group
+//	connector-<name>        {"properties":{"name":"…",…}}                the configuration, as given
+//	target-state-<name>     {"state":"PAUSED","state.v2":"STOPPED"}      what the connector is to do
+//	logger-cluster-<name>   {"level":"DEBUG"}                            a level for all workers
+//	shard-<n>               {"worker_id":"…","url":"…","generation":7}   who runs the shard
 //
+// A shard's generation is that of the group in which the worker was given it.
 // state.v2 is the target state: STARTED, PAUSED or STOPPED. state is for readers that do not know
 // STOPPED and has PAUSED in its place; it counts where state.v2 is not there. Keys of other kinds are
 // left alone: never read, never written. A record of a known kind that can't be read is skipped with
@@ -23,10 +24,12 @@
 // A change depends on what is there: a connector is created if there is
 // none of its name. Update makes reading, deciding and writing one step:
 //
-//	0 look     read to the end and decide, as in 2 and 3: if there is nothing to write, nobody else needs to begin again. A change
-//	           of somebody else's that is under way is given a moment to end
-//	1 fence    InitProducerID of <group.id>-configs. Whoever was between 1 and 5 can't commit any more; a transaction that was left open is aborted
-//	2 read     to the end of the topic: every change that was ever committed is before it, and none can come but by a step 1
+//	0 look     read to the end and decide, as in 2 and 3: if there is nothing to write, nobody else
+//	           needs to begin again. A change of another worker's gets a moment to end
+//	1 fence    InitProducerID of <group.id>-configs. Whoever was between 1 and 5 can't commit any
+//	           more; a transaction that was left open is aborted
+//	2 read     to the end of the topic: every change that was ever committed is before it, and none
+//	           can come but by a step 1
 //	3 decide   the caller looks at that view and says what to write
 //	4 produce  the records, in a transaction
 //	5 commit   the truth. It is refused if anybody has taken step 1 since ours

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
 // recorder remembers what was answered.
@@ -35,7 +37,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // failed here at INFO, and the many that read at DEBUG. Queries and bodies are left out.
 func (a *API) access(rec *recorder, r *http.Request, began time.Time) {
 	level := slog.LevelDebug
-	if Changes(r.Method) || rec.status >= http.StatusInternalServerError {
+	if !security.Reads(r.Method) || rec.status >= http.StatusInternalServerError {
 		level = slog.LevelInfo
 	}
 	a.log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),

@@ -17,6 +17,43 @@ import (
 // changeTimeout bounds a change: it waits for Kafka.
 const changeTimeout = 30 * time.Second
 
+// reader tells what is known here of the group's connectors, from memory and at any time.
+type reader interface {
+	Connectors() []connector.ConnectorStatus
+	Connector(name string) (connector.ConnectorStatus, error)
+	Ready() error // nil: started; connector.ErrStarting: not yet
+	Watch(ctx context.Context) <-chan struct{}
+}
+
+// changer changes what the group knows together. Any worker can, and a change is durable on return.
+type changer interface {
+	Create(ctx context.Context, name string, cfg map[string]string, initial connector.State) (connector.ConnectorStatus, error)
+	Configure(ctx context.Context, name string, cfg map[string]string) (c connector.ConnectorStatus, created bool, err error)
+	Patch(ctx context.Context, name string, changes map[string]*string) (connector.ConnectorStatus, error)
+	Delete(ctx context.Context, name string) error
+	SetState(ctx context.Context, name string, s connector.State) error
+	SetLoggerLevel(ctx context.Context, logger, level string) error // in every worker of the group
+	// config.Problems of a configuration that would not be taken; changes nothing
+	Validate(cfg map[string]string) error
+	Refresh(ctx context.Context) error // what other workers have changed until now is known then
+}
+
+// connectorPath is the path of one connector.
+const connectorPath = "/connectors/{name}"
+
+// connectorRoutes list, make and change connectors.
+func (a *API) connectorRoutes() []route {
+	return []route{
+		{method: "GET", path: "/connectors", do: a.list},
+		{method: "POST", path: "/connectors", do: a.create},
+		{method: "GET", path: connectorPath, do: a.info},
+		{method: "DELETE", path: connectorPath, do: a.delete},
+		{method: "GET", path: connectorPath + "/config", do: a.config},
+		{method: "PUT", path: connectorPath + "/config", do: a.configure},
+		{method: "PATCH", path: connectorPath + "/config", do: a.patch},
+	}
+}
+
 type taskID struct {
 	Connector string `json:"connector"`
 	Task      int    `json:"task"`
@@ -42,10 +79,10 @@ func infoOf(c connector.ConnectorStatus) connectorInfo {
 }
 
 func (a *API) list(r *request) (*answer, error) {
-	if errors.Is(a.w.Ready(), connector.ErrStarting) { // a short list would be taken for the whole
+	if errors.Is(a.reader.Ready(), connector.ErrStarting) { // a short list would be taken for the whole
 		return nil, starting
 	}
-	all := a.w.Connectors()
+	all := a.reader.Connectors()
 	if names, some := r.URL.Query()["name"]; some {
 		all = slices.DeleteFunc(slices.Clone(all), func(c connector.ConnectorStatus) bool { return !slices.Contains(names, c.Name) })
 	}
@@ -60,7 +97,7 @@ func (a *API) list(r *request) (*answer, error) {
 	status, health := slices.Contains(expand, "status"), slices.Contains(expand, "health")
 	var live map[string]report
 	if status || health {
-		live = a.reports(r, all)
+		live = a.reports(r.Context(), r.Header, mayForward(r), all)
 	}
 	expanded := map[string]map[string]any{}
 	for _, c := range all {
@@ -80,7 +117,7 @@ func (a *API) list(r *request) (*answer, error) {
 }
 
 func (a *API) info(r *request) (*answer, error) {
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return nil, a.failed(err, r.path["name"], notFound)
 	}
@@ -88,7 +125,7 @@ func (a *API) info(r *request) (*answer, error) {
 }
 
 func (a *API) config(r *request) (*answer, error) {
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return nil, a.failed(err, r.path["name"], notFound)
 	}
@@ -135,7 +172,7 @@ func (a *API) create(r *request) (*answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 	defer cancel()
-	c, err := a.w.Create(ctx, name, cfg, initial)
+	c, err := a.changer.Create(ctx, name, cfg, initial)
 	if err != nil {
 		return nil, a.refused(err, name, cfg)
 	}
@@ -152,7 +189,7 @@ func (a *API) configure(r *request) (*answer, error) {
 		return nil, err
 	}
 	name := r.path["name"]
-	if c, err := a.w.Connector(name); err == nil && c.FromFile { // whatever it should become
+	if c, err := a.reader.Connector(name); err == nil && c.FromFile { // whatever it should become
 		return nil, a.failed(connector.ErrFromFile, name, notFound)
 	}
 	if err := a.check(name, cfg); err != nil {
@@ -160,7 +197,7 @@ func (a *API) configure(r *request) (*answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 	defer cancel()
-	c, isNew, err := a.w.Configure(ctx, name, cfg)
+	c, isNew, err := a.changer.Configure(ctx, name, cfg)
 	switch {
 	case err != nil:
 		return nil, a.refused(err, name, cfg)
@@ -182,12 +219,12 @@ func (a *API) patch(r *request) (*answer, error) {
 	name := r.path["name"]
 	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 	defer cancel()
-	c, err := a.w.Connector(name)
+	c, err := a.reader.Connector(name)
 	if errors.Is(err, connector.ErrUnknownConnector) { // another worker may have made it
-		if err := a.w.Refresh(ctx); err != nil {
+		if err := a.changer.Refresh(ctx); err != nil {
 			return nil, a.failed(err, name, notFound)
 		}
-		c, err = a.w.Connector(name)
+		c, err = a.reader.Connector(name)
 	}
 	if err != nil {
 		return nil, a.failed(err, name, notFound)
@@ -208,7 +245,7 @@ func (a *API) patch(r *request) (*answer, error) {
 			return nil, err
 		}
 	}
-	c, err = a.w.Patch(ctx, name, changes)
+	c, err = a.changer.Patch(ctx, name, changes)
 	if err != nil {
 		return nil, a.refused(err, name, result)
 	}
@@ -218,7 +255,7 @@ func (a *API) patch(r *request) (*answer, error) {
 func (a *API) delete(r *request) (*answer, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 	defer cancel()
-	if err := a.w.Delete(ctx, r.path["name"]); err != nil {
+	if err := a.changer.Delete(ctx, r.path["name"]); err != nil {
 		return nil, a.failed(err, r.path["name"], notFound)
 	}
 	return empty(http.StatusNoContent), nil

@@ -64,7 +64,7 @@ func (a *API) failed(err error, name, missing string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, connector.ErrUnknownConnector):
-		if errors.Is(a.w.Ready(), connector.ErrStarting) { // nobody shall take what is not read yet for gone
+		if errors.Is(a.reader.Ready(), connector.ErrStarting) { // nobody shall take what is not read yet for gone
 			return starting
 		}
 		return &apiError{http.StatusNotFound, fmt.Sprintf(missing, name)}

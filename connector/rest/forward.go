@@ -27,6 +27,14 @@ const (
 	forwardKey = "forward"
 )
 
+// owner is what only the worker that runs a connector's tasks knows or can do; with others
+// it fails with *connector.NotOwnerError. ownersWork asks it, and passes requests on.
+type owner interface {
+	restarter
+	offsetOwner
+	snapshotOwner
+}
+
 // mayForward tells whether the request may be passed on: it was not passed on to here.
 func mayForward(r *request) bool {
 	given := r.URL.Query().Get(forwardKey)
@@ -36,7 +44,7 @@ func mayForward(r *request) bool {
 // ownersWork does here what this worker may do as the owner of c, or has the owner do it.
 func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string, here func(context.Context) (*answer, error)) (*answer, error) {
 	patience, answerIn := changeTimeout, changeTimeout
-	if !Changes(r.Method) {
+	if security.Reads(r.Method) {
 		patience, answerIn = ownerRead, peerRead
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -55,16 +63,16 @@ func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string
 	}
 	ctx, cancel = context.WithTimeout(r.Context(), answerIn)
 	defer cancel()
-	got, err = a.ask(ctx, r, other.Owner, r.Method, r.URL.EscapedPath(), r.URL.Query(), r.body)
+	got, err = a.ask(ctx, r.Header, other.Owner, r.Method, r.URL.EscapedPath(), r.URL.Query(), r.body)
 	if err != nil {
 		return nil, &apiError{http.StatusInternalServerError, "IO Error trying to forward REST request: " + err.Error()}
 	}
 	return got, nil
 }
 
-// ask sends a request to another worker, in the name of who
-// asks here, and gives its answer whatever its status.
-func (a *API) ask(ctx context.Context, r *request, to connector.Owner, method, path string, query url.Values, body []byte) (*answer, error) {
+// ask sends a request to another worker, in the name of who asked here with
+// the headers from, and gives its answer whatever its status.
+func (a *API) ask(ctx context.Context, from http.Header, to connector.Owner, method, path string, query url.Values, body []byte) (*answer, error) {
 	values := url.Values{}
 	for k, v := range query {
 		values[k] = v
@@ -75,7 +83,7 @@ func (a *API) ask(ctx context.Context, r *request, to connector.Owner, method, p
 		return nil, fmt.Errorf("the address of worker %s: %w", to.WorkerID, err)
 	}
 	for _, name := range []string{"Authorization", "Content-Type"} {
-		if given := r.Header.Get(name); given != "" {
+		if given := from.Get(name); given != "" {
 			out.Header.Set(name, given)
 		}
 	}
@@ -105,15 +113,11 @@ func (a *API) ask(ctx context.Context, r *request, to connector.Owner, method, p
 // Health tells of every connector of the group, by name. It is for the
 // page, which has no request of its own to pass credentials on from.
 func (a *API) Health(ctx context.Context) ([]Health, error) {
-	if err := a.w.Ready(); errors.Is(err, connector.ErrStarting) {
-		return nil, err
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/connectors", http.NoBody)
-	if err != nil {
+	if err := a.reader.Ready(); errors.Is(err, connector.ErrStarting) {
 		return nil, err
 	}
 	var all []Health
-	for _, one := range a.reports(&request{Request: r}, a.w.Connectors()) {
+	for _, one := range a.reports(ctx, nil, true, a.reader.Connectors()) {
 		all = append(all, one.Health)
 	}
 	slices.SortFunc(all, func(a, b Health) int { return strings.Compare(a.Name, b.Name) })
@@ -133,28 +137,29 @@ func (a *API) known(c connector.ConnectorStatus) report {
 
 // report gives the report of one connector.
 func (a *API) report(r *request, c connector.ConnectorStatus) report {
-	return a.reports(r, []connector.ConnectorStatus{c})[c.Name]
+	return a.reports(r.Context(), r.Header, mayForward(r), []connector.ConnectorStatus{c})[c.Name]
 }
 
 // reports gives the reports of connectors by name: from memory where they run here, run
-// nowhere or are stopped, or else from their owners, which are asked side by side, each once.
-func (a *API) reports(r *request, all []connector.ConnectorStatus) map[string]report {
+// nowhere or are stopped, or else from their owners, which are asked side by side, each once
+// and as ask does. Without forward nobody is asked.
+func (a *API) reports(ctx context.Context, from http.Header, forward bool, all []connector.ConnectorStatus) map[string]report {
 	reports := make(map[string]report, len(all))
 	remote := map[connector.Owner][]connector.ConnectorStatus{}
 	for _, c := range all {
-		if c.Owner.Local || c.Owner.URL == "" || c.State == connector.Stopped || !mayForward(r) {
+		if c.Owner.Local || c.Owner.URL == "" || c.State == connector.Stopped || !forward {
 			reports[c.Name] = a.known(c)
 			continue
 		}
 		remote[c.Owner] = append(remote[c.Owner], c)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), peerRead)
+	ctx, cancel := context.WithTimeout(ctx, peerRead)
 	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for owner, theirs := range remote {
 		wg.Go(func() {
-			told, err := a.peerReports(ctx, r, owner, theirs)
+			told, err := a.peerReports(ctx, from, owner, theirs)
 			mu.Lock()
 			defer mu.Unlock()
 			for _, c := range theirs {
@@ -171,12 +176,12 @@ func (a *API) reports(r *request, all []connector.ConnectorStatus) map[string]re
 }
 
 // peerReports asks another worker for its connectors.
-func (a *API) peerReports(ctx context.Context, r *request, owner connector.Owner, theirs []connector.ConnectorStatus) (map[string]report, error) {
+func (a *API) peerReports(ctx context.Context, from http.Header, owner connector.Owner, theirs []connector.ConnectorStatus) (map[string]report, error) {
 	path, query := "/connectors", url.Values{"expand": {"status", "health"}}
 	if len(theirs) == 1 { // alone: the others would be told for nothing
 		query.Set("name", theirs[0].Name)
 	}
-	got, err := a.ask(ctx, r, owner, http.MethodGet, path, query, nil)
+	got, err := a.ask(ctx, from, owner, http.MethodGet, path, query, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -186,9 +191,9 @@ func (a *API) peerReports(ctx context.Context, r *request, owner connector.Owner
 		_ = json.Unmarshal(body, &said)
 		remedy := ""
 		switch unauthorized := got.status == http.StatusUnauthorized; {
-		case unauthorized && r.Header.Get("Authorization") != "":
+		case unauthorized && from.Get("Authorization") != "":
 			remedy = "; give the workers one rest.auth.file"
-		case unauthorized && security.CallerOf(r.Context()).Name != "": // by a certificate
+		case unauthorized && security.CallerOf(ctx).Name != "": // by a certificate
 			remedy = "; list this worker's certificate in rest.auth.file"
 		case unauthorized:
 			remedy = "; set rest.forward.token in this worker's file, or list its certificate in rest.auth.file"

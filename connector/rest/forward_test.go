@@ -253,7 +253,8 @@ func TestWhatAnotherWorkerHasJustDoneCounts(t *testing.T) {
 	}
 }
 
-// An owner that does not answer keeps a request that only reads for peerRead, and one that changes something for longer.
+// An owner that does not answer keeps a request that only reads
+// for peerRead, and one that changes something for longer.
 func TestReadingDoesNotWaitForAnOwnerThatHangs(t *testing.T) {
 	for method, path := range map[string]string{"GET": "/connectors/acme/offsets", "POST": "/connectors/acme/restart"} {
 		p := newPair(t)

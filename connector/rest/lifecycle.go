@@ -9,6 +9,22 @@ import (
 	"github.com/coupastream/coupastream/connector"
 )
 
+// restarter is the owner's part in this.
+type restarter interface {
+	Restart(ctx context.Context, name string, r connector.RestartRequest) (connector.ConnectorStatus, error)
+}
+
+// lifecycleRoutes have connectors run, wait, end and begin anew.
+func (a *API) lifecycleRoutes() []route {
+	return []route{
+		{method: "PUT", path: connectorPath + "/pause", do: a.pause},
+		{method: "PUT", path: connectorPath + "/resume", do: a.resume},
+		{method: "PUT", path: connectorPath + "/stop", do: a.stop},
+		{method: "POST", path: connectorPath + "/restart", do: a.restart},
+		{method: "POST", path: connectorPath + "/tasks/{task}/restart", do: a.restartTask},
+	}
+}
+
 func (a *API) pause(r *request) (*answer, error) {
 	return a.target(r, connector.Paused, http.StatusAccepted)
 }
@@ -23,7 +39,7 @@ func (a *API) stop(r *request) (*answer, error) {
 func (a *API) target(r *request, s connector.State, status int) (*answer, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 	defer cancel()
-	if err := a.w.SetState(ctx, r.path["name"], s); err != nil {
+	if err := a.changer.SetState(ctx, r.path["name"], s); err != nil {
 		return nil, a.failed(err, r.path["name"], unknown)
 	}
 	return empty(status), nil
@@ -31,12 +47,12 @@ func (a *API) target(r *request, s connector.State, status int) (*answer, error)
 
 func (a *API) restart(r *request) (*answer, error) {
 	req := connector.RestartRequest{IncludeTasks: r.isTrue("includeTasks"), OnlyFailed: r.isTrue("onlyFailed")}
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return nil, a.failed(err, r.path["name"], unknownColon)
 	}
 	return a.ownersWork(r, c, unknownColon, func(ctx context.Context) (*answer, error) {
-		if _, err := a.w.Restart(ctx, c.Name, req); err != nil {
+		if _, err := a.owner.Restart(ctx, c.Name, req); err != nil {
 			return nil, err
 		}
 		if !req.IncludeTasks && !req.OnlyFailed {
@@ -70,12 +86,12 @@ func (a *API) restartTask(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return nil, a.failed(err, r.path["name"], unknownColon)
 	}
 	return a.ownersWork(r, c, unknownColon, func(ctx context.Context) (*answer, error) {
-		_, err := a.w.Restart(ctx, c.Name, connector.RestartRequest{Task: &n})
+		_, err := a.owner.Restart(ctx, c.Name, connector.RestartRequest{Task: &n})
 		if errors.Is(err, connector.ErrUnknownTask) {
 			return nil, &apiError{http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", c.Name, n)}
 		}

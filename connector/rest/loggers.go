@@ -20,6 +20,15 @@ type Loggers interface {
 
 var _ Loggers = (*logging.Levels)(nil)
 
+// loggerRoutes are about the levels of loggers.
+func (a *API) loggerRoutes() []route {
+	return []route{
+		{method: "GET", path: "/admin/loggers", do: a.loggers},
+		{method: "GET", path: "/admin/loggers/{logger}", do: a.logger},
+		{method: "PUT", path: "/admin/loggers/{logger}", do: a.setLogger},
+	}
+}
+
 type loggerLevel struct {
 	Level    string `json:"level"`
 	Modified *int64 `json:"last_modified"` // milliseconds since 1970; null: as the worker started
@@ -73,7 +82,7 @@ func (a *API) setLogger(r *request) (*answer, error) {
 	if strings.EqualFold(r.URL.Query().Get("scope"), "cluster") {
 		ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 		defer cancel()
-		err := a.w.SetLoggerLevel(ctx, r.path["logger"], name)
+		err := a.changer.SetLoggerLevel(ctx, r.path["logger"], name)
 		if problem, refused := errors.AsType[config.Problem](err); refused {
 			return nil, bad("%v", problem)
 		}

@@ -12,6 +12,28 @@ import (
 	"github.com/coupastream/coupastream/connector"
 )
 
+// offsetOwner is the owner's part in this.
+type offsetOwner interface {
+	Offsets(ctx context.Context, name string) ([]connector.Offset, error)
+	// of a STOPPED connector
+	AlterOffsets(ctx context.Context, name string, offsets []connector.Offset) error
+	MoveOffsets(ctx context.Context, name string, offsets []connector.Offset) error // in any state
+	// of a STOPPED connector
+	ResetOffsets(ctx context.Context, name string) error
+}
+
+// offsetRoutes are about positions: Connect's of a whole connector, and ours of one object.
+func (a *API) offsetRoutes() []route {
+	return []route{
+		{method: "GET", path: connectorPath + "/offsets", do: a.offsets},
+		{method: "PATCH", path: connectorPath + "/offsets", do: a.alterOffsets},
+		{method: "DELETE", path: connectorPath + "/offsets", do: a.resetOffsets},
+		{method: "GET", path: connectorPath + "/offsets/{object}", do: a.objectOffset},
+		{method: "PATCH", path: connectorPath + "/offsets/{object}", do: a.alterObjectOffset},
+		{method: "DELETE", path: connectorPath + "/offsets/{object}", do: a.resetObjectOffset},
+	}
+}
+
 // offsetEntry is the position of one object, as Connect writes positions.
 type offsetEntry struct {
 	Partition offsetPartition `json:"partition"`
@@ -67,7 +89,7 @@ func (a *API) readOffsets(r *request, tell func([]connector.Offset) (*answer, er
 		return nil, err
 	}
 	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
-		all, err := a.w.Offsets(ctx, c.Name)
+		all, err := a.owner.Offsets(ctx, c.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +129,7 @@ func (a *API) alterOffsets(r *request) (*answer, error) {
 		}
 		offsets = append(offsets, o)
 	}
-	return a.move(r, c, altered, func(ctx context.Context) error { return a.w.AlterOffsets(ctx, c.Name, offsets) })
+	return a.move(r, c, altered, func(ctx context.Context) error { return a.owner.AlterOffsets(ctx, c.Name, offsets) })
 }
 
 // move has the owner move positions. What it finds wrong
@@ -127,12 +149,12 @@ func (a *API) resetOffsets(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.move(r, c, reset, func(ctx context.Context) error { return a.w.ResetOffsets(ctx, c.Name) })
+	return a.move(r, c, reset, func(ctx context.Context) error { return a.owner.ResetOffsets(ctx, c.Name) })
 }
 
 // usable finds the connector of a request about its positions, which one without tasks has none of.
 func (a *API) usable(r *request) (connector.ConnectorStatus, error) {
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return c, a.failed(err, r.path["name"], notFound)
 	}
@@ -148,7 +170,7 @@ func (a *API) stopped(r *request) (connector.ConnectorStatus, error) {
 	if err == nil && c.State != connector.Stopped { // for all that is known here
 		ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 		defer cancel()
-		if err := a.w.Refresh(ctx); err != nil {
+		if err := a.changer.Refresh(ctx); err != nil {
 			return c, a.failed(err, c.Name, notFound)
 		}
 		c, err = a.usable(r)
@@ -188,7 +210,7 @@ func (a *API) alterObjectOffset(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.move(r, c, altered, func(ctx context.Context) error { return a.w.MoveOffsets(ctx, c.Name, []connector.Offset{o}) })
+	return a.move(r, c, altered, func(ctx context.Context) error { return a.owner.MoveOffsets(ctx, c.Name, []connector.Offset{o}) })
 }
 
 func (a *API) resetObjectOffset(r *request) (*answer, error) {
@@ -197,7 +219,7 @@ func (a *API) resetObjectOffset(r *request) (*answer, error) {
 		return nil, err
 	}
 	anew := connector.Offset{Tenant: c.Tenant, Object: r.path["object"], Reset: true}
-	return a.move(r, c, reset, func(ctx context.Context) error { return a.w.MoveOffsets(ctx, c.Name, []connector.Offset{anew}) })
+	return a.move(r, c, reset, func(ctx context.Context) error { return a.owner.MoveOffsets(ctx, c.Name, []connector.Offset{anew}) })
 }
 
 // withObject finds the connector of a request about one of its objects.

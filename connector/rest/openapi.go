@@ -23,6 +23,14 @@ var asJSON = sync.OnceValues(func() ([]byte, error) {
 	return json.Marshal(tree)
 })
 
+// descriptionRoutes tell what all the others are.
+func (a *API) descriptionRoutes() []route {
+	return []route{
+		{method: "GET", path: "/openapi.json", do: a.openAPIJSON},
+		{method: "GET", path: "/openapi.yaml", do: a.openAPIYAML, text: true},
+	}
+}
+
 func (a *API) openAPIJSON(*request) (*answer, error) {
 	text, err := asJSON()
 	if err != nil {

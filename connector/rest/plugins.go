@@ -10,6 +10,15 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 )
 
+// pluginRoutes tell of the one connector plugin, and check configurations.
+func (a *API) pluginRoutes() []route {
+	return []route{
+		{method: "GET", path: "/connector-plugins", do: a.plugins},
+		{method: "GET", path: "/connector-plugins/{plugin}/config", do: a.pluginConfig},
+		{method: "PUT", path: "/connector-plugins/{plugin}/config/validate", do: a.validate},
+	}
+}
+
 type plugin struct {
 	Class   string `json:"class"`
 	Type    string `json:"type"`
@@ -129,7 +138,7 @@ func (a *API) validate(r *request) (*answer, error) {
 	if name, given := cfg["name"]; given && strings.TrimSpace(name) == "" {
 		problems = append(problems, config.Problem{Key: "name", Message: "String may not be empty"})
 	}
-	if found, invalid := errors.AsType[config.Problems](a.w.Validate(cfg)); invalid {
+	if found, invalid := errors.AsType[config.Problems](a.changer.Validate(cfg)); invalid {
 		problems = append(problems, found...)
 	}
 	return ok(infosOf(cfg, problems))

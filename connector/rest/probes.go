@@ -4,15 +4,35 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/coupastream/coupastream/connector"
 )
+
+// process is the worker itself, whatever its connectors do.
+type process interface {
+	ClusterID() string
+	Reachable() error // nil: the brokers answer
+	Metrics() prometheus.Gatherer
+}
+
+// workerRoutes are those of the worker itself.
+func (a *API) workerRoutes() []route {
+	return []route{
+		{method: "GET", path: "/", do: a.root},
+		{method: "GET", path: "/health", do: a.health},
+		{method: "GET", path: "/livez", do: a.livez, text: true},
+		{method: "GET", path: "/readyz", do: a.readyz, text: true},
+		{method: "GET", path: "/metrics", do: a.metricsText, text: true},
+	}
+}
 
 func (a *API) root(*request) (*answer, error) {
 	return ok(struct {
 		Version string `json:"version"`
 		Commit  string `json:"commit"`
 		Cluster string `json:"kafka_cluster_id"`
-	}{connectVersion, a.o.Commit, a.w.ClusterID()})
+	}{connectVersion, a.o.Commit, a.process.ClusterID()})
 }
 
 // healthState is Connect's answer of /health, in the same form whatever its status.
@@ -36,10 +56,10 @@ func (a *API) health(*request) (*answer, error) {
 
 // able is nil where the worker has started and the brokers answer it.
 func (a *API) able() error {
-	if err := a.w.Ready(); err != nil {
+	if err := a.reader.Ready(); err != nil {
 		return err
 	}
-	return a.w.Reachable()
+	return a.process.Reachable()
 }
 
 // probe answers Kubernetes, and people, in a word; in JSON those that ask for it.

@@ -91,7 +91,7 @@ func TestAChangeThatKafkaDoesNotTakeIsGivenUp(t *testing.T) {
 	f := newFake(t)
 	a := f.api(t)
 	f.running(t, a)
-	a.w = slow{f}
+	a.changer = slow{f}
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	rec := httptest.NewRecorder()

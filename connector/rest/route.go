@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
 // maxBody is the largest body that is read: what a record of the config topic may hold.
@@ -21,6 +23,7 @@ const maxBody = 1 << 20
 type route struct {
 	method, path string
 	do           func(*request) (*answer, error)
+	text         bool // it also answers those who don't take JSON
 }
 
 // request is a request whose path is understood and whose body is read.
@@ -43,11 +46,6 @@ func ok(body any) (*answer, error) { return &answer{status: http.StatusOK, body:
 
 func empty(status int) *answer { return &answer{status: status} }
 
-// Changes tells whether requests of the method may change something. All others only read.
-func Changes(method string) bool {
-	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
-}
-
 // ServeHTTP answers one request. There are no redirects from one
 // spelling of a path to the other: they would break clients that POST.
 func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -55,7 +53,7 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		a.ui.ServeHTTP(rw, r)
 		return
 	}
-	if a.ui != nil && r.URL.Path == "/" && !Changes(r.Method) && wantsPage(r) {
+	if a.ui != nil && r.URL.Path == "/" && security.Reads(r.Method) && wantsPage(r) {
 		rw.Header().Set("Vary", "Accept")
 		// relative: what stands before the worker may have put a path before its own
 		rw.Header().Set("Location", "ui/")
@@ -99,7 +97,7 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req := &request{Request: r, path: path}
-	if err := req.read(rw); err != nil {
+	if err := req.read(rw, found[i].text); err != nil {
 		send(rw, nil, err)
 		return
 	}
@@ -158,17 +156,18 @@ func segments(pattern string, given []string) (map[string]string, bool) {
 }
 
 // read checks what is sent and asked for, and reads the body.
-func (r *request) read(rw http.ResponseWriter) error {
-	if Changes(r.Method) && r.Method != http.MethodDelete {
+// text tells that the route also answers those who don't take JSON.
+func (r *request) read(rw http.ResponseWriter, text bool) error {
+	if !security.Reads(r.Method) && r.Method != http.MethodDelete {
 		kind := r.Header.Get("Content-Type")
 		if kind == "" && r.ContentLength != 0 || kind != "" && !isJSON(kind) {
 			return refusal(http.StatusUnsupportedMediaType)
 		}
 	}
-	if !accepts(r.Request) {
+	if !text && !accepts(r.Request) {
 		return refusal(http.StatusNotAcceptable)
 	}
-	if !Changes(r.Method) {
+	if security.Reads(r.Method) {
 		return nil
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
@@ -188,13 +187,10 @@ func isJSON(kind string) bool {
 	return err == nil && media == "application/json" && (charset == "" || charset == "utf-8" || charset == "us-ascii")
 }
 
-// textPaths also answer those who don't take JSON.
-var textPaths = []string{"/metrics", "/livez", "/readyz", "/openapi.yaml"}
-
-// accepts tells whether the client takes what is answered.
+// accepts tells whether the client takes JSON.
 func accepts(r *http.Request) bool {
 	header := r.Header.Values("Accept")
-	if len(header) == 0 || slices.Contains(textPaths, strings.TrimSuffix(r.URL.Path, "/")) {
+	if len(header) == 0 {
 		return true
 	}
 	for media, q := range ranges(header) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -112,6 +113,26 @@ func TestAnswersAreThoseOfKafkaConnect(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestEveryRouteIsAskedInASession(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newFake(t).api(t)
+	asked := map[string]bool{}
+	for _, file := range files {
+		for _, x := range readScript(t, file) {
+			asked[x.method+" "+a.pattern(x.path)] = true
+		}
+	}
+	long := []string{"/metrics", "/openapi.json", "/openapi.yaml"} // tested by themselves
+	for _, r := range a.routes {
+		if !slices.Contains(long, r.path) && !asked[r.method+" "+r.path] {
+			t.Errorf("no session in testdata asks %s %s", r.method, r.path)
+		}
 	}
 }
 

@@ -13,6 +13,24 @@ import (
 	"github.com/coupastream/coupastream/connector"
 )
 
+// snapshotOwner is the owner's part in this.
+type snapshotOwner interface {
+	Snapshot(ctx context.Context, name string, r connector.SnapshotRequest) (connector.Snapshot, error)
+	Snapshots(ctx context.Context, name string) ([]connector.Snapshot, error)
+	SetSnapshot(ctx context.Context, name, id string, state checkpoint.RequestState) error
+}
+
+// snapshotRoutes are about snapshots.
+func (a *API) snapshotRoutes() []route {
+	return []route{
+		{method: "GET", path: connectorPath + "/snapshots", do: a.snapshots},
+		{method: "POST", path: connectorPath + "/snapshots", do: a.takeSnapshot},
+		{method: "DELETE", path: connectorPath + "/snapshots/{snapshot}", do: a.cancelSnapshot},
+		{method: "PUT", path: connectorPath + "/snapshots/{snapshot}/pause", do: a.pauseSnapshot},
+		{method: "PUT", path: connectorPath + "/snapshots/{snapshot}/resume", do: a.resumeSnapshot},
+	}
+}
+
 // snapshot is a request to publish rows as they are, beyond
 // Connect. A total of 0 is not known, nor is null time left.
 type snapshot struct {
@@ -48,7 +66,7 @@ func (a *API) snapshots(r *request) (*answer, error) {
 		return nil, err
 	}
 	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
-		all, err := a.w.Snapshots(ctx, c.Name)
+		all, err := a.owner.Snapshots(ctx, c.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +94,7 @@ func (a *API) takeSnapshot(r *request) (*answer, error) {
 		return nil, err
 	}
 	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
-		s, err := a.w.Snapshot(ctx, c.Name, asked)
+		s, err := a.owner.Snapshot(ctx, c.Name, asked)
 		if err != nil {
 			return nil, ofRequest(err)
 		}
@@ -139,7 +157,7 @@ func (a *API) setSnapshot(r *request, state checkpoint.RequestState, status int)
 		return nil, err
 	}
 	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
-		err := a.w.SetSnapshot(ctx, c.Name, r.path["snapshot"], state)
+		err := a.owner.SetSnapshot(ctx, c.Name, r.path["snapshot"], state)
 		if errors.Is(err, connector.ErrUnknownSnapshot) {
 			return nil, &apiError{http.StatusNotFound, fmt.Sprintf("Connector %s has no snapshot %s that has not ended", c.Name, r.path["snapshot"])}
 		}

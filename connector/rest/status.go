@@ -13,6 +13,18 @@ import (
 // restarting is the state in which Connect shows what is about to restart.
 const restarting connector.State = "RESTARTING"
 
+// statusRoutes tell how connectors are.
+func (a *API) statusRoutes() []route {
+	return []route{
+		{method: "GET", path: connectorPath + "/status", do: a.status},
+		{method: "GET", path: connectorPath + "/health", do: a.connectorHealth},
+		{method: "GET", path: connectorPath + "/tasks", do: a.tasks},
+		{method: "GET", path: connectorPath + "/tasks/{task}/status", do: a.taskStatus},
+		{method: "GET", path: connectorPath + "/topics", do: a.topics},
+		{method: "PUT", path: connectorPath + "/topics/reset", do: a.resetTopics},
+	}
+}
+
 type connectorState struct {
 	State    string `json:"state"`
 	WorkerID string `json:"worker_id"`
@@ -48,7 +60,7 @@ func (a *API) stateOf(c connector.ConnectorStatus) stateInfo {
 }
 
 func (a *API) status(r *request) (*answer, error) {
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return nil, a.failed(err, r.path["name"], noStatus)
 	}
@@ -56,7 +68,7 @@ func (a *API) status(r *request) (*answer, error) {
 }
 
 func (a *API) connectorHealth(r *request) (*answer, error) {
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return nil, a.failed(err, r.path["name"], notFound)
 	}
@@ -68,7 +80,7 @@ func (a *API) tasks(r *request) (*answer, error) {
 		ID     taskID            `json:"id"`
 		Config map[string]string `json:"config"`
 	}
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return nil, a.failed(err, r.path["name"], notFound)
 	}
@@ -88,7 +100,7 @@ func (a *API) taskStatus(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.w.Connector(r.path["name"])
+	c, err := a.reader.Connector(r.path["name"])
 	missing := fmt.Sprintf("No status found for task %s-%d", r.path["name"], n)
 	if err != nil {
 		return nil, a.failed(err, missing, "%s")
@@ -118,8 +130,8 @@ func (a *API) topics(r *request) (*answer, error) {
 	}
 	name := r.path["name"]
 	topics := active{[]string{}}
-	c, err := a.w.Connector(name)
-	if err != nil && errors.Is(a.w.Ready(), connector.ErrStarting) {
+	c, err := a.reader.Connector(name)
+	if err != nil && errors.Is(a.reader.Ready(), connector.ErrStarting) {
 		return nil, starting
 	}
 	if err == nil {

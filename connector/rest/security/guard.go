@@ -12,6 +12,9 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 )
 
+// probePaths need no account: what asks them has none.
+var probePaths = []string{"/livez", "/readyz"}
+
 // Guard looks at requests before the API does.
 type Guard struct {
 	who     *authenticator // nil: nobody is asked, everybody may do everything
@@ -29,7 +32,7 @@ func New(settings *config.Worker, log *slog.Logger) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{open: append([]string{"/livez", "/readyz"}, settings.OpenPaths...), hosts: settings.AllowedHosts, origins: origins, slots: newSlots(), log: log}
+	g := &Guard{open: append(slices.Clone(probePaths), settings.OpenPaths...), hosts: settings.AllowedHosts, origins: origins, slots: newSlots(), log: log}
 	if settings.AdvertisedHost != "" {
 		g.hosts = append(slices.Clone(g.hosts), settings.AdvertisedHost)
 	}
@@ -75,9 +78,9 @@ func (g *Guard) Handler(next http.Handler, local bool) http.Handler {
 // kind is the kind of a request by what it may take of the worker.
 func (g *Guard) kind(method, path string) kind {
 	switch {
-	case !reads(method):
+	case !Reads(method):
 		return usual
-	case path == "/livez" || path == "/readyz":
+	case slices.Contains(probePaths, path):
 		return probe
 	case path == streamPath && method == http.MethodGet:
 		return stream
@@ -126,7 +129,7 @@ func (g *Guard) caller(r *http.Request, path string) (Caller, *problem) {
 	case !vouched(r):
 		return Caller{}, &problem{status: http.StatusForbidden, message: "the client's certificate is none any more that listeners.https.ssl.ca.location vouches for", final: true}
 	case g.who == nil:
-	case reads(r.Method) && slices.Contains(g.open, path):
+	case Reads(r.Method) && slices.Contains(g.open, path):
 		caller.Role = ReadOnly
 	default:
 		var p *problem

@@ -74,7 +74,7 @@ func (body) Close() error { return nil }
 // all. Requests that only read have none that counts: theirs is left where
 // it is, since whoever sends it slowly would take a place for nothing.
 func readBody(rw http.ResponseWriter, r *http.Request) (body, *problem) {
-	if reads(r.Method) || r.Body == nil {
+	if Reads(r.Method) || r.Body == nil {
 		leaveBody(rw, r)
 		return body{bytes.NewReader(nil)}, nil
 	}

@@ -56,7 +56,7 @@ func (o *origins) check(rw http.ResponseWriter, r *http.Request) (answered bool,
 	if err := o.protection.Check(r); err != nil {
 		return false, &problem{status: http.StatusForbidden, message: "a page of another origin may not change anything; list its origin in access.control.allow.origin if it is to"}
 	}
-	if named && !reads(r.Method) && !slices.Contains(o.methods, r.Method) {
+	if named && !Reads(r.Method) && !slices.Contains(o.methods, r.Method) {
 		return false, &problem{status: http.StatusForbidden, message: "pages of " + origin + " may not use " + r.Method + "; list it in access.control.allow.methods if they are to"}
 	}
 	return false, nil

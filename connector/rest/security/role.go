@@ -15,10 +15,10 @@ const (
 )
 
 // may tells whether a role allows a method.
-func (r Role) may(method string) bool { return r == Admin || r == ReadOnly && reads(method) }
+func (r Role) may(method string) bool { return r == Admin || r == ReadOnly && Reads(method) }
 
-// reads tells whether a method changes nothing.
-func reads(method string) bool {
+// Reads tells whether requests of a method change nothing: GET, HEAD and OPTIONS.
+func Reads(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 

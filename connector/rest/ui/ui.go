@@ -12,7 +12,8 @@
 // GET /ui/events is a stream of server-sent events:
 //
 //	event      data
-//	health     {"at": 1700000000000, "now": …, "full": true, "trouble": "", "connectors": {"acme": {…, "tasks": {"0": {…}}}}, "removed": ["gone"]}
+//	health     {"at": 1700000000000, "now": …, "full": true, "trouble": "",
+//	           "connectors": {"acme": {…, "tasks": {"0": {…}}}}, "removed": ["gone"]}
 //	heartbeat  {"at": 1700000000000, "now": 1700000000000}
 //
 // "at" is when the source was last read, "now" the server's clock, both in milliseconds since 1970.
