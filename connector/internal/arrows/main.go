@@ -15,8 +15,9 @@
 //	out       arrows from its files to those of the other rooms: these can't run upward, as
 //	          imports have no circles
 //
-// The fewest are found by trying, from many orders to begin with, always the same ones: a file is moved to where
-// it has the fewest against it, until none can be moved. A room without upward arrows can be read down.
+// The fewest are found by trying, from many orders to begin with, always the same ones: a file is moved
+// to where it has the fewest against it, until none can be moved. A room without upward arrows can be
+// read down.
 // With -v it prints the order, too, and each upward arrow with what is used across it.
 package main
 
