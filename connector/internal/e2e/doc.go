@@ -39,7 +39,7 @@
 //	handling_test.go              contradictions are widened, rows that are too large are cut
 //	letters_test.go               dead letters are sent again
 //	formats_test.go               what the consumer and unwrap read, against what the tenant has
-//	lines_real_test.go            lines in topics of their own; lines_verdict_test.go is what must hold of them
+//	lines_real_test.go            lines in topics of their own; lines_verdict_test.go is what must hold
 //	levels_test.go                custom fields under levels of compatibility other than BACKWARD
 //	parts_test.go                 the parts of one run: broker, registry, binary
 //	process_test.go               a child process, its logs, its CPU time and memory
@@ -61,6 +61,6 @@
 //	configtopic_real_test.go      writers of one config topic, stopped and killed
 //	refuse_test.go                parts that do not answer, or say no
 //	faults_test.go                the judge is shown each fault that it must find; forge_test.go writes them
-//	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with. Of a shard
-//	                              alone: shard_bench_test.go of package connector
+//	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with.
+//	                              Of a shard alone: shard_bench_test.go of package connector
 package e2e
