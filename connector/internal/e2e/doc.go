@@ -7,7 +7,12 @@
 // The package holds tests only, behind the build tag e2e:
 //
 //	go test -tags e2e -count=1 -v -timeout 30m ./connector/internal/e2e/
+//	go test -tags e2e -short -skip TestCrash -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
+//
+// With -short it leaves out a month of commits and the levels of compatibility; a worker of several is
+// frozen for 12 s and not for 75 s as well, and ended once and not twice in each way; histories have 2000
+// rows, and change for 20 s.
 //
 // It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see
 // kafka.sh, java.sh, consumer.sh, rounds.sh). The first run fetches Kafka and the registry
@@ -18,9 +23,9 @@
 //	E2E_BOOTSTRAP  and E2E_REGISTRY: a broker and a registry that are up already, instead of starting some
 //	E2E_BINARY     a coupastream that is built already
 //	E2E_WORK       a folder for files and logs that stays after the run
-//	E2E_ROWS       rows of each object in a snapshot (5000)
+//	E2E_ROWS       rows of each object in a snapshot (5000; in short 2000)
 //	E2E_ALLOW      faults, by comma, that are told and don't fail a test: stale_lines, …
-//	E2E_CHANGES    how long rows change while the connector streams (60s)
+//	E2E_CHANGES    how long rows change while the connector streams (60s; in short 20s)
 //	E2E_INCIDENTS  how many incidents the crash suite draws (60)
 //	E2E_SCENE      the one scene of it to play, from 1
 //	E2E_PROOF      where its table goes (proof.md in E2E_WORK)
@@ -40,6 +45,7 @@
 //	letters_test.go               dead letters are sent again
 //	formats_test.go               what the consumer and unwrap read, against what the tenant has
 //	lines_real_test.go            lines in topics of their own; lines_verdict_test.go is what must hold
+//	                              of them
 //	levels_test.go                custom fields under levels of compatibility other than BACKWARD
 //	parts_test.go                 the parts of one run: broker, registry, binary
 //	process_test.go               a child process, its logs, its CPU time and memory
