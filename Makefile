@@ -1,26 +1,35 @@
 # Every target works from a clean clone with Go alone, except e2e, crash and bench, which need a JDK 17,
-# a Java 21 or newer (the registry) and Maven, and ui-test, which needs Chromium, Node and npm.
+# a Java 21 or newer (the registry) and Maven, ui-test, which needs Chromium, Node and npm, and those
+# that say what they need.
 GO ?= go
 BIN := bin/coupastream
 FUZZTIME ?= 20s
+# go test, which tries once more what failed, and names it flaky if that helps
+AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race lint vulncheck fuzz api-fuzz bench e2e crash ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories lint vulncheck fuzz api-fuzz bench e2e crash nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 build: ## build bin/coupastream
-	$(GO) build -trimpath -o $(BIN) ./cmd/coupastream
+	$(GO) build -o $(BIN) ./cmd/coupastream
 
 test: ## all tests that need nothing but Go
-	$(GO) test -timeout 20m ./... # connector takes minutes, and the default of 10 is near on a busy machine
-	$(GO) test -tags failpoints -run TenSteps ./connector/
+	$(AGAIN) -timeout 20m -- ./... # connector takes minutes, and the default of 10 is near on a busy machine
+	$(AGAIN) -tags failpoints -run TenSteps -- ./connector/
 
-# SHORT= runs all of them, which takes half an hour. Of schemas, whose property tests have one goroutine, what is shared is tried; coupatest's have one, too, and what it shares connector's tests use.
+# SHORT= runs all of them, which takes half an hour. Of schemas, whose property tests have one goroutine,
+# what is shared is tried; coupatest's have one, too, and what it shares connector's tests use.
 race: SHORT ?= -short
 race: ## the same under the race detector, but for tests that are long there (SHORT=)
-	CGO_ENABLED=1 $(GO) test -race $(SHORT) -timeout 60m $$($(GO) list ./... | grep -v '/schemas\|/coupatest')
-	CGO_ENABLED=1 $(GO) test -race -run 'Registr|Shared|AtOnce|Cache' ./schemas
+	CGO_ENABLED=1 $(AGAIN) -race $(SHORT) -timeout 60m -- $$($(GO) list ./... | grep -v '/schemas\|/coupatest')
+	CGO_ENABLED=1 $(AGAIN) -race -run 'Registr|Shared|AtOnce|Cache' -- ./schemas
+
+# Tests that draw what they do read HISTORIES, and draw a few where it is not set.
+histories: ## tests of random histories, each from N seeds (1000) in place of a few
+	HISTORIES=$(or $(N),1000) $(GO) test -count=1 -timeout 6h \
+		$$(grep -rl --include='*_test.go' '"HISTORIES"' . | xargs -rn1 dirname | sort -u)
 
 lint: ## gofmt, vet (for Windows, too), staticcheck, and whether generated files are fresh
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -50,11 +59,13 @@ bench: ## benchmarks of the hot path, then of the built program and of a shard a
 		at=$$($$kafka up $$rig) || exit 1; at=$${at#KAFKA=}; \
 		E2E_BOOTSTRAP=$${at%% *} $(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -count 3 -timeout 20m ./connector/
 
-e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients
-	$(GO) test -tags e2e -skip TestCrash -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
+# SHORT= plays what can wait for the night, too: e2e/doc.go says which scenes.
+e2e: SHORT ?= -short
+e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients (SHORT=)
+	$(GO) test -tags e2e $(SHORT) -skip TestCrash -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
 
-# N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the table goes. What failed is
-# kept in .e2e/crash, with logs and state.
+# N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the
+# table goes. What failed is kept in .e2e/crash, with logs and state.
 crash: export E2E_INCIDENTS = $(or $(N),60)
 crash: export E2E_SEED = $(SEED)
 crash: export E2E_SCENE = $(SCENE)
@@ -65,6 +76,16 @@ crash: ## kill, stop and starve workers and the parts around them at random (N=6
 	rm -rf .e2e/crash
 	mkdir -p $(dir $(E2E_PROOF))
 	$(GO) test -tags e2e -run TestCrash -count=1 -v -timeout 90m ./connector/internal/e2e/
+
+# What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
+# whichever fails.
+nightly: ## what .ci/run leaves out: all scenes, long histories, fuzzing, deploy-check, api-fuzz
+	@failed=; \
+	for target in deploy-check api-fuzz fuzz 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200'; do \
+		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
+		$(MAKE) $$target || failed="$$failed; $$target"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed$$failed"; exit 1; }
 
 # CHROMIUM is the browser; UI_SHOTS is a folder for pictures of the page, to be looked at.
 ui-test: export CHROMIUM ?= /usr/bin/chromium

@@ -11,14 +11,13 @@ import (
 	"time"
 )
 
-// Clients of Kafka Connect that are none of ours make their whole round against two workers of one
-// group: what is done through one is seen through the other, whichever of them runs the connector.
-func TestClientsOfKafkaConnect(t *testing.T) {
-	t.Parallel()
+// clientsOfConnect has clients of Kafka Connect that are none of ours make their whole round
+// against two workers of one group: what is done through one is seen through the other,
+// whichever of them runs the connector.
+func (p *parts) clientsOfConnect(t *testing.T) {
 	if err := command("./rounds.sh").Run(); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, "")
 	group := "clients" + p.run
 	var urls []string
 	for i := range 2 {

@@ -221,6 +221,7 @@ func (o *owner) open(p *parts, name string) *checkpoint.Store {
 // ledgerOfWeeks writes hundreds of times what is live, and
 // has the rest restored from what the broker has left of it.
 func (p *parts) ledgerOfWeeks(t *testing.T) {
+	nightly(t)
 	topic := "weeks-" + p.run
 	p.compactedTopic(t, topic)
 	o := newOwner(t, p, topic, nil)

@@ -7,51 +7,66 @@
 // The package holds tests only, behind the build tag e2e:
 //
 //	go test -tags e2e -count=1 -v -timeout 30m ./connector/internal/e2e/
+//	go test -tags e2e -short -skip TestCrash -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
+//
+// With -short it leaves out a month of commits and the levels of compatibility; a worker of several is
+// frozen for 12 s and not for 75 s as well, and ended once and not twice in each way; histories have 2000
+// rows, and change for 20 s.
 //
 // It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see
 // kafka.sh, java.sh, consumer.sh, rounds.sh). The first run fetches Kafka and the registry
 // from Maven Central, and the consumer's libraries by pip, into a cache; later ones don't.
 //
-//	E2E_SEED       the seed of everything that is random: the tenant's data, the moments of the kills; printed by each run
+//	E2E_SEED       the seed of everything that is random: the tenant's data, the moments of the kills;
+//	               printed by each run
 //	E2E_BOOTSTRAP  and E2E_REGISTRY: a broker and a registry that are up already, instead of starting some
 //	E2E_BINARY     a coupastream that is built already
 //	E2E_WORK       a folder for files and logs that stays after the run
-//	E2E_ROWS       rows of each object in a snapshot (5000)
+//	E2E_ROWS       rows of each object in a snapshot (5000; in short 2000)
 //	E2E_ALLOW      faults, by comma, that are told and don't fail a test: stale_lines, …
-//	E2E_CHANGES    how long rows change while the connector streams (60s)
-//	E2E_INCIDENTS  how many incidents the crash suite draws (60); E2E_SCENE: the one scene to play, from 1; E2E_PROOF: where its table
-//	               goes (proof.md in E2E_WORK); E2E_SCENES_AT_ONCE (3)
+//	E2E_CHANGES    how long rows change while the connector streams (60s; in short 20s)
+//	E2E_INCIDENTS  how many incidents the crash suite draws (60)
+//	E2E_SCENE      the one scene of it to play, from 1
+//	E2E_PROOF      where its table goes (proof.md in E2E_WORK)
+//	E2E_SCENES_AT_ONCE   how many of its scenes run side by side (3)
 //
 // # File map
 //
-//	kafka.sh rig.xml     broker and registry: install, start, stop, kill
-//	java.sh              compiles and runs the programs in Java
-//	judge/               the judge: what a tenant went through against what its topics hold
-//	unwrap/              topics read through Debezium's ExtractNewRecordState, as a sink of Kafka Connect does
-//	consumer.sh consumer/ the consumer: every format, decoded by what the registry has
-//	rounds.sh rounds/ sourcelab/   clients of Kafka Connect, and the round that each makes
-//	clients_test.go      what they do with two workers of one group
-//	letters_test.go      dead letters are sent again
-//	formats_test.go      what the consumer and unwrap read, against what the tenant has
-//	lines_real_test.go   lines in topics of their own; lines_verdict_test.go is what must hold of them
-//	levels_test.go       custom fields under levels of compatibility other than BACKWARD
-//	parts_test.go        the parts of one run: broker, registry, binary
-//	process_test.go      a child process, its logs, its CPU time and memory
-//	tenant_test.go       a simulated Coupa instance
-//	worker_test.go       `coupastream run` with its two files
-//	verdict_test.go      running the judge, and waiting until the connector has caught up
-//	real_test.go         the scenarios
-//	compact_test.go      the checkpoint topic on a broker that compacts it
-//	crash_test.go        the crash suite: many scenes of random incidents; connector/PROOF.md says what it is to show
-//	crash_plan_test.go   which incidents make up which scene, drawn from the seed
-//	crash_scene_test.go  a scene: tenants, workers, incidents, the judge at its end; crash_actor_test.go is one of its workers
-//	crash_incident_test.go, crash_group_test.go, crash_parts_test.go, crash_disk_test.go   how each kind of incident is carried out
-//	crash_watch_test.go  what the topics say while a scene goes on
-//	crash_report_test.go the table
-//	membership_real_test.go   several workers of one group
-//	configtopic_real_test.go  writers of one config topic, stopped and killed
-//	refuse_test.go       parts that do not answer, or say no
-//	faults_test.go       the judge is shown each fault that it must find; forge_test.go writes them
-//	bench_test.go        speed, CPU and memory; floor_test.go is what they are compared with. Of a shard alone: shard_bench_test.go of package connector
+//	kafka.sh rig.xml              broker and registry: install, start, stop, kill
+//	java.sh                       compiles and runs the programs in Java
+//	judge/                        the judge: what a tenant went through against what its topics hold
+//	unwrap/                       topics read through Debezium's ExtractNewRecordState, as a sink of Kafka
+//	                              Connect does
+//	consumer.sh consumer/         the consumer: every format, decoded by what the registry has
+//	rounds.sh rounds/ sourcelab/  clients of Kafka Connect, and the round that each makes
+//	clients_test.go               what they do with two workers of one group
+//	handling_test.go              contradictions are widened, rows that are too large are cut
+//	letters_test.go               dead letters are sent again
+//	formats_test.go               what the consumer and unwrap read, against what the tenant has
+//	lines_real_test.go            lines in topics of their own; lines_verdict_test.go is what must hold
+//	                              of them
+//	levels_test.go                custom fields under levels of compatibility other than BACKWARD
+//	parts_test.go                 the parts of one run: broker, registry, binary
+//	process_test.go               a child process, its logs, its CPU time and memory
+//	tenant_test.go                a simulated Coupa instance
+//	worker_test.go                `coupastream run` with its two files
+//	verdict_test.go               running the judge, and waiting until the connector has caught up
+//	real_test.go                  the scenarios
+//	compact_test.go               the checkpoint topic on a broker that compacts it
+//	crash_test.go                 the crash suite: many scenes of random incidents; connector/PROOF.md says
+//	                              what it is to show
+//	crash_plan_test.go            which incidents make up which scene, drawn from the seed
+//	crash_scene_test.go           a scene: tenants, workers, incidents, the judge at its end;
+//	                              crash_actor_test.go is one of its workers
+//	crash_incident_test.go        how each kind of incident is carried out; so in crash_group_test.go,
+//	                              crash_parts_test.go, crash_disk_test.go and crash_request_test.go
+//	crash_watch_test.go           what the topics say while a scene goes on
+//	crash_report_test.go          the table
+//	membership_real_test.go       several workers of one group
+//	configtopic_real_test.go      writers of one config topic, stopped and killed
+//	refuse_test.go                parts that do not answer, or say no
+//	faults_test.go                the judge is shown each fault that it must find; forge_test.go writes them
+//	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with.
+//	                              Of a shard alone: shard_bench_test.go of package connector
 package e2e

@@ -18,20 +18,40 @@ import (
 	"time"
 )
 
-// TestReal runs scenarios on one broker and one registry, in three lanes: what each does most
-// is wait. The judge is tried first: a verdict of a judge that finds nothing is worth nothing.
+// nightly skips a scene that can wait for the night.
+func nightly(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves it out")
+	}
+}
+
+// usually is what a scene does in the night, and less of it in short.
+func usually[T any](all, short T) T {
+	if testing.Short() {
+		return short
+	}
+	return all
+}
+
+// TestReal runs scenarios on one broker and one registry, in four lanes: what each does most is wait.
+// The judge is tried, too: a verdict of a judge that finds nothing is worth nothing.
 func TestReal(t *testing.T) {
 	t.Parallel()
 	p := start(t, "")
-	t.Run("the judge finds each fault", p.judgeFindsFaults)
-	t.Run("a part that does not answer or says no ends the worker with one clear message", p.refusals)
+	t.Run("other programs", func(t *testing.T) {
+		t.Parallel()
+		t.Run("the judge finds each fault", p.judgeFindsFaults)
+		t.Run("a part that does not answer or says no ends the worker with one clear message", p.refusals)
+		t.Run("clients of Kafka Connect", p.clientsOfConnect)
+	})
 	t.Run("one worker", func(t *testing.T) {
 		t.Parallel()
 		t.Run("snapshot, changes, restart and lost state", p.snapshotAndStream)
+		t.Run("kill -9", p.kills)
 	})
 	t.Run("records", func(t *testing.T) {
 		t.Parallel()
-		t.Run("kill -9", p.kills)
 		t.Run("lines in topics of their own, and kill -9", p.linesInTopics)
 		t.Run("the checkpoint topic stays small, and restores", func(t *testing.T) {
 			t.Run("a month of commits", p.ledgerOfWeeks)
@@ -59,7 +79,7 @@ func TestConfigTopic(t *testing.T) {
 // their changes, stops and starts again, and loses its state.
 func (p *parts) snapshotAndStream(t *testing.T) {
 	begun := time.Now()
-	changes := setting(t, "E2E_CHANGES", time.Minute, time.ParseDuration)
+	changes := setting(t, "E2E_CHANGES", usually(time.Minute, 20*time.Second), time.ParseDuration)
 	w := p.worker(t, p.tenant(t, "stream", "--rows", rows(t), "--changes-per-second", "10"), nil)
 	w.start()
 	phase := func(name string, run func(t *testing.T)) {
@@ -70,7 +90,7 @@ func (p *parts) snapshotAndStream(t *testing.T) {
 			w.mustHold(t, begun)
 		})
 	}
-	phase("a snapshot and a minute of changes", func(*testing.T) { elapse(t, changes) })
+	phase("a snapshot and changes", func(*testing.T) { elapse(t, changes) })
 	phase("a custom field appears, changes its type twice and goes", func(t *testing.T) {
 		for _, value := range []string{`{"came-later":7,"a-list":[1]}`, `{"came-later":"seven"}`, `{"came-later":{"id":7},"a-list":2}`, `null`} {
 			for _, id := range slices.Sorted(maps.Keys(w.tenant.ids(t, "suppliers")))[:3] {
@@ -154,5 +174,5 @@ func elapse(t *testing.T, d time.Duration) {
 }
 
 func rows(tb testing.TB) string {
-	return fmt.Sprint(setting(tb, "E2E_ROWS", 5000, strconv.Atoi))
+	return fmt.Sprint(setting(tb, "E2E_ROWS", usually(5000, 2000), strconv.Atoi))
 }
