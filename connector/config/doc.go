@@ -2,7 +2,7 @@
 //
 // Every key is declared once, in the tables of worker_keys.go, connector_keys.go and object_keys.go: name,
 // type, default, importance, documentation, check, and the field that it fills. Parsing, validation, the
-// reference in the README and the definitions that the REST API shows are all read from these tables.
+// reference in README.md and the definitions that the REST API shows are all read from these tables.
 //
 // A worker file and a connector file are flat maps of string keys, as Kafka Connect has them, written
 // as YAML, JSON or .properties (chosen by the file's suffix). LoadWorker and LoadConnector read one
@@ -19,4 +19,4 @@
 // so that a configuration can be echoed without its secrets.
 package config
 
-//go:generate go run ./internal/readme ../../README.md
+//go:generate go run ./internal/readme README.md
