@@ -279,15 +279,13 @@ func allNames(t *testing.T, w *Worker) map[string]bool {
 	return names
 }
 
-func TestTheReadmeNamesEveryMetricAndNoOther(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+func TestTheDocumentNamesEveryMetricAndNoOther(t *testing.T) {
+	document, err := os.ReadFile("../deploy/METRICS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "### Metrics")
-	section, _, _ = strings.Cut(section, "\n#")
 	named := map[string]bool{}
-	for line := range strings.Lines(section) {
+	for line := range strings.Lines(string(document)) {
 		if cells := strings.Split(line, "|"); len(cells) > 2 {
 			for _, m := range regexp.MustCompile("`((?:coupastream|kafka)_[a-z0-9_]+)").FindAllStringSubmatch(cells[1], -1) {
 				named[m[1]] = true
@@ -301,13 +299,13 @@ func TestTheReadmeNamesEveryMetricAndNoOther(t *testing.T) {
 		h.pass(20 * time.Second)
 		for name := range allNames(t, r.Worker) {
 			if !named[name] {
-				t.Errorf("the table of README.md lacks %s", name)
+				t.Errorf("the table of deploy/METRICS.md lacks %s", name)
 			}
 			delete(named, name)
 		}
 	})
 	for name := range named {
-		t.Errorf("README.md names %s, which is not there", name)
+		t.Errorf("deploy/METRICS.md names %s, which is not there", name)
 	}
 }
 

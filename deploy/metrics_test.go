@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fixed are names with their labels that dashboards and alerts may rely on besides those of README's
-// table of metrics: Kafka Connect's, as Strimzi's rules give them, and those of other exporters.
+// fixed are names with their labels that dashboards and alerts may rely on besides those of
+// METRICS.md: Kafka Connect's, as Strimzi's rules give them, and those of other exporters.
 func fixed() map[string][]string {
 	stream, tenant := []string{"tenant", "object"}, []string{"tenant"}
 	return map[string][]string{
@@ -50,24 +50,18 @@ func fixed() map[string][]string {
 func metrics(t *testing.T) map[string][]string {
 	t.Helper()
 	known := fixed()
-	for name, labels := range readmeMetrics(t) {
+	for name, labels := range documentedMetrics(t) {
 		known[name] = labels
 	}
 	return known
 }
 
-// readmeMetrics reads README's table: | `name` | type | `label`, `label` | meaning |
-func readmeMetrics(t *testing.T) map[string][]string {
+// documentedMetrics reads the tables of METRICS.md: | `name` | type | `label`, `label` | meaning |
+func documentedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	readme := read(t, "../README.md")
-	_, section, found := strings.Cut(readme, "\n### Metrics\n")
-	if !found {
-		t.Fatal("README has no section Metrics")
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)`[^|]*\\|[^|]*\\|([^|]*)\\|").FindAllStringSubmatch(section, -1)
+	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)`[^|]*\\|[^|]*\\|([^|]*)\\|").FindAllStringSubmatch(read(t, "METRICS.md"), -1)
 	if len(rows) < 10 {
-		t.Fatalf("README's table of metrics has %d rows that can be read", len(rows))
+		t.Fatalf("METRICS.md has %d rows of metrics that can be read", len(rows))
 	}
 	table := map[string][]string{}
 	for _, r := range rows {

@@ -103,7 +103,12 @@ func place(t *testing.T, dir, file string) string {
 	if strings.HasPrefix(file, "generated/") {
 		from = filepath.Join(dir, file)
 	}
-	content := read(t, from)
+	return placed(t, dir, strings.ReplaceAll(file, "/", "-"), read(t, from))
+}
+
+// placed writes content to a file of the name, likewise.
+func placed(t *testing.T, dir, name, content string) string {
+	t.Helper()
 	secrets, settings := filepath.Join(dir, "secrets"), filepath.Join(dir, "etc")
 	for _, ref := range regexp.MustCompile(`\$\{(file|dir):/run/(?:secrets|credentials/coupastream.service)/?([^:}]*):([a-z.]+)\}`).FindAllStringSubmatch(content, -1) {
 		name, text := ref[2], ref[3]+"=planted:secret-of-a-test\n"
@@ -116,7 +121,7 @@ func place(t *testing.T, dir, file string) string {
 		add(t, filepath.Join(settings, "mapping.yaml"), read(t, "samples/mapping.yaml"))
 	}
 	content = strings.NewReplacer("/run/secrets", secrets, "/run/credentials/coupastream.service", secrets, "/etc/coupastream", settings).Replace(content)
-	to := filepath.Join(dir, "placed", strings.ReplaceAll(file, "/", "-"))
+	to := filepath.Join(dir, "placed", name)
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}

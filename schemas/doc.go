@@ -68,3 +68,4 @@
 package schemas
 
 //go:generate go run ./internal/generate
+//go:generate go test -count=1 -run ^TestTheDocumentListsEveryObject$ ../cmd/coupastream -update-objects

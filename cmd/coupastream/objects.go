@@ -114,7 +114,7 @@ func (a *app) printObjects(all []listedObject) error {
 	return t.Flush()
 }
 
-// writeObjects writes the table that the README holds.
+// writeObjects writes the table that schemas/OBJECTS.md holds.
 func (a *app) writeObjects(all []listedObject) error {
 	const row = "| `%s` | `%s` | %s | %s | %s | %s | %s | %s |\n"
 	var b strings.Builder

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,16 +46,33 @@ func TestObjectsListsEveryCollectionWithItsScope(t *testing.T) {
 	}
 }
 
-// The README has the table of objects between two lines.
-func TestTheReadmeListsEveryObject(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+var updateObjects = flag.Bool("update-objects", false, "write the table of schemas/OBJECTS.md anew")
+
+// The document has the table of objects between two lines.
+func TestTheDocumentListsEveryObject(t *testing.T) {
+	const begin, end = "<!-- objects:begin -->\n", "<!-- objects:end -->"
+	path, err := filepath.Abs("../../schemas/OBJECTS.md") // the program is run in another folder
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "<!-- objects:begin -->\n")
-	table, _, _ := strings.Cut(rest, "<!-- objects:end -->")
-	if got := program(t, "objects", "-o", "markdown"); got.status != 0 || got.stdout != table || strings.Count(table, "\n") < 93 {
-		t.Error("README.md does not hold the present objects; put there what `coupastream objects -o markdown` prints")
+	document, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begun := strings.Cut(string(document), begin)
+	table, after, ended := strings.Cut(rest, end)
+	got := program(t, "objects", "-o", "markdown")
+	if !begun || !ended || got.status != 0 || strings.Count(got.stdout, "\n") < 93 {
+		t.Fatalf("%s lacks the lines around the table, or there is no table: status %d\n%s", path, got.status, got.stdout)
+	}
+	if *updateObjects {
+		if err := os.WriteFile(path, []byte(before+begin+got.stdout+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got.stdout != table {
+		t.Errorf("%s does not hold the present objects; run: go generate ./schemas", path)
 	}
 }
 

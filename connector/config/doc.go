@@ -2,7 +2,7 @@
 //
 // Every key is declared once, in the tables of worker_keys.go, connector_keys.go and object_keys.go: name,
 // type, default, importance, documentation, check, and the field that it fills. Parsing, validation, the
-// reference in the README and the definitions that the REST API shows are all read from these tables.
+// reference in README.md and the definitions that the REST API shows are all read from these tables.
 //
 // A new key is a declaration and a field. "go generate" writes the reference, and "go test -update"
 // what the tests hold of every key: its default, and what it says to values that it does not take.
@@ -22,4 +22,4 @@
 // so that a configuration can be echoed without its secrets.
 package config
 
-//go:generate go run ./internal/readme ../../README.md
+//go:generate go run ./internal/readme README.md

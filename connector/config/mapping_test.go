@@ -83,14 +83,13 @@ func TestTheKeyOfHashesIsASecret(t *testing.T) {
 	}
 }
 
-// The mapping in the README is one that can be used.
-func TestTheReadmesMappingIsRight(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+// The mapping that mappings are explained by is one that can be used.
+func TestTheMappingOfTheDocumentIsRight(t *testing.T) {
+	text, err := os.ReadFile("../../schemas/mapping/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "### Mapping by example")
-	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
 	example, _, found := strings.Cut(rest, "```")
 	if !found {
 		t.Fatal("there is no mapping")

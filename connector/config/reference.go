@@ -16,11 +16,11 @@ const (
 // one for the connector, one for the keys that can be overridden for one object.
 func Reference() string {
 	var b strings.Builder
-	b.WriteString("### Worker\n\n")
+	b.WriteString("## Worker\n\n")
 	writeTable(&b, WorkerKeys())
-	b.WriteString("\n### Connector\n\n")
+	b.WriteString("\n## Connector\n\n")
 	writeTable(&b, keysOf(connectorSettings()))
-	b.WriteString("\n### Connector, for all objects or for one\n\n")
+	b.WriteString("\n## Connector, for all objects or for one\n\n")
 	b.WriteString("`object.<path>.<key>` overrides one of these for one object: `object.invoices.poll.interval.ms`.\n\n")
 	writeTable(&b, keysOf(objectSettings()))
 	return b.String()

@@ -76,7 +76,7 @@ func (v *values) unknown(known []string, others []Key, otherFile string) {
 			v.problem(name, "", "a key of the "+otherFile+" file", "move it there")
 			continue
 		}
-		remedy := "see the reference of keys in README.md"
+		remedy := "see the reference of keys in connector/config/README.md"
 		if suggested++; suggested <= mostSuggested {
 			remedy = "the nearest one is " + nearest.Of(name, known, keyMarks)
 		}
