@@ -16,12 +16,22 @@ const (
 // instance is a connector's Coupa instance as its status shows it:
 // the limiter, with what it was like in the last hour, and the token.
 type instance struct {
-	source Source
+	source instanceSource
 
 	mu      sync.Mutex
 	history [historySpan / historyStep]RatePoint // a ring
 	noted   int                                  // points ever
 }
+
+// instanceSource tells how requests to an instance go. It asks nothing of Coupa.
+type instanceSource interface {
+	Pace() coupa.LimiterStats
+	Token() coupa.TokenStats
+	// Answers is how the requests for an object were answered, by status.
+	Answers(object string) map[string]uint64
+}
+
+func newInstance(source instanceSource) *instance { return &instance{source: source} }
 
 // note adds a point to the history, unless the last one is younger than historyStep.
 func (i *instance) note(now time.Time) {

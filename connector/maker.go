@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
@@ -63,3 +64,13 @@ func (m *maker) forget(topics bool) {
 
 // refuses tells whether the registry refuses the stream's schemas, so that no row can be encoded.
 func (m *maker) refuses() bool { return !m.current.Load().refused.IsZero() }
+
+// Registry turns a schema's text into the id that goes in front of each record.
+type Registry interface {
+	// Register adds the schema to the subject if it is not
+	// there yet. Lookup only asks: the schema must be there.
+	Register(ctx context.Context, subject, schema string) (int, error)
+	Lookup(ctx context.Context, subject, schema string) (int, error)
+	// Latest is the text of the subject's last version, "" where there is none.
+	Latest(ctx context.Context, subject string) (string, error)
+}

@@ -50,7 +50,7 @@ func (w *Worker) equip(m *managed, c *config.Connector) error {
 	if err != nil {
 		return fmt.Errorf("connector %s: %w", m.name, err)
 	}
-	m.c, m.source, m.instance = c, source, &instance{source: source}
+	m.c, m.source, m.instance = c, source, newInstance(source)
 	for i, o := range c.Objects {
 		m.tasks = append(m.tasks, newTask(i, o, idleState(m.target), m.instance, w.changes.tell))
 	}
@@ -116,9 +116,9 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		all = append(all, newPoller(pollerConfig{
-			stream: st, object: o, source: m.source, shard: s, rate: m.c.RateLimit, task: m.tasks[i], clocks: clocks,
-			memory: w.memory, rowBytes: w.metrics.rowBytes.WithLabelValues(o.Path), tracer: w.tracer, log: log,
-			maker: newMaker(makerConfig{
+			Stream: st, Object: o, Source: m.source, Shard: s, Rate: m.c.RateLimit, Task: m.tasks[i], Clocks: clocks,
+			Memory: w.memory, RowBytes: w.metrics.rowBytes.WithLabelValues(o.Path), Tracer: w.tracer, Log: log,
+			Maker: newMaker(makerConfig{
 				stream: st, object: o, connector: m.name, task: i, shared: shared[subjectOf(o)], registry: w.registry, topics: w.topics,
 				report: m.tasks[i], version: w.cfg.Version, dir: makersDir(w.settings), log: log,
 			}),

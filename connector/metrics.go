@@ -38,9 +38,9 @@ type metrics struct {
 	rowBytes *prometheus.HistogramVec // object
 }
 
-// newMetrics makes the metrics of a worker that has these connectors
-// at the time of each gathering. perObject is metrics.per.object.
-func newMetrics(connectors func() []ConnectorStatus, perObject, version string) *metrics {
+// newMetrics makes the metrics of a worker that has these connectors at the time of each gathering.
+// perObject is metrics.per.object, mostRecords how many records a transaction has at most.
+func newMetrics(connectors func() []ConnectorStatus, perObject, version string, mostRecords int) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(), kafka: newKafkaClients(), group: newGroupMeter(),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -51,7 +51,7 @@ func newMetrics(connectors func() []ConnectorStatus, perObject, version string) 
 		records: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coupastream_transaction_records",
 			Help:    "Data records of a committed transaction; 0 when only positions moved.",
-			Buckets: []float64{0, 1, 10, 50, 100, 250, 500, 1000, 2500, maxBatchRecords},
+			Buckets: []float64{0, 1, 10, 50, 100, 250, 500, 1000, 2500, float64(mostRecords)},
 		}),
 		bytes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coupastream_transaction_bytes",

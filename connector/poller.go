@@ -22,7 +22,19 @@ import (
 
 // poller reads one stream (tenant × object) for as long as its shard is owned.
 type poller struct {
-	pollerConfig
+	stream   checkpoint.Stream
+	object   config.Object
+	source   Source
+	shard    Shard
+	maker    *maker
+	rate     float64
+	task     *task
+	clocks   *sync.Once
+	memory   *memory
+	rowBytes prometheus.Observer
+	tracer   trace.Tracer
+	log      *slog.Logger
+
 	sampled time.Time // owned by attempt: when rows were last read to learn custom fields from
 
 	trouble trouble
@@ -35,18 +47,18 @@ type poller struct {
 
 // pollerConfig is what a poller is made of.
 type pollerConfig struct {
-	stream   checkpoint.Stream
-	object   config.Object
-	source   Source
-	shard    Shard
-	maker    *maker
-	rate     float64 // coupa.rate.limit, for the number of requests side by side; 0: unlimited
-	task     *task
-	clocks   *sync.Once // of the connector: whether its clock was complained of
-	memory   *memory
-	rowBytes prometheus.Observer // bytes of rows
-	tracer   trace.Tracer
-	log      *slog.Logger
+	Stream   checkpoint.Stream
+	Object   config.Object
+	Source   Source
+	Shard    Shard
+	Maker    *maker
+	Rate     float64 // coupa.rate.limit, for the number of requests side by side; 0: unlimited
+	Task     *task
+	Clocks   *sync.Once // of the connector: whether its clock was complained of
+	Memory   *memory
+	RowBytes prometheus.Observer // bytes of rows
+	Tracer   trace.Tracer
+	Log      *slog.Logger
 }
 
 // Shard is what a poller may do with the shard that its stream belongs to, within an ownership.
@@ -65,7 +77,10 @@ type Shard interface {
 }
 
 func newPoller(c pollerConfig) *poller {
-	return &poller{pollerConfig: c, asked: make(chan struct{}, 1)}
+	return &poller{
+		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, maker: c.Maker, rate: c.Rate, task: c.Task,
+		clocks: c.Clocks, memory: c.Memory, rowBytes: c.RowBytes, tracer: c.Tracer, log: c.Log, asked: make(chan struct{}, 1),
+	}
 }
 
 // Stream is what it reads.

@@ -203,7 +203,7 @@ func TestASnapshotThatCannotBeIsRefused(t *testing.T) {
 func TestASnapshotGivesNoRowThatPollsHaveGivenMeanwhile(t *testing.T) {
 	st := checkpoint.Stream{Tenant: "acme", Object: "invoices"}
 	o := config.Object{Path: "invoices"}
-	p := newPoller(pollerConfig{stream: st, object: o, task: newTask(0, o, Running, nil, func() {})})
+	p := newPoller(pollerConfig{Stream: st, Object: o, Task: newTask(0, o, Running, nil, func() {})})
 	s := &shard{
 		positions: map[checkpoint.Stream]checkpoint.Position{st: {Seq: 1, Requests: []checkpoint.Request{{State: checkpoint.RequestRunning}}}},
 		ahead:     map[checkpoint.Stream]map[int64]int64{},

@@ -22,11 +22,7 @@ type Source interface {
 	// that there is a fresh one in good time, even if nothing is fetched.
 	Ready(ctx context.Context) error
 
-	// Pace, Token and Answers ask nothing of Coupa. They tell how the limiter
-	// stands, how the token does, and how the requests for an object were answered.
-	Pace() coupa.LimiterStats
-	Token() coupa.TokenStats
-	Answers(object string) map[string]uint64
+	instanceSource
 }
 
 // Ledger answers what was published: entries of one stream with from ≤ updated-at < to (unix
@@ -35,14 +31,4 @@ type Ledger interface {
 	Range(s checkpoint.Stream, from, to int64, fn func(checkpoint.Entry) bool) error
 	// ExpiredChunks lists at most n records of the stream's ledger whose entries all lie before horizon.
 	ExpiredChunks(s checkpoint.Stream, horizon int64, n int) ([]checkpoint.ChunkKey, error)
-}
-
-// Registry turns a schema's text into the id that goes in front of each record.
-type Registry interface {
-	// Register adds the schema to the subject if it is not
-	// there yet. Lookup only asks: the schema must be there.
-	Register(ctx context.Context, subject, schema string) (int, error)
-	Lookup(ctx context.Context, subject, schema string) (int, error)
-	// Latest is the text of the subject's last version, "" where there is none.
-	Latest(ctx context.Context, subject string) (string, error)
 }

@@ -110,7 +110,7 @@ func New(cfg Config) (*Worker, error) {
 		}
 		w.connectors[c.Name] = m
 	}
-	w.metrics = newMetrics(w.Connectors, cfg.Settings.MetricsPerObject, cfg.Version)
+	w.metrics = newMetrics(w.Connectors, cfg.Settings.MetricsPerObject, cfg.Version, maxBatchRecords)
 	return w, nil
 }
 
