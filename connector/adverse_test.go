@@ -117,26 +117,6 @@ func TestAClockThatRanAheadFurtherThanTheLedgerReachesLosesNothing(t *testing.T)
 	})
 }
 
-func TestALookBackThatIsAlwaysDueLeavesRoomForTheDeeperOnes(t *testing.T) {
-	every := []time.Duration{10 * time.Minute, 4 * time.Hour, 28 * time.Hour}
-	now := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
-	looked := make([]time.Time, 3)
-	for i := range looked {
-		looked[i] = now
-	}
-	runs := make([]int, 3)
-	for range 2000 { // each takes 15 minutes
-		i, wait := nextLookBack(every, looked, now)
-		now = now.Add(wait)
-		looked[i] = now
-		runs[i]++
-		now = now.Add(15 * time.Minute)
-	}
-	if runs[1] == 0 || runs[2] == 0 {
-		t.Errorf("look-backs every %v were made %v times in 20 days", every, runs)
-	}
-}
-
 func TestLookBacksTakeTurnsWhereTheClocksDiffer(t *testing.T) {
 	for _, by := range []time.Duration{-20 * time.Minute, -48 * time.Hour} {
 		t.Run(fmt.Sprint(by), func(t *testing.T) {
@@ -173,9 +153,8 @@ func TestLookBacksTakeTurnsWherePollsAreFarApart(t *testing.T) {
 
 func TestALookBackSlowerThanTimeRepeatsNothing(t *testing.T) {
 	longRaced(t)
-	defer func(n int) { sliceEntries = n }(sliceEntries)
-	sliceEntries = 900
 	simulate(t, coupatest.Config{Seed: 510, Rows: 60, Objects: []string{"users"}, RateLimit: -1}, func(h *harness) {
+		h.slice = 900
 		h.keys["lookback.ms"], h.keys["poll.interval.ms"] = "3600000", "10000"
 		h.keys["coupa.rate.limit"] = "1" // look-backs: a page in ten seconds
 		h.start()
@@ -206,17 +185,6 @@ func TestAPageOfHugeRowsThatIsTooLongRepeatsNoRow(t *testing.T) {
 	})
 }
 
-func TestAStampOfLinesInTheFutureGoesBack(t *testing.T) {
-	now := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
-	w := nextLines(now.Add(time.Hour), now.Add(-24*time.Hour), now, time.Minute)
-	if w == nil || !w.From.Equal(now.Add(-time.Minute)) || !w.To.Equal(now) {
-		t.Errorf("the walk is %+v, want the overlap behind the clock as it is", w)
-	}
-	if w := nextLines(now.Add(time.Second), now.Add(-24*time.Hour), now, time.Minute); w != nil {
-		t.Errorf("the walk is %+v although no second has passed", w)
-	}
-}
-
 // A position that can't be written down is no matter of the
 // other objects, which share the shard and its transactions.
 func TestACheckpointThatCannotBeStopsItsObjectAlone(t *testing.T) {
@@ -229,7 +197,9 @@ func TestACheckpointThatCannotBeStopsItsObjectAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		// the configuration refuses that
-		m.pollers[1].object.InitialFrom = config.InitialFrom{At: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
+		m.shard.Load().detach(attached(m.pollers))
+		m.c.Objects[1].InitialFrom = config.InitialFrom{At: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
+		r.place(m)
 		h.set(r, Running)
 		h.settle()
 		h.tenant.Update("invoices", 5)

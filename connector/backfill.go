@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
-	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -44,7 +43,7 @@ func (p *poller) backfill(ctx context.Context) error {
 		}
 		began = true
 		if w.Kind == checkpoint.Split {
-			if err := p.whileRefused(ctx); err != nil {
+			if err := p.maker.awaitAccepted(ctx); err != nil {
 				return err
 			}
 		}
@@ -101,15 +100,4 @@ func (p *poller) beginSplit(ctx context.Context) error {
 // isSplitting tells whether rows are still to be read again for their lines.
 func isSplitting(pos checkpoint.Position) bool {
 	return pos.Backfill != nil && pos.Backfill.Kind == checkpoint.Split
-}
-
-// whileRefused waits while the registry refuses the stream's
-// schemas, so that no line could be encoded. Polls ask it again.
-func (p *poller) whileRefused(ctx context.Context) error {
-	for p.maker.refuses() {
-		if !clock.Sleep(ctx, reconsiderAfter) {
-			return ctx.Err()
-		}
-	}
-	return nil
 }

@@ -45,15 +45,6 @@ type submission struct {
 	done func(error)  // called once, by the shard's goroutine: nil when committed
 }
 
-// tally counts what is special about records, for the status.
-type tally struct {
-	late    []time.Duration // of rows that became visible behind the mark: how far behind
-	silent  int             // changes that did not move their row's updated-at
-	buried  int             // dead letters
-	cause   string          // of the last of them
-	trimmed int             // records with cut texts
-}
-
 // gather collects submissions for one transaction, beginning with first: until the commit interval since
 // then has passed, a bound is reached, or no poller of this shard is reading, so that nothing more can come.
 func (s *shard) gather(ctx context.Context, first *submission) []*submission {

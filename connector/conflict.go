@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -106,4 +107,15 @@ func (m *maker) widened(ctx context.Context, schema *schemas.Schema, refusal err
 		return nil, fmt.Errorf("%w; schema.conflict=widen can't help: %w", refusal, err)
 	}
 	return wide, nil
+}
+
+// awaitAccepted waits while the registry refuses the stream's schemas, so that
+// no row could be encoded. It is offered them again by reconsider.
+func (m *maker) awaitAccepted(ctx context.Context) error {
+	for m.refuses() {
+		if !clock.Sleep(ctx, reconsiderAfter) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }

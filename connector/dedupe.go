@@ -18,12 +18,6 @@ const (
 	stale
 )
 
-// version is what must not be published twice.
-type version struct {
-	id, updatedAt int64 // unix seconds
-	digest        uint64
-}
-
 // seen is the part of the ledger that a walk can meet again. It is loaded once per walk
 // and then read by the walk's fetches side by side; the zero value has seen nothing.
 //
@@ -61,7 +55,7 @@ func loadSeen(l Ledger, st checkpoint.Stream, from, to time.Time) (seen, error) 
 	}
 	s := seen{versions: map[version]struct{}{}, latest: map[int64]int64{}}
 	err := l.Range(st, max(0, from.Unix()), upper, func(e checkpoint.Entry) bool {
-		s.versions[version{e.ID, e.UpdatedAt, e.Digest}] = struct{}{}
+		s.versions[version{id: e.ID, updatedAt: e.UpdatedAt, digest: e.Digest}] = struct{}{}
 		s.latest[e.ID] = max(s.latest[e.ID], e.UpdatedAt)
 		return true
 	})
@@ -85,7 +79,7 @@ func (s seen) decide(r coupa.Row) verdict {
 	if at < last {
 		return stale
 	}
-	if _, published := s.versions[version{r.ID, at, r.Digest}]; published {
+	if _, published := s.versions[version{id: r.ID, updatedAt: at, digest: r.Digest}]; published {
 		return duplicate
 	}
 	return fresh
@@ -124,7 +118,7 @@ func (d *doubt) forget() {
 func (d *doubt) has(r coupa.Row) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, ok := d.published[version{r.ID, r.UpdatedAt.Unix(), r.Digest}]
+	_, ok := d.published[version{id: r.ID, updatedAt: r.UpdatedAt.Unix(), digest: r.Digest}]
 	return ok
 }
 

@@ -135,6 +135,21 @@ func (enc *rowEncoder) unfit() []schemas.Unfit {
 	return v.Unfit()
 }
 
+// version is what must not be published twice.
+type version struct {
+	id, updatedAt int64 // unix seconds
+	digest        uint64
+}
+
+// tally counts what is special about records, for the status.
+type tally struct {
+	late    []time.Duration // of rows that became visible behind the mark: how far behind
+	silent  int             // changes that did not move their row's updated-at
+	buried  int             // dead letters
+	cause   string          // of the last of them
+	trimmed int             // records with cut texts
+}
+
 // chunk is a part of a page: records that were encoded and not
 // handed over yet. Records, headers, keys and values lie in slabs.
 type chunk struct {

@@ -261,7 +261,7 @@ func (f *follower) rereadMoved(ctx context.Context) error {
 		if len(ids) == 0 || f.maker.refuses() {
 			return nil
 		}
-		ids = ids[:min(len(ids), recordsPerSlab)]
+		ids = ids[:min(len(ids), pageRows)]
 		ps := &pass{
 			p: f.poller, rules: movedRules, ask: f.query(movedRules.priority, coupa.Window{}),
 			walk: checkpoint.Walk{Kind: checkpoint.Lines, To: f.mark, Ranges: everything()},

@@ -53,6 +53,7 @@ type harness struct {
 	running  *running
 	members  []*running // workers beside it
 	made     atomic.Int32
+	slice    int // of a look-back; 0: as it is
 }
 
 // running is one worker's run.
@@ -145,6 +146,9 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 	})
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	if h.slice > 0 {
+		made.slice = h.slice
 	}
 	return made
 }

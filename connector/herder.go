@@ -409,12 +409,15 @@ func (w *Worker) announce(run context.Context, shards []int32, generation int32,
 			if tries == 0 {
 				w.log.Warn("the other workers of the group can't be told of this one's shards, and send no requests here; it is tried again", "shards", shards, "error", err)
 			}
-			if !clock.Sleep(run, temporaryBackoff.Delay(tries, 0)) {
+			if !clock.Sleep(run, announceAgain.Delay(tries, 0)) {
 				return
 			}
 		}
 	})
 }
+
+// announceAgain spaces the attempts to tell the group.
+var announceAgain = clock.Backoff{Base: time.Second, Max: time.Minute}
 
 // announcement is what this worker has told the group, in the generation that it was told of last.
 type announcement struct {

@@ -95,9 +95,6 @@ func nextLookBack(every []time.Duration, looked []time.Time, now time.Time) (i i
 	return i, max(0, wait)
 }
 
-// sliceEntries is how many ledger entries a look-back holds in memory at a time. Tests make it smaller.
-var sliceEntries = 20_000
-
 // lookBackBy goes over [mark − depth, mark − overlap) in slices of time, the oldest first.
 func (p *poller) lookBackBy(ctx context.Context, depth time.Duration, found chan<- suspects) error {
 	mark := p.shard.position(p.stream).Mark
@@ -119,11 +116,11 @@ func (p *poller) lookBackBy(ctx context.Context, depth time.Duration, found chan
 	}
 }
 
-// sliceEnd cuts a span of time behind about sliceEntries entries of the ledger.
+// sliceEnd cuts a span of time behind about p.slice entries of the ledger.
 func (p *poller) sliceEnd(from, end time.Time) (time.Time, error) {
 	n := 0
 	err := p.shard.ledger().Range(p.stream, from.Unix(), end.Unix(), func(e checkpoint.Entry) bool {
-		if n++; n < sliceEntries {
+		if n++; n < p.slice {
 			return true
 		}
 		end = time.Unix(e.At+1, 0).UTC()
@@ -157,7 +154,7 @@ func (p *poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		if err != nil {
 			return err
 		}
-		for ids := range slices.Chunk(ids, recordsPerSlab) {
+		for ids := range slices.Chunk(ids, pageRows) {
 			select {
 			case found <- suspects{ids, w}:
 				p.task.update(func(s *TaskStatus) { s.LookbackFinds += int64(len(ids)) })

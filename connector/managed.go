@@ -117,7 +117,7 @@ func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		all = append(all, newPoller(pollerConfig{
 			Stream: st, Object: o, Source: m.source, Shard: s, Rate: m.c.RateLimit, Task: m.tasks[i], Clocks: clocks,
-			Memory: w.memory, RowBytes: w.metrics.rowBytes.WithLabelValues(o.Path), Tracer: w.tracer, Log: log,
+			Memory: w.memory, RowBytes: w.metrics.rowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
 			Maker: newMaker(makerConfig{
 				stream: st, object: o, connector: m.name, task: i, shared: shared[subjectOf(o)], registry: w.registry, topics: w.topics,
 				report: m.tasks[i], version: w.cfg.Version, dir: makersDir(w.settings), log: log,

@@ -16,6 +16,9 @@ import (
 // maxRequests is the most requests that one walk has under way.
 const maxRequests = 4
 
+// pageRows is how many rows a page of Coupa holds at most.
+const pageRows = 50
+
 // pass is one walk being carried out. Its own goroutine (run) holds the
 // state; fetches run beside it, one page each, and send it what they read.
 //
@@ -167,7 +170,7 @@ func (ps *pass) dispatch(ctx context.Context, fetches *sync.WaitGroup) {
 		if sp.busy {
 			continue
 		}
-		more := len(ps.spans) < ps.wanted() && ps.rows >= 2*recordsPerSlab
+		more := len(ps.spans) < ps.wanted() && ps.rows >= 2*pageRows
 		if more {
 			ps.trySplit(sp)
 		}

@@ -32,6 +32,7 @@ type poller struct {
 	clocks   *sync.Once
 	memory   *memory
 	rowBytes prometheus.Observer
+	slice    int
 	tracer   trace.Tracer
 	log      *slog.Logger
 
@@ -57,6 +58,7 @@ type pollerConfig struct {
 	Clocks   *sync.Once // of the connector: whether its clock was complained of
 	Memory   *memory
 	RowBytes prometheus.Observer // bytes of rows
+	Slice    int                 // ledger entries that a look-back holds in memory at a time
 	Tracer   trace.Tracer
 	Log      *slog.Logger
 }
@@ -79,7 +81,7 @@ type Shard interface {
 func newPoller(c pollerConfig) *poller {
 	return &poller{
 		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, maker: c.Maker, rate: c.Rate, task: c.Task,
-		clocks: c.Clocks, memory: c.Memory, rowBytes: c.RowBytes, tracer: c.Tracer, log: c.Log, asked: make(chan struct{}, 1),
+		clocks: c.Clocks, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log, asked: make(chan struct{}, 1),
 	}
 }
 

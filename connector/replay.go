@@ -153,6 +153,14 @@ func (r *replay) report() []Replayed {
 	return all
 }
 
+func isRowError(err error) bool {
+	_, is := errors.AsType[*RowError](err)
+	return is
+}
+
+// saidAfter is how often the log tells how far it is.
+const saidAfter = 30 * time.Second
+
 // maxLetters and maxLetterBytes bound one transaction.
 const (
 	maxLetters     = 500
@@ -189,7 +197,7 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	defer letters.close()
 	for said := time.Now(); !letters.done(); {
-		if time.Since(said) >= saidEvery {
+		if time.Since(said) >= saidAfter {
 			said = time.Now()
 			r.Log.Info("sending dead letters again", "progress", r.report())
 		}
@@ -289,7 +297,7 @@ func (r *replay) readTopics(ctx context.Context, from, to offsets) error {
 // catchUp reads the objects' topics up to where the reader is to go.
 func (r *replay) catchUp(ctx context.Context) error {
 	for !r.data.done() {
-		batch, err := r.data.next(ctx, maxBatchRecords, maxLetterBytes)
+		batch, err := r.data.next(ctx, 10*maxLetters, maxLetterBytes)
 		if err != nil {
 			return err
 		}
@@ -390,7 +398,7 @@ func (r *replay) try(ctx context.Context, letters []*kgo.Record, next offsets) (
 		return false, errors.Join(fmt.Errorf("consumer group %s: %w", r.group, err), r.abort(ctx))
 	}
 	if err := r.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		return false, fmt.Errorf("%w, run it again, it goes on from what Kafka has: %w", errUnknownOutcome, err)
+		return false, fmt.Errorf("outcome of the transaction is unknown, run it again, it goes on from what Kafka has: %w", err)
 	}
 	for i, key := range out.keys {
 		r.newest[key] = clock.Later(r.newest[key], out.stamps[i])
@@ -447,7 +455,7 @@ func (r *replay) encode(ctx context.Context, p *replayed, rec *kgo.Record, out *
 	defer enc.release()
 	row, err := r.rowOf(ctx, p, key.id, rec)
 	switch {
-	case err != nil && !isError[*RowError](err):
+	case err != nil && !isRowError(err):
 		return err
 	case err == nil && row.UpdatedAt.After(stamp):
 		n.Overtaken++ // the worker publishes it as it is now
@@ -462,7 +470,7 @@ func (r *replay) encode(ctx context.Context, p *replayed, rec *kgo.Record, out *
 		return nil
 	case err == nil:
 		n.Reason = made.cause
-	case isError[*RowError](err):
+	case isRowError(err):
 		n.Reason = err.Error()
 	default:
 		return err

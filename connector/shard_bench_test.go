@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
@@ -67,12 +67,13 @@ func BenchmarkReal(b *testing.B) {
 
 // feed hands pre-made pages to a shard that a worker owns.
 type feed struct {
-	worker *Worker
-	shard  *shard
-	stream checkpoint.Stream
-	task   *task
-	pages  []*chunk
-	now    time.Time // the updated-at of the next rows: each version's entry is new to the ledger
+	metrics *metrics
+	topics  *topics
+	shard   *shard
+	stream  checkpoint.Stream
+	task    *task
+	pages   []*chunk
+	now     time.Time // the updated-at of the next rows: each version's entry is new to the ledger
 }
 
 // newFeed starts a shard on topics of its own, and waits until it commits.
@@ -86,15 +87,12 @@ func newFeed(b *testing.B) *feed {
 	settings, err := config.ParseWorker(map[string]string{
 		"bootstrap.servers": bootstrap, "schema.registry.url": "http://127.0.0.1:1", "group.id": run, "state.dir": b.TempDir(),
 		"checkpoint.topic.partitions": "1", "topic.creation.default.partitions": "3", "topic.creation.default.replication.factor": "1",
-	}, noEnv)
+	}, noReferences)
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := New(Config{Settings: settings, Kafka: []kgo.Opt{kgo.SeedBrokers(bootstrap)}, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	client, err := kgo.NewClient(w.clientOpts()...)
+	kafka := []kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.MetadataMinAge(50 * time.Millisecond)}
+	client, err := kgo.NewClient(kafka...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -106,14 +104,26 @@ func newFeed(b *testing.B) *feed {
 		}
 		client.Close()
 	})
-	if _, err := w.connect(b.Context(), admin); err != nil {
+	topics := newTopics(admin, settings)
+	cluster, err := topics.reach(b.Context())
+	if err != nil {
 		b.Fatal(err)
 	}
-	if err := w.topics.ensure(b.Context(), topic); err != nil {
+	id, _, err := topics.ensureCheckpoint(b.Context(), settings.CheckpointTopic)
+	if err != nil {
 		b.Fatal(err)
 	}
+	if err := topics.ensure(b.Context(), topic); err != nil {
+		b.Fatal(err)
+	}
+	told := newMetrics(func() []ConnectorStatus { return nil }, config.PerObjectAuto, "v-test", maxBatchRecords)
 	f := &feed{
-		worker: w, shard: w.newShard(0), stream: checkpoint.Stream{Tenant: run, Object: "invoices"}, task: &task{}, now: time.Now().UTC().Truncate(time.Second),
+		metrics: told, topics: topics, stream: checkpoint.Stream{Tenant: run, Object: "invoices"}, now: time.Now().UTC().Truncate(time.Second),
+		task: newTask(0, config.Object{Path: "invoices"}, Running, nil, func() {}),
+		shard: newShard(shardConfig{
+			settings: settings, clusterID: cluster, topicID: id, kafka: kafka, client: told.kafka.named, batchBytes: topics.batchBytes,
+			tracer: noop.NewTracerProvider().Tracer(""), meter: told.newMeter(0), log: slog.New(slog.DiscardHandler),
+		}),
 	}
 	f.pages = f.encode(b, topic)
 	if size := f.bytesPerRecord(); math.Abs(size-benchRecord) > benchRecord/20 {
@@ -143,7 +153,7 @@ func (f *feed) encode(b *testing.B, topic string) []*chunk {
 	object := benchConnector(b).Objects[0]
 	object.Topic = topic
 	m := newMaker(makerConfig{
-		stream: f.stream, object: object, registry: new(benchRegistry), topics: f.worker.topics, report: f.task, dir: b.TempDir(), log: slog.New(slog.DiscardHandler),
+		stream: f.stream, object: object, registry: new(benchRegistry), topics: f.topics, report: f.task, dir: b.TempDir(), log: slog.New(slog.DiscardHandler),
 	})
 	if err := m.prepare(b.Context()); err != nil {
 		b.Fatal(err)
@@ -185,15 +195,17 @@ func benchConnector(b *testing.B) *config.Connector {
 	b.Helper()
 	c, err := config.ParseConnector(map[string]string{
 		"name": "acme", "coupa.url": "http://127.0.0.1", "coupa.client.id": "id", "coupa.client.secret": "secret", "coupa.objects": "invoices",
-	}, noEnv)
+	}, noReferences)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return c
 }
 
+func noReferences(string) (string, bool) { return "", false }
+
 // benchSource is a tenant with the rows of one transaction, which answers at once.
-func benchSource(b *testing.B) Source {
+func benchSource(b *testing.B) *coupa.Client {
 	b.Helper()
 	tenant := coupatest.New(coupatest.Config{
 		Seed: 1, Rows: benchPages * benchPageRows, RowBytes: benchRowBytes, Objects: []string{"invoices"},
@@ -210,7 +222,16 @@ func benchSource(b *testing.B) Source {
 
 // committed is the number of transactions that were.
 func (f *feed) committed() float64 {
-	return testutil.ToFloat64(f.worker.metrics.results.WithLabelValues(resultCommitted))
+	n := 0.0
+	all, _ := f.metrics.registry.Gather()
+	for _, family := range all {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "coupastream_transactions_total" && m.GetLabel()[0].GetValue() == "committed" {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
 }
 
 func (f *feed) bytesPerRecord() float64 {
@@ -235,7 +256,7 @@ func (f *feed) submission(p *chunk, done func(error)) *submission {
 		records[i] = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
 		id := p.published[i].id
 		sub.records = append(sub.records, &records[i])
-		sub.rows = append(sub.rows, version{id, at, 0})
+		sub.rows = append(sub.rows, version{id: id, updatedAt: at})
 		sub.entries = append(sub.entries, checkpoint.Entry{ID: id, At: at, UpdatedAt: at, Digest: uint64(at)<<20 ^ uint64(id)*0x9e3779b97f4a7c15})
 	}
 	return sub

@@ -26,8 +26,6 @@ const (
 	endedRequests = 10
 	// openRequests may wait for their turn at once.
 	openRequests = 20
-	// idsAtOnce fit one page of Coupa.
-	idsAtOnce = 50
 	// maxFilter is how many bytes of further conditions a request may have. They
 	// go into Coupa's URL, and into every position until the request is forgotten.
 	maxFilter = 4096
@@ -116,7 +114,7 @@ func (p *poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 	if err != nil {
 		return err
 	}
-	ids := r.IDs[:min(len(r.IDs), idsAtOnce)]
+	ids := r.IDs[:min(len(r.IDs), pageRows)]
 	walk := checkpoint.Walk{Kind: checkpoint.Asked, From: r.From, To: r.To, Ranges: everything()}
 	if r.Walk != nil {
 		walk = *r.Walk
@@ -251,7 +249,7 @@ func (p *poller) checkSnapshot(r SnapshotRequest) error {
 	case len(r.IDs) > 0 && slices.Min(r.IDs) <= 0:
 		return problem("ids", fmt.Sprint(slices.Min(r.IDs)), "ids are above 0", "give ids of rows")
 	}
-	q := coupa.Query{Path: r.Object, Filter: r.Filter, IDs: r.IDs[:min(len(r.IDs), idsAtOnce)]}
+	q := coupa.Query{Path: r.Object, Filter: r.Filter, IDs: r.IDs[:min(len(r.IDs), pageRows)]}
 	if err := q.Check(); err != nil {
 		return problem("filter", "", err.Error(), "give conditions as Coupa spells them, e.g. status=approved")
 	}

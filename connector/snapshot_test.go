@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa/coupatest"
@@ -196,27 +194,4 @@ func TestASnapshotThatCannotBeIsRefused(t *testing.T) {
 			}
 		}
 	})
-}
-
-// A poll has handed over a row since the snapshot read it. Both have the
-// same updated-at, and what the snapshot read may be the older content.
-func TestASnapshotGivesNoRowThatPollsHaveGivenMeanwhile(t *testing.T) {
-	st := checkpoint.Stream{Tenant: "acme", Object: "invoices"}
-	o := config.Object{Path: "invoices"}
-	p := newPoller(pollerConfig{Stream: st, Object: o, Task: newTask(0, o, Running, nil, func() {})})
-	s := &shard{
-		positions: map[checkpoint.Stream]checkpoint.Position{st: {Seq: 1, Requests: []checkpoint.Request{{State: checkpoint.RequestRunning}}}},
-		ahead:     map[checkpoint.Stream]map[int64]int64{},
-	}
-	s.receive(&submission{stream: st, task: p.task, records: []*kgo.Record{{}}, rows: []version{{7, 100, 2}}})
-	ps := &pass{p: p, rules: snapshotRules, walk: checkpoint.Walk{Kind: checkpoint.Asked}, spans: []*span{{}}, persisted: new(time.Time)}
-	ps.submit(&chunk{
-		records: []*kgo.Record{{}, {}}, published: []version{{7, 100, 1}, {8, 100, 1}},
-		entries: []checkpoint.Entry{{ID: 7, At: 100, UpdatedAt: 100, Digest: 1}, {ID: 8, At: 100, UpdatedAt: 100, Digest: 1}},
-	}, false)
-	sub := ps.pending[0]
-	s.receive(sub)
-	if len(sub.rows) != 1 || sub.rows[0].id != 8 || len(sub.records) != 1 || len(sub.entries) != 1 {
-		t.Errorf("rows %v, %d records, entries %v; want row 8 alone", sub.rows, len(sub.records), sub.entries)
-	}
 }

@@ -28,6 +28,9 @@ import (
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
 const memoryBudget = 16 << 20
 
+// lookbackSlice is how many ledger entries a look-back holds in memory at a time.
+const lookbackSlice = 20_000
+
 // Config is what a Worker is made of.
 type Config struct {
 	Settings   *config.Worker
@@ -67,6 +70,7 @@ type Worker struct {
 	log      *slog.Logger
 	registry Registry
 	memory   *memory
+	slice    int // see lookbackSlice
 	metrics  *metrics
 	tracer   trace.Tracer
 	cluster  atomic.Value // string
@@ -95,7 +99,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: newMemory(memoryBudget), applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: newMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.store = configtopic.New(configtopic.Config{
 		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),
