@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -189,7 +190,7 @@ func TestAPageOfHugeRowsThatIsTooLongRepeatsNoRow(t *testing.T) {
 // other objects, which share the shard and its transactions.
 func TestACheckpointThatCannotBeStopsItsObjectAlone(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 504, Rows: 60}, func(h *harness, r *running) {
-		if _, err := r.Create(h.t.Context(), "acme", h.submitted("acme", nil), Paused); err != nil {
+		if _, err := r.Create(h.t.Context(), "acme", h.submitted("acme", nil), status.Paused); err != nil {
 			t.Fatal(err)
 		}
 		m, err := r.find("acme")
@@ -197,15 +198,15 @@ func TestACheckpointThatCannotBeStopsItsObjectAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		// the configuration refuses that
-		m.shard.Load().detach(attached(m.pollers))
+		m.shard.Load().Detach(attached(m.pollers))
 		m.c.Objects[1].InitialFrom = config.InitialFrom{At: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
 		r.place(m)
-		h.set(r, Running)
+		h.set(r, status.Running)
 		h.settle()
 		h.tenant.Update("invoices", 5)
 		h.settle()
 		h.check("invoices")
-		h.expect(r, Running, Running, Failed)
+		h.expect(r, status.Running, status.Running, status.Failed)
 		if c, err := r.Connector("acme"); err != nil || !strings.Contains(c.Tasks[1].Trace, "checkpoint of") {
 			t.Errorf("%+v, %v", c.Tasks[1], err)
 		}

@@ -7,13 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kmsg"
-
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // withParent is a row as a walk reads it.
@@ -51,7 +53,7 @@ func TestRowsBelowOthersAreReadWholeAndComparedByContent(t *testing.T) {
 		if len(records) != 160 {
 			t.Fatalf("%d records, want 160", len(records))
 		}
-		if r := records[0]; opOf(r) != OpSnapshot || !strings.Contains(valueOf(r), `"parent_id":`) {
+		if r := records[0]; opOf(r) != record.OpSnapshot || !strings.Contains(valueOf(r), `"parent_id":`) {
 			t.Errorf("%s, %s; want a snapshot of rows with their parents", opOf(r), valueOf(r))
 		}
 		h.tenant.Update(documents, 9)
@@ -71,7 +73,7 @@ func TestRowsBelowOthersAreReadWholeAndComparedByContent(t *testing.T) {
 		if n := h.tenant.RequestCounts()[documents] - before; n > 2*160+60 {
 			t.Errorf("%d requests in two rounds over 160 parents", n)
 		}
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Snapshot || s.Mark.IsZero() {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.Snapshot || s.Mark.IsZero() {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -114,7 +116,7 @@ func TestAWalkOverParentsGoesOnWhereItStopped(t *testing.T) {
 
 // twin is Coupa with an id that rows of two parents have.
 type twin struct {
-	Source
+	stream.Source
 	id [2]int64
 }
 
@@ -130,12 +132,12 @@ func (s twin) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) er
 func TestAnIDBelowTwoParentsStopsTheObject(t *testing.T) {
 	below(t, coupatest.Config{Seed: 303, Rows: 160}, func(h *harness) {
 		rows := h.tenant.Rows(documents)
-		h.source = func(s Source) Source { return twin{Source: s, id: [2]int64{rows[3].ID, rows[4].ID}} }
+		h.source = func(s stream.Source) stream.Source { return twin{Source: s, id: [2]int64{rows[3].ID, rows[4].ID}} }
 		r := h.start()
 		for range 2 { // trying again does not get by it
 			h.pass(20 * time.Minute)
 			s := r.Connectors()[0].Tasks[0]
-			if s.State != Failed || !strings.Contains(s.Trace, fmt.Sprintf("%s id %d: Coupa has rows of this id below both", documents, rows[3].ID)) {
+			if s.State != status.Failed || !strings.Contains(s.Trace, fmt.Sprintf("%s id %d: Coupa has rows of this id below both", documents, rows[3].ID)) {
 				t.Fatalf("%+v", s)
 			}
 		}
@@ -156,7 +158,7 @@ func TestARowThatMovesWhileAWalkIsUnderWayIsNoTwin(t *testing.T) {
 		h.pass(5 * time.Minute)
 		records := h.consume("coupa.contracts_legal_documents")
 		h.everyVersion(documents, records, valueOf)
-		if s := r.Connectors()[0].Tasks[0]; !moved || len(records) != 161 || s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; !moved || len(records) != 161 || s.State != status.Running {
 			t.Errorf("moved %v, %d records, %+v; want the row with both parents", moved, len(records), s)
 		}
 	})
@@ -187,7 +189,7 @@ func TestAParentThatIsReadAgainRepeatsNothing(t *testing.T) {
 				h.pass(30 * time.Minute)
 				records := h.consume("coupa.contracts_legal_documents")
 				h.everyVersion(documents, records, valueOf)
-				if s := r.Connectors()[0].Tasks[0]; len(records) != 150 || s.State != Running || pages < 6 {
+				if s := r.Connectors()[0].Tasks[0]; len(records) != 150 || s.State != status.Running || pages < 6 {
 					t.Errorf("%d records in %d pages, %+v; want each row once", len(records), pages, s)
 				}
 			})

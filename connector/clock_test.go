@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
@@ -33,7 +34,7 @@ func (s skewed) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (h *harness) skew(by, mint *atomic.Int64) {
-	h.source = func(Source) Source {
+	h.source = func(stream.Source) stream.Source {
 		c, err := coupa.New(coupa.Config{URL: "http://127.0.0.1", ClientID: "id", ClientSecret: "secret", Transport: skewed{h.tenant.Transport(), by, mint}})
 		if err != nil {
 			h.t.Fatal(err)
@@ -99,7 +100,7 @@ func TestOneServerOfThreeThatRunsAheadLosesNothing(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 133, Rows: 60}, func(h *harness) {
 		var n atomic.Int64
-		h.source = func(Source) Source {
+		h.source = func(stream.Source) stream.Source {
 			c, err := coupa.New(coupa.Config{URL: "http://127.0.0.1", ClientID: "id", ClientSecret: "secret", Transport: everyThird{h.tenant.Transport(), &n}})
 			if err != nil {
 				h.t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -31,7 +33,7 @@ func TestASchemaThatTheRegistryRefusesStopsItsObjectAlone(t *testing.T) {
 		h.refuses()
 		r := h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, `subject "coupa.invoices-value"`) {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Failed || !strings.Contains(s.Trace, `subject "coupa.invoices-value"`) {
 			t.Errorf("invoices: %s %q", s.State, s.Trace)
 		}
 		h.check("suppliers")
@@ -50,7 +52,7 @@ func TestRowsOfARefusedSchemaAreDeadLettersUntilItIsTaken(t *testing.T) {
 		h.refuses()
 		r := h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.DeadLetters != 40 || s.Published != 0 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.DeadLetters != 40 || s.Published != 0 {
 			t.Errorf("%s %q, %d dead letters, %d published", s.State, s.Trace, s.DeadLetters, s.Published)
 		}
 		h.stop()
@@ -59,7 +61,7 @@ func TestRowsOfARefusedSchemaAreDeadLettersUntilItIsTaken(t *testing.T) {
 		h.tenant.Update("invoices", 5)
 		h.pass(5 * time.Minute)
 		dead := h.records("coupa.dead")
-		if len(dead) != 41 || dead[0].headers[headerErrorException] != "schemas.RegistryError" {
+		if len(dead) != 41 || dead[0].headers[record.HeaderErrorException] != "schemas.RegistryError" {
 			t.Fatalf("%d dead letters, want 40 rows and a change", len(dead))
 		}
 		if n := strings.Count(h.log.String(), "rows go to the dead letter topic until"); n < 2 || n > 20 {
@@ -90,7 +92,7 @@ func TestARefusedSchemaIsWidenedByTheLastVersion(t *testing.T) {
 		h.refuses(`"coupa.branch":2`)
 		r := h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Published != 40 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.Published != 40 {
 			t.Fatalf("%s %q, %d published", s.State, s.Trace, s.Published)
 		}
 		for _, rec := range h.records("coupa.invoices") {
@@ -103,7 +105,7 @@ func TestARefusedSchemaIsWidenedByTheLastVersion(t *testing.T) {
 		h.state = t.TempDir()
 		r = h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "is refused too") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Failed || !strings.Contains(s.Trace, "is refused too") {
 			t.Errorf("with a registry that refuses everything: %s %q", s.State, s.Trace)
 		}
 	})

@@ -3,6 +3,8 @@ package connector
 import (
 	"errors"
 	"fmt"
+
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // What a request to a worker can meet.
@@ -28,10 +30,10 @@ type RestartRequest struct {
 }
 
 // NotOwnerError says that another worker runs the connector's tasks and has to be asked.
-type NotOwnerError struct{ Owner Owner }
+type NotOwnerError struct{ Owner status.Owner }
 
 func (e *NotOwnerError) Error() string {
-	if e.Owner == (Owner{}) {
+	if e.Owner == (status.Owner{}) {
 		return "no worker of the group runs the connector now"
 	}
 	return fmt.Sprintf("worker %s runs the connector", e.Owner.WorkerID)

@@ -8,20 +8,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // schemaOf is the text of the schema that a record was encoded with.
-func (h *harness) schemaOf(r record) string {
+func (h *harness) schemaOf(r readRecord) string {
 	h.t.Helper()
 	_, text, _ := strings.Cut(h.registry.all[binary.BigEndian.Uint32(r.value[1:5])-1], "\x00")
 	return text
 }
 
 // unfitOf lists the custom fields of a row that the record's schema is not typed for.
-func (h *harness) unfitOf(object string, r record, row []byte) []schemas.Unfit {
+func (h *harness) unfitOf(object string, r readRecord, row []byte) []schemas.Unfit {
 	h.t.Helper()
 	s, err := schemas.For(object, h.registry.options(h.t, int(binary.BigEndian.Uint32(r.value[1:5]))))
 	if err != nil {
@@ -59,10 +61,10 @@ func (r *memoryRegistry) versionsOf(subject string) []string {
 	return all
 }
 
-// newest is the last record of a row.
-func newest(t *testing.T, records []record, id int64) record {
+// newest is the last readRecord of a row.
+func newest(t *testing.T, records []readRecord, id int64) readRecord {
 	t.Helper()
-	i := slices.IndexFunc(records, func(r record) bool { return r.id == id })
+	i := slices.IndexFunc(records, func(r readRecord) bool { return r.id == id })
 	if i < 0 {
 		t.Fatalf("there is no record of %d", id)
 	}
@@ -94,7 +96,7 @@ func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
 					h.pass(20 * time.Second)
 				}
 				h.tenant.SetMember("invoices", early, "own-of-the-top", `"x"`)
-				h.pass(2 * sampleEvery)
+				h.pass(2 * stream.SampleEvery)
 				h.tenant.SetMember("invoices", top, "own-of-the-top", `5`)
 				h.settle()
 				records := h.records("coupa.invoices")
@@ -220,7 +222,7 @@ func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
 		if text := h.schemaOf(last); !strings.Contains(text, `"coupa.name":"level"`) {
 			t.Error("the field that is new is not typed")
 		}
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Unfit["User.custom-fields.grade"] != 1 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.Unfit["User.custom-fields.grade"] != 1 {
 			t.Errorf("%s %s, %v unfit; want it running and one value of grade", s.State, s.Trace, s.Unfit)
 		}
 		h.pass(2 * time.Hour)

@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func spoilt(row []byte) []byte {
@@ -28,7 +29,7 @@ func TestARowThatCannotBeEncodedIsADeadLetterAndItsObjectGoesOn(t *testing.T) {
 		r := h.start()
 		h.settle()
 		s := r.Connectors()[0].Tasks[0]
-		if s.State != Running || s.DeadLetters != 1 || s.Published != 119 || !strings.Contains(s.DeadLetter, fmt.Sprintf("id %d: field gross-total", row.ID)) {
+		if s.State != status.Running || s.DeadLetters != 1 || s.Published != 119 || !strings.Contains(s.DeadLetter, fmt.Sprintf("id %d: field gross-total", row.ID)) {
 			t.Errorf("%s %q, %d dead letters (%s), %d published; want it running, 1 and 119", s.State, s.Trace, s.DeadLetters, s.DeadLetter, s.Published)
 		}
 		h.stop()
@@ -40,8 +41,8 @@ func TestARowThatCannotBeEncodedIsADeadLetterAndItsObjectGoesOn(t *testing.T) {
 			t.Fatalf("%d dead letters, want the row as it was sent, once", len(dead))
 		}
 		for header, want := range map[string]string{
-			HeaderTenant: "acme", HeaderObject: "invoices", headerErrorTopic: "coupa.invoices", headerErrorConnector: "acme", headerErrorTask: "0",
-			headerErrorStage: "VALUE_CONVERTER", headerErrorMessage: fmt.Sprintf("invoices id %d: field gross-total: the text is no number; correct it in Coupa", row.ID),
+			record.HeaderTenant: "acme", record.HeaderObject: "invoices", record.HeaderErrorTopic: "coupa.invoices", record.HeaderErrorConnector: "acme", record.HeaderErrorTask: "0",
+			record.HeaderErrorStage: "VALUE_CONVERTER", record.HeaderErrorMessage: fmt.Sprintf("invoices id %d: field gross-total: the text is no number; correct it in Coupa", row.ID),
 		} {
 			if got := dead[0].headers[header]; got != want {
 				t.Errorf("%s: %q, want %q", header, got, want)
@@ -98,7 +99,7 @@ func TestARowWithoutAnIDStopsItsObject(t *testing.T) {
 		r := h.start()
 		h.pass(10 * time.Minute)
 		s := r.Connectors()[0].Tasks[0]
-		if s.State != Failed || s.DeadLetters != 0 || !strings.Contains(s.Trace, fmt.Sprintf("without a usable id after id %d; ", before.ID)) {
+		if s.State != status.Failed || s.DeadLetters != 0 || !strings.Contains(s.Trace, fmt.Sprintf("without a usable id after id %d; ", before.ID)) {
 			t.Errorf("%s %q, %d dead letters; want it failed behind id %d", s.State, s.Trace, s.DeadLetters, before.ID)
 		}
 		h.tenant.SetRaw("invoices", row.ID, row.JSON)

@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 func TestWhatCoupaDoesWrongIsWaitedOutAndNothingIsLost(t *testing.T) {
@@ -45,10 +45,10 @@ func TestACoupaThatBreaksItsContractStopsTheObjectAlone(t *testing.T) {
 				h.tenant.Tie("invoices", 30)
 				h.pass(5 * time.Second)
 				s := r.Connectors()[0].Tasks
-				if s[0].State != Failed || !strings.Contains(s[0].Trace, says) {
+				if s[0].State != status.Failed || !strings.Contains(s[0].Trace, says) {
 					t.Errorf("invoices: %s %q, want FAILED because of %q", s[0].State, s[0].Trace, says)
 				}
-				if s[1].State != Running {
+				if s[1].State != status.Running {
 					t.Errorf("suppliers: %s %q", s[1].State, s[1].Trace)
 				}
 				h.tenant.ClearFaults()
@@ -66,7 +66,7 @@ func TestARecordThatIsTooLargeTakesOnlyItsStreamOutOfTheTransaction(t *testing.T
 		r := h.start()
 		h.settle()
 		s := r.Connectors()[0].Tasks
-		if s[0].State != Failed || !strings.Contains(s[0].Trace, "id 9:") || !strings.Contains(s[0].Trace, "max.message.bytes") {
+		if s[0].State != status.Failed || !strings.Contains(s[0].Trace, "id 9:") || !strings.Contains(s[0].Trace, "max.message.bytes") {
 			t.Errorf("invoices: %s %.200q, want FAILED with the row's id and the remedy", s[0].State, s[0].Trace)
 		}
 		h.check("suppliers")
@@ -86,10 +86,10 @@ func TestATopicThatMayNotBeWrittenStopsItsObjectAlone(t *testing.T) {
 		h.tenant.Update("suppliers", 5)
 		h.pass(10 * time.Second)
 		s := r.Connectors()[0].Tasks
-		if s[0].State != Failed || !strings.Contains(s[0].Trace, "allow this principal WRITE") {
+		if s[0].State != status.Failed || !strings.Contains(s[0].Trace, "allow this principal WRITE") {
 			t.Errorf("invoices: %s %q, want FAILED with the remedy", s[0].State, s[0].Trace)
 		}
-		if s[1].State != Running {
+		if s[1].State != status.Running {
 			t.Errorf("suppliers: %s %q", s[1].State, s[1].Trace)
 		}
 		h.check("suppliers")

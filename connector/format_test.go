@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/avro"
-	"github.com/twmb/franz-go/pkg/kgo"
-
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/twmb/avro"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // consume reads a topic to its end under read_committed.
@@ -69,7 +69,7 @@ func (h *harness) everyVersion(object string, records []*kgo.Record, content fun
 	}
 	for _, v := range h.tenant.Rows(object) {
 		if last[v.ID] != render(withParent(v)) {
-			h.t.Errorf("id %d: the last record is %s", v.ID, last[v.ID])
+			h.t.Errorf("id %d: the last readRecord is %s", v.ID, last[v.ID])
 		}
 	}
 }
@@ -91,7 +91,7 @@ func TestRecordsInJSONNeedNoRegistry(t *testing.T) {
 		h.state = t.TempDir()
 		r := h.start()
 		h.pass(3 * time.Minute)
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running {
 			t.Fatalf("%s %q", s.State, s.Trace)
 		}
 		records := h.consume("coupa.invoices")
@@ -170,7 +170,7 @@ func TestDebeziumsEnvelopeTellsTheSnapshotFromChanges(t *testing.T) {
 					t.Errorf("%v, want 30 r and a u", ops)
 				}
 				if last := records[len(records)-1]; !bytes.Contains(records[len(records)-1].Value, []byte("x")) {
-					t.Errorf("the last record is %q", last.Value)
+					t.Errorf("the last readRecord is %q", last.Value)
 				}
 			})
 		})

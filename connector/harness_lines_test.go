@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // linesOf says where the harness's connectors send lines of an object.
@@ -110,7 +110,7 @@ func (h *harness) lineText(s *schemas.Schema, value []byte) string {
 }
 
 // lineRecords reads the topic of a list's lines, with what each record holds; "": a tombstone.
-func (h *harness) lineRecords(name, object, list string) (records []record, texts []string) {
+func (h *harness) lineRecords(name, object, list string) (records []readRecord, texts []string) {
 	h.t.Helper()
 	_, prefix := h.named(name)
 	kinds := map[int]*schemas.Schema{}
@@ -179,7 +179,7 @@ func (h *harness) compacted(name, object, list string, each func(tenantLine)) ma
 	got, stamps := map[int64]tenantLine{}, map[int64]string{}
 	for i, r := range records {
 		last, there := got[r.id]
-		if (r.op == OpDelete) != (texts[i] == "") {
+		if (r.op == record.OpDelete) != (texts[i] == "") {
 			h.t.Errorf("line %d of %s: a record with the operation %s, and the value %q", r.id, list, r.op, texts[i])
 		}
 		if texts[i] == "" {
@@ -230,7 +230,7 @@ func (h *harness) lastOptions(name, object, list string) schemas.Options {
 // the topics hold at any moment: lines and rows come in one transaction.
 func (h *harness) linesFitRows(object string) {
 	h.t.Helper()
-	rows := map[int64]record{}
+	rows := map[int64]readRecord{}
 	for _, r := range h.records("coupa." + object) {
 		rows[r.id] = r
 	}
@@ -281,7 +281,7 @@ func (h *harness) known(topic string) map[[2]int64]bool {
 }
 
 // newer are the records of a topic that have come since known.
-func (h *harness) newer(topic string, known map[[2]int64]bool) []record {
+func (h *harness) newer(topic string, known map[[2]int64]bool) []readRecord {
 	h.t.Helper()
-	return slices.DeleteFunc(h.records(topic), func(r record) bool { return known[[2]int64{int64(r.partition), r.offset}] })
+	return slices.DeleteFunc(h.records(topic), func(r readRecord) bool { return known[[2]int64{int64(r.partition), r.offset}] })
 }

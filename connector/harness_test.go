@@ -17,17 +17,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/lossy"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/registry"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // harness is a simulated tenant, an in-process Kafka and workers that can be started,
@@ -42,7 +44,7 @@ type harness struct {
 	state    string
 	keys     map[string]string // connector keys beside the usual ones
 	worker   map[string]string // worker keys beside the usual ones
-	source   func(Source) Source
+	source   func(stream.Source) stream.Source
 	log      *syncBuffer
 	webhooks *http.Client
 	shared   bool // all tenants have one topic
@@ -137,7 +139,7 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 	id := fmt.Sprintf("worker-%d:8083", h.made.Add(1))
 	made, err := New(Config{
 		Traces:      h.traces,
-		Self:        Owner{WorkerID: id, URL: "http://" + id},
+		Self:        status.Owner{WorkerID: id, URL: "http://" + id},
 		Env:         h.lookup,
 		LoggerLevel: h.levels,
 		Settings:    w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
@@ -183,7 +185,7 @@ func (h *harness) named(tenant string) (*coupatest.Tenant, string) {
 	return h.tenant, "coupa."
 }
 
-func (h *harness) client(c *config.Connector) (Source, error) {
+func (h *harness) client(c *config.Connector) (stream.Source, error) {
 	cfg := c.Coupa()
 	tenant, _ := h.named(c.Tenant)
 	cfg.Transport = tenant.Transport()
@@ -247,7 +249,7 @@ func (h *harness) pass(d time.Duration) {
 }
 
 // record is a record as a read_committed consumer sees it.
-type record struct {
+type readRecord struct {
 	id        int64
 	updatedAt string
 	op        string
@@ -258,14 +260,14 @@ type record struct {
 }
 
 // records reads a topic to its end under read_committed.
-func (h *harness) records(topic string) []record {
+func (h *harness) records(topic string) []readRecord {
 	h.t.Helper()
 	return h.recordsOf("acme", topic)
 }
 
-func (h *harness) recordsOf(tenant, topic string) []record {
+func (h *harness) recordsOf(tenant, topic string) []readRecord {
 	h.t.Helper()
-	var all []record
+	var all []readRecord
 	h.each(topic, func(r *kgo.Record) { all = append(all, parseRecord(h.t, tenant, r)) })
 	return all
 }
@@ -302,15 +304,15 @@ func (h *harness) each(topic string, f func(*kgo.Record)) {
 	}
 }
 
-func parseRecord(t *testing.T, tenant string, r *kgo.Record) record {
+func parseRecord(t *testing.T, tenant string, r *kgo.Record) readRecord {
 	t.Helper()
-	rec := record{partition: r.Partition, offset: r.Offset, value: r.Value, headers: map[string]string{}}
+	rec := readRecord{partition: r.Partition, offset: r.Offset, value: r.Value, headers: map[string]string{}}
 	for _, hd := range r.Headers {
 		rec.headers[hd.Key] = string(hd.Value)
 		switch hd.Key {
-		case HeaderUpdatedAt:
+		case record.HeaderUpdatedAt:
 			rec.updatedAt = string(hd.Value)
-		case HeaderOp:
+		case record.HeaderOp:
 			rec.op = string(hd.Value)
 		}
 	}
@@ -330,18 +332,18 @@ func parseRecord(t *testing.T, tenant string, r *kgo.Record) record {
 
 // check compares a topic with the tenant's history: nothing lost,
 // nothing repeated, nothing that never was, versions of an id in order.
-func (h *harness) check(object string) []record {
+func (h *harness) check(object string) []readRecord {
 	h.t.Helper()
 	return h.checkOf("acme", object)
 }
 
-func (h *harness) checkOf(name, object string) []record {
+func (h *harness) checkOf(name, object string) []readRecord {
 	h.t.Helper()
 	tenant, prefix := h.named(name)
 	records := h.recordsOf(name, prefix+object)
 	encode := h.rowEncoder(object, schemas.Options{}) // one form for all, whatever schema a record has
 	existed := map[int]map[string]string{}            // by schema id and value: that form
-	contentOf := func(r record) string {
+	contentOf := func(r readRecord) string {
 		id := int(binary.BigEndian.Uint32(r.value[1:5]))
 		if existed[id] == nil {
 			existed[id] = map[string]string{}
@@ -352,7 +354,7 @@ func (h *harness) checkOf(name, object string) []record {
 		}
 		return existed[id][string(r.value[5:])]
 	}
-	latest := map[int64]record{}
+	latest := map[int64]readRecord{}
 	seen := map[string]bool{}
 	for _, r := range records {
 		content := contentOf(r)
@@ -380,7 +382,7 @@ func (h *harness) checkOf(name, object string) []record {
 		case !ok:
 			h.t.Errorf("%s id %d of %s was not published", object, v.ID, v.UpdatedAt)
 		case contentOf(r) != string(encode(v.JSON)):
-			h.t.Errorf("%s id %d: the last record is of %s, the tenant has %s", object, v.ID, r.updatedAt, v.UpdatedAt.UTC().Format(time.RFC3339))
+			h.t.Errorf("%s id %d: the last readRecord is of %s, the tenant has %s", object, v.ID, r.updatedAt, v.UpdatedAt.UTC().Format(time.RFC3339))
 		}
 	}
 	return records

@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // condition is that of the only connector's object.
-func (h *harness) condition(object string) TaskStatus {
+func (h *harness) condition(object string) status.TaskStatus {
 	h.t.Helper()
 	for _, c := range h.running.Connectors() {
 		for _, task := range c.Tasks {
@@ -21,12 +23,12 @@ func (h *harness) condition(object string) TaskStatus {
 		}
 	}
 	h.t.Fatalf("no task of %s", object)
-	return TaskStatus{}
+	return status.TaskStatus{}
 }
 
 func TestConditionsTellWhatAnObjectIsLike(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 401, Rows: 120, Objects: []string{"users"}}, func(h *harness) {
-		expect := func(want Condition, why string) TaskStatus {
+		expect := func(want status.Condition, why string) status.TaskStatus {
 			t.Helper()
 			s := h.condition("users")
 			if s.Condition != want {
@@ -36,7 +38,7 @@ func TestConditionsTellWhatAnObjectIsLike(t *testing.T) {
 		}
 		h.start()
 		h.settle()
-		s := expect(Idle, "nothing changes")
+		s := expect(status.Idle, "nothing changes")
 		if behind := time.Since(s.Proven); behind > 5*time.Second {
 			t.Errorf("proven up to %v ago with a poll each second", behind)
 		}
@@ -48,13 +50,13 @@ func TestConditionsTellWhatAnObjectIsLike(t *testing.T) {
 
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Throttle429, Count: -1})
 		h.pass(30 * time.Second)
-		s = expect(Throttled, "Coupa answers 429")
+		s = expect(status.Throttled, "Coupa answers 429")
 		if s.Proven.Sub(proven) > 2*time.Second {
 			t.Errorf("proven from %v to %v without an answer", proven, s.Proven)
 		}
 		h.tenant.ClearFaults()
 		h.pass(5 * time.Minute)
-		expect(Idle, "the throttling is over")
+		expect(status.Idle, "the throttling is over")
 
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Unavailable503, Count: -1})
 		h.pass(5 * time.Minute)
@@ -62,13 +64,13 @@ func TestConditionsTellWhatAnObjectIsLike(t *testing.T) {
 		h.pass(5 * time.Minute)
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.ServerError500, Count: -1})
 		h.pass(5 * time.Minute)
-		s = expect(Stuck, "Coupa answers 500 to everything")
+		s = expect(status.Stuck, "Coupa answers 500 to everything")
 		if len(s.Errors) == 0 {
 			t.Error("no error is remembered")
 		}
 		h.tenant.ClearFaults()
 		h.pass(5 * time.Minute)
-		s = expect(Idle, "Coupa answers again")
+		s = expect(status.Idle, "Coupa answers again")
 		if s.Answers["200"] == 0 || s.Answers["500"] == 0 || s.Answers["429"] == 0 {
 			t.Errorf("answers %v", s.Answers)
 		}
@@ -78,7 +80,7 @@ func TestConditionsTellWhatAnObjectIsLike(t *testing.T) {
 
 // curtain is an instance that shows no row to the API client while it is drawn.
 type curtain struct {
-	Source
+	stream.Source
 	drawn *atomic.Bool
 }
 
@@ -101,7 +103,7 @@ func TestAnObjectWhoseRowsVanishIsBlindAndProvesNothing(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 402, Rows: 120, Objects: []string{"users", "suppliers"}}, func(h *harness) {
 		var drawn atomic.Bool
-		h.source = func(s Source) Source { return curtain{s, &drawn} }
+		h.source = func(s stream.Source) stream.Source { return curtain{s, &drawn} }
 		h.start()
 		h.settle()
 		h.pass(5 * time.Minute)
@@ -110,14 +112,14 @@ func TestAnObjectWhoseRowsVanishIsBlindAndProvesNothing(t *testing.T) {
 		drawn.Store(true)
 		h.pass(5 * time.Second)
 		s := h.condition("users")
-		if s.Condition != Blind || len(s.Errors) == 0 || s.Errors[0].Remedy == "" {
+		if s.Condition != status.Blind || len(s.Errors) == 0 || s.Errors[0].Remedy == "" {
 			t.Errorf("%q with %v although a row that was published 10 s ago is not there any more", s.Condition, s.Errors)
 		}
-		if other := h.condition("suppliers"); other.Condition != Idle {
+		if other := h.condition("suppliers"); other.Condition != status.Idle {
 			t.Errorf("%q of an object in which nothing changed for minutes, before it is looked after", other.Condition)
 		}
 		h.pass(10 * time.Minute)
-		if other := h.condition("suppliers"); other.Condition != Blind {
+		if other := h.condition("suppliers"); other.Condition != status.Blind {
 			t.Errorf("%q of an object that shows no row", other.Condition)
 		}
 		if now := h.condition("users"); !now.Proven.Equal(s.Proven) {
@@ -126,7 +128,7 @@ func TestAnObjectWhoseRowsVanishIsBlindAndProvesNothing(t *testing.T) {
 		drawn.Store(false)
 		h.pass(2 * time.Minute)
 		for _, object := range []string{"users", "suppliers"} {
-			if s := h.condition(object); s.Condition != Idle || time.Since(s.Proven) > 5*time.Second {
+			if s := h.condition(object); s.Condition != status.Idle || time.Since(s.Proven) > 5*time.Second {
 				t.Errorf("%s: %q, proven %v ago, with its rows back", object, s.Condition, time.Since(s.Proven))
 			}
 		}
@@ -138,10 +140,10 @@ func TestAnObjectThatNeverHadARowIsIdle(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 403, Rows: -1, Objects: []string{"users"}}, func(h *harness) {
 		var drawn atomic.Bool
 		drawn.Store(true)
-		h.source = func(s Source) Source { return curtain{s, &drawn} }
+		h.source = func(s stream.Source) stream.Source { return curtain{s, &drawn} }
 		h.start()
 		h.pass(25 * time.Minute)
-		if s := h.condition("users"); s.Condition != Idle {
+		if s := h.condition("users"); s.Condition != status.Idle {
 			t.Errorf("%q (%s)", s.Condition, s.Trace)
 		}
 	})
@@ -154,7 +156,7 @@ func TestAnObjectWithoutItsScopeIsBlind(t *testing.T) {
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Forbidden403, Count: -1})
 		h.pass(time.Minute)
 		s := h.condition("users")
-		if s.State != Failed || s.Condition != Blind {
+		if s.State != status.Failed || s.Condition != status.Blind {
 			t.Errorf("%s, %q without its scope", s.State, s.Condition)
 		}
 		if len(s.Errors) != 1 || s.Errors[0].Remedy == "" {
@@ -162,7 +164,7 @@ func TestAnObjectWithoutItsScopeIsBlind(t *testing.T) {
 		}
 		h.tenant.ClearFaults()
 		h.pass(20 * time.Minute)
-		if s := h.condition("users"); s.State != Running || s.Condition != Idle {
+		if s := h.condition("users"); s.State != status.Running || s.Condition != status.Idle {
 			t.Errorf("%s, %q with the scope again", s.State, s.Condition)
 		}
 	})
@@ -176,20 +178,20 @@ func TestABackfillTellsHowFarItIs(t *testing.T) {
 		h.pass(40 * time.Second)
 		s := h.condition("users")
 		p := s.Progress
-		if s.Condition != Backfilling || p.Done == 0 || p.Done >= 2500 {
+		if s.Condition != status.Backfilling || p.Done == 0 || p.Done >= 2500 {
 			t.Fatalf("%q, %+v", s.Condition, p)
 		}
 		if p.Total < 2400 || p.Total > 3600 || p.Left <= 0 {
 			t.Errorf("%+v of 3000 rows", p)
 		}
 		began := time.Now()
-		for h.condition("users").Condition == Backfilling {
+		for h.condition("users").Condition == status.Backfilling {
 			h.pass(time.Second)
 		}
 		if took := time.Since(began); p.Left < took/2 || p.Left > 2*took {
 			t.Errorf("%v were said to be left, and it took %v", p.Left, took)
 		}
-		if s := h.condition("users"); s.Progress != (Progress{}) || len(s.SchemaVersions) == 0 {
+		if s := h.condition("users"); s.Progress != (status.Progress{}) || len(s.SchemaVersions) == 0 {
 			t.Errorf("%+v, schemas %v, when it is over", s.Progress, s.SchemaVersions)
 		}
 		h.check("users")

@@ -11,12 +11,13 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/group"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/status"
+	"golang.org/x/sync/errgroup"
 )
 
 // What connectors there are, and what is asked of each, stands in the config topic and in the
@@ -41,8 +42,8 @@ func (w *Worker) find(name string) (*managed, error) {
 }
 
 // Connectors is what is known of every connector, by name.
-func (w *Worker) Connectors() []ConnectorStatus {
-	var all []ConnectorStatus
+func (w *Worker) Connectors() []status.ConnectorStatus {
+	var all []status.ConnectorStatus
 	for _, m := range w.all() {
 		all = append(all, w.status(m))
 	}
@@ -50,10 +51,10 @@ func (w *Worker) Connectors() []ConnectorStatus {
 }
 
 // Connector is what is known of one connector, or ErrUnknownConnector.
-func (w *Worker) Connector(name string) (ConnectorStatus, error) {
+func (w *Worker) Connector(name string) (status.ConnectorStatus, error) {
 	m, err := w.find(name)
 	if err != nil {
-		return ConnectorStatus{}, err
+		return status.ConnectorStatus{}, err
 	}
 	return w.status(m), nil
 }
@@ -74,7 +75,7 @@ func (w *Worker) Ready() error {
 // Reachable is nil while the brokers answer this worker as a member of its group, and before
 // it is one. An error: they have not for longer than a session and a rebalance may take.
 func (w *Worker) Reachable() error {
-	if silent := w.heard.silent(); silent > max(w.settings.SessionTimeout, rebalanceTimeout)+w.settings.HeartbeatInterval {
+	if silent := w.heard.Silent(); silent > max(w.settings.SessionTimeout, group.RebalanceTimeout)+w.settings.HeartbeatInterval {
 		return fmt.Errorf("the brokers have not answered this worker for %s; nothing is published until they do: look at bootstrap.servers, the network and the brokers", silent.Round(time.Second))
 	}
 	return nil
@@ -133,7 +134,7 @@ func unusable(m *managed) bool { return m.c == nil && !m.clashes }
 // time, also where another worker runs them: it may come to run here.
 func (w *Worker) warm(ctx context.Context, warming *sync.WaitGroup) {
 	for _, m := range w.all() {
-		if m.state() == Running && !m.warmed.Swap(true) {
+		if m.state() == status.Running && !m.warmed.Swap(true) {
 			warming.Go(func() {
 				ctx, cancel := context.WithTimeout(ctx, tokenPatience)
 				defer cancel()
@@ -159,20 +160,20 @@ type wanted struct {
 	file    bool
 	raw     map[string]string
 	version int64
-	target  State
+	target  status.State
 }
 
 // wantedOf reads a view of the config topic, and over it the files.
 func (w *Worker) wantedOf(v configtopic.View) map[string]wanted {
 	all := map[string]wanted{}
 	for name, c := range v.Connectors {
-		all[name] = wanted{raw: c.Properties, version: c.Version, target: Running}
+		all[name] = wanted{raw: c.Properties, version: c.Version, target: status.Running}
 	}
 	for _, c := range w.cfg.Connectors {
 		if shadowed, ok := all[c.Name]; ok && !shadowed.file {
 			w.log.Warn("a connector of the config topic has the name of one from a file; the file counts", "connector", c.Name)
 		}
-		all[c.Name] = wanted{file: true, raw: c.Raw, target: State(c.InitialState)}
+		all[c.Name] = wanted{file: true, raw: c.Raw, target: status.State(c.InitialState)}
 	}
 	for name, asked := range v.States {
 		if one, ok := all[name]; ok {
@@ -185,15 +186,15 @@ func (w *Worker) wantedOf(v configtopic.View) map[string]wanted {
 
 // stateOf and targetOf translate: what a connector is to do is STARTED in
 // the config topic, as Connect writes it, and RUNNING everywhere else.
-func stateOf(s configtopic.TargetState) State {
+func stateOf(s configtopic.TargetState) status.State {
 	if s == configtopic.Started {
-		return Running
+		return status.Running
 	}
-	return State(s)
+	return status.State(s)
 }
 
-func targetOf(s State) configtopic.TargetState {
-	if s == Running {
+func targetOf(s status.State) configtopic.TargetState {
+	if s == status.Running {
 		return configtopic.Started
 	}
 	return configtopic.TargetState(s)
@@ -363,23 +364,23 @@ func (w *Worker) env(name string) (string, bool) {
 // retire stops a connector's tasks and lets its source go.
 func (w *Worker) retire(m *managed) {
 	if s := m.shard.Load(); s != nil {
-		s.detach(attached(m.pollers))
+		s.Detach(attached(m.pollers))
 	}
 	m.close()
 }
 
 // turn makes a connector RUNNING, PAUSED or STOPPED. A pause or stop keeps positions
 // and leaves no transaction open: the batch in hand is committed or dropped whole.
-func (w *Worker) turn(m *managed, target State) {
+func (w *Worker) turn(m *managed, target status.State) {
 	m.setTarget(target)
-	if target != Running {
-		m.shard.Load().halt(attached(m.pollers))
+	if target != status.Running {
+		m.shard.Load().Halt(attached(m.pollers))
 	}
 	for _, t := range m.tasks {
-		t.update(func(s *TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(target), "", false })
+		t.Update(func(s *status.TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(target), "", false })
 	}
-	if target == Running {
-		m.shard.Load().resume(attached(m.pollers))
+	if target == status.Running {
+		m.shard.Load().Resume(attached(m.pollers))
 	}
 }
 
@@ -392,11 +393,11 @@ func (w *Worker) announce(run context.Context, shards []int32, generation int32,
 	w.mu.Lock()
 	w.told.add(generation, shards)
 	w.mu.Unlock()
-	if len(shards) == 0 || w.cfg.Self == (Owner{}) {
+	if len(shards) == 0 || w.cfg.Self == (status.Owner{}) {
 		return
 	}
 	self := configtopic.Owner{WorkerID: w.cfg.Self.WorkerID, URL: w.cfg.Self.URL, Generation: generation}
-	owns := func(n int32) bool { return int(n) < len(w.shards) && w.shards[n].isAssigned() }
+	owns := func(n int32) bool { return int(n) < len(w.shards) && w.shards[n].IsAssigned() }
 	w.beside.Go(func() {
 		for tries := 0; ; tries++ {
 			ctx, cancel := context.WithTimeout(run, changeTimeout)
@@ -452,7 +453,7 @@ func (w *Worker) lookForTwin(v configtopic.View) {
 }
 
 // announced is the worker that said last that a shard is its own.
-func (w *Worker) announced(shard int32) Owner {
+func (w *Worker) announced(shard int32) status.Owner {
 	o := w.store.View().Owners[shard]
-	return Owner{WorkerID: o.WorkerID, URL: o.URL}
+	return status.Owner{WorkerID: o.WorkerID, URL: o.URL}
 }

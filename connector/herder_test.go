@@ -14,13 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/connector/configtopic"
-	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // submission is what is sent to make a connector for a tenant.
@@ -63,7 +64,7 @@ func (h *harness) create(r *running, keys map[string]string) {
 	}
 }
 
-func (h *harness) set(r *running, s State) {
+func (h *harness) set(r *running, s status.State) {
 	h.t.Helper()
 	if err := r.SetState(h.t.Context(), "acme", s); err != nil {
 		h.t.Fatal(err)
@@ -71,15 +72,15 @@ func (h *harness) set(r *running, s State) {
 }
 
 // move moves invoices to another position.
-func (h *harness) move(r *running, to Offset) {
+func (h *harness) move(r *running, to status.Offset) {
 	h.t.Helper()
 	to.Tenant, to.Object = "acme", "invoices"
-	if err := r.MoveOffsets(h.t.Context(), "acme", []Offset{to}); err != nil {
+	if err := r.MoveOffsets(h.t.Context(), "acme", []status.Offset{to}); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func (h *harness) states(r *running) (all []State) {
+func (h *harness) states(r *running) (all []status.State) {
 	h.t.Helper()
 	c, err := r.Connector("acme")
 	if err != nil {
@@ -92,7 +93,7 @@ func (h *harness) states(r *running) (all []State) {
 	return all
 }
 
-func (h *harness) expect(r *running, want ...State) {
+func (h *harness) expect(r *running, want ...status.State) {
 	h.t.Helper()
 	if got := h.states(r); !slices.Equal(got, want) {
 		h.t.Errorf("connector and tasks are %v, want %v", got, want)
@@ -103,14 +104,14 @@ func TestAConnectorThatIsCreatedWhileTheWorkerRunsIsPublishedAndSurvivesRestarts
 	bare(t, coupatest.Config{Seed: 70, Rows: 60}, func(h *harness, r *running) {
 		h.create(r, nil)
 		h.settle()
-		h.expect(r, Running, Running, Running)
+		h.expect(r, status.Running, status.Running, status.Running)
 		h.tenant.Update("invoices", 3)
 		h.settle()
 		h.stop()
 		h.tenant.Update("invoices", 4)
 		r = h.start()
 		h.settle()
-		h.expect(r, Running, Running, Running)
+		h.expect(r, status.Running, status.Running, status.Running)
 		if n := len(h.check("invoices")); n != 62 {
 			t.Errorf("%d records, want 60 and 2 changes", n)
 		}
@@ -119,7 +120,7 @@ func TestAConnectorThatIsCreatedWhileTheWorkerRunsIsPublishedAndSurvivesRestarts
 }
 
 func TestAPausedConnectorPublishesNothingAndGoesOnWhereItWas(t *testing.T) {
-	for _, asked := range []State{Paused, Stopped} {
+	for _, asked := range []status.State{status.Paused, status.Stopped} {
 		t.Run(string(asked), func(t *testing.T) {
 			bare(t, coupatest.Config{Seed: 71, Rows: 60}, func(h *harness, r *running) {
 				h.create(r, nil)
@@ -135,9 +136,9 @@ func TestAPausedConnectorPublishesNothingAndGoesOnWhereItWas(t *testing.T) {
 				h.stop()
 				r = h.started() // and stays so
 				h.expect(r, asked, asked, asked)
-				h.set(r, Running)
+				h.set(r, status.Running)
 				h.settle()
-				h.expect(r, Running, Running, Running)
+				h.expect(r, status.Running, status.Running, status.Running)
 				if n := len(h.check("invoices")); n != before+1 {
 					t.Errorf("%d records, want %d", n, before+1)
 				}
@@ -218,7 +219,7 @@ func TestWhatCannotBeIsRefusedWithItsReason(t *testing.T) {
 			t.Errorf("what is there is not valid: %v", r.Validate(twin))
 		}
 		for what, err := range map[string]error{
-			"delete": r.Delete(h.t.Context(), "nobody"), "pause": r.SetState(h.t.Context(), "nobody", Paused),
+			"delete": r.Delete(h.t.Context(), "nobody"), "pause": r.SetState(h.t.Context(), "nobody", status.Paused),
 			"restart": second(r.Restart(h.t.Context(), "nobody", RestartRequest{})), "offsets": second(r.Offsets(h.t.Context(), "nobody")),
 			"patch": second(r.Patch(h.t.Context(), "nobody", nil)),
 		} {
@@ -248,7 +249,7 @@ func TestTheWorkersOwnTopicsAreNotForConnectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.settle()
-		if c, err := r.Connector("acme"); err != nil || c.State != Failed || !strings.Contains(c.Trace, "where the worker puts its checkpoints") {
+		if c, err := r.Connector("acme"); err != nil || c.State != status.Failed || !strings.Contains(c.Trace, "where the worker puts its checkpoints") {
 			t.Errorf("%+v, %v", c, err)
 		}
 	})
@@ -265,12 +266,12 @@ func TestAConnectorOfAFileKeepsItsConfigurationAndCanBePaused(t *testing.T) {
 		if err := r.Delete(h.t.Context(), "acme"); !errors.Is(err, ErrFromFile) {
 			t.Errorf("deleting it: %v", err)
 		}
-		h.set(r, Paused)
+		h.set(r, status.Paused)
 		h.stop()
 		h.tenant.Update("invoices", 2)
 		r = h.started()
-		h.expect(r, Paused, Paused, Paused)
-		h.set(r, Running)
+		h.expect(r, status.Paused, status.Paused, status.Paused)
+		h.set(r, status.Running)
 		h.settle()
 		h.check("invoices")
 		c, err := r.Connector("acme")
@@ -302,25 +303,25 @@ func TestEveryWorkerOfAGroupKnowsAConnectorAndOneRunsIt(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 76, Rows: 60}, func(h *harness) {
 		owner, other := h.two()
 		c, err := other.Connector("acme")
-		if err != nil || c.Owner.WorkerID != owner.cfg.Self.WorkerID || c.Owner.Local || c.State != Running {
+		if err != nil || c.Owner.WorkerID != owner.cfg.Self.WorkerID || c.Owner.Local || c.State != status.Running {
 			t.Errorf("the other worker knows %+v, %v; the owner is %v", c, err, owner.cfg.Self)
 		}
 		var elsewhere *NotOwnerError
 		if _, err := other.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true}); !errors.As(err, &elsewhere) || elsewhere.Owner.URL != owner.cfg.Self.URL {
 			t.Errorf("a restart asked of the other worker: %v", err)
 		}
-		if err := other.SetState(h.t.Context(), "acme", Paused); err != nil {
+		if err := other.SetState(h.t.Context(), "acme", status.Paused); err != nil {
 			t.Fatal(err)
 		}
 		h.pass(5 * time.Second)
-		h.expect(owner, Paused, Paused, Paused)
-		if err := other.SetState(h.t.Context(), "acme", Running); err != nil {
+		h.expect(owner, status.Paused, status.Paused, status.Paused)
+		if err := other.SetState(h.t.Context(), "acme", status.Running); err != nil {
 			t.Fatal(err)
 		}
 		h.leave(owner)
 		h.tenant.Update("invoices", 5)
 		h.settle()
-		h.expect(other, Running, Running, Running)
+		h.expect(other, status.Running, status.Running, status.Running)
 		h.check("invoices")
 	})
 }
@@ -348,7 +349,7 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 		}
 		finds(noEnv, true)
 		c, err := other.Connector("acme")
-		if err != nil || c.State != Running || c.Trace != "" || c.Tenant != "acme" || c.Owner.WorkerID != owner.cfg.Self.WorkerID || len(c.Tasks) != 2 || c.Tasks[1].Object != "suppliers" {
+		if err != nil || c.State != status.Running || c.Trace != "" || c.Tenant != "acme" || c.Owner.WorkerID != owner.cfg.Self.WorkerID || len(c.Tasks) != 2 || c.Tasks[1].Object != "suppliers" {
 			t.Errorf("%+v, %v", c, err)
 		}
 		elsewhere := new(NotOwnerError)
@@ -371,8 +372,8 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 		}
 		h.leave(owner)
 		h.pass(time.Minute)
-		if c, err := other.Connector("acme"); err != nil || c.State != Failed || !c.Owner.Local || !strings.Contains(c.Trace, "COUPA_SECRET") ||
-			len(c.Tasks) != 2 || c.Tasks[0].State != Failed || c.Tasks[0].Trace != c.Trace {
+		if c, err := other.Connector("acme"); err != nil || c.State != status.Failed || !c.Owner.Local || !strings.Contains(c.Trace, "COUPA_SECRET") ||
+			len(c.Tasks) != 2 || c.Tasks[0].State != status.Failed || c.Tasks[0].Trace != c.Trace {
 			t.Errorf("as the one that has to run it: %+v, %v", c, err)
 		}
 		if _, err := other.Offsets(h.t.Context(), "acme"); err == nil || !strings.Contains(err.Error(), "can't be used") {
@@ -386,7 +387,7 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 		h.tenant.Update("invoices", 5)
 		h.pass(usableAgain)
 		h.settle()
-		h.expect(other, Running, Running, Running)
+		h.expect(other, status.Running, status.Running, status.Running)
 		h.check("invoices")
 	})
 }
@@ -398,7 +399,7 @@ func TestAnOldAnnouncementTakesNoShardFromItsOwner(t *testing.T) {
 		owner, other := h.two()
 		other.announce(h.t.Context(), []int32{0, 1}, 1, func(context.Context) error { return nil })
 		h.settle()
-		if c, err := other.Connector("acme"); err != nil || c.Owner.WorkerID != owner.cfg.Self.WorkerID || c.State != Running {
+		if c, err := other.Connector("acme"); err != nil || c.Owner.WorkerID != owner.cfg.Self.WorkerID || c.State != status.Running {
 			t.Errorf("%+v, %v; the owner is %v", c, err, owner.cfg.Self)
 		}
 	})
@@ -417,7 +418,7 @@ func TestARestartReadsTheConfigurationAgain(t *testing.T) {
 		h.stop()
 		h.env["COUPA_SECRET"] = ""
 		r = h.started()
-		if c, err := r.Connector("acme"); err != nil || c.State != Failed || !strings.Contains(c.Trace, "COUPA_SECRET") {
+		if c, err := r.Connector("acme"); err != nil || c.State != status.Failed || !strings.Contains(c.Trace, "COUPA_SECRET") {
 			t.Errorf("without the secret: %+v, %v", c, err)
 		}
 		h.env["COUPA_SECRET"] = "secret"
@@ -426,7 +427,7 @@ func TestARestartReadsTheConfigurationAgain(t *testing.T) {
 		}
 		h.tenant.Update("invoices", 5)
 		h.settle()
-		h.expect(r, Running, Running, Running)
+		h.expect(r, status.Running, status.Running, status.Running)
 		h.check("invoices")
 	})
 }
@@ -437,13 +438,13 @@ func TestAFailedTaskRestartsItselfUntilItsCircuitOpens(t *testing.T) {
 		h.tenant.SetMember("invoices", h.tenant.Rows("invoices")[3].ID, "gross-total", `"twelve"`)
 		h.create(r, nil)
 		h.settle()
-		task := func() TaskStatus { return r.Connectors()[0].Tasks[0] }
-		if s := task(); s.State != Failed || s.NextTry.Before(time.Now()) {
+		task := func() status.TaskStatus { return r.Connectors()[0].Tasks[0] }
+		if s := task(); s.State != status.Failed || s.NextTry.Before(time.Now()) {
 			t.Errorf("%s, again at %v", s.State, s.NextTry)
 		}
 		for range 20 {
 			h.pass(time.Minute)
-			if s := task(); s.CircuitOpen != (s.State == Failed && s.Restarts >= circuitOpensAt-1) {
+			if s := task(); s.CircuitOpen != (s.State == status.Failed && s.Restarts >= stream.CircuitOpensAt-1) {
 				t.Errorf("%d restarts, the circuit is open: %v", s.Restarts, s.CircuitOpen)
 			}
 		}
@@ -456,7 +457,7 @@ func TestAFailedTaskRestartsItselfUntilItsCircuitOpens(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.settle()
-		if s := task(); s.State != Running || s.CircuitOpen || s.Restarts != 0 || !s.NextTry.IsZero() {
+		if s := task(); s.State != status.Running || s.CircuitOpen || s.Restarts != 0 || !s.NextTry.IsZero() {
 			t.Errorf("after it was mended: %+v", s)
 		}
 		h.check("invoices")
@@ -475,16 +476,16 @@ func TestWhateverIsAskedOfAConnectorNothingIsLostOrRepeated(t *testing.T) {
 					var err error
 					switch random.IntN(7) {
 					case 0:
-						err = r.SetState(h.t.Context(), "acme", Paused)
+						err = r.SetState(h.t.Context(), "acme", status.Paused)
 					case 1:
-						err = r.SetState(h.t.Context(), "acme", Stopped)
+						err = r.SetState(h.t.Context(), "acme", status.Stopped)
 					case 2, 3:
-						err = r.SetState(h.t.Context(), "acme", Running)
+						err = r.SetState(h.t.Context(), "acme", status.Running)
 					case 4:
 						_, err = r.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true})
 					case 5:
 						n := random.IntN(2)
-						stopped := h.states(r)[0] == Stopped // so that it has no tasks
+						stopped := h.states(r)[0] == status.Stopped // so that it has no tasks
 						if _, err = r.Restart(h.t.Context(), "acme", RestartRequest{Task: &n}); stopped && errors.Is(err, ErrUnknownTask) {
 							err = nil
 						}
@@ -496,7 +497,7 @@ func TestWhateverIsAskedOfAConnectorNothingIsLostOrRepeated(t *testing.T) {
 					}
 					h.pass(time.Duration(random.IntN(3000)) * time.Millisecond)
 				}
-				h.set(r, Running)
+				h.set(r, status.Running)
 				h.pass(3 * time.Minute)
 				h.check("invoices")
 				h.check("suppliers")
@@ -512,13 +513,13 @@ func TestARequestWaitsForItsTurnNoLongerThanItMay(t *testing.T) {
 		held := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, TxnID: h.transactionalID("acme"), Err: kerr.CoordinatorNotAvailable, Count: -1})
 		moved := make(chan error, 1)
 		go func() {
-			moved <- r.MoveOffsets(h.t.Context(), "acme", []Offset{{Tenant: "acme", Object: "invoices", Reset: true}})
+			moved <- r.MoveOffsets(h.t.Context(), "acme", []status.Offset{{Tenant: "acme", Object: "invoices", Reset: true}})
 		}()
 		h.pass(time.Second) // its transaction does not end
 		ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
 		defer cancel()
 		asked := time.Now()
-		if err := r.SetState(ctx, "acme", Paused); !errors.Is(err, context.DeadlineExceeded) || time.Since(asked) != 2*time.Second {
+		if err := r.SetState(ctx, "acme", status.Paused); !errors.Is(err, context.DeadlineExceeded) || time.Since(asked) != 2*time.Second {
 			t.Errorf("behind a transaction that does not end: %v after %v", err, time.Since(asked))
 		}
 		held.Remove()
@@ -526,7 +527,7 @@ func TestARequestWaitsForItsTurnNoLongerThanItMay(t *testing.T) {
 			t.Error(err)
 		}
 		h.settle()
-		h.expect(r, Paused, Paused, Paused) // it was written, and is done when its turn comes
+		h.expect(r, status.Paused, status.Paused, status.Paused) // it was written, and is done when its turn comes
 	})
 }
 
@@ -547,22 +548,22 @@ func TestPositionsAreMovedByRequest(t *testing.T) {
 			}
 		}
 		count(65, "5 changes")
-		invoices := Offset{Tenant: "acme", Object: "invoices", UpdatedAt: before}
-		if err := r.AlterOffsets(h.t.Context(), "acme", []Offset{invoices}); !errors.Is(err, ErrNotStopped) {
+		invoices := status.Offset{Tenant: "acme", Object: "invoices", UpdatedAt: before}
+		if err := r.AlterOffsets(h.t.Context(), "acme", []status.Offset{invoices}); !errors.Is(err, ErrNotStopped) {
 			t.Errorf("while it runs: %v", err)
 		}
-		h.set(r, Stopped)
-		if err := r.AlterOffsets(h.t.Context(), "acme", []Offset{invoices}); err != nil {
+		h.set(r, status.Stopped)
+		if err := r.AlterOffsets(h.t.Context(), "acme", []status.Offset{invoices}); err != nil {
 			t.Fatal(err)
 		}
 		offsets, err := r.Offsets(h.t.Context(), "acme")
 		if err != nil || len(offsets) != 2 || !offsets[0].UpdatedAt.Equal(before.Truncate(time.Second)) {
 			t.Errorf("%+v, %v", offsets, err)
 		}
-		h.set(r, Running)
+		h.set(r, status.Running)
 		h.settle()
 		count(70, "going back to before the changes")
-		h.move(r, Offset{Reset: true})
+		h.move(r, status.Offset{Reset: true})
 		h.settle()
 		count(130, "beginning anew while the connector runs")
 		if n := len(h.records("coupa.suppliers")); n != 60 {
@@ -571,7 +572,7 @@ func TestPositionsAreMovedByRequest(t *testing.T) {
 		h.tenant.Update("invoices", 7)
 		h.settle()
 		count(131, "one more change")
-		h.set(r, Stopped)
+		h.set(r, status.Stopped)
 		if err := r.ResetOffsets(h.t.Context(), "acme"); err != nil {
 			t.Fatal(err)
 		}
@@ -580,14 +581,14 @@ func TestPositionsAreMovedByRequest(t *testing.T) {
 		}
 		h.stop()
 		r = h.started()
-		h.set(r, Running)
+		h.set(r, status.Running)
 		h.settle()
 		count(191, "a reset of all")
-		for what, o := range map[string]Offset{
+		for what, o := range map[string]status.Offset{
 			"an object of nobody": {Tenant: "acme", Object: "contracts", UpdatedAt: before}, "no time": {Tenant: "acme", Object: "invoices"},
 			"the future": {Tenant: "acme", Object: "invoices", UpdatedAt: before.AddDate(1, 0, 0)},
 		} {
-			if problems := (config.Problems)(nil); !errors.As(r.MoveOffsets(h.t.Context(), "acme", []Offset{o}), &problems) {
+			if problems := (config.Problems)(nil); !errors.As(r.MoveOffsets(h.t.Context(), "acme", []status.Offset{o}), &problems) {
 				t.Errorf("%s is accepted", what)
 			}
 		}
@@ -599,7 +600,7 @@ func TestAPositionWithAnIDReadsWhatLiesAboveIt(t *testing.T) {
 		h.create(r, nil)
 		h.settle()
 		at := time.Now().Add(-time.Second)
-		h.move(r, Offset{UpdatedAt: at, ID: h.tenant.Rows("invoices")[39].ID})
+		h.move(r, status.Offset{UpdatedAt: at, ID: h.tenant.Rows("invoices")[39].ID})
 		h.settle()
 		if n := len(h.records("coupa.invoices")); n != 80 {
 			t.Errorf("%d records, want 60 and the last 20 once more", n)
@@ -629,7 +630,7 @@ func TestASecretOfAFileIsNotShownWhenItsConfigurationCannotBeUsed(t *testing.T) 
 			t.Fatal(err)
 		}
 		c, err := r.Connector("acme")
-		if err != nil || c.State != Failed || c.Config["coupa.client.secret"] != "[hidden]" || c.Config["coupa.client.id"] != "${env:COUPA_ID}" {
+		if err != nil || c.State != status.Failed || c.Config["coupa.client.secret"] != "[hidden]" || c.Config["coupa.client.id"] != "${env:COUPA_ID}" {
 			t.Errorf("%+v, %v", c, err)
 		}
 	})
@@ -681,17 +682,17 @@ func TestOfTwoConnectorsOfOneStreamTheFirstRuns(t *testing.T) {
 		h.unfiled = false
 		r = h.started()
 		twin, err := r.Connector("twin")
-		if err != nil || twin.State != Failed || !strings.Contains(twin.Trace, "is streamed by acme already") {
+		if err != nil || twin.State != status.Failed || !strings.Contains(twin.Trace, "is streamed by acme already") {
 			t.Errorf("%+v, %v", twin, err)
 		}
 		h.tenant.Update("invoices", 3)
 		h.settle()
-		h.expect(r, Running, Running, Running)
+		h.expect(r, status.Running, status.Running, status.Running)
 		h.check("invoices")
 		h.stop()
 		h.unfiled = true
 		r = h.started()
-		if twin, err := r.Connector("twin"); err != nil || twin.State != Running {
+		if twin, err := r.Connector("twin"); err != nil || twin.State != status.Running {
 			t.Errorf("without the file: %+v, %v", twin, err)
 		}
 	})
@@ -707,7 +708,7 @@ func TestAPositionThatIsMovedForgetsWhatWasInDoubt(t *testing.T) {
 		if n := len(h.records("coupa.invoices")); n != 60 {
 			t.Fatalf("%d records of 60 rows", n)
 		}
-		h.move(r, Offset{Reset: true})
+		h.move(r, status.Offset{Reset: true})
 		h.pass(10 * time.Minute)
 		if n := len(h.records("coupa.invoices")); n != 120 {
 			t.Errorf("%d records, want 60 rows twice", n)

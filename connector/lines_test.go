@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
@@ -42,7 +45,7 @@ func TestJustTheLinesThatChangeGoOut(t *testing.T) {
 				r := h.start()
 				h.settle()
 				rows, known := len(h.records("coupa.invoices")), h.known(lineTopic)
-				added := func(lines int, what string) []record {
+				added := func(lines int, what string) []readRecord {
 					t.Helper()
 					h.pass(10 * time.Second)
 					more := h.newer(lineTopic, known)
@@ -59,8 +62,8 @@ func TestJustTheLinesThatChangeGoOut(t *testing.T) {
 				v := h.tenant.SetMember("invoices", 5, "invoice-lines", `[{"id":9002,"description":"other"},{"description":"line 9001","id":9001},{"id":9004}]`)
 				for _, rec := range added(3, "one changes, one comes, one goes") {
 					gone := rec.id == 9003
-					if rec.updatedAt != v.UpdatedAt.UTC().Format(time.RFC3339) || rec.headers[HeaderTenant] != "acme" || rec.headers[HeaderObject] != "invoices" ||
-						rec.op != map[bool]string{true: OpDelete, false: OpUpsert}[gone] || (rec.value == nil) != gone {
+					if rec.updatedAt != v.UpdatedAt.UTC().Format(time.RFC3339) || rec.headers[record.HeaderTenant] != "acme" || rec.headers[record.HeaderObject] != "invoices" ||
+						rec.op != map[bool]string{true: record.OpDelete, false: record.OpUpsert}[gone] || (rec.value == nil) != gone {
 						t.Errorf("line %d: headers %v, %d bytes", rec.id, rec.headers, len(rec.value))
 					}
 				}
@@ -100,7 +103,7 @@ func TestLinesAreKnownAfterTheLocalStateIsLost(t *testing.T) {
 		known := h.known(lineTopic)
 		h.start()
 		h.pass(2 * time.Minute)
-		if more := h.newer(lineTopic, known); len(more) != 1 || more[0].id != 9001 || more[0].op != OpDelete {
+		if more := h.newer(lineTopic, known); len(more) != 1 || more[0].id != 9001 || more[0].op != record.OpDelete {
 			t.Errorf("%d records more, want a tombstone", len(more))
 		}
 		h.check("invoices")
@@ -262,21 +265,21 @@ func TestALineThatItsTopicDoesNotTakeIsCut(t *testing.T) {
 		h.tenant.SetMember("invoices", 5, "invoice-lines", large(200))
 		r := h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Trimmed == 0 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.Trimmed == 0 {
 			t.Fatalf("%s %q, %d cut", s.State, s.Trace, s.Trimmed)
 		}
 		cut := map[int64]string{}
 		for _, rec := range h.records(lineTopic) {
-			if rec.headers[HeaderTrimmed] != "" {
-				cut[rec.id] = rec.headers[HeaderTrimmed]
+			if rec.headers[record.HeaderTrimmed] != "" {
+				cut[rec.id] = rec.headers[record.HeaderTrimmed]
 			}
 		}
 		if len(cut) == 0 || !strings.Contains(cut[9001], `"path":"invoice-lines[0].description"`) || strings.Contains(cut[9001], "invoice-lines[2]") || cut[9002] != "" {
 			t.Errorf("cut: %v", cut)
 		}
 		for _, rec := range h.records("coupa.invoices") {
-			if rec.headers[HeaderTrimmed] != "" {
-				t.Errorf("row %d has the header, and no text in it was cut: %s", rec.id, rec.headers[HeaderTrimmed])
+			if rec.headers[record.HeaderTrimmed] != "" {
+				t.Errorf("row %d has the header, and no text in it was cut: %s", rec.id, rec.headers[record.HeaderTrimmed])
 			}
 		}
 		before := len(h.records(lineTopic))
@@ -301,7 +304,7 @@ func TestARefusedSchemaOfLinesIsWidened(t *testing.T) {
 		})
 		r := h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Published != 30 || s.Lines == 0 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.Published != 30 || s.Lines == 0 {
 			t.Fatalf("%s %q, %d and %d published", s.State, s.Trace, s.Published, s.Lines)
 		}
 		for _, rec := range h.records(lineTopic) {
@@ -407,7 +410,7 @@ func TestLinesGoOutAgainWhereAPositionIsMoved(t *testing.T) {
 		h.settle()
 		rows, lines := len(h.records("coupa.invoices")), len(h.records(lineTopic))
 		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001))
-		h.move(r, Offset{Reset: true})
+		h.move(r, status.Offset{Reset: true})
 		h.settle()
 		// the change may have gone out before
 		if n := len(h.records("coupa.invoices")); n != rows+30 && n != rows+31 {
@@ -416,7 +419,7 @@ func TestLinesGoOutAgainWhereAPositionIsMoved(t *testing.T) {
 		all := h.records(lineTopic)
 		gone := 0
 		for _, rec := range all {
-			if rec.op == OpDelete {
+			if rec.op == record.OpDelete {
 				gone++
 			}
 		}
@@ -445,7 +448,7 @@ func TestReadingAgainForLinesSurvivesAMove(t *testing.T) {
 		if s := r.Connectors()[0].Tasks[0]; s.Committed.Backfill == nil {
 			t.Fatal("nothing is read again for lines")
 		}
-		h.move(r, Offset{UpdatedAt: time.Now()})
+		h.move(r, status.Offset{UpdatedAt: time.Now()})
 		h.pass(3 * time.Minute)
 		h.linesFitRows("invoices")
 		if n := len(h.records("coupa.invoices")); n != 60 {
@@ -476,7 +479,7 @@ func TestARowThatGoesToAnotherTopicTakesItsLinesAlong(t *testing.T) {
 
 // heldBack delivers what a snapshot read only once it is let go: rows as they were.
 type heldBack struct {
-	Source
+	stream.Source
 	read chan struct{} // one signal: a page is there
 	let  chan struct{}
 }
@@ -507,12 +510,12 @@ func (s heldBack) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row
 func TestALineThatMovesBehindAPageOnItsWayIsNotLost(t *testing.T) {
 	bare(t, invoices(912, 30), func(h *harness, r *running) {
 		held := heldBack{read: make(chan struct{}, 1), let: make(chan struct{})}
-		h.source = func(s Source) Source { held.Source = s; return held }
+		h.source = func(s stream.Source) stream.Source { held.Source = s; return held }
 		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001, 9002))
 		h.tenant.SetMember("invoices", 9, "invoice-lines", linesJSON(9003))
 		h.create(r, map[string]string{"lines": config.LinesTopics, "coupa.objects": "invoices"})
 		h.pass(3 * time.Minute)
-		h.snapshot(r, SnapshotRequest{})
+		h.snapshot(r, status.SnapshotRequest{})
 		<-held.read
 		h.tenant.SetSilent("invoices", 5, "invoice-lines", linesJSON(9002))
 		v := h.tenant.SetMember("invoices", 9, "invoice-lines", linesJSON(9003, 9001))
@@ -521,7 +524,7 @@ func TestALineThatMovesBehindAPageOnItsWayIsNotLost(t *testing.T) {
 		h.pass(10 * time.Second)
 		h.tenant.Update("invoices", 5) // which shows that the line is not there
 		h.pass(10 * time.Second)
-		var last record
+		var last readRecord
 		for _, rec := range h.records(lineTopic) {
 			if rec.id == 9001 {
 				last = rec

@@ -12,6 +12,10 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 )
 
 // managed is a connector as this worker has it. Another configuration
@@ -25,20 +29,20 @@ type managed struct {
 
 	// What is made of raw; all nil if that can't be done, and trace says why.
 	c        *config.Connector
-	source   Source
-	instance *instance
-	tasks    []*task
+	source   stream.Source
+	instance *status.Instance
+	tasks    []*status.Task
 	trace    string
 	// then: what can be read of raw all the same, for the time in which another worker runs it; nil: nothing
 	outline *config.Connector
 	clashes bool // with another connector, which has what it is to stream
 
-	shard   atomic.Pointer[shard] // that its tenant belongs to; nil until the partitions are known
-	pollers []*poller             // guarded by Worker.applying
-	warmed  atomic.Bool           // its token was asked for
+	shard   atomic.Pointer[shard.Shard] // that its tenant belongs to; nil until the partitions are known
+	pollers []*stream.Poller            // guarded by Worker.applying
+	warmed  atomic.Bool                 // its token was asked for
 
 	mu     sync.Mutex
-	target State // RUNNING, PAUSED, STOPPED
+	target status.State // RUNNING, PAUSED, STOPPED
 }
 
 // equip makes the tasks of a connector from its configuration.
@@ -50,25 +54,25 @@ func (w *Worker) equip(m *managed, c *config.Connector) error {
 	if err != nil {
 		return fmt.Errorf("connector %s: %w", m.name, err)
 	}
-	m.c, m.source, m.instance = c, source, newInstance(source)
+	m.c, m.source, m.instance = c, source, status.NewInstance(source)
 	for i, o := range c.Objects {
-		m.tasks = append(m.tasks, newTask(i, o, idleState(m.target), m.instance, w.changes.tell))
+		m.tasks = append(m.tasks, status.NewTask(i, o, idleState(m.target), m.instance, w.changes.tell))
 	}
 	return nil
 }
 
 // idleState is the state of a task that does not run, by what is asked of its connector.
-func idleState(target State) State {
-	if target == Running {
-		return Unassigned
+func idleState(target status.State) status.State {
+	if target == status.Running {
+		return status.Unassigned
 	}
 	return target
 }
 
 // state is what is asked of the connector; FAILED if its configuration can't be used.
-func (m *managed) state() State {
+func (m *managed) state() status.State {
 	if m.c == nil {
-		return Failed
+		return status.Failed
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,13 +80,13 @@ func (m *managed) state() State {
 }
 
 // goal is what is asked of the connector, be its configuration usable or not.
-func (m *managed) goal() State {
+func (m *managed) goal() status.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.target
 }
 
-func (m *managed) setTarget(s State) {
+func (m *managed) setTarget(s status.State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.target = s
@@ -96,7 +100,7 @@ func (m *managed) close() {
 }
 
 // shardFor is the shard of a tenant.
-func (w *Worker) shardFor(tenant string) *shard {
+func (w *Worker) shardFor(tenant string) *shard.Shard {
 	return w.shards[shardOf(tenant, int32(len(w.shards)))]
 }
 
@@ -105,22 +109,22 @@ func (w *Worker) place(m *managed) {
 	s := w.shardFor(m.c.Tenant)
 	m.pollers = w.pollersOf(m, s)
 	m.shard.Store(s)
-	s.attach(attached(m.pollers), m.state() == Running)
+	s.Attach(attached(m.pollers), m.state() == status.Running)
 }
 
 // pollersOf makes the pollers of a connector, for a shard.
-func (w *Worker) pollersOf(m *managed, s *shard) []*poller {
-	var all []*poller
-	clocks, shared := new(sync.Once), sharedSubjects(w.usable())
+func (w *Worker) pollersOf(m *managed, s *shard.Shard) []*stream.Poller {
+	var all []*stream.Poller
+	clocks, shared := new(sync.Once), record.SharedSubjects(w.usable())
 	for i, o := range m.c.Objects {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
-		all = append(all, newPoller(pollerConfig{
+		all = append(all, stream.New(stream.Config{
 			Stream: st, Object: o, Source: m.source, Shard: s, Rate: m.c.RateLimit, Task: m.tasks[i], Clocks: clocks,
-			Memory: w.memory, RowBytes: w.metrics.rowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
-			Maker: newMaker(makerConfig{
-				stream: st, object: o, connector: m.name, task: i, shared: shared[subjectOf(o)], registry: w.registry, topics: w.topics,
-				report: m.tasks[i], version: w.cfg.Version, dir: makersDir(w.settings), log: log,
+			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
+			Maker: record.NewMaker(record.Config{
+				Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,
+				Report: m.tasks[i], Version: w.cfg.Version, Dir: record.Dir(w.settings), Log: log,
 			}),
 		}))
 	}
@@ -139,8 +143,8 @@ func (w *Worker) usable() []*config.Connector {
 }
 
 // attached are pollers as their shard has them.
-func attached(pollers []*poller) []Poller {
-	all := make([]Poller, len(pollers))
+func attached(pollers []*stream.Poller) []shard.Poller {
+	all := make([]shard.Poller, len(pollers))
 	for i, p := range pollers {
 		all[i] = p
 	}
@@ -148,21 +152,21 @@ func attached(pollers []*poller) []Poller {
 }
 
 // status tells of the connector.
-func (w *Worker) status(m *managed) ConnectorStatus {
-	cs := ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.shown)}
+func (w *Worker) status(m *managed) status.ConnectorStatus {
+	cs := status.ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.shown)}
 	if m.c == nil {
 		w.outlined(m, &cs)
 		return cs
 	}
 	cs.Tenant, cs.Owner = m.c.Tenant, w.owner(m)
-	if cs.State == Running && cs.Owner == (Owner{}) {
-		cs.State = Unassigned
+	if cs.State == status.Running && cs.Owner == (status.Owner{}) {
+		cs.State = status.Unassigned
 	}
 	for _, t := range m.tasks {
 		cs.Tasks = append(cs.Tasks, t.Status())
 	}
 	if now := time.Now(); cs.Owner.Local {
-		cs.Rate, cs.Token = m.instance.rate(now), m.instance.token(now)
+		cs.Rate, cs.Token = m.instance.Rate(now), m.instance.Token(now)
 	}
 	return cs
 }
@@ -172,18 +176,18 @@ func (m *managed) known() *config.Connector { return cmp.Or(m.c, m.outline) }
 
 // outlined tells what is known of a connector whose configuration can't be used
 // here. Where another worker runs its shard, that is the other's business.
-func (w *Worker) outlined(m *managed, cs *ConnectorStatus) {
+func (w *Worker) outlined(m *managed, cs *status.ConnectorStatus) {
 	if m.outline == nil {
 		return
 	}
 	cs.Tenant, cs.Owner = m.outline.Tenant, w.owner(m)
-	state := Failed
-	if !cs.Owner.Local && cs.Owner != (Owner{}) {
+	state := status.Failed
+	if !cs.Owner.Local && cs.Owner != (status.Owner{}) {
 		cs.State, cs.Trace = m.goal(), ""
 		state = idleState(cs.State)
 	}
 	for i, o := range m.outline.Objects {
-		t := newTask(i, o, state, nil, nil).Status()
+		t := status.NewTask(i, o, state, nil, nil).Status()
 		t.Trace = cs.Trace
 		cs.Tasks = append(cs.Tasks, t)
 	}
@@ -191,19 +195,19 @@ func (w *Worker) outlined(m *managed, cs *ConnectorStatus) {
 
 // owner is who runs the connector's tasks: this worker if the
 // group has given it the shard, else the one that said so last.
-func (w *Worker) owner(m *managed) Owner {
+func (w *Worker) owner(m *managed) status.Owner {
 	s := m.shard.Load()
 	if s == nil {
-		return Owner{}
+		return status.Owner{}
 	}
 	self := w.cfg.Self
 	self.Local = true
-	if s.isAssigned() {
+	if s.IsAssigned() {
 		return self
 	}
-	o := w.announced(s.partition)
+	o := w.announced(s.Partition)
 	if o.WorkerID == self.WorkerID {
-		return Owner{} // it was this worker, or one in its place before
+		return status.Owner{} // it was this worker, or one in its place before
 	}
 	return o
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -115,8 +116,8 @@ func TestADeadLetterIsWithoutWhatTheMappingHides(t *testing.T) {
 			t.Fatalf("%d dead letters, want 2", len(dead))
 		}
 		for _, d := range dead {
-			if !json.Valid(d.value) || strings.Contains(string(d.value), "hush") || strings.Contains(d.headers[headerErrorMessage], "hush") {
-				t.Errorf("%d: %s, %s", d.id, d.headers[headerErrorMessage], d.value)
+			if !json.Valid(d.value) || strings.Contains(string(d.value), "hush") || strings.Contains(d.headers[record.HeaderErrorMessage], "hush") {
+				t.Errorf("%d: %s, %s", d.id, d.headers[record.HeaderErrorMessage], d.value)
 			}
 			if d.id == rows[3].ID && !strings.Contains(string(d.value), `"gross-total":"twelve"`) {
 				t.Errorf("%d lacks what is wrong with it: %s", d.id, d.value)
@@ -138,7 +139,7 @@ func TestARowIsCutAsTheMappingHasIt(t *testing.T) {
 		h.start()
 		h.settle()
 		r := newest(t, h.records("coupa.invoices"), id)
-		if got := r.headers[HeaderTrimmed]; !strings.Contains(got, `"clearance-document"`) || strings.Contains(got, "internal-note") {
+		if got := r.headers[record.HeaderTrimmed]; !strings.Contains(got, `"clearance-document"`) || strings.Contains(got, "internal-note") {
 			t.Errorf("cut: %s", got)
 		}
 		if v := h.values("coupa.invoices")[id]; v["whole"] != float64(largeNote) || len(v["clearance_document"].(string)) >= topicTakes {

@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/coupastream/coupastream/coupa"
-	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // join starts a worker beside the others, with a state folder and a network of its own.
@@ -103,7 +104,7 @@ func (h *harness) owners(tenant string) []*running {
 	}
 	for _, r := range all {
 		for _, c := range r.Connectors() {
-			if c.Name == tenant && c.Tasks[0].State == Running {
+			if c.Name == tenant && c.Tasks[0].State == status.Running {
 				owners = append(owners, r)
 			}
 		}
@@ -370,10 +371,10 @@ func TestAShardThatAStrangerFencesGoesOnAfterASessionTimeout(t *testing.T) {
 		h.change("acme", 1)
 		h.change(other, 1)
 		h.pass(9 * time.Second)
-		if s := w.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "fenced") {
+		if s := w.Connectors()[0].Tasks[0]; s.State != status.Failed || !strings.Contains(s.Trace, "fenced") {
 			t.Errorf("acme: %s %q, want FAILED because it was fenced", s.State, s.Trace)
 		}
-		if s := w.Connectors()[1].Tasks[0]; s.State != Running {
+		if s := w.Connectors()[1].Tasks[0]; s.State != status.Running {
 			t.Errorf("%s: %s %q", other, s.State, s.Trace)
 		}
 		if n := takes.Hits(); n > 0 {
@@ -381,7 +382,7 @@ func TestAShardThatAStrangerFencesGoesOnAfterASessionTimeout(t *testing.T) {
 		}
 		h.checkOf(other, "invoices")
 		h.pass(5 * time.Second)
-		if s := w.Connectors()[0].Tasks[0]; s.State != Running || s.Trace != "" {
+		if s := w.Connectors()[0].Tasks[0]; s.State != status.Running || s.Trace != "" {
 			t.Errorf("acme: %s %q, want RUNNING", s.State, s.Trace)
 		}
 		if n := strings.Count(h.log.String(), "level=ERROR"); n != 1 {
@@ -504,7 +505,7 @@ func TestTheGroupReadsNothing(t *testing.T) {
 // stubborn is a Coupa whose pages do not come, and whose
 // client does not listen to its context, until it is released.
 type stubborn struct {
-	Source
+	stream.Source
 	release chan struct{}
 }
 
@@ -519,7 +520,7 @@ func TestAShardThatDoesNotEndIsAbandonedAndNotRunBesideItself(t *testing.T) {
 		released := make(chan struct{})
 		release := sync.OnceFunc(func() { close(released) })
 		defer release()
-		h.source = func(s Source) Source { return stubborn{s, released} }
+		h.source = func(s stream.Source) stream.Source { return stubborn{s, released} }
 		stuck := h.join(nil)
 		h.pass(5 * time.Second)
 		h.source = nil

@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/notify"
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // notices tells others what happens to the connectors that this worker runs, by
@@ -82,15 +82,15 @@ func (n *notices) tell(c *config.Connector, e notify.Event) {
 }
 
 // noticed is what notifications go by, of a connector's status.
-func noticed(s ConnectorStatus, now time.Time) notify.Connector {
+func noticed(s status.ConnectorStatus, now time.Time) notify.Connector {
 	c := notify.Connector{
 		Name: s.Name, Tenant: s.Tenant, TokenTrouble: s.Token.Trouble, ThrottledSince: s.Rate.ThrottledSince, Limit: s.Rate.Current, Ceiling: s.Rate.Limit,
 	}
 	for _, t := range s.Tasks {
-		if t.State != Running && t.State != Failed {
+		if t.State != status.Running && t.State != status.Failed {
 			continue
 		}
-		o := notify.Object{Name: t.Object, Failed: t.State == Failed, Objective: t.Objective, Backfilled: t.Backfilled, Schemas: t.Schemas}
+		o := notify.Object{Name: t.Object, Failed: t.State == status.Failed, Objective: t.Objective, Backfilled: t.Backfilled, Schemas: t.Schemas}
 		if !t.Proven.IsZero() {
 			o.Freshness = max(0, now.Sub(t.Proven))
 		}
@@ -130,10 +130,10 @@ func (n *notices) write(ctx context.Context) {
 		case r := <-n.records:
 			var err error
 			if client == nil {
-				client, err = kgo.NewClient(append(n.w.clientOpts(), n.w.metrics.kafka.named("notifications"), kgo.RecordDeliveryTimeout(noticeTimeout))...)
+				client, err = kgo.NewClient(append(n.w.clientOpts(), n.w.metrics.Kafka.Named("notifications"), kgo.RecordDeliveryTimeout(noticeTimeout))...)
 			}
 			if err == nil && !there[r.topic] {
-				err = n.w.topics.ensure(ctx, r.topic)
+				err = n.w.topics.Ensure(ctx, r.topic)
 				there[r.topic] = err == nil
 			}
 			if err == nil {

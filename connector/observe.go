@@ -25,9 +25,9 @@ func (w *Worker) observe(ctx context.Context) {
 			if m.instance == nil {
 				continue // its configuration can't be used
 			}
-			m.instance.note(now)
+			m.instance.Note(now)
 			for _, t := range m.tasks {
-				t.sample(now)
+				t.Sample(now)
 			}
 		}
 		n.look(now)

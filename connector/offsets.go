@@ -8,18 +8,21 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 )
 
 // Offsets are the committed positions of a connector's objects, of those that
 // have one. Only the connector's owner knows; another worker gives NotOwnerError.
-func (w *Worker) Offsets(ctx context.Context, name string) ([]Offset, error) {
+func (w *Worker) Offsets(ctx context.Context, name string) ([]status.Offset, error) {
 	m, _, err := w.owned(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	var all []Offset
+	var all []status.Offset
 	for _, p := range m.pollers {
-		if at, there := p.offset(); there {
+		if at, there := p.Offset(); there {
 			all = append(all, at)
 		}
 	}
@@ -27,7 +30,7 @@ func (w *Worker) Offsets(ctx context.Context, name string) ([]Offset, error) {
 }
 
 // owned is a connector that this worker can work on, and its shard, restored.
-func (w *Worker) owned(ctx context.Context, name string) (*managed, *shard, error) {
+func (w *Worker) owned(ctx context.Context, name string) (*managed, *shard.Shard, error) {
 	m, err := w.find(name)
 	if err != nil {
 		return nil, nil, err
@@ -39,12 +42,12 @@ func (w *Worker) owned(ctx context.Context, name string) (*managed, *shard, erro
 		return nil, nil, fmt.Errorf("the connector's configuration can't be used: %s", m.trace)
 	}
 	s := m.shard.Load()
-	return m, s, s.restored(ctx)
+	return m, s, s.Restored(ctx)
 }
 
 // hold is owned for who goes on to change something: until done is called, the connector
 // stays as it is. Restoring is waited for before, so that it holds up nobody else.
-func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard, done func(), err error) {
+func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard.Shard, done func(), err error) {
 	if _, _, err := w.owned(ctx, name); err != nil {
 		return nil, nil, nil, err
 	}
@@ -64,13 +67,13 @@ func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard, d
 // An object goes on at UpdatedAt: what changed from there on is published, what was published of it
 // before once more. With an ID, rows above it that changed before UpdatedAt are published as a
 // backfill. With Reset, it begins anew by initial.from. The ledger of what was published is dropped.
-func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []Offset) error {
+func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []status.Offset) error {
 	return w.alter(ctx, name, offsets, false)
 }
 
 // MoveOffsets does the same for objects of a connector in any
 // state: while they are moved, these objects alone do not run.
-func (w *Worker) MoveOffsets(ctx context.Context, name string, offsets []Offset) error {
+func (w *Worker) MoveOffsets(ctx context.Context, name string, offsets []status.Offset) error {
 	return w.alter(ctx, name, offsets, true)
 }
 
@@ -80,37 +83,39 @@ func (w *Worker) ResetOffsets(ctx context.Context, name string) error {
 	if err != nil || m.c == nil {
 		return errors.Join(err, w.AlterOffsets(ctx, name, nil))
 	}
-	var all []Offset
+	var all []status.Offset
 	for _, o := range m.c.Objects {
-		all = append(all, Offset{Tenant: m.c.Tenant, Object: o.Path, Reset: true})
+		all = append(all, status.Offset{Tenant: m.c.Tenant, Object: o.Path, Reset: true})
 	}
 	return w.AlterOffsets(ctx, name, all)
 }
 
-func (w *Worker) alter(ctx context.Context, name string, offsets []Offset, running bool) error {
+func (w *Worker) alter(ctx context.Context, name string, offsets []status.Offset, running bool) error {
 	m, s, done, err := w.hold(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if m.state() != Stopped && !running {
+	if m.state() != status.Stopped && !running {
 		return fmt.Errorf("%w: %s", ErrNotStopped, name)
 	}
-	var moved []*poller
-	var to []Offset
+	var moved []*stream.Poller
+	var to []status.Offset
 	var problems config.Problems
 	for _, o := range offsets {
-		at := slices.IndexFunc(m.pollers, func(p *poller) bool { return p.Stream() == checkpoint.Stream{Tenant: o.Tenant, Object: o.Object} })
+		at := slices.IndexFunc(m.pollers, func(p *stream.Poller) bool {
+			return p.Stream() == checkpoint.Stream{Tenant: o.Tenant, Object: o.Object}
+		})
 		if at < 0 {
 			problems = append(problems, config.Problem{Key: "partition", Value: o.Tenant + "/" + o.Object, Message: "no object of connector " + name,
 				Remedy: fmt.Sprintf("give {\"tenant\": %q, \"object\": one of coupa.objects}", m.c.Tenant)})
 			continue
 		}
 		p := m.pollers[at]
-		if p.isAt(o) {
+		if p.IsAt(o) {
 			continue
 		}
-		if problem := p.checkOffset(o); problem != nil {
+		if problem := p.CheckOffset(o); problem != nil {
 			problems = append(problems, *problem)
 		}
 		moved, to = append(moved, p), append(to, o)
@@ -118,13 +123,13 @@ func (w *Worker) alter(ctx context.Context, name string, offsets []Offset, runni
 	if len(problems) > 0 {
 		return problems
 	}
-	s.halt(attached(moved))
+	s.Halt(attached(moved))
 	var errs []error
 	for i, p := range moved {
-		errs = append(errs, s.during(ctx, func(ctx context.Context) error { return p.move(ctx, to[i]) }))
+		errs = append(errs, s.During(ctx, func(ctx context.Context) error { return p.Move(ctx, to[i]) }))
 	}
-	if m.state() == Running {
-		s.resume(attached(moved))
+	if m.state() == status.Running {
+		s.Resume(attached(moved))
 	}
 	w.log.Info("positions were moved by a request", "connector", name, "objects", len(moved))
 	return errors.Join(errs...)

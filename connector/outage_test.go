@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 func TestAnOutageOfKafkaIsWaitedOut(t *testing.T) {
@@ -90,7 +90,7 @@ func TestATopicThatWasDeletedIsMadeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.pass(40 * time.Minute)
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 		if n := len(h.records("coupa.invoices")); n != 1 {
@@ -175,7 +175,7 @@ func TestARowThatIsNotJSONStopsItsObjectAndSaysWhere(t *testing.T) {
 		h.tenant.SetRaw("invoices", row.ID, append([]byte(nil), strings.Replace(string(row.JSON), `":`, `"=`, 3)...))
 		r := h.start()
 		h.pass(25 * time.Minute)
-		if s := r.Connectors()[0].Tasks[0]; s.State != Failed {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Failed {
 			t.Errorf("after an hour: %s %q", s.State, s.Trace)
 		}
 	})
@@ -187,7 +187,7 @@ func TestAnObjectThatGoesOnIsNotShownAsFailed(t *testing.T) {
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Forbidden403, Object: "users", Count: 1, After: 3})
 		r := h.start()
 		h.pass(10 * time.Minute)
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running {
 			t.Errorf("%d rows are published and more are being read, but: %s %q", s.Published, s.State, s.Trace)
 		}
 	})

@@ -7,11 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // limit makes a topic take batches of that size, and makes the topic if it is not there.
@@ -48,7 +49,7 @@ func TestARecordThatItsTopicDoesNotTakeWaitsUntilItDoes(t *testing.T) {
 		h.settle()
 		s := r.Connectors()[0].Tasks[0]
 		for _, want := range []string{"invoices id 9: a record of ", "larger than topic coupa.invoices takes (39844)", "record.oversize"} {
-			if s.State != Failed || !strings.Contains(s.Trace, want) {
+			if s.State != status.Failed || !strings.Contains(s.Trace, want) {
 				t.Errorf("invoices: %s %.300q, want FAILED and %q", s.State, s.Trace, want)
 			}
 		}
@@ -74,12 +75,12 @@ func TestTheLongestTextsAreCutToWhatTheTopicTakes(t *testing.T) {
 		h.state = t.TempDir()
 		r := h.start()
 		h.pass(5 * time.Minute)
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running {
 			t.Fatalf("%s %q", s.State, s.Trace)
 		}
-		var cut []record
+		var cut []readRecord
 		for _, rec := range h.records("coupa.invoices") {
-			if rec.headers[HeaderTrimmed] != "" {
+			if rec.headers[record.HeaderTrimmed] != "" {
 				cut = append(cut, rec)
 			}
 		}
@@ -87,8 +88,8 @@ func TestTheLongestTextsAreCutToWhatTheTopicTakes(t *testing.T) {
 			t.Fatalf("%d records were cut, want one, of a size near the limit", len(cut))
 		}
 		var told struct{ Cut []schemas.Cut }
-		if err := json.Unmarshal([]byte(cut[0].headers[HeaderTrimmed]), &told); err != nil || len(told.Cut) != 2 {
-			t.Fatalf("%v: %s", err, cut[0].headers[HeaderTrimmed])
+		if err := json.Unmarshal([]byte(cut[0].headers[record.HeaderTrimmed]), &told); err != nil || len(told.Cut) != 2 {
+			t.Fatalf("%v: %s", err, cut[0].headers[record.HeaderTrimmed])
 		}
 		for _, c := range told.Cut {
 			if c.Bytes != largeNote || c.Kept < 1000 || c.Path != "internal-note" && c.Path != "no-such-field" {
@@ -101,10 +102,10 @@ func TestTheLongestTextsAreCutToWhatTheTopicTakes(t *testing.T) {
 		h.tenant.SetMember("invoices", 9, "internal-note", `"short"`)
 		h.tenant.SetMember("invoices", 9, "no-such-field", `"short"`)
 		h.settle()
-		if last := h.records("coupa.invoices"); last[len(last)-1].headers[HeaderTrimmed] != "" {
+		if last := h.records("coupa.invoices"); last[len(last)-1].headers[record.HeaderTrimmed] != "" {
 			t.Error("a record that fits is said to be cut")
 		}
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 	})
@@ -118,7 +119,7 @@ func TestARowWithoutLongTextsIsNotCut(t *testing.T) {
 		h.tenant.SetMember("invoices", 9, "no-such-field", `[`+strings.Repeat("1234567,", largeNote/8)+`1]`)
 		r := h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "a record with all its texts cut") && !strings.Contains(s.Trace, "a record of") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Failed || !strings.Contains(s.Trace, "a record with all its texts cut") && !strings.Contains(s.Trace, "a record of") {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 	})
@@ -133,11 +134,11 @@ func TestARecordThatIsTooLargeIsADeadLetter(t *testing.T) {
 		row := h.tenant.Rows("invoices")[39]
 		r := h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.DeadLetters != 1 || s.Published != 39 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.DeadLetters != 1 || s.Published != 39 {
 			t.Errorf("%s %q, %d dead letters, %d published", s.State, s.Trace, s.DeadLetters, s.Published)
 		}
 		dead := h.records("coupa.dead")
-		if len(dead) != 1 || dead[0].id != 9 || len(dead[0].value) < 2<<20 || dead[0].headers[headerErrorStage] != "KAFKA_PRODUCE" {
+		if len(dead) != 1 || dead[0].id != 9 || len(dead[0].value) < 2<<20 || dead[0].headers[record.HeaderErrorStage] != "KAFKA_PRODUCE" {
 			t.Fatalf("%d dead letters", len(dead))
 		}
 		// What can't be encoded is another matter.
@@ -145,7 +146,7 @@ func TestARecordThatIsTooLargeIsADeadLetter(t *testing.T) {
 		h.tenant.Update("invoices", row.ID)
 		h.tenant.SetRaw("invoices", row.ID, spoilt(h.tenant.Rows("invoices")[39].JSON))
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "gross-total") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Failed || !strings.Contains(s.Trace, "gross-total") {
 			t.Errorf("a row that can't be encoded, with errors.tolerance=none: %s %q", s.State, s.Trace)
 		}
 	})
@@ -162,12 +163,12 @@ func TestARowThatTheDeadLetterTopicDoesNotTakeStopsItsObject(t *testing.T) {
 		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", largeNote)+`"`)
 		r := h.start()
 		h.settle()
-		if s := r.Connectors()[0].Tasks[0]; s.State != Failed || !strings.Contains(s.Trace, "larger than topic coupa.dead takes") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Failed || !strings.Contains(s.Trace, "larger than topic coupa.dead takes") {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 		h.limit("coupa.dead", 1<<20)
 		h.pass(20 * time.Minute)
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || len(h.records("coupa.dead")) != 1 {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || len(h.records("coupa.dead")) != 1 {
 			t.Errorf("%s %q", s.State, s.Trace)
 		}
 	})

@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // A failing history is printed with its seed and run again with -history N -histories 1.
@@ -115,7 +115,7 @@ func (h *harness) catchUp(poll time.Duration) {
 	for waited := time.Duration(0); waited < 20*time.Minute; waited += poll {
 		h.pass(poll)
 		s := h.running.Connectors()[0].Tasks[0]
-		if s.State != Running || s.Snapshot || !s.Mark.After(h.tenant.SettledAt()) {
+		if s.State != status.Running || s.Snapshot || !s.Mark.After(h.tenant.SettledAt()) {
 			passed = s.Polls
 		}
 		if s.Polls >= passed+2 {

@@ -7,29 +7,31 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/replay"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // replay sends the dead letters again, as the program does.
-func (h *harness) replay() ([]Replayed, error) {
+func (h *harness) replay() ([]replay.Result, error) {
 	h.t.Helper()
 	w, c := h.make(), h.connector("acme", nil)
 	source, err := w.cfg.Source(c)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return Replay(h.t.Context(), ReplayConfig{
+	return replay.Run(h.t.Context(), replay.Config{
 		Settings: w.settings, Connector: c, Kafka: w.clientOpts(), Registry: w.registry, Source: source, Version: w.cfg.Version, Log: w.log,
 	})
 }
 
-func (h *harness) mustReplay(want Replayed) {
+func (h *harness) mustReplay(want replay.Result) {
 	h.t.Helper()
 	got, err := h.replay()
 	if err != nil {
@@ -37,7 +39,7 @@ func (h *harness) mustReplay(want Replayed) {
 	}
 	reason := got[0].Reason
 	got[0].Reason = ""
-	if !reflect.DeepEqual(got, []Replayed{want}) || (want.Failing > 0) != (reason != "") {
+	if !reflect.DeepEqual(got, []replay.Result{want}) || (want.Failing > 0) != (reason != "") {
 		h.t.Errorf("%+v (%s), want %+v", got, reason, want)
 	}
 }
@@ -66,9 +68,9 @@ func TestDeadLettersAreSentAgainOnceAndInOrder(t *testing.T) {
 			h.tenant.Update("invoices", row.ID)
 		}
 		h.settle()
-		h.mustReplay(Replayed{Object: "invoices", Replayed: 1195, Overtaken: 5})
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 1195, Overtaken: 5})
 		h.check("invoices")
-		h.mustReplay(Replayed{Object: "invoices"})
+		h.mustReplay(replay.Result{Object: "invoices"})
 		h.tenant.Update("invoices", 9)
 		h.settle()
 		records := h.check("invoices")
@@ -79,7 +81,7 @@ func TestDeadLettersAreSentAgainOnceAndInOrder(t *testing.T) {
 		for _, r := range records {
 			ops[r.op]++
 		}
-		if ops[OpSnapshot] != 1195 {
+		if ops[record.OpSnapshot] != 1195 {
 			t.Errorf("%v: the letters' op is lost", ops)
 		}
 	})
@@ -95,17 +97,17 @@ func TestLettersThatStillCannotGoStayDead(t *testing.T) {
 		h.start()
 		h.settle()
 		for attempt := range 3 {
-			h.mustReplay(Replayed{Object: "invoices", Failing: 1})
+			h.mustReplay(replay.Result{Object: "invoices", Failing: 1})
 			dead := h.records("coupa.dead")
 			last := dead[len(dead)-1]
-			if len(dead) != attempt+2 || last.headers[headerAttempts] != fmt.Sprint(attempt+1) || last.id != row.ID || string(last.value) != string(spoilt(row.JSON)) ||
-				!strings.Contains(last.headers[headerErrorMessage], "gross-total") {
+			if len(dead) != attempt+2 || last.headers[replay.HeaderAttempts] != fmt.Sprint(attempt+1) || last.id != row.ID || string(last.value) != string(spoilt(row.JSON)) ||
+				!strings.Contains(last.headers[record.HeaderErrorMessage], "gross-total") {
 				t.Fatalf("%d letters, the last: %v", len(dead), last.headers)
 			}
 		}
 		h.tenant.SetMember("invoices", row.ID, "gross-total", `"12.00"`)
 		h.settle()
-		h.mustReplay(Replayed{Object: "invoices", Overtaken: 1})
+		h.mustReplay(replay.Result{Object: "invoices", Overtaken: 1})
 		h.check("invoices")
 	})
 }
@@ -118,9 +120,9 @@ func TestARowThatWasTooLargeGoesOnceItsTopicTakesIt(t *testing.T) {
 		h.tenant.SetMember("invoices", 9, "internal-note", `"`+strings.Repeat("x", largeNote)+`"`)
 		h.start()
 		h.settle()
-		h.mustReplay(Replayed{Object: "invoices", Failing: 1})
+		h.mustReplay(replay.Result{Object: "invoices", Failing: 1})
 		h.limit("coupa.invoices", 1<<20)
-		h.mustReplay(Replayed{Object: "invoices", Replayed: 1})
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 1})
 		h.check("invoices")
 	})
 }
@@ -175,12 +177,12 @@ func TestARowThatGoesOutMeanwhileOvertakesItsLetter(t *testing.T) {
 			t.Fatal(err)
 		}
 		newer := &kgo.Record{Topic: "coupa.invoices", Key: letter.Key, Value: []byte("newer"), Headers: []kgo.RecordHeader{
-			{Key: HeaderTenant, Value: []byte("acme")}, {Key: HeaderObject, Value: []byte("invoices")}, {Key: HeaderUpdatedAt, Value: []byte("2099-01-01T00:00:00Z")},
+			{Key: record.HeaderTenant, Value: []byte("acme")}, {Key: record.HeaderObject, Value: []byte("invoices")}, {Key: record.HeaderUpdatedAt, Value: []byte("2099-01-01T00:00:00Z")},
 		}}
 		if err := writer.ProduceSync(h.t.Context(), newer).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan []Replayed)
+		done := make(chan []replay.Result)
 		go func() {
 			r, err := h.replay()
 			if err != nil {
@@ -216,7 +218,7 @@ func TestLettersOfAMappedObjectAreReadFromCoupaAgain(t *testing.T) {
 		h.conflicted(20)
 		gone := h.tenant.Rows("invoices")[3].ID
 		h.tenant.Delete("invoices", gone)
-		h.mustReplay(Replayed{Object: "invoices", Replayed: 19, Failing: 1})
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 19, Failing: 1})
 		replayed := h.values("coupa.invoices")
 		for _, row := range h.tenant.Rows("invoices") {
 			h.tenant.Update("invoices", row.ID)
@@ -242,10 +244,10 @@ func TestLettersOfRowsWithLineTopicsGoByASnapshot(t *testing.T) {
 		for _, row := range h.tenant.Rows("invoices") {
 			all = append(all, row.ID)
 		}
-		h.mustReplay(Replayed{Object: "invoices", Failing: 20, Snapshot: all})
-		h.snapshot(h.running, SnapshotRequest{IDs: all})
+		h.mustReplay(replay.Result{Object: "invoices", Failing: 20, Snapshot: all})
+		h.snapshot(h.running, status.SnapshotRequest{IDs: all})
 		h.pass(time.Minute)
-		h.mustReplay(Replayed{Object: "invoices", Overtaken: 20})
+		h.mustReplay(replay.Result{Object: "invoices", Overtaken: 20})
 		h.checkLines("acme", "invoices")
 		if n := len(h.records("coupa.invoices")); n != 20 {
 			t.Errorf("%d records, want one of each row", n)

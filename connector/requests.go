@@ -8,17 +8,19 @@ import (
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 )
 
 // Create adds a connector to the group. It is RUNNING unless initial, or without that the key initial_state,
 // says otherwise. ErrConnectorExists; config.Problems of what is wrong with the configuration.
-func (w *Worker) Create(ctx context.Context, name string, given map[string]string, initial State) (ConnectorStatus, error) {
+func (w *Worker) Create(ctx context.Context, name string, given map[string]string, initial status.State) (status.ConnectorStatus, error) {
 	c, raw, err := w.submitted(name, given)
 	if err != nil {
-		return ConnectorStatus{}, err
+		return status.ConnectorStatus{}, err
 	}
 	if initial == "" {
-		initial = State(c.InitialState)
+		initial = status.State(c.InitialState)
 	}
 	err = w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
 		if all := w.wantedOf(v); all[name].raw != nil {
@@ -30,16 +32,16 @@ func (w *Worker) Create(ctx context.Context, name string, given map[string]strin
 		return []configtopic.Change{configtopic.PutConnector(name, raw), configtopic.PutState(name, targetOf(initial))}, nil
 	})
 	if err != nil {
-		return ConnectorStatus{}, err
+		return status.ConnectorStatus{}, err
 	}
 	return w.Connector(name)
 }
 
 // Configure gives a connector another configuration, or adds one; created tells which.
-func (w *Worker) Configure(ctx context.Context, name string, given map[string]string) (status ConnectorStatus, created bool, err error) {
+func (w *Worker) Configure(ctx context.Context, name string, given map[string]string) (told status.ConnectorStatus, created bool, err error) {
 	c, raw, err := w.submitted(name, given)
 	if err != nil {
-		return ConnectorStatus{}, false, err
+		return status.ConnectorStatus{}, false, err
 	}
 	err = w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
@@ -52,19 +54,19 @@ func (w *Worker) Configure(ctx context.Context, name string, given map[string]st
 		created = before.raw == nil
 		changes := []configtopic.Change{configtopic.PutConnector(name, raw)}
 		if created {
-			changes = append(changes, configtopic.PutState(name, targetOf(State(c.InitialState))))
+			changes = append(changes, configtopic.PutState(name, targetOf(status.State(c.InitialState))))
 		}
 		return changes, nil
 	})
 	if err != nil {
-		return ConnectorStatus{}, false, err
+		return status.ConnectorStatus{}, false, err
 	}
-	status, err = w.Connector(name)
-	return status, created, err
+	told, err = w.Connector(name)
+	return told, created, err
 }
 
 // Patch changes keys of a connector's configuration; nil removes one.
-func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*string) (ConnectorStatus, error) {
+func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*string) (status.ConnectorStatus, error) {
 	err := w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
 		switch {
@@ -88,7 +90,7 @@ func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*str
 		return []configtopic.Change{configtopic.PutConnector(name, raw)}, w.fits(c, v)
 	})
 	if err != nil {
-		return ConnectorStatus{}, err
+		return status.ConnectorStatus{}, err
 	}
 	return w.Connector(name)
 }
@@ -110,7 +112,7 @@ func (w *Worker) Delete(ctx context.Context, name string) error {
 
 // SetState asks for RUNNING, PAUSED or STOPPED. It returns when that
 // is written; the owner, if it is another worker, follows at once.
-func (w *Worker) SetState(ctx context.Context, name string, target State) error {
+func (w *Worker) SetState(ctx context.Context, name string, target status.State) error {
 	return w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
 		switch {
@@ -196,47 +198,47 @@ func (w *Worker) Refresh(ctx context.Context) error {
 // Restart begins anew: of the whole connector, reading its configuration
 // again with what its references give today; or what r chooses of its tasks.
 // Only the worker that runs the connector can; another gives NotOwnerError.
-func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (ConnectorStatus, error) {
+func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (status.ConnectorStatus, error) {
 	if err := w.applying.Acquire(ctx, 1); err != nil {
-		return ConnectorStatus{}, err
+		return status.ConnectorStatus{}, err
 	}
 	defer w.applying.Release(1)
 	m, err := w.find(name)
 	if err != nil {
-		return ConnectorStatus{}, err
+		return status.ConnectorStatus{}, err
 	}
 	if err := w.mine(m); err != nil {
 		if m.c == nil { // it may be usable by now, for the time when this worker is to run it
 			w.again(m)
 		}
-		return ConnectorStatus{}, err
+		return status.ConnectorStatus{}, err
 	}
 	whole := m.c == nil || r.Task == nil && !r.OnlyFailed
 	if whole {
 		if err := ctx.Err(); err != nil {
-			return ConnectorStatus{}, err
+			return status.ConnectorStatus{}, err
 		}
 		w.again(m)
 		return w.Connector(name)
 	}
-	var chosen []*poller
+	var chosen []*stream.Poller
 	for i, p := range m.pollers {
 		picked := r.Task != nil && *r.Task == i || r.Task == nil && r.IncludeTasks
-		if picked && (!r.OnlyFailed || p.Task().Status().State == Failed) {
+		if picked && (!r.OnlyFailed || p.Task().Status().State == status.Failed) {
 			chosen = append(chosen, p)
 		}
 	}
 	// a stopped connector has no tasks
-	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == Stopped) {
-		return ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
+	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == status.Stopped) {
+		return status.ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
 	}
-	m.shard.Load().halt(attached(chosen))
+	m.shard.Load().Halt(attached(chosen))
 	for _, p := range chosen {
-		p.forget() // schemas are made sure of again
-		p.Task().update(func(s *TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(m.goal()), "", false })
+		p.Forget() // schemas are made sure of again
+		p.Task().Update(func(s *status.TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(m.goal()), "", false })
 	}
-	if m.state() == Running {
-		m.shard.Load().resume(attached(chosen))
+	if m.state() == status.Running {
+		m.shard.Load().Resume(attached(chosen))
 	}
 	return w.status(m), nil
 }
@@ -252,7 +254,7 @@ func (w *Worker) again(m *managed) {
 // that can't be used here is every worker's while none is known to run it.
 func (w *Worker) mine(m *managed) error {
 	o := w.owner(m)
-	if o.Local || m.c == nil && o == (Owner{}) {
+	if o.Local || m.c == nil && o == (status.Owner{}) {
 		return nil
 	}
 	return &NotOwnerError{Owner: o}

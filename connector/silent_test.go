@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
@@ -44,7 +47,7 @@ func TestALineThatIsRemovedStopsNothingAndIsPublishedWithTheNextChange(t *testin
 		if n := len(h.check("purchase_orders")); n != 33 {
 			t.Errorf("%d records, want 30 rows and 3 changes", n)
 		}
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running {
 			t.Errorf("%s %s", s.State, s.Trace)
 		}
 	})
@@ -52,7 +55,7 @@ func TestALineThatIsRemovedStopsNothingAndIsPublishedWithTheNextChange(t *testin
 
 func TestAnInstanceThatIgnoresTheConditionOnLinesIsNotAskedAndItsObjectGoesOn(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 39, Rows: 30, Objects: []string{"purchase_orders"}}, func(h *harness) {
-		h.source = func(s Source) Source { return withoutLines{s} }
+		h.source = func(s stream.Source) stream.Source { return withoutLines{s} }
 		r := h.start()
 		h.settle()
 		h.tenant.Update("purchase_orders", 3)
@@ -60,14 +63,14 @@ func TestAnInstanceThatIgnoresTheConditionOnLinesIsNotAskedAndItsObjectGoesOn(t 
 		if n := len(h.check("purchase_orders")); n != 31 {
 			t.Errorf("%d records, want 30 rows and a change", n)
 		}
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || !strings.Contains(h.log.String(), "can't be asked for rows by the updated-at of their lines") {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || !strings.Contains(h.log.String(), "can't be asked for rows by the updated-at of their lines") {
 			t.Errorf("%s %s", s.State, s.Trace)
 		}
 	})
 }
 
 // withoutLines leaves the condition on lines out.
-type withoutLines struct{ Source }
+type withoutLines struct{ stream.Source }
 
 func (w withoutLines) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error) {
 	q.Lines, q.LinesFrom = "", time.Time{}
@@ -168,7 +171,7 @@ func TestChangesArePublishedWhileTheBackfillGoesOnAndOvertakeIt(t *testing.T) {
 		}
 		changes := 0
 		for _, rec := range h.records("coupa.users") {
-			if rec.op == OpUpsert {
+			if rec.op == record.OpUpsert {
 				changes++
 			}
 		}

@@ -7,34 +7,36 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 )
 
 // Snapshot asks for rows of an object to be published as they are. The request
 // is kept when it returns, and worked on while the object runs, after those
 // before it. Only the connector's owner can; another worker gives NotOwnerError.
-func (w *Worker) Snapshot(ctx context.Context, name string, r SnapshotRequest) (Snapshot, error) {
+func (w *Worker) Snapshot(ctx context.Context, name string, r status.SnapshotRequest) (status.Snapshot, error) {
 	m, s, done, err := w.hold(ctx, name)
 	if err != nil {
-		return Snapshot{}, err
+		return status.Snapshot{}, err
 	}
 	defer done()
 	p := m.pollerOf(r.Object)
 	if p == nil {
-		return Snapshot{}, config.Problems{{Key: "object", Value: r.Object, Message: "no object of connector " + name, Remedy: "give one of its coupa.objects"}}
+		return status.Snapshot{}, config.Problems{{Key: "object", Value: r.Object, Message: "no object of connector " + name, Remedy: "give one of its coupa.objects"}}
 	}
-	var asked Snapshot
-	err = s.during(ctx, func(ctx context.Context) (err error) {
-		asked, err = p.askFor(ctx, r)
+	var asked status.Snapshot
+	err = s.During(ctx, func(ctx context.Context) (err error) {
+		asked, err = p.AskFor(ctx, r)
 		return err
 	})
 	if err != nil {
-		return Snapshot{}, err
+		return status.Snapshot{}, err
 	}
 	w.log.Info("a snapshot was asked for", "connector", name, "object", r.Object, "snapshot", asked.ID)
 	return asked, nil
 }
 
-func (m *managed) pollerOf(object string) *poller {
+func (m *managed) pollerOf(object string) *stream.Poller {
 	if i := slices.IndexFunc(m.c.Objects, func(o config.Object) bool { return o.Path == object }); i >= 0 {
 		return m.pollers[i]
 	}
@@ -43,16 +45,16 @@ func (m *managed) pollerOf(object string) *poller {
 
 // Snapshots are those of a connector that wait, are worked on, or have
 // ended not long ago; newest first. Only the connector's owner knows.
-func (w *Worker) Snapshots(ctx context.Context, name string) ([]Snapshot, error) {
+func (w *Worker) Snapshots(ctx context.Context, name string) ([]status.Snapshot, error) {
 	m, _, err := w.owned(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	all := []Snapshot{}
+	all := []status.Snapshot{}
 	for _, p := range m.pollers {
-		all = append(all, p.snapshotList()...)
+		all = append(all, p.ListSnapshots()...)
 	}
-	slices.SortStableFunc(all, func(a, b Snapshot) int { return b.Asked.Compare(a.Asked) })
+	slices.SortStableFunc(all, func(a, b status.Snapshot) int { return b.Asked.Compare(a.Asked) })
 	return all, nil
 }
 
@@ -65,8 +67,8 @@ func (w *Worker) SetSnapshot(ctx context.Context, name, id string, state checkpo
 	}
 	defer done()
 	for _, p := range m.pollers {
-		if p.hasSnapshot(id) {
-			return s.during(ctx, func(ctx context.Context) error { return p.setSnapshot(ctx, id, state) })
+		if p.HasSnapshot(id) {
+			return s.During(ctx, func(ctx context.Context) error { return p.SetSnapshot(ctx, id, state) })
 		}
 	}
 	return fmt.Errorf("%w: %s", ErrUnknownSnapshot, id)

@@ -10,10 +10,13 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
-func (h *harness) snapshot(r *running, q SnapshotRequest) Snapshot {
+func (h *harness) snapshot(r *running, q status.SnapshotRequest) status.Snapshot {
 	h.t.Helper()
 	q.Object = "invoices"
 	s, err := r.Snapshot(h.t.Context(), "acme", q)
@@ -24,13 +27,13 @@ func (h *harness) snapshot(r *running, q SnapshotRequest) Snapshot {
 }
 
 // snapshots are those of the connector, by id.
-func (h *harness) snapshots(r *running) map[string]Snapshot {
+func (h *harness) snapshots(r *running) map[string]status.Snapshot {
 	h.t.Helper()
 	all, err := r.Snapshots(h.t.Context(), "acme")
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	byID := map[string]Snapshot{}
+	byID := map[string]status.Snapshot{}
 	for _, s := range all {
 		byID[s.ID] = s
 	}
@@ -51,14 +54,14 @@ func TestASnapshotPublishesWhatIsAskedForOnceMore(t *testing.T) {
 			}
 		}
 		for name, ask := range map[string]struct {
-			request SnapshotRequest
+			request status.SnapshotRequest
 			want    int
 		}{
-			"everything":     {SnapshotRequest{}, 230},
-			"some ids":       {SnapshotRequest{IDs: []int64{rows[3].ID, rows[99].ID, rows[3].ID}}, 2},
-			"120 ids":        {SnapshotRequest{IDs: ids(rows[:120])}, 120},
-			"a span of time": {SnapshotRequest{From: at}, within},
-			"a condition":    {SnapshotRequest{Filter: url.Values{"id[gt_or_eq]": {fmt.Sprint(rows[200].ID)}}}, 30},
+			"everything":     {status.SnapshotRequest{}, 230},
+			"some ids":       {status.SnapshotRequest{IDs: []int64{rows[3].ID, rows[99].ID, rows[3].ID}}, 2},
+			"120 ids":        {status.SnapshotRequest{IDs: ids(rows[:120])}, 120},
+			"a span of time": {status.SnapshotRequest{From: at}, within},
+			"a condition":    {status.SnapshotRequest{Filter: url.Values{"id[gt_or_eq]": {fmt.Sprint(rows[200].ID)}}}, 30},
 		} {
 			before := len(h.records("coupa.invoices"))
 			s := h.snapshot(r, ask.request)
@@ -68,7 +71,7 @@ func TestASnapshotPublishesWhatIsAskedForOnceMore(t *testing.T) {
 				t.Errorf("%s: %d records, want %d", name, n, ask.want)
 			}
 			for _, rec := range records[before:] {
-				if rec.op != OpSnapshot {
+				if rec.op != record.OpSnapshot {
 					t.Errorf("%s: a record is marked %s", name, rec.op)
 				}
 			}
@@ -103,7 +106,7 @@ func TestASnapshotIsPausedResumedAndCancelled(t *testing.T) {
 			}
 		}
 		published := len(h.records("coupa.invoices"))
-		first := h.snapshot(r, SnapshotRequest{})
+		first := h.snapshot(r, status.SnapshotRequest{})
 		h.pass(5 * time.Second)
 		set(first.ID, checkpoint.RequestPaused)
 		h.pass(time.Second)
@@ -119,7 +122,7 @@ func TestASnapshotIsPausedResumedAndCancelled(t *testing.T) {
 		if n := len(h.records("coupa.invoices")); n != published+600 {
 			t.Errorf("%d records of a snapshot of 600", n-published)
 		}
-		second := h.snapshot(r, SnapshotRequest{})
+		second := h.snapshot(r, status.SnapshotRequest{})
 		h.pass(4 * time.Second)
 		set(second.ID, checkpoint.RequestCancelled)
 		h.pass(time.Second)
@@ -141,7 +144,7 @@ func TestASnapshotBesideChangesKeepsVersionsInOrder(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 102, Rows: 300}, func(h *harness, r *running) {
 		h.create(r, map[string]string{"coupa.rate.limit": "4", "coupa.objects": "invoices"})
 		h.pass(3 * time.Minute)
-		s := h.snapshot(r, SnapshotRequest{})
+		s := h.snapshot(r, status.SnapshotRequest{})
 		for i := range 30 {
 			h.tenant.Update("invoices", int64(1+7*i))
 			h.pass(400 * time.Millisecond)
@@ -160,7 +163,7 @@ func TestASnapshotBesideChangesKeepsVersionsInOrder(t *testing.T) {
 				t.Errorf("row %d: %s after %s", rec.id, rec.updatedAt, last[rec.id])
 			}
 			last[rec.id] = rec.updatedAt
-			if rec.op == OpSnapshot {
+			if rec.op == record.OpSnapshot {
 				again[rec.id]++
 			}
 		}
@@ -181,12 +184,12 @@ func TestASnapshotThatCannotBeIsRefused(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 103, Rows: 10}, func(h *harness, r *running) {
 		h.create(r, nil)
 		h.settle()
-		for name, q := range map[string]SnapshotRequest{
+		for name, q := range map[string]status.SnapshotRequest{
 			"an object that the connector has not": {Object: "contracts"},
 			"a window of nothing":                  {Object: "invoices", From: time.Now(), To: time.Now()},
 			"an id of zero":                        {Object: "invoices", IDs: []int64{0}},
-			"too many ids":                         {Object: "invoices", IDs: make([]int64, MaxSnapshotIDs+1)},
-			"a condition that no URL takes":        {Object: "invoices", Filter: url.Values{"status": {strings.Repeat("x", maxFilter)}}},
+			"too many ids":                         {Object: "invoices", IDs: make([]int64, status.MaxSnapshotIDs+1)},
+			"a condition that no URL takes":        {Object: "invoices", Filter: url.Values{"status": {strings.Repeat("x", stream.MaxFilter)}}},
 			"a condition that the walk needs":      {Object: "invoices", Filter: url.Values{"order_by": {"id"}}},
 		} {
 			if problems := (config.Problems)(nil); !errors.As(second(r.Snapshot(h.t.Context(), "acme", q)), &problems) {

@@ -5,17 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // valueOf is a record's row, in JSON.
 func valueOf(r *kgo.Record) string { return string(r.Value) }
 
 func opOf(r *kgo.Record) string {
-	i := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == HeaderOp })
+	i := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == record.HeaderOp })
 	return string(r.Headers[i].Value)
 }
 
@@ -28,11 +29,11 @@ func TestRowsWithoutUpdatedAtAreReadWholeAndComparedByContent(t *testing.T) {
 		h.settle()
 		records := h.consume("coupa.currencies")
 		h.everyVersion("currencies", records, valueOf)
-		if len(records) != 160 || opOf(records[0]) != OpSnapshot {
+		if len(records) != 160 || opOf(records[0]) != record.OpSnapshot {
 			t.Fatalf("%d records, the first %s; want a snapshot of 160", len(records), opOf(records[0]))
 		}
 		for _, hd := range records[0].Headers {
-			if hd.Key == HeaderUpdatedAt {
+			if hd.Key == record.HeaderUpdatedAt {
 				t.Errorf("a record has %s = %s", hd.Key, hd.Value)
 			}
 		}
@@ -53,14 +54,14 @@ func TestRowsWithoutUpdatedAtAreReadWholeAndComparedByContent(t *testing.T) {
 		h.everyVersion("currencies", records, valueOf)
 		upserts := 0 // the partitions come in any order
 		for _, r := range records {
-			if opOf(r) == OpUpsert {
+			if opOf(r) == record.OpUpsert {
 				upserts++
 			}
 		}
 		if len(records) != 163 || upserts != 3 {
 			t.Errorf("%d records, %d of them upserts; want 160, two changes and a new row", len(records), upserts)
 		}
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running || s.Snapshot || s.Mark.IsZero() {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.Snapshot || s.Mark.IsZero() {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -71,7 +72,7 @@ func TestThePositionOfARowThatIsReadWholeCanBeGivenBack(t *testing.T) {
 	bare(t, coupatest.Config{Seed: 98, Rows: 20, Objects: []string{"currencies", "suppliers"}}, func(h *harness, r *running) {
 		h.create(r, map[string]string{"coupa.objects": "currencies, suppliers"})
 		h.settle()
-		h.set(r, Stopped)
+		h.set(r, status.Stopped)
 		told, err := r.Offsets(h.t.Context(), "acme")
 		if err != nil || len(told) != 2 {
 			t.Fatalf("%+v, %v", told, err)
@@ -102,7 +103,7 @@ func TestRowsWithoutUpdatedAtCanBeginWithTheirNextChange(t *testing.T) {
 		h.start()
 		h.tenant.SetMember("currencies", 3, "name", `"other"`)
 		h.pass(3 * time.Minute)
-		if records := h.consume("coupa.currencies"); len(records) != 1 || opOf(records[0]) != OpUpsert {
+		if records := h.consume("coupa.currencies"); len(records) != 1 || opOf(records[0]) != record.OpUpsert {
 			t.Errorf("%d records, want the change", len(records))
 		}
 	})

@@ -12,17 +12,22 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/group"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/logging"
+	"github.com/coupastream/coupastream/connector/metrics"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
-
-	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/connector/configtopic"
-	"github.com/coupastream/coupastream/connector/internal/clock"
-	"github.com/coupastream/coupastream/connector/logging"
 )
 
 // memoryBudget bounds the encoded records that wait for their commit, all shards together.
@@ -37,16 +42,16 @@ type Config struct {
 	Connectors []*config.Connector
 	// Kafka reaches the brokers: seeds, TLS, SASL. Each client of the worker is made with these.
 	Kafka    []kgo.Opt
-	Registry Registry
+	Registry record.Registry
 	// Source makes the client of a connector's Coupa instance. It is called once per connector.
-	Source func(*config.Connector) (Source, error)
+	Source func(*config.Connector) (stream.Source, error)
 	Log    *slog.Logger
 	// Version of this program, for the source of Debezium's envelopes.
 	Version string
 	// Env resolves references of connectors that come over REST; nil: none can be resolved.
 	Env config.Lookup
 	// Self is how other workers of the group reach this one's REST API; Local is set by the worker.
-	Self Owner
+	Self status.Owner
 	// LoggerLevel, if set, is called for each level that is set for the whole group while the worker runs.
 	LoggerLevel func(logger, level string)
 	// Webhooks sends notifications; nil: a client of the worker's own, which
@@ -56,7 +61,7 @@ type Config struct {
 	Traces trace.TracerProvider
 	// Published, if set, is called for each record after its transaction
 	// has been committed, in order per stream. It must not block.
-	Published func(Publication)
+	Published func(shard.Publication)
 }
 
 // Worker runs connectors: a poller per object, a shard per partition of the checkpoint
@@ -68,20 +73,20 @@ type Worker struct {
 	settings *config.Worker
 	cfg      Config
 	log      *slog.Logger
-	registry Registry
-	memory   *memory
+	registry record.Registry
+	memory   *stream.Memory
 	slice    int // see lookbackSlice
-	metrics  *metrics
+	metrics  *metrics.Set
 	tracer   trace.Tracer
 	cluster  atomic.Value // string
 	changes  broadcast    // of what Connectors tells
-	heard    heard        // by its membership
+	heard    group.Heard  // by its membership
 	store    *configtopic.Store
 
 	// Set by Run, before anything else starts.
-	topics       *topics
+	topics       *record.Topics
 	checkpointID [16]byte
-	shards       []*shard // by partition
+	shards       []*shard.Shard // by partition
 
 	beside sync.WaitGroup // of what Run has started
 	ready  atomic.Bool    // the config topic is read and the group is joined
@@ -99,27 +104,27 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: newMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: stream.NewMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.store = configtopic.New(configtopic.Config{
 		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),
 		Create: func(ctx context.Context, topic string, partitions int, configs map[string]*string) error {
-			return w.topics.create(ctx, topic, partitions, configs)
+			return w.topics.Create(ctx, topic, partitions, configs)
 		},
 	})
 	for _, c := range cfg.Connectors {
-		m := &managed{name: c.Name, file: true, raw: c.Raw, shown: c.Echo(), target: State(c.InitialState)}
+		m := &managed{name: c.Name, file: true, raw: c.Raw, shown: c.Echo(), target: status.State(c.InitialState)}
 		if err := w.equip(m, c); err != nil {
 			return nil, err
 		}
 		w.connectors[c.Name] = m
 	}
-	w.metrics = newMetrics(w.Connectors, cfg.Settings.MetricsPerObject, cfg.Version, maxBatchRecords)
+	w.metrics = metrics.New(w.Connectors, cfg.Settings.MetricsPerObject, cfg.Version, shard.MaxBatchRecords)
 	return w, nil
 }
 
 // Metrics gathers the worker's metrics and those of the process.
-func (w *Worker) Metrics() prometheus.Gatherer { return w.metrics.registry }
+func (w *Worker) Metrics() prometheus.Gatherer { return w.metrics.Registry }
 
 // ClusterID is the Kafka cluster's id; "" until Run has reached it.
 func (w *Worker) ClusterID() string {
@@ -131,7 +136,7 @@ func (w *Worker) ClusterID() string {
 // or dropped whole. It gives an error when the worker can't start (brokers, rights, registry,
 // Coupa's credentials), can't be a member of its group, or Kafka refuses a shard for good.
 func (w *Worker) Run(ctx context.Context) error {
-	admin, err := kgo.NewClient(append(w.clientOpts(), w.metrics.kafka.named("admin"))...)
+	admin, err := kgo.NewClient(append(w.clientOpts(), w.metrics.Kafka.Named("admin"))...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)
 	}
@@ -189,7 +194,7 @@ func (w *Worker) waitForTokens(ctx context.Context) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, m := range w.all() {
-		if m.state() == Running {
+		if m.state() == status.Running {
 			wg.Go(func() { _ = m.source.Ready(ctx) }) // what fails is told when the shard is here
 		}
 	}
@@ -223,15 +228,15 @@ const startTimeout = 20 * time.Second
 
 // connect reaches the cluster and makes sure of the checkpoint topic.
 func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions int32, err error) {
-	w.topics = newTopics(admin, w.settings)
-	cluster, err := w.topics.reach(ctx)
+	w.topics = record.NewTopics(admin, w.settings)
+	cluster, err := w.topics.Reach(ctx)
 	if err != nil {
 		return 0, err
 	}
 	w.cluster.Store(cluster)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	w.checkpointID, partitions, err = w.topics.ensureCheckpoint(ctx, w.settings.CheckpointTopic)
+	w.checkpointID, partitions, err = w.topics.EnsureCheckpoint(ctx, w.settings.CheckpointTopic)
 	if err == nil && int(partitions) != w.settings.CheckpointPartitions {
 		w.log.Warn("the checkpoint topic was made with another number of partitions, which stays", "topic", w.settings.CheckpointTopic,
 			"partitions", partitions, "checkpoint.topic.partitions", w.settings.CheckpointPartitions)
@@ -251,11 +256,11 @@ func shardOf(tenant string, partitions int32) int32 {
 // tried again by itself; if nothing at all can start, not for a cause that passes by itself,
 // and there is nothing but files to take connectors from, the worker says why and ends.
 func (w *Worker) preflight(ctx context.Context) error {
-	var pollers []*poller
+	var pollers []*stream.Poller
 	fromFiles := true
 	for _, m := range w.all() {
 		fromFiles = fromFiles && m.file
-		if m.state() == Running {
+		if m.state() == status.Running {
 			pollers = append(pollers, m.pollers...)
 		}
 	}
@@ -264,13 +269,13 @@ func (w *Worker) preflight(ctx context.Context) error {
 	g.SetLimit(16)
 	for i, p := range pollers {
 		g.Go(func() error {
-			errs[i] = p.preflight(ctx)
+			errs[i] = p.Preflight(ctx)
 			return nil
 		})
 	}
 	_ = g.Wait()
 	for _, err := range errs {
-		if err == nil || isTemporary(err) || !fromFiles {
+		if err == nil || status.IsTemporary(err) || !fromFiles {
 			return nil
 		}
 	}
@@ -284,23 +289,23 @@ func (w *Worker) preflight(ctx context.Context) error {
 	}
 }
 
-func (w *Worker) newMembership() *membership {
-	shards := make([]groupShard, len(w.shards))
+func (w *Worker) newMembership() *group.Membership {
+	shards := make([]group.Shard, len(w.shards))
 	for i, s := range w.shards {
 		shards[i] = s
 	}
-	return newMembership(membershipConfig{
-		settings: w.settings, kafka: append(w.clientOpts(), w.metrics.kafka.named("member"), kgo.WithHooks(&w.heard)), shards: shards,
-		announce: w.announce, meter: w.metrics.group, heard: &w.heard, log: w.log,
+	return group.New(group.Config{
+		Settings: w.settings, Kafka: append(w.clientOpts(), w.metrics.Kafka.Named("member"), kgo.WithHooks(&w.heard)), Shards: shards,
+		Announce: w.announce, Meter: w.metrics.Group, Heard: &w.heard, Log: w.log,
 	})
 }
 
 // newShard makes the shard of a partition of the checkpoint topic.
-func (w *Worker) newShard(partition int32) *shard {
-	return newShard(shardConfig{
-		settings: w.settings, partition: partition, clusterID: w.ClusterID(), topicID: w.checkpointID,
-		kafka: w.clientOpts(), client: w.metrics.kafka.named, batchBytes: w.topics.batchBytes,
-		tracer: w.tracer, meter: w.metrics.newMeter(partition), published: w.cfg.Published, log: w.log,
+func (w *Worker) newShard(partition int32) *shard.Shard {
+	return shard.New(shard.Config{
+		Settings: w.settings, Partition: partition, ClusterID: w.ClusterID(), TopicID: w.checkpointID,
+		Kafka: w.clientOpts(), Client: w.metrics.Kafka.Named, BatchBytes: w.topics.BatchBytes,
+		Tracer: w.tracer, Meter: w.metrics.NewMeter(partition), Published: w.cfg.Published, Log: w.log,
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -86,9 +87,9 @@ func TestABadRowStopsItsObjectAloneAndSaysWhere(t *testing.T) {
 		h.tenant.SetRaw("invoices", row.ID, regexp.MustCompile(`"gross-total":"[^"]*"`).ReplaceAll(row.JSON, []byte(`"gross-total":"twelve"`)))
 		r := h.start()
 		h.settle()
-		status := r.Connectors()[0].Tasks
-		if status[0].State != Failed || !strings.Contains(status[0].Trace, fmt.Sprintf("id %d:", row.ID)) || !strings.Contains(status[0].Trace, "gross-total") {
-			t.Errorf("invoices: %s %q, want FAILED with the row's id and the field", status[0].State, status[0].Trace)
+		tasks := r.Connectors()[0].Tasks
+		if tasks[0].State != status.Failed || !strings.Contains(tasks[0].Trace, fmt.Sprintf("id %d:", row.ID)) || !strings.Contains(tasks[0].Trace, "gross-total") {
+			t.Errorf("invoices: %s %q, want FAILED with the row's id and the field", tasks[0].State, tasks[0].Trace)
 		}
 		if strings.Contains(h.log.String(), "twelve") {
 			t.Error("the value is in the log")
@@ -96,14 +97,14 @@ func TestABadRowStopsItsObjectAloneAndSaysWhere(t *testing.T) {
 		if n := len(h.records("coupa.invoices")); n != 76 {
 			t.Errorf("%d records before the bad row, want 76", n)
 		}
-		if status[1].State != Running {
-			t.Errorf("suppliers: %s %q", status[1].State, status[1].Trace)
+		if tasks[1].State != status.Running {
+			t.Errorf("suppliers: %s %q", tasks[1].State, tasks[1].Trace)
 		}
 		h.check("suppliers")
 		h.tenant.SetMember("invoices", row.ID, "gross-total", `"12.00"`)
 		h.pass(20 * time.Minute)
 		h.check("invoices")
-		if s := r.Connectors()[0].Tasks[0]; s.State != Running {
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running {
 			t.Errorf("invoices after the row was mended: %s %q", s.State, s.Trace)
 		}
 	})

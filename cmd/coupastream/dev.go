@@ -8,14 +8,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/embedded"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 )
 
 // devSettings are the flags of `dev`.
@@ -139,7 +140,7 @@ func devConfig(kafka, registry, listener, state, coupaURL string) (*config.Worke
 	return settings, []*config.Connector{c}, nil
 }
 
-func devSource(c *config.Connector) (connector.Source, error) {
+func devSource(c *config.Connector) (stream.Source, error) {
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = coupa.NewLimiter(c.RateLimit), userAgent(), devTokenHold
 	return coupa.New(cfg)
@@ -169,7 +170,7 @@ Coupa            %[4]s   (simulated; client id and secret: dev)
 `, kafka, registry, rest, coupaURL)
 }
 
-func (p *devPrinter) published(r connector.Publication) {
+func (p *devPrinter) published(r shard.Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.n++

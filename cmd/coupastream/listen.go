@@ -12,14 +12,14 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/rest"
 	"github.com/coupastream/coupastream/connector/rest/security"
 	"github.com/coupastream/coupastream/connector/rest/ui"
+	"github.com/coupastream/coupastream/connector/status"
+	"golang.org/x/sync/errgroup"
 )
 
 // api is the REST API's listeners, and what stands before it.
@@ -27,7 +27,7 @@ type api struct {
 	listeners []*security.Listener
 	guard     *security.Guard
 	urls      []string
-	self      connector.Owner // how other workers reach it
+	self      status.Owner // how other workers reach it
 	options   rest.Options
 }
 
@@ -59,22 +59,22 @@ func (a *app) listen(settings *config.Worker) (*api, error) {
 }
 
 // advertised is the address at which other workers reach the first listener that fits rest.advertised.*.
-func advertised(settings *config.Worker, urls []string) (connector.Owner, error) {
+func advertised(settings *config.Worker, urls []string) (status.Owner, error) {
 	at := slices.IndexFunc(urls, func(u string) bool {
 		return settings.AdvertisedListener == "" || strings.HasPrefix(u, settings.AdvertisedListener+":")
 	})
 	if at < 0 {
-		return connector.Owner{}, config.Problem{File: settings.File, Key: "rest.advertised.listener", Value: settings.AdvertisedListener,
+		return status.Owner{}, config.Problem{File: settings.File, Key: "rest.advertised.listener", Value: settings.AdvertisedListener,
 			Message: "none of listeners is of this protocol", Remedy: "name the protocol of one of listeners, or leave it out"}
 	}
 	u, err := url.Parse(urls[at])
 	if err != nil {
-		return connector.Owner{}, err
+		return status.Owner{}, err
 	}
 	host, port := u.Hostname(), u.Port()
 	if addr, err := netip.ParseAddr(host); err == nil && addr.IsUnspecified() {
 		if host, err = os.Hostname(); err != nil {
-			return connector.Owner{}, fmt.Errorf("this machine has no name that other workers could use; set rest.advertised.host.name: %w", err)
+			return status.Owner{}, fmt.Errorf("this machine has no name that other workers could use; set rest.advertised.host.name: %w", err)
 		}
 	}
 	if settings.AdvertisedHost != "" {
@@ -84,7 +84,7 @@ func advertised(settings *config.Worker, urls []string) (connector.Owner, error)
 		port = strconv.Itoa(settings.AdvertisedPort)
 	}
 	id := net.JoinHostPort(host, port)
-	return connector.Owner{WorkerID: id, URL: u.Scheme + "://" + id}, nil
+	return status.Owner{WorkerID: id, URL: u.Scheme + "://" + id}, nil
 }
 
 // serve answers requests until ctx ends.

@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/rest"
 	"github.com/coupastream/coupastream/connector/rest/security"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // answers is a worker that gives set answers, by method and path
@@ -76,18 +76,18 @@ func ask(t *testing.T, address string, args ...string) result {
 // healthy is the health of two connectors, of which one has trouble.
 func healthy() map[string]any {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	acme := rest.HealthOf(connector.ConnectorStatus{
-		Name: "acme", Tenant: "acme", State: connector.Running, Owner: connector.Owner{WorkerID: "w1:8083", Local: true},
-		Rate: connector.RateStatus{Limit: 15, Current: 7.5, Used: 3.14, ThrottledSince: now.Add(-time.Minute)},
-		Tasks: []connector.TaskStatus{
-			{ID: 0, Object: "invoices", Topic: "coupa.invoices", State: connector.Running, Condition: connector.Backfilling, Mark: now.Add(-2 * time.Second), Proven: now.Add(-2 * time.Second),
-				Progress: connector.Progress{Done: 400, Total: 1000, Left: 3 * time.Minute}, Published: 401},
-			{ID: 1, Object: "expense_lines/expense_artifacts", State: connector.Failed, Trace: "scope core.expense.read is missing", Proven: now.Add(-26 * time.Hour), NextTry: now.Add(time.Minute),
-				Errors: []connector.Trouble{{At: now, Message: "scope", Remedy: "grant it"}}, DeadLetters: 2},
+	acme := rest.HealthOf(status.ConnectorStatus{
+		Name: "acme", Tenant: "acme", State: status.Running, Owner: status.Owner{WorkerID: "w1:8083", Local: true},
+		Rate: status.RateStatus{Limit: 15, Current: 7.5, Used: 3.14, ThrottledSince: now.Add(-time.Minute)},
+		Tasks: []status.TaskStatus{
+			{ID: 0, Object: "invoices", Topic: "coupa.invoices", State: status.Running, Condition: status.Backfilling, Mark: now.Add(-2 * time.Second), Proven: now.Add(-2 * time.Second),
+				Progress: status.Progress{Done: 400, Total: 1000, Left: 3 * time.Minute}, Published: 401},
+			{ID: 1, Object: "expense_lines/expense_artifacts", State: status.Failed, Trace: "scope core.expense.read is missing", Proven: now.Add(-26 * time.Hour), NextTry: now.Add(time.Minute),
+				Errors: []status.Trouble{{At: now, Message: "scope", Remedy: "grant it"}}, DeadLetters: 2},
 		},
 	}, now)
-	globex := rest.HealthOf(connector.ConnectorStatus{
-		Name: "globex", Tenant: "gx", State: connector.Paused, FromFile: true, Tasks: []connector.TaskStatus{{ID: 0, Object: "users", State: connector.Paused}},
+	globex := rest.HealthOf(status.ConnectorStatus{
+		Name: "globex", Tenant: "gx", State: status.Paused, FromFile: true, Tasks: []status.TaskStatus{{ID: 0, Object: "users", State: status.Paused}},
 	}, now)
 	return map[string]any{
 		"GET /connectors": []string{"globex", "acme"},

@@ -7,12 +7,12 @@ import (
 	"slices"
 
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/client"
-	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/connector/verify"
 )
 
 // idsPerSnapshot is how many rows one snapshot is asked to read: a worker takes so many at a time.
-const idsPerSnapshot = connector.MaxSnapshotIDs
+const idsPerSnapshot = status.MaxSnapshotIDs
 
 // errRemains is the outcome of a repair that could not mend everything.
 var errRemains = errors.New("what is in a topic twice, or gone from Coupa, stays there")

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/replay"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func newReplayCommand(a *app) *cobra.Command {
@@ -68,7 +69,7 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if err != nil {
 		return err
 	}
-	done, err := connector.Replay(ctx, connector.ReplayConfig{
+	done, err := replay.Run(ctx, replay.Config{
 		Settings: settings, Connector: connectors[0], Kafka: connector.ClientOpts(append(kafka, kgo.SeedBrokers(settings.BootstrapServers...))...),
 		Registry: registry, Source: source, Version: version(), Log: a.log,
 	})
@@ -78,7 +79,7 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	return a.printReplayed(connectors[0].Name, done, output)
 }
 
-func (a *app) printReplayed(name string, done []connector.Replayed, output string) error {
+func (a *app) printReplayed(name string, done []replay.Result, output string) error {
 	failing := int64(0)
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "OBJECT\tREPLAYED\tOVERTAKEN\tFAILING\tREASON OF THE LAST")
@@ -101,9 +102,9 @@ func (a *app) printReplayed(name string, done []connector.Replayed, output strin
 }
 
 // printSnapshots prints the commands that publish the rows which only a worker can.
-func (a *app) printSnapshots(name string, done []connector.Replayed) error {
+func (a *app) printSnapshots(name string, done []replay.Result) error {
 	for _, r := range done {
-		for ids := range slices.Chunk(r.Snapshot, connector.MaxSnapshotIDs) {
+		for ids := range slices.Chunk(r.Snapshot, status.MaxSnapshotIDs) {
 			list := strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ","), "[]")
 			if _, err := fmt.Fprintf(a.stdout, "\n  coupastream snapshot start %s --object %s --ids %s\n", name, r.Object, list); err != nil {
 				return err

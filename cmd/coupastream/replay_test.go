@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/replay"
 )
 
 func TestReplayNeedsATopicOfDeadLetters(t *testing.T) {
@@ -28,7 +28,7 @@ func TestReplayNeedsATopicOfDeadLetters(t *testing.T) {
 func TestReplayPrintsTheSnapshotForRowsThatOnlyAWorkerCanSend(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{stdout: &out}
-	done := []connector.Replayed{{Object: "suppliers", Replayed: 3}, {Object: "invoices", Failing: 2, Reason: "lines", Snapshot: []int64{17, 4711}}}
+	done := []replay.Result{{Object: "suppliers", Replayed: 3}, {Object: "invoices", Failing: 2, Reason: "lines", Snapshot: []int64{17, 4711}}}
 	if err := a.printReplayed("acme", done, "text"); !errors.Is(err, errStillDead) {
 		t.Errorf("%v with letters left", err)
 	}

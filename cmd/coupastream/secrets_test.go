@@ -17,18 +17,18 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sr/srfake"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/embedded"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/rest/security"
+	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+	"golang.org/x/sync/errgroup"
 )
 
 // Secrets that are planted where a worker meets them. The rows' texts are no
@@ -148,7 +148,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	defer cancel()
 	w, err := a.newWorker(ctx, settings, connectors, func(c *connector.Config) {
 		c.Source = devSource
-		c.Published = func(p connector.Publication) {
+		c.Published = func(p shard.Publication) {
 			if p.Stream.Object == "suppliers" && p.ID == 1 {
 				once.Do(func() { close(published) })
 			}

@@ -10,14 +10,15 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/egress"
 	"github.com/coupastream/coupastream/connector/logging"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas/registry"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // userAgent names this program to Coupa, as its administrators see it in their logs.
@@ -71,7 +72,7 @@ func (a *app) newWorker(ctx context.Context, settings *config.Worker, connectors
 
 // newRegistry makes the client of the schema registry; nil where the worker
 // has none, which config.CheckTogether allows if no object needs one.
-func newRegistry(settings *config.Worker, log *slog.Logger) (connector.Registry, error) {
+func newRegistry(settings *config.Worker, log *slog.Logger) (record.Registry, error) {
 	if len(settings.Registry.URLs) == 0 {
 		return nil, nil
 	}
@@ -112,7 +113,7 @@ func (s source) Close() error {
 	return nil
 }
 
-func (s *sources) client(c *config.Connector) (connector.Source, error) {
+func (s *sources) client(c *config.Connector) (stream.Source, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("coupa.url = %s: %w", c.URL, err)
@@ -158,6 +159,6 @@ func (s *sources) acquire(host string, c *config.Connector) (*coupa.Limiter, fun
 }
 
 var (
-	_ connector.Source   = source{}
-	_ connector.Registry = (*registry.Client)(nil)
+	_ stream.Source   = source{}
+	_ record.Registry = (*registry.Client)(nil)
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // changeTimeout bounds a change: it waits for Kafka.
@@ -19,19 +20,19 @@ const changeTimeout = 30 * time.Second
 
 // reader tells what is known here of the group's connectors, from memory and at any time.
 type reader interface {
-	Connectors() []connector.ConnectorStatus
-	Connector(name string) (connector.ConnectorStatus, error)
+	Connectors() []status.ConnectorStatus
+	Connector(name string) (status.ConnectorStatus, error)
 	Ready() error // nil: started; connector.ErrStarting: not yet
 	Watch(ctx context.Context) <-chan struct{}
 }
 
 // changer changes what the group knows together. Any worker can, and a change is durable on return.
 type changer interface {
-	Create(ctx context.Context, name string, cfg map[string]string, initial connector.State) (connector.ConnectorStatus, error)
-	Configure(ctx context.Context, name string, cfg map[string]string) (c connector.ConnectorStatus, created bool, err error)
-	Patch(ctx context.Context, name string, changes map[string]*string) (connector.ConnectorStatus, error)
+	Create(ctx context.Context, name string, cfg map[string]string, initial status.State) (status.ConnectorStatus, error)
+	Configure(ctx context.Context, name string, cfg map[string]string) (c status.ConnectorStatus, created bool, err error)
+	Patch(ctx context.Context, name string, changes map[string]*string) (status.ConnectorStatus, error)
 	Delete(ctx context.Context, name string) error
-	SetState(ctx context.Context, name string, s connector.State) error
+	SetState(ctx context.Context, name string, s status.State) error
 	SetLoggerLevel(ctx context.Context, logger, level string) error // in every worker of the group
 	// config.Problems of a configuration that would not be taken; changes nothing
 	Validate(cfg map[string]string) error
@@ -68,9 +69,9 @@ type connectorInfo struct {
 }
 
 // infoOf tells of a connector; a stopped one has no tasks.
-func infoOf(c connector.ConnectorStatus) connectorInfo {
+func infoOf(c status.ConnectorStatus) connectorInfo {
 	info := connectorInfo{c.Name, c.Config, []taskID{}, "source"}
-	if c.State != connector.Stopped {
+	if c.State != status.Stopped {
 		for _, t := range c.Tasks {
 			info.Tasks = append(info.Tasks, taskID{c.Name, t.ID})
 		}
@@ -84,7 +85,7 @@ func (a *API) list(r *request) (*answer, error) {
 	}
 	all := a.reader.Connectors()
 	if names, some := r.URL.Query()["name"]; some {
-		all = slices.DeleteFunc(slices.Clone(all), func(c connector.ConnectorStatus) bool { return !slices.Contains(names, c.Name) })
+		all = slices.DeleteFunc(slices.Clone(all), func(c status.ConnectorStatus) bool { return !slices.Contains(names, c.Name) })
 	}
 	expand, expanding := r.URL.Query()["expand"]
 	if !expanding {
@@ -148,8 +149,8 @@ func (a *API) create(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	initial := connector.State(strings.ToUpper(state))
-	if !slices.Contains([]connector.State{"", connector.Running, connector.Paused, connector.Stopped}, initial) {
+	initial := status.State(strings.ToUpper(state))
+	if !slices.Contains([]status.State{"", status.Running, status.Paused, status.Stopped}, initial) {
 		return nil, bad("initial_state %q is not one of RUNNING, PAUSED, STOPPED", state)
 	}
 	if _, found := members["config"]; !found {
@@ -298,7 +299,7 @@ func (a *API) refused(err error, name string, cfg map[string]string) error {
 }
 
 // created answers for a new connector. As in Connect its tasks come later.
-func created(r *request, c connector.ConnectorStatus) *answer {
+func created(r *request, c status.ConnectorStatus) *answer {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"

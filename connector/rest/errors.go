@@ -9,6 +9,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/shard"
 )
 
 // apiError is an error as Connect writes it.
@@ -74,9 +75,9 @@ func (a *API) failed(err error, name, missing string) error {
 		return &apiError{http.StatusConflict, fmt.Sprintf("Connector %s is defined by a file of the worker; change the file and restart the worker", name)}
 	case errors.Is(err, connector.ErrNotStopped):
 		return &apiError{http.StatusBadRequest, fmt.Sprintf(notStopped, name)}
-	case errors.Is(err, connector.ErrBusy) && err != connector.ErrBusy: // it says what is busy
+	case errors.Is(err, shard.ErrBusy) && err != shard.ErrBusy: // it says what is busy
 		return &apiError{http.StatusConflict, "Cannot complete request momentarily: " + err.Error()}
-	case errors.Is(err, connector.ErrBusy):
+	case errors.Is(err, shard.ErrBusy):
 		return &apiError{http.StatusConflict, "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)"}
 	case errors.Is(err, connector.ErrStarting):
 		return starting

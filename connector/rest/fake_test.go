@@ -15,28 +15,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
+	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // fake is a worker in memory that does what Connect does: what it is told, it is at once.
 type fake struct {
 	mu         sync.Mutex
-	connectors map[string]connector.ConnectorStatus
-	offsets    map[string][]connector.Offset
+	connectors map[string]status.ConnectorStatus
+	offsets    map[string][]status.Offset
 	levels     map[string]string // of the cluster
-	snapshots  []connector.Snapshot
+	snapshots  []status.Snapshot
 	settings   *config.Worker
-	owner      connector.Owner // of every new connector
+	owner      status.Owner // of every new connector
 	ready      error
 	ill        error
 	broken     error // what every change fails with
 	restarted  []connector.RestartRequest
-	elsewhere  map[string]connector.ConnectorStatus // what is known after a Refresh
+	elsewhere  map[string]status.ConnectorStatus // what is known after a Refresh
 }
 
 const self = "127.0.0.1:8083"
@@ -48,8 +49,8 @@ func newFake(t *testing.T) *fake {
 		t.Fatal(err)
 	}
 	return &fake{
-		connectors: map[string]connector.ConnectorStatus{}, offsets: map[string][]connector.Offset{}, levels: map[string]string{}, settings: settings,
-		owner: connector.Owner{WorkerID: self, URL: "http://" + self, Local: true},
+		connectors: map[string]status.ConnectorStatus{}, offsets: map[string][]status.Offset{}, levels: map[string]string{}, settings: settings,
+		owner: status.Owner{WorkerID: self, URL: "http://" + self, Local: true},
 	}
 }
 
@@ -74,19 +75,19 @@ func (f *fake) api(t *testing.T) *API {
 	return a
 }
 
-func (f *fake) Connectors() []connector.ConnectorStatus {
+func (f *fake) Connectors() []status.ConnectorStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.SortedFunc(maps.Values(f.connectors), func(a, b connector.ConnectorStatus) int { return strings.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(maps.Values(f.connectors), func(a, b status.ConnectorStatus) int { return strings.Compare(a.Name, b.Name) })
 }
 
-func (f *fake) Connector(name string) (connector.ConnectorStatus, error) {
+func (f *fake) Connector(name string) (status.ConnectorStatus, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.get(name)
 }
 
-func (f *fake) get(name string) (connector.ConnectorStatus, error) {
+func (f *fake) get(name string) (status.ConnectorStatus, error) {
 	c, found := f.connectors[name]
 	if !found {
 		return c, connector.ErrUnknownConnector
@@ -94,14 +95,14 @@ func (f *fake) get(name string) (connector.ConnectorStatus, error) {
 	return c, nil
 }
 
-func (f *fake) Create(_ context.Context, name string, cfg map[string]string, initial connector.State) (connector.ConnectorStatus, error) {
+func (f *fake) Create(_ context.Context, name string, cfg map[string]string, initial status.State) (status.ConnectorStatus, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.put(name, cfg, initial, false)
 }
 
 // put makes or changes a connector.
-func (f *fake) put(name string, cfg map[string]string, initial connector.State, over bool) (connector.ConnectorStatus, error) {
+func (f *fake) put(name string, cfg map[string]string, initial status.State, over bool) (status.ConnectorStatus, error) {
 	parsed, err := f.settings.ParseSubmitted(cfg, nothing)
 	before, found := f.connectors[name]
 	switch {
@@ -114,7 +115,7 @@ func (f *fake) put(name string, cfg map[string]string, initial connector.State, 
 	case found && !over:
 		return before, connector.ErrConnectorExists
 	}
-	c := connector.ConnectorStatus{Name: name, Tenant: parsed.Tenant, State: connector.State(parsed.InitialState), Config: maps.Clone(cfg), Owner: f.owner}
+	c := status.ConnectorStatus{Name: name, Tenant: parsed.Tenant, State: status.State(parsed.InitialState), Config: maps.Clone(cfg), Owner: f.owner}
 	if initial != "" {
 		c.State = initial
 	}
@@ -122,13 +123,13 @@ func (f *fake) put(name string, cfg map[string]string, initial connector.State, 
 		c.State = before.State
 	}
 	for i, o := range parsed.Objects {
-		c.Tasks = append(c.Tasks, connector.TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: c.State})
+		c.Tasks = append(c.Tasks, status.TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: c.State})
 	}
 	f.connectors[name] = c
 	return c, nil
 }
 
-func (f *fake) Configure(_ context.Context, name string, cfg map[string]string) (connector.ConnectorStatus, bool, error) {
+func (f *fake) Configure(_ context.Context, name string, cfg map[string]string) (status.ConnectorStatus, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, found := f.connectors[name]
@@ -136,7 +137,7 @@ func (f *fake) Configure(_ context.Context, name string, cfg map[string]string) 
 	return c, !found, err
 }
 
-func (f *fake) Patch(_ context.Context, name string, changes map[string]*string) (connector.ConnectorStatus, error) {
+func (f *fake) Patch(_ context.Context, name string, changes map[string]*string) (status.ConnectorStatus, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.get(name)
@@ -168,7 +169,7 @@ func (f *fake) Delete(_ context.Context, name string) error {
 	return nil
 }
 
-func (f *fake) SetState(_ context.Context, name string, s connector.State) error {
+func (f *fake) SetState(_ context.Context, name string, s status.State) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.get(name)
@@ -203,7 +204,7 @@ func (f *fake) SetLoggerLevel(_ context.Context, logger, level string) error {
 }
 
 // owned finds a connector that is this worker's.
-func (f *fake) owned(name string) (connector.ConnectorStatus, error) {
+func (f *fake) owned(name string) (status.ConnectorStatus, error) {
 	c, err := f.get(name)
 	if err == nil && !c.Owner.Local {
 		err = &connector.NotOwnerError{Owner: c.Owner}
@@ -211,7 +212,7 @@ func (f *fake) owned(name string) (connector.ConnectorStatus, error) {
 	return c, err
 }
 
-func (f *fake) Restart(_ context.Context, name string, r connector.RestartRequest) (connector.ConnectorStatus, error) {
+func (f *fake) Restart(_ context.Context, name string, r connector.RestartRequest) (status.ConnectorStatus, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.owned(name)
@@ -225,21 +226,21 @@ func (f *fake) Restart(_ context.Context, name string, r connector.RestartReques
 	return c, nil
 }
 
-func (f *fake) Offsets(_ context.Context, name string) ([]connector.Offset, error) {
+func (f *fake) Offsets(_ context.Context, name string) ([]status.Offset, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, err := f.owned(name)
 	return f.offsets[name], err
 }
 
-func (f *fake) AlterOffsets(ctx context.Context, name string, offsets []connector.Offset) error {
-	if c, err := f.Connector(name); err == nil && c.State != connector.Stopped {
+func (f *fake) AlterOffsets(ctx context.Context, name string, offsets []status.Offset) error {
+	if c, err := f.Connector(name); err == nil && c.State != status.Stopped {
 		return connector.ErrNotStopped
 	}
 	return f.MoveOffsets(ctx, name, offsets)
 }
 
-func (f *fake) MoveOffsets(_ context.Context, name string, offsets []connector.Offset) error {
+func (f *fake) MoveOffsets(_ context.Context, name string, offsets []status.Offset) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, err := f.owned(name); err != nil {
@@ -249,7 +250,7 @@ func (f *fake) MoveOffsets(_ context.Context, name string, offsets []connector.O
 		if o.UpdatedAt.Year() > 2100 {
 			return config.Problems{{Key: "offset.updated_at", Message: "lies in the future", Remedy: "give an instant that has passed"}}
 		}
-		kept := slices.DeleteFunc(slices.Clone(f.offsets[name]), func(other connector.Offset) bool { return other.Object == o.Object })
+		kept := slices.DeleteFunc(slices.Clone(f.offsets[name]), func(other status.Offset) bool { return other.Object == o.Object })
 		if !o.Reset {
 			kept = append(kept, o)
 		}
@@ -265,26 +266,26 @@ func (f *fake) ResetOffsets(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if c.State != connector.Stopped {
+	if c.State != status.Stopped {
 		return connector.ErrNotStopped
 	}
 	delete(f.offsets, name)
 	return nil
 }
 
-func (f *fake) Snapshot(_ context.Context, name string, r connector.SnapshotRequest) (connector.Snapshot, error) {
+func (f *fake) Snapshot(_ context.Context, name string, r status.SnapshotRequest) (status.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.owned(name)
 	switch {
 	case err != nil:
-		return connector.Snapshot{}, err
+		return status.Snapshot{}, err
 	case !slices.Contains(objectsOf(c), r.Object):
-		return connector.Snapshot{}, config.Problems{{Key: "object", Value: r.Object, Message: "no object of connector " + name, Remedy: "give one of its coupa.objects"}}
+		return status.Snapshot{}, config.Problems{{Key: "object", Value: r.Object, Message: "no object of connector " + name, Remedy: "give one of its coupa.objects"}}
 	case len(f.snapshots) > 2:
-		return connector.Snapshot{}, fmt.Errorf("%w: 3 snapshots of %s wait already", connector.ErrBusy, r.Object)
+		return status.Snapshot{}, fmt.Errorf("%w: 3 snapshots of %s wait already", shard.ErrBusy, r.Object)
 	}
-	s := connector.Snapshot{
+	s := status.Snapshot{
 		ID: fmt.Sprintf("S%d", len(f.snapshots)+1), Object: r.Object, State: checkpoint.RequestRunning, Asked: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
 		From: r.From, To: r.To, Filter: r.Filter.Encode(), Total: int64(len(r.IDs)),
 	}
@@ -292,7 +293,7 @@ func (f *fake) Snapshot(_ context.Context, name string, r connector.SnapshotRequ
 	return s, nil
 }
 
-func (f *fake) Snapshots(_ context.Context, name string) ([]connector.Snapshot, error) {
+func (f *fake) Snapshots(_ context.Context, name string) ([]status.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, err := f.owned(name)
@@ -305,7 +306,7 @@ func (f *fake) SetSnapshot(_ context.Context, name, id string, state checkpoint.
 	if _, err := f.owned(name); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(f.snapshots, func(s connector.Snapshot) bool { return s.ID == id && s.State != checkpoint.RequestCancelled })
+	i := slices.IndexFunc(f.snapshots, func(s status.Snapshot) bool { return s.ID == id && s.State != checkpoint.RequestCancelled })
 	if i < 0 {
 		return connector.ErrUnknownSnapshot
 	}
@@ -361,7 +362,7 @@ func (f *fake) running(t *testing.T, a *API) {
 }
 
 // change alters what f knows of a connector.
-func (f *fake) change(name string, how func(*connector.ConnectorStatus)) {
+func (f *fake) change(name string, how func(*status.ConnectorStatus)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.connectors[name]

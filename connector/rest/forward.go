@@ -17,6 +17,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/rest/security"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 const (
@@ -42,7 +43,7 @@ func mayForward(r *request) bool {
 }
 
 // ownersWork does here what this worker may do as the owner of c, or has the owner do it.
-func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string, here func(context.Context) (*answer, error)) (*answer, error) {
+func (a *API) ownersWork(r *request, c status.ConnectorStatus, missing string, here func(context.Context) (*answer, error)) (*answer, error) {
 	patience, answerIn := changeTimeout, changeTimeout
 	if security.Reads(r.Method) {
 		patience, answerIn = ownerRead, peerRead
@@ -72,7 +73,7 @@ func (a *API) ownersWork(r *request, c connector.ConnectorStatus, missing string
 
 // ask sends a request to another worker, in the name of who asked here with
 // the headers from, and gives its answer whatever its status.
-func (a *API) ask(ctx context.Context, from http.Header, to connector.Owner, method, path string, query url.Values, body []byte) (*answer, error) {
+func (a *API) ask(ctx context.Context, from http.Header, to status.Owner, method, path string, query url.Values, body []byte) (*answer, error) {
 	values := url.Values{}
 	for k, v := range query {
 		values[k] = v
@@ -131,23 +132,23 @@ type report struct {
 }
 
 // known is the report from what this worker knows.
-func (a *API) known(c connector.ConnectorStatus) report {
+func (a *API) known(c status.ConnectorStatus) report {
 	return report{a.stateOf(c), HealthOf(c, a.now())}
 }
 
 // report gives the report of one connector.
-func (a *API) report(r *request, c connector.ConnectorStatus) report {
-	return a.reports(r.Context(), r.Header, mayForward(r), []connector.ConnectorStatus{c})[c.Name]
+func (a *API) report(r *request, c status.ConnectorStatus) report {
+	return a.reports(r.Context(), r.Header, mayForward(r), []status.ConnectorStatus{c})[c.Name]
 }
 
 // reports gives the reports of connectors by name: from memory where they run here, run
 // nowhere or are stopped, or else from their owners, which are asked side by side, each once
 // and as ask does. Without forward nobody is asked.
-func (a *API) reports(ctx context.Context, from http.Header, forward bool, all []connector.ConnectorStatus) map[string]report {
+func (a *API) reports(ctx context.Context, from http.Header, forward bool, all []status.ConnectorStatus) map[string]report {
 	reports := make(map[string]report, len(all))
-	remote := map[connector.Owner][]connector.ConnectorStatus{}
+	remote := map[status.Owner][]status.ConnectorStatus{}
 	for _, c := range all {
-		if c.Owner.Local || c.Owner.URL == "" || c.State == connector.Stopped || !forward {
+		if c.Owner.Local || c.Owner.URL == "" || c.State == status.Stopped || !forward {
 			reports[c.Name] = a.known(c)
 			continue
 		}
@@ -176,7 +177,7 @@ func (a *API) reports(ctx context.Context, from http.Header, forward bool, all [
 }
 
 // peerReports asks another worker for its connectors.
-func (a *API) peerReports(ctx context.Context, from http.Header, owner connector.Owner, theirs []connector.ConnectorStatus) (map[string]report, error) {
+func (a *API) peerReports(ctx context.Context, from http.Header, owner status.Owner, theirs []status.ConnectorStatus) (map[string]report, error) {
 	path, query := "/connectors", url.Values{"expand": {"status", "health"}}
 	if len(theirs) == 1 { // alone: the others would be told for nothing
 		query.Set("name", theirs[0].Name)
@@ -208,17 +209,17 @@ func (a *API) peerReports(ctx context.Context, from http.Header, owner connector
 }
 
 // unreachable is what is told of a connector whose owner does not answer.
-func unreachable(c connector.ConnectorStatus, err error) connector.ConnectorStatus {
+func unreachable(c status.ConnectorStatus, err error) status.ConnectorStatus {
 	why := fmt.Sprintf("Unreachable: worker %s runs it and does not tell its state", c.Owner.WorkerID)
 	if err != nil {
 		why += ": " + err.Error()
 	}
-	if c.State == connector.Running {
-		c.State, c.Trace = connector.Unassigned, why
+	if c.State == status.Running {
+		c.State, c.Trace = status.Unassigned, why
 	}
-	tasks := make([]connector.TaskStatus, len(c.Tasks))
+	tasks := make([]status.TaskStatus, len(c.Tasks))
 	for i, t := range c.Tasks {
-		t.State, t.Trace = connector.Unassigned, why
+		t.State, t.Trace = status.Unassigned, why
 		tasks[i] = t
 	}
 	c.Tasks = tasks

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // pair is two workers of one group. The second one runs acme and beta, the first one gamma.
@@ -45,17 +46,17 @@ func newPair(t *testing.T) *pair {
 		ask(p.api, "PUT", "/connectors/"+name+"/config", "{"+cfg+"}")
 	}
 	for _, name := range []string{"acme", "beta"} {
-		p.first.change(name, func(c *connector.ConnectorStatus) {
+		p.first.change(name, func(c *status.ConnectorStatus) {
 			p.second.connectors[name] = *c
 			c.Tasks = slices.Clone(c.Tasks)
-			c.Owner = connector.Owner{WorkerID: "other:1", URL: server.URL + "/"}
+			c.Owner = status.Owner{WorkerID: "other:1", URL: server.URL + "/"}
 			for i := range c.Tasks {
-				c.Tasks[i].State = connector.Unassigned
+				c.Tasks[i].State = status.Unassigned
 			}
 		})
-		p.second.change(name, func(c *connector.ConnectorStatus) {
+		p.second.change(name, func(c *status.ConnectorStatus) {
 			c.Owner.WorkerID = "other:1"
-			c.Tasks[1].State, c.Tasks[1].Trace = connector.Failed, "why"
+			c.Tasks[1].State, c.Tasks[1].Trace = status.Failed, "why"
 		})
 	}
 	return p
@@ -147,7 +148,7 @@ func TestAWorkerThatDoesNotAnswerMakesItsTasksUnassigned(t *testing.T) {
 			if name == "it refuses" && !strings.HasSuffix(got.Connector.Trace, ": who are you; set rest.forward.token in this worker's file, or list its certificate in rest.auth.file") {
 				t.Errorf("no remedy: %s", got.Connector.Trace)
 			}
-			p.first.change("acme", func(c *connector.ConnectorStatus) { c.State = connector.Paused })
+			p.first.change("acme", func(c *status.ConnectorStatus) { c.State = status.Paused })
 			if rec := ask(p.api, "GET", "/connectors/acme/status", ""); !strings.Contains(rec.Body.String(), `"connector":{"state":"PAUSED"`) {
 				t.Errorf("%s", rec.Body)
 			}
@@ -169,8 +170,8 @@ func TestAWorkerThatHangsIsWaitedForAsLongAsReadingMayTake(t *testing.T) {
 		a := f.api(t)
 		a.o.Peers = &http.Client{Transport: silent{}}
 		f.running(t, a)
-		f.change("acme", func(c *connector.ConnectorStatus) {
-			c.Owner = connector.Owner{WorkerID: "other:1", URL: "http://other:1"}
+		f.change("acme", func(c *status.ConnectorStatus) {
+			c.Owner = status.Owner{WorkerID: "other:1", URL: "http://other:1"}
 		})
 		began := time.Now()
 		rec := ask(a, "GET", "/connectors?expand=status", "")
@@ -234,13 +235,13 @@ func TestWhatAnotherWorkerHasJustDoneCounts(t *testing.T) {
 	a := f.api(t)
 	f.running(t, a)
 	c := f.connectors["acme"]
-	c.State = connector.Stopped
-	f.elsewhere = map[string]connector.ConnectorStatus{"acme": c}
+	c.State = status.Stopped
+	f.elsewhere = map[string]status.ConnectorStatus{"acme": c}
 	if rec := ask(a, "DELETE", "/connectors/acme/offsets", ""); rec.Code != 200 {
 		t.Errorf("stopped elsewhere: %d %s", rec.Code, rec.Body)
 	}
 	delete(f.connectors, "acme")
-	f.elsewhere = map[string]connector.ConnectorStatus{"acme": c}
+	f.elsewhere = map[string]status.ConnectorStatus{"acme": c}
 	if rec := ask(a, "PATCH", "/connectors/acme/config", `{"poll.interval.ms":"2000"}`); rec.Code != 200 {
 		t.Errorf("made elsewhere: %d %s", rec.Code, rec.Body)
 	}

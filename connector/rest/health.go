@@ -3,7 +3,7 @@ package rest
 import (
 	"time"
 
-	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // Health is what is known of a connector beside the states that Kafka Connect has:
@@ -115,7 +115,7 @@ type TokenHealth struct {
 
 // HealthOf makes a connector's health from its status. Rate
 // and token are there if this worker runs the connector.
-func HealthOf(c connector.ConnectorStatus, now time.Time) Health {
+func HealthOf(c status.ConnectorStatus, now time.Time) Health {
 	h := Health{
 		Name: c.Name, Tenant: c.Tenant, State: string(c.State), Trace: c.Trace, FromFile: c.FromFile, WorkerID: c.Owner.WorkerID,
 		Tasks: []TaskHealth{},
@@ -129,7 +129,7 @@ func HealthOf(c connector.ConnectorStatus, now time.Time) Health {
 	return h
 }
 
-func taskHealth(t connector.TaskStatus, now time.Time) TaskHealth {
+func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 	h := TaskHealth{
 		ID: t.ID, Object: t.Object, Topic: t.Topic, State: string(t.State), Condition: string(t.Condition), Trace: t.Trace,
 		Mark: instant(t.Mark), Proven: instant(t.Proven),
@@ -142,7 +142,7 @@ func taskHealth(t connector.TaskStatus, now time.Time) TaskHealth {
 		freshness := max(0, now.Sub(t.Proven)).Milliseconds()
 		h.Freshness = &freshness
 	}
-	if t.Progress != (connector.Progress{}) {
+	if t.Progress != (status.Progress{}) {
 		h.Progress = &ProgressHealth{Done: t.Progress.Done, Total: t.Progress.Total}
 		if left := t.Progress.Left.Milliseconds(); left > 0 {
 			h.Progress.Left = &left
@@ -157,7 +157,7 @@ func taskHealth(t connector.TaskStatus, now time.Time) TaskHealth {
 	return h
 }
 
-func rateHealth(r connector.RateStatus) *RateHealth {
+func rateHealth(r status.RateStatus) *RateHealth {
 	h := &RateHealth{
 		Limit: r.Limit, Current: r.Current, Used: r.Used, ThrottledSince: instant(r.ThrottledSince),
 		Waiting: WaitingHealth{Poll: r.Waiting[0], Snapshot: r.Waiting[1], Backfill: r.Waiting[2], Sweep: r.Waiting[3]},

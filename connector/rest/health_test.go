@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 func TestHealthOfATaskThatNothingIsKnownOf(t *testing.T) {
-	got, err := json.Marshal(HealthOf(connector.ConnectorStatus{
-		Name: "acme", Tenant: "acme", State: connector.Running,
-		Tasks: []connector.TaskStatus{{Object: "invoices", Topic: "coupa.invoices", State: connector.Unassigned}},
+	got, err := json.Marshal(HealthOf(status.ConnectorStatus{
+		Name: "acme", Tenant: "acme", State: status.Running,
+		Tasks: []status.TaskStatus{{Object: "invoices", Topic: "coupa.invoices", State: status.Unassigned}},
 	}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))
 	if err != nil {
 		t.Fatal(err)
@@ -28,14 +28,14 @@ func TestHealthOfATaskThatNothingIsKnownOf(t *testing.T) {
 func TestHealthOfATaskOnItsOwner(t *testing.T) {
 	zone := time.FixedZone("", 3600)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, zone)
-	h := HealthOf(connector.ConnectorStatus{
-		Owner: connector.Owner{WorkerID: "a:1", Local: true},
-		Rate:  connector.RateStatus{Limit: 15, Waiting: [4]int{1, 2, 3, 4}, History: []connector.RatePoint{{At: at, Current: 7}}},
-		Token: connector.TokenStatus{Age: time.Second, ExpiresIn: time.Minute},
-		Tasks: []connector.TaskStatus{{
-			Proven: at, Progress: connector.Progress{Done: 3, Total: 9, Left: time.Second},
-			Errors:         []connector.Trouble{{At: at, Message: "m", Remedy: "r"}},
-			SchemaVersions: []connector.SchemaVersion{{At: at, Subject: "s", ID: 4}},
+	h := HealthOf(status.ConnectorStatus{
+		Owner: status.Owner{WorkerID: "a:1", Local: true},
+		Rate:  status.RateStatus{Limit: 15, Waiting: [4]int{1, 2, 3, 4}, History: []status.RatePoint{{At: at, Current: 7}}},
+		Token: status.TokenStatus{Age: time.Second, ExpiresIn: time.Minute},
+		Tasks: []status.TaskStatus{{
+			Proven: at, Progress: status.Progress{Done: 3, Total: 9, Left: time.Second},
+			Errors:         []status.Trouble{{At: at, Message: "m", Remedy: "r"}},
+			SchemaVersions: []status.SchemaVersion{{At: at, Subject: "s", ID: 4}},
 		}},
 	}, at.Add(1500*time.Millisecond))
 	got, err := json.Marshal(h)

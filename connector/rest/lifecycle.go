@@ -7,11 +7,12 @@ import (
 	"net/http"
 
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // restarter is the owner's part in this.
 type restarter interface {
-	Restart(ctx context.Context, name string, r connector.RestartRequest) (connector.ConnectorStatus, error)
+	Restart(ctx context.Context, name string, r connector.RestartRequest) (status.ConnectorStatus, error)
 }
 
 // lifecycleRoutes have connectors run, wait, end and begin anew.
@@ -26,17 +27,17 @@ func (a *API) lifecycleRoutes() []route {
 }
 
 func (a *API) pause(r *request) (*answer, error) {
-	return a.target(r, connector.Paused, http.StatusAccepted)
+	return a.target(r, status.Paused, http.StatusAccepted)
 }
 func (a *API) resume(r *request) (*answer, error) {
-	return a.target(r, connector.Running, http.StatusAccepted)
+	return a.target(r, status.Running, http.StatusAccepted)
 }
 func (a *API) stop(r *request) (*answer, error) {
-	return a.target(r, connector.Stopped, http.StatusNoContent)
+	return a.target(r, status.Stopped, http.StatusNoContent)
 }
 
 // target sets the state in which the connector shall be. The owner follows it.
-func (a *API) target(r *request, s connector.State, status int) (*answer, error) {
+func (a *API) target(r *request, s status.State, status int) (*answer, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 	defer cancel()
 	if err := a.changer.SetState(ctx, r.path["name"], s); err != nil {
@@ -63,19 +64,19 @@ func (a *API) restart(r *request) (*answer, error) {
 }
 
 // marked is the status before a restart, with RESTARTING on all that restarts, and its old traces.
-func marked(c connector.ConnectorStatus, r connector.RestartRequest) connector.ConnectorStatus {
-	tasks := make([]connector.TaskStatus, len(c.Tasks))
+func marked(c status.ConnectorStatus, r connector.RestartRequest) status.ConnectorStatus {
+	tasks := make([]status.TaskStatus, len(c.Tasks))
 	copy(tasks, c.Tasks)
 	for i := range tasks {
-		if r.IncludeTasks && (!r.OnlyFailed || tasks[i].State == connector.Failed) {
+		if r.IncludeTasks && (!r.OnlyFailed || tasks[i].State == status.Failed) {
 			tasks[i].State = restarting
 		}
 	}
-	if stopped := c.State == connector.Stopped; stopped {
+	if stopped := c.State == status.Stopped; stopped {
 		tasks = nil
 	}
 	c.Tasks = tasks
-	if !r.OnlyFailed || c.State == connector.Failed {
+	if !r.OnlyFailed || c.State == status.Failed {
 		c.State = restarting
 	}
 	return c

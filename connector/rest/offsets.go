@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // offsetOwner is the owner's part in this.
 type offsetOwner interface {
-	Offsets(ctx context.Context, name string) ([]connector.Offset, error)
+	Offsets(ctx context.Context, name string) ([]status.Offset, error)
 	// of a STOPPED connector
-	AlterOffsets(ctx context.Context, name string, offsets []connector.Offset) error
-	MoveOffsets(ctx context.Context, name string, offsets []connector.Offset) error // in any state
+	AlterOffsets(ctx context.Context, name string, offsets []status.Offset) error
+	MoveOffsets(ctx context.Context, name string, offsets []status.Offset) error // in any state
 	// of a STOPPED connector
 	ResetOffsets(ctx context.Context, name string) error
 }
@@ -63,7 +64,7 @@ type message struct {
 	Message string `json:"message"`
 }
 
-func entryOf(o connector.Offset) offsetEntry {
+func entryOf(o status.Offset) offsetEntry {
 	e := offsetEntry{offsetPartition{o.Tenant, o.Object}, &offsetValue{ID: o.ID}}
 	if !o.UpdatedAt.IsZero() {
 		at := o.UpdatedAt.UTC().Format(time.RFC3339)
@@ -74,7 +75,7 @@ func entryOf(o connector.Offset) offsetEntry {
 
 // offsets tells the committed position of every object that has one.
 func (a *API) offsets(r *request) (*answer, error) {
-	return a.readOffsets(r, func(all []connector.Offset) (*answer, error) {
+	return a.readOffsets(r, func(all []status.Offset) (*answer, error) {
 		list := offsetList{[]offsetEntry{}}
 		for _, o := range all {
 			list.Offsets = append(list.Offsets, entryOf(o))
@@ -83,7 +84,7 @@ func (a *API) offsets(r *request) (*answer, error) {
 	})
 }
 
-func (a *API) readOffsets(r *request, tell func([]connector.Offset) (*answer, error)) (*answer, error) {
+func (a *API) readOffsets(r *request, tell func([]status.Offset) (*answer, error)) (*answer, error) {
 	c, err := a.usable(r)
 	if err != nil {
 		return nil, err
@@ -118,13 +119,13 @@ func (a *API) alterOffsets(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var offsets []connector.Offset
+	var offsets []status.Offset
 	for i, text := range given {
 		o, err := readEntry(text, c)
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(offsets, func(other connector.Offset) bool { return other.Object == o.Object }) {
+		if slices.ContainsFunc(offsets, func(other status.Offset) bool { return other.Object == o.Object }) {
 			return nil, bad("offsets[%d] names the object %q a second time", i, o.Object)
 		}
 		offsets = append(offsets, o)
@@ -134,7 +135,7 @@ func (a *API) alterOffsets(r *request) (*answer, error) {
 
 // move has the owner move positions. What it finds wrong
 // with them is not wrong with the connector's configuration.
-func (a *API) move(r *request, c connector.ConnectorStatus, done string, move func(context.Context) error) (*answer, error) {
+func (a *API) move(r *request, c status.ConnectorStatus, done string, move func(context.Context) error) (*answer, error) {
 	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
 		if err := move(ctx); err != nil {
 			return nil, ofRequest(err)
@@ -153,21 +154,21 @@ func (a *API) resetOffsets(r *request) (*answer, error) {
 }
 
 // usable finds the connector of a request about its positions, which one without tasks has none of.
-func (a *API) usable(r *request) (connector.ConnectorStatus, error) {
+func (a *API) usable(r *request) (status.ConnectorStatus, error) {
 	c, err := a.reader.Connector(r.path["name"])
 	if err != nil {
 		return c, a.failed(err, r.path["name"], notFound)
 	}
-	if c.State == connector.Failed {
+	if c.State == status.Failed {
 		return c, bad("Connector %s has no offsets while its configuration can't be used: %s", c.Name, c.Trace)
 	}
 	return c, nil
 }
 
 // stopped finds the connector of a request that needs it STOPPED.
-func (a *API) stopped(r *request) (connector.ConnectorStatus, error) {
+func (a *API) stopped(r *request) (status.ConnectorStatus, error) {
 	c, err := a.usable(r)
-	if err == nil && c.State != connector.Stopped { // for all that is known here
+	if err == nil && c.State != status.Stopped { // for all that is known here
 		ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 		defer cancel()
 		if err := a.changer.Refresh(ctx); err != nil {
@@ -175,7 +176,7 @@ func (a *API) stopped(r *request) (connector.ConnectorStatus, error) {
 		}
 		c, err = a.usable(r)
 	}
-	if err == nil && c.State != connector.Stopped {
+	if err == nil && c.State != status.Stopped {
 		err = a.failed(connector.ErrNotStopped, c.Name, notFound)
 	}
 	return c, err
@@ -184,7 +185,7 @@ func (a *API) stopped(r *request) (connector.ConnectorStatus, error) {
 // Beyond Connect: the position of one object, which can be altered in any state of the connector.
 
 func (a *API) objectOffset(r *request) (*answer, error) {
-	return a.readOffsets(r, func(all []connector.Offset) (*answer, error) {
+	return a.readOffsets(r, func(all []status.Offset) (*answer, error) {
 		for _, o := range all {
 			if o.Object == r.path["object"] {
 				return ok(entryOf(o))
@@ -210,7 +211,7 @@ func (a *API) alterObjectOffset(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.move(r, c, altered, func(ctx context.Context) error { return a.owner.MoveOffsets(ctx, c.Name, []connector.Offset{o}) })
+	return a.move(r, c, altered, func(ctx context.Context) error { return a.owner.MoveOffsets(ctx, c.Name, []status.Offset{o}) })
 }
 
 func (a *API) resetObjectOffset(r *request) (*answer, error) {
@@ -218,12 +219,12 @@ func (a *API) resetObjectOffset(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	anew := connector.Offset{Tenant: c.Tenant, Object: r.path["object"], Reset: true}
-	return a.move(r, c, reset, func(ctx context.Context) error { return a.owner.MoveOffsets(ctx, c.Name, []connector.Offset{anew}) })
+	anew := status.Offset{Tenant: c.Tenant, Object: r.path["object"], Reset: true}
+	return a.move(r, c, reset, func(ctx context.Context) error { return a.owner.MoveOffsets(ctx, c.Name, []status.Offset{anew}) })
 }
 
 // withObject finds the connector of a request about one of its objects.
-func (a *API) withObject(r *request) (connector.ConnectorStatus, error) {
+func (a *API) withObject(r *request) (status.ConnectorStatus, error) {
 	c, err := a.usable(r)
 	if err != nil {
 		return c, err
@@ -234,7 +235,7 @@ func (a *API) withObject(r *request) (connector.ConnectorStatus, error) {
 	return c, nil
 }
 
-func objectsOf(c connector.ConnectorStatus) []string {
+func objectsOf(c status.ConnectorStatus) []string {
 	var paths []string
 	for _, t := range c.Tasks {
 		paths = append(paths, t.Object)
@@ -243,8 +244,8 @@ func objectsOf(c connector.ConnectorStatus) []string {
 }
 
 // readEntry reads a partition with its offset.
-func readEntry(text json.RawMessage, c connector.ConnectorStatus) (connector.Offset, error) {
-	var o connector.Offset
+func readEntry(text json.RawMessage, c status.ConnectorStatus) (status.Offset, error) {
+	var o status.Offset
 	members, err := parseObject(text, "An entry of offsets")
 	if err != nil {
 		return o, err
@@ -276,14 +277,14 @@ func readEntry(text json.RawMessage, c connector.ConnectorStatus) (connector.Off
 		return o, bad("The connector has no object %q; it has %s", object, strings.Join(objectsOf(c), ", "))
 	}
 	if isNull(members["offset"]) {
-		return connector.Offset{Tenant: c.Tenant, Object: object, Reset: true}, nil
+		return status.Offset{Tenant: c.Tenant, Object: object, Reset: true}, nil
 	}
 	return readOffset(members["offset"], c, object)
 }
 
 // readOffset reads an offset that is not null.
-func readOffset(text json.RawMessage, c connector.ConnectorStatus, object string) (connector.Offset, error) {
-	o := connector.Offset{Tenant: c.Tenant, Object: object}
+func readOffset(text json.RawMessage, c status.ConnectorStatus, object string) (status.Offset, error) {
+	o := status.Offset{Tenant: c.Tenant, Object: object}
 	members, err := parseObject(text, "The offset")
 	if err != nil {
 		return o, err

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 func TestMetricsAreServedAsPrometheusReadsThem(t *testing.T) {
@@ -82,7 +82,7 @@ func TestEscapedSlashesStayInTheirSegment(t *testing.T) {
 // slow is a worker that Kafka does not answer.
 type slow struct{ *fake }
 
-func (s slow) SetState(ctx context.Context, _ string, _ connector.State) error {
+func (s slow) SetState(ctx context.Context, _ string, _ status.State) error {
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // A script in testdata is a session with a worker, made from what a distributed
@@ -141,24 +142,24 @@ func (f *fake) act(t *testing.T, what string) {
 	t.Helper()
 	switch what {
 	case "task 1 of acme fails":
-		f.change("acme", func(c *connector.ConnectorStatus) {
-			c.Tasks[1].State, c.Tasks[1].Trace = connector.Failed, "Misconfigured: users: HTTP 403: scope missing"
+		f.change("acme", func(c *status.ConnectorStatus) {
+			c.Tasks[1].State, c.Tasks[1].Trace = status.Failed, "Misconfigured: users: HTTP 403: scope missing"
 		})
 	case "acme can't be used":
-		f.change("acme", func(c *connector.ConnectorStatus) {
-			c.State, c.Trace, c.Tasks = connector.Failed, "coupa.client.id: the environment variable COUPA_ID is not set", nil
+		f.change("acme", func(c *status.ConnectorStatus) {
+			c.State, c.Trace, c.Tasks = status.Failed, "coupa.client.id: the environment variable COUPA_ID is not set", nil
 		})
 	case "acme is from a file":
-		f.change("acme", func(c *connector.ConnectorStatus) { c.FromFile = true })
+		f.change("acme", func(c *status.ConnectorStatus) { c.FromFile = true })
 	case "nobody runs acme":
-		f.change("acme", func(c *connector.ConnectorStatus) {
-			c.Owner, c.State = connector.Owner{}, connector.Unassigned
+		f.change("acme", func(c *status.ConnectorStatus) {
+			c.Owner, c.State = status.Owner{}, status.Unassigned
 			for i := range c.Tasks {
-				c.Tasks[i].State, c.Tasks[i].Trace = connector.Unassigned, ""
+				c.Tasks[i].State, c.Tasks[i].Trace = status.Unassigned, ""
 			}
 		})
 	case "acme has read invoices":
-		f.offsets["acme"] = []connector.Offset{{Tenant: "acme", Object: "invoices", UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), ID: 7}}
+		f.offsets["acme"] = []status.Offset{{Tenant: "acme", Object: "invoices", UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), ID: 7}}
 	case "the brokers are down":
 		f.broken = errBroker
 	case "it starts":

@@ -11,12 +11,13 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // snapshotOwner is the owner's part in this.
 type snapshotOwner interface {
-	Snapshot(ctx context.Context, name string, r connector.SnapshotRequest) (connector.Snapshot, error)
-	Snapshots(ctx context.Context, name string) ([]connector.Snapshot, error)
+	Snapshot(ctx context.Context, name string, r status.SnapshotRequest) (status.Snapshot, error)
+	Snapshots(ctx context.Context, name string) ([]status.Snapshot, error)
 	SetSnapshot(ctx context.Context, name, id string, state checkpoint.RequestState) error
 }
 
@@ -48,7 +49,7 @@ type snapshot struct {
 	Trace    string     `json:"trace,omitempty"`
 }
 
-func snapshotOf(s connector.Snapshot) snapshot {
+func snapshotOf(s status.Snapshot) snapshot {
 	told := snapshot{
 		ID: s.ID, Object: s.Object, State: string(s.State), Asked: s.Asked.UTC(), Finished: instant(s.Ended), From: instant(s.From), To: instant(s.To),
 		Filter: s.Filter, Rows: s.Rows, Total: s.Total, Trace: s.Why,
@@ -102,8 +103,8 @@ func (a *API) takeSnapshot(r *request) (*answer, error) {
 	})
 }
 
-func readSnapshot(members map[string]json.RawMessage) (connector.SnapshotRequest, error) {
-	var asked connector.SnapshotRequest
+func readSnapshot(members map[string]json.RawMessage) (status.SnapshotRequest, error) {
+	var asked status.SnapshotRequest
 	err := only(members, "object", "from", "to", "ids", "filter")
 	if err != nil {
 		return asked, err

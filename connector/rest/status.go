@@ -8,10 +8,11 @@ import (
 	"strconv"
 
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // restarting is the state in which Connect shows what is about to restart.
-const restarting connector.State = "RESTARTING"
+const restarting status.State = "RESTARTING"
 
 // statusRoutes tell how connectors are.
 func (a *API) statusRoutes() []route {
@@ -49,9 +50,9 @@ type stateInfo struct {
 }
 
 // stateOf tells of a connector as it is known here; a stopped one has no tasks.
-func (a *API) stateOf(c connector.ConnectorStatus) stateInfo {
+func (a *API) stateOf(c status.ConnectorStatus) stateInfo {
 	s := stateInfo{c.Name, connectorState{string(c.State), c.Owner.WorkerID, a.o.Version, c.Trace}, []taskState{}, "source"}
-	if c.State != connector.Stopped {
+	if c.State != status.Stopped {
 		for _, t := range c.Tasks {
 			s.Tasks = append(s.Tasks, taskState{t.ID, string(t.State), c.Owner.WorkerID, a.o.Version, t.Trace})
 		}
@@ -85,7 +86,7 @@ func (a *API) tasks(r *request) (*answer, error) {
 		return nil, a.failed(err, r.path["name"], notFound)
 	}
 	tasks := []task{}
-	if c.State != connector.Stopped {
+	if c.State != status.Stopped {
 		for _, t := range c.Tasks {
 			cfg := maps.Clone(c.Config)
 			cfg["task.class"], cfg["object"], cfg["topic"] = class, t.Object, t.Topic

@@ -18,7 +18,7 @@ const lineTopic = "coupa.invoices.invoice_lines"
 
 // lineRecord is a line's, in Avro; of row 0 a tombstone.
 func lineRecord(id, row int64, at time.Time, rest string) *kgo.Record {
-	r := record("acme", id, at, "")
+	r := recordOf("acme", id, at, "")
 	r.Topic, r.Headers[1].Value = lineTopic, []byte("invoices")
 	if row > 0 {
 		r.Value = append(binary.AppendVarint(schemas.AppendHeader(nil, 1), row), rest...)

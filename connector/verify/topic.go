@@ -8,11 +8,10 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/schemas"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/coupastream/coupastream/connector"
-	"github.com/coupastream/coupastream/schemas"
 )
 
 // topicContent is what a topic says of one object of one tenant, or of the lines of one of its lists.
@@ -103,7 +102,7 @@ func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Recor
 }
 
 func (cfg Config) give(r *kgo.Record, take func(r *kgo.Record, id int64) error) error {
-	if r.Attrs.IsControl() || header(r, connector.HeaderTenant) != cfg.Tenant || header(r, connector.HeaderObject) != cfg.Object.Path {
+	if r.Attrs.IsControl() || header(r, record.HeaderTenant) != cfg.Tenant || header(r, record.HeaderObject) != cfg.Object.Path {
 		return nil
 	}
 	_, id, err := schemas.ParseKey(r.Key)
@@ -165,9 +164,9 @@ func (t *topicContent) take(r *kgo.Record, id, row int64, at time.Time) {
 
 // stamp is the row's updated-at that a record carries.
 func stamp(r *kgo.Record) (time.Time, error) {
-	at, err := time.Parse(time.RFC3339, header(r, connector.HeaderUpdatedAt))
+	at, err := time.Parse(time.RFC3339, header(r, record.HeaderUpdatedAt))
 	if err != nil {
-		return at, fmt.Errorf("header %s: %w", connector.HeaderUpdatedAt, err)
+		return at, fmt.Errorf("header %s: %w", record.HeaderUpdatedAt, err)
 	}
 	return at, nil
 }

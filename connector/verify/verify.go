@@ -8,18 +8,17 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Config says what is compared.
 type Config struct {
 	Kafka  []kgo.Opt // how brokers are reached
-	Source connector.Source
+	Source stream.Source
 	Tenant string
 	Object config.Object
 	// Progress is told now and then how far the comparison is; nil: nobody.

@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/verify"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
@@ -81,10 +81,10 @@ func (s *scene) publish(commit kgo.TransactionEndTry, records ...*kgo.Record) {
 	}
 }
 
-func record(tenant string, id int64, at time.Time, value string) *kgo.Record {
+func recordOf(tenant string, id int64, at time.Time, value string) *kgo.Record {
 	r := &kgo.Record{Topic: "coupa.suppliers", Key: schemas.AppendKey(schemas.AppendHeader(nil, 1), tenant, id), Headers: []kgo.RecordHeader{
-		{Key: connector.HeaderTenant, Value: []byte(tenant)}, {Key: connector.HeaderObject, Value: []byte("suppliers")},
-		{Key: connector.HeaderUpdatedAt, Value: []byte(at.UTC().Format(time.RFC3339))},
+		{Key: record.HeaderTenant, Value: []byte(tenant)}, {Key: record.HeaderObject, Value: []byte("suppliers")},
+		{Key: record.HeaderUpdatedAt, Value: []byte(at.UTC().Format(time.RFC3339))},
 	}}
 	if value != "" {
 		r.Value = []byte(value)
@@ -119,11 +119,11 @@ func TestATopicThatHoldsWhatCoupaHoldsDoesNotDiffer(t *testing.T) {
 	compare(t, func(s *scene) {
 		var all []*kgo.Record
 		for _, row := range s.tenant.Rows("suppliers") {
-			all = append(all, record("acme", row.ID, row.UpdatedAt.Add(-time.Minute), "old"), record("acme", row.ID, row.UpdatedAt, "new"))
+			all = append(all, recordOf("acme", row.ID, row.UpdatedAt.Add(-time.Minute), "old"), recordOf("acme", row.ID, row.UpdatedAt, "new"))
 		}
 		s.publish(kgo.TryCommit, all...)
-		s.publish(kgo.TryAbort, record("acme", 99, time.Now(), "aborted"))
-		s.publish(kgo.TryCommit, record("other", 77, time.Now(), "of another tenant"))
+		s.publish(kgo.TryAbort, recordOf("acme", 99, time.Now(), "aborted"))
+		s.publish(kgo.TryCommit, recordOf("other", 77, time.Now(), "of another tenant"))
 		r, found := s.report()
 		if found != nil || r.Rows != 5 || r.Records != 10 || r.Truncated {
 			t.Errorf("%+v", r)
@@ -142,14 +142,14 @@ func TestEachDifferenceIsFound(t *testing.T) {
 		s.tenant.Delete("suppliers", deleted.ID)
 		late := s.tenant.Create("suppliers") // may be on its way
 		s.publish(kgo.TryCommit,
-			record("acme", id(1), at(1).Add(-time.Hour), "older"),
-			record("acme", id(2), at(2), "twice"), record("acme", id(2), at(2), "twice"),
-			record("acme", id(3), at(3), "lines"), record("acme", id(3), at(3), "other lines"),
-			record("acme", id(4), at(4), "row"),
-			record("acme", gone.ID, gone.UpdatedAt, "gone"),
-			record("acme", deleted.ID, deleted.UpdatedAt, "gone"), record("acme", deleted.ID, deleted.UpdatedAt, ""),
+			recordOf("acme", id(1), at(1).Add(-time.Hour), "older"),
+			recordOf("acme", id(2), at(2), "twice"), recordOf("acme", id(2), at(2), "twice"),
+			recordOf("acme", id(3), at(3), "lines"), recordOf("acme", id(3), at(3), "other lines"),
+			recordOf("acme", id(4), at(4), "row"),
+			recordOf("acme", gone.ID, gone.UpdatedAt, "gone"),
+			recordOf("acme", deleted.ID, deleted.UpdatedAt, "gone"), recordOf("acme", deleted.ID, deleted.UpdatedAt, ""),
 		)
-		s.publish(kgo.TryAbort, record("acme", id(0), at(0), "never seen"))
+		s.publish(kgo.TryAbort, recordOf("acme", id(0), at(0), "never seen"))
 		_, found := s.report()
 		want := []string{
 			fmt.Sprint("missing ", id(0)), fmt.Sprint("stale ", id(1)), fmt.Sprint("duplicate ", id(2)), fmt.Sprint("extra ", gone.ID),
@@ -178,11 +178,11 @@ func TestRowsWithoutUpdatedAtAreComparedByID(t *testing.T) {
 	compareOf(t, "currencies", func(s *scene) {
 		var records []*kgo.Record
 		for _, row := range s.tenant.Rows("currencies")[1:] {
-			r := record("acme", row.ID, time.Time{}, "x")
+			r := recordOf("acme", row.ID, time.Time{}, "x")
 			r.Headers[1].Value, r.Headers = []byte("currencies"), r.Headers[:2]
 			records = append(records, r, r)
 		}
-		gone := record("acme", 99, time.Time{}, "x")
+		gone := recordOf("acme", 99, time.Time{}, "x")
 		gone.Key, gone.Headers[1].Value, gone.Headers = schemas.AppendJSONKey(nil, "acme", 99), []byte("currencies"), gone.Headers[:2]
 		for _, r := range append(records, gone) {
 			again := *r
@@ -201,7 +201,7 @@ func TestRowsBelowOthersAreComparedByID(t *testing.T) {
 	const path = "contracts/legal_documents"
 	compareOf(t, path, func(s *scene) {
 		publish := func(id int64) {
-			r := record("acme", id, time.Time{}, "x")
+			r := recordOf("acme", id, time.Time{}, "x")
 			r.Headers[1].Value, r.Headers = []byte(path), r.Headers[:2]
 			s.publish(kgo.TryCommit, r)
 		}

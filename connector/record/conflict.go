@@ -1,0 +1,121 @@
+package record
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// Values of schema.conflict.
+const (
+	conflictDeadLetter = "deadletter"
+	conflictWiden      = "widen"
+)
+
+// conflictError says that the registry refuses the schema of the values, so that no row can be encoded.
+type conflictError struct{ refusal error }
+
+func (e *conflictError) Error() string { return e.refusal.Error() }
+func (e *conflictError) Unwrap() error { return e.refusal }
+
+// Remedy is what lets rows be encoded again.
+func (*conflictError) Remedy() string {
+	return "make the registry take the schema, give the object a new topic (topic.template), or give schema.conflict = widen or deadletter"
+}
+
+// refusedValues encodes no row.
+type refusedValues struct{ err *conflictError }
+
+func (v refusedValues) Append(dst []byte, _ coupa.Row, _ string) ([]byte, error) { return dst, v.err }
+
+// reconsiderAfter is how long a schema that the registry refused
+// is not offered again while rows go to the dead letter topic.
+const reconsiderAfter = time.Minute
+
+// undeliverable is the encoding of a stream whose rows are dead letters because
+// the registry refuses its schema. The key's schema must be registered.
+func (m *Maker) undeliverable(ctx context.Context, custom *schemas.CustomFields, refusal error) (*encoding, error) {
+	schema, err := m.schemaWith(custom)
+	if err != nil {
+		return nil, err
+	}
+	prefix, err := m.keyPrefix(ctx, m.Object.Topic)
+	if err != nil {
+		return nil, err
+	}
+	values := refusedValues{&conflictError{refusal}}
+	e := newEncoding(m.Stream, m.Object, prefix, func() valueEncoder { return values })
+	e.schema, e.custom, e.refused = schema, custom, time.Now()
+	m.Log.Error("the schema registry refuses the schema; rows go to the dead letter topic until it takes it", "topic", m.dead.topic, "error", refusal)
+	return e, nil
+}
+
+// Reconsider offers a refused schema again now and then.
+func (m *Maker) Reconsider(ctx context.Context) error {
+	now := m.current.Load()
+	if now.refused.IsZero() || time.Since(now.refused) < reconsiderAfter {
+		return nil
+	}
+	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer m.customs.registering.Release(1)
+	made, err := m.encodingWith(ctx, now.custom)
+	if err == nil {
+		m.Log.Info("the schema registry takes the schema; records go to their topic again")
+	} else if made, err = m.onConflict(ctx, now.custom, err); err != nil {
+		return err
+	}
+	m.current.Store(made)
+	return nil
+}
+
+// onConflict is what becomes of a schema that could not be registered for err.
+func (m *Maker) onConflict(ctx context.Context, custom *schemas.CustomFields, err error) (*encoding, error) {
+	if m.Object.SchemaConflict != conflictDeadLetter || !isIncompatible(err) {
+		return nil, err
+	}
+	return m.undeliverable(ctx, custom, err)
+}
+
+// isToWiden tells that a schema was refused, and is to be widened for that.
+func (m *Maker) isToWiden(err error) bool {
+	return isIncompatible(err) && m.Object.SchemaConflict == conflictWiden && m.Object.AutoRegister
+}
+
+// refusedWide is the error of a widened schema.
+func refusedWide(err error) error {
+	if !isIncompatible(err) {
+		return err
+	}
+	return fmt.Errorf("a schema with the last version's fields and types besides (schema.conflict=widen) is refused too: %w", err)
+}
+
+// widened gives, in place of a schema that the registry refused,
+// one that has besides what the subject's last version has.
+func (m *Maker) widened(ctx context.Context, schema *schemas.Schema, refusal error) (*schemas.Schema, error) {
+	last, err := m.Registry.Latest(ctx, m.valueSubject(schema))
+	if err != nil {
+		return nil, err
+	}
+	wide, err := schema.Widen(last)
+	if err != nil {
+		return nil, fmt.Errorf("%w; schema.conflict=widen can't help: %w", refusal, err)
+	}
+	return wide, nil
+}
+
+// AwaitAccepted waits while the registry refuses the stream's schemas, so that
+// no row could be encoded. It is offered them again by reconsider.
+func (m *Maker) AwaitAccepted(ctx context.Context) error {
+	for m.Refuses() {
+		if !clock.Sleep(ctx, reconsiderAfter) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package record
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/mapping"
+)
+
+// Names of the headers on every record.
+const (
+	HeaderTenant    = "coupa.tenant"
+	HeaderObject    = "coupa.object"
+	HeaderUpdatedAt = "coupa.updated_at" // RFC 3339, UTC; not there where rows have none
+	HeaderOp        = "coupa.op"
+)
+
+// Values of HeaderOp.
+const (
+	OpUpsert   = "upsert"
+	OpSnapshot = "snapshot"
+)
+
+// slabSize is the size of the blocks that keys and values of records are
+// cut from, so that a page costs a few allocations and not hundreds.
+const slabSize = 64 << 10
+
+// encoding turns rows of one stream into records. It exists once the
+// stream's schemas are registered, and is used by fetches side by side.
+type encoding struct {
+	tenant, object, topic string
+	keyPrefix             []byte // what stands before every key
+	jsonKeys              bool
+	undated               bool      // rows have no updated-at
+	encoders              sync.Pool // *rowEncoder
+	schema                *schemas.Schema
+	custom                *schemas.CustomFields // as they are typed; nil: they are a map, or none
+	// when the registry refused the schema, so that no row can be encoded; zero: it did not
+	refused time.Time
+}
+
+// valueEncoder makes the values of a stream's records. One fetch uses it at a time.
+type valueEncoder interface {
+	// Append adds the value made of a row, framing included. The
+	// error is a *schemas.FieldError if the row is to blame.
+	Append(dst []byte, row coupa.Row, op string) ([]byte, error)
+}
+
+// rowEncoder is the scratch space of one fetch.
+type rowEncoder struct {
+	*encoding
+	value  valueEncoder
+	mapper *mapping.Rewriter // nil: rows are encoded as Coupa sent them
+	buf    []byte
+}
+
+func newEncoding(st checkpoint.Stream, o config.Object, keyPrefix []byte, values func() valueEncoder) *encoding {
+	e := &encoding{tenant: st.Tenant, object: st.Object, topic: o.Topic, keyPrefix: keyPrefix, jsonKeys: o.ValueFormat != config.FormatAvro, undated: o.IsWhole()}
+	e.encoders.New = func() any { return &rowEncoder{encoding: e, value: values(), mapper: o.Rewriter()} }
+	return e
+}
+
+// encoder gives a fetch its scratch space, until release.
+func (e *encoding) encoder() *rowEncoder { return e.encoders.Get().(*rowEncoder) }
+
+func (enc *rowEncoder) release() { enc.encoders.Put(enc) }
+
+// encode makes the value of a row in enc.buf.
+func (enc *rowEncoder) encode(r coupa.Row, op string) error {
+	r, err := enc.mapped(r)
+	if err != nil {
+		return err
+	}
+	return enc.encodeMapped(r, op)
+}
+
+// mapped gives a row as the object's mapping has it, until the next one.
+func (enc *rowEncoder) mapped(r coupa.Row) (coupa.Row, error) {
+	if enc.mapper == nil {
+		return r, nil
+	}
+	var err error
+	if r.JSON, err = enc.mapper.Row(r.JSON); err != nil {
+		return r, rowError(enc.object, r.ID, err)
+	}
+	return r, nil
+}
+
+// guarded gives the JSON of a row for wherever else it goes, until the next one: without what
+// the object's mapping hides. Of a row in which that can't be told, there is nothing but the id.
+func (enc *rowEncoder) guarded(r coupa.Row) []byte {
+	if enc.mapper == nil {
+		return r.JSON
+	}
+	shown, err := enc.mapper.Guarded(r.JSON)
+	if err != nil {
+		return fmt.Appendf(nil, `{"id":%d}`, r.ID)
+	}
+	return shown
+}
+
+// encodeMapped makes the value of a row that is as the mapping has it.
+func (enc *rowEncoder) encodeMapped(r coupa.Row, op string) error {
+	var err error
+	if enc.buf, err = enc.value.Append(enc.buf[:0], r, op); err != nil {
+		return rowError(enc.object, r.ID, err)
+	}
+	return nil
+}
+
+// appendKey appends the key of a row's records, in the format of their values.
+func (e *encoding) appendKey(dst []byte, id int64) []byte { return e.appendKeyTo(dst, e.keyPrefix, id) }
+
+func (e *encoding) appendKeyTo(dst, prefix []byte, id int64) []byte {
+	dst = append(dst, prefix...)
+	if e.jsonKeys {
+		return schemas.AppendJSONKey(dst, e.tenant, id)
+	}
+	return schemas.AppendKey(dst, e.tenant, id)
+}
+
+// unfit lists what the row that was encoded last has that its custom fields are not typed for.
+func (enc *rowEncoder) unfit() []schemas.Unfit {
+	v, ok := enc.value.(interface{ Unfit() []schemas.Unfit })
+	if !ok {
+		return nil
+	}
+	return v.Unfit()
+}
+
+// Version is what must not be published twice.
+type Version struct {
+	ID, UpdatedAt int64 // unix seconds
+	Digest        uint64
+}
+
+// Tally counts what is special about records, for the status.
+type Tally struct {
+	Late    []time.Duration // of rows that became visible behind the mark: how far behind
+	Silent  int             // changes that did not move their row's updated-at
+	Buried  int             // dead letters
+	Cause   string          // of the last of them
+	Trimmed int             // records with cut texts
+}
+
+// Chunk is a part of a page: records that were encoded and not
+// handed over yet. Records, headers, keys and values lie in slabs.
+type Chunk struct {
+	Records   []*kgo.Record
+	Published []Version          // published[i] is what records[i] was made of
+	Lines     []RowLines         // of rows whose lines have topics of their own
+	Entries   []checkpoint.Entry // what the ledger will know
+	Bytes     int
+	Rows      int // rows read, dropped ones included
+	Dropped   int
+	Tally
+	Newest  time.Time // stamp of a row or of one of its lines
+	slab    []byte
+	recs    []kgo.Record
+	headers []kgo.RecordHeader
+}
+
+// put makes a record of a row, with enc.buf for a value.
+func (c *Chunk) put(enc *rowEncoder, r coupa.Row, op, topic string, more ...kgo.RecordHeader) {
+	value := c.keep(enc.buf)
+	enc.buf = enc.appendKey(enc.buf[:0], r.ID)
+	key := c.keep(enc.buf)
+	rec := c.record()
+	rec.Topic, rec.Key, rec.Value = topic, key, value
+	rec.Headers = append(c.headersOf(enc, r, op), more...)
+	c.Records = append(c.Records, rec)
+	c.Published = append(c.Published, Version{r.ID, r.UpdatedAt.Unix(), r.Digest})
+	c.Bytes += len(key) + len(value)
+}
+
+// headersOf are the headers of every record that a row makes.
+func (c *Chunk) headersOf(enc *rowEncoder, r coupa.Row, op string) []kgo.RecordHeader {
+	headers := [...]kgo.RecordHeader{
+		{Key: HeaderTenant, Value: c.keepString(enc.tenant)},
+		{Key: HeaderObject, Value: c.keepString(enc.object)},
+		{Key: HeaderOp, Value: c.keepString(op)},
+		{Key: HeaderUpdatedAt},
+	}
+	if enc.undated {
+		return c.header(headers[:3]...)
+	}
+	enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
+	headers[3].Value = c.keep(enc.buf)
+	return c.header(headers[:]...)
+}
+
+// keep copies b into the slab.
+func (c *Chunk) keep(b []byte) []byte {
+	if cap(c.slab)-len(c.slab) < len(b) {
+		c.slab = make([]byte, 0, max(slabSize, len(b)))
+	}
+	from := len(c.slab)
+	c.slab = append(c.slab, b...)
+	return c.slab[from:len(c.slab):len(c.slab)]
+}
+
+func (c *Chunk) keepString(s string) []byte {
+	if cap(c.slab)-len(c.slab) < len(s) {
+		c.slab = make([]byte, 0, max(slabSize, len(s)))
+	}
+	from := len(c.slab)
+	c.slab = append(c.slab, s...)
+	return c.slab[from:len(c.slab):len(c.slab)]
+}
+
+const recordsPerSlab = 50 // a full page
+
+func (c *Chunk) record() *kgo.Record {
+	if len(c.recs) == cap(c.recs) {
+		c.recs = make([]kgo.Record, 0, recordsPerSlab)
+	}
+	c.recs = c.recs[:len(c.recs)+1]
+	return &c.recs[len(c.recs)-1]
+}
+
+func (c *Chunk) header(h ...kgo.RecordHeader) []kgo.RecordHeader {
+	if cap(c.headers)-len(c.headers) < len(h) {
+		c.headers = make([]kgo.RecordHeader, 0, recordsPerSlab*len(h))
+	}
+	from := len(c.headers)
+	c.headers = append(c.headers, h...)
+	return c.headers[from:len(c.headers):len(c.headers)]
+}

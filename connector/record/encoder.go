@@ -1,0 +1,81 @@
+package record
+
+import (
+	"context"
+
+	"github.com/coupastream/coupastream/connector/internal/failpoint"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// How says what is made of the rows of a walk.
+type How struct {
+	Op string // HeaderOp of the records
+	// LinesAlone makes the records of the rows' lines, and nothing of the rows themselves.
+	LinesAlone bool
+	// AllLines lets all lines go out, those too that have not changed.
+	AllLines bool
+}
+
+// Encoder makes the records of the rows that one fetch reads.
+type Encoder struct {
+	How
+	m    *Maker
+	rows *rowEncoder // of the encoding that the last row needed
+}
+
+// Encoder gives a fetch one, until release. prepare was called before.
+func (m *Maker) Encoder(h How) *Encoder { return &Encoder{h, m, m.current.Load().encoder()} }
+
+// Release gives the encoder back; it is of no use any more.
+func (e *Encoder) Release() { e.rows.release() }
+
+// Add makes a row's records, or its dead letter, and puts them into the chunk. An error stops
+// the object: a *RowError where the row is to blame. The row's bytes are not kept.
+func (e *Encoder) Add(ctx context.Context, c *Chunk, row coupa.Row) error {
+	err := e.encode(ctx, row)
+	var shrunk cut
+	if err == nil {
+		shrunk, err = e.shrink(ctx, row)
+	}
+	if why, taken := e.m.dead.takes(err); taken {
+		if e.LinesAlone { // it is a dead letter since it was read first
+			return nil
+		}
+		return e.m.bury(ctx, c, e.rows, row, e.Op, why)
+	}
+	if err != nil {
+		return err
+	}
+	c.Trimmed += shrunk.records
+	if err := failpoint.After(failpoint.Encode); err != nil {
+		return err
+	}
+	if !e.LinesAlone {
+		c.put(e.rows, row, e.Op, e.rows.topic, shrunk.marks...)
+	}
+	c.addLines(e.rows, row, e.How)
+	if !e.LinesAlone {
+		c.takeOwn(e.rows)
+	}
+	return nil
+}
+
+// encode encodes a row by a schema that knows its custom fields: if need be, by one
+// that is made for them. Each turn but the last knows more of them than the one before.
+func (e *Encoder) encode(ctx context.Context, row coupa.Row) error {
+	for {
+		if err := e.rows.encode(row, e.Op); err != nil {
+			return err
+		}
+		unfit := e.rows.unfit()
+		if unfit == nil {
+			return nil
+		}
+		newer, err := e.m.fit(ctx, e.rows.encoding, e.rows.guarded(row), unfit)
+		if err != nil || newer == nil {
+			return err
+		}
+		e.rows.release()
+		e.rows = newer.encoder()
+	}
+}

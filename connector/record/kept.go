@@ -1,0 +1,70 @@
+package record
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2/maybe"
+
+	"github.com/coupastream/coupastream/schemas"
+)
+
+// keptCustom is the content of the file that keeps how an object's custom
+// fields are typed, for starts without the registry. It holds names and
+// types, no values. The registry's word counts where it can be heard.
+type keptCustom struct {
+	Tenant string                `json:"tenant"`
+	Object string                `json:"object"`
+	Typed  bool                  `json:"typed"`
+	Fields *schemas.CustomFields `json:"fields,omitempty"`
+}
+
+// keptFile is named by a digest: tenants' names may hold what a file's can't.
+func (m *Maker) keptFile() string {
+	sum := sha256.Sum256([]byte(m.Stream.Tenant + "\x00" + m.Stream.Object))
+	return filepath.Join(m.Dir, hex.EncodeToString(sum[:16])+".json")
+}
+
+// keepFields keeps them; nil: as a map. A file that can't be written, or was broken by a
+// crash (on Windows alone), costs the next start without a registry, and nothing else.
+func (m *Maker) keepFields(fields *schemas.CustomFields) {
+	if m.Object.CustomFields != "typed" && m.Object.CustomFields != "auto" {
+		return
+	}
+	kept := keptCustom{Tenant: m.Stream.Tenant, Object: m.Stream.Object, Typed: fields != nil, Fields: fields}
+	text, err := json.MarshalIndent(kept, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(m.keptFile()), 0o700)
+	}
+	if err == nil {
+		err = maybe.WriteFile(m.keptFile(), text, 0o600)
+	}
+	if err != nil {
+		m.Log.Warn("the custom fields' types can't be kept; without the registry the next start will wait for it", "error", err)
+	}
+}
+
+// keptFields gives what keepFields kept; false if there is nothing of use.
+func (m *Maker) keptFields() (keptCustom, bool) {
+	text, err := os.ReadFile(m.keptFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return keptCustom{}, false
+	}
+	var kept keptCustom
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	}
+	if err != nil {
+		m.Log.Warn("the custom fields' types kept from earlier can't be read", "error", err)
+		return keptCustom{}, false
+	}
+	if kept.Typed && kept.Fields == nil {
+		kept.Fields = new(schemas.CustomFields)
+	}
+	return kept, kept.Tenant == m.Stream.Tenant && kept.Object == m.Stream.Object
+}

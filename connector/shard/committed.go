@@ -1,0 +1,69 @@
+package shard
+
+import (
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Publication is a record that was committed.
+type Publication struct {
+	Stream    checkpoint.Stream
+	ID        int64 // of the row; of the line where the topic is of lines
+	Op        string
+	UpdatedAt string // RFC 3339, UTC
+	Topic     string
+	Partition int32
+	Offset    int64
+	Bytes     int // of the value
+}
+
+// tell tells of the records of a submission that was committed, and of where its stream is then.
+func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
+	sub.Task.Update(func(t *status.TaskStatus) {
+		t.Published += int64(len(sub.Records) - sub.Buried)
+		for _, r := range sub.lineRecords {
+			if r.own {
+				t.Published++
+			} else {
+				t.Lines++
+			}
+		}
+		if sub.Buried > 0 {
+			t.DeadLetters, t.DeadLetter = t.DeadLetters+int64(sub.Buried), sub.Cause
+		}
+		t.Committed = position
+		t.Silent += int64(sub.Silent)
+		t.Trimmed += int64(sub.Trimmed)
+		t.Late += int64(len(sub.Late))
+		for _, by := range sub.Late {
+			t.Lateness = max(t.Lateness, by)
+		}
+	})
+	for _, by := range sub.Late {
+		s.Meter.Late(sub.Stream.Object, by)
+	}
+	if s.Published == nil {
+		return
+	}
+	for i, r := range sub.Records {
+		s.Published(publication(sub.Stream, sub.Rows[i].ID, r))
+	}
+	for _, r := range sub.lineRecords {
+		s.Published(publication(sub.Stream, r.id, r.Record))
+	}
+}
+
+func publication(st checkpoint.Stream, id int64, r *kgo.Record) Publication {
+	p := Publication{Stream: st, ID: id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value)}
+	for _, h := range r.Headers {
+		switch h.Key {
+		case record.HeaderOp:
+			p.Op = string(h.Value)
+		case record.HeaderUpdatedAt:
+			p.UpdatedAt = string(h.Value)
+		}
+	}
+	return p
+}

@@ -1,0 +1,221 @@
+package status
+
+import (
+	"sync"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// State is a state of Kafka Connect's closed set.
+type State string
+
+// The states that a task (one object of a connector) and a connector can be in.
+const (
+	Unassigned State = "UNASSIGNED"
+	Running    State = "RUNNING"
+	Paused     State = "PAUSED"
+	Stopped    State = "STOPPED"
+	Failed     State = "FAILED"
+)
+
+// TaskStatus is what is known of one object of one connector.
+type TaskStatus struct {
+	ID         int    // place of the object in the connector's list
+	Object     string // resource path
+	Topic      string
+	LineTopics []string // of the object's lines, where these have topics of their own
+	State      State
+	// why it is FAILED, or what it is waiting for while it retries; "" otherwise
+	Trace string
+	// every change with an updated-at before it is in the topic, but for what a backfill has still to read
+	Mark       time.Time
+	Snapshot   bool      // the backfill of what was there before is under way
+	Backfilled time.Time // when it was read to its end; zero: it was not, since the start
+	Rows       int64     // rows read from Coupa since the start
+	Published  int64     // records committed to the object's topic since the start
+	// records of lines, tombstones included, committed to topics of their own since the start
+	Lines   int64
+	Dropped int64 // rows read again and dropped as published
+	Polls   int64 // polls that were drained
+	// rows published that became visible only after the mark had passed their updated-at
+	Late     int64
+	Lateness time.Duration // how far behind the mark the latest of them was
+	// changes published that did not move their row's updated-at: of lines, most of them
+	Silent      int64
+	DeadLetters int64  // rows that went to the dead letter topic
+	DeadLetter  string // why the last of them did
+	Trimmed     int64  // records whose texts were cut to what the topic takes
+	// values of custom fields that stayed JSON text in unmapped, by field; not changed once here
+	Unfit     map[string]int64
+	Committed checkpoint.Position
+
+	Condition Condition
+	// end of the last window that was drained: every change before it is in
+	// the topic, but for a backfill's. It stands while the task is BLIND
+	Proven   time.Time
+	Progress Progress  // of the backfill
+	Errors   []Trouble // the last ones, newest first; at most maxTroubles
+	Restarts int       // automatic restarts of the failed task since it last worked
+	// of a FAILED task: when it restarts itself; zero: nobody knows, or it is not FAILED
+	NextTry        time.Time
+	CircuitOpen    bool            // it has failed so often that it is tried seldom
+	SchemaVersions []SchemaVersion // registered or found since the start, oldest first
+	LookbackFinds  int64           // rows that a look-back found and the ledger did not know
+
+	Schemas   int64             // versions in all, those included that SchemaVersions has forgotten
+	Restarted int64             // automatic restarts since the start
+	Failures  int64             // errors that stopped the task, since the start
+	Retries   int64             // errors that it waited for, since the start
+	Objective time.Duration     // freshness.objective.ms; 0: none
+	Interval  time.Duration     // from one reading to the next, as configured
+	Answers   map[string]uint64 // of Coupa to the requests for the object, by status
+	Fill      float64           // share of a full page that the pages read of late held
+	Readings  Readings
+}
+
+// Condition says what a RUNNING task is like, beside Connect's closed set of states.
+type Condition string
+
+// The conditions of a task.
+const (
+	Idle        Condition = "IDLE"        // looked, and there was nothing new
+	Busy        Condition = "BUSY"        // publishes changes
+	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, and the rate is below its limit
+	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
+	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
+	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began
+)
+
+// Progress of a backfill. Total is an estimate from ids, 0 while there is none.
+type Progress struct {
+	Done, Total int64         // rows
+	Left        time.Duration // at the speed of late; 0: not known
+}
+
+// Trouble is something that went wrong with a task.
+type Trouble struct {
+	At      time.Time
+	Message string
+	Remedy  string // what a person can do; "" where it passes by itself
+}
+
+// maxTroubles is how many are kept per task.
+const maxTroubles = 10
+
+// SchemaVersion is a schema that a task's records carry.
+type SchemaVersion struct {
+	At      time.Time
+	Subject string
+	ID      int
+}
+
+// RateStatus is the pace of requests to one Coupa instance, in requests a second.
+type RateStatus struct {
+	Limit   float64 // coupa.rate.limit; 0: none
+	Current float64 // what the limiter allows now
+	Used    float64 // of the last minute
+	Waiting [4]int  // requests that wait, by priority: poll, snapshot, backfill, sweep
+	// ThrottledSince is when Coupa began to slow this instance down; zero: it does not.
+	ThrottledSince time.Time
+	History        []RatePoint // oldest first, of the last hour
+}
+
+// RatePoint is the pace at one time.
+type RatePoint struct {
+	At            time.Time
+	Current, Used float64
+}
+
+// TokenStatus is the connector's access token.
+type TokenStatus struct {
+	Age, ExpiresIn time.Duration
+	Trouble        string // why there is none; "" otherwise
+	Failures       uint64 // requests for one that failed, since the start
+}
+
+// ConnectorStatus is a connector with its tasks, as known on this worker.
+type ConnectorStatus struct {
+	Name   string
+	Tenant string
+	// as asked for: RUNNING, PAUSED, STOPPED; FAILED if its configuration can't be used
+	State    State
+	Trace    string            // why it is FAILED
+	Config   map[string]string // as given, with secrets that were written out hidden
+	FromFile bool              // its configuration can't be changed over REST
+	Owner    Owner
+	Rate     RateStatus   // on its owner only
+	Token    TokenStatus  // on its owner only
+	Tasks    []TaskStatus // live on its owner; elsewhere UNASSIGNED
+}
+
+// Readings are measures of a task as Kafka Connect's metrics
+// have them, of the last 30 to 60 s; times in milliseconds.
+type Readings struct {
+	Poll    Reading // what a page took from the request on, and how many
+	Commit  Reading // what a transaction with something of the task took
+	Batch   Reading // its records in it; Rate: of records
+	Rows    Reading // of a page; Rate: of rows read
+	Running Reading // Average: share of the time in which it was RUNNING
+	Paused  Reading
+}
+
+// Task holds a TaskStatus that pollers change and others read.
+type Task struct {
+	// Set once.
+	instance *Instance
+	period   time.Duration // from one poll to the next, as configured
+	changed  func()        // called after each change; must not block
+
+	mu sync.Mutex
+	s  TaskStatus
+	v  vitals
+}
+
+// NewTask makes the task of an object, the i-th of its connector.
+func NewTask(i int, o config.Object, state State, in *Instance, changed func()) *Task {
+	period := o.Period()
+	return &Task{
+		instance: in, period: period, changed: changed,
+		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness, Interval: period},
+	}
+}
+
+// Update changes the status. f must not block.
+func (t *Task) Update(f func(*TaskStatus)) {
+	t.mu.Lock()
+	f(&t.s)
+	t.mu.Unlock()
+	t.changed()
+}
+
+// note changes what is not in the status itself.
+func (t *Task) note(f func(*TaskStatus, *vitals)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(&t.s, &t.v)
+}
+
+// Status returns a copy, with what follows from the time.
+func (t *Task) Status() TaskStatus {
+	var pace coupa.LimiterStats
+	var answers map[string]uint64
+	if t.instance != nil {
+		pace, answers = t.instance.source.Pace(), t.instance.source.Answers(t.s.Object)
+	}
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v, s := &t.v, t.s
+	f := facts{
+		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
+		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
+	}
+	s.Condition, s.Answers = f.condition(now), answers
+	s.Readings = Readings{
+		Poll: v.poll.Read(now), Commit: v.commit.Read(now), Batch: v.batch.Read(now), Rows: v.rows.Read(now), Running: v.running.Read(now), Paused: v.paused.Read(now),
+	}
+	return s
+}

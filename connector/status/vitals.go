@@ -1,0 +1,161 @@
+package status
+
+import (
+	"slices"
+	"time"
+
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// vitals are what a task's condition, progress and readings follow from.
+type vitals struct {
+	began, proved, moved time.Time // see facts
+	took                 time.Duration
+	noScope, vanished    bool
+	throttled, troubled  bool // the object's last request failed; Coupa refused it for the pace of requests
+	// TaskStatus.Published as the last poll left it, which published nothing; -1: it published something
+	quiet int64
+	speed Speed
+	pages int64
+
+	poll, commit, batch, rows, running, paused Measure
+}
+
+// fullPage is how many rows a page of Coupa's holds at most,
+// and fillPages of how many pages about their share is told.
+const (
+	fullPage  = 50
+	fillPages = 20
+)
+
+// Take is called when this worker begins to read the stream.
+func (t *Task) Take() {
+	t.note(func(s *TaskStatus, v *vitals) {
+		v.began, v.proved, v.moved, v.took = time.Now(), time.Time{}, time.Time{}, 0
+		v.noScope, v.vanished, v.throttled, v.troubled = false, false, false, false
+		v.quiet, v.speed = s.Published, Speed{}
+		s.Proven, s.Progress = clock.Later(s.Mark, s.Committed.Mark), Progress{}
+	})
+}
+
+// Failed is called for each error that holds the stream up or stops it.
+func (t *Task) Failed(err error) {
+	passes := IsTemporary(err)
+	kind, fromCoupa := kindOf(err)
+	t.note(func(s *TaskStatus, v *vitals) {
+		s.Errors = remember(s.Errors, troubleOf(err, time.Now()))
+		if passes {
+			s.Retries++
+		} else {
+			s.Failures++
+		}
+		v.troubled, v.throttled = true, fromCoupa && kind == coupa.Throttled
+		v.noScope = fromCoupa && kind == coupa.Scope
+	})
+}
+
+// Answered is called when Coupa has answered as it should.
+func (t *Task) Answered() {
+	t.note(func(_ *TaskStatus, v *vitals) { v.troubled, v.throttled, v.noScope = false, false, false })
+}
+
+// Proved is called when a poll has published all that was changed before mark, which it began at
+// a time when so many records were published. Of rows that have vanished nothing can be proven.
+func (t *Task) Proved(began time.Time, published int64, mark time.Time, vanished bool) {
+	now := time.Now()
+	t.note(func(s *TaskStatus, v *vitals) {
+		v.proved, v.took, v.vanished, v.quiet = now, now.Sub(began), vanished, -1
+		if s.Published == published {
+			v.quiet = published
+		}
+		if !vanished {
+			s.Proven = mark
+			return
+		}
+		s.Errors = remember(s.Errors, Trouble{
+			At: now, Message: "Coupa shows no " + s.Object + " at all, and there were some",
+			Remedy: "see what the API client's user may see in Coupa (content groups, account groups, business groups), and whether the instance was refreshed from another one",
+		})
+	})
+}
+
+// IsBlind tells whether rows have vanished.
+func (t *Task) IsBlind() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.v.vanished
+}
+
+// Published is how many records are committed.
+func (t *Task) Published() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.s.Published
+}
+
+// Page takes in a page that was read; changes: of the walk that publishes them, not of one beside it.
+func (t *Task) Page(p coupa.Page, changes bool) {
+	now := time.Now()
+	t.note(func(s *TaskStatus, v *vitals) {
+		if changes {
+			v.moved = now
+		}
+		v.poll.Note(now, float64(p.Latency)/float64(time.Millisecond))
+		v.rows.Note(now, float64(p.Rows))
+		v.pages++
+		s.Fill += (float64(p.Rows)/fullPage - s.Fill) / float64(min(v.pages, fillPages))
+	})
+}
+
+// Committed takes in a transaction with something of the task.
+func (t *Task) Committed(records int, took time.Duration) {
+	now := time.Now()
+	t.note(func(_ *TaskStatus, v *vitals) {
+		v.commit.Note(now, float64(took)/float64(time.Millisecond))
+		v.batch.Note(now, float64(records))
+	})
+}
+
+// Progress takes in how far a backfill is.
+func (t *Task) Progress(done, total int64) {
+	now := time.Now()
+	t.note(func(s *TaskStatus, v *vitals) {
+		v.speed.Note(now, done)
+		s.Progress = Progress{Done: done, Total: total, Left: v.speed.Left(total - done)}
+	})
+}
+
+// Sample notes the state, for the shares of time that it lasted.
+func (t *Task) Sample(now time.Time) {
+	is := func(yes bool) float64 {
+		if yes {
+			return 1
+		}
+		return 0
+	}
+	t.note(func(s *TaskStatus, v *vitals) {
+		v.running.Note(now, is(s.State == Running))
+		v.paused.Note(now, is(s.State == Paused))
+	})
+}
+
+// maxSchemaVersions is how many of the versions of its schema a task remembers, the last ones.
+const maxSchemaVersions = 50
+
+// Unfit notes how many values of custom fields stayed in unmapped, by field.
+func (t *Task) Unfit(counts map[string]int64) {
+	t.Update(func(s *TaskStatus) { s.Unfit = counts })
+}
+
+// Carries notes that the task's records have a schema.
+func (t *Task) Carries(subject string, id int) {
+	t.Update(func(s *TaskStatus) {
+		if slices.ContainsFunc(s.SchemaVersions, func(v SchemaVersion) bool { return v.Subject == subject && v.ID == id }) {
+			return
+		}
+		kept := s.SchemaVersions[max(0, len(s.SchemaVersions)-maxSchemaVersions+1):]
+		s.SchemaVersions = append(slices.Clone(kept), SchemaVersion{At: time.Now(), Subject: subject, ID: id})
+		s.Schemas++
+	})
+}

@@ -1,0 +1,142 @@
+package stream
+
+import (
+	"sync"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// verdict says what becomes of a row that was read.
+type verdict uint8
+
+const (
+	fresh     verdict = iota // not published yet: publish
+	duplicate                // published with this updated-at and content: drop
+	// a later version is published already: drop, or versions of one id would run backwards
+	stale
+)
+
+// seen is the part of the ledger that a walk can meet again. It is loaded once per walk
+// and then read by the walk's fetches side by side; the zero value has seen nothing.
+//
+// Which part suffices depends on the walk. A poll over [From, To) can meet rows published with an updated-at
+// since From; a row that this walk itself published lies at or below its range's After and is not read
+// twice. A walk by lines stamped since From can meet what has an entry since From, less [linesSlack].
+type seen struct {
+	versions map[record.Version]struct{}
+	latest   map[int64]int64 // id → newest updated-at published
+	// last, if it is not nil, takes the place of both: of rows without updated-at, what was published last.
+	last map[int64]content
+}
+
+// content is what was published last of a row without updated-at.
+type content struct {
+	at     int64 // when its walk began
+	digest uint64
+	twice  bool // the walk read it twice, and nothing tells which came last
+}
+
+// linesSlack is how much later than its row a line may be stamped without the row
+// getting an entry under that time too. Coupa stamps lines up to a few seconds after the
+// header of the same save (sample of API "Requisitions"), which would double the ledger.
+const linesSlack = time.Minute
+
+// loadSeen reads the entries of a stream from the ledger
+// that are kept under from ≤ time < to; a zero to: no end.
+func loadSeen(l shard.Ledger, st checkpoint.Stream, from, to time.Time) (seen, error) {
+	var upper int64
+	if !to.IsZero() {
+		if !from.Before(to) {
+			return seen{}, nil
+		}
+		upper = to.Unix()
+	}
+	s := seen{versions: map[record.Version]struct{}{}, latest: map[int64]int64{}}
+	err := l.Range(st, max(0, from.Unix()), upper, func(e checkpoint.Entry) bool {
+		s.versions[record.Version{ID: e.ID, UpdatedAt: e.UpdatedAt, Digest: e.Digest}] = struct{}{}
+		s.latest[e.ID] = max(s.latest[e.ID], e.UpdatedAt)
+		return true
+	})
+	return s, err
+}
+
+// decide compares a row with what was published of its id. The same updated-at with other content
+// is a change: lines move without their header's stamp, and two saves can fall into one second.
+func (s seen) decide(r coupa.Row) verdict {
+	if s.last != nil {
+		if e, known := s.last[r.ID]; known && e.digest == r.Digest && !e.twice {
+			return duplicate
+		}
+		return fresh
+	}
+	at := r.UpdatedAt.Unix()
+	last, known := s.latest[r.ID]
+	if !known {
+		return fresh
+	}
+	if at < last {
+		return stale
+	}
+	if _, published := s.versions[record.Version{ID: r.ID, UpdatedAt: at, Digest: r.Digest}]; published {
+		return duplicate
+	}
+	return fresh
+}
+
+// knows tells whether the row was published with this updated-at, whatever its content was.
+func (s seen) knows(id int64, updatedAt time.Time) bool {
+	last, known := s.latest[id]
+	return known && last == updatedAt.Unix()
+}
+
+// doubt remembers what was published of pages that turned out not
+// to be trusted and are read again. A crash in between forgets it.
+type doubt struct {
+	mu        sync.Mutex
+	published map[record.Version]struct{}
+}
+
+func (d *doubt) add(all []record.Version) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.published == nil {
+		d.published = map[record.Version]struct{}{}
+	}
+	for _, v := range all {
+		d.published[v] = struct{}{}
+	}
+}
+
+func (d *doubt) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.published = nil
+}
+
+func (d *doubt) has(r coupa.Row) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.published[record.Version{ID: r.ID, UpdatedAt: r.UpdatedAt.Unix(), Digest: r.Digest}]
+	return ok
+}
+
+// entries are what the ledger keeps of a row that is published. Rows that no later walk reads again, because
+// all their stamps lie before the horizon, need none; by linesSlack more is kept, for walks by lines.
+func entries(r coupa.Row, horizon int64) []checkpoint.Entry {
+	const slack = int64(linesSlack / time.Second)
+	at := r.UpdatedAt.Unix()
+	e := checkpoint.Entry{ID: r.ID, At: at, UpdatedAt: at, Digest: r.Digest}
+	var all []checkpoint.Entry
+	if at >= horizon-slack {
+		all = append(all, e)
+	}
+	if lines := r.LinesAt.Unix(); !r.LinesAt.IsZero() && lines-at > slack && lines >= horizon {
+		e.At = lines
+		all = append(all, e)
+	}
+	return all
+}

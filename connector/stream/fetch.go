@@ -1,0 +1,179 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/internal/failpoint"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// maxChunkBytes is how much of a page is encoded before it is handed over. A walk may be resumed
+// behind any row, so a page of huge rows goes out in parts and memory is bounded by the largest row.
+const maxChunkBytes = 1 << 20
+
+// fetch reads one page of a span, encodes what is fresh, and sends
+// it to run in chunks. Trouble that passes is waited out here.
+func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &record.Chunk{}, enc: ps.p.maker.Encoder(ps.rules.how())}
+	defer f.enc.Release()
+	end := event{span: sp, pageEnd: true}
+	for tries := 0; ; tries++ {
+		start := f.r.After
+		f.given = nil
+		end.page, end.err = f.page(ctx)
+		// nothing that this page told is to be trusted, what was handed over of it included
+		if coupa.KindOf(end.err) == coupa.Broken {
+			if end.rewound = f.handed > start; end.rewound {
+				ps.p.doubt.add(f.given)
+			}
+			f.chunk, f.r.After = &record.Chunk{}, start
+		}
+		// A row that is no JSON may have been mangled on the way.
+		again := status.IsTemporary(end.err) || coupa.KindOf(end.err) == coupa.BadRow && tries < 3
+		if end.err == nil || ctx.Err() != nil || !again || ps.rules.clocked && ps.p.isAhead(ctx, ps.walk.To) {
+			break
+		}
+		delay := temporaryBackoff.Delay(tries, coupa.RetryAfter(end.err))
+		ps.p.heldUp(end.err, delay)
+		if err := f.hand(ctx, event{span: sp}); err != nil || !clock.Sleep(ctx, delay) {
+			break
+		}
+	}
+	if end.err == nil {
+		ps.p.going()
+		if askMax {
+			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.query(f.r))
+			if end.err != nil && status.IsTemporary(end.err) {
+				end.err = nil // the split can wait
+			}
+		}
+	}
+	if err := f.hand(ctx, end); err != nil { // what is not handed over is read again
+		ps.events <- event{span: sp, chunk: &record.Chunk{}, after: f.handed, pageEnd: true, err: err}
+	}
+}
+
+// fetch is the reading of one page.
+type fetch struct {
+	ps     *pass
+	span   *span
+	r      checkpoint.Range // After moves with each row
+	handed int64            // rows up to this id were handed over
+	given  []record.Version // of the page, what was published of them
+	siblings
+	chunk *record.Chunk
+	enc   *record.Encoder
+}
+
+func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
+	if err := failpoint.Before(failpoint.Fetch); err != nil {
+		return coupa.Page{}, err
+	}
+	q := f.ps.query(f.r)
+	ctx, span := f.ps.tracePage(ctx, q)
+	page, err := f.ps.p.source.Fetch(ctx, q, func(row coupa.Row) error {
+		if err := f.take(ctx, row); err != nil {
+			return err
+		}
+		f.r.After = row.Reached()
+		if f.chunk.Bytes < maxChunkBytes {
+			return nil
+		}
+		return f.hand(ctx, event{span: f.span})
+	})
+	endPage(span, page, err)
+	f.r.After = max(f.r.After, page.LastID) // behind parents without rows, too
+	return page, errors.Join(err, failpoint.After(failpoint.Fetch))
+}
+
+// hand sends what was read to run once there is memory for it. An error: it was not sent.
+func (f *fetch) hand(ctx context.Context, ev event) error {
+	if err := f.ps.p.memory.acquire(ctx, f.chunk.Bytes); err != nil {
+		return err
+	}
+	ev.chunk, ev.after = f.chunk, f.r.After
+	f.ps.events <- ev
+	f.given = append(f.given, f.chunk.Published...)
+	for _, l := range f.chunk.Lines {
+		f.given = append(f.given, l.Version)
+	}
+	f.chunk, f.handed = &record.Chunk{}, f.r.After
+	return nil
+}
+
+// take decides about a row and encodes it if it is fresh.
+func (f *fetch) take(ctx context.Context, row coupa.Row) error {
+	ps, c := f.ps, f.chunk
+	if err := errors.Join(failpoint.Before(failpoint.Decode), failpoint.After(failpoint.Decode), failpoint.Before(failpoint.Decide)); err != nil {
+		return err
+	}
+	if !ps.stamp.IsZero() {
+		row.UpdatedAt = ps.stamp
+	}
+	ps.p.rowBytes.Observe(float64(len(row.JSON)))
+	c.Newest = clock.Later(c.Newest, clock.Later(row.UpdatedAt, row.LinesAt))
+	verdict := ps.seen.decide(row)
+	if ps.p.doubt.has(row) || f.have(row) {
+		verdict = duplicate
+	}
+	if err := ps.p.own(ctx, ps.stamp.Unix(), row); err != nil {
+		return err
+	}
+	if ps.rules.byLines && row.LinesAt.Before(ps.walk.From) {
+		// Found by a line that it does not show, one that was removed, or
+		// by none at all. Nothing tells whether it was published like this.
+		verdict = duplicate
+	}
+	if err := errors.Join(failpoint.After(failpoint.Decide), failpoint.Before(failpoint.Encode)); err != nil {
+		return err
+	}
+	if verdict != fresh {
+		c.Rows++
+		c.Dropped++
+		return nil
+	}
+	if !ps.rules.unpublished {
+		if err := f.enc.Add(ctx, c, row); err != nil {
+			return err
+		}
+	}
+	c.Rows++
+	f.siblings.add(row)
+	if ps.rules.linesAlone {
+		return nil
+	}
+	c.Entries = append(c.Entries, entries(row, ps.horizon)...)
+	ps.count(c, row)
+	return nil
+}
+
+// count notes a row that the polls alone would have missed: one that became
+// visible after the mark had passed its stamp, or that changed without it.
+func (ps *pass) count(c *record.Chunk, r coupa.Row) {
+	if !ps.rules.changes || !r.UpdatedAt.Before(ps.mark) {
+		return
+	}
+	if ps.rules.byLines || ps.seen.knows(r.ID, r.UpdatedAt) {
+		c.Silent++
+		return
+	}
+	c.Late = append(c.Late, ps.mark.Sub(r.UpdatedAt))
+}
+
+// query asks for the next page of a range.
+func (ps *pass) query(r checkpoint.Range) coupa.Query {
+	q := ps.ask
+	q.Fields = ps.p.maker.Fields() // custom fields may have been found since the walk began
+	if q.IDs == nil {
+		q.After, q.Through = r.After, r.Through
+		return q
+	}
+	q.IDs = slices.DeleteFunc(slices.Clone(q.IDs), func(id int64) bool { return id <= r.After })
+	return q
+}

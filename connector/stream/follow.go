@@ -1,0 +1,317 @@
+package stream
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// follower polls one stream: everything that publishes changes, one after the other, so that what
+// one walk compares with is what the walk before has committed. Owned by the goroutine of run.
+type follower struct {
+	*Poller
+	collection string    // of lines, as Coupa's filters spell it; "": the object has none
+	mark       time.Time // as drained; the position in Kafka may be a little behind, see markPersistence
+	lines      time.Time // the same of lines' stamps
+	persisted  time.Time // when the position last went to Kafka
+	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
+	// the newest stamp of a row known; at the start, that which the ledger's floor follows from
+	newest  time.Time
+	stretch stretch
+	sight   sight
+	missing bool  // of the last walk over changes: it read no row where some were published before
+	rows    int64 // that it read
+}
+
+// suspects are rows that a look-back found and the ledger does not know.
+type suspects struct {
+	ids    []int64 // ascending, at most a page
+	window coupa.Window
+}
+
+func newFollower(p *Poller) *follower {
+	pos := p.shard.Position(p.stream)
+	return &follower{Poller: p, newest: pos.Floor.Add(retention(p.object)), mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
+}
+
+// run polls until ctx ends or something fails, and between polls looks after suspects.
+func (f *follower) run(ctx context.Context, found <-chan suspects) error {
+	if err := f.probeLines(ctx); err != nil {
+		return err
+	}
+	unfinished := f.shard.Position(f.stream).Walk
+	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") && !f.isAhead(ctx, unfinished.To) {
+		if err := f.walk(ctx, *unfinished); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := f.poll(ctx); err != nil {
+			return err
+		}
+		timer := time.NewTimer(f.untilNextPoll(time.Now()))
+		for waiting := true; waiting; {
+			select {
+			case <-timer.C:
+				waiting = false
+			case s := <-found:
+				if err := f.repair(ctx, s); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				timer.Stop()
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// linesProbes is how often Coupa must ignore the condition on lines in turn
+// before it is taken not to know it, and linesAgain when it is asked again.
+const (
+	linesProbes = 3
+	linesAgain  = time.Hour
+)
+
+// probeLines finds out whether this instance can be asked for rows by their lines'
+// stamps: nothing is stamped tomorrow. While one refuses the question, or ignores
+// the condition, changes of lines alone are published with their row's next change.
+func (f *follower) probeLines(ctx context.Context) error {
+	resource, _ := coupa.LookupResource(f.stream.Object)
+	f.collection, f.probe = resource.Lines, time.Time{}
+	if f.collection == "" {
+		return nil
+	}
+	now, err := f.source.Now(ctx)
+	if err != nil {
+		return err
+	}
+	q := f.query(coupa.PriorityPoll, coupa.Window{To: windowEnd(now, f.object)})
+	q.Lines, q.LinesFrom = f.collection, now.Add(24*time.Hour).Truncate(time.Second).UTC()
+	for range linesProbes {
+		var highest int64
+		if highest, err = f.source.MaxID(ctx, q); err == nil && highest == 0 {
+			return nil
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err != nil && coupa.KindOf(err) != coupa.Misconfigured {
+		return err
+	}
+	f.log.Warn("Coupa can't be asked for rows by the updated-at of their lines; a change of a line alone is published with its row's next change",
+		"lines", f.collection, "error", err, "again_in", linesAgain)
+	f.collection, f.probe = "", time.Now().Add(linesAgain)
+	return nil
+}
+
+// poll reads what has changed since the last one, and proves
+// by that that all is published that was changed before.
+func (f *follower) poll(ctx context.Context) error {
+	began, published := time.Now(), f.task.Published()
+	f.rows, f.missing = 0, false
+	if err := f.pollChanges(ctx); err != nil {
+		return err
+	}
+	if err := f.rereadMoved(ctx); err != nil {
+		return err
+	}
+	vanished, err := f.look(ctx)
+	if err != nil {
+		return err
+	}
+	f.task.Proved(began, published, f.mark, vanished)
+	return nil
+}
+
+// look asks Coupa whether the object has any row, where polls that find none should have found
+// some or have found none for long. An error that passes leaves the question to the next poll.
+func (f *follower) look(ctx context.Context) (vanished bool, err error) {
+	known := f.task.IsBlind()
+	if !f.sight.note(time.Now(), f.rows, f.missing || known) {
+		return known && f.rows == 0, nil
+	}
+	highest, err := f.source.MaxID(ctx, coupa.Query{Path: f.stream.Object})
+	switch {
+	case status.IsTemporary(err):
+		return known, nil
+	case err != nil:
+		return known, err
+	case highest > 0:
+		f.sight.seen = time.Now()
+		return false, nil
+	}
+	return f.hadRows()
+}
+
+// hadRows tells whether the ledger knows any row of the stream.
+func (f *follower) hadRows() (had bool, err error) {
+	err = f.shard.Ledger().Range(f.stream, 0, 0, func(checkpoint.Entry) bool {
+		had = true
+		return false
+	})
+	if err != nil {
+		return false, f.unreadable(err)
+	}
+	return had || f.task.Status().Rows > 0, nil
+}
+
+// pollChanges reads rows by their own stamp, then rows of which only lines have changed.
+func (f *follower) pollChanges(ctx context.Context) error {
+	if err := f.maker.Reconsider(ctx); err != nil {
+		return err
+	}
+	now, err := f.source.Now(ctx)
+	if err != nil {
+		return err
+	}
+	f.compareClocks(now)
+	to, overlap := windowEnd(now, f.object), f.stretch.overlap(f.object, now)
+	pos := f.shard.Position(f.stream)
+	lower := pos.Floor
+	if pos.Backfill != nil && pos.Backfill.Kind != checkpoint.Split {
+		lower = clock.Later(lower, pos.Backfill.To) // what lies before is the backfill's
+	}
+	w := nextPoll(f.mark, lower, to, overlap)
+	if w == nil && to.Before(f.mark.Add(-clockSlack)) {
+		// A clock that is this far back is only put right by an answer, and nothing else asks.
+		_, err := f.source.MaxID(ctx, coupa.Query{Path: f.stream.Object})
+		return err
+	}
+	if w != nil {
+		if w.To.Before(f.mark) {
+			f.log.Warn("Coupa's clock has run ahead and is back; the mark goes back with it", "mark", f.mark, "to", w.To)
+		}
+		if err := f.walk(ctx, *w); err != nil {
+			return err
+		}
+	}
+	if !f.probe.IsZero() && time.Now().After(f.probe) {
+		if err := f.probeLines(ctx); err != nil {
+			return err
+		}
+	}
+	if beside := f.shard.Position(f.stream).Backfill; f.collection == "" || beside != nil && beside.Kind != checkpoint.Split {
+		return nil
+	}
+	if f.lines.IsZero() {
+		f.lines = f.mark
+	}
+	if w = nextLines(f.lines, pos.Floor, to, overlap); w == nil {
+		return nil
+	}
+	return f.walk(ctx, *w)
+}
+
+// walk carries out a poll or a walk by lines' stamps and takes over where it ended.
+func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
+	ps := &pass{
+		p: f.Poller, rules: pollRules, walk: w, mark: f.mark, horizon: f.horizon(w.To), persisted: &f.persisted,
+		place: func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Walk },
+	}
+	mark, lines := f.mark, f.lines
+	var err error
+	if w.Kind == checkpoint.Lines {
+		lines, ps.rules = w.To, linesRules
+		ps.ask = f.query(ps.rules.priority, coupa.Window{To: f.mark})
+		ps.ask.Lines, ps.ask.LinesFrom = f.collection, w.From
+		ps.seen, err = f.published(w.From.Add(-linesSlack), time.Time{})
+	} else {
+		mark = w.To
+		if f.collection == "" {
+			lines = mark
+		}
+		ps.ask = f.query(ps.rules.priority, coupa.Window{From: w.From, To: w.To})
+		ps.seen, err = f.published(w.From, time.Time{}) // behind the mark too: it may have gone back
+	}
+	if err != nil {
+		return err
+	}
+	ps.finish = func(pos *checkpoint.Position) { pos.Mark, pos.Lines = mark, lines }
+	if err := ps.carryOut(ctx); err != nil {
+		return err
+	}
+	f.mark, f.lines = mark, lines
+	if ps.newest.After(f.newest) && ps.newest.Before(w.To) {
+		f.newest = ps.newest
+	}
+	f.stretch.note(ps.latest, f.object, w.To)
+	if w.Kind == checkpoint.Poll {
+		f.rows, f.missing = ps.rows, ps.rows == 0 && len(ps.seen.latest) > 0
+		f.task.Update(func(s *status.TaskStatus) {
+			s.Mark = mark
+			s.Polls++
+		})
+	}
+	return nil
+}
+
+// rereadMoved reads rows between which lines have moved once more, for their lines. Pages are read side
+// by side, by one walk and by those beside it: of two rows that were read while a line went from one
+// to the other, nothing tells which was read first, and the row that comes last may be the one that
+// had it. What is read after that was committed tells who has it; should it move again, so do they.
+func (f *follower) rereadMoved(ctx context.Context) error {
+	for {
+		ids := f.shard.Position(f.stream).Moved
+		if len(ids) == 0 || f.maker.Refuses() {
+			return nil
+		}
+		ids = ids[:min(len(ids), pageRows)]
+		ps := &pass{
+			p: f.Poller, rules: movedRules, ask: f.query(movedRules.priority, coupa.Window{}),
+			walk: checkpoint.Walk{Kind: checkpoint.Lines, To: f.mark, Ranges: everything()},
+			mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted, finishes: true,
+			finish: func(pos *checkpoint.Position) {
+				pos.Moved = slices.DeleteFunc(slices.Clone(pos.Moved), func(id int64) bool { return slices.Contains(ids, id) })
+			},
+		}
+		ps.ask.IDs = ids
+		if err := ps.carryOut(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// horizon is that of a walk that ends at to. It goes by the
+// committed mark of the lines: after a crash they begin from there.
+func (f *follower) horizon(to time.Time) int64 {
+	lines := f.shard.Position(f.stream).Lines
+	if f.collection == "" {
+		lines = time.Time{}
+	}
+	newest := f.newest
+	if to.Before(newest) {
+		newest = to
+	}
+	return horizon(newest, lines, f.object).Unix()
+}
+
+// repair reads suspects whole and publishes those that the ledger still does not know.
+func (f *follower) repair(ctx context.Context, s suspects) error {
+	// What the ledger has forgotten since the look-back began can't be told from what it never knew.
+	if s.window.From = clock.Later(s.window.From, f.shard.Position(f.stream).Floor); !s.window.From.Before(s.window.To) {
+		return nil
+	}
+	published, err := f.published(s.window.From, s.window.To)
+	if err != nil {
+		return err
+	}
+	ps := &pass{
+		p: f.Poller, rules: repairRules, seen: published, ask: f.query(repairRules.priority, s.window),
+		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()},
+		mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted,
+		finish: func(*checkpoint.Position) {},
+	}
+	ps.ask.IDs = s.ids
+	if err := ps.carryOut(ctx); err != nil {
+		return err
+	}
+	f.stretch.note(ps.latest, f.object, f.mark)
+	return nil
+}

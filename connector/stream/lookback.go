@@ -1,0 +1,217 @@
+package stream
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// lookbackShare is how much of its own depth passes between two look-backs
+// of one depth: an hour's every ten minutes, a week's every 28 hours.
+const lookbackShare = 6
+
+// lookbackDepths are how far the look-backs of an object go behind
+// its mark, shortest first, the longest as far as lookback.ms says.
+func lookbackDepths(o config.Object) []time.Duration {
+	if o.KeepsAll() && o.Lookback > 0 {
+		return []time.Duration{forever}
+	}
+	var depths []time.Duration
+	for _, d := range []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour} {
+		if d > o.Overlap && d < o.Lookback {
+			depths = append(depths, d)
+		}
+	}
+	if o.Lookback > o.Overlap {
+		depths = append(depths, o.Lookback)
+	}
+	return depths
+}
+
+// lookbackEvery is how long it takes from one look-back of a depth to the next.
+func lookbackEvery(o config.Object, depth time.Duration) time.Duration {
+	if o.KeepsAll() {
+		return o.Reread
+	}
+	return depth / lookbackShare
+}
+
+// lookBack compares what lies behind the overlap with the ledger, again and again at growing
+// depths: rows that became visible later than the overlap reaches. Only ids and stamps are
+// asked for, with a tenth of the request budget (coupa.PrioritySweep); what the ledger does not
+// know goes to the follower, which reads and publishes it between two polls. Where updated-at
+// does not show every change, whole rows are asked for, all there are, and compared by content.
+func (p *Poller) lookBack(ctx context.Context, found chan<- suspects) error {
+	depths := lookbackDepths(p.object)
+	if len(depths) == 0 {
+		return nil
+	}
+	every := make([]time.Duration, len(depths))
+	for i, d := range depths {
+		every[i] = lookbackEvery(p.object, d)
+	}
+	for {
+		now, err := p.source.Now(ctx)
+		if err != nil {
+			return err
+		}
+		i, wait := nextLookBack(every, p.shard.Position(p.stream).Looked, now)
+		if !clock.Sleep(ctx, wait) {
+			return ctx.Err()
+		}
+		if err := p.lookBackBy(ctx, depths[i], found); err != nil {
+			return err
+		}
+		began := now.Add(wait).Truncate(time.Second).UTC()
+		err = p.record(ctx, func(pos *checkpoint.Position) {
+			looked := make([]time.Time, len(depths))
+			copy(looked, pos.Looked)
+			looked[i], pos.Looked = began, looked
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// nextLookBack picks the depth that has been due for longest, or will be due first, and
+// how long to wait for it. now is Coupa's clock, as the times of the last ones are.
+func nextLookBack(every []time.Duration, looked []time.Time, now time.Time) (i int, wait time.Duration) {
+	for n, every := range every {
+		var last time.Time // never
+		if n < len(looked) {
+			last = looked[n]
+		}
+		due := min(last.Add(every).Sub(now), every) // no longer, should the clock have run ahead
+		if n == 0 || due < wait {
+			i, wait = n, due
+		}
+	}
+	return i, max(0, wait)
+}
+
+// lookBackBy goes over [mark − depth, mark − overlap) in slices of time, the oldest first.
+func (p *Poller) lookBackBy(ctx context.Context, depth time.Duration, found chan<- suspects) error {
+	mark := p.shard.Position(p.stream).Mark
+	from := mark.Add(-depth)
+	end := mark.Add(-p.object.Overlap).Truncate(time.Second)
+	for {
+		// What the ledger has forgotten meanwhile can't be compared any more.
+		if from = clock.Later(from, p.shard.Position(p.stream).Floor); !from.Before(end) {
+			return nil
+		}
+		to, err := p.sliceEnd(from, end)
+		if err != nil {
+			return err
+		}
+		if err := p.lookAt(ctx, coupa.Window{From: from, To: to}, found); err != nil {
+			return err
+		}
+		from = to
+	}
+}
+
+// sliceEnd cuts a span of time behind about p.slice entries of the ledger.
+func (p *Poller) sliceEnd(from, end time.Time) (time.Time, error) {
+	n := 0
+	err := p.shard.Ledger().Range(p.stream, from.Unix(), end.Unix(), func(e checkpoint.Entry) bool {
+		if n++; n < p.slice {
+			return true
+		}
+		end = time.Unix(e.At+1, 0).UTC()
+		return false
+	})
+	return end, err
+}
+
+// lookAt lists the rows of a window and reports those that the ledger does not know.
+func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspects) error {
+	published, err := p.published(w.From, w.To)
+	if err != nil {
+		return err
+	}
+	q := coupa.Query{Path: p.stream.Object, Window: w, Fields: `["id","updated_at"]`, Priority: coupa.PrioritySweep}
+	unknown := func(row coupa.Row) bool {
+		at, known := published.latest[row.ID]
+		return !known || at < row.UpdatedAt.Unix()
+	}
+	if p.object.KeepsAll() {
+		q.Fields = p.maker.Fields()
+		unknown = func(row coupa.Row) bool { return published.decide(row) == fresh }
+	}
+	for last := false; !last; {
+		var ids []int64
+		last, err = p.list(ctx, &q, func(row coupa.Row) {
+			if unknown(row) {
+				ids = append(ids, row.ID)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		for ids := range slices.Chunk(ids, pageRows) {
+			select {
+			case found <- suspects{ids, w}:
+				p.task.Update(func(s *status.TaskStatus) { s.LookbackFinds += int64(len(ids)) })
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// list reads one page and moves q behind it. Trouble that passes is waited out.
+func (p *Poller) list(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (last bool, err error) {
+	for tries := 0; ; tries++ {
+		page, err := p.source.Fetch(ctx, *q, func(r coupa.Row) error {
+			row(r)
+			q.After = r.ID
+			return nil
+		})
+		if err == nil {
+			return page.Last, nil
+		}
+		if ctx.Err() != nil || !status.IsTemporary(err) {
+			return false, err
+		}
+		if !clock.Sleep(ctx, temporaryBackoff.Delay(tries, coupa.RetryAfter(err))) {
+			return false, ctx.Err()
+		}
+	}
+}
+
+// stretch lengthens the overlap of a stream whose rows become visible later than overlap.ms, so
+// that polls find them and not only the next look-back. It forgets after a day without such a row.
+type stretch struct {
+	by   time.Duration
+	last time.Time // Coupa's clock
+}
+
+const (
+	mostStretch   = 10 // times overlap.ms: every poll pays for its overlap
+	stretchMemory = 24 * time.Hour
+)
+
+// note takes in how late the latest row of a walk was.
+func (s *stretch) note(lateness time.Duration, o config.Object, now time.Time) {
+	if lateness <= o.Overlap/2 {
+		return
+	}
+	s.last = now
+	s.by = max(s.by, min(lateness+lateness/4, mostStretch*o.Overlap, o.Lookback))
+}
+
+// overlap is how far the next poll looks back.
+func (s *stretch) overlap(o config.Object, now time.Time) time.Duration {
+	if now.Sub(s.last) > stretchMemory {
+		s.by = 0
+	}
+	return max(o.Overlap, s.by)
+}

@@ -1,0 +1,326 @@
+package stream
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// maxRequests is the most requests that one walk has under way.
+const maxRequests = 4
+
+// pageRows is how many rows a page of Coupa holds at most.
+const pageRows = 50
+
+// pass is one walk being carried out. Its own goroutine (run) holds the
+// state; fetches run beside it, one page each, and send it what they read.
+//
+// Ranges of ids are read side by side because one request after the other can't use
+// the rate that Coupa grants: at 100 ms a page, one reader makes 10 requests a
+// second. Ranges are disjoint, so a row is read once and its versions stay in order.
+type pass struct {
+	p     *Poller
+	rules walkRules
+	seen  seen
+	ask   coupa.Query // but for the range of ids
+	// of the stream when the walk began: a row stamped before it that is fresh has become visible late
+	mark    time.Time
+	horizon int64     // rows stamped before it are never read again: the ledger need not know them
+	stamp   time.Time // of all rows, where they have none of their own; else zero
+	// place is where the walk stands in a position; nil: it
+	// leaves no trace there, and begins anew after a crash.
+	place func(*checkpoint.Position) **checkpoint.Walk
+	// finish changes the position when everything that the walk found is published.
+	finish    func(*checkpoint.Position)
+	finishes  bool                    // finish is written also where the walk found nothing
+	progress  func(rows, total int64) // hears how far it is; nil: nobody asks
+	persisted *time.Time              // when the position last went to Kafka
+
+	// Owned by run.
+	walk        checkpoint.Walk // Ranges is derived from spans; fetches read Kind, From and To, which stay
+	spans       []*span
+	busy        int
+	maxID       int64 // 0: not known
+	covered     int64 // ids walked over, for the density of rows
+	rows        int64
+	newest      time.Time     // of the stamps of the rows, their lines' included
+	latest      time.Duration // how far behind the mark a row was that became visible late, at most
+	latency     time.Duration
+	pending     []*shard.Submission
+	outstanding int // accepted by the shard and not answered
+	reading     bool
+	err         error // why nothing more is read; what was read until then still goes out
+	broken      bool  // nothing more goes out either: a submission failed, or the shard is being released
+
+	dead   atomic.Bool
+	events chan event
+	acks   chan error
+}
+
+// event is what a fetch tells run.
+type event struct {
+	span    *span
+	chunk   *record.Chunk
+	after   int64 // rows of the span up to this id are in chunk or in an earlier one
+	page    coupa.Page
+	pageEnd bool // the fetch is over
+	rewound bool // after lies before what was handed over already: that was not to be trusted
+	maxID   int64
+	err     error
+}
+
+// carryOut reads every range of a walk. It returns when all
+// is drained and everything that it found is committed.
+func (ps *pass) carryOut(ctx context.Context) error {
+	ps.events, ps.acks = make(chan event, 2*maxRequests), make(chan error, 1)
+	for _, r := range ps.walk.Ranges {
+		ps.spans = append(ps.spans, &span{Range: r})
+	}
+	if ps.rules.estimates && ps.maxID == 0 {
+		// For the estimate of how long it takes, and to split ranges by. Both can do without.
+		ps.maxID, _ = ps.p.source.MaxID(ctx, ps.ask)
+	}
+	ps.p.shard.StartReading()
+	ps.reading = true
+	return ps.run(ctx)
+}
+
+// run is the pass's loop. It ends when nothing is left to read, to submit
+// or to be answered; after an error, when nothing is under way any more.
+func (ps *pass) run(ctx context.Context) error {
+	fetchCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	var fetches sync.WaitGroup
+	defer fetches.Wait()
+	done := ctx.Done()
+	for {
+		if ps.err == nil {
+			ps.dispatch(fetchCtx, &fetches)
+		} else {
+			stop()
+		}
+		if ps.broken {
+			ps.drop()
+		}
+		if ps.busy == 0 && len(ps.pending) == 0 {
+			ps.doneReading()
+			if ps.outstanding == 0 {
+				return ps.err
+			}
+		}
+		var in chan<- *shard.Submission
+		var head *shard.Submission
+		if len(ps.pending) > 0 {
+			in, head = ps.p.shard.Submissions(), ps.pending[0]
+		}
+		select {
+		case in <- head:
+			ps.pending = ps.pending[1:]
+			ps.outstanding++
+		case ev := <-ps.events:
+			ps.handle(ev)
+		case err := <-ps.acks:
+			ps.outstanding--
+			if err != nil {
+				ps.broken = true
+				ps.fail(err)
+			}
+		case <-done:
+			done = nil
+			ps.broken = true
+			ps.fail(ctx.Err())
+		}
+	}
+}
+
+// fail keeps the first error. Those after it are its consequences.
+func (ps *pass) fail(err error) {
+	if ps.err == nil {
+		ps.err = err
+	}
+}
+
+func (ps *pass) doneReading() {
+	if ps.reading {
+		ps.reading = false
+		ps.p.shard.StopReading()
+	}
+}
+
+// drop gives back what was not submitted yet.
+func (ps *pass) drop() {
+	for _, sub := range ps.pending {
+		ps.p.memory.release(sub.Bytes)
+	}
+	ps.pending = nil
+}
+
+// dispatch starts the next page of each idle span, splitting a
+// span where more requests can be used than there are spans.
+func (ps *pass) dispatch(ctx context.Context, fetches *sync.WaitGroup) {
+	for i := 0; i < len(ps.spans) && ps.busy < maxRequests; i++ {
+		sp := ps.spans[i]
+		if sp.busy {
+			continue
+		}
+		more := len(ps.spans) < ps.wanted() && ps.rows >= 2*pageRows
+		if more {
+			ps.trySplit(sp)
+		}
+		sp.busy = true
+		ps.busy++
+		r, askMax := sp.Range, more && ps.maxID == 0 && sp.Through == 0
+		fetches.Go(func() { ps.fetch(ctx, sp, r, askMax) })
+	}
+}
+
+// wanted is how many requests must be under way to use the rate
+// that is granted, by the time that Coupa takes to answer.
+func (ps *pass) wanted() int {
+	if ps.p.rate == 0 {
+		return maxRequests
+	}
+	return min(maxRequests, max(1, int(math.Ceil(1.2*ps.p.rate*ps.latency.Seconds()))))
+}
+
+func (ps *pass) trySplit(sp *span) {
+	if sp.Through == 0 && ps.maxID == 0 {
+		return
+	}
+	lower, upper, ok := split(sp.Range, ps.maxID, float64(ps.rows)/float64(max(1, ps.covered)))
+	if ok {
+		sp.Range = lower
+		ps.spans = append(ps.spans, &span{Range: upper})
+	}
+}
+
+// handle takes in what a fetch read.
+func (ps *pass) handle(ev event) {
+	sp := ev.span
+	if ps.broken {
+		ps.p.memory.release(ev.chunk.Bytes)
+	} else {
+		ps.covered += ev.after - sp.After
+		ps.rows += int64(ev.chunk.Rows)
+		ps.walk.Rows += int64(ev.chunk.Rows)
+		sp.After = ev.after
+		if ev.maxID > 0 {
+			ps.maxID = ev.maxID
+		}
+	}
+	if ev.pageEnd {
+		sp.busy = false
+		ps.busy--
+		if ev.page.Latency > 0 {
+			ps.latency = ev.page.Latency
+		}
+		if ev.err == nil {
+			ps.p.task.Page(ev.page, ps.rules.changes)
+		}
+		if ev.err == nil && ev.page.Last || sp.Through > 0 && sp.After >= sp.Through {
+			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
+		}
+	}
+	if !ps.broken {
+		ps.submit(ev.chunk, ev.rewound)
+	}
+	ps.fail(ev.err)
+	ps.newest = clock.Later(ps.newest, ev.chunk.Newest)
+	for _, by := range ev.chunk.Late {
+		ps.latest = max(ps.latest, by)
+	}
+	ps.p.task.Update(func(s *status.TaskStatus) {
+		s.Rows += int64(ev.chunk.Rows)
+		s.Dropped += int64(ev.chunk.Dropped)
+	})
+	if ps.progress != nil {
+		ps.progress(ps.walk.Rows, estimate(ps.walk.Rows, ps.left(), ps.maxID))
+	}
+}
+
+// left is what is still to be read.
+func (ps *pass) left() []checkpoint.Range {
+	ranges := make([]checkpoint.Range, len(ps.spans))
+	for i, sp := range ps.spans {
+		ranges[i] = sp.Range
+	}
+	return ranges
+}
+
+// submit queues a chunk with what changes of the position once it is committed. A chunk without
+// records and entries changes only the position, which may stay in memory unless it is a while ago
+// that one was written, or the committed position is in the middle of this walk, or must is set.
+func (ps *pass) submit(c *record.Chunk, must bool) {
+	p := ps.p
+	finished := len(ps.spans) == 0
+	if len(c.Records) == 0 && len(c.Lines) == 0 && len(c.Entries) == 0 && !must {
+		due := time.Since(*ps.persisted) >= markPersistence
+		midWalk := len(ps.pending) > 0 || ps.outstanding > 0 || ps.isRecorded()
+		if !due && !(finished && (midWalk || ps.finishes)) {
+			return
+		}
+	}
+	*ps.persisted = time.Now()
+	sub := &shard.Submission{
+		Stream: p.stream, Task: p.task, Records: c.Records, Rows: c.Published, Lines: c.Lines, Entries: c.Entries, Bytes: c.Bytes, Tally: c.Tally,
+		Backfill: !ps.rules.changes, Repeats: ps.rules.repeats, Move: ps.move(finished), Keep: retention(p.object), Dead: &ps.dead,
+	}
+	sub.Done = func(err error) {
+		p.memory.release(sub.Bytes)
+		ps.acks <- err
+	}
+	if finished && ps.rules.prunes {
+		sub.Expired = p.expired(ps.horizon)
+	}
+	ps.pending = append(ps.pending, sub)
+}
+
+// isRecorded tells whether the committed position is in the middle of a walk at this one's place.
+func (ps *pass) isRecorded() bool {
+	if ps.place == nil {
+		return false
+	}
+	pos := ps.p.shard.Position(ps.p.stream)
+	return *ps.place(&pos) != nil
+}
+
+// move is what becomes of the position once all that was handed over is committed.
+func (ps *pass) move(finished bool) func(*checkpoint.Position) {
+	floor := time.Unix(ps.horizon, 0).UTC()
+	var at *checkpoint.Walk
+	if !finished {
+		w := ps.walk
+		w.Ranges = ps.left()
+		at = &w
+	}
+	return func(pos *checkpoint.Position) {
+		pos.Floor = clock.Later(pos.Floor, floor)
+		if ps.place != nil {
+			*ps.place(pos) = at
+		}
+		if finished {
+			ps.finish(pos)
+		}
+	}
+}
+
+// expired lists ledger records that lie behind the horizon, some at a
+// time; they are tombstoned in the transaction of the walk's last page.
+func (p *Poller) expired(horizon int64) []checkpoint.ChunkKey {
+	const atOnce = 200
+	keys, err := p.shard.Ledger().ExpiredChunks(p.stream, horizon-int64(linesSlack/time.Second), atOnce)
+	if err != nil {
+		p.log.Warn("the ledger could not be pruned", "error", err)
+	}
+	return keys
+}

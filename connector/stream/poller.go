@@ -1,0 +1,340 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+)
+
+// Poller reads one stream (tenant × object) for as long as its shard is owned.
+type Poller struct {
+	stream   checkpoint.Stream
+	object   config.Object
+	source   Source
+	shard    Shard
+	maker    *record.Maker
+	rate     float64
+	task     *status.Task
+	clocks   *sync.Once
+	memory   *Memory
+	rowBytes prometheus.Observer
+	slice    int
+	tracer   trace.Tracer
+	log      *slog.Logger
+
+	sampled time.Time // owned by attempt: when rows were last read to learn custom fields from
+
+	trouble trouble
+	doubt   doubt
+	owners  owners
+
+	asked chan struct{} // one signal: the requests in the position have changed
+	ask   asking
+}
+
+// Config is what a poller is made of.
+type Config struct {
+	Stream   checkpoint.Stream
+	Object   config.Object
+	Source   Source
+	Shard    Shard
+	Maker    *record.Maker
+	Rate     float64 // coupa.rate.limit, for the number of requests side by side; 0: unlimited
+	Task     *status.Task
+	Clocks   *sync.Once // of the connector: whether its clock was complained of
+	Memory   *Memory
+	RowBytes prometheus.Observer // bytes of rows
+	Slice    int                 // ledger entries that a look-back holds in memory at a time
+	Tracer   trace.Tracer
+	Log      *slog.Logger
+}
+
+// Shard is what a poller may do with the shard that its stream belongs to, within an ownership.
+type Shard interface {
+	// Submissions takes a part of the stream's progress. What was received is answered exactly once.
+	Submissions() chan<- *shard.Submission
+	// StartReading and stopReading bracket the time in which the poller may submit;
+	// stopReading is called after the last submission was received.
+	StartReading()
+	StopReading()
+	// Position is the stream's committed one; the zero Position when it has none.
+	Position(checkpoint.Stream) checkpoint.Position
+	Ledger() shard.Ledger
+	// GiveUp ends the ownership for a reason that the poller found; the shard is rebuilt.
+	GiveUp(error)
+}
+
+// New makes a poller that does not run yet.
+func New(c Config) *Poller {
+	return &Poller{
+		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, maker: c.Maker, rate: c.Rate, task: c.Task,
+		clocks: c.Clocks, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log, asked: make(chan struct{}, 1),
+	}
+}
+
+// Stream is what it reads.
+func (p *Poller) Stream() checkpoint.Stream { return p.stream }
+
+// Forget lets the next attempt make sure of the stream's schemas again. It must not run then.
+func (p *Poller) Forget() { p.maker.Forget(false) }
+
+// Task is where it tells how it does.
+func (p *Poller) Task() *status.Task { return p.task }
+
+// How long a failed object waits before it is tried again: soon where time heals, seldom where
+// a person has to act. A task that failed circuitOpensAt times in a row, without one poll in
+// between, opens its circuit: it is tried about hourly, until it works or somebody restarts it.
+var (
+	temporaryBackoff = clock.Backoff{Base: time.Second, Max: time.Minute}
+	lastingBackoff   = clock.Backoff{Base: 2 * time.Minute, Max: 15 * time.Minute}
+	circuitJitter    = clock.Backoff{Base: 30 * time.Minute, Max: 30 * time.Minute}
+)
+
+const (
+	CircuitOpensAt = 6
+	circuitPause   = 45 * time.Minute
+)
+
+// Run polls until ctx ends. A failure stops this object alone:
+// it is FAILED with the reason, and is tried again by itself.
+func (p *Poller) Run(ctx context.Context) {
+	p.task.Take()
+	p.task.Update(func(s *status.TaskStatus) {
+		if s.State == status.Unassigned {
+			s.State = status.Running
+		}
+	})
+	var temporary, lasting int // failures in a row
+	for {
+		polls := p.task.Status().Polls
+		err := p.attempt(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, shard.ErrReleased) {
+			<-ctx.Done() // the shard is being rebuilt and ends this ownership
+			return
+		}
+		if p.task.Status().Polls > polls {
+			temporary, lasting = 0, 0
+		}
+		if record.Blames(err) { // what is known of the topic may be why
+			p.maker.Forget(true)
+		}
+		var delay time.Duration
+		if status.IsTemporary(err) {
+			delay = temporaryBackoff.Delay(temporary, coupa.RetryAfter(err))
+			temporary++
+			p.heldUp(err, delay)
+		} else {
+			delay = lastingDelay(lasting)
+			lasting++
+			p.failed(err, delay, lasting >= CircuitOpensAt)
+		}
+		if !clock.Sleep(ctx, delay) {
+			return
+		}
+		p.noteRetry(status.IsTemporary(err))
+	}
+}
+
+// lastingDelay is how long a task that FAILED n times before,
+// one after the other, waits until it restarts itself.
+func lastingDelay(n int) time.Duration {
+	if n+1 >= CircuitOpensAt {
+		return circuitPause + circuitJitter.Delay(0, 0)
+	}
+	return lastingBackoff.Delay(n, 0)
+}
+
+// failed says why the task does not run, and when it restarts itself.
+func (p *Poller) failed(err error, again time.Duration, open bool) {
+	next := time.Now().Add(again)
+	p.task.Update(func(s *status.TaskStatus) {
+		s.State, s.Trace, s.NextTry, s.CircuitOpen = status.Failed, err.Error(), next, open
+	})
+	p.task.Failed(err)
+	p.log.Error("the object has stopped", "error", err, "again_in", again.Round(time.Second), "circuit_open", open)
+}
+
+// noteRetry is called before another attempt.
+func (p *Poller) noteRetry(heldUp bool) {
+	p.task.Update(func(s *status.TaskStatus) {
+		s.NextTry = time.Time{}
+		if !heldUp {
+			s.Restarts++
+			s.Restarted++
+		}
+	})
+}
+
+// attempt works from the committed position until something fails: polls, and beside them
+// first the backfill, then look-backs. Rows without updated-at are read whole instead.
+func (p *Poller) attempt(ctx context.Context) error {
+	if err := p.maker.Prepare(ctx); err != nil {
+		return err
+	}
+	if isUnbegun(p.shard.Position(p.stream), p.object) {
+		if err := p.begin(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.noteLines(ctx); err != nil {
+		return err
+	}
+	if err := p.sampleFirst(ctx); err != nil {
+		return err
+	}
+	suspects := make(chan suspects)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.sampleOn(ctx) })
+	if p.object.IsWhole() {
+		g.Go(func() error { return p.readWhole(ctx) })
+		return g.Wait()
+	}
+	g.Go(func() error { return newFollower(p).run(ctx, suspects) })
+	g.Go(func() error {
+		if err := p.backfill(ctx); err != nil {
+			return err
+		}
+		g.Go(func() error { return p.snapshots(ctx) })
+		return p.lookBack(ctx, suspects)
+	})
+	return g.Wait()
+}
+
+// begin gives a new stream its first position. It is committed before anything is read,
+// so that backfill and polls keep their common border whatever happens to either.
+func (p *Poller) begin(ctx context.Context) error {
+	now, err := p.source.Now(ctx)
+	if err != nil {
+		return err
+	}
+	first := firstPosition(windowEnd(now, p.object), p.object)
+	return p.record(ctx, func(pos *checkpoint.Position) {
+		seq, epoch := pos.Seq, pos.LineEpoch
+		*pos = first.Clone()
+		pos.Seq, pos.LineTopics, pos.LineEpoch = seq, p.maker.HasLines(), epoch
+	})
+}
+
+// compareClocks warns, once per connector, when the two clocks are further apart than the overlap. That is
+// harmless if this machine's clock is wrong. If Coupa's Date header runs ahead of the stamps on its rows,
+// though, windows end before the rows of their time are there, and nothing but another clock shows it.
+func (p *Poller) compareClocks(coupaNow time.Time) {
+	if apart := time.Until(coupaNow).Abs(); apart > p.object.Overlap {
+		p.clocks.Do(func() {
+			p.log.Warn("Coupa's clock and this machine's differ by more than overlap.ms; if Coupa stamps rows by another clock than its Date header shows, raise overlap.ms above the difference",
+				"coupa", coupaNow.UTC(), "here", time.Now().UTC(), "apart", apart.Round(time.Second), "overlap", p.object.Overlap)
+		})
+	}
+}
+
+// isAhead tells whether a walk that ends at to, by Coupa's clock, ends in the future. It was planned
+// by a clock that ran ahead and is back; waited for until then, it would leave what is stamped meanwhile
+// behind the mark.
+func (p *Poller) isAhead(ctx context.Context, to time.Time) bool {
+	now, err := p.source.Now(ctx)
+	return err == nil && windowEnd(now, p.object).Add(clockSlack).Before(to)
+}
+
+// record commits a change of the position without records.
+func (p *Poller) record(ctx context.Context, move func(*checkpoint.Position)) error {
+	done := make(chan error, 1)
+	sub := &shard.Submission{
+		Stream: p.stream, Task: p.task, Move: move, Keep: retention(p.object), Dead: new(atomic.Bool), Done: func(err error) { done <- err },
+	}
+	if err := p.submit(ctx, sub); err != nil {
+		return err
+	}
+	return <-done
+}
+
+// submit hands a submission over that stands alone.
+func (p *Poller) submit(ctx context.Context, sub *shard.Submission) error {
+	p.shard.StartReading()
+	defer p.shard.StopReading()
+	select {
+	case p.shard.Submissions() <- sub:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// heldUp says what is being waited for, in the log and in the status.
+func (p *Poller) heldUp(err error, again time.Duration) {
+	p.trouble.report(p.log, err, again)
+	p.task.Failed(err)
+	p.task.Update(func(s *status.TaskStatus) { s.Trace = "held up, goes on by itself: " + err.Error() })
+}
+
+// going records that Coupa has answered as it should.
+func (p *Poller) going() {
+	p.trouble.over(p.log)
+	p.task.Answered()
+	var was status.State
+	p.task.Update(func(s *status.TaskStatus) {
+		was = s.State
+		s.State, s.Trace, s.Restarts, s.CircuitOpen, s.NextTry = status.Running, "", 0, false, time.Time{}
+	})
+	if was == status.Failed {
+		p.log.Info("the object is running again")
+	}
+}
+
+// untilNextPoll puts the polls of a stream on a grid of its own,
+// shifted by its name, so that a thousand streams do not ask at once.
+func (p *Poller) untilNextPoll(now time.Time) time.Duration {
+	every := p.object.PollInterval
+	shift := time.Duration(xxhash.Sum64String(p.stream.Tenant+"\x00"+p.stream.Object) % uint64(every))
+	since := (time.Duration(now.UnixNano()) - shift) % every
+	return every - since
+}
+
+// query is what every page of the stream is asked for with.
+func (p *Poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
+	return coupa.Query{Path: p.stream.Object, Window: w, Priority: priority, Fields: p.maker.Fields()}
+}
+
+// published loads a part of the ledger. A ledger that can't be
+// read ends the ownership: the store is made anew from the topic.
+func (p *Poller) published(from, to time.Time) (seen, error) {
+	s, err := loadSeen(p.shard.Ledger(), p.stream, from, to)
+	if err != nil {
+		return seen{}, p.unreadable(err)
+	}
+	return s, nil
+}
+
+func (p *Poller) unreadable(err error) error {
+	p.shard.GiveUp(fmt.Errorf("reading the ledger of %v: %w", p.stream, err))
+	return fmt.Errorf("%w: %w", shard.ErrReleased, err)
+}
+
+// Preflight prepares the stream without reading any of it.
+func (p *Poller) Preflight(ctx context.Context) error {
+	if err := p.maker.Prepare(ctx); err != nil {
+		return fmt.Errorf("%s: %w", p.stream.Object, err)
+	}
+	if _, err := p.source.Now(ctx); err != nil {
+		return err
+	}
+	return nil
+}

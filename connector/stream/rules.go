@@ -1,0 +1,57 @@
+package stream
+
+import (
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// walkRules are what one kind of walk does otherwise than another: a value for each row of the table in doc.go.
+type walkRules struct {
+	// changes: it publishes changes as they come, and begins when the walk before it is committed.
+	// Else it reads what was there before, or is asked for, beside those that do.
+	changes  bool
+	priority coupa.Priority
+	// clocked: its window ends by Coupa's clock, which may turn out to have run ahead.
+	clocked bool
+	// byLines: it asks for rows by their lines' stamps, and drops those that show no such line.
+	byLines bool
+	// repeats: what it reads was published before; a version that changes publish beside it takes out
+	// one of the same stamp too.
+	repeats bool
+	// linesAlone: of the rows' lines it publishes what is new, and nothing of the rows; the ledger learns nothing.
+	linesAlone bool
+	// allLines: lines go out with their row, changed or not.
+	allLines bool
+	// unpublished: rows are noted in the ledger and not published.
+	unpublished bool
+	// estimates: it begins with a look at the highest id, to say how long it takes and to split its range by.
+	estimates bool
+	// prunes: its last page takes entries out of the ledger that no walk can meet again.
+	prunes bool
+}
+
+var (
+	pollRules   = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, prunes: true}
+	linesRules  = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, byLines: true}
+	repairRules = pollRules
+	movedRules  = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, linesAlone: true}
+
+	backfillRules = walkRules{priority: coupa.PriorityBackfill, estimates: true}
+	closingRules  = walkRules{priority: coupa.PriorityBackfill}
+	splitRules    = walkRules{priority: coupa.PriorityBackfill, estimates: true, repeats: true, linesAlone: true}
+	snapshotRules = walkRules{priority: coupa.PrioritySnapshot, estimates: true, repeats: true, allLines: true}
+
+	wholeRules = walkRules{changes: true, priority: coupa.PriorityBackfill, clocked: true, prunes: true}
+	// The first reading of all rows, and that of a stream that begins with what changes from now on.
+	firstRules  = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, prunes: true}
+	latestRules = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, prunes: true, unpublished: true}
+)
+
+// how is what becomes of the rows' records.
+func (r walkRules) how() record.How {
+	op := record.OpSnapshot
+	if r.changes {
+		op = record.OpUpsert
+	}
+	return record.How{Op: op, LinesAlone: r.linesAlone, AllLines: r.allLines}
+}

@@ -1,0 +1,101 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
+)
+
+const (
+	// SampleEvery is how often rows are read in full, for
+	// custom fields that requests with `fields` do not show.
+	SampleEvery = time.Hour
+	// sampleRows are read with the schema's fields, those with the highest
+	// ids, and fullRows of them in full: a full row can take megabytes.
+	sampleRows = 50
+	fullRows   = 3
+	// sampleParents are asked for what is below them, where rows are below others: each takes a request.
+	sampleParents = 10
+)
+
+// sample reads some rows, and a few of them in full, to know custom fields before the
+// records that need them. What it can't read, the polls can't either, and they say so.
+func (p *Poller) sample(ctx context.Context, priority coupa.Priority) error {
+	if p.object.CustomFields == "off" {
+		return nil
+	}
+	d, err := schemas.NewDiscovery(p.stream.Object)
+	if err != nil {
+		return err
+	}
+	mapper := p.object.Rewriter()
+	observe := func(ids *[]int64) func(coupa.Row) error {
+		return func(r coupa.Row) error {
+			if id := cmp.Or(r.Parent, r.ID); !slices.Contains(*ids, id) {
+				*ids = append(*ids, id)
+			}
+			row := r.JSON
+			if mapper != nil {
+				var err error
+				if row, err = mapper.Guarded(row); err != nil {
+					return nil // nothing of it may be learned; the polls tell why
+				}
+			}
+			return d.Observe(row)
+		}
+	}
+	highest, err := p.source.MaxID(ctx, coupa.Query{Path: p.stream.Object, Priority: priority})
+	if err != nil || highest == 0 {
+		return err
+	}
+	many := int64(sampleRows)
+	if r, _ := coupa.LookupResource(p.stream.Object); r.Parent != "" {
+		many = sampleParents
+	}
+	var ids, full []int64
+	q := coupa.Query{Path: p.stream.Object, After: max(0, highest-many), Fields: p.maker.Fields(), Priority: priority}
+	if _, err := p.source.Fetch(ctx, q, observe(&ids)); err != nil {
+		return err
+	}
+	if p.object.Fields != "all" && len(ids) > 0 {
+		q = coupa.Query{Path: p.stream.Object, IDs: ids[max(0, len(ids)-fullRows):], Priority: priority}
+		if _, err := p.source.Fetch(ctx, q, observe(&full)); err != nil {
+			return err
+		}
+	}
+	return p.maker.Study(ctx, d)
+}
+
+// sampleFirst samples before anything is read, unless that was done lately. A
+// sample that fails for good is not waited for: whatever it is, polls and records
+// tell, and a field that it would have shown is learned from the row that has it.
+func (p *Poller) sampleFirst(ctx context.Context) error {
+	if !p.sampled.IsZero() && time.Since(p.sampled) < SampleEvery {
+		return nil
+	}
+	err := p.sample(ctx, coupa.PriorityPoll)
+	switch {
+	case err == nil:
+		p.sampled = time.Now()
+		return nil
+	case !slices.Contains([]coupa.Kind{coupa.BadRow, coupa.Misconfigured}, coupa.KindOf(err)):
+		return err
+	}
+	p.log.Warn("no rows could be read to learn custom fields from; they are learned as rows come", "error", err)
+	return nil
+}
+
+// sampleOn samples again now and then until ctx ends.
+func (p *Poller) sampleOn(ctx context.Context) error {
+	for clock.Sleep(ctx, SampleEvery) {
+		if err := p.sample(ctx, coupa.PrioritySweep); err != nil && ctx.Err() == nil {
+			p.log.Debug("no rows could be read to learn custom fields from", "error", err)
+		}
+	}
+	return ctx.Err()
+}

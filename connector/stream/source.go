@@ -1,0 +1,26 @@
+package stream
+
+import (
+	"context"
+	"time"
+
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// Source is one Coupa instance as a poller sees it. Calls may
+// run side by side; each observes ctx. Retrying is the caller's.
+type Source interface {
+	// Fetch reads one page and yields its rows in order of id as they arrive.
+	// Rows up to Page.LastID were yielded even when an error is returned.
+	Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error)
+	// MaxID is the highest id that fits the query, 0 when nothing does.
+	MaxID(ctx context.Context, q coupa.Query) (int64, error)
+	// Now is a lower bound of Coupa's clock.
+	Now(ctx context.Context) (time.Time, error)
+	// Ready returns when Fetch need not wait for a token, and sees to it
+	// that there is a fresh one in good time, even if nothing is fetched.
+	Ready(ctx context.Context) error
+
+	status.Source
+}

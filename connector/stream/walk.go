@@ -1,0 +1,143 @@
+package stream
+
+import (
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+)
+
+// markPersistence is how long the mark of an idle stream may live in memory alone.
+// A poll that published nothing changes nothing but the mark; writing each of those
+// to Kafka would cost a transaction per object and poll for no promise: after a
+// crash the next poll starts from the older mark and drops what the ledger knows.
+const markPersistence = time.Minute
+
+// clockSlack is how far Coupa's clock may seem to go back before it is taken to have run ahead until then.
+const clockSlack = 5 * time.Second
+
+// windowEnd is where a walk that begins now ends: in whole seconds as
+// Coupa stamps rows, settle behind now, a lower bound of Coupa's clock.
+func windowEnd(now time.Time, o config.Object) time.Time {
+	return now.Add(-o.Settle).Truncate(time.Second).UTC()
+}
+
+// firstPosition is where a stream without one begins: the polls at to, and
+// beside them the backfill of everything from initial.from up to there.
+func firstPosition(to time.Time, o config.Object) checkpoint.Position {
+	if o.IsWhole() {
+		return checkpoint.Position{} // the first walk gives it a mark
+	}
+	pos := checkpoint.Position{Mark: to, Lines: to, Floor: to.Add(-retention(o))}
+	for range lookbackDepths(o) {
+		pos.Looked = append(pos.Looked, to) // what is read first needs no second look
+	}
+	from := o.InitialFrom.At.Truncate(time.Second).UTC()
+	switch {
+	case o.InitialFrom.Latest:
+		pos.Floor = to
+		return pos
+	case o.InitialFrom.At.IsZero():
+		from = time.Time{}
+	default:
+		pos.Floor = clock.Later(pos.Floor, from)
+	}
+	if from.Before(to) {
+		pos.Backfill = &checkpoint.Walk{Kind: checkpoint.Snapshot, From: from, To: to, Ranges: everything()}
+	}
+	return pos
+}
+
+// everything is the one range that holds all ids.
+func everything() []checkpoint.Range { return []checkpoint.Range{{}} }
+
+// nextPoll decides the window of the next poll: [mark − overlap, to), and nothing
+// below floor. It returns nil when no whole second has passed since the mark.
+//
+// A mark in the future is one that a clock which ran ahead has left behind: rows that are stamped
+// now would lie before it, so the window is laid behind the clock as it is, and the mark goes back.
+func nextPoll(mark, floor, to time.Time, overlap time.Duration) *checkpoint.Walk {
+	if to.Before(mark.Add(-clockSlack)) {
+		mark = to
+	} else if !to.After(mark) {
+		return nil
+	}
+	w := &checkpoint.Walk{Kind: checkpoint.Poll, From: clock.Later(mark.Add(-overlap).Truncate(time.Second), floor), To: to, Ranges: everything()}
+	if !w.From.Before(to) {
+		return nil
+	}
+	return w
+}
+
+// nextLines decides the walk by lines' stamps that follows a poll: lines stamped
+// since the last such walk, less the overlap, of rows whose own stamp the polls
+// have passed. A mark in the future goes back as that of the polls does.
+func nextLines(lines, floor, to time.Time, overlap time.Duration) *checkpoint.Walk {
+	if to.Before(lines.Add(-clockSlack)) {
+		lines = to
+	} else if !to.After(lines) {
+		return nil
+	}
+	from := clock.Later(lines.Add(-overlap).Truncate(time.Second), floor)
+	if !from.Before(to) {
+		return nil
+	}
+	return &checkpoint.Walk{Kind: checkpoint.Lines, From: from, To: to, Ranges: everything()}
+}
+
+// closing is the walk that ends a backfill: the overlap before its end once
+// more, for rows that became visible after it had passed their ids. Polls do
+// not read there while the backfill runs. Nil when there is nothing to read.
+func closing(backfill checkpoint.Walk, floor time.Time, overlap time.Duration) *checkpoint.Walk {
+	from := clock.Later(clock.Later(backfill.To.Add(-overlap), backfill.From), floor)
+	if !from.Before(backfill.To) {
+		return nil
+	}
+	return &checkpoint.Walk{Kind: checkpoint.Closing, From: from, To: backfill.To, Ranges: everything()}
+}
+
+// retention is how far behind the mark the ledger remembers: the look-back, and never less than what the
+// next poll can read again after a crash that lost an unpersisted mark, with an overlap that was stretched.
+func retention(o config.Object) time.Duration {
+	if o.KeepsAll() {
+		return forever
+	}
+	return max(o.Lookback, o.Overlap+10*markPersistence)
+}
+
+// horizon is the stamp from which on the ledger has to know what a walk publishes, because later walks may
+// read it again: retention behind the newest row known, which a clock that runs ahead does not move, and
+// never less than the next walk by lines goes back; lines is its committed mark, zero where there is none.
+func horizon(newest, lines time.Time, o config.Object) time.Time {
+	h := newest.Add(-retention(o))
+	if reach := lines.Add(-max(o.Overlap, min(mostStretch*o.Overlap, o.Lookback))); !lines.IsZero() && reach.Before(h) {
+		return reach
+	}
+	return h
+}
+
+// span is one range of ids of a walk while it is being walked.
+type span struct {
+	checkpoint.Range
+	busy bool // a request for its next page is under way
+}
+
+// minSplitRows is the least number of rows that is worth a
+// range of its own: each range ends in a page that is not full.
+const minSplitRows = 400
+
+// split cuts what is left of r in two equal spans of ids, if there seem to be enough
+// rows in it. maxID bounds a range without an upper end; density is rows per id as seen
+// so far in this walk. The upper part keeps r's end, so ids above maxID stay covered.
+func split(r checkpoint.Range, maxID int64, density float64) (lower, upper checkpoint.Range, ok bool) {
+	end := r.Through
+	if end == 0 {
+		end = maxID
+	}
+	if float64(end-r.After)*density < minSplitRows {
+		return r, checkpoint.Range{}, false
+	}
+	mid := r.After + (end-r.After)/2
+	return checkpoint.Range{After: r.After, Through: mid}, checkpoint.Range{After: mid, Through: r.Through}, true
+}
