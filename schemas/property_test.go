@@ -141,7 +141,7 @@ func (g rowMaker) sent(key, value string) []string {
 
 // unknown is a key that no field has, or that only resembles one's.
 func (g rowMaker) unknown() string {
-	return g.pick("new", "new-0", "new_0", "unmapped", "custom_fields-1", "custom-field-8", "Id", "id-", "größe", "", " ", `a\"b`, `\u0000`, `\ud83d\ude80`, `\ud800`)
+	return g.pick("novel", "new-0", "new_0", "unmapped", "custom_fields-1", "custom-field-8", "Id", "id-", "größe", "", " ", `a\"b`, `\u0000`, `\ud83d\ude80`, `\ud800`)
 }
 
 // member joins a key, at times with an escape, and a value, at times with white space.
