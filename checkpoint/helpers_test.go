@@ -156,7 +156,8 @@ func wantEntries(t testing.TB, got []Entry, triples ...[3]int64) {
 	}
 }
 
-// histories is how many random runs a property gets: short, or the count in the environment variable HISTORIES.
+// histories is how many random runs a property gets: as many as the
+// environment variable HISTORIES says, or short where it says nothing.
 func histories(t testing.TB, short int) int {
 	t.Helper()
 	text := os.Getenv("HISTORIES")

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// histories is how many random runs a property gets: short, or the count in the environment variable HISTORIES.
+// histories is how many random runs a property gets: as many as the
+// environment variable HISTORIES says, or short where it says nothing.
 func histories(t testing.TB, short int) int {
 	t.Helper()
 	text := os.Getenv("HISTORIES")
@@ -21,10 +22,10 @@ func histories(t testing.TB, short int) int {
 	return n
 }
 
-// inShapes runs a test of random rows of every object, each in as many shapes as histories says: in the
-// decimal modes in turn, with its custom fields in one of the forms ("map", "off", "typed"). The short
-// form has each object in every mode, and every mode with each form of some objects; from three times
-// as many runs as there are forms on, each object is in every shape.
+// inShapes runs a test on random rows of every object, as often for each as histories says. A run has one
+// of the decimal modes and one of the forms of custom fields ("map", "off", "typed"). The short form takes
+// every object through all modes, and each form with other objects. With HISTORIES=9 or more every object
+// is in every mode with every form.
 func inShapes(t *testing.T, forms []string, test func(t *testing.T, g rowMaker, path string, o Options)) {
 	modes := []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble}
 	runs := histories(t, len(modes))

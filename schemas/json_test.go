@@ -284,7 +284,8 @@ func TestTheEnvelopeIsWhatItsSchemasSay(t *testing.T) {
 	}
 }
 
-// No record of a row has the name of one of the envelope's, and the custom fields of a schema in an envelope are found.
+// No record of a row has the name of one of the envelope's, and
+// the custom fields of a schema in an envelope are found.
 func TestEverySchemaFitsInAnEnvelope(t *testing.T) {
 	t.Parallel()
 	for i, path := range Objects() {

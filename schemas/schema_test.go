@@ -247,12 +247,12 @@ func ExampleFor() {
 	}
 	fmt.Println(s.Name())
 	fmt.Println(s.Fields()[:60] + "…")
-	_, err = schemas.For("purchase_order", schemas.Options{})
+	_, err = schemas.For("user", schemas.Options{})
 	fmt.Println(err)
 	// Output:
 	// coupa.OrderHeader
 	// ["id","created_at","updated_at","acknowledged_flag","po_numb…
-	// there is no schema for the object "purchase_order"; the nearest is "purchase_orders" (coupastream objects lists all)
+	// there is no schema for the object "user"; the nearest is "users" (coupastream objects lists all)
 }
 
 func TestWithoutCustomFieldsNothingOfThemIsAskedForOrHeld(t *testing.T) {
