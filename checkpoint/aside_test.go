@@ -27,6 +27,7 @@ func filled(t testing.TB) string {
 }
 
 func TestAFileThatDoesNotFitIsSetAside(t *testing.T) {
+	t.Parallel()
 	edit := func(fn func(tx *bbolt.Tx) error) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
 			db, err := bbolt.Open(path, 0o600, nil)
@@ -120,6 +121,7 @@ func TestAFileThatDoesNotFitIsSetAside(t *testing.T) {
 }
 
 func TestOnlyTheYoungestAsidesAreKept(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	var seen []string
 	for i := range 4 {
@@ -144,6 +146,7 @@ func TestOnlyTheYoungestAsidesAreKept(t *testing.T) {
 // A flipped byte is either in no page in use, or the file is set aside: what a store answers is never
 // something else than what was applied.
 func TestFlippedBytesNeverChangeAnAnswer(t *testing.T) {
+	t.Parallel()
 	good, err := os.ReadFile(filled(t))
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +158,7 @@ func TestFlippedBytesNeverChangeAnAnswer(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	aside := 0
-	for range 150 {
+	for range histories(t, 75) {
 		at := rnd.IntN(len(good))
 		bad := slices.Clone(good)
 		bad[at] ^= byte(1 + rnd.IntN(255))
@@ -191,6 +194,7 @@ func TestFlippedBytesNeverChangeAnAnswer(t *testing.T) {
 // A copy of a file in use has pages of several moments. Wherever it went from one to another, what the
 // store answers is the state of one of them, or the file is set aside.
 func TestPagesOfTwoMomentsAreNotTakenForOne(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	s := openTest(t, path)
 	mustApply(t, s, 1, many(acme, 1, 300, 0), commitOf(Stream{"acme", "users"}, 1, [3]int64{1, 0, 1}))

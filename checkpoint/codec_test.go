@@ -12,6 +12,7 @@ import (
 )
 
 func TestRecordsOfACommit(t *testing.T) {
+	t.Parallel()
 	at := func(s string) time.Time {
 		v, err := parseTime(s)
 		if err != nil {
@@ -65,6 +66,7 @@ func TestRecordsOfACommit(t *testing.T) {
 }
 
 func TestChunkBytes(t *testing.T) {
+	t.Parallel()
 	got := encodeChunk([]Entry{{ID: 5, At: 64, UpdatedAt: 64, Digest: 1}, {ID: 3, At: 66, UpdatedAt: 60, Digest: 2}})
 	want := []byte{1, 2, 0x80, 1, 10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 3, 12, 0, 0, 0, 0, 0, 0, 0, 2}
 	if !bytes.Equal(got, want) {
@@ -73,6 +75,7 @@ func TestChunkBytes(t *testing.T) {
 }
 
 func TestEveryChangeSurvivesItsRecord(t *testing.T) {
+	t.Parallel()
 	mark := time.Date(2026, 11, 23, 19, 0, 0, 0, time.UTC)
 	odd := Stream{Tenant: `tenant "<ä>/&`, Object: "objects/sub"}
 	tests := map[string]change{
@@ -120,6 +123,7 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 }
 
 func TestRecordsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	position := `{"v":1,"type":"position","tenant":"a","object":"b"}`
 	ledger := `{"v":1,"type":"ledger","tenant":"a","object":"b","until":"2026-11-24T00:00:00Z","seq":1}`
 	chunk := func(b ...byte) string { return string(b) }
@@ -190,6 +194,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 }
 
 func TestRecordsOfSomebodyElse(t *testing.T) {
+	t.Parallel()
 	for _, key := range []string{"", "acme", "\x00\x00\x00\x00\x01\x02", "7", "[]", "null", `"v"`, "{}", `{"type":"position"}`, `{"v":"1"}`, `{"v":0}`, `{"v":1.5}`, `{"V":7}`, `{"V":1}`, `{"v":1}`, `{"v":null}`} {
 		if _, err := decode([]byte(key), []byte("x")); !errors.Is(err, errForeign) || errors.Is(err, ErrNewer) {
 			t.Errorf("key %q: %v", key, err)
@@ -208,6 +213,7 @@ func overflowing() []byte {
 }
 
 func TestCommitsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	good := commitOf(acme, 5, [3]int64{1, 0, 1})
 	tests := map[string]struct {
 		spoil func(*Commit)
@@ -249,6 +255,7 @@ func TestCommitsThatAreRefused(t *testing.T) {
 
 // Ids alternate between the ends, and rows are as much older than their lines as can be.
 func TestTheLargestCommitFitsOneRecord(t *testing.T) {
+	t.Parallel()
 	c := commitOf(acme, 1)
 	for i := range int64(MaxEntries) {
 		id := i
@@ -273,6 +280,7 @@ func TestTheLargestCommitFitsOneRecord(t *testing.T) {
 }
 
 func TestAClonedPositionSharesNothing(t *testing.T) {
+	t.Parallel()
 	mark := time.Unix(noon, 0).UTC()
 	p := Position{
 		Seq: 3, Mark: mark, Lines: mark, Floor: mark, Looked: []time.Time{mark},
@@ -294,6 +302,7 @@ func TestAClonedPositionSharesNothing(t *testing.T) {
 }
 
 func TestBucketEnd(t *testing.T) {
+	t.Parallel()
 	midnight := noon + 12*hour
 	tests := map[string]struct {
 		at        int64
@@ -356,6 +365,7 @@ func manyLines(n int) []Line {
 
 // The largest state that a commit may carry fits into a record of Kafka's default size.
 func TestTheLargestStateOfARow(t *testing.T) {
+	t.Parallel()
 	lines := manyLines(MaxLines)
 	for i := range lines {
 		lines[i].ID += math.MaxInt64/2 - MaxLines

@@ -56,7 +56,8 @@
 //
 //	{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z",
 //	 "looked":["2026-11-23T18:00:00Z",""],
-//	 "walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500},
+//	 "walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z",
+//	         "ranges":[[1500,0]],"rows":1500},
 //	 "backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9},
 //	 "line_topics":true}
 //
@@ -100,11 +101,14 @@
 //
 //	meta     format → 8 bytes: 3; identity → JSON of Identity;
 //	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below
-//	streams  uvarint length of tenant, tenant, object → 4 bytes number of the stream, position JSON or nothing
+//	streams  uvarint length of tenant, tenant, object
+//	         → 4 bytes number of the stream, position JSON or nothing
 //	ledger   4 bytes stream, 8 bytes at, 8 bytes id, 8 bytes updated-at, 8 bytes digest → nothing
-//	chunks   4 bytes stream, 8 bytes end of bucket, 8 bytes seq → the chunk's bytes while it has less than 64 entries, then nothing
+//	chunks   4 bytes stream, 8 bytes end of bucket, 8 bytes seq
+//	         → the chunk's bytes while it has less than 64 entries, then nothing
 //	rows     4 bytes stream, 8 bytes id → the lines, as in the record behind its version
-//	lines    4 bytes stream, uvarint length of list, list, 8 bytes id of the line → 8 bytes id of the row that has it
+//	lines    4 bytes stream, uvarint length of list, list, 8 bytes id of the line
+//	         → 8 bytes id of the row that has it
 //
 // The time stands first so that a window is one run of keys and expiry removes the front. The entries
 // of a bucket are removed when the last chunk of that bucket, and of all older ones, has expired. The

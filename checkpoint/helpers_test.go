@@ -2,9 +2,11 @@ package checkpoint
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -152,4 +154,19 @@ func wantEntries(t testing.TB, got []Entry, triples ...[3]int64) {
 	if !slices.Equal(got, want) {
 		t.Errorf("ledger holds %v, want %v", got, want)
 	}
+}
+
+// histories is how many random runs a property gets: as many as the
+// environment variable HISTORIES says, or short where it says nothing.
+func histories(t testing.TB, short int) int {
+	t.Helper()
+	text := os.Getenv("HISTORIES")
+	if text == "" {
+		return short
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("HISTORIES is %q, and should be a count", text)
+	}
+	return n
 }

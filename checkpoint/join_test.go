@@ -19,6 +19,7 @@ func mustJoin(t testing.TB, s *Store, c Commit) Commit {
 }
 
 func TestSmallCommitsShareChunks(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	s := openTest(t, path)
 	var log []change
@@ -48,6 +49,7 @@ func TestSmallCommitsShareChunks(t *testing.T) {
 }
 
 func TestJoin(t *testing.T) {
+	t.Parallel()
 	end := BucketEnd(noon, week)
 	today := []ChunkKey{{acme, end, 2}}
 	tests := map[string]struct {
@@ -98,6 +100,7 @@ func hourly(c Commit) Commit {
 
 // A transaction with a chunk that is written again may be aborted, or repeated by the next owner.
 func TestJoinedChunksInTransactionsThatAreAborted(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		s := c.open(t, storePath(t))
 		owner := c.takeOver(s)

@@ -22,6 +22,7 @@ type left struct {
 // An owner works, its process ends, and something happens to the state file or to the topic before
 // the next one starts. aside is what Aside says then; "": the file was fit.
 func TestWhateverBecomesOfTheStateFileTheTopicDecides(t *testing.T) {
+	t.Parallel()
 	first := commitOf(acme, 1, [3]int64{1, -day, 1}, [3]int64{2, 0, 2})
 	second := commitOf(acme, 2, [3]int64{1, 0, 3})
 	foreign := func(change func(*Identity)) func(*cluster, left) {

@@ -186,7 +186,8 @@ type ownedLine struct {
 }
 
 func TestStoreAgreesWithItsModel(t *testing.T) {
-	for range 4 {
+	t.Parallel()
+	for range histories(t, 4) {
 		seed := rand.Uint64()
 		h, m := newHistory(seed), newModel()
 		path := storePath(t)
@@ -303,6 +304,7 @@ func replay(t *testing.T, log []change) *Store {
 }
 
 func TestCompare(t *testing.T) {
+	t.Parallel()
 	mine := testIdentity()
 	at := func(start, end int64) partitionState { return partitionState{Identity: mine, Start: start, End: end} }
 	rebuilt := at(0, 100)

@@ -11,9 +11,13 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// bbolt's page format, version 2: https://pkg.go.dev/go.etcd.io/bbolt/internal/common. Its own check
-// follows the pointers of a damaged page in a goroutine of its own, where a fault ends the process;
-// this one looks before it reads.
+// bbolt's page format, version 2: https://pkg.go.dev/go.etcd.io/bbolt/internal/common. Reading all keys
+// and values under guard would not do in place of it. Their checksums do not cover the keys of branches
+// (a look-up goes astray), the list of free pages and the length of a page (a commit writes over what is
+// in use). And a damaged page can make bbolt allocate until the process is killed, which is no panic.
+//
+// bbolt's own check follows the pointers of a damaged page in a goroutine of its own, where a fault ends
+// the process; this one looks before it reads.
 const (
 	pageHeader = 16 // id 8, flags 2, count 2, overflow 4
 	elementLen = 16 // leaf: flags 4, pos 4, ksize 4, vsize 4; branch: pos 4, ksize 4, page 8

@@ -10,6 +10,7 @@ import (
 
 // Places that refuse root too.
 func TestOpenTellsOfAPlaceThatTakesNoFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	full := filepath.Join(dir, "full")
 	if err := os.Symlink("/dev/full", full); err != nil {

@@ -64,6 +64,7 @@ func wantAgreement(t *testing.T, s *Store) {
 }
 
 func TestOpenTellsOfAPlaceThatIsNoFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -82,6 +83,7 @@ func TestOpenTellsOfAPlaceThatIsNoFolder(t *testing.T) {
 
 // A state file that can be read tells nothing about whether it can be written.
 func TestOpenTellsOfADiskThatTakesNoMore(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		with  func(size int) seams
 		cause error
@@ -120,6 +122,7 @@ func TestOpenTellsOfADiskThatTakesNoMore(t *testing.T) {
 
 // Room that was claimed is left for the commits to come: opening again and again doesn't grow the file.
 func TestClaimedRoomIsGivenBack(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	var sizes []int64
 	for i := range 4 {
@@ -135,6 +138,7 @@ func TestClaimedRoomIsGivenBack(t *testing.T) {
 
 // Each failure of the one durable act here, once not carried out and once carried out all the same.
 func TestApplyThatFails(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		point string
 		next  int64
@@ -169,6 +173,7 @@ func TestApplyThatFails(t *testing.T) {
 }
 
 func TestApplyOnADiskThatIsFull(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	s, err := open(path, testIdentity(), seams{maxSize: 1 << 20})
 	if err != nil {
@@ -198,6 +203,7 @@ func (s *Store) makeRoom() { s.db.MaxSize, s.maxSize = 0, 0 }
 
 // A restore that meets a failing disk keeps what it has applied, and the next one goes on from there.
 func TestRestoreOnADiskThatFails(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		with seams
 		kept int // entries that the failed restore leaves, at least
@@ -250,6 +256,7 @@ func TestRestoreOnADiskThatFails(t *testing.T) {
 
 // After a failure the file itself may be out of reach for a while.
 func TestAFileThatCanNotBeOpenedAgainAfterAFailure(t *testing.T) {
+	t.Parallel()
 	one, two := commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(acme, 2, [3]int64{2, 0, 2})
 	for name, recovers := range map[string]func(*cluster, *Store, func() error) error{
 		"is applied to when it is back": func(_ *cluster, s *Store, back func() error) error {
@@ -292,6 +299,7 @@ func TestAFileThatCanNotBeOpenedAgainAfterAFailure(t *testing.T) {
 }
 
 func TestAFileThatIsDamagedByAFailureIsReadAgainFromTheTopic(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		s := c.open(t, storePath(t))
 		owner := c.takeOver(s)
@@ -318,6 +326,7 @@ func TestAFileThatIsDamagedByAFailureIsReadAgainFromTheTopic(t *testing.T) {
 }
 
 func TestAClosedStoreStaysClosed(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	s := openTest(t, path)
 	mustApply(t, s, 1, commitOf(acme, 1))
@@ -335,6 +344,7 @@ func TestAClosedStoreStaysClosed(t *testing.T) {
 
 // Close may come between a failing Update and what follows it.
 func TestAStoreClosedWhileItFailsStaysClosed(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	s := openTest(t, path)
 	s.failpoint = func(point string) error {
@@ -351,6 +361,7 @@ func TestAStoreClosedWhileItFailsStaysClosed(t *testing.T) {
 
 // Where there is no room for the file that takes the place of one that was set aside.
 func TestRestoreOnADiskThatIsFullWhenAFileIsSetAside(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		s := c.open(t, storePath(t))
 		c.commit(c.takeOver(s), s, commitOf(acme, 1, [3]int64{1, 0, 1}))

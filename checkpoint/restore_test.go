@@ -168,6 +168,7 @@ func (c *cluster) open(t testing.TB, path string) *Store {
 }
 
 func TestRestoreOfAnEmptyTopic(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		s := c.open(t, storePath(t))
 		c.takeOver(s)
@@ -179,6 +180,7 @@ func TestRestoreOfAnEmptyTopic(t *testing.T) {
 
 // Three owners in a row: one that works, one that finds its file behind, one that finds it complete.
 func TestRestoreBehindAndEqual(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		path := storePath(t)
 		s := c.open(t, path)
@@ -203,6 +205,7 @@ func TestRestoreBehindAndEqual(t *testing.T) {
 
 // What a zombie, or an owner that died, left uncommitted is not read, wherever it lies in the log.
 func TestRestorePassesOverAbortedTransactions(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		s := c.open(t, storePath(t))
 		owner := c.takeOver(s)
@@ -228,6 +231,7 @@ func TestRestorePassesOverAbortedTransactions(t *testing.T) {
 }
 
 func TestRestoreSetsAsideWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		want  string
 		spoil func(t *testing.T, c *cluster, s *Store)
@@ -280,6 +284,7 @@ func (c *cluster) deleteBelow(offset int64) {
 }
 
 func TestOpenSetsAsideTheFileOfAnotherCluster(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	for _, name := range []string{"cluster-a", "cluster-b"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -297,6 +302,7 @@ func TestOpenSetsAsideTheFileOfAnotherCluster(t *testing.T) {
 
 // The log may lose its front between the question where it begins and the first fetch.
 func TestRestoreStartsOverWhenItsOffsetIsGone(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		s := c.open(t, storePath(t))
 		c.commit(c.takeOver(s), s, commitOf(acme, 1, [3]int64{1, 0, 1}))
@@ -310,6 +316,7 @@ func TestRestoreStartsOverWhenItsOffsetIsGone(t *testing.T) {
 }
 
 func TestARestoreThatIsKilledGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		path := storePath(t)
 		owner := c.owner()
@@ -349,6 +356,7 @@ func TestARestoreThatIsKilledGoesOnWhereItStopped(t *testing.T) {
 }
 
 func TestTombstonesAndCompaction(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		live := c.open(t, storePath(t))
 		owner := c.takeOver(live)
@@ -379,6 +387,7 @@ func TestTombstonesAndCompaction(t *testing.T) {
 }
 
 func TestRestorePassesOverWhatSomebodyElseWrote(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		owner := c.owner()
 		c.transaction(owner, kgo.TryCommit, &kgo.Record{Topic: checkpoints, Partition: 3, Key: []byte("acme-7"), Value: []byte("a row")})
@@ -401,6 +410,7 @@ func TestRestorePassesOverWhatSomebodyElseWrote(t *testing.T) {
 }
 
 func TestRestoreRefuses(t *testing.T) {
+	t.Parallel()
 	newer := &kgo.Record{Topic: checkpoints, Partition: 3, Key: []byte(`{"v":2}`), Value: []byte(`{}`)}
 	t.Run("a fence that was never committed", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, c *cluster) {
@@ -443,6 +453,7 @@ func TestRestoreRefuses(t *testing.T) {
 
 // A failed Apply leaves the file behind; Restore brings it to the end and Apply goes on.
 func TestRestoreSettlesAFailedApply(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, c *cluster) {
 		s := c.open(t, storePath(t))
 		owner := c.takeOver(s)

@@ -20,6 +20,7 @@ func storePath(t testing.TB) string {
 }
 
 func TestAppliedCommitsAreThereAfterAReopen(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	users := Stream{Tenant: "acme", Object: "users"}
 	first := commitOf(acme, 1, [3]int64{5, 0, 50}, [3]int64{4, 1, 40})
@@ -54,6 +55,7 @@ func TestAppliedCommitsAreThereAfterAReopen(t *testing.T) {
 }
 
 func TestRangeOfTheLedger(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, storePath(t))
 	mustApply(t, s, 1, commitOf(acme, 1, [3]int64{3, 0, 1}, [3]int64{1, 1, 1}, [3]int64{2, 1, 1}, [3]int64{1, 5, 1}, [3]int64{8, -noon - 7, 1}))
 	tests := map[string]struct {
@@ -83,6 +85,7 @@ func TestRangeOfTheLedger(t *testing.T) {
 
 // Each of the four members tells two entries apart, and none is dropped for another.
 func TestEntriesThatDifferInAnyMemberAreAllKept(t *testing.T) {
+	t.Parallel()
 	want := []Entry{
 		{ID: 5, At: noon, UpdatedAt: noon - 9, Digest: 7},
 		{ID: 5, At: noon, UpdatedAt: noon, Digest: 6},
@@ -111,6 +114,7 @@ func TestEntriesThatDifferInAnyMemberAreAllKept(t *testing.T) {
 
 // An entry goes by its At: what its row was updated at neither keeps nor ends it.
 func TestAnEntryExpiresByTheTimeOfItsLines(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, storePath(t))
 	c := commitOf(acme, 1, [3]int64{1, -2 * day, 1})
 	c.Entries = append(c.Entries, Entry{ID: 1, At: noon, UpdatedAt: noon - 2*day, Digest: 1})
@@ -127,6 +131,7 @@ func TestAnEntryExpiresByTheTimeOfItsLines(t *testing.T) {
 }
 
 func TestApplyIsIdempotentAndLeavesNoGap(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, storePath(t))
 	one, two, three := commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(acme, 2, [3]int64{1, 0, 2}), commitOf(acme, 3)
 	if err := s.Apply([]Commit{two}, 9); !errors.Is(err, ErrBehind) {
@@ -149,6 +154,7 @@ func TestApplyIsIdempotentAndLeavesNoGap(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, storePath(t))
 	end := BucketEnd(noon, week)
 	mustApply(t, s, 1, commitOf(acme, 1, [3]int64{1, -2 * day, 1}, [3]int64{2, 0, 1}))
@@ -191,6 +197,7 @@ func TestExpiry(t *testing.T) {
 }
 
 func TestExpiryOfMoreThanOneBatchLeavesOtherStreamsAlone(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, storePath(t))
 	before, after := Stream{"acme", "a"}, Stream{"acme", "z"}
 	mustApply(t, s, 1, commitOf(before, 1, [3]int64{1, 0, 1}), many(acme, 1, 25_000, -3*day), commitOf(after, 1, [3]int64{1, -9 * day, 1}))
@@ -212,6 +219,7 @@ func many(stream Stream, seq uint64, n int, at int64) Commit {
 }
 
 func TestForgettingAStream(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, storePath(t))
 	users := Stream{"acme", "users"}
 	first, other := commitOf(acme, 1, [3]int64{1, 0, 1}), commitOf(users, 1, [3]int64{2, 0, 2})
@@ -234,6 +242,7 @@ func TestForgettingAStream(t *testing.T) {
 }
 
 func TestACommitThatIsRefusedHoldsBackItsWholeCall(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, storePath(t))
 	if err := s.Apply([]Commit{commitOf(acme, 1), commitOf(Stream{"acme", ""}, 1)}, 5); err == nil {
 		t.Error("accepted")
@@ -245,6 +254,7 @@ func TestACommitThatIsRefusedHoldsBackItsWholeCall(t *testing.T) {
 }
 
 func TestALockedFileNamesTheRemedy(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		path := storePath(t)
 		openTest(t, path)
@@ -256,6 +266,7 @@ func TestALockedFileNamesTheRemedy(t *testing.T) {
 }
 
 func TestCompactionAtOpen(t *testing.T) {
+	t.Parallel()
 	path := storePath(t)
 	s := openTest(t, path)
 	for i := range 8 {
@@ -283,6 +294,7 @@ func TestCompactionAtOpen(t *testing.T) {
 
 // A file that was created but not laid out, as a crash between the two leaves it, is a new one.
 func TestAFileWithoutBuckets(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "shard-3.db")
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -299,6 +311,7 @@ func TestAFileWithoutBuckets(t *testing.T) {
 }
 
 func TestReadsBesideWrites(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, storePath(t))
 	done := make(chan error, 2)
 	for range cap(done) {

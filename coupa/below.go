@@ -112,7 +112,7 @@ func (b *below) adopt(r Row) Row {
 	b.text = append(b.text[:0], `{"`+ParentKey+`":`...)
 	b.text = append(strconv.AppendInt(b.text, b.id, 10), ',')
 	b.text = append(b.text, r.JSON[1:]...) // behind the brace; a row has an id, so a member follows
-	r.JSON, r.Digest = b.text, mix(r.Digest, uint64(b.id))
+	r.JSON, r.Digest = b.text, mixDigest(r.Digest, uint64(b.id))
 	return r
 }
 

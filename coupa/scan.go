@@ -58,8 +58,9 @@ const (
 	nullDigest = 0x2545f4914f6cdd1d
 )
 
-// mix folds two hashes into one; the order counts.
-func mix(a, b uint64) uint64 {
+// mixDigest makes one digest of two; their order counts. Ledgers hold what comes of it:
+// if it changed, every row that is read again would be published again.
+func mixDigest(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a^0xa0761d6478bd642f, b^0xe7037ed1a0b428db)
 	return hi ^ lo
 }
@@ -87,7 +88,7 @@ func (s *scanner) value() (uint64, error) {
 		if err = s.text(); err != nil {
 			return 0, err
 		}
-		return mix(xxhash.Sum64(s.data[start+1:s.pos-1]), tagString), nil
+		return mixDigest(xxhash.Sum64(s.data[start+1:s.pos-1]), tagString), nil
 	case c == '{':
 		return s.object()
 	case c == '[':
@@ -104,7 +105,7 @@ func (s *scanner) value() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return mix(xxhash.Sum64(s.data[start:s.pos]), tagLiteral), nil
+	return mixDigest(xxhash.Sum64(s.data[start:s.pos]), tagLiteral), nil
 }
 
 // object sums its members, so that their order does not count, and leaves out those that are null.
@@ -136,7 +137,7 @@ func (s *scanner) object() (uint64, error) {
 	}
 	s.pos++
 	s.depth--
-	return mix(sum, tagObject+members), nil
+	return mixDigest(sum, tagObject+members), nil
 }
 
 // member scans a key, the colon and the value.
@@ -171,7 +172,7 @@ func (s *scanner) member() (digest uint64, null bool, err error) {
 	case s.depth == lineDepth && s.lines.inside && isUpdatedAt(key):
 		s.noteLine(span{at, s.pos})
 	}
-	return mix(xxhash.Sum64(key), value), c == 'n', nil
+	return mixDigest(xxhash.Sum64(key), value), c == 'n', nil
 }
 
 // note keeps where the members that every walk needs are.
@@ -236,7 +237,7 @@ func (s *scanner) array() (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		digest = mix(digest, value)
+		digest = mixDigest(digest, value)
 		if c, err = s.after(']'); err != nil {
 			return 0, err
 		}

@@ -82,6 +82,7 @@ func BenchmarkCompile(b *testing.B) {
 }
 
 func TestBothWaysOfTheBenchmarkGiveTheSameRecord(t *testing.T) {
+	t.Parallel()
 	avsc := string(readTestdata(t, "invoice.avsc"))
 	for _, name := range benchRows {
 		row := readTestdata(t, name)

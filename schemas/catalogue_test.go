@@ -15,6 +15,7 @@ import (
 )
 
 func TestSchemasAreThoseThatTheCatalogueGives(t *testing.T) {
+	t.Parallel()
 	c, err := catalogue.Load(os.DirFS("catalogue"))
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +69,7 @@ func catalogueOf(selection string) fs.FS {
 }
 
 func TestDraft(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name      string
 		selection string
@@ -122,6 +124,7 @@ func TestDraft(t *testing.T) {
 }
 
 func TestCatalogueRefusesWhatLeadsNowhere(t *testing.T) {
+	t.Parallel()
 	for selection, want := range map[string]string{
 		"full: [Thing.wheels]":                                         "Thing.wheels",
 		"types: {Nothing.at-all: string}":                              "Nothing.at-all",

@@ -22,9 +22,10 @@ const (
 // record by record: made by a Discovery, carried on by Evolve, kept as JSON.
 // It never changes once made and may be shared. The zero value types none.
 //
-// The JSON form is canonical, equal values have equal text:
+// The JSON form is canonical, equal values have equal text (here with a line break):
 //
-//	{"InvoiceHeader":[{"name":"cost-center","types":["long","string"]},{"name":"gpo-entity","types":["string"],"global":true}]}
+//	{"InvoiceHeader":[{"name":"cost-center","types":["long","string"]},
+//	                  {"name":"gpo-entity","types":["string"],"global":true}]}
 //
 // A record is known by its Avro name without namespace. Its fields stand in the
 // order of the schema, in which they were learned, those of the global namespace

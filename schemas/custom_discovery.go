@@ -12,8 +12,8 @@ import (
 // or number, so that workers who see the same rows make the same schema:
 //
 //	d, err := schemas.NewDiscovery("invoices")
-//	err = d.Observe(row)                               // for each row
-//	fields = fields.Evolve(d.CustomFields())           // fields: the last version's, or new(schemas.CustomFields)
+//	err = d.Observe(row)                      // for each row
+//	fields = fields.Evolve(d.CustomFields())  // of the last version, or of new(schemas.CustomFields)
 //	s, err := schemas.For("invoices", schemas.Options{Custom: fields})
 //
 // A value is of the type that CustomType documents; null, "", [] and {} tell nothing.

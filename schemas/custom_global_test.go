@@ -14,6 +14,7 @@ const globalRow = `{"id":1,"gpo-entity":"EU","custom-field-8":7,"project2":null,
 // What neither the schema nor Coupa's description names is a custom
 // field of the global namespace, where an object has custom fields.
 func TestCustomFieldsOfTheGlobalNamespaceAreFound(t *testing.T) {
+	t.Parallel()
 	d := newDiscovery(t)
 	if err := d.Observe([]byte(globalRow)); err != nil {
 		t.Fatal(err)
@@ -34,6 +35,7 @@ func TestCustomFieldsOfTheGlobalNamespaceAreFound(t *testing.T) {
 }
 
 func TestGlobalCustomFieldsAreTypedAtTheTopAndAskedFor(t *testing.T) {
+	t.Parallel()
 	d := newDiscovery(t)
 	if err := d.Observe([]byte(globalRow)); err != nil {
 		t.Fatal(err)
@@ -67,6 +69,7 @@ func TestGlobalCustomFieldsAreTypedAtTheTopAndAskedFor(t *testing.T) {
 
 // A field that Coupa's description comes to know is the schema's own from then on.
 func TestAGlobalCustomFieldGivesWayToAFieldOfTheSchema(t *testing.T) {
+	t.Parallel()
 	c := new(CustomFields)
 	if err := c.UnmarshalJSON([]byte(`{"InvoiceHeader":[{"name":"invoice-number","types":["long"],"global":true}]}`)); err != nil {
 		t.Fatal(err)
@@ -77,6 +80,7 @@ func TestAGlobalCustomFieldGivesWayToAFieldOfTheSchema(t *testing.T) {
 }
 
 func TestCustomFieldsAreReadBackFromTheirSchema(t *testing.T) {
+	t.Parallel()
 	g := rowMaker{Rand: rand.New(rand.NewPCG(11, 5))}
 	fields := new(CustomFields)
 	for n := range 30 {
@@ -112,6 +116,7 @@ func TestCustomFieldsAreReadBackFromTheirSchema(t *testing.T) {
 }
 
 func TestTheEncoderTellsWhatCustomFieldsHaveNoPlaceFor(t *testing.T) {
+	t.Parallel()
 	s := customSchema(t, discovered(t, `{"a":1,"b":[1]}`))
 	plan, err := s.Plan()
 	if err != nil {

@@ -51,6 +51,7 @@ func mustMarshal(t testing.TB, v any) string {
 }
 
 func TestAValueTellsTheTypeOfItsCustomField(t *testing.T) {
+	t.Parallel()
 	for value, want := range map[string]string{
 		`"abc"`: `["string"]`, `"0012"`: `["string"]`, `"12"`: `["string"]`, `"1e3"`: `["string"]`, `"+1.5"`: `["string"]`,
 		`"01.50"`: `["string"]`, `"1."`: `["string"]`, `"2024-04-01"`: `["string"]`, `"0.1234567891"`: `["string"]`,
@@ -73,6 +74,7 @@ func TestAValueTellsTheTypeOfItsCustomField(t *testing.T) {
 }
 
 func TestTypesSeenTogetherMakeOneField(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ a, b, want string }{
 		{`1`, `2.5`, `["decimal"]`},
 		{`1`, `"x"`, `["string"]`},
@@ -92,6 +94,7 @@ func TestTypesSeenTogetherMakeOneField(t *testing.T) {
 }
 
 func TestCustomFieldsAreFoundInEveryRecordThatHasThem(t *testing.T) {
+	t.Parallel()
 	d := newDiscovery(t)
 	row := `{"id":1,"custom_fields":{"h":1},"pay-invoice":{"custom-fields":{"no":1}},"invoice-lines":[{"id":2,"custom-fields":{"l":true}},null]}`
 	if err := d.Observe([]byte(row)); err != nil {
@@ -112,7 +115,8 @@ func TestCustomFieldsAreFoundInEveryRecordThatHasThem(t *testing.T) {
 }
 
 func TestWorkersThatSeeTheSameRowsMakeTheSameSchema(t *testing.T) {
-	for seed := range uint64(15) {
+	t.Parallel()
+	for seed := range uint64(histories(t, 15)) {
 		g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 7))}
 		rows := make([]string, 30)
 		for i := range rows {
@@ -143,6 +147,7 @@ func TestWorkersThatSeeTheSameRowsMakeTheSameSchema(t *testing.T) {
 }
 
 func TestTheFirstFieldsByNameAreKnownWhateverTheOrder(t *testing.T) {
+	t.Parallel()
 	var rows []string
 	for i := range MaxCustomFields + 50 {
 		rows = append(rows, fmt.Sprintf(`{"f%04d":1}`, i), fmt.Sprintf(`{"f%04d":"x"}`, i))
@@ -210,8 +215,9 @@ func (g rowMaker) customValue(kind int) string {
 }
 
 func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString} {
-		for seed := range uint64(25) {
+		for seed := range uint64(histories(t, 12)) {
 			g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 3))}
 			d, known := newDiscovery(t), new(CustomFields)
 			var rows []string
@@ -241,6 +247,7 @@ func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
 }
 
 func TestWhatAFieldDoesNotHoldExactlyGoesToUnmapped(t *testing.T) {
+	t.Parallel()
 	known := discovered(t, `{"n":1,"d":1.5,"b":true,"at":"2024-04-01T00:00:00Z","l":{"id":1},"ns":[1]}`)
 	p, err := customSchema(t, known).Plan()
 	if err != nil {
@@ -258,6 +265,7 @@ func TestWhatAFieldDoesNotHoldExactlyGoesToUnmapped(t *testing.T) {
 }
 
 func TestEvolveOnlyAddsFieldsAndBranches(t *testing.T) {
+	t.Parallel()
 	first := discovered(t, `{"b":1,"c?":true,"t":"x","l":{"id":1},"m":[1]}`)
 	second := first.Evolve(discovered(t, `{"a":1,"b":"x","c":1.5,"c?":2,"t":5,"l":"x","m":["y"]}`))
 	want := `{"InvoiceHeader":[{"name":"b","types":["long","string"]},{"name":"c?","types":["boolean","long"]},` +
@@ -286,8 +294,9 @@ func TestEvolveOnlyAddsFieldsAndBranches(t *testing.T) {
 }
 
 func TestAReaderOfTheNextSchemaReadsTheLast(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
-		for seed := range uint64(8) {
+		for seed := range uint64(histories(t, 4)) {
 			g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 11))}
 			known := new(CustomFields)
 			var last avro.Schema
@@ -319,6 +328,7 @@ func TestAReaderOfTheNextSchemaReadsTheLast(t *testing.T) {
 }
 
 func TestTheRequestForTypedCustomFieldsIsThatForAll(t *testing.T) {
+	t.Parallel()
 	for _, path := range Objects() {
 		plain, err := For(path, Options{})
 		if err != nil {
@@ -362,6 +372,7 @@ func TestCustomFieldsSurviveTheirJSON(t *testing.T) {
 }
 
 func TestCustomFieldsOfAnotherObjectAreRefused(t *testing.T) {
+	t.Parallel()
 	if _, err := For("suppliers", Options{Custom: discovered(t, `{"a":1}`)}); err == nil || !strings.Contains(err.Error(), "InvoiceHeader") {
 		t.Errorf("%v, want an error that names the record", err)
 	}
@@ -404,6 +415,7 @@ func FuzzCustomFields(f *testing.F) {
 }
 
 func TestATypeThatNoCustomFieldHasIsRefused(t *testing.T) {
+	t.Parallel()
 	field := func(avroType string) string {
 		return `{"name":"a","type":` + avroType + `,"coupa.custom":true}`
 	}

@@ -17,27 +17,31 @@
 // Every field but the row's id is nullable with default null. Rows that are below those of
 // another collection have that row's id too, in ParentField, which is no field of Coupa's.
 //
-//	integer            long
-//	decimal            bytes, logicalType decimal, precision 38, scale as described but 6 to 20 (9 where nothing is described)
-//	instant            long, logicalType timestamp-millis
-//	calendar day       int, logicalType date
-//	boolean, text      boolean, string
-//	association        a record: in full where it is part of the row (lines, allocations, addresses), else named ...Ref and cut
-//	                   to what identifies it, so that a department's new name does not rewrite every invoice; in full but named
-//	                   ...Part where a row of the object's own has more
-//	custom_fields      map of string to JSON text, by the fields' API names
-//	unmapped           map of string to JSON text: what Coupa sent that the record has no field for, or that its field cannot
-//	                   hold exactly. Every record has one; nothing is dropped and no number is rounded.
+//	integer        long
+//	decimal        bytes, logicalType decimal, precision 38, scale as described
+//	               but 6 to 20 (9 where nothing is described)
+//	instant        long, logicalType timestamp-millis
+//	calendar day   int, logicalType date
+//	boolean, text  boolean, string
+//	association    a record: in full where it is part of the row (lines, allocations, addresses), else
+//	               named ...Ref and cut to what identifies it, so that a department's new name does not
+//	               rewrite every invoice; in full but named ...Part where a row of the object's own has
+//	               more
+//	custom_fields  map of string to JSON text, by the fields' API names
+//	unmapped       map of string to JSON text: what Coupa sent that the record has no field for, or
+//	               that its field cannot hold exactly. Every record has one; nothing is dropped and no
+//	               number is rounded.
 //
 // # Typed custom fields
 //
 // With Options.Custom, custom_fields is a record instead, InvoiceHeaderCustomFields,
 // of a nullable field for each custom field that a Discovery learned from rows:
 //
-//	boolean, long, decimal, instant, string   as above, decimals of scale 9; several make a union: ["null", "long", "string"]
-//	lookup                                    the record CustomLookup: id, active, name, description, external_ref_num,
-//	                                          external_ref_code and unmapped
-//	list                                      an array of nullable items of one of these
+//	boolean, long, decimal, instant, string
+//	        as above, decimals of scale 9; several make a union: ["null", "long", "string"]
+//	lookup  the record CustomLookup: id, active, name, description, external_ref_num,
+//	        external_ref_code and unmapped
+//	list    an array of nullable items of one of these
 //
 // Such a field has the property coupa.custom: the types, as of CustomField, from which CustomFieldsOf reads
 // all back. A value stands in it if the field holds it exactly, else in unmapped of the same record, and is

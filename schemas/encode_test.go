@@ -125,6 +125,7 @@ func show(v any) string {
 }
 
 func TestValuesBecomeWhatTheirTypeDeclares(t *testing.T) {
+	t.Parallel()
 	const (
 		dec    = `{"type":"bytes","logicalType":"decimal","precision":10,"scale":4}`
 		wide   = `{"type":"bytes","logicalType":"decimal","precision":60,"scale":20}`

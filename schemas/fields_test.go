@@ -18,6 +18,7 @@ import (
 const fieldsLimit = 8192 - 400
 
 func TestFieldsFitIntoAURL(t *testing.T) {
+	t.Parallel()
 	everySchema(t, func(t *testing.T, _ string, s *schemas.Schema) {
 		if n := len(url.QueryEscape(s.Fields())); n > fieldsLimit {
 			t.Errorf("%d bytes URL-encoded, want at most %d: leave fields out in catalogue/selection.yaml", n, fieldsLimit)
@@ -26,6 +27,7 @@ func TestFieldsFitIntoAURL(t *testing.T) {
 }
 
 func TestFieldsIsWhatCoupaDocuments(t *testing.T) {
+	t.Parallel()
 	everySchema(t, func(t *testing.T, path string, s *schemas.Schema) {
 		var asked []any
 		if err := json.Unmarshal([]byte(s.Fields()), &asked); err != nil {
@@ -157,6 +159,7 @@ func unmapped(v any, path string, found map[string]any) map[string]any {
 }
 
 func TestRowsThatWereAskedForFitTheirSchema(t *testing.T) {
+	t.Parallel()
 	rows := 0
 	everySchema(t, func(t *testing.T, path string, s *schemas.Schema) {
 		if _, err := os.Stat(filepath.Join("testdata", "rows", path+".json")); err != nil {
@@ -175,6 +178,7 @@ func TestRowsThatWereAskedForFitTheirSchema(t *testing.T) {
 }
 
 func TestAskingForFieldsMakesRowsSmall(t *testing.T) {
+	t.Parallel()
 	// What associations weigh differs much from answer to answer;
 	// the invoice was recorded with few fields to begin with.
 	for path, atLeast := range map[string]float64{"users": 8, "suppliers": 3.5, "requisitions": 4, "contracts": 3, "purchase_orders": 2.5, "invoices": 1.3} {
@@ -200,6 +204,7 @@ func TestAskingForFieldsMakesRowsSmall(t *testing.T) {
 }
 
 func TestWhatHasNoPlaceIsKept(t *testing.T) {
+	t.Parallel()
 	s, err := schemas.For("suppliers", schemas.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -85,6 +85,7 @@ func plainValue(kind string) any {
 // the recorded rows of suppliers, requisitions, orders and invoices go down 7, 5, 4 and 4
 // levels, few of them with all that is described. Here each has it all, down to the third.
 func TestAskingForFieldsMakesAFullRowTenTimesSmaller(t *testing.T) {
+	t.Parallel()
 	d := readDescription(t)
 	for _, path := range []string{"invoices", "purchase_orders", "suppliers"} {
 		s, err := schemas.For(path, schemas.Options{})

@@ -14,6 +14,7 @@ var updateGolden = flag.Bool("update-golden", false, "write testdata/golden/**.a
 
 // The golden bytes were read back by Apache Avro for Java and by fastavro: testdata/golden/README.md.
 func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
+	t.Parallel()
 	type golden struct{ name, schema, row string }
 	sample := string(readTestdata(t, "golden/sample.avsc"))
 	tests := []golden{{"values", sample, "golden/values.json"}, {"long-lists", sample, "golden/long-lists.json"}}

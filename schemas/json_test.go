@@ -19,20 +19,8 @@ import (
 // What a row is as JSON is what another implementation decodes of its
 // Avro, and its JSON Schema admits it: of every object, in every mode.
 func TestARowAsJSONIsWhatItsAvroSaysAndItsJSONSchemaAdmits(t *testing.T) {
-	for i, path := range Objects() {
-		t.Run(path, func(t *testing.T) {
-			for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
-				for form, custom := range []string{"map", "typed"} {
-					g := rowMaker{Rand: rand.New(rand.NewPCG(uint64(100*i+form), uint64(len(mode)))), custom: true}
-					shape := Options{Decimals: mode}
-					if custom == "typed" {
-						shape.Custom = g.taught(t, path)
-					}
-					rendered(t, g, path, shape)
-				}
-			}
-		})
-	}
+	t.Parallel()
+	inShapes(t, []string{"map", "typed"}, rendered)
 }
 
 func rendered(t *testing.T, g rowMaker, path string, o Options) {
@@ -219,6 +207,7 @@ func samePlain(s avro.Schema, want, got any) error {
 }
 
 func TestDecimalsAsJSONHaveAllTheirDigitsAndNoMore(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		unscaled string
 		scale    int
@@ -246,6 +235,7 @@ func twosComplement(n *big.Int) []byte {
 
 // Debezium's envelope, as Avro and as JSON, is read by others as its schemas say.
 func TestTheEnvelopeIsWhatItsSchemasSay(t *testing.T) {
+	t.Parallel()
 	s, err := For("suppliers", Options{Envelope: true})
 	if err != nil {
 		t.Fatal(err)
@@ -294,8 +284,10 @@ func TestTheEnvelopeIsWhatItsSchemasSay(t *testing.T) {
 	}
 }
 
-// No record of a row has the name of one of the envelope's, and the custom fields of a schema in an envelope are found.
+// No record of a row has the name of one of the envelope's, and
+// the custom fields of a schema in an envelope are found.
 func TestEverySchemaFitsInAnEnvelope(t *testing.T) {
+	t.Parallel()
 	for i, path := range Objects() {
 		g := rowMaker{Rand: rand.New(rand.NewPCG(uint64(i), 3)), custom: true}
 		custom := g.taught(t, path)
@@ -339,6 +331,7 @@ func FuzzAppendJSON(f *testing.F) {
 
 // Numbers of up to 16 bytes are written without math/big, which decides here.
 func TestDecimalsAsJSONAgreeWithMathBig(t *testing.T) {
+	t.Parallel()
 	check := func(n *big.Int) {
 		unscaled := twosComplement(n)
 		if got := string(appendDecimal(nil, unscaled, 0)); got != n.String() {

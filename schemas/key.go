@@ -15,7 +15,8 @@ func KeySchema() string {
 	return `{"type":"record","name":"Key","namespace":"coupa","fields":[{"name":"tenant","type":"string"},{"name":"id","type":"long"}]}`
 }
 
-// KeyJSONSchema gives the JSON Schema of every record's key, as AppendJSONKey writes it, where values are JSON too.
+// KeyJSONSchema gives the JSON Schema of every record's key where
+// values are JSON too: of what AppendJSONKey writes.
 func KeyJSONSchema() string {
 	return `{"$schema":"` + jsonschema.Dialect + `","title":"Key","type":"object",` +
 		`"properties":{"tenant":{"type":"string"},"id":{"type":"integer"}},"required":["tenant","id"],"additionalProperties":false}`

@@ -13,6 +13,7 @@ import (
 )
 
 func TestKeyIsWhatItsSchemaSays(t *testing.T) {
+	t.Parallel()
 	schema := avro.MustParse(schemas.KeySchema())
 	other := twmb.MustParse(schemas.KeySchema())
 	type key struct {
@@ -60,6 +61,7 @@ func TestKeyIsWhatItsSchemaSays(t *testing.T) {
 }
 
 func TestHeaderIsTheRegistrysFraming(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		id   int
 		want []byte

@@ -37,6 +37,7 @@ func encoded(t testing.TB, s *Schema, row string) []byte {
 }
 
 func TestWhichListsAreLines(t *testing.T) {
+	t.Parallel()
 	for path, want := range map[string][]string{
 		"invoices": {"invoice-lines", "invoice-charges", "tax-lines"}, "purchase_orders": {"order-lines"}, "expense_reports": {"expense-lines", "approvals", "events"},
 		"users": nil, "contracts": {"contract-terms", "contract-clauses", "contract-parties"}, "asn/headers": {"lines"},
@@ -50,6 +51,7 @@ func TestWhichListsAreLines(t *testing.T) {
 // Whatever the object, its custom fields and its decimals: what is cut out of an encoded row are the bytes
 // that the rows without lines, and the lines by themselves, have when they are encoded by their own schemas.
 func TestWhatIsCutOutIsWhatIsEncodedAlone(t *testing.T) {
+	t.Parallel()
 	for i, path := range Objects() {
 		lists, err := Lists(path)
 		if err != nil {
@@ -59,6 +61,7 @@ func TestWhatIsCutOutIsWhatIsEncodedAlone(t *testing.T) {
 			continue
 		}
 		t.Run(path, func(t *testing.T) {
+			t.Parallel()
 			for form, custom := range []string{"map", "off", "typed"} {
 				g := rowMaker{Rand: rand.New(rand.NewPCG(uint64(100*i+form), 3)), custom: custom != "off"}
 				shape := Options{WithoutCustomFields: custom == "off", Decimals: []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble}[(i+form)%3]}
@@ -182,6 +185,7 @@ func digestsOf(t *testing.T, s *Schema, row string) []uint64 {
 }
 
 func TestTheDigestOfALineIsThatOfItsContent(t *testing.T) {
+	t.Parallel()
 	plain := customSchema(t, nil)
 	line := func(text string) string { return `{"id":1,"invoice-lines":[` + text + `]}` }
 	base := digestsOf(t, plain, line(`{"id":7,"description":"a","price":"1.5","custom-fields":{"x":{"p":1,"q":[1,2]},"y":2},"odd":{"m":[{"u":1,"v":2}],"n":null}}`))
@@ -213,6 +217,7 @@ func TestTheDigestOfALineIsThatOfItsContent(t *testing.T) {
 
 // A field that the schema gets changes the bytes of every line, and the digest of those alone that have it.
 func TestTheDigestOutlivesVersionsOfTheSchema(t *testing.T) {
+	t.Parallel()
 	learned := func(rows ...string) *Schema {
 		d := newDiscovery(t)
 		for _, r := range rows {
@@ -239,6 +244,7 @@ func TestTheDigestOutlivesVersionsOfTheSchema(t *testing.T) {
 }
 
 func TestRowsWhoseLinesCannotBeToldApart(t *testing.T) {
+	t.Parallel()
 	s := customSchema(t, nil)
 	_, sp := mustSplit(t, s, false)
 	for row, want := range map[string]string{
@@ -259,6 +265,7 @@ func TestRowsWhoseLinesCannotBeToldApart(t *testing.T) {
 }
 
 func TestAListThatIsNoneIsUnread(t *testing.T) {
+	t.Parallel()
 	s := customSchema(t, nil)
 	split, sp := mustSplit(t, s, false)
 	at := slices.IndexFunc(split.Lists, func(l List) bool { return l.Coupa == "tax-lines" })
@@ -275,6 +282,7 @@ func TestAListThatIsNoneIsUnread(t *testing.T) {
 // No field of Coupa's has the name of the parent's id, in any
 // line of any object, and a custom field of that name gives way.
 func TestNoFieldOfALineIsNamedLikeTheParents(t *testing.T) {
+	t.Parallel()
 	for _, path := range Objects() {
 		s, err := For(path, Options{})
 		if err != nil {
@@ -319,6 +327,7 @@ func TestNoFieldOfALineIsNamedLikeTheParents(t *testing.T) {
 
 // Custom fields that lines have are read back from the schema of the lines.
 func TestCustomFieldsOfLinesAreReadBack(t *testing.T) {
+	t.Parallel()
 	d := newDiscovery(t)
 	for _, row := range []string{`{"id":1,"custom-fields":{"h":{"id":1}},"invoice-lines":[{"id":7,"custom-fields":{"a":{"id":1},"b":1},"custom-field-9":"g"}]}`} {
 		if err := d.Observe([]byte(row)); err != nil {
@@ -342,6 +351,7 @@ func TestCustomFieldsOfLinesAreReadBack(t *testing.T) {
 
 // What one of the lines' subjects holds widens the lines within the row, so that what is cut out fits it.
 func TestARowIsWidenedByItsLines(t *testing.T) {
+	t.Parallel()
 	s := customSchema(t, nil)
 	split, _ := mustSplit(t, s, false)
 	registered := strings.Replace(split.Lists[0].Schema.JSON(), `{"name":"description","type":["null","string"]`,

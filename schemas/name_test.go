@@ -9,6 +9,7 @@ import (
 )
 
 func TestFieldNames(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name        string
 		coupa, avro []string
@@ -34,6 +35,7 @@ func TestFieldNames(t *testing.T) {
 }
 
 func TestRecordName(t *testing.T) {
+	t.Parallel()
 	for object, want := range map[string]string{"InvoiceHeader": "InvoiceHeader", "Asn-Header": "Asn_Header", "Invoice-FailedTolerance": "Invoice_FailedTolerance"} {
 		if got := schemas.RecordName(object); got != want {
 			t.Errorf("RecordName(%q) = %q, want %q", object, got, want)

@@ -8,6 +8,7 @@ import (
 )
 
 func TestCompileRefusesWhatItCannotEncode(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ name, avsc, want string }{
 		{"no schema", `{`, "compiling schema"},
 		{"no record at the top", `"string"`, "not a record"},
@@ -35,6 +36,7 @@ func TestCompileRefusesWhatItCannotEncode(t *testing.T) {
 }
 
 func TestKeysComeFromThePropertyOrTheName(t *testing.T) {
+	t.Parallel()
 	avsc := recordOf("T",
 		`{"name":"is_default","type":["null","long"],"default":null,"coupa.name":"is-default"}`,
 		`{"name":"is_default__2","type":["null","long"],"default":null,"coupa.name":"is-default?"}`,
@@ -66,6 +68,7 @@ func TestKeysComeFromThePropertyOrTheName(t *testing.T) {
 }
 
 func TestOnePlanServesManyEncoders(t *testing.T) {
+	t.Parallel()
 	avsc, row := readTestdata(t, "invoice.avsc"), readTestdata(t, "invoice.json")
 	p, err := Compile(string(avsc))
 	if err != nil {
@@ -114,10 +117,12 @@ func readTestdata(t testing.TB, name string) []byte {
 }
 
 func TestEveryObjectHasAPlanInEveryDecimalMode(t *testing.T) {
+	t.Parallel()
 	const row = `{"id":7,"updated-at":"2024-04-01T02:16:48+03:00","custom-fields":{"a":{"id":1}},"no-such-key":[1]}`
 	for _, path := range Objects() {
 		for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
 			t.Run(path+" "+string(mode), func(t *testing.T) {
+				t.Parallel()
 				s, err := For(path, Options{Decimals: mode})
 				if err != nil {
 					t.Fatal(err)

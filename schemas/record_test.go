@@ -17,6 +17,7 @@ var shipment = recordOf("Shipment",
 )
 
 func TestRowsBecomeRecords(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ name, row, want string }{
 		{"keys in the schema's order", `{"id":1,"ship-to":{"id":2,"postal-code":"8001"},"total":3}`, `{id:1 ship_to:{id:2 postal_code:"8001"} total:3}`},
 		{"keys in another order", `{"total":3,"ship-to":{"postal-code":"8001","id":2},"id":1}`, `{id:1 ship_to:{id:2 postal_code:"8001"} total:3}`},
@@ -62,6 +63,7 @@ func TestRowsBecomeRecords(t *testing.T) {
 }
 
 func TestRowsThatCannotBeEncodedNameThePlace(t *testing.T) {
+	t.Parallel()
 	deep := func(n int) string { return `{"id":1,"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
 	tests := []struct {
 		name, row, path string
@@ -129,6 +131,7 @@ func TestRowsThatCannotBeEncodedNameThePlace(t *testing.T) {
 }
 
 func TestListsAndMapsOfAnyLength(t *testing.T) {
+	t.Parallel()
 	e := mustCompile(t, shipment)
 	for _, n := range []int{1, 63, 64, 65, 8191, 8192, 20000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -155,6 +158,7 @@ func TestListsAndMapsOfAnyLength(t *testing.T) {
 }
 
 func TestEqualContentGivesEqualBytes(t *testing.T) {
+	t.Parallel()
 	e := mustCompile(t, shipment)
 	rows := []string{
 		`{"id":1,"total":2,"x":1,"y":{"z":[]},"ship-to":{"id":2,"postal-code":"8001","country":null}}`,

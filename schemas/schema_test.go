@@ -39,6 +39,7 @@ func parse(t *testing.T, s *schemas.Schema) *schematext.Record {
 }
 
 func TestNames(t *testing.T) {
+	t.Parallel()
 	want := map[string]string{
 		"invoices": "coupa.InvoiceHeader", "purchase_orders": "coupa.OrderHeader", "suppliers": "coupa.Supplier",
 		"requisitions": "coupa.RequisitionHeader", "expense_reports": "coupa.ExpenseReport", "contracts": "coupa.Contract", "users": "coupa.User",
@@ -55,6 +56,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestEverySchemaIsAvroInEveryDecimalMode(t *testing.T) {
+	t.Parallel()
 	for _, path := range schemas.Objects() {
 		for _, mode := range []schemas.DecimalMode{"", schemas.DecimalPrecise, schemas.DecimalString, schemas.DecimalDouble} {
 			s, err := schemas.For(path, schemas.Options{Decimals: mode})
@@ -75,6 +77,7 @@ func TestEverySchemaIsAvroInEveryDecimalMode(t *testing.T) {
 }
 
 func TestEveryRecordKeepsTheRules(t *testing.T) {
+	t.Parallel()
 	everySchema(t, func(t *testing.T, _ string, s *schemas.Schema) {
 		row := parse(t, s)
 		row.Walk(func(r *schematext.Record) {
@@ -100,6 +103,7 @@ func TestEveryRecordKeepsTheRules(t *testing.T) {
 }
 
 func TestRowsAndLinesTellWhenTheyChanged(t *testing.T) {
+	t.Parallel()
 	lines := map[string]bool{"InvoiceLine": true, "InvoiceCharge": true, "TaxLine": true, "OrderLine": true, "RequisitionLine": true, "ExpenseLine": true, "RemitToAddress": true, "ContractTerm": true}
 	// in Coupa's description too
 	without := map[string]bool{"currencies": true, "budget_line_adjustments": true}
@@ -127,6 +131,7 @@ func TestRowsAndLinesTellWhenTheyChanged(t *testing.T) {
 }
 
 func TestNoSchemaAsksForCredentials(t *testing.T) {
+	t.Parallel()
 	everySchema(t, func(t *testing.T, path string, s *schemas.Schema) {
 		for _, secret := range []string{"secret", "password", "cvv", "cxml_http_username"} {
 			if strings.Contains(s.Fields(), secret) {
@@ -137,6 +142,7 @@ func TestNoSchemaAsksForCredentials(t *testing.T) {
 }
 
 func TestPrettyIsTheSameSchema(t *testing.T) {
+	t.Parallel()
 	everySchema(t, func(t *testing.T, _ string, s *schemas.Schema) {
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, []byte(s.Pretty())); err != nil {
@@ -155,6 +161,7 @@ func TestPrettyIsTheSameSchema(t *testing.T) {
 }
 
 func TestDecimalModes(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		mode schemas.DecimalMode
 		want string
@@ -177,6 +184,7 @@ func TestDecimalModes(t *testing.T) {
 }
 
 func TestForNamesWhatIsNear(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		path, mode string
 		want       []string
@@ -215,6 +223,7 @@ func TestPlanIsCompiledOnceForAll(t *testing.T) {
 }
 
 func TestAdditionsAreBackwardCompatible(t *testing.T) {
+	t.Parallel()
 	everySchema(t, func(t *testing.T, path string, s *schemas.Schema) {
 		older := parse(t, s)
 		// A version before any of the row's fields but those that
@@ -238,15 +247,16 @@ func ExampleFor() {
 	}
 	fmt.Println(s.Name())
 	fmt.Println(s.Fields()[:60] + "…")
-	_, err = schemas.For("purchase_order", schemas.Options{})
+	_, err = schemas.For("user", schemas.Options{})
 	fmt.Println(err)
 	// Output:
 	// coupa.OrderHeader
 	// ["id","created_at","updated_at","acknowledged_flag","po_numb…
-	// there is no schema for the object "purchase_order"; the nearest is "purchase_orders" (coupastream objects lists all)
+	// there is no schema for the object "user"; the nearest is "users" (coupastream objects lists all)
 }
 
 func TestWithoutCustomFieldsNothingOfThemIsAskedForOrHeld(t *testing.T) {
+	t.Parallel()
 	for _, path := range schemas.Objects() {
 		s, err := schemas.For(path, schemas.Options{WithoutCustomFields: true})
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -21,12 +20,16 @@ type Splitter struct {
 	renderer
 	cursor Cursor
 	row    []byte
-	own    uint64 // digest of the row without its lists
 	line   []byte // room for the lines' values
 	lines  []Line
 	gone   []bool // by list: the field is null
 	kept   []bool // by list: it is in unmapped of the row
-	seen   map[int64]bool
+
+	restDigest uint64 // of the row without its lists
+
+	// of the list at hand
+	lastID int64          // the greatest id so far, -1 at first
+	seen   map[int64]bool // all ids so far, once one was not greater than those before it
 }
 
 // Line is a line of a row.
@@ -71,7 +74,7 @@ func (s *Split) Splitter() (*Splitter, error) {
 // told apart. Any other error: value is none that an Encoder of the plan made.
 func (s *Splitter) Split(id int64, value []byte) error {
 	s.renderer = renderer{avro: value}
-	s.row, s.line, s.lines, s.own = s.row[:0], s.line[:0], s.lines[:0], 0
+	s.row, s.line, s.lines, s.restDigest = s.row[:0], s.line[:0], s.lines[:0], 0
 	clear(s.kept)
 	copied := 0 // of value, into row
 	rec := s.plan.root
@@ -112,7 +115,7 @@ func (s *Splitter) pass(f *planField, begin int) {
 		return
 	}
 	if sum, filled := s.sum(&f.planNode); filled {
-		s.own += join(f.hash, sum)
+		s.restDigest += mixDigest(f.hash, sum)
 	}
 }
 
@@ -120,7 +123,7 @@ func (s *Splitter) pass(f *planField, begin int) {
 func (s *Splitter) Row() []byte { return s.row }
 
 // Digest is that of Row, as Line.Digest; 0 where lines stay in the row.
-func (s *Splitter) Digest() uint64 { return s.own }
+func (s *Splitter) Digest() uint64 { return s.restDigest }
 
 // Lines are those of the row, in its order, list by list.
 func (s *Splitter) Lines() []Line { return s.lines }
@@ -135,33 +138,41 @@ func (s *Splitter) list(id int64, n int, f *planField) error {
 		return nil
 	}
 	clear(s.seen)
-	items, last, count := f.items, int64(-1), 0
+	s.lastID = -1
+	items, first := f.items, len(s.lines)
 	for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
 		for ; blocks > 0 && s.err == nil; blocks-- {
 			if items.nullable && s.long() == 0 {
 				continue
 			}
 			line, err := s.readLine(id, n, items.record)
-			if err == nil && line.ID <= last || len(s.seen) > 0 { // most lists are in order of id
-				if len(s.seen) == 0 {
-					for _, l := range s.lines[len(s.lines)-count:] {
-						s.seen[l.ID] = true
-					}
-				}
-				if err == nil && s.seen[line.ID] {
-					err = fmt.Errorf("another line of the list has the id %d too, which is the key of their records", line.ID)
-				}
-				s.seen[line.ID] = true
+			if err == nil && !s.unique(line.ID, s.lines[first:]) {
+				err = fmt.Errorf("another line of the list has the id %d too, which is the key of their records", line.ID)
 			}
 			if err != nil {
-				return inField(f.key, inElement(count, err))
+				return inField(f.key, inElement(len(s.lines)-first, err))
 			}
-			last = max(last, line.ID)
 			s.lines = append(s.lines, line)
-			count++
 		}
 	}
 	return nil
+}
+
+// unique tells that none of the lines before in the list at hand has the id, and remembers it.
+// Most lists are in order of id, and take no more than a comparison.
+func (s *Splitter) unique(id int64, before []Line) bool {
+	if id > s.lastID && len(s.seen) == 0 {
+		s.lastID = id
+		return true
+	}
+	if len(s.seen) == 0 {
+		for _, l := range before {
+			s.seen[l.ID] = true
+		}
+	}
+	known := s.seen[id]
+	s.seen[id] = true
+	return !known
 }
 
 var errNoLineID = errors.New("a line needs an id, which is the key of its record; correct the row in Coupa, or write lines=embedded for the object")
@@ -173,7 +184,7 @@ func (s *Splitter) readLine(parent int64, list int, rec *planRecord) (Line, erro
 		f, at := &rec.fields[i], s.pos
 		sum, filled := s.sum(&f.planNode)
 		if filled {
-			line.Digest += join(f.hash, sum)
+			line.Digest += mixDigest(f.hash, sum)
 		}
 		if i == s.ids[list] && filled {
 			room := renderer{avro: s.avro, pos: at}
@@ -284,29 +295,29 @@ func (s *Splitter) sum(n *planNode) (sum uint64, filled bool) {
 		for i := range n.record.fields {
 			f := &n.record.fields[i]
 			if inner, filled := s.sum(&f.planNode); filled {
-				sum += join(f.hash, inner)
+				sum += mixDigest(f.hash, inner)
 			}
 		}
 	case kindArray:
 		for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
 			for ; blocks > 0 && s.err == nil; blocks-- {
 				inner, _ := s.sum(n.items)
-				sum = join(sum+1, inner)
+				sum = mixDigest(sum+1, inner)
 			}
 		}
 	case kindMap, kindUnmapped:
 		for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
 			for ; blocks > 0 && s.err == nil; blocks-- {
 				key := xxhash.Sum64(s.bytes())
-				sum += join(key, s.sumJSON(s.bytes()))
+				sum += mixDigest(key, s.sumJSON(s.bytes()))
 			}
 		}
 	default:
 		begin := s.pos
 		s.skipBranch(n, branch)
-		return join(uint64(n.kind), xxhash.Sum64(s.avro[begin:s.pos])), true
+		return mixDigest(uint64(n.kind), xxhash.Sum64(s.avro[begin:s.pos])), true
 	}
-	return join(uint64(n.kind), sum), true
+	return mixDigest(uint64(n.kind), sum), true
 }
 
 // sumJSON is the digest of a JSON text, independent of white space and of the order of members.
@@ -325,28 +336,19 @@ func (s *Splitter) sumValue() (sum uint64, err error) {
 		err = s.cursor.Object(func(key []byte, _ int) error {
 			name := xxhash.Sum64(key)
 			inner, err := s.sumValue()
-			sum += join(name, inner)
+			sum += mixDigest(name, inner)
 			return err
 		})
-		return join('{', sum), err
+		return mixDigest('{', sum), err
 	case '[':
 		err = s.cursor.List(func() error {
 			inner, err := s.sumValue()
-			sum = join(sum+1, inner)
+			sum = mixDigest(sum+1, inner)
 			return err
 		})
-		return join('[', sum), err
+		return mixDigest('[', sum), err
 	default:
 		text, err := s.cursor.Skip()
 		return xxhash.Sum64(text), err
 	}
-}
-
-// join makes one number of two.
-func join(a, b uint64) uint64 {
-	const odd1, odd2 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F
-	h := bits.RotateLeft64(a*odd1, 31) ^ bits.RotateLeft64(b*odd2, 17)
-	h ^= h >> 33
-	h *= odd2
-	return h ^ h>>29
 }

@@ -9,6 +9,7 @@ import (
 )
 
 func TestTrimCutsTheLongestTextsToOneLengthAndNothingElse(t *testing.T) {
+	t.Parallel()
 	long, longer, short := strings.Repeat("a", 1000), strings.Repeat("b", 3000), strings.Repeat("c", 90)
 	row := []byte(`{"id":7, "total":"1` + strings.Repeat("0", 60) + `.00","note":"` + long + `","lines":[{"id":1,"text":"` + short + `"},{"id":2,"text":"` + longer + `"}], "x":null}`)
 	for _, c := range []struct {

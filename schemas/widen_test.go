@@ -65,6 +65,7 @@ func inner(name string, fields ...string) string {
 // What a widened schema encodes is read with it as it was sent,
 // and its readers read what was written by the registered version.
 func TestAWidenedSchemaHasTheRegisteredVersionsFieldsAndTypesBesides(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		ours, theirs []string
 		row          string
@@ -112,6 +113,7 @@ func TestAWidenedSchemaHasTheRegisteredVersionsFieldsAndTypesBesides(t *testing.
 }
 
 func TestRecordsWithinAreWidenedWhereverTheirNamesStand(t *testing.T) {
+	t.Parallel()
 	owner := inner("Owner", field("name", `"string"`))
 	ours := mustSchema(t, field("new", inner("New", field("by", owner))), field("owner", `"Owner"`), field("lines", `{"type":"array","items":`+inner("Line", field("text", `"string"`))+`}`))
 	theirs := mustSchema(t, field("old", inner("Old", field("by", inner("Owner", field("name", `"string"`), field("login", `"string"`))))), field("owner", `"Owner"`),
@@ -132,6 +134,7 @@ func TestRecordsWithinAreWidenedWhereverTheirNamesStand(t *testing.T) {
 }
 
 func TestWhatASchemaCantFollowIsNoWideningOfIt(t *testing.T) {
+	t.Parallel()
 	ours := mustSchema(t, field("a", `"long"`))
 	for theirs, want := range map[string]string{
 		`{"type":"record","name":"Other","namespace":"coupa","fields":[]}`:                                                      "another record, coupa.Other",
@@ -159,6 +162,7 @@ func TestWhatASchemaCantFollowIsNoWideningOfIt(t *testing.T) {
 
 // Every object's schema in one decimal mode can follow that in another.
 func TestEverySchemaFollowsAnotherWayToCarryDecimals(t *testing.T) {
+	t.Parallel()
 	for _, path := range Objects() {
 		precise, err := For(path, Options{})
 		if err != nil {

@@ -14,10 +14,10 @@
 //	      gross_eur: {expression: "double(row.total) * 1.1", type: double, doc: Gross total}
 //
 //	layer, problems := mapping.Parse("mapping.yaml", text)
-//	m, problems := mapping.Compile("invoices", schemaOptions, worker, layer)  // nil if no layer says anything of the object
+//	m, problems := mapping.Compile("invoices", worker, layer)  // nil if no layer has rules for it
 //	s, err := schemas.For("invoices", schemas.Options{Mapping: m})
-//	r := m.Rewriter(key)                                                       // one a goroutine
-//	row, err = r.Row(row)                                                      // what s.Plan() encodes
+//	r := m.Rewriter(key)                                       // one a goroutine
+//	row, err = r.Row(row)                                      // what s.Plan() encodes
 //
 // Paths are Coupa's names, with a dot for each object or list that a name is
 // within. All that can be wrong is found by Parse and Compile, each problem
@@ -77,7 +77,8 @@
 //	decimal              string, exact     boolean      bool
 //	date                 string, 2024-04-01
 //	timestamp            timestamp         association  object; a list of them: list
-//	custom_fields        map of string to string, int, bool, list or map; a number that is no integer of 64 bits is a string
+//	custom_fields        map of string to string, int, bool, list or map;
+//	                     a number that is no integer of 64 bits is a string
 //
 // An expression that needs a value which the row does not have gives null. has(row.x)
 // tells whether it is there, and row.?x.orValue("-") stands in for it; a || b and a

@@ -180,22 +180,28 @@ func (r *reader) section(object member) *section {
 		case "leave-out":
 			s.leaveOut = r.paths(m)
 		case "fields":
-			for _, f := range r.members(m.value, m.path, "payment-notes: {mask: \"***\"}") {
-				before := len(r.problems)
-				if rules := r.field(f); len(r.problems) == before {
-					s.fields = append(s.fields, rules)
-				}
-			}
+			s.fields = sound(r, r.members(m.value, m.path, "payment-notes: {mask: \"***\"}"), r.field)
 		case "compute":
-			for _, c := range r.members(m.value, m.path, `gross: {expression: "double(row.total) * 1.1", type: double}`) {
-				before := len(r.problems)
-				if computed := r.computation(c); len(r.problems) == before {
-					s.compute = append(s.compute, computed)
-				}
-			}
+			s.compute = sound(r, r.members(m.value, m.path, `gross: {expression: "double(row.total) * 1.1", type: double}`), r.computation)
 		}
 	}
 	return &s
+}
+
+// sound reads each member, and keeps those with which nothing is wrong.
+func sound[T any](r *reader, members []member, read func(member) T) (all []T) {
+	for _, m := range members {
+		before := len(r.problems)
+		if one := read(m); len(r.problems) == before {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// subject is what a member gives rules for; none: it takes back those of earlier layers.
+func (r *reader) subject(m member) (of named, none bool) {
+	return named{m.key.Value, r.at(m.key, m.path)}, isNull(m.value)
 }
 
 // paths reads a list of paths.
@@ -221,9 +227,8 @@ func (r *reader) paths(m member) []named {
 }
 
 func (r *reader) field(m member) fieldRules {
-	f := fieldRules{named: named{m.key.Value, r.at(m.key, m.path)}}
-	if isNull(m.value) {
-		f.none = true
+	var f fieldRules
+	if f.named, f.none = r.subject(m); f.none {
 		return f
 	}
 	rules := r.members(m.value, m.path, `{rename: other_name}, or null for none`, "rename", "retype", "mask", "hash")
@@ -284,9 +289,8 @@ func (r *reader) mask(m member) *mask {
 }
 
 func (r *reader) computation(m member) computation {
-	c := computation{named: named{m.key.Value, r.at(m.key, m.path)}}
-	if isNull(m.value) {
-		c.none = true
+	var c computation
+	if c.named, c.none = r.subject(m); c.none {
 		return c
 	}
 	before := len(r.problems)

@@ -57,6 +57,7 @@ const row = `{"id":5,"updated-at":"2024-01-01T00:00:00Z","invoice-number":"INV-1
  "custom-fields":{"secret":"hush","open":7},"requested-by":{"email":"a@b.c","login":"me"}}`
 
 func TestARuleChangesItsFieldAndNothingElse(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		rules string
 		want  map[string]any // by Avro names; nil: null, or no field
@@ -102,6 +103,7 @@ func TestARuleChangesItsFieldAndNothingElse(t *testing.T) {
 }
 
 func TestExpressionsComputeFields(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		expression, typ string
 		want            any // nil: null; an error: what the row's error says
@@ -175,6 +177,7 @@ func TestExpressionsComputeFields(t *testing.T) {
 
 // What a type has no room for is an error of the row, and does not go to unmapped.
 func TestARetypedFieldThatDoesNotFitIsAnErrorOfTheRow(t *testing.T) {
+	t.Parallel()
 	for _, rules := range []string{
 		"fields: {invoice-number: {retype: long}}", "fields: {gross-total: {retype: long}}", "fields: {gross-total: {retype: \"decimal(4,1)\"}}",
 		"fields: {invoice-number: {retype: date}}", "fields: {supplier.name: {retype: boolean}}",
@@ -188,6 +191,7 @@ func TestARetypedFieldThatDoesNotFitIsAnErrorOfTheRow(t *testing.T) {
 }
 
 func TestWhatMayHideAValueInAnUnforeseenFormIsAnError(t *testing.T) {
+	t.Parallel()
 	for _, rules := range []string{"fields: {supplier.name: {mask: x}}", "leave-out: [supplier.name]", "choose: [supplier.id]"} {
 		for _, supplier := range []string{`"hush"`, `17`, `["hush"]`} {
 			m := compile(t, "invoices", rules)
@@ -207,6 +211,7 @@ func TestWhatMayHideAValueInAnUnforeseenFormIsAnError(t *testing.T) {
 }
 
 func TestNothingHiddenIsLeftAnywhere(t *testing.T) {
+	t.Parallel()
 	m := compile(t, "invoices", `
 leave-out: [custom-fields.secret, supplier.display-name]
 fields:
@@ -225,6 +230,7 @@ compute:
 }
 
 func TestGuardedRowsHaveCoupasNamesAndNothingComputed(t *testing.T) {
+	t.Parallel()
 	m := compile(t, "suppliers", `
 leave-out: [number]
 fields: {name: {rename: title, mask: x}, status: {retype: string}}
@@ -242,6 +248,7 @@ compute: {n: {expression: "row.id", type: long}}`)
 }
 
 func TestRulesThatTouchNoValueLeaveRowsAsTheyAre(t *testing.T) {
+	t.Parallel()
 	m := compile(t, "invoices", "fields: {supplier.name: {rename: title}, gross-total: {retype: string}}")
 	in := []byte(row)
 	for _, change := range []func([]byte) ([]byte, error){m.Rewriter("").Row, m.Rewriter("").Guarded} {
@@ -252,6 +259,7 @@ func TestRulesThatTouchNoValueLeaveRowsAsTheyAre(t *testing.T) {
 }
 
 func TestWhatIsNoRowIsAnError(t *testing.T) {
+	t.Parallel()
 	for _, rules := range []string{"leave-out: [status]", "compute: {n: {expression: \"row.id\", type: long}}"} {
 		for _, text := range []string{"", "[]", "7", `{"id":1`, `{"id":1} {}`, `{"id":1,}`} {
 			_, err := compile(t, "invoices", rules).Rewriter("").Row([]byte(text))
@@ -266,6 +274,7 @@ var _ schemas.Mapping = (*mapping.Mapping)(nil)
 
 // Rules for what a row does not have change no byte of its record.
 func TestRulesWithoutAnObjectGiveTheSameBytes(t *testing.T) {
+	t.Parallel()
 	for _, object := range schemas.Objects() {
 		text, err := os.ReadFile("../testdata/rows/" + object + ".json")
 		if errors.Is(err, fs.ErrNotExist) {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestCoupaIsAskedForWhatRecordsAndExpressionsNeed(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ rules, want string }{
 		{"choose: [invoice-number]", `["id","updated_at","invoice_number"]`},
 		{"choose: [supplier.name]", `["id","updated_at",{"supplier":["name"]}]`},
@@ -31,6 +32,7 @@ func TestCoupaIsAskedForWhatRecordsAndExpressionsNeed(t *testing.T) {
 }
 
 func TestWithoutAMappingNothingChanges(t *testing.T) {
+	t.Parallel()
 	if m := compile(t, "invoices", "fields: {status: {mask: x}}", "fields: {status: null}"); m != nil {
 		t.Error("rules that were taken back make a mapping")
 	}
@@ -53,6 +55,7 @@ func TestWithoutAMappingNothingChanges(t *testing.T) {
 // A record that is used in several places keeps its name where
 // it is as it was, and has one of its own where it is not.
 func TestARuleIsOfAPlaceAndNotOfARecord(t *testing.T) {
+	t.Parallel()
 	m := compile(t, "suppliers", "leave-out: [primary-address.city, supplier-addresses.custom-fields.x]\nfields: {supplier-addresses.city: {rename: town}}")
 	custom := new(schemas.CustomFields)
 	if err := custom.UnmarshalJSON([]byte(`{"SupplierAddress":[{"name":"x","types":["string"]},{"name":"y","types":["long"]}]}`)); err != nil {
@@ -101,6 +104,7 @@ func TestARuleIsOfAPlaceAndNotOfARecord(t *testing.T) {
 }
 
 func TestCustomFieldsOfTheGlobalNamespaceMakeRoom(t *testing.T) {
+	t.Parallel()
 	custom := new(schemas.CustomFields)
 	if err := custom.UnmarshalJSON([]byte(`{"InvoiceHeader":[{"name":"gross","types":["string"],"global":true},{"name":"state","types":["string"],"global":true},{"name":"hush","types":["string"],"global":true}]}`)); err != nil {
 		t.Fatal(err)
@@ -118,6 +122,7 @@ func TestCustomFieldsOfTheGlobalNamespaceMakeRoom(t *testing.T) {
 }
 
 func TestALaterLayerGoesOverAnEarlierFieldByField(t *testing.T) {
+	t.Parallel()
 	worker := `
 choose: [status, paid, supplier]
 leave-out: [supplier.number]
@@ -146,6 +151,7 @@ compute: {a: {expression: "1", type: long}, b: {expression: "2", type: long}}`
 }
 
 func TestAWidenedSchemaAsksForWhatTheMappingDoes(t *testing.T) {
+	t.Parallel()
 	m := compile(t, "invoices", "choose: [status]\ncompute: {x: {expression: \"row.supplier.name\", type: string}}")
 	s := schema(t, "invoices", m, schemas.Options{})
 	wide, err := s.Widen(schema(t, "invoices", nil, schemas.Options{}).JSON())
@@ -156,6 +162,7 @@ func TestAWidenedSchemaAsksForWhatTheMappingDoes(t *testing.T) {
 
 // Of a field that was renamed, a widened schema has the registered name too, always null.
 func TestAWidenedSchemaHasARenamedFieldOnce(t *testing.T) {
+	t.Parallel()
 	m := compile(t, "invoices", "fields: {status: {rename: state}}\nleave-out: [paid]")
 	wide, err := schema(t, "invoices", m, schemas.Options{}).Widen(schema(t, "invoices", nil, schemas.Options{}).JSON())
 	if err != nil {

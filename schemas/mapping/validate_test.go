@@ -9,6 +9,7 @@ import (
 )
 
 func TestEveryMistakeIsToldWithItsPlaceAndARemedy(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, text, want string }{
 		{"no YAML", "objects: [", "m.yaml: it is not YAML: line 1: did not find expected node content; quote values"},
 		{"nothing", "", "m.yaml: the mapping is empty; write objects:"},
@@ -83,6 +84,7 @@ func TestEveryMistakeIsToldWithItsPlaceAndARemedy(t *testing.T) {
 func invoices(rules string) string { return under("invoices", rules) }
 
 func TestAllMistakesAreToldAtOnceInTheOrderOfTheFile(t *testing.T) {
+	t.Parallel()
 	_, err := mapping.Parse("", []byte("objects:\n  nothing: {}\n  invoices:\n    choose: id\n    fields: {status: {hash: 1}}"))
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[0], "line 2, column 3: ") || !strings.HasPrefix(lines[2], "line 5, column 29: ") {
 		t.Errorf("got:\n%v", err)

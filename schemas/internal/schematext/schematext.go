@@ -3,13 +3,16 @@
 // knows the part of Avro that coupastream's schemas use, and their own properties:
 //
 //	coupa.object  on a record: the Coupa object that it shows
-//	coupa.name    on a field: its key in Coupa's JSON
-//	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped; or what else is no field of Coupa's, RoleComputed or RoleParent
-//	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text" where Coupa
-//	              describes a text and sends something narrower
-//	coupa.branch  on a field whose type is a union of more than null and one type: the place of the one that values are written as
 //	coupa.record  on a record: its name before a mapping gave it one of its own
-//	coupa.custom  on a field: where it is a custom field that a tenant's rows taught, the types that its values had
+//	coupa.name    on a field: its key in Coupa's JSON
+//	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped; or what
+//	              else is no field of Coupa's, RoleComputed or RoleParent
+//	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text"
+//	              where Coupa describes a text and sends something narrower; "retyped" where a mapping
+//	              gave it its type
+//	coupa.branch  on a field whose type is a union of null and several types: the place of the one that
+//	              values are written as
+//	coupa.custom  on a custom field that a tenant's rows taught: the types that its values had
 package schematext
 
 import (
