@@ -130,8 +130,8 @@ type report struct {
 	Health Health    `json:"health"`
 }
 
-// known is the report from what this worker knows.
-func (a *API) known(c connector.ConnectorStatus) report {
+// localReport is the report from what this worker knows.
+func (a *API) localReport(c connector.ConnectorStatus) report {
 	return report{a.stateOf(c), HealthOf(c, a.now())}
 }
 
@@ -148,7 +148,7 @@ func (a *API) reports(ctx context.Context, from http.Header, forward bool, all [
 	remote := map[connector.Owner][]connector.ConnectorStatus{}
 	for _, c := range all {
 		if c.Owner.Local || c.Owner.URL == "" || c.State == connector.Stopped || !forward {
-			reports[c.Name] = a.known(c)
+			reports[c.Name] = a.localReport(c)
 			continue
 		}
 		remote[c.Owner] = append(remote[c.Owner], c)
@@ -165,7 +165,7 @@ func (a *API) reports(ctx context.Context, from http.Header, forward bool, all [
 			for _, c := range theirs {
 				one, found := told[c.Name]
 				if !found {
-					one = a.known(unreachable(c, err))
+					one = a.localReport(unreachable(c, err))
 				}
 				reports[c.Name] = one
 			}

@@ -412,7 +412,7 @@ func TestAPageOfAThousandTenantsIsCheap(t *testing.T) {
 		all = append(all, c)
 	}
 	h := newHub(&made{})
-	h.take(all, nil)
+	h.update(all, nil)
 	full, at, _ := h.next(position{})
 	if len(full) > 4<<20 {
 		t.Errorf("the first event has %d bytes", len(full))
@@ -430,7 +430,7 @@ func TestAPageOfAThousandTenantsIsCheap(t *testing.T) {
 			}
 			all[i].Rate.Used = float64((i+s)%4) / 2
 		}
-		h.take(all, nil)
+		h.update(all, nil)
 		var data []byte
 		data, at, _ = h.next(at)
 		total += len(data)
