@@ -3,12 +3,35 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
+
+// TestMain fails if a run of the program leaves something behind in the folder for temporary files.
+func TestMain(m *testing.M) { os.Exit(inOwnFolder(m.Run)) }
+
+func inOwnFolder(run func() int) (status int) {
+	folder, err := os.MkdirTemp("", "coupastream-test-")
+	if err == nil {
+		defer func() { _ = os.RemoveAll(folder) }()
+		err = os.Setenv("TMPDIR", folder)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	status = run()
+	if left, err := filepath.Glob(filepath.Join(folder, "*")); err != nil || len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "left behind:", left, err)
+		return 1
+	}
+	return status
+}
 
 // result is what a run of the program left behind.
 type result struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -107,11 +108,12 @@ func in(state string) func(rest.Health) bool {
 }
 
 func TestAWorkerIsOperatedFromTheCommandLine(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
-	t.Chdir(t.TempDir())
+	folder := t.TempDir()
 	file := func(name, more string) {
 		text := "name: second\ntenant: second\ncoupa.url: " + s.coupa + "\ncoupa.client.id: dev\ncoupa.objects: suppliers, users\npoll.interval.ms: 500\nsettle.ms: 1000\n" + more
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -121,9 +123,9 @@ func TestAWorkerIsOperatedFromTheCommandLine(t *testing.T) {
 	file("foreign.yaml", "coupa.client.secret: ${env:HOME}\n")
 	s.until("dev", in("RUNNING"))
 
-	s.does("connectors create -f second.yaml", "second: created\n")
-	s.refuses("connectors create -f second.yaml", 1, "already exists")
-	s.does("connectors apply -f second.yaml", "second: unchanged\n")
+	s.does("connectors create -f "+folder+"/second.yaml", "second: created\n")
+	s.refuses("connectors create -f "+folder+"/second.yaml", 1, "already exists")
+	s.does("connectors apply -f "+folder+"/second.yaml", "second: unchanged\n")
 	s.does("connectors list", "dev\nsecond\n")
 	marked := func(h rest.Health) bool {
 		return in("RUNNING")(h) && !slices.ContainsFunc(h.Tasks, func(t rest.TaskHealth) bool { return t.Mark == nil || t.Backfilling })
@@ -159,10 +161,10 @@ func TestAWorkerIsOperatedFromTheCommandLine(t *testing.T) {
 	s.does("resume second", "second: resumed\n")
 	s.until("second", marked)
 
-	s.does("connectors update -f slower.yaml", "second: updated\n")
+	s.does("connectors update -f "+folder+"/slower.yaml", "second: updated\n")
 	s.until("second", marked)
-	s.refuses("connectors update -f plain.yaml", 1, "is written out, and would be kept in the config topic; write a reference")
-	s.refuses("connectors update -f foreign.yaml", 1, "config.providers.env.param.allowlist.pattern")
+	s.refuses("connectors update -f "+folder+"/plain.yaml", 1, "is written out, and would be kept in the config topic; write a reference")
+	s.refuses("connectors update -f "+folder+"/foreign.yaml", 1, "config.providers.env.param.allowlist.pattern")
 	s.refuses("connectors delete dev", 1, "file")
 	s.refuses("status third", 1, "third")
 	s.does("connectors delete second", "second: deleted\n")

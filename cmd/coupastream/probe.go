@@ -21,7 +21,7 @@ func (a *app) probe(ctx context.Context, c *config.Connector) (config.Problems, 
 	}
 	apart := err != nil && coupa.KindOf(err) == coupa.Scope
 	if err != nil && !apart {
-		return sorted(c, []error{err})
+		return splitProblems(c, []error{err})
 	}
 	errs := make([]error, len(c.Objects))
 	var group errgroup.Group
@@ -32,7 +32,7 @@ func (a *app) probe(ctx context.Context, c *config.Connector) (config.Problems, 
 		})
 	}
 	_ = group.Wait() // errors are in errs, one for each object
-	return sorted(c, errs)
+	return splitProblems(c, errs)
 }
 
 // probeObject reads the highest id of an object: one request for one row. When no token is granted for
@@ -64,14 +64,14 @@ func (a *app) newClient(c *config.Connector, limiter *coupa.Limiter, scopes []st
 	return coupa.New(cfg)
 }
 
-// sorted tells problems from failures. An error that is nil counts for neither.
-func sorted(c *config.Connector, errs []error) (config.Problems, []error) {
+// splitProblems tells problems from failures. An error that is nil counts for neither.
+func splitProblems(c *config.Connector, errs []error) (config.Problems, []error) {
 	var problems config.Problems
 	var failures []error
 	for _, err := range errs {
 		switch {
 		case err == nil:
-		case lasting(err):
+		case misconfigured(err):
 			problems = append(problems, config.Problem{File: c.File, Message: err.Error()})
 		default:
 			failures = append(failures, fmt.Errorf("%s: %w", c.File, err))
@@ -80,8 +80,8 @@ func sorted(c *config.Connector, errs []error) (config.Problems, []error) {
 	return problems, failures
 }
 
-// lasting tells whether only a change of the configuration, here or in Coupa, helps.
-func lasting(err error) bool {
+// misconfigured tells whether only a change of the configuration, here or in Coupa, helps.
+func misconfigured(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
 	}

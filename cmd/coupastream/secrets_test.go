@@ -81,6 +81,7 @@ func (j *journal) until(part string) <-chan struct{} {
 // TestNoSecretIsAnywhere runs a worker that meets every kind of secret,
 // with success and with failure, and looks at all that it leaves behind.
 func TestNoSecretIsAnywhere(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	secrets := map[string]string{
 		"the client's secret": plantedClient, "the SASL password": plantedSASL, "the registry's password": plantedRegistry, "the key of hashes": plantedHashKey,

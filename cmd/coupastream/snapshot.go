@@ -11,7 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/client"
+	"github.com/coupastream/coupastream/connector/rest"
 )
 
 func newSnapshotCommand(a *app) *cobra.Command {
@@ -95,7 +97,7 @@ func (r *remote) startSnapshot(ctx context.Context, c *client.Client, name strin
 			return err
 		}
 	}
-	return r.print(made, func(w io.Writer) { printSnapshots(w, []client.Snapshot{made}) })
+	return r.print(made, func(w io.Writer) { printSnapshots(w, []rest.Snapshot{made}) })
 }
 
 // waitEvery is how often the end of a snapshot is asked for.
@@ -103,14 +105,14 @@ const waitEvery = time.Second
 
 // waitForSnapshot waits for the end of a snapshot and says on
 // stderr how far it is. The snapshot goes on when ctx ends.
-func (r *remote) waitForSnapshot(ctx context.Context, c *client.Client, name, id string) (client.Snapshot, error) {
+func (r *remote) waitForSnapshot(ctx context.Context, c *client.Client, name, id string) (rest.Snapshot, error) {
 	said := ""
 	for {
 		s, err := snapshotByID(ctx, c, name, id)
 		switch {
 		case err != nil:
 			return s, err
-		case s.State == client.SnapshotFailed:
+		case s.State == checkpoint.RequestFailed:
 			return s, fmt.Errorf("snapshot %s of %s has failed: %s", id, s.Object, s.Trace)
 		case s.Ended():
 			return s, nil
@@ -127,14 +129,14 @@ func (r *remote) waitForSnapshot(ctx context.Context, c *client.Client, name, id
 	}
 }
 
-func snapshotByID(ctx context.Context, c *client.Client, name, id string) (client.Snapshot, error) {
+func snapshotByID(ctx context.Context, c *client.Client, name, id string) (rest.Snapshot, error) {
 	all, err := c.Snapshots(ctx, name)
 	if err != nil {
-		return client.Snapshot{}, err
+		return rest.Snapshot{}, err
 	}
-	i := slices.IndexFunc(all, func(s client.Snapshot) bool { return s.ID == id })
+	i := slices.IndexFunc(all, func(s rest.Snapshot) bool { return s.ID == id })
 	if i < 0 {
-		return client.Snapshot{}, fmt.Errorf("snapshot %s is not known any more; see coupastream snapshot list %s", id, name)
+		return rest.Snapshot{}, fmt.Errorf("snapshot %s is not known any more; see coupastream snapshot list %s", id, name)
 	}
 	return all[i], nil
 }
@@ -153,7 +155,7 @@ func (r *remote) snapshotList() *cobra.Command {
 	}
 }
 
-func printSnapshots(w io.Writer, all []client.Snapshot) {
+func printSnapshots(w io.Writer, all []rest.Snapshot) {
 	fmt.Fprintln(w, "ID\tOBJECT\tSTATE\tFROM\tTO\tPROGRESS")
 	for _, s := range all {
 		progress := amount(s.Rows, s.Total, s.Left)

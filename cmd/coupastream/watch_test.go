@@ -58,6 +58,7 @@ func TestWatchShowsWhatHasChanged(t *testing.T) {
 }
 
 func TestASnapshotIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	started := map[string]any{"id": "s1", "object": "invoices", "state": "RUNNING", "rows": 10, "total": 40}
 	set := func(state string, rows int) map[string]any {
 		return map[string]any{

@@ -129,13 +129,13 @@ func (t taken) add(c *Connector) Problems {
 		problems = append(problems, Problem{c.File, key, value, message, remedy})
 	}
 	if other := t.names[c.Name]; other != nil {
-		clash("name", c.Name, "the name of another connector"+from(other)+" too", "give each a name of its own")
+		clash("name", c.Name, "the name of another connector"+fileOf(other)+" too", "give each a name of its own")
 	}
 	t.names[c.Name] = c
 	for _, o := range c.Objects {
 		s := stream{c.Tenant, o.Path}
 		if other := t.streams[s]; other != nil {
-			clash("coupa.objects", "", fmt.Sprintf("%s of tenant %s is streamed by %s%s too", o.Path, c.Tenant, other.Name, from(other)),
+			clash("coupa.objects", "", fmt.Sprintf("%s of tenant %s is streamed by %s%s too", o.Path, c.Tenant, other.Name, fileOf(other)),
 				"stream it once, or give the instances different tenants")
 		}
 		t.streams[s] = c
@@ -183,8 +183,8 @@ func (c *Connector) writes() []writing {
 	return all
 }
 
-// from names a connector's file.
-func from(c *Connector) string {
+// fileOf names a connector's file.
+func fileOf(c *Connector) string {
 	if c.File == "" {
 		return ""
 	}

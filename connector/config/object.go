@@ -95,11 +95,12 @@ type InitialFrom struct {
 // values first, then what object.<path>.<key> overrides.
 func (c *Connector) readObjects(v *values) {
 	var base Object
-	fill(v, &base, objectSettings())
+	settings := objectSettings()
+	fill(v, &base, settings)
 	for _, path := range c.paths {
 		o := base
 		o.Path = path
-		for _, s := range objectSettings() {
+		for _, s := range settings {
 			override(v, &o, s, objectKey(path, s.Name))
 		}
 		o.Topic = strings.NewReplacer("${object}", strings.ReplaceAll(path, "/", "_"), "${tenant}", c.Tenant).Replace(o.template)
@@ -276,8 +277,9 @@ func checkStreamed(v *values, paths []string) {
 	if v.problems.touch("coupa.objects") {
 		return
 	}
+	settings := objectSettings()
 	for _, path := range catalogue() {
-		for _, s := range objectSettings() {
+		for _, s := range settings {
 			name := objectKey(path, s.Name)
 			if _, given := v.raw[name]; given && !slices.Contains(paths, path) {
 				v.problem(name, "", path+" is not in coupa.objects", "add it there, or leave this key out")
@@ -288,8 +290,9 @@ func checkStreamed(v *values, paths []string) {
 
 // wholeConnector reports overrides of keys that can't differ from object to object.
 func (v *values) wholeConnector() {
+	settings := connectorSettings()
 	for _, path := range catalogue() {
-		for _, s := range connectorSettings() {
+		for _, s := range settings {
 			if _, given := v.raw[objectKey(path, s.Name)]; given {
 				v.problem(objectKey(path, s.Name), "", "holds for the whole connector", "write "+s.Name+" instead")
 			}
@@ -300,11 +303,11 @@ func (v *values) wholeConnector() {
 // connectorNames lists every key that a connector may have,
 // with the overrides, and the lookup of their declarations.
 func connectorNames() ([]string, func(name string) Key) {
-	keys := ConnectorKeys()
+	keys, ofObjects := ConnectorKeys(), keysOf(objectSettings())
 	for _, path := range catalogue() {
-		for _, s := range objectSettings() {
-			s.Name = objectKey(path, s.Name)
-			keys = append(keys, s.Key)
+		for _, k := range ofObjects {
+			k.Name = objectKey(path, k.Name)
+			keys = append(keys, k)
 		}
 	}
 	return names(keys), keyNamed(keys)

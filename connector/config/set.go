@@ -133,8 +133,8 @@ func rate[T any](field func(*T) *float64) func(*T, string) *fault {
 	}
 }
 
-// share stores a number from 0 to 1.
-func share[T any](field func(*T) *float64) func(*T, string) *fault {
+// fraction stores a number from 0 to 1.
+func fraction[T any](field func(*T) *float64) func(*T, string) *fault {
 	return func(into *T, value string) *fault {
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(n >= 0 && n <= 1) {

@@ -88,11 +88,11 @@ func (p provided) check(provider, path, key string) *fault {
 				"give one that matches config.providers.env.param.allowlist.pattern (" + strings.TrimSuffix(strings.TrimPrefix(p.env.String(), "^(?:"), ")$") + "), or change that in the worker's file"}
 		}
 	case "file":
-		if path != "" && !below(path, p.files) {
+		if path != "" && !withinAny(path, p.files) {
 			return outside(path, "config.providers.file.param.allowed.paths", p.files)
 		}
 	case "dir":
-		if path != "" && !below(path+"/"+key, p.folders) {
+		if path != "" && !withinAny(path+"/"+key, p.folders) {
 			return outside(path, "config.providers.dir.param.allowed.paths", p.folders)
 		}
 	}
@@ -104,15 +104,15 @@ func outside(path, key string, allowed []string) *fault {
 		fmt.Sprintf("give a file of %s (%s), or add it to that in the worker's file", key, strings.Join(allowed, ", "))}
 }
 
-// below tells whether a file is one of the paths or within one, after all symbolic links:
+// withinAny tells whether a file is one of the paths or within one, after all symbolic links:
 // folders of mounted secrets are made of them. A file that is not there is judged by its
 // name. One with ".." is nowhere: where that leads depends on the links before it.
-func below(file string, paths []string) bool {
+func withinAny(file string, paths []string) bool {
 	if slices.Contains(strings.Split(filepath.ToSlash(file), "/"), "..") {
 		return false
 	}
 	for _, path := range paths {
-		if within(filepath.Clean(path), filepath.Clean(file)) && within(real(path), real(file)) {
+		if within(filepath.Clean(path), filepath.Clean(file)) && within(resolveLinks(path), resolveLinks(file)) {
 			return true
 		}
 	}
@@ -123,8 +123,8 @@ func within(path, file string) bool {
 	return filepath.IsAbs(file) && (file == path || strings.HasPrefix(file, strings.TrimSuffix(path, "/")+"/"))
 }
 
-// real follows the symbolic links of a path as far as it exists.
-func real(path string) string {
+// resolveLinks follows the symbolic links of a path as far as it exists.
+func resolveLinks(path string) string {
 	path = filepath.Clean(path)
 	if resolved, err := filepath.EvalSymlinks(path); err == nil {
 		return resolved
@@ -133,7 +133,7 @@ func real(path string) string {
 	if parent == path {
 		return path
 	}
-	return filepath.Join(real(parent), filepath.Base(path))
+	return filepath.Join(resolveLinks(parent), filepath.Base(path))
 }
 
 // checkSubmitted looks at the hosts.

@@ -73,7 +73,7 @@ func (s *Store) follow(ctx context.Context) error {
 		}
 		var failed error
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			r.take(p.Records)
+			r.collect(p.Records)
 			failed = errors.Join(failed, p.Err)
 			// Before the last stable offset, every transaction is decided,
 			// and as they come one after the other, none is half before it.
@@ -95,7 +95,7 @@ type reader struct {
 	next  int64 // offset behind what was read
 }
 
-func (r *reader) take(records []*kgo.Record) {
+func (r *reader) collect(records []*kgo.Record) {
 	for _, rec := range records {
 		r.next = rec.Offset + 1
 		if rec.Attrs.IsControl() {
@@ -106,7 +106,7 @@ func (r *reader) take(records []*kgo.Record) {
 		}
 		for _, h := range rec.Headers {
 			if h.Key == nonceHeader {
-				r.s.saw(string(h.Value), rec.Offset)
+				r.s.noteNonce(string(h.Value), rec.Offset)
 			}
 		}
 	}

@@ -136,8 +136,8 @@ func (s *Store) expect(nonce string) {
 	s.nonce, s.landed = nonce, -1
 }
 
-// saw notes a record that has a nonce.
-func (s *Store) saw(nonce string, offset int64) {
+// noteNonce notes a record that has a nonce.
+func (s *Store) noteNonce(nonce string, offset int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.nonce == nonce {

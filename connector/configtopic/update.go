@@ -113,7 +113,7 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		if offset, records, err := u.look(ctx, cl.Client); err != nil || len(records) == 0 {
 			return offset, err
 		}
-		s.yield(ctx, cl.Client)
+		s.awaitOthers(ctx, cl.Client)
 	}
 	// 1 fence: whoever began before can't commit any more, and what they committed is in the topic.
 	id, epoch, err := cl.ProducerID(ctx)
@@ -131,12 +131,12 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 		return -1, err
 	}
 	// 6 wait
-	return u.seen(ctx, offset)
+	return u.awaitView(ctx, offset)
 }
 
-// seen waits until the view has the change, by its nonce: a
+// awaitView waits until the view has the change, by its nonce: a
 // record that was sent twice is acknowledged without its offset.
-func (u *update) seen(ctx context.Context, offset int64) (int64, error) {
+func (u *update) awaitView(ctx context.Context, offset int64) (int64, error) {
 	for {
 		_, changed := u.s.Watch()
 		if landed, ok := u.s.found(); ok {
@@ -150,10 +150,10 @@ func (u *update) seen(ctx context.Context, offset int64) (int64, error) {
 	}
 }
 
-// yield waits while somebody else makes a change. The fence would do without, but
+// awaitOthers waits while somebody else makes a change. The fence would do without, but
 // whoever is fenced begins again, and where many have changes to make, they would
 // keep each other from making any. What can't be found out is not waited for.
-func (s *Store) yield(ctx context.Context, cl *kgo.Client) {
+func (s *Store) awaitOthers(ctx context.Context, cl *kgo.Client) {
 	adm, began := kadm.NewClient(cl), time.Now()
 	var change kadm.DescribedTransaction // that is waited for
 	since := began

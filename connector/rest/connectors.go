@@ -175,7 +175,7 @@ func (a *API) create(r *request) (*answer, error) {
 	defer cancel()
 	c, err := a.changer.Create(ctx, name, cfg, initial)
 	if err != nil {
-		return nil, a.refused(err, name, cfg)
+		return nil, a.failedConfig(err, name, cfg)
 	}
 	return created(r, c), nil
 }
@@ -201,7 +201,7 @@ func (a *API) configure(r *request) (*answer, error) {
 	c, isNew, err := a.changer.Configure(ctx, name, cfg)
 	switch {
 	case err != nil:
-		return nil, a.refused(err, name, cfg)
+		return nil, a.failedConfig(err, name, cfg)
 	case isNew:
 		return created(r, c), nil
 	}
@@ -248,7 +248,7 @@ func (a *API) patch(r *request) (*answer, error) {
 	}
 	c, err = a.changer.Patch(ctx, name, changes)
 	if err != nil {
-		return nil, a.refused(err, name, result)
+		return nil, a.failedConfig(err, name, result)
 	}
 	return ok(infoOf(c))
 }
@@ -290,8 +290,8 @@ func noSuchClass(given string) error {
 	return bad("Failed to find any class that implements Connector and which name matches %s, available connectors are: %s", given, class)
 }
 
-// refused is failed for a configuration: its problems are told in Connect's words.
-func (a *API) refused(err error, name string, cfg map[string]string) error {
+// failedConfig is failed for a configuration: its problems are told in Connect's words.
+func (a *API) failedConfig(err error, name string, cfg map[string]string) error {
 	if problems, invalid := errors.AsType[config.Problems](err); invalid {
 		return invalidConfig(problems, cfg)
 	}

@@ -15,9 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
+
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/rest/security"
-	"github.com/coupastream/coupastream/connector/status"
 )
 
 const (
@@ -131,8 +132,8 @@ type report struct {
 	Health Health    `json:"health"`
 }
 
-// known is the report from what this worker knows.
-func (a *API) known(c status.ConnectorStatus) report {
+// localReport is the report from what this worker knows.
+func (a *API) localReport(c status.ConnectorStatus) report {
 	return report{a.stateOf(c), HealthOf(c, a.now())}
 }
 
@@ -149,7 +150,7 @@ func (a *API) reports(ctx context.Context, from http.Header, forward bool, all [
 	remote := map[status.Owner][]status.ConnectorStatus{}
 	for _, c := range all {
 		if c.Owner.Local || c.Owner.URL == "" || c.State == status.Stopped || !forward {
-			reports[c.Name] = a.known(c)
+			reports[c.Name] = a.localReport(c)
 			continue
 		}
 		remote[c.Owner] = append(remote[c.Owner], c)
@@ -166,7 +167,7 @@ func (a *API) reports(ctx context.Context, from http.Header, forward bool, all [
 			for _, c := range theirs {
 				one, found := told[c.Name]
 				if !found {
-					one = a.known(unreachable(c, err))
+					one = a.localReport(unreachable(c, err))
 				}
 				reports[c.Name] = one
 			}

@@ -9,9 +9,10 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
-	"github.com/coupastream/coupastream/connector/status"
 )
 
 // snapshotOwner is the owner's part in this.
@@ -32,26 +33,31 @@ func (a *API) snapshotRoutes() []route {
 	}
 }
 
-// snapshot is a request to publish rows as they are, beyond
+// Snapshot is a request to publish rows as they are, beyond
 // Connect. A total of 0 is not known, nor is null time left.
-type snapshot struct {
-	ID       string     `json:"id"`
-	Object   string     `json:"object"`
-	State    string     `json:"state"`
-	Asked    time.Time  `json:"asked"`
-	Finished *time.Time `json:"finished"`
-	From     *time.Time `json:"from"`
-	To       *time.Time `json:"to"`
-	Filter   string     `json:"filter,omitempty"`
-	Rows     int64      `json:"rows"`
-	Total    int64      `json:"total"`
-	Left     *int64     `json:"left_ms"`
-	Trace    string     `json:"trace,omitempty"`
+type Snapshot struct {
+	ID       string                  `json:"id"`
+	Object   string                  `json:"object"`
+	State    checkpoint.RequestState `json:"state"`
+	Asked    time.Time               `json:"asked"`
+	Finished *time.Time              `json:"finished"`
+	From     *time.Time              `json:"from"`
+	To       *time.Time              `json:"to"`
+	Filter   string                  `json:"filter,omitempty"`
+	Rows     int64                   `json:"rows"` // read and published until now
+	Total    int64                   `json:"total"`
+	Left     *int64                  `json:"left_ms"`
+	Trace    string                  `json:"trace,omitempty"` // why it is FAILED
 }
 
-func snapshotOf(s status.Snapshot) snapshot {
-	told := snapshot{
-		ID: s.ID, Object: s.Object, State: string(s.State), Asked: s.Asked.UTC(), Finished: instant(s.Ended), From: instant(s.From), To: instant(s.To),
+// Ended tells whether nothing more comes of it.
+func (s Snapshot) Ended() bool {
+	return s.State == checkpoint.RequestDone || s.State == checkpoint.RequestFailed || s.State == checkpoint.RequestCancelled
+}
+
+func snapshotOf(s status.Snapshot) Snapshot {
+	told := Snapshot{
+		ID: s.ID, Object: s.Object, State: s.State, Asked: s.Asked.UTC(), Finished: instant(s.Ended), From: instant(s.From), To: instant(s.To),
 		Filter: s.Filter, Rows: s.Rows, Total: s.Total, Trace: s.Why,
 	}
 	if left := s.Left.Milliseconds(); left > 0 {
@@ -71,7 +77,7 @@ func (a *API) snapshots(r *request) (*answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		list := []snapshot{}
+		list := []Snapshot{}
 		for _, s := range all {
 			list = append(list, snapshotOf(s))
 		}

@@ -54,7 +54,7 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 		}
 	}
 	if len(suspected) > 0 {
-		if err := again(ctx, q, all, slices.Sorted(maps.Keys(suspected))); err != nil {
+		if err := recheck(ctx, q, all, slices.Sorted(maps.Keys(suspected))); err != nil {
 			return nil, err
 		}
 	}
@@ -198,7 +198,7 @@ func (c *lineComparison) readTopic(ctx context.Context) (err error) {
 			}
 		}
 		c.Records++
-		c.topic.take(r, id, row, at)
+		c.topic.add(r, id, row, at)
 		return nil
 	}, func() {
 		if c.cfg.Progress != nil {
@@ -235,9 +235,9 @@ func (c *lineComparison) differing(in coupaList) (all []Finding) {
 	return all
 }
 
-// again looks at the suspects once more, when what was on its way
+// recheck looks at the suspects once more, when what was on its way
 // has arrived: what still differs as it did before is a finding.
-func again(ctx context.Context, q coupa.Query, all []*lineComparison, rows []int64) error {
+func recheck(ctx context.Context, q coupa.Query, all []*lineComparison, rows []int64) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/coupastream/coupastream/connector/record"
-	"github.com/coupastream/coupastream/schemas"
+
+	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // topicContent is what a topic says of one object of one tenant, or of the lines of one of its lists.
@@ -88,7 +90,7 @@ func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Recor
 				delete(left, r.Partition)
 				return
 			}
-			bad = errors.Join(bad, cfg.give(r, take))
+			bad = errors.Join(bad, cfg.takeOwn(r, take))
 			if r.Offset == last {
 				delete(left, r.Partition)
 			}
@@ -101,7 +103,8 @@ func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Recor
 	return truncated, nil
 }
 
-func (cfg Config) give(r *kgo.Record, take func(r *kgo.Record, id int64) error) error {
+// takeOwn hands on a record of this tenant and object, with its id. Others are left out.
+func (cfg Config) takeOwn(r *kgo.Record, take func(r *kgo.Record, id int64) error) error {
 	if r.Attrs.IsControl() || header(r, record.HeaderTenant) != cfg.Tenant || header(r, record.HeaderObject) != cfg.Object.Path {
 		return nil
 	}
@@ -141,13 +144,13 @@ func (c *comparison) record(r *kgo.Record, id int64) error {
 		}
 	}
 	c.Records++
-	c.topic.take(r, id, 0, at)
+	c.topic.add(r, id, 0, at)
 	return nil
 }
 
-// take takes in a record of an id; row is the one that a line is of. at is
+// add takes in a record of an id; row is the one that a line is of. at is
 // zero of rows without updated-at: such a one may be again what it was.
-func (t *topicContent) take(r *kgo.Record, id, row int64, at time.Time) {
+func (t *topicContent) add(r *kgo.Record, id, row int64, at time.Time) {
 	in := place{row: row, updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}
 	if !in.deleted && !at.IsZero() {
 		v := version{id, at.Unix(), xxhash.Sum64(r.Value)}

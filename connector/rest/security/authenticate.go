@@ -136,7 +136,7 @@ func (a *authenticator) refused(list *accounts, remote string) *problem {
 }
 
 func (a *authenticator) slowDown(remote string, wait time.Duration) *problem {
-	if a.failures.tell(remote) {
+	if a.failures.shouldLog(remote) {
 		a.log.Warn("many attempts to log in have failed; further ones are turned away", "from", remote, "for", wait)
 	}
 	return &problem{status: http.StatusTooManyRequests, message: "too many attempts to log in have failed; wait, and look at user, password and token",

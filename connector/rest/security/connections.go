@@ -42,14 +42,14 @@ func (c *connections) Accept() (net.Conn, error) {
 		if err != nil {
 			from = conn.RemoteAddr().String()
 		}
-		if c.take(from) {
-			return &connection{Conn: conn, release: sync.OnceFunc(func() { c.give(from) })}, nil
+		if c.acquire(from) {
+			return &connection{Conn: conn, release: sync.OnceFunc(func() { c.release(from) })}, nil
 		}
 		_ = conn.Close() // nothing was sent
 	}
 }
 
-func (c *connections) take(from string) bool {
+func (c *connections) acquire(from string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.all < mostConnections && c.of[from] < mostOfOneAddress {
@@ -64,7 +64,7 @@ func (c *connections) take(from string) bool {
 	return false
 }
 
-func (c *connections) give(from string) {
+func (c *connections) release(from string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all--

@@ -45,8 +45,8 @@ func (f *failures) attempt(remote string) (wait time.Duration, succeeded func())
 	}
 }
 
-// tell tells whether the log is to say that an address is turned away: once in a while.
-func (f *failures) tell(remote string) bool {
+// shouldLog tells whether the log is to say that an address is turned away: once in a while.
+func (f *failures) shouldLog(remote string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := f.bucket(remote)

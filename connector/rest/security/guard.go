@@ -57,7 +57,7 @@ func (g *Guard) Handler(next http.Handler, local bool) http.Handler {
 			}
 		}
 		path := cleanPath(r.URL.Path)
-		release, ok := g.slots.take(g.kind(r.Method, path))
+		release, ok := g.slots.acquire(g.kind(r.Method, path))
 		if !ok {
 			(&problem{status: http.StatusServiceUnavailable, message: "the worker has too many requests at one time", retryAfter: "1"}).answer(rw, r)
 			return
@@ -115,7 +115,7 @@ func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*ht
 	r.Body, r.ContentLength = text, int64(text.Len())
 	// a body that is left would be waited for without end
 	if g.kind(r.Method, path) == stream && asked.ContentLength == 0 {
-		lasting(rw)
+		clearDeadlines(rw)
 	}
 	return r, nil
 }

@@ -43,9 +43,9 @@ func newSlots() slots {
 	return slots{usual: make(chan struct{}, mostRequests), open: make(chan struct{}, mostOpen), stream: make(chan struct{}, mostStreams)}
 }
 
-// take takes a place for a request, if there is one. Nobody waits for
+// acquire takes a place for a request, if there is one. Nobody waits for
 // one: workers that forward requests to each other could wait for ever.
-func (s slots) take(k kind) (release func(), ok bool) {
+func (s slots) acquire(k kind) (release func(), ok bool) {
 	places := s[k]
 	if places == nil {
 		return func() {}, true
@@ -58,8 +58,8 @@ func (s slots) take(k kind) (release func(), ok bool) {
 	}
 }
 
-// lasting takes the deadlines off an answer that lasts.
-func lasting(rw http.ResponseWriter) {
+// clearDeadlines takes the deadlines off an answer that lasts.
+func clearDeadlines(rw http.ResponseWriter) {
 	c := http.NewResponseController(rw)
 	_ = c.SetReadDeadline(time.Time{}) // a connection without deadlines has none to take off
 	_ = c.SetWriteDeadline(time.Time{})

@@ -32,12 +32,12 @@ type admissionKey struct{}
 
 // admission is what a guard has found out about a request.
 type admission struct {
-	caller Caller
-	again  func() bool // whether it would let the request through now
+	caller  Caller
+	recheck func() bool // whether it would let the request through now
 }
 
-func admitted(ctx context.Context, caller Caller, again func() bool) context.Context {
-	return context.WithValue(ctx, admissionKey{}, admission{caller, again})
+func admitted(ctx context.Context, caller Caller, recheck func() bool) context.Context {
+	return context.WithValue(ctx, admissionKey{}, admission{caller, recheck})
 }
 
 // CallerOf tells who sent the request of a context that a Guard let through.
@@ -53,5 +53,5 @@ func CallerOf(ctx context.Context) Caller {
 // that last ask now and then, since an account or a certificate's authority may be gone meanwhile.
 func StillAdmitted(ctx context.Context) bool {
 	a, ok := ctx.Value(admissionKey{}).(admission)
-	return !ok || a.again()
+	return !ok || a.recheck()
 }

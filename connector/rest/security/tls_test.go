@@ -352,6 +352,7 @@ func TestTheTokenOfAWorkerIsNotForWhoHasAnAccount(t *testing.T) {
 }
 
 func TestForwardedRequestsShowTheWorkersCertificateAndTheCallersCredentials(t *testing.T) {
+	t.Parallel() // HTTP/2 takes a second to end
 	a := newAuthority(t)
 	text, _, token := accountsText(t)
 	settings := a.worker(t, t.TempDir(), "worker-1", "required")

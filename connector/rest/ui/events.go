@@ -109,7 +109,7 @@ func (h *hub) read(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		h.take(connectors, err)
+		h.update(connectors, err)
 		took := time.Since(began)
 		select {
 		case <-ctx.Done():
@@ -128,14 +128,14 @@ func (h *hub) read(ctx context.Context) {
 	}
 }
 
-func (h *hub) take(connectors []rest.Health, err error) {
+func (h *hub) update(connectors []rest.Health, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	trouble, changed := "", h.at.IsZero()
 	if err != nil {
 		trouble, changed = cut(err.Error()), false
 	} else {
-		changed = h.state.take(connectors) || changed
+		changed = h.state.update(connectors) || changed
 		h.at = time.Now()
 	}
 	if changed || trouble != h.trouble {

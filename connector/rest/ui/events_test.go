@@ -82,6 +82,17 @@ func tasks(names ...string) (tasks []rest.TaskHealth) {
 	return tasks
 }
 
+// overTwo runs a test of a page over two connectors, in a time of its own.
+func overTwo(t *testing.T, test func(t *testing.T, m *made, h *Handler)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m := two()
+		h := New(m)
+		defer h.Close()
+		test(t, m, h)
+	})
+}
+
 func two() *made {
 	return &made{connectors: []rest.Health{
 		{Name: "acme", Tenant: "acme", State: "RUNNING", Tasks: tasks("invoices", "users")},
@@ -175,10 +186,7 @@ func page(t *testing.T, h http.Handler) (r *reader, first event, id string) {
 }
 
 func TestAStreamTellsEverythingAndThenWhatChanges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := two()
-		h := New(m)
-		defer h.Close()
+	overTwo(t, func(t *testing.T, m *made, h *Handler) {
 		r, e, _ := page(t, h)
 		if !e.Full || len(e.Connectors) != 2 || len(e.Connectors["acme"].Tasks) != 2 || e.At != time.Now().UnixMilli() {
 			t.Errorf("first %+v", e)
@@ -214,10 +222,7 @@ func TestAStreamTellsEverythingAndThenWhatChanges(t *testing.T) {
 }
 
 func TestManyChangesAreOneEventASecond(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := two()
-		h := New(m)
-		defer h.Close()
+	overTwo(t, func(t *testing.T, m *made, h *Handler) {
 		r, _, _ := page(t, h)
 		for range 50 {
 			m.change(func() { m.connectors[0].Tasks[0].Published++ })
@@ -234,10 +239,7 @@ func TestManyChangesAreOneEventASecond(t *testing.T) {
 }
 
 func TestAStreamGoesOnWhereItWas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := two()
-		h := New(m)
-		defer h.Close()
+	overTwo(t, func(t *testing.T, m *made, h *Handler) {
 		r, _, id := page(t, h)
 		r.close()
 		<-r.done
@@ -263,9 +265,7 @@ func TestAStreamGoesOnWhereItWas(t *testing.T) {
 }
 
 func TestASilentStreamShowsThatItLives(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := New(two())
-		defer h.Close()
+	overTwo(t, func(t *testing.T, _ *made, h *Handler) {
 		r, _, _ := page(t, h)
 		time.Sleep(heartbeat)
 		// The source was read again meanwhile, and that is how old the state is.
@@ -312,10 +312,7 @@ func TestAStreamEndsWithItsAccount(t *testing.T) {
 }
 
 func TestASourceThatCantBeReadIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := two()
-		h := New(m)
-		defer h.Close()
+	overTwo(t, func(t *testing.T, m *made, h *Handler) {
 		r, _, _ := page(t, h)
 		began := time.Now()
 		time.Sleep(time.Second)
@@ -333,10 +330,7 @@ func TestASourceThatCantBeReadIsTold(t *testing.T) {
 }
 
 func TestWithoutAStreamNobodyReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := two()
-		h := New(m)
-		defer h.Close()
+	overTwo(t, func(t *testing.T, m *made, h *Handler) {
 		time.Sleep(time.Hour)
 		if n := m.read(); n != 0 {
 			t.Errorf("the source was read %d times", n)
@@ -360,11 +354,8 @@ func TestWithoutAStreamNobodyReads(t *testing.T) {
 }
 
 func TestASlowSourceIsReadATenthOfTheTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := two()
+	overTwo(t, func(t *testing.T, m *made, h *Handler) {
 		m.slow = 2 * time.Second
-		h := New(m)
-		defer h.Close()
 		r := open(h, "")
 		defer r.close()
 		for range 220 {
@@ -378,9 +369,7 @@ func TestASlowSourceIsReadATenthOfTheTime(t *testing.T) {
 }
 
 func TestStreamsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := New(two())
-		defer h.Close()
+	overTwo(t, func(t *testing.T, _ *made, h *Handler) {
 		var readers []*reader
 		for range maxStreams {
 			r, _, _ := page(t, h)
@@ -423,7 +412,7 @@ func TestAPageOfAThousandTenantsIsCheap(t *testing.T) {
 		all = append(all, c)
 	}
 	h := newHub(&made{})
-	h.take(all, nil)
+	h.update(all, nil)
 	full, at, _ := h.next(position{})
 	if len(full) > 4<<20 {
 		t.Errorf("the first event has %d bytes", len(full))
@@ -441,7 +430,7 @@ func TestAPageOfAThousandTenantsIsCheap(t *testing.T) {
 			}
 			all[i].Rate.Used = float64((i+s)%4) / 2
 		}
-		h.take(all, nil)
+		h.update(all, nil)
 		var data []byte
 		data, at, _ = h.next(at)
 		total += len(data)

@@ -114,8 +114,8 @@ type knownTask struct {
 // maxRemoved is how many removed connectors are remembered for streams that come back.
 const maxRemoved = 1000
 
-// take compares what was read with what is known, and says whether that is a new version.
-func (o *overview) take(connectors []rest.Health) bool {
+// update compares what was read with what is known, and says whether that is a new version.
+func (o *overview) update(connectors []rest.Health) bool {
 	next, any := o.version+1, false
 	seen := make(map[string]bool, len(connectors))
 	for _, c := range connectors {

@@ -189,7 +189,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		return c.unreached(ctx, err)
 	}
 	if res.StatusCode >= 300 {
-		return c.refused(res.StatusCode, text)
+		return c.errorOf(res.StatusCode, text)
 	}
 	if into == nil || len(text) == 0 {
 		return nil
@@ -226,8 +226,8 @@ func (c *Client) unreached(ctx context.Context, err error) error {
 	return fmt.Errorf("no answer of a worker at %s: %w; %s", c.base, err, remedy)
 }
 
-// refused makes an error of an answer that is one.
-func (c *Client) refused(status int, text []byte) error {
+// errorOf makes an error of an answer that is one.
+func (c *Client) errorOf(status int, text []byte) error {
 	var said struct {
 		Message string `json:"message"`
 	}

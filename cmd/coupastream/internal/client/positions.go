@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/rest"
 )
 
 // Position is where an object is, as the REST API tells it.
@@ -57,34 +57,6 @@ func (c *Client) ResetOffsets(ctx context.Context, name string) error {
 
 func objectOffsets(name, object string) string { return path("connectors", name, "offsets", object) }
 
-// Snapshot is a snapshot that somebody asked for.
-type Snapshot struct {
-	ID       string     `json:"id"`
-	Object   string     `json:"object"`
-	State    string     `json:"state"` // RUNNING, PAUSED, or one in which it has ended
-	Asked    time.Time  `json:"asked"`
-	Finished *time.Time `json:"finished"`
-	From     *time.Time `json:"from"`
-	To       *time.Time `json:"to"`
-	Filter   string     `json:"filter,omitempty"`
-	Rows     int64      `json:"rows"`  // read and published until now
-	Total    int64      `json:"total"` // an estimate; 0: not known
-	Left     *int64     `json:"left_ms"`
-	Trace    string     `json:"trace,omitempty"` // why it is FAILED
-}
-
-// States in which a snapshot has ended.
-const (
-	SnapshotDone      = string(checkpoint.RequestDone)
-	SnapshotFailed    = string(checkpoint.RequestFailed)
-	SnapshotCancelled = string(checkpoint.RequestCancelled)
-)
-
-// Ended tells whether nothing more comes of a snapshot.
-func (s Snapshot) Ended() bool {
-	return s.State == SnapshotDone || s.State == SnapshotFailed || s.State == SnapshotCancelled
-}
-
 // SnapshotRequest says which rows are read: those with the
 // ids, or those stamped from From until before To, or all.
 type SnapshotRequest struct {
@@ -96,15 +68,15 @@ type SnapshotRequest struct {
 }
 
 // StartSnapshot asks for rows to be read.
-func (c *Client) StartSnapshot(ctx context.Context, name string, r SnapshotRequest) (Snapshot, error) {
-	var s Snapshot
+func (c *Client) StartSnapshot(ctx context.Context, name string, r SnapshotRequest) (rest.Snapshot, error) {
+	var s rest.Snapshot
 	err := c.do(ctx, http.MethodPost, path("connectors", name, "snapshots"), nil, r, &s)
 	return s, err
 }
 
 // Snapshots lists what was asked for.
-func (c *Client) Snapshots(ctx context.Context, name string) ([]Snapshot, error) {
-	all := []Snapshot{}
+func (c *Client) Snapshots(ctx context.Context, name string) ([]rest.Snapshot, error) {
+	all := []rest.Snapshot{}
 	err := c.do(ctx, http.MethodGet, path("connectors", name, "snapshots"), nil, nil, &all)
 	return all, err
 }
