@@ -7,10 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func spoilt(row []byte) []byte {

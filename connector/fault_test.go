@@ -5,11 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/status"
-	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 func TestWhatCoupaDoesWrongIsWaitedOutAndNothingIsLost(t *testing.T) {

@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/avro"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
-	"github.com/twmb/avro"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // consume reads a topic to its end under read_committed.

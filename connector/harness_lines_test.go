@@ -9,10 +9,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/schemas"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // linesOf says where the harness's connectors send lines of an object.

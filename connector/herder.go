@@ -11,13 +11,14 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
 	"github.com/coupastream/coupastream/connector/group"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/status"
-	"golang.org/x/sync/errgroup"
 )
 
 // What connectors there are, and what is asked of each, stands in the config topic and in the

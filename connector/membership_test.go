@@ -11,15 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/status"
-	"github.com/coupastream/coupastream/connector/stream"
-	"github.com/coupastream/coupastream/coupa"
-	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/stream"
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // join starts a worker beside the others, with a state folder and a network of its own.

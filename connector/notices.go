@@ -6,11 +6,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/notify"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // notices tells others what happens to the connectors that this worker runs, by

@@ -5,13 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/status"
-	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 func TestAnOutageOfKafkaIsWaitedOut(t *testing.T) {

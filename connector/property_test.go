@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/connector/status"
-	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // A failing history is printed with its seed and run again with -history N -histories 1.

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/embedded"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
@@ -15,8 +18,6 @@ import (
 	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
-	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 )
 
 // devSettings are the flags of `dev`.

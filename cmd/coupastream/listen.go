@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
@@ -19,7 +21,6 @@ import (
 	"github.com/coupastream/coupastream/connector/rest/security"
 	"github.com/coupastream/coupastream/connector/rest/ui"
 	"github.com/coupastream/coupastream/connector/status"
-	"golang.org/x/sync/errgroup"
 )
 
 // api is the REST API's listeners, and what stands before it.

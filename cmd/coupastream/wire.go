@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/egress"
@@ -18,7 +20,6 @@ import (
 	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas/registry"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // userAgent names this program to Coupa, as its administrators see it in their logs.

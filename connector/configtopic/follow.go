@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // fetchWait is how long brokers hold back the answer to a

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/coupastream/coupastream/connector/internal/clock"
 )
 
 // ErrReplaced says that the topic was deleted, or deleted and made again, while this worker follows it.

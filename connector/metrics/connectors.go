@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // mostObjects is how many objects a worker's connectors may have for metrics.per.object=auto

@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/connector/status"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // many makes connectors with tasks that have something to tell.

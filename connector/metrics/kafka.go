@@ -6,10 +6,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/status"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kprom"
+
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // Clients tells what the worker's Kafka clients do, as kprom

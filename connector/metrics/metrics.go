@@ -6,10 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/status"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // Values of the label result of coupastream_transactions_total.

@@ -10,11 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/registry"
-	"golang.org/x/sync/semaphore"
 )
 
 // customs is what a poller knows of its object's custom fields beside what the

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/schemas"
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // RowError names the row and field that stopped an object. It never holds the value.

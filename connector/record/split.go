@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
+
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/schemas"
 )

@@ -15,10 +15,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/status"
-
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/rest/security"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 const (

@@ -9,10 +9,9 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/status"
-
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // snapshotOwner is the owner's part in this.

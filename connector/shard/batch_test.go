@@ -3,11 +3,12 @@ package shard
 import (
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/status"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A poll has handed over a row since the snapshot read it. Both have the

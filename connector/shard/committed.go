@@ -1,10 +1,11 @@
 package shard
 
 import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/status"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Publication is a record that was committed.

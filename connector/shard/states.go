@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/record"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // lineRecord is a record of a line, or its tombstone, that goes with a submission.

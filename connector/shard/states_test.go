@@ -7,9 +7,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/record"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // memoryStates is a store of rows' states.

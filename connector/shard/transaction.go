@@ -8,10 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 	"github.com/coupastream/coupastream/connector/record"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Producer is the part of a transactional kgo.Client that a

@@ -3,10 +3,11 @@ package stream
 import (
 	"context"
 
-	"github.com/coupastream/coupastream/coupa"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/coupastream/coupastream/coupa"
 )
 
 // tracePage begins the span of a page.

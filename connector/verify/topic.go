@@ -7,12 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/record"
-
 	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/schemas"
 )
 

@@ -35,7 +35,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-
 	"time"
 
 	"github.com/coupastream/coupastream/connector/rest"
