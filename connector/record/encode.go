@@ -28,6 +28,15 @@ const (
 	OpSnapshot = "snapshot"
 )
 
+// How says what is made of the rows of a walk.
+type How struct {
+	Op string // HeaderOp of the records
+	// LinesAlone makes the records of the rows' lines, and nothing of the rows themselves.
+	LinesAlone bool
+	// AllLines lets all lines go out, those too that have not changed.
+	AllLines bool
+}
+
 // slabSize is the size of the blocks that keys and values of records are
 // cut from, so that a page costs a few allocations and not hundreds.
 const slabSize = 64 << 10

@@ -7,15 +7,6 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// How says what is made of the rows of a walk.
-type How struct {
-	Op string // HeaderOp of the records
-	// LinesAlone makes the records of the rows' lines, and nothing of the rows themselves.
-	LinesAlone bool
-	// AllLines lets all lines go out, those too that have not changed.
-	AllLines bool
-}
-
 // Encoder makes the records of the rows that one fetch reads.
 type Encoder struct {
 	How

@@ -211,7 +211,7 @@ func (c *Chunk) takeOwn(enc *rowEncoder) {
 	rl := &c.Lines[len(c.Lines)-1]
 	rl.Own = c.Records[last]
 	// its stamp may be in none of its fields
-	rl.Content = v.digest + uint64(rl.UpdatedAt)*0x9E3779B185EBCA87 + xxhash.Sum64String(rl.Own.Topic)
+	rl.Content = v.digest + schemas.StampDigest(rl.UpdatedAt) + xxhash.Sum64String(rl.Own.Topic)
 	c.Records, c.Published = c.Records[:last], c.Published[:last]
 }
 

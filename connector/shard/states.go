@@ -9,6 +9,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // lineRecord is a record of a line, or its tombstone, that goes with a submission.
@@ -47,7 +48,7 @@ type lineID struct {
 }
 
 func newRowStates(store rowStore, st checkpoint.Stream, epoch uint64) *rowStates {
-	return &rowStates{store: store, stream: st, epoch: epoch * 0xC2B2AE3D27D4EB4F, rows: map[int64]*rowState{}, owners: map[lineID]int64{}}
+	return &rowStates{store: store, stream: st, epoch: schemas.EpochDigest(epoch), rows: map[int64]*rowState{}, owners: map[lineID]int64{}}
 }
 
 func (s *rowStates) row(id int64) (*rowState, error) {

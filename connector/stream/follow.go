@@ -28,12 +28,6 @@ type follower struct {
 	rows    int64 // that it read
 }
 
-// suspects are rows that a look-back found and the ledger does not know.
-type suspects struct {
-	ids    []int64 // ascending, at most a page
-	window coupa.Window
-}
-
 func newFollower(p *Poller) *follower {
 	pos := p.shard.Position(p.stream)
 	return &follower{Poller: p, newest: pos.Floor.Add(retention(p.object)), mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}

@@ -12,36 +12,6 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// lookbackShare is how much of its own depth passes between two look-backs
-// of one depth: an hour's every ten minutes, a week's every 28 hours.
-const lookbackShare = 6
-
-// lookbackDepths are how far the look-backs of an object go behind
-// its mark, shortest first, the longest as far as lookback.ms says.
-func lookbackDepths(o config.Object) []time.Duration {
-	if o.KeepsAll() && o.Lookback > 0 {
-		return []time.Duration{forever}
-	}
-	var depths []time.Duration
-	for _, d := range []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour} {
-		if d > o.Overlap && d < o.Lookback {
-			depths = append(depths, d)
-		}
-	}
-	if o.Lookback > o.Overlap {
-		depths = append(depths, o.Lookback)
-	}
-	return depths
-}
-
-// lookbackEvery is how long it takes from one look-back of a depth to the next.
-func lookbackEvery(o config.Object, depth time.Duration) time.Duration {
-	if o.KeepsAll() {
-		return o.Reread
-	}
-	return depth / lookbackShare
-}
-
 // lookBack compares what lies behind the overlap with the ledger, again and again at growing
 // depths: rows that became visible later than the overlap reaches. Only ids and stamps are
 // asked for, with a tenth of the request budget (coupa.PrioritySweep); what the ledger does not
@@ -78,6 +48,12 @@ func (p *Poller) lookBack(ctx context.Context, found chan<- suspects) error {
 			return err
 		}
 	}
+}
+
+// suspects are rows that a look-back found and the ledger does not know.
+type suspects struct {
+	ids    []int64 // ascending, at most a page
+	window coupa.Window
 }
 
 // nextLookBack picks the depth that has been due for longest, or will be due first, and
@@ -194,10 +170,7 @@ type stretch struct {
 	last time.Time // Coupa's clock
 }
 
-const (
-	mostStretch   = 10 // times overlap.ms: every poll pays for its overlap
-	stretchMemory = 24 * time.Hour
-)
+const stretchMemory = 24 * time.Hour
 
 // note takes in how late the latest row of a walk was.
 func (s *stretch) note(lateness time.Duration, o config.Object, now time.Time) {

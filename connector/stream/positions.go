@@ -13,14 +13,6 @@ import (
 	"github.com/coupastream/coupastream/connector/status"
 )
 
-// isUnbegun tells whether the stream has still to get its first position: it is new, or it was reset.
-func isUnbegun(pos checkpoint.Position, o config.Object) bool {
-	if o.IsWhole() {
-		return pos.Seq == 0
-	}
-	return pos.Mark.IsZero()
-}
-
 // Offset is the committed position, and whether there is one.
 func (p *Poller) Offset() (o status.Offset, there bool) {
 	pos := p.shard.Position(p.stream)

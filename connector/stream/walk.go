@@ -52,6 +52,44 @@ func firstPosition(to time.Time, o config.Object) checkpoint.Position {
 // everything is the one range that holds all ids.
 func everything() []checkpoint.Range { return []checkpoint.Range{{}} }
 
+// isUnbegun tells whether the stream has still to get its first position: it is new, or it was reset.
+func isUnbegun(pos checkpoint.Position, o config.Object) bool {
+	if o.IsWhole() {
+		return pos.Seq == 0
+	}
+	return pos.Mark.IsZero()
+}
+
+// lookbackShare is how much of its own depth passes between two look-backs
+// of one depth: an hour's every ten minutes, a week's every 28 hours.
+const lookbackShare = 6
+
+// lookbackDepths are how far the look-backs of an object go behind
+// its mark, shortest first, the longest as far as lookback.ms says.
+func lookbackDepths(o config.Object) []time.Duration {
+	if o.KeepsAll() && o.Lookback > 0 {
+		return []time.Duration{forever}
+	}
+	var depths []time.Duration
+	for _, d := range []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour} {
+		if d > o.Overlap && d < o.Lookback {
+			depths = append(depths, d)
+		}
+	}
+	if o.Lookback > o.Overlap {
+		depths = append(depths, o.Lookback)
+	}
+	return depths
+}
+
+// lookbackEvery is how long it takes from one look-back of a depth to the next.
+func lookbackEvery(o config.Object, depth time.Duration) time.Duration {
+	if o.KeepsAll() {
+		return o.Reread
+	}
+	return depth / lookbackShare
+}
+
 // nextPoll decides the window of the next poll: [mark − overlap, to), and nothing
 // below floor. It returns nil when no whole second has passed since the mark.
 //
@@ -96,6 +134,12 @@ func closing(backfill checkpoint.Walk, floor time.Time, overlap time.Duration) *
 	}
 	return &checkpoint.Walk{Kind: checkpoint.Closing, From: from, To: backfill.To, Ranges: everything()}
 }
+
+// forever is the retention of ledgers that nothing is dropped from.
+const forever = 200 * 365 * 24 * time.Hour
+
+// mostStretch is how many times overlap.ms the overlap of a stream may grow to: every poll pays for it.
+const mostStretch = 10
 
 // retention is how far behind the mark the ledger remembers: the look-back, and never less than what the
 // next poll can read again after a crash that lost an unpersisted mark, with an overlap that was stretched.

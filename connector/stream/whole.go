@@ -11,9 +11,6 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// forever is the retention of ledgers that nothing is dropped from.
-const forever = 200 * 365 * 24 * time.Hour
-
 // readWhole reads a stream of rows without updated-at, all of it every reread.interval.ms, and
 // publishes what differs from what was last published of its id. Each row is entered in the ledger
 // under the time at which its walk began; there is one walk at a time, so these run forward.
