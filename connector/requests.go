@@ -213,34 +213,43 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (st
 		}
 		return status.ConnectorStatus{}, err
 	}
-	whole := m.c == nil || r.Task == nil && !r.OnlyFailed
-	if whole {
+	if m.c == nil || r.Task == nil && !r.OnlyFailed {
 		if err := ctx.Err(); err != nil {
 			return status.ConnectorStatus{}, err
 		}
 		w.again(m)
 		return w.Connector(name)
 	}
+	// a stopped connector has no tasks
+	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == status.Stopped) {
+		return status.ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
+	}
+	m.restart(r.chosen(m.pollers))
+	return w.status(m), nil
+}
+
+// chosen are the pollers of the tasks that are to begin anew.
+func (r RestartRequest) chosen(all []*stream.Poller) []*stream.Poller {
 	var chosen []*stream.Poller
-	for i, p := range m.pollers {
+	for i, p := range all {
 		picked := r.Task != nil && *r.Task == i || r.Task == nil && r.IncludeTasks
 		if picked && (!r.OnlyFailed || p.Task().Status().State == status.Failed) {
 			chosen = append(chosen, p)
 		}
 	}
-	// a stopped connector has no tasks
-	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == status.Stopped) {
-		return status.ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
-	}
-	m.shard.Load().Halt(attached(chosen))
-	for _, p := range chosen {
-		p.Forget() // schemas are made sure of again
+	return chosen
+}
+
+// restart lets tasks begin anew, if the connector is to run, with topics and schemas made sure of again.
+func (m *managed) restart(tasks []*stream.Poller) {
+	m.shard.Load().Halt(attached(tasks))
+	for _, p := range tasks {
+		p.Forget()
 		p.Task().Update(func(s *status.TaskStatus) { s.State, s.Trace, s.Snapshot = idleState(m.goal()), "", false })
 	}
 	if m.state() == status.Running {
-		m.shard.Load().Resume(attached(chosen))
+		m.shard.Load().Resume(attached(tasks))
 	}
-	return w.status(m), nil
 }
 
 // again makes a connector anew from what it was given. The caller has w.applying.

@@ -46,7 +46,7 @@ func (e *Encoder) Add(ctx context.Context, c *Chunk, row coupa.Row) error {
 	}
 	c.addLines(e.rows, row, e.How)
 	if !e.LinesAlone {
-		c.takeOwn(e.rows)
+		c.takeRowRecord(e.rows)
 	}
 	return nil
 }

@@ -141,12 +141,12 @@ type RowLines struct {
 	Unread []bool // by list: nothing tells what lines there are, so that they are left as they are
 	Lines  []Line
 	// the row's, where it has no lines in it: a change of lines alone is none of the row's; else nil
-	Own     *kgo.Record
-	Content uint64             // digest of own
-	All     bool               // of it goes out, changed or not
-	Headers []kgo.RecordHeader // the row's, for tombstones
-	json    bool               // keys are
-	Tenant  string
+	RowRecord *kgo.Record
+	Content   uint64             // digest of RowRecord
+	All       bool               // of it goes out, changed or not
+	Headers   []kgo.RecordHeader // the row's, for tombstones
+	json      bool               // keys are
+	Tenant    string
 }
 
 // Line is a line of a row with the record that it has if it is published.
@@ -200,18 +200,18 @@ func (c *Chunk) addLines(enc *rowEncoder, r coupa.Row, h How) {
 	c.Lines = append(c.Lines, rl)
 }
 
-// takeOwn makes the record that was put last one that goes
+// takeRowRecord makes the record that was put last one that goes
 // with the row's lines, if it has none of them in it.
-func (c *Chunk) takeOwn(enc *rowEncoder) {
+func (c *Chunk) takeRowRecord(enc *rowEncoder) {
 	v := enc.lines()
 	if v == nil || v.keep {
 		return
 	}
 	last := len(c.Records) - 1
 	rl := &c.Lines[len(c.Lines)-1]
-	rl.Own = c.Records[last]
+	rl.RowRecord = c.Records[last]
 	// its stamp may be in none of its fields
-	rl.Content = v.digest + schemas.StampDigest(rl.UpdatedAt) + xxhash.Sum64String(rl.Own.Topic)
+	rl.Content = v.digest + schemas.StampDigest(rl.UpdatedAt) + xxhash.Sum64String(rl.RowRecord.Topic)
 	c.Records, c.Published = c.Records[:last], c.Published[:last]
 }
 

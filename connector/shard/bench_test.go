@@ -132,13 +132,13 @@ func newFeed(b *testing.B) *feed {
 	if size := f.bytesPerRecord(); math.Abs(size-benchRecord) > benchRecord/20 {
 		b.Fatalf("records have %.0f bytes on average, want %d within 5%%; change benchRowBytes", size, benchRecord)
 	}
-	f.own(b)
+	f.run(b)
 	f.transactions(b, benchWarmUp)
 	return f
 }
 
-// own runs the shard until the benchmark ends.
-func (f *feed) own(b *testing.B) {
+// run runs the shard until the benchmark ends.
+func (f *feed) run(b *testing.B) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.shard.ownership(ctx, func(context.Context) error { return nil }) }()

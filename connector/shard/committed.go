@@ -25,7 +25,7 @@ func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
 	sub.Task.Update(func(t *status.TaskStatus) {
 		t.Published += int64(len(sub.Records) - sub.Buried)
 		for _, r := range sub.lineRecords {
-			if r.own {
+			if r.isRow {
 				t.Published++
 			} else {
 				t.Lines++

@@ -15,9 +15,9 @@ import (
 // lineRecord is a record of a line, or its tombstone, that goes with a submission.
 type lineRecord struct {
 	*kgo.Record
-	row int64
-	id  int64 // of the line; where row itself is published, of that
-	own bool  // it is the row's
+	row   int64
+	id    int64 // of the line; where row itself is published, of that
+	isRow bool  // it is the row's
 }
 
 // rowStates are what a stream's rows have published of their
@@ -76,11 +76,11 @@ func (s *rowStates) publish(rl *record.RowLines) ([]lineRecord, error) {
 		return nil, err
 	}
 	var records []lineRecord
-	if rl.Own != nil {
+	if rl.RowRecord != nil {
 		key := lineID{record.RowItself, rl.ID}
 		if digest, known := row.lines[key]; !known || digest != rl.Content+s.epoch || rl.All {
 			row.lines[key], row.changed = rl.Content+s.epoch, true
-			records = append(records, lineRecord{rl.Own, rl.ID, rl.ID, true})
+			records = append(records, lineRecord{rl.RowRecord, rl.ID, rl.ID, true})
 		}
 	}
 	has := make(map[lineID]bool, len(rl.Lines))

@@ -185,7 +185,7 @@ func TestAListThatCouldNotBeReadKeepsItsLines(t *testing.T) {
 func TestLinesThatAreAskedForGoOutUnchanged(t *testing.T) {
 	store := memoryStates{map[int64]checkpoint.RowState{7: {ID: 7, Lines: []checkpoint.Line{{List: "a", ID: 1, Digest: 5}, {List: record.RowItself, ID: 7, Digest: 9}}}}}
 	rl := theirs{{"a", 1}: {7, 5}}.row(7)
-	rl.Own, rl.Content = &kgo.Record{}, 9
+	rl.RowRecord, rl.Content = &kgo.Record{}, 9
 	for _, rl.All = range []bool{false, true} {
 		records, err := newRowStates(store, checkpoint.Stream{}, 0).publish(rl)
 		if want := map[bool]int{false: 0, true: 2}[rl.All]; err != nil || len(records) != want {

@@ -67,10 +67,10 @@ func (o *owners) moved(r coupa.Row) {
 	o.parent[r.ID] = r.Parent
 }
 
-// own sees to it that the row's id is that of one row alone. A row that went from one parent
+// checkSoleParent sees to it that the row's id is that of one row alone. A row that went from one parent
 // to another while the walk was under way is met twice; it is asked for whether the first one
 // has it still. What was met before a restart of the worker is found out by the next walk.
-func (p *Poller) own(ctx context.Context, walk int64, r coupa.Row) error {
+func (p *Poller) checkSoleParent(ctx context.Context, walk int64, r coupa.Row) error {
 	if r.Parent == 0 {
 		return nil
 	}

@@ -122,7 +122,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	if ps.p.doubt.has(row) || f.have(row) {
 		verdict = duplicate
 	}
-	if err := ps.p.own(ctx, ps.stamp.Unix(), row); err != nil {
+	if err := ps.p.checkSoleParent(ctx, ps.stamp.Unix(), row); err != nil {
 		return err
 	}
 	if ps.rules.byLines && row.LinesAt.Before(ps.walk.From) {
