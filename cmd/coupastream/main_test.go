@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,13 @@ import (
 )
 
 // TestMain fails if a run of the program leaves something behind in the folder for temporary files.
-func TestMain(m *testing.M) { os.Exit(inOwnFolder(m.Run)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // what runs in parallel here waits, and hardly works
+		panic(err)
+	}
+	os.Exit(inOwnFolder(m.Run))
+}
 
 func inOwnFolder(run func() int) (status int) {
 	folder, err := os.MkdirTemp("", "coupastream-test-")

@@ -18,32 +18,24 @@ type restarter interface {
 // lifecycleRoutes have connectors run, wait, end and begin anew.
 func (a *API) lifecycleRoutes() []route {
 	return []route{
-		{method: "PUT", path: connectorPath + "/pause", do: a.pause},
-		{method: "PUT", path: connectorPath + "/resume", do: a.resume},
-		{method: "PUT", path: connectorPath + "/stop", do: a.stop},
+		{method: "PUT", path: connectorPath + "/pause", do: a.target(status.Paused, http.StatusAccepted)},
+		{method: "PUT", path: connectorPath + "/resume", do: a.target(status.Running, http.StatusAccepted)},
+		{method: "PUT", path: connectorPath + "/stop", do: a.target(status.Stopped, http.StatusNoContent)},
 		{method: "POST", path: connectorPath + "/restart", do: a.restart},
 		{method: "POST", path: connectorPath + "/tasks/{task}/restart", do: a.restartTask},
 	}
 }
 
-func (a *API) pause(r *request) (*answer, error) {
-	return a.target(r, status.Paused, http.StatusAccepted)
-}
-func (a *API) resume(r *request) (*answer, error) {
-	return a.target(r, status.Running, http.StatusAccepted)
-}
-func (a *API) stop(r *request) (*answer, error) {
-	return a.target(r, status.Stopped, http.StatusNoContent)
-}
-
 // target sets the state in which the connector shall be. The owner follows it.
-func (a *API) target(r *request, s status.State, status int) (*answer, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
-	defer cancel()
-	if err := a.changer.SetState(ctx, r.path["name"], s); err != nil {
-		return nil, a.failed(err, r.path["name"], unknown)
+func (a *API) target(s status.State, code int) handler {
+	return func(r *request) (*answer, error) {
+		ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+		defer cancel()
+		if err := a.changer.SetState(ctx, r.path["name"], s); err != nil {
+			return nil, a.failed(err, r.path["name"], unknown)
+		}
+		return empty(code), nil
 	}
-	return empty(status), nil
 }
 
 func (a *API) restart(r *request) (*answer, error) {

@@ -9,10 +9,10 @@
 //
 // # Where a route is
 //
-// A route is declared in one file, with its path, its handler and what that asks of the worker. From
-// this come the answers to OPTIONS and to methods that there are not, and how long a request may take.
-// The method says who may send it: what reads is for every role (package security). openapi.yaml
-// describes the route and testdata has sessions with it; tests fail where one of the two is missing.
+// A route is declared in one file: its path, its handler, and beside these what that asks of the
+// worker. The method decides the rest: requests that only read are for every role (package
+// security), wait for other workers for peerRead at most, and are logged at DEBUG. openapi.yaml
+// describes the route, and testdata has a session that asks it; tests fail where one is missing.
 //
 // # What differs from Connect
 //

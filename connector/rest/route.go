@@ -19,10 +19,13 @@ import (
 // maxBody is the largest body that is read: what a record of the config topic may hold.
 const maxBody = 1 << 20
 
+// handler carries an operation out.
+type handler func(*request) (*answer, error)
+
 // route is an operation on a path; {name} in the path stands for one segment.
 type route struct {
 	method, path string
-	do           func(*request) (*answer, error)
+	do           handler
 	text         bool // it also answers those who don't take JSON
 }
 

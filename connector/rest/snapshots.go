@@ -26,9 +26,9 @@ func (a *API) snapshotRoutes() []route {
 	return []route{
 		{method: "GET", path: connectorPath + "/snapshots", do: a.snapshots},
 		{method: "POST", path: connectorPath + "/snapshots", do: a.takeSnapshot},
-		{method: "DELETE", path: connectorPath + "/snapshots/{snapshot}", do: a.cancelSnapshot},
-		{method: "PUT", path: connectorPath + "/snapshots/{snapshot}/pause", do: a.pauseSnapshot},
-		{method: "PUT", path: connectorPath + "/snapshots/{snapshot}/resume", do: a.resumeSnapshot},
+		{method: "DELETE", path: connectorPath + "/snapshots/{snapshot}", do: a.setSnapshot(checkpoint.RequestCancelled, http.StatusNoContent)},
+		{method: "PUT", path: connectorPath + "/snapshots/{snapshot}/pause", do: a.setSnapshot(checkpoint.RequestPaused, http.StatusAccepted)},
+		{method: "PUT", path: connectorPath + "/snapshots/{snapshot}/resume", do: a.setSnapshot(checkpoint.RequestRunning, http.StatusAccepted)},
 	}
 }
 
@@ -145,31 +145,22 @@ func readSnapshot(members map[string]json.RawMessage) (status.SnapshotRequest, e
 	return asked, nil
 }
 
-func (a *API) cancelSnapshot(r *request) (*answer, error) {
-	return a.setSnapshot(r, checkpoint.RequestCancelled, http.StatusNoContent)
-}
-
-func (a *API) pauseSnapshot(r *request) (*answer, error) {
-	return a.setSnapshot(r, checkpoint.RequestPaused, http.StatusAccepted)
-}
-
-func (a *API) resumeSnapshot(r *request) (*answer, error) {
-	return a.setSnapshot(r, checkpoint.RequestRunning, http.StatusAccepted)
-}
-
-func (a *API) setSnapshot(r *request, state checkpoint.RequestState, status int) (*answer, error) {
-	c, err := a.usable(r)
-	if err != nil {
-		return nil, err
-	}
-	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
-		err := a.owner.SetSnapshot(ctx, c.Name, r.path["snapshot"], state)
-		if errors.Is(err, connector.ErrUnknownSnapshot) {
-			return nil, &apiError{http.StatusNotFound, fmt.Sprintf("Connector %s has no snapshot %s that has not ended", c.Name, r.path["snapshot"])}
-		}
+// setSnapshot pauses a snapshot, resumes or cancels it.
+func (a *API) setSnapshot(state checkpoint.RequestState, status int) handler {
+	return func(r *request) (*answer, error) {
+		c, err := a.usable(r)
 		if err != nil {
 			return nil, err
 		}
-		return empty(status), nil
-	})
+		return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
+			err := a.owner.SetSnapshot(ctx, c.Name, r.path["snapshot"], state)
+			if errors.Is(err, connector.ErrUnknownSnapshot) {
+				return nil, &apiError{http.StatusNotFound, fmt.Sprintf("Connector %s has no snapshot %s that has not ended", c.Name, r.path["snapshot"])}
+			}
+			if err != nil {
+				return nil, err
+			}
+			return empty(status), nil
+		})
+	}
 }
