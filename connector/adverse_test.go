@@ -175,7 +175,7 @@ func TestALookBackSlowerThanTimeRepeatsNothing(t *testing.T) {
 	longRaced(t)
 	defer func(n int) { sliceEntries = n }(sliceEntries)
 	sliceEntries = 900
-	simulate(t, coupatest.Config{Seed: 510, Rows: 60, Objects: []string{"users"}, RateLimit: -1}, func(h *harness) {
+	simulateAlone(t, coupatest.Config{Seed: 510, Rows: 60, Objects: []string{"users"}, RateLimit: -1}, func(h *harness) {
 		h.keys["lookback.ms"], h.keys["poll.interval.ms"] = "3600000", "10000"
 		h.keys["coupa.rate.limit"] = "1" // look-backs: a page in ten seconds
 		h.start()

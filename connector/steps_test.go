@@ -53,7 +53,7 @@ func TestEachOfTheTenStepsFailsBothWays(t *testing.T) {
 }
 
 func failOnce(t *testing.T, point failpoint.Point, side string, nth int, want next) {
-	simulate(t, coupatest.Config{Seed: 41, Rows: 330, Objects: []string{"purchase_orders", "users"}}, func(h *harness) {
+	simulateAlone(t, coupatest.Config{Seed: 41, Rows: 330, Objects: []string{"purchase_orders", "users"}}, func(h *harness) {
 		defer failpoint.Clear()
 		if nth > 1 {
 			h.keys["object.purchase_orders.lines"] = config.LinesBoth
