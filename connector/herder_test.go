@@ -465,7 +465,7 @@ func TestAFailedTaskRestartsItselfUntilItsCircuitOpens(t *testing.T) {
 }
 
 func TestWhateverIsAskedOfAConnectorNothingIsLostOrRepeated(t *testing.T) {
-	for seed := range unlessRaced[uint64](4, 1) {
+	for seed := range random(25, unlessRaced[uint64](2, 1)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bare(t, coupatest.Config{Seed: 80 + seed, Rows: 150}, func(h *harness, r *running) {
 				random := rand.New(rand.NewPCG(seed, 1))

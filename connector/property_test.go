@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,8 +20,22 @@ import (
 // A failing history is printed with its seed and run again with -history N -histories 1.
 var (
 	firstHistory = flag.Uint64("history", 0, "seed of the first short history")
-	histories    = flag.Uint64("histories", unlessRaced[uint64](100, 6), "how many short histories")
+	histories    = flag.Uint64("histories", random(1, unlessRaced[uint64](24, 6)), "how many short histories")
 )
+
+// random is how many of its random runs a test makes: a few, or one for
+// each costs of the HISTORIES short histories that the environment asks for.
+func random(costs, few uint64) uint64 {
+	long := os.Getenv("HISTORIES")
+	if long == "" {
+		return few
+	}
+	n, err := strconv.ParseUint(long, 10, 64)
+	if err != nil {
+		panic(fmt.Sprintf("HISTORIES=%s; give a whole number", long))
+	}
+	return max(1, n/costs)
+}
 
 // longRaced leaves out, with -short, a test that the race detector
 // makes long, and in which nothing runs that runs in no other.
