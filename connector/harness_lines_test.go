@@ -13,6 +13,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
 )
 
@@ -99,6 +100,10 @@ func (h *harness) liner(object string, options schemas.Options) func(id int64, r
 
 func (h *harness) lineText(s *schemas.Schema, value []byte) string {
 	h.t.Helper()
+	key := lineContent{s, string(value)}
+	if text, made := h.texts[key]; made {
+		return text
+	}
 	plan, err := s.Plan()
 	if err != nil {
 		h.t.Fatal(err)
@@ -107,7 +112,14 @@ func (h *harness) lineText(s *schemas.Schema, value []byte) string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return canonical(text)
+	h.texts[key] = canonical(text)
+	return h.texts[key]
+}
+
+// lineContent is a value of a line's record.
+type lineContent struct {
+	schema *schemas.Schema
+	value  string
 }
 
 // lineRecords reads the topic of a list's lines, with what each record holds; "": a tombstone.
@@ -142,19 +154,20 @@ func schemaID(value []byte) int {
 func (h *harness) checkLines(name, object string) {
 	h.t.Helper()
 	tenant, _ := h.named(name)
+	versions, rows := tenant.Versions(object), tenant.Rows(object)
+	type lines struct{ want, ever map[tenantLine]bool }
+	as := map[*schemas.Schema]lines{} // as rows of this schema give them
 	for _, list := range h.split(object, schemas.Options{}).Lists {
-		want, ever := map[tenantLine]bool{}, map[tenantLine]bool{}
-		liner := h.liner(object, h.lastOptions(name, object, list.Name))
-		for _, v := range tenant.Versions(object) {
-			for _, l := range liner(v.ID, v.JSON) {
-				ever[l] = true
-			}
+		options := h.lastOptions(name, object, list.Name)
+		s, err := schemas.For(object, options)
+		if err != nil {
+			h.t.Fatal(err)
 		}
-		for _, v := range tenant.Rows(object) {
-			for _, l := range liner(v.ID, v.JSON) {
-				want[l] = true
-			}
+		if _, made := as[s]; !made {
+			liner := h.liner(object, options)
+			as[s] = lines{linesOfAll(rows, liner), linesOfAll(versions, liner)}
 		}
+		want, ever := as[s].want, as[s].ever
 		got := h.compacted(name, object, list.Name, func(l tenantLine) {
 			if !ever[l] {
 				h.t.Errorf("line %d of %s: its record equals nothing that the tenant had: %s", l.id, list.Name, l.text)
@@ -171,6 +184,16 @@ func (h *harness) checkLines(name, object string) {
 			}
 		}
 	}
+}
+
+func linesOfAll(rows []coupatest.Version, liner func(id int64, row []byte) []tenantLine) map[tenantLine]bool {
+	all := map[tenantLine]bool{}
+	for _, row := range rows {
+		for _, l := range liner(row.ID, row.JSON) {
+			all[l] = true
+		}
+	}
+	return all
 }
 
 // compacted is what stays of a topic of lines when it is compacted. each is told of every line in it.

@@ -2,8 +2,8 @@ package connector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -56,7 +56,8 @@ type harness struct {
 	running  *running
 	members  []*running // workers beside it
 	made     atomic.Int32
-	slice    int // of a look-back; 0: as it is
+	slice    int                    // of a look-back; 0: as it is
+	texts    map[lineContent]string // of lines, which are compared again and again
 }
 
 // running is one worker's run.
@@ -67,8 +68,15 @@ type running struct {
 	done   chan error
 }
 
-// simulate runs f in a bubble with a harness over a tenant of cfg.
+// simulate runs f in a bubble with a harness over a tenant of cfg, in parallel with other tests.
 func simulate(t *testing.T, cfg coupatest.Config, f func(*harness)) {
+	t.Helper()
+	t.Parallel()
+	simulateAlone(t, cfg, f)
+}
+
+// simulateAlone is simulate for tests that set what the whole process shares.
+func simulateAlone(t *testing.T, cfg coupatest.Config, f func(*harness)) {
 	t.Helper()
 	state := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -81,6 +89,7 @@ func simulate(t *testing.T, cfg coupatest.Config, f func(*harness)) {
 			t: t, net: &lossy.Net{Dial: network.DialContext}, registry: &memoryRegistry{}, state: state,
 			keys:   map[string]string{"coupa.objects": strings.Join(cfg.Objects, ","), "fields": "all", "poll.interval.ms": "1000", "coupa.rate.limit": "0"},
 			worker: map[string]string{}, others: map[string]*coupatest.Tenant{}, log: &syncBuffer{},
+			texts: map[lineContent]string{},
 		}
 		h.env = map[string]string{"COUPA_SECRET": "secret"}
 		h.tenant = coupatest.New(cfg)
@@ -109,10 +118,11 @@ func (h *harness) kafka() []kgo.Opt {
 	return []kgo.Opt{kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(h.net.DialContext)}
 }
 
-// make builds a worker as the program does, from configuration keys.
+// make builds a worker as the program does, from configuration keys. Heartbeats
+// are as far apart as they may be: simulated hours have many of them.
 func (h *harness) make() *Worker {
 	h.t.Helper()
-	return h.build(map[string]string{"state.dir": h.state}, h.kafka())
+	return h.build(map[string]string{"state.dir": h.state, "heartbeat.interval.ms": cmp.Or(h.worker["heartbeat.interval.ms"], "4000")}, h.kafka())
 }
 
 func (h *harness) lookup(name string) (string, bool) { return h.env[name], h.env[name] != "" }
@@ -342,19 +352,7 @@ func (h *harness) checkOf(name, object string) []readRecord {
 	h.t.Helper()
 	tenant, prefix := h.named(name)
 	records := h.recordsOf(name, prefix+object)
-	encode := h.rowEncoder(object, schemas.Options{}) // one form for all, whatever schema a record has
-	existed := map[int]map[string]string{}            // by schema id and value: that form
-	contentOf := func(r readRecord) string {
-		id := int(binary.BigEndian.Uint32(r.value[1:5]))
-		if existed[id] == nil {
-			existed[id] = map[string]string{}
-			as := h.rowEncoder(object, h.registry.options(h.t, id))
-			for _, v := range tenant.Versions(object) {
-				existed[id][string(as(v.JSON))] = string(encode(v.JSON))
-			}
-		}
-		return existed[id][string(r.value[5:])]
-	}
+	contentOf := h.contents(tenant, object)
 	latest := map[int64]readRecord{}
 	seen := map[string]bool{}
 	for _, r := range records {
@@ -378,6 +376,7 @@ func (h *harness) checkOf(name, object string) []readRecord {
 	if h.linesOf(object) != config.LinesEmbedded {
 		h.checkLines(name, object)
 	}
+	encode := h.rowEncoder(object, schemas.Options{})
 	for _, v := range tenant.Rows(object) {
 		switch r, ok := latest[v.ID]; {
 		case !ok:
@@ -387,6 +386,36 @@ func (h *harness) checkOf(name, object string) []readRecord {
 		}
 	}
 	return records
+}
+
+// contents gives what a record holds, in one form for all, whatever schema
+// it has; "" if its row never was like that.
+func (h *harness) contents(tenant *coupatest.Tenant, object string) func(readRecord) string {
+	h.t.Helper()
+	encode := h.rowEncoder(object, schemas.Options{})
+	versions, forms := map[int64][][]byte{}, map[int64][]string{} // by row: as JSON, and in that form
+	for _, v := range tenant.Versions(object) {
+		versions[v.ID] = append(versions[v.ID], v.JSON)
+		forms[v.ID] = append(forms[v.ID], string(encode(v.JSON)))
+	}
+	type written struct {
+		schema int
+		row    int64
+	}
+	encoders, existed := map[int]func([]byte) []byte{}, map[written]map[string]string{} // by value: its form
+	return func(r readRecord) string {
+		by := written{schemaID(r.value), r.id}
+		if encoders[by.schema] == nil {
+			encoders[by.schema] = h.rowEncoder(object, h.registry.options(h.t, by.schema))
+		}
+		if existed[by] == nil {
+			existed[by] = map[string]string{}
+			for i, row := range versions[by.row] {
+				existed[by][string(encoders[by.schema](row))] = forms[by.row][i]
+			}
+		}
+		return existed[by][string(r.value[5:])]
+	}
 }
 
 // encoder encodes rows as the worker does, without framing. A row that can't be encoded gives nil.

@@ -435,7 +435,8 @@ func TestARestartReadsTheConfigurationAgain(t *testing.T) {
 
 func TestAFailedTaskRestartsItselfUntilItsCircuitOpens(t *testing.T) {
 	longRaced(t)
-	bare(t, coupatest.Config{Seed: 78, Rows: 20}, func(h *harness, r *running) {
+	// The backfill's answer, with the bad row, comes before the first poll's, which is asked for lines first.
+	bare(t, coupatest.Config{Seed: 78, Rows: 20, Latency: 100 * time.Millisecond}, func(h *harness, r *running) {
 		h.tenant.SetMember("invoices", h.tenant.Rows("invoices")[3].ID, "gross-total", `"twelve"`)
 		h.create(r, nil)
 		h.settle()
@@ -466,7 +467,7 @@ func TestAFailedTaskRestartsItselfUntilItsCircuitOpens(t *testing.T) {
 }
 
 func TestWhateverIsAskedOfAConnectorNothingIsLostOrRepeated(t *testing.T) {
-	for seed := range unlessRaced[uint64](4, 1) {
+	for seed := range random(25, unlessRaced[uint64](2, 1)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bare(t, coupatest.Config{Seed: 80 + seed, Rows: 150}, func(h *harness, r *running) {
 				random := rand.New(rand.NewPCG(seed, 1))

@@ -17,7 +17,7 @@ import (
 // A failing history is run again with -seed N -seeds 1.
 var (
 	firstSeed = flag.Uint64("seed", 0, "first seed of the random histories")
-	seeds     = flag.Uint64("seeds", unlessRaced[uint64](2, 1), "how many random histories")
+	seeds     = flag.Uint64("seeds", random(50, 1), "how many random histories")
 )
 
 func TestAPageInTheWrongOrderSkipsNoRow(t *testing.T) {
