@@ -13,6 +13,7 @@ import (
 )
 
 func TestFirstTokenIsHeldBackFiveSeconds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		c := newClient(t, f)
@@ -31,6 +32,7 @@ func TestFirstTokenIsHeldBackFiveSeconds(t *testing.T) {
 }
 
 func TestTokenIsRenewedWhileTheOldOneServes(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name     string
 		lifetime int
@@ -83,6 +85,7 @@ func (f *fake) start(t *testing.T, c *Client) time.Time {
 }
 
 func TestRenewalThatFailsLeavesTheOldTokenUntilItExpires(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		f.grant = func(n int, _ *http.Request) *http.Response {
@@ -111,6 +114,7 @@ func TestRenewalThatFailsLeavesTheOldTokenUntilItExpires(t *testing.T) {
 }
 
 func TestCallersShareOneTokenRequestAndOneWhoLeavesDoesNotEndIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		f.grant = func(n int, _ *http.Request) *http.Response {
@@ -146,6 +150,7 @@ func TestCallersShareOneTokenRequestAndOneWhoLeavesDoesNotEndIt(t *testing.T) {
 }
 
 func TestHoldListensToTheContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		c := newClient(t, f)
@@ -159,6 +164,7 @@ func TestHoldListensToTheContext(t *testing.T) {
 }
 
 func TestUnauthorized(t *testing.T) {
+	t.Parallel()
 	refuse := func(times ...int) func(int, *http.Request) *http.Response {
 		return func(n int, _ *http.Request) *http.Response {
 			for _, i := range times {
@@ -203,66 +209,57 @@ func TestUnauthorized(t *testing.T) {
 }
 
 func TestConcurrentRefusalsReplaceTheTokenOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{}
-		f.api = func(_ int, r *http.Request) *http.Response {
-			pass(time.Second)
-			if r.Header.Get("Authorization") == "Bearer token-1" {
-				return answer(401, ``)
-			}
-			return answer(200, `[]`)
-		}
-		c := newClient(t, f)
-		f.start(t, c)
-		pass(time.Hour)
-		var wg sync.WaitGroup
-		for range 7 {
-			wg.Go(func() {
-				if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if f.mints != 2 {
-			t.Errorf("%d tokens issued, want 2", f.mints)
-		}
+		replacedOnce(t, 7, func(int) time.Duration { return time.Second })
 	})
 }
 
 func TestLateRefusalOfAnOldTokenLeavesTheNewOneAlone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{}
-		f.api = func(n int, r *http.Request) *http.Response {
+		replacedOnce(t, 2, func(n int) time.Duration {
 			if n == 1 {
-				pass(time.Minute) // the first request's refusal comes when the token is long replaced
+				return time.Minute // the first request's refusal comes when the token is long replaced
 			}
-			if r.Header.Get("Authorization") == "Bearer token-1" {
-				return answer(401, ``)
-			}
-			return answer(200, `[]`)
-		}
-		c := newClient(t, f)
-		c.cfg.RequestTimeout = time.Hour
-		f.start(t, c)
-		pass(time.Hour)
-		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() {
-				if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
-		wg.Wait()
-		if f.mints != 2 {
-			t.Errorf("%d tokens issued, want 2", f.mints)
-		}
+			return 0
+		})
 	})
 }
 
+// replacedOnce sends requests, one after the other has gone out, with a token that Coupa
+// refuses from now on. takes is the time of the n-th answer. All are to succeed with one new token.
+func replacedOnce(t *testing.T, requests int, takes func(n int) time.Duration) {
+	t.Helper()
+	f := &fake{}
+	f.api = func(n int, r *http.Request) *http.Response {
+		pass(takes(n))
+		if r.Header.Get("Authorization") == "Bearer token-1" {
+			return answer(401, ``)
+		}
+		return answer(200, `[]`)
+	}
+	c := newClient(t, f)
+	c.cfg.RequestTimeout = time.Hour
+	f.start(t, c)
+	pass(time.Hour)
+	var wg sync.WaitGroup
+	for range requests {
+		wg.Go(func() {
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+	}
+	wg.Wait()
+	if f.mints != 2 {
+		t.Errorf("%d tokens issued, want 2", f.mints)
+	}
+}
+
 func TestFailedRenewalIsNotRepeatedWithEveryRequest(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		f.grant = func(n int, _ *http.Request) *http.Response {
@@ -287,6 +284,7 @@ func TestFailedRenewalIsNotRepeatedWithEveryRequest(t *testing.T) {
 }
 
 func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		answer *http.Response
@@ -332,6 +330,7 @@ func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
 }
 
 func TestTokensThatHardlyLiveAreStillUsed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{lifetime: 4, api: pages(`[]`)}
 		c := newClient(t, f)
@@ -345,6 +344,7 @@ func TestTokensThatHardlyLiveAreStillUsed(t *testing.T) {
 }
 
 func TestNowIsALowerBoundThatFollowsCoupasClock(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ahead := 3 * time.Minute
 		f := &fake{}

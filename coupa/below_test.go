@@ -36,6 +36,7 @@ func documents(tenant *coupatest.Tenant) map[int64]string {
 }
 
 func TestRowsBelowOthersAreReadThroughThem(t *testing.T) {
+	t.Parallel()
 	belowOthers(t, coupatest.Config{Seed: 31, Rows: 230}, func(t *testing.T, tenant *coupatest.Tenant, c *coupa.Client) {
 		for _, kind := range []coupatest.FaultKind{coupatest.Throttle429, coupatest.Truncate, coupatest.Hang, coupatest.Unauthorized401, coupatest.LoginPage} {
 			tenant.Inject(coupatest.Fault{Kind: kind, Object: "contracts/legal_documents", After: 30})
@@ -69,6 +70,7 @@ func TestRowsBelowOthersAreReadThroughThem(t *testing.T) {
 }
 
 func TestAPageOfRowsBelowOthersCanBeAskedForByTheParentsIDs(t *testing.T) {
+	t.Parallel()
 	belowOthers(t, coupatest.Config{Seed: 32, Rows: 130}, func(t *testing.T, tenant *coupatest.Tenant, c *coupa.Client) {
 		parent := tenant.Rows("contracts/legal_documents")[0].Parent
 		var digest uint64
@@ -92,6 +94,7 @@ func TestAPageOfRowsBelowOthersCanBeAskedForByTheParentsIDs(t *testing.T) {
 }
 
 func TestManyRowsBelowOneTakeSeveralPages(t *testing.T) {
+	t.Parallel()
 	belowOthers(t, coupatest.Config{Seed: 33, Rows: 200, PageCap: 20}, func(t *testing.T, tenant *coupatest.Tenant, c *coupa.Client) {
 		parent := tenant.Rows("contracts")[3].ID
 		for _, v := range tenant.Rows("contracts/legal_documents") {
@@ -113,6 +116,7 @@ func TestManyRowsBelowOneTakeSeveralPages(t *testing.T) {
 // A parent that is deleted between the list and the request has no rows;
 // a parent that is there, and has no such collection, is an error.
 func TestAParentThatIsGoneHasNoRows(t *testing.T) {
+	t.Parallel()
 	belowOthers(t, coupatest.Config{Seed: 34, Rows: 60}, func(t *testing.T, tenant *coupatest.Tenant, c *coupa.Client) {
 		gone := tenant.Rows("contracts/legal_documents")[0].Parent
 		tenant.OnRequest(func(r coupatest.Request) {
@@ -160,6 +164,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestRowsBelowOthersAreCheckedAndAskedForWhole(t *testing.T) {
+	t.Parallel()
 	belowOthers(t, coupatest.Config{Seed: 35, Rows: 200}, func(t *testing.T, tenant *coupatest.Tenant, c *coupa.Client) {
 		parent := tenant.Rows("contracts")[0].ID
 		for _, v := range tenant.Rows("contracts/legal_documents")[:9] {

@@ -24,6 +24,7 @@ var (
 const afterApril = "Mon, 01 Apr 2024 00:00:00 GMT"
 
 func TestFetchAsksAsDocumented(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var asked *http.Request
 		f := &fake{api: func(_ int, r *http.Request) *http.Response {
@@ -64,6 +65,7 @@ func TestFetchAsksAsDocumented(t *testing.T) {
 }
 
 func TestFetchAsksForLinesAndForIDsAsDocumented(t *testing.T) {
+	t.Parallel()
 	zone := time.FixedZone("", 3600)
 	tests := []struct {
 		name string
@@ -101,6 +103,7 @@ func TestFetchAsksForLinesAndForIDsAsDocumented(t *testing.T) {
 }
 
 func TestFetchYieldsRowsAsTheyAreSent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rows := []string{
 			`{ "id": 3, "updated-at": "2024-03-10T01:30:00-08:00", "total":"1.00" }`,
@@ -135,6 +138,7 @@ func TestFetchYieldsRowsAsTheyAreSent(t *testing.T) {
 }
 
 func TestBreachesOfTheContractAreBroken(t *testing.T) {
+	t.Parallel()
 	const in, out = "2024-03-15T00:00:00Z", "2024-04-01T00:00:00Z"
 	window := Window{From: march, To: april}
 	byLines := Query{Lines: "invoice_lines", LinesFrom: march}
@@ -203,6 +207,7 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 }
 
 func TestRowsWithoutUpdatedAtPassTheZeroWindow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: pages(`[{"id":1,"code":"USD"},{"id":2,"updated-at":null},{"id":3,"updated-at":""}]`)})
 		ids, _, err := collect(t.Context(), c, Query{Path: "currencies"})
@@ -213,6 +218,7 @@ func TestRowsWithoutUpdatedAtPassTheZeroWindow(t *testing.T) {
 }
 
 func TestWindowThatIsNotOverByCoupasClockIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
 			return answer(200, array("2024-03-15T00:00:00Z", 1), "Date", "Sun, 31 Mar 2024 23:59:59 GMT")
@@ -228,6 +234,7 @@ func TestWindowThatIsNotOverByCoupasClockIsTriedAgain(t *testing.T) {
 }
 
 func TestPageSizeIsLearned(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		steps := []struct {
 			rows int
@@ -269,6 +276,7 @@ func joined(bodies ...string) string {
 }
 
 func TestRowsTellWhenTheirLinesWereStamped(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		body := `[{"id":1,"order-lines":[{"updated-at":"2024-03-10T03:00:00-07:00"},{"updated-at":"2024-03-10T01:59:59-08:00"}]},{"id":2,"order-lines":[]},
 			{"id":3,"order_lines":[{"updated_at":"2024-03-01T00:00:00Z"}]},{"id":4,"invoice-lines":[{"updated-at":"2024-03-01T00:00:00Z"}]}]`
@@ -295,6 +303,7 @@ func TestRowsTellWhenTheirLinesWereStamped(t *testing.T) {
 }
 
 func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		page := func(times ...int) string {
 			var rows []string
@@ -335,6 +344,7 @@ func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
 }
 
 func TestAPageOfIDsIsAlwaysLast(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		many := upTo(50)
 		c := newClient(t, &fake{api: pages(array("2024-03-15T00:00:00Z", 2, 9), array("2024-03-15T00:00:00Z", many...), `[]`)})
@@ -351,6 +361,7 @@ func TestAPageOfIDsIsAlwaysLast(t *testing.T) {
 }
 
 func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
+	t.Parallel()
 	cut := array("2024-01-01T00:00:00Z", 4, 6, 9)
 	tests := []struct {
 		name string
@@ -383,6 +394,7 @@ func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
 }
 
 func TestARowThatIsNotJSONIsBadAndNamed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		body := array("2024-01-01T00:00:00Z", 4, 6, 9)
 		c := newClient(t, &fake{api: pages(body[:len(body)-10] + "\n<html>")})
@@ -397,6 +409,7 @@ func TestARowThatIsNotJSONIsBadAndNamed(t *testing.T) {
 }
 
 func TestTextAfterTheArrayIsAnError(t *testing.T) {
+	t.Parallel()
 	for _, tail := range []string{"x", "[]", ",", "]"} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClient(t, &fake{api: pages(array("2024-01-01T00:00:00Z", 1) + " " + tail)})
@@ -408,6 +421,7 @@ func TestTextAfterTheArrayIsAnError(t *testing.T) {
 }
 
 func TestBodyThatIsCutAfterItsBracketIsNotLast(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
 			res := answer(200, ``)
@@ -422,6 +436,7 @@ func TestBodyThatIsCutAfterItsBracketIsNotLast(t *testing.T) {
 }
 
 func TestErrorOfYieldEndsTheRequestAndComesBackAsItIs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		closed := false
 		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
@@ -451,6 +466,7 @@ type closer struct {
 func (c closer) Close() error { *c.closed = true; return nil }
 
 func TestEndOfTheCallersContextIsPassedOn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
 			res := answer(200, ``)
@@ -476,6 +492,7 @@ func (s stalled) Read([]byte) (int, error) {
 }
 
 func TestSilenceEndsARequest(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		c := newClient(t, f)
@@ -507,6 +524,7 @@ func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestSlowBodyThatMovesIsNotCut(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: func(_ int, r *http.Request) *http.Response {
 			res := answer(200, ``)
@@ -540,6 +558,7 @@ func (s slow) Read(p []byte) (int, error) {
 }
 
 func TestQueriesThatCannotBeAskedCostNoRequest(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		q    Query
@@ -585,6 +604,7 @@ func TestQueriesThatCannotBeAskedCostNoRequest(t *testing.T) {
 }
 
 func TestMaxID(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		q    Query

@@ -10,6 +10,7 @@ import (
 )
 
 func TestAnswersAreClassedByRemedy(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x", 500)
 	tests := []struct {
 		name   string
@@ -70,6 +71,7 @@ func TestAnswersAreClassedByRemedy(t *testing.T) {
 }
 
 func TestThrottlingSlowsTheSharedLimiter(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		f.api = func(n int, _ *http.Request) *http.Response {
@@ -94,6 +96,7 @@ func TestThrottlingSlowsTheSharedLimiter(t *testing.T) {
 }
 
 func TestKindOf(t *testing.T) {
+	t.Parallel()
 	wrapped := errors.Join(errors.New("a"), &Error{Op: "b", Kind: Scope})
 	if KindOf(wrapped) != Scope || KindOf(errors.New("unknown")) != Retry {
 		t.Errorf("got %v and %v", KindOf(wrapped), KindOf(errors.New("unknown")))

@@ -66,6 +66,7 @@ func windowToNow(t *testing.T, c *coupa.Client) coupa.Window {
 }
 
 func TestWalkOfATenantInTroubleReadsEveryRowOnce(t *testing.T) {
+	t.Parallel()
 	for _, resource := range served(t) {
 		t.Run(resource.Path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,6 +108,7 @@ func TestWalkOfATenantInTroubleReadsEveryRowOnce(t *testing.T) {
 }
 
 func TestFaultsOfATenantAreClassed(t *testing.T) {
+	t.Parallel()
 	for kind, want := range map[coupatest.FaultKind]coupa.Kind{
 		coupatest.Forbidden403: coupa.Scope,
 		coupatest.WrongOrder:   coupa.Broken,
@@ -154,6 +156,7 @@ func newestLine(t *testing.T, lines string, row []byte) (newest time.Time) {
 }
 
 func TestRowsOfATenantTellTheirNewestLine(t *testing.T) {
+	t.Parallel()
 	for _, resource := range served(t) {
 		t.Run(resource.Path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -179,6 +182,7 @@ func TestRowsOfATenantTellTheirNewestLine(t *testing.T) {
 }
 
 func TestWalkByLinesReadsEachParentOnce(t *testing.T) {
+	t.Parallel()
 	for _, repeat := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 150, Objects: []string{"purchase_orders"}, RepeatParents: repeat})
@@ -222,6 +226,7 @@ func TestWalkByLinesReadsEachParentOnce(t *testing.T) {
 }
 
 func TestRowsOfATenantByID(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 60, Objects: []string{"users"}})
 		c := tenantClient(t, tenant.Transport())
@@ -243,6 +248,7 @@ func TestRowsOfATenantByID(t *testing.T) {
 }
 
 func TestAnObjectWithoutItsScopeFailsByItself(t *testing.T) {
+	t.Parallel()
 	for _, fallBack := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			tenant := coupatest.New(coupatest.Config{Rows: 3, ClientID: "id", ClientSecret: "secret", Scopes: []string{"core.invoice.read"}})
