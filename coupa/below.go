@@ -20,8 +20,7 @@ const ParentKey = "=parent_id"
 // parents' rows were taken. A parent that is gone by the time that its rows are asked for has none.
 func (c *Client) fetchBelow(ctx context.Context, q Query, parent string, yield func(Row) error) (Page, error) {
 	var parents []int64
-	of := Query{Path: parent, After: q.After, Through: q.Through, IDs: q.IDs, Fields: `["id"]`, Priority: q.Priority}
-	listed, err := c.Fetch(ctx, of, func(r Row) error {
+	listed, err := c.Fetch(ctx, q.parents(parent), func(r Row) error {
 		parents = append(parents, r.ID)
 		return nil
 	})
@@ -67,8 +66,8 @@ func (b *below) fetch(ctx context.Context, yield func(Row) error) error {
 // than the longest that the instance was seen to give, of these rows or of parents.
 func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) error) (through int64, last bool, err error) {
 	op := fmt.Sprintf("reading %s of id %d", b.query.Path, b.id)
-	q := Query{Path: b.query.Path, After: after, Fields: b.query.Fields, Priority: b.query.Priority}
-	res, err := b.get(ctx, ask{op: op, object: q.Path, path: b.path(), query: q.page(), priority: q.Priority})
+	q := b.after(after)
+	res, err := b.get(ctx, b.ask(op, b.path(), q))
 	if err != nil {
 		gone, err := b.isGone(ctx, err)
 		return after, gone, err
@@ -99,6 +98,11 @@ func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) erro
 	}
 	longest := max(b.collection(q.Path).learn(int64(checks.rows)), b.collection(b.parent).longest.Load())
 	return checks.last, int64(checks.rows) < longest, err
+}
+
+// after asks for the rows that come after an id.
+func (b *below) after(id int64) Query {
+	return Query{Path: b.query.Path, After: id, Limit: b.query.Limit, Fields: b.query.Fields, Priority: b.query.Priority}
 }
 
 // path is where the parent's rows are, below /api.

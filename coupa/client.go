@@ -14,6 +14,8 @@ type Client struct {
 	cfg     Config
 	base    *url.URL
 	http    *http.Client
+	apart   *http.Client // for requests that may cost their connection
+	lines   lines
 	limiter *Limiter
 	clock   clock
 	tokens  *tokens
@@ -60,6 +62,7 @@ func New(cfg Config) (*Client, error) {
 		base:    base,
 		limiter: cfg.Limiter,
 		http:    &http.Client{Transport: cfg.Transport, CheckRedirect: sameHostOnly},
+		apart:   &http.Client{Transport: cfg.Apart, CheckRedirect: sameHostOnly},
 	}
 	c.tokens = newTokens(c.minter())
 	return c, nil

@@ -39,6 +39,9 @@ type Config struct {
 	// error of its has a method Misconfigured that returns true, the request
 	// was not sent, for a reason that only another configuration changes.
 	Transport http.RoundTripper
+	// Apart sends what may cost its connection, a request line that is too long for the way over HTTP/2;
+	// nil: Transport without kept connections where it is an [*http.Transport], else Transport.
+	Apart     http.RoundTripper
 	UserAgent string // "": coupastream
 }
 
@@ -85,6 +88,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Transport == nil {
 		c.Transport = NewTransport()
+	}
+	if c.Apart == nil {
+		c.Apart = apartFrom(c.Transport)
 	}
 	return c
 }

@@ -76,7 +76,7 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if learned.parent != "" {
 		return c.fetchBelow(ctx, q, learned.parent, yield)
 	}
-	res, err := c.get(ctx, ask{op: op, object: q.Path, path: q.Path, query: q.page(), priority: q.Priority})
+	res, err := c.get(ctx, c.ask(op, q.Path, q))
 	if err != nil {
 		return page, err
 	}

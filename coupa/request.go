@@ -38,6 +38,18 @@ type ask struct {
 	path     string // below /api; of rows below another one, behind that one
 	query    string
 	priority Priority
+	line     int   // length of the request line
+	of       Query // of which this asks for a page; without a path: for none
+}
+
+// page tells the page from others, as [Query.name] does.
+func (a *ask) page() string { return a.path + "?" + a.of.name() }
+
+// ask is the request for a page of q's rows at a path below /api.
+func (c *Client) ask(op, path string, q Query) ask {
+	a := ask{op: op, object: q.Path, path: path, query: q.page(), priority: q.Priority, of: q}
+	a.line = c.lineOf(path, a.query)
+	return a
 }
 
 // get sends one API request, with a token and at the limiter's pace, and returns the answer if it is
@@ -52,12 +64,12 @@ func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 		if err != nil {
 			return nil, err
 		}
-		res, err := c.send(ctx, a, token.value)
+		res, err := c.send(ctx, &a, token.value)
 		if err != nil {
 			return nil, err
 		}
 		if res.StatusCode != http.StatusUnauthorized {
-			return c.judge(res, a.object, sent)
+			return c.judge(res, &a, sent)
 		}
 		res.discard()
 		switch age := time.Since(token.minted); {
@@ -84,7 +96,7 @@ func (c *Client) turn(ctx context.Context, a ask) (time.Time, error) {
 }
 
 // send sends the request and returns the answer whatever its status.
-func (c *Client) send(ctx context.Context, a ask, token string) (*response, error) {
+func (c *Client) send(ctx context.Context, a *ask, token string) (*response, error) {
 	c.counters.requests.Add(1)
 	r := &response{op: a.op, caller: ctx, limit: c.cfg.RequestTimeout}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
@@ -106,14 +118,23 @@ func (c *Client) send(ctx context.Context, a ask, token string) (*response, erro
 		},
 	}).WithContext(r.ctx)
 	began := time.Now()
-	res, err := c.http.Do(req)
+	way := c.http
+	if c.lines.apart(a.line) {
+		way = c.apart
+	}
+	res, err := way.Do(req)
 	r.latency = time.Since(began)
 	r.silent.Stop()
 	if err != nil {
 		r.cancel(err)
 		c.counters.byClass[0].Add(1)
 		c.collection(a.object).answers.count(0)
-		return nil, r.failed(withoutURL(err))
+		err = withoutURL(err)
+		failed := r.failed(err)
+		if e, ok := errors.AsType[*Error](failed); ok && e.Kind == Retry && isCut(err) {
+			e.suspect(c.lines.refused(a, true), a.line)
+		}
+		return nil, failed
 	}
 	r.Response = res
 	c.counters.byClass[min(res.StatusCode/100, len(c.counters.byClass)-1)].Add(1)

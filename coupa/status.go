@@ -20,13 +20,15 @@ const (
 )
 
 // judge passes an answer with status 200 and JSON, tells the limiter, and makes an [*Error] of any other.
-func (c *Client) judge(r *response, path string, sent time.Time) (*response, error) {
+func (c *Client) judge(r *response, a *ask, sent time.Time) (*response, error) {
+	path := a.object
 	if r.StatusCode == http.StatusOK {
 		c.limiter.succeeded()
 		if err := r.checkType(); err != nil {
 			r.close()
 			return nil, err
 		}
+		c.lines.took(a)
 		return r, nil
 	}
 	defer r.discard()
@@ -45,6 +47,9 @@ func (c *Client) judge(r *response, path string, sent time.Time) (*response, err
 		}
 	case Broken:
 		e.Err = errors.New("Coupa answered a query with a status that holds no rows")
+	}
+	if isLengthStatus(r.StatusCode) && e.Err == nil {
+		e.suspect(c.lines.refused(a, false), a.line)
 	}
 	return nil, e
 }

@@ -46,7 +46,10 @@ func (t *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // to see it: limit, token, scope, query.
 func (t *Tenant) serveAPI(w http.ResponseWriter, r *http.Request) {
 	path, id := t.route(strings.TrimPrefix(r.URL.Path, "/api/"))
-	req := Request{Time: time.Now(), Method: r.Method, Path: r.URL.Path, Object: path, Query: r.URL.Query()}
+	req := Request{
+		Time: time.Now(), Method: r.Method, Path: r.URL.Path, Object: path, Query: r.URL.Query(),
+		Line: len(r.Method) + len(r.URL.RequestURI()) + len("  HTTP/1.1"),
+	}
 	if t.cfg.Latency > 0 {
 		select {
 		case <-time.After(t.cfg.Latency):
@@ -80,6 +83,9 @@ func (t *Tenant) route(path string) (collection, rest string) {
 }
 
 func (t *Tenant) answerAPI(r *http.Request, path, id string, req Request) answer {
+	if t.cfg.MaxLine > 0 && req.Line > t.cfg.MaxLine {
+		return answer{status: http.StatusRequestURITooLong, contentType: htmlType, body: webPage("414 Request-URI Too Large")}
+	}
 	if !t.limit.take() {
 		return answer{status: http.StatusTooManyRequests, contentType: "text/plain", body: []byte("Retry later\n")}
 	}
@@ -126,18 +132,17 @@ func (t *Tenant) faulty(a *answer) {
 	set := func(status int, contentType, body string) {
 		a.status, a.contentType, a.body = status, contentType, []byte(body)
 	}
-	const page = "<!DOCTYPE html><html><head><title>Coupa</title></head><body><h1>%s</h1></body></html>\n"
 	switch a.fault.Kind {
 	case Throttle429:
 		set(http.StatusTooManyRequests, "text/plain", "Retry later\n")
 	case Unavailable503:
 		set(http.StatusServiceUnavailable, jsonType, `{"error":"Service Unavailable"}`)
 	case HTML503:
-		set(http.StatusServiceUnavailable, htmlType, strings.Replace(page, "%s", "Scheduled maintenance", 1))
+		set(http.StatusServiceUnavailable, htmlType, string(webPage("Scheduled maintenance")))
 	case ServerError500:
 		set(http.StatusInternalServerError, jsonType, `{"error":"Internal Server Error"}`)
 	case LoginPage:
-		set(http.StatusOK, htmlType, strings.Replace(page, "%s", "Sign in", 1))
+		set(http.StatusOK, htmlType, string(webPage("Sign in")))
 	case RedirectAway:
 		set(http.StatusFound, htmlType, "")
 	case Unauthorized401:
@@ -145,6 +150,11 @@ func (t *Tenant) faulty(a *answer) {
 	case Forbidden403:
 		set(http.StatusForbidden, jsonType, `{"error":"insufficient_scope"}`)
 	}
+}
+
+// webPage is an answer for people.
+func webPage(title string) []byte {
+	return []byte("<!DOCTYPE html><html><head><title>Coupa</title></head><body><h1>" + title + "</h1></body></html>\n")
 }
 
 // problem is an error in the form in which Coupa reports those of validation.

@@ -57,6 +57,9 @@ type Config struct {
 	RepeatParents bool
 	// Gzip compresses answers for requests that accept it.
 	Gzip bool
+	// MaxLine answers 414 with a web page to request lines of more bytes, as nginx does above 8190;
+	// 0: to none.
+	MaxLine int
 }
 
 func (c Config) withDefaults(cat *catalogue) Config {
