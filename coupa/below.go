@@ -76,7 +76,7 @@ func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) erro
 	if err := res.checkDate(b.Client, q.Window); err != nil {
 		return after, false, err
 	}
-	rows := newRows(res, &b.buffers, "")
+	rows := newRows(ctx, res, &b.room, "")
 	defer rows.release()
 	checks := checker{op: op, query: q, last: after}
 	err = res.each(rows, func(r row) error {
@@ -88,14 +88,13 @@ func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) erro
 			return err
 		}
 		b.page.Rows++
+		b.page.Malformed += checked.Malformed
 		return nil
 	})
 	b.page.Bytes += rows.bytes
 	b.counters.rows.Add(uint64(checks.rows))
 	b.counters.bytes.Add(uint64(rows.bytes))
-	if e, ok := errors.AsType[*Error](err); ok && e.Kind == BadRow {
-		e.Err = fmt.Errorf("the row after id %d: %w", checks.last, e.Err)
-	}
+	nameRow(err, checks.last)
 	longest := max(b.collection(q.Path).learn(int64(checks.rows)), b.collection(b.parent).longest.Load())
 	return checks.last, int64(checks.rows) < longest, err
 }

@@ -19,7 +19,7 @@ type Client struct {
 	limiter *Limiter
 	clock   clock
 	tokens  *tokens
-	buffers sync.Pool
+	room    room
 
 	collections sync.Map // path → *collection
 	counters    counters
@@ -62,6 +62,7 @@ func New(cfg Config) (*Client, error) {
 		base:    base,
 		limiter: cfg.Limiter,
 		http:    &http.Client{Transport: cfg.Transport, CheckRedirect: sameHostOnly},
+		room:    room{most: int(cfg.RowBytes), large: cfg.LargeRows},
 		apart:   &http.Client{Transport: cfg.Apart, CheckRedirect: sameHostOnly},
 	}
 	c.tokens = newTokens(c.minter())
@@ -116,7 +117,7 @@ func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	if err := res.checkDate(c, q.Window); err != nil {
 		return 0, err
 	}
-	rows := newRows(res, &c.buffers, "")
+	rows := newRows(ctx, res, &c.room, "")
 	defer rows.release()
 	highest, count := int64(0), 0
 	err = res.each(rows, func(r row) error {

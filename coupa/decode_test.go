@@ -2,13 +2,13 @@ package coupa
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -17,7 +17,12 @@ import (
 // split returns the rows of a body, whose lines are called lines,
 // copied, and the error at its end; nil where the body was whole.
 func split(src io.Reader) ([]row, error) {
-	r := newRows(src, &sync.Pool{}, "lines")
+	return splitIn(src, &room{most: defaultRowBytes, large: NewLargeRows(nil)})
+}
+
+// splitIn is split with a room.
+func splitIn(src io.Reader, in *room) ([]row, error) {
+	r := newRows(context.Background(), src, in, "lines")
 	defer r.release()
 	if err := r.open(); err != nil {
 		return nil, err
@@ -261,7 +266,7 @@ func TestMemoryIsBoundedByTheLargestRow(t *testing.T) {
 	t.Parallel()
 	text := `{"id":1,"text":"` + strings.Repeat("x", 2000) + `"}`
 	body := "[" + strings.Repeat(text+",", 10_000) + text + "]"
-	r := newRows(strings.NewReader(body), &sync.Pool{}, "")
+	r := newRows(t.Context(), strings.NewReader(body), &room{most: defaultRowBytes}, "")
 	if err := r.open(); err != nil {
 		t.Fatal(err)
 	}

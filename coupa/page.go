@@ -20,6 +20,8 @@ type Row struct {
 	// content hash: same content, same digest, whatever the order
 	// of keys and white space; a null member counts as absent
 	Digest uint64
+	// how many of its texts, keys included, hold bytes that are not UTF-8: readers see U+FFFD in their place
+	Malformed int
 	// id of the row that it is below, of [Resource.Parent]; 0 where its collection is at the top
 	Parent int64
 }
@@ -44,6 +46,8 @@ type Page struct {
 	Last  bool
 	Date  time.Time // Coupa's clock by the answer's Date header, UTC
 	Bytes int64     // body bytes after decompression
+	// texts of the rows that yield took with bytes that are not UTF-8, see Row.Malformed
+	Malformed int
 
 	Latency time.Duration // from the request's going out to the header of its answer
 }
@@ -86,7 +90,7 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err := res.checkDate(c, q.Window); err != nil {
 		return page, err
 	}
-	rows := newRows(res, &c.buffers, learned.lines)
+	rows := newRows(ctx, res, &c.room, learned.lines)
 	defer rows.release()
 	checks := checker{op: op, query: q, last: q.After}
 	err = res.each(rows, func(r row) error {
@@ -99,20 +103,26 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 		}
 		page.Rows++
 		page.LastID = checked.ID
+		page.Malformed += checked.Malformed
 		return nil
 	})
 	page.Bytes = rows.bytes
 	c.counters.rows.Add(uint64(page.Rows))
 	c.counters.bytes.Add(uint64(page.Bytes))
-	if e, ok := errors.AsType[*Error](err); ok && e.Kind == BadRow {
-		e.Err = fmt.Errorf("the row after id %d: %w", page.LastID, e.Err)
-	}
+	nameRow(err, page.LastID)
 	if err != nil {
 		return page, err
 	}
 	longest := learned.learn(int64(checks.rows))
 	page.Last = int64(checks.rows) < longest || len(q.IDs) > 0
 	return page, nil
+}
+
+// nameRow says in an error that is about the next row after which one that comes.
+func nameRow(err error, after int64) {
+	if e, ok := errors.AsType[*Error](err); ok && (e.Kind == BadRow || errors.Is(e.Err, errDripping)) {
+		e.Err = fmt.Errorf("the row after id %d: %w", after, e.Err)
+	}
 }
 
 // checker passes the rows of a page that are what the query asked for.
@@ -151,7 +161,7 @@ func (k *checker) next(r *row) (checked Row, repeat bool, err error) {
 	}
 	k.rows++
 	k.last = id
-	return Row{ID: id, UpdatedAt: updated, LinesAt: r.linesAt, JSON: r.text, Digest: r.digest}, false, nil
+	return Row{ID: id, UpdatedAt: updated, LinesAt: r.linesAt, JSON: r.text, Digest: r.digest, Malformed: r.malformed}, false, nil
 }
 
 // place sees to it that an id may come after the one before.
@@ -201,6 +211,8 @@ type collection struct {
 	parent  string       // [Resource.Parent]
 	longest atomic.Int64 // rows of the longest page seen
 	answers answers
+
+	underway underway
 }
 
 // collection returns what is known of the resource at path.

@@ -526,9 +526,11 @@ func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestSlowBodyThatMovesIsNotCut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		rows := array("2024-01-01T00:00:00Z", upTo(40)...)
+		rows = strings.ReplaceAll(rows, `Z"}`, `Z","text":"`+strings.Repeat("x", 40_000)+`"}`)
 		f := &fake{api: func(_ int, r *http.Request) *http.Response {
 			res := answer(200, ``)
-			res.Body = io.NopCloser(slow{r.Context(), strings.NewReader(array("2024-01-01T00:00:00Z", upTo(10)...))})
+			res.Body = io.NopCloser(slow{r.Context(), strings.NewReader(rows), 30 * time.Second, 42_000})
 			return res
 		}}
 		c := newClient(t, f)
@@ -537,24 +539,90 @@ func TestSlowBodyThatMovesIsNotCut(t *testing.T) {
 			pass(5 * time.Minute) // the time that yield takes is not Coupa's
 			return nil
 		})
-		if err != nil || page.Rows != 10 || time.Since(began) < time.Hour {
-			t.Errorf("page %+v after %s: %v", page, time.Since(began), err)
+		if took := time.Since(began); err != nil || page.Rows != 40 || took < 40*5*time.Minute+15*time.Minute {
+			t.Errorf("page %+v after %s: %v", page, took, err)
 		}
 	})
 }
 
-// slow is a body of which few bytes come a time, just within the request timeout.
+func TestABodyThatDripsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		body  string
+		every time.Duration
+		piece int
+		says  string
+	}{
+		"blanks before the array":   {strings.Repeat(" ", 10_000) + "[]", time.Second, 1, "the row after id 3: the answer drips: 120 bytes of it in 2m0s"},
+		"blanks between rows":       {`[{"id":4}` + strings.Repeat(" ", 10_000) + "]", time.Second, 1, "the row after id 4: the answer drips"},
+		"a row, just within a wait": {`[{"id":4},{"id":5,"a":"` + strings.Repeat("x", 10_000), 59 * time.Second, 7, "the row after id 4"},
+		"a page, a little too slow": {array("2024-01-01T00:00:00Z", upTo(50)[3:]...) + strings.Repeat(" ", 1<<20), 30 * time.Second, 30_000, "drips: 120000 bytes of it in 2m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var c *Client
+				closed := false
+				c = newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
+					res := answer(200, ``)
+					res.Body = closer{slow{r.Context(), strings.NewReader(tt.body), tt.every, tt.piece}, &closed}
+					return res
+				}})
+				if _, is := c.Underway("invoices"); is {
+					t.Error("something is under way before anything was asked for")
+				}
+				go func() {
+					pass(5*time.Second + tt.every + tt.every/2)
+					e, is := c.Underway("invoices")
+					if since := time.Since(e.Since); !is || !e.Answered || e.Bytes != int64(tt.piece) || e.Op != "reading invoices" || since != tt.every+tt.every/2 {
+						t.Errorf("under way: %+v since %s", e, since)
+					}
+				}()
+				began := time.Now()
+				_, _, err := collect(t.Context(), c, Query{Path: "invoices", After: 3})
+				if took := time.Since(began); KindOf(err) != Retry || !strings.Contains(fmt.Sprint(err), tt.says) || took > 4*time.Minute || !closed {
+					t.Errorf("after %s: %v", took, err)
+				}
+				if e, is := c.Underway("invoices"); is {
+					t.Errorf("still under way: %+v", e)
+				}
+			})
+		})
+	}
+}
+
+func TestTheRequestThatWentOutFirstIsTheOneWaitedFor(t *testing.T) {
+	t.Parallel()
+	var u underway
+	first, second := u.add("a"), u.add("b")
+	if e, is := u.longest(); !is || e.Op != "a" || e.Answered {
+		t.Errorf("%+v", e)
+	}
+	u.remove(first)
+	u.remove(first)
+	if e, is := u.longest(); !is || e.Op != "b" {
+		t.Errorf("%+v", e)
+	}
+	u.remove(second)
+	if e, is := u.longest(); is {
+		t.Errorf("%+v", e)
+	}
+}
+
+// slow is a body of which a piece comes at a time, each after a while.
 type slow struct {
-	ctx context.Context
-	src io.Reader
+	ctx   context.Context
+	src   io.Reader
+	every time.Duration
+	piece int
 }
 
 func (s slow) Read(p []byte) (int, error) {
-	pass(59 * time.Second)
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
+	select {
+	case <-time.After(s.every):
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
 	}
-	return s.src.Read(p[:min(7, len(p))])
+	return s.src.Read(p[:min(s.piece, len(p))])
 }
 
 func TestQueriesThatCannotBeAskedCostNoRequest(t *testing.T) {

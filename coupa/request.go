@@ -17,8 +17,19 @@ const youngToken = 10 * time.Second
 // errSilent ends a request during which nothing arrived for the request timeout.
 var errSilent = errors.New("no answer")
 
-// response is an answer with status 200 and a JSON body. Reading it is bounded by silence, not by
-// its length: every Read has the request timeout, and the time between Reads belongs to the caller.
+// A body is given up when less than leastRate bytes a second have come in a span of waiting
+// for it that is dripSpan request timeouts long. One in which nothing comes ends at once.
+const (
+	leastRate = 1 << 10
+	dripSpan  = 2
+)
+
+// errDripping ends a request whose body hardly moves.
+var errDripping = errors.New("the answer drips")
+
+// response is an answer with status 200 and a JSON body. Reading it is bounded by its progress, not by its
+// length: every Read has the request timeout, and many of them that bring little are too little. The time
+// between Reads belongs to the caller.
 type response struct {
 	*http.Response
 	op     string
@@ -28,7 +39,12 @@ type response struct {
 	silent *time.Timer
 	limit  time.Duration
 
-	latency time.Duration // until the header came
+	waited time.Duration // for the body, since the progress was last looked at
+	came   int64         // bytes of it since then
+
+	latency  time.Duration // until the header came
+	exchange *exchange
+	underway *underway // has exchange
 }
 
 // ask is one API request.
@@ -98,7 +114,8 @@ func (c *Client) turn(ctx context.Context, a ask) (time.Time, error) {
 // send sends the request and returns the answer whatever its status.
 func (c *Client) send(ctx context.Context, a *ask, token string) (*response, error) {
 	c.counters.requests.Add(1)
-	r := &response{op: a.op, caller: ctx, limit: c.cfg.RequestTimeout}
+	r := &response{op: a.op, caller: ctx, limit: c.cfg.RequestTimeout, underway: &c.collection(a.object).underway}
+	r.exchange = r.underway.add(a.op)
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.silent = time.AfterFunc(r.limit, func() { r.cancel(errSilent) })
 	target := *c.base
@@ -125,8 +142,10 @@ func (c *Client) send(ctx context.Context, a *ask, token string) (*response, err
 	res, err := way.Do(req)
 	r.latency = time.Since(began)
 	r.silent.Stop()
+	r.exchange.answered.Store(err == nil)
 	if err != nil {
 		r.cancel(err)
+		r.underway.remove(r.exchange)
 		c.counters.byClass[0].Add(1)
 		c.collection(a.object).answers.count(0)
 		err = withoutURL(err)
@@ -145,14 +164,25 @@ func (c *Client) send(ctx context.Context, a *ask, token string) (*response, err
 // Read implements [io.Reader] on the body.
 func (r *response) Read(p []byte) (int, error) {
 	r.silent.Reset(r.limit)
+	began := time.Now()
 	n, err := r.Body.Read(p)
+	r.waited += time.Since(began)
 	r.silent.Stop()
+	r.came += int64(n)
+	r.exchange.bytes.Add(int64(n))
+	if span := dripSpan * r.limit; r.waited >= span {
+		if err == nil && float64(r.came) < leastRate*span.Seconds() {
+			err = fmt.Errorf("%w: %d bytes of it in %s", errDripping, r.came, r.waited.Round(time.Second))
+		}
+		r.waited, r.came = 0, 0
+	}
 	return n, err
 }
 
 // close ends the exchange. A body that was read to its end leaves its connection for the next request.
 func (r *response) close() {
 	r.silent.Stop()
+	r.underway.remove(r.exchange)
 	_ = r.Body.Close()
 	r.cancel(nil)
 }
@@ -195,12 +225,17 @@ func (r *response) failed(err error) error {
 	case errors.Is(context.Cause(r.ctx), errSilent):
 		e.Err = fmt.Errorf("%w from Coupa for %s", errSilent, r.limit)
 		e.Hint = "if it goes on, raise coupa.request.timeout.ms or ask for fewer fields"
+	case errors.Is(err, errDripping):
+		e.Hint = "see whether something on the way to Coupa holds answers back; if it goes on, raise coupa.request.timeout.ms"
 	case errors.Is(err, errRedirect):
 		e.Hint = "maintenance does that; if it goes on, set coupa.url to the address that a browser ends at"
 	case misconfigured(err):
 		e.Kind = Misconfigured
 	case errors.Is(err, errSyntax):
 		e.Kind = BadRow
+	case errors.Is(err, errTooMuch):
+		e.Kind = BadRow
+		e.Hint = "see what answers in Coupa's place; if the row is as it should be, raise row.max.bytes"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		e.Err = fmt.Errorf("the body was cut off: %w", err)
 	}
