@@ -15,6 +15,10 @@ type Row struct {
 	UpdatedAt time.Time // UTC, whole seconds as Coupa sends them; zero when the row has none
 	// newest updated-at of the row's lines ([Resource.Lines]), likewise; zero when none of them has one
 	LinesAt time.Time
+	// an updated-at of the row or of its lines is no instant, an [Error] of kind [BadRow]; nil: all are.
+	// UpdatedAt is zero if it is the row's own, and nothing shows that it is in the window asked
+	// for; LinesAt is the newest of those that are instants
+	StampErr error
 	// the row's JSON object as sent, a parent's id in front under ParentKey; valid only until yield returns
 	JSON []byte
 	// content hash: same content, same digest, whatever the order
@@ -54,7 +58,8 @@ type Page struct {
 
 // Fetch gets one page of a walk and yields its rows in order as they arrive.
 // Every row yielded has passed the checks: id ascending and in the range or
-// list asked for, updated-at in the window, at most 50 rows in all.
+// list asked for, updated-at in the window, at most 50 rows in all. A row with
+// an updated-at that can't be read is yielded too, and says so: [Row.StampErr].
 //
 // A query with Lines is a join for Coupa, which may give a row once for each line that fits: repeats
 // are passed over. They count for the length of the page, and so for Page.Last, but not for Page.Rows.
@@ -152,16 +157,19 @@ func (k *checker) next(r *row) (checked Row, repeat bool, err error) {
 	if err := k.place(id); err != nil {
 		return Row{}, false, err
 	}
-	updated, err := k.stamp(id, r.updated)
-	if err != nil {
-		return Row{}, false, err
-	}
-	if err := k.lines(id, r); err != nil {
-		return Row{}, false, err
+	updated, isInstant := parseInstant(r.updated)
+	if isInstant {
+		if err := k.inWindow(id, updated); err != nil {
+			return Row{}, false, err
+		}
 	}
 	k.rows++
 	k.last = id
-	return Row{ID: id, UpdatedAt: updated, LinesAt: r.linesAt, JSON: r.text, Digest: r.digest, Malformed: r.malformed}, false, nil
+	checked = Row{ID: id, UpdatedAt: updated, LinesAt: r.linesAt, JSON: r.text, Digest: r.digest, Malformed: r.malformed}
+	if !isInstant || r.linesBad {
+		checked.UpdatedAt, checked.StampErr = k.unstamped(id, updated, isInstant)
+	}
+	return checked, false, nil
 }
 
 // place sees to it that an id may come after the one before.
@@ -180,29 +188,27 @@ func (k *checker) place(id int64) error {
 	return nil
 }
 
-// stamp reads a row's updated-at and sees to it that the window holds it.
-func (k *checker) stamp(id int64, value []byte) (time.Time, error) {
-	w := &k.query.Window
-	updated, ok := parseInstant(value)
-	switch {
-	case !ok:
-		return time.Time{}, broken(k.op, "Coupa sent id %d with an updated-at that is not an instant", id)
-	case w.isZero():
-	case updated.IsZero():
-		return time.Time{}, broken(k.op, "Coupa sent id %d without updated-at, so nothing shows that it is in the window %s", id, w)
-	case !w.holds(updated):
-		return time.Time{}, broken(k.op, "Coupa sent id %d of %s although the window %s was asked for: it ignores updated_at", id, bound(updated), w)
-	}
-	return updated, nil
-}
-
-// lines sees to it that lines are stamped with instants. A row whose newest line is older than asked
+// inWindow sees to it that the window holds a row's updated-at. A row whose newest line is older than asked
 // for passes: of a line that was removed, Coupa may still find the stamp and not show the line.
-func (k *checker) lines(id int64, r *row) error {
-	if r.linesBad {
-		return broken(k.op, "Coupa sent id %d with an updated-at in its lines that is not an instant", id)
+func (k *checker) inWindow(id int64, updated time.Time) error {
+	switch w := &k.query.Window; {
+	case w.isZero():
+		return nil
+	case updated.IsZero():
+		return broken(k.op, "Coupa sent id %d without updated-at, so nothing shows that it is in the window %s", id, w)
+	case !w.holds(updated):
+		return broken(k.op, "Coupa sent id %d of %s although the window %s was asked for: it ignores updated_at", id, bound(updated), w)
 	}
 	return nil
+}
+
+// unstamped is the error of a row whose updated-at, or that of a line, is no instant.
+func (k *checker) unstamped(id int64, updated time.Time, isInstant bool) (time.Time, error) {
+	e := &Error{Op: k.op, Kind: BadRow, Err: fmt.Errorf("Coupa sent id %d with an updated-at in its lines that is not an instant", id)}
+	if !isInstant {
+		updated, e.Err = time.Time{}, fmt.Errorf("Coupa sent id %d with an updated-at that is not an instant", id)
+	}
+	return updated, e
 }
 
 // collection is what a client knows of a resource.

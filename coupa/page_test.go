@@ -162,8 +162,6 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 		{"an updated-at that is inside as text only", Query{}, array("2024-03-31T23:00:00-02:00", 1), nil, 0, "2024-04-01T01:00:00Z"},
 		{"no updated-at", Query{}, `[{"id":1}]`, nil, 0, "id 1 without updated-at"},
 		{"null as updated-at", Query{}, `[{"id":1,"updated-at":null}]`, nil, 0, "id 1 without updated-at"},
-		{"an updated-at that is no instant", Query{}, `[{"id":1,"updated-at":"2024-03-32T00:00:00Z"}]`, nil, 0, "not an instant"},
-		{"an updated-at that is a number", Query{}, `[{"id":1,"updated-at":17}]`, nil, 0, "not an instant"},
 		{"no id", Query{After: 4}, `[{"updated-at":"` + in + `"}]`, nil, 0, "without a usable id after id 4"},
 		{"an id that is a fraction", Query{}, `[{"id":1.5}]`, nil, 0, "without a usable id"},
 		{"an id of zero", Query{}, `[{"id":0}]`, nil, 0, "without a usable id"},
@@ -171,7 +169,6 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 		{"an object instead of an array", Query{}, `{"errors":["private"]}`, nil, 0, "array of objects"},
 		{"null instead of an array", Query{}, `null`, nil, 0, "array of objects"},
 		{"an array of numbers", Query{}, `[1]`, nil, 0, "array of objects"},
-		{"a line's updated-at that is no instant", Query{}, lined(1, `"soon"`), nil, 0, "updated-at in its lines that is not an instant"},
 		{"an id twice but not in a row", byLines, joined(lined(1, `"`+in+`"`), lined(2, `"`+in+`"`), lined(1, `"`+in+`"`)), nil, 2, "id 1 after id 2"},
 		{"fifty-one repeats", byLines, joined(slices.Repeat([]string{lined(1, `"`+in+`"`)}, 51)...), nil, 1, "more than the 50 rows"},
 		{"the id before the page's first", Query{After: 1, Lines: "invoice_lines", LinesFrom: march}, lined(1, `"`+in+`"`), nil, 0, "ignores id[gt]"},
@@ -200,6 +197,55 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 				}
 				if strings.Contains(err.Error(), "private") {
 					t.Errorf("%q holds the payload", err)
+				}
+			})
+		})
+	}
+}
+
+func TestAStampThatIsNoInstantIsARowsOwnTrouble(t *testing.T) {
+	t.Parallel()
+	const good, said, linesSaid = `"2024-03-15T00:00:00Z"`, "id 2 with an updated-at that is not an instant", "id 2 with an updated-at in its lines that is not an instant"
+	tests := []struct {
+		name, stamp, line string
+		says              string // nothing: all is well
+		at, linesAt       string
+	}{
+		{"a day that there is not", `"2024-03-32T00:00:00Z"`, good, said, "…", "2024-03-15T00:00:00Z"},
+		{"a number", `17`, good, said, "…", "2024-03-15T00:00:00Z"},
+		{"an object", `{"a":1}`, good, said, "…", "2024-03-15T00:00:00Z"},
+		{"blanks for the T", `"2024-03-15 10:00:00 UTC"`, good, said, "…", "2024-03-15T00:00:00Z"},
+		{"a line's", good, `"2024-03-15 10:00:00 UTC"`, linesSaid, "2024-03-15T00:00:00Z", "2024-03-01T00:00:00Z"},
+		{"a line's number", good, `17`, linesSaid, "2024-03-15T00:00:00Z", "2024-03-01T00:00:00Z"},
+		{"both", `17`, `17`, said, "…", "2024-03-01T00:00:00Z"},
+		{"a line without", good, `null`, "", "2024-03-15T00:00:00Z", "2024-03-01T00:00:00Z"},
+		{"a line with an empty one", good, `""`, "", "2024-03-15T00:00:00Z", "2024-03-01T00:00:00Z"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				odd := fmt.Sprintf(`{"id":2,"updated-at":%s,"invoice-lines":[{"updated-at":"2024-03-01T00:00:00Z"},{"updated-at":%s}]}`, tt.stamp, tt.line)
+				body := `[{"id":1,"updated-at":` + good + `},` + odd + `,{"id":3,"updated-at":` + good + `}]`
+				c := newClient(t, &fake{api: func(int, *http.Request) *http.Response { return answer(200, body, "Date", afterApril) }})
+				for _, q := range []Query{{Window: Window{From: march, To: april}}, {}, {Lines: "invoice_lines", LinesFrom: march}} {
+					q.Path = "invoices"
+					var rows []Row
+					page, err := c.Fetch(t.Context(), q, func(r Row) error {
+						if r.ID == 2 && string(r.JSON) != odd {
+							t.Errorf("got %s", r.JSON)
+						}
+						rows = append(rows, r)
+						return nil
+					})
+					if err != nil || page.Rows != 3 || rows[0].StampErr != nil || rows[2].StampErr != nil {
+						t.Fatalf("%+v, %v", page, err)
+					}
+					if got := rows[1].StampErr; (got == nil) != (tt.says == "") || got != nil && (KindOf(got) != BadRow || !strings.Contains(got.Error(), tt.says)) {
+						t.Errorf("got %v, want %q", got, tt.says)
+					}
+					if got := bound(rows[1].UpdatedAt) + " " + bound(rows[1].LinesAt); got != tt.at+" "+tt.linesAt {
+						t.Errorf("stamps %s", got)
+					}
 				}
 			})
 		})
