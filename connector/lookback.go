@@ -172,6 +172,9 @@ func (p *poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 func (p *poller) list(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (last bool, err error) {
 	for tries := 0; ; tries++ {
 		page, err := p.source.Fetch(ctx, *q, func(r coupa.Row) error {
+			if r.StampErr != nil {
+				return r.StampErr
+			}
 			row(r)
 			q.After = r.ID
 			return nil
