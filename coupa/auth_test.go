@@ -3,6 +3,7 @@ package coupa
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -208,6 +209,19 @@ func TestUnauthorized(t *testing.T) {
 	}
 }
 
+func TestAGatewaysUnauthorizedPasses(t *testing.T) {
+	t.Parallel()
+	for contentType, want := range map[string]Kind{"text/html": Retry, "text/plain": Retry, "application/json": Reauthenticate, "": Reauthenticate} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newClient(t, &fake{api: func(int, *http.Request) *http.Response { return answer(401, ``, "Content-Type", contentType) }})
+			var e *Error
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); !errors.As(err, &e) || e.Kind != want || e.Status != 401 {
+				t.Errorf("%q: %v, want kind %v", contentType, err, want)
+			}
+		})
+	}
+}
+
 func TestConcurrentRefusalsReplaceTheTokenOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +315,22 @@ func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
 		{"maintenance", answer(503, `<html>`, "Content-Type", "text/html"), Throttled, []string{"503"}},
 		{"a server error", answer(500, `{"error":"invalid_client"}`), Retry, []string{"500"}},
 		{"a web page", answer(200, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"coupa.token.path"}},
-		{"an answer without a token", answer(200, `{}`), Retry, []string{"access_token"}},
+		{"an answer without a token", answer(200, `{}`), Retry, []string{"access_token", "application/json", "coupa.token.path"}},
+		{"an empty token", answer(200, `{"access_token":""}`), Retry, []string{"access_token"}},
+		{"two values", answer(200, `{"access_token":"a"}{}`), Retry, []string{"not JSON"}},
+		{"a token with a line break", answer(200, `{"access_token":"s3cret\nX: y"}`), Retry, []string{"cannot stand in a header"}},
+		{"a token with a deletion", answer(200, `{"access_token":"s3cret\u007f"}`), Retry, []string{"cannot stand in a header"}},
+		{"an error with 200", answer(200, `{"error":"invalid_client"}`), Misconfigured, []string{"invalid_client", "coupa.client.id"}},
+		{"an error in a form", answer(400, `error=invalid_scope&error_description=no+such`, "Content-Type", "application/x-www-form-urlencoded"), Scope, []string{"invalid_scope no such"}},
+		{"Coupa's own form of errors", answer(400, `{"errors":{"client":["is inactive"]}}`), Misconfigured, []string{"400 Bad Request: client: is inactive", "coupa.client.id"}},
+		{"an error that is an object", answer(400, `{"error":{"message":"is inactive"}}`), Misconfigured, []string{"message: is inactive"}},
+		{"an error that repeats the secret", answer(400, `{"error":"invalid_client","error_description":"secret s3cret is wrong"}`), Misconfigured, []string{"secret [hidden] is wrong"}},
+		{"a long error", answer(400, `{"error_description":"`+strings.Repeat("x", 5000)+`"}`), Misconfigured, []string{strings.Repeat("x", 300) + "…"}},
+		{"an error behind a byte order mark", answer(400, "\ufeff"+`{"error":"invalid_scope"}`), Scope, []string{"invalid_scope"}},
+		{"a firewall's page", answer(403, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"403 Forbidden: something before Coupa's API answered", "allow list"}},
+		{"a gateway's 404", answer(404, `<html>s3cret`, "Content-Type", "text/html; charset=utf-8"), Retry, []string{"something before"}},
+		{"a gateway's 401", answer(401, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"something before"}},
+		{"another address", answer(404, `{}`), Misconfigured, []string{"coupa.token.path"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -327,6 +356,115 @@ func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTokensAreTakenInWhateverForm(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	tests := []struct {
+		name   string
+		answer *http.Response
+		lives  time.Duration
+	}{
+		{"a number of seconds", answer(200, `{"access_token":"a","token_type":"bearer","expires_in":3600}`), time.Hour},
+		{"a text of seconds", answer(200, `{"access_token":"a","expires_in":"3600"}`), time.Hour},
+		{"a fraction", answer(200, `{"access_token":"a","expires_in":3599.5}`), day},
+		{"a word", answer(200, `{"access_token":"a","expires_in":"soon"}`), day},
+		{"an object", answer(200, `{"access_token":"a","expires_in":{"n":1}}`), day},
+		{"null", answer(200, `{"access_token":"a","expires_in":null}`), day},
+		{"none", answer(200, `{"access_token":"a"}`), day},
+		{"nought", answer(200, `{"access_token":"a","expires_in":0}`), day},
+		{"less than nought", answer(200, `{"access_token":"a","expires_in":-1}`), day},
+		{"more than a clock holds", answer(200, `{"access_token":"a","expires_in":9223372036854775807}`), math.MaxInt32 * time.Second},
+		{"another type of token", answer(200, `{"access_token":"a","token_type":"mac"}`), day},
+		{"JSON as a web page", answer(200, `{"access_token":"a"}`, "Content-Type", "text/html"), day},
+		{"JSON as text", answer(200, `{"access_token":"a"}`, "Content-Type", "text/plain"), day},
+		{"JSON as a form", answer(200, `{"access_token":"a"}`, "Content-Type", "application/x-www-form-urlencoded"), day},
+		{"JSON of no type", answer(200, `{"access_token":"a"}`, "Content-Type", ""), day},
+		{"a form", answer(200, `access_token=a&expires_in=3600`, "Content-Type", "application/x-www-form-urlencoded"), time.Hour},
+		{"a byte order mark", answer(200, "\ufeff"+`{"access_token":"a"}`), day},
+		{"created", answer(201, `{"access_token":"a"}`), day},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{grant: func(int, *http.Request) *http.Response { return tt.answer }, api: pages(`[]`)}
+				c := newClient(t, f)
+				if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil || f.used[0] != "Bearer a" {
+					t.Fatalf("used %v, %v", f.used, err)
+				}
+				if s := c.Token(); s.Expires.Sub(s.Issued) != tt.lives {
+					t.Errorf("it lives for %s, want %s", s.Expires.Sub(s.Issued), tt.lives)
+				}
+			})
+		})
+	}
+}
+
+func TestATokenThatCannotBeSentIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{api: pages(`[]`)}
+		f.grant = func(n int, _ *http.Request) *http.Response {
+			if n == 1 {
+				return answer(200, `{"access_token":"a\nb"}`)
+			}
+			return f.token(n)
+		}
+		c := newClient(t, f)
+		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); KindOf(err) != Retry || err == nil {
+			t.Errorf("got %v", err)
+		}
+		pass(mintShared)
+		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil || f.mints != 2 {
+			t.Errorf("after %d token requests: %v", f.mints, err)
+		}
+	})
+}
+
+func TestAnEndpointThatHangsIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hangs := true
+		c, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s", Transport: hanging{&fake{}, &hangs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var wg sync.WaitGroup
+		turns := make(chan struct{}, 4) // four at a time, as a worker asks for its objects
+		for range 20 {
+			wg.Go(func() {
+				turns <- struct{}{}
+				defer func() { <-turns }()
+				if err := c.CheckToken(t.Context()); KindOf(err) != Retry || err == nil {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("20 objects waited for %s, want one request timeout", took)
+		}
+		hangs = false
+		pass(mintShared)
+		if err := c.CheckToken(t.Context()); err != nil {
+			t.Errorf("when the endpoint is well again: %v", err)
+		}
+	})
+}
+
+// hanging is a transport that does not answer while it hangs.
+type hanging struct {
+	next  http.RoundTripper
+	hangs *bool
+}
+
+func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	if *h.hangs {
+		return silent{}.RoundTrip(r)
+	}
+	return h.next.RoundTrip(r)
 }
 
 func TestTokensThatHardlyLiveAreStillUsed(t *testing.T) {

@@ -136,6 +136,9 @@ func isLengthStatus(status int) bool {
 		status == http.StatusBadRequest
 }
 
+// isLengthOnly tells whether a status means nothing but that something in the request's head is too long.
+func isLengthOnly(status int) bool { return isLengthStatus(status) && status != http.StatusBadRequest }
+
 // isCut tells whether an error means that the server closed an HTTP/2 connection in place of an
 // answer, as nginx does for what is too long. Over HTTP/1.1 a connection that is closed is [io.EOF].
 func isCut(err error) bool {

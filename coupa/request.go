@@ -97,8 +97,12 @@ func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 			reminted = true
 			c.tokens.drop(token)
 		default:
-			return nil, &Error{Op: a.op, Kind: Reauthenticate, Status: res.StatusCode, Err: errors.New("Coupa refuses a token that it has just issued"),
+			e := &Error{Op: a.op, Kind: Reauthenticate, Status: res.StatusCode, Err: errors.New("Coupa refuses a token that it has just issued"),
 				Hint: "see whether the API client is active at " + c.clientsPage()}
+			if isForeign(res.Header) {
+				e.passes()
+			}
+			return nil, e
 		}
 	}
 }

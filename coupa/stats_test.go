@@ -77,6 +77,7 @@ func TestAClientTellsWhyThereIsNoTokenAndHowOldOneIs(t *testing.T) {
 			t.Errorf("%+v, want the reason and no token", s)
 		}
 		refuse = false
+		pass(mintShared)
 		issued := time.Now()
 		if err := c.CheckToken(t.Context()); err != nil {
 			t.Fatal(err)

@@ -41,6 +41,15 @@ func TestAnswersAreClassedByRemedy(t *testing.T) {
 		{"a refusal in another form", "invoices", answer(400, `<html>private`), Misconfigured, 0, []string{"400 Bad Request; see whether"}},
 		{"an unknown collection", "invoices", answer(404, ``), Misconfigured, 0, []string{"coupa.url", "/api/invoices"}},
 		{"a refused type", "invoices", answer(406, ``), Misconfigured, 0, []string{"406"}},
+		{"a firewall's page", "invoices", answer(403, `<html>private`, "Content-Type", "text/html"), Retry, 0, []string{"403 Forbidden: something before Coupa's API answered in its place", "allow list"}},
+		{"a gateway's page instead of a collection", "invoices", answer(404, `<html>private`, "Content-Type", "text/html"), Retry, 0, []string{"404", "gateway"}},
+		{"a gateway's text instead of a collection", "invoices", answer(404, "private", "Content-Type", "text/plain; charset=utf-8"), Retry, 0, []string{"404", "gateway"}},
+		{"a gateway's page for a bad request", "invoices", answer(400, `<html>private`, "Content-Type", "text/html"), Retry, 0, []string{"400", "gateway"}},
+		{"a missing scope in text", "suppliers", answer(403, `private`, "Content-Type", "text/plain"), Scope, 0, []string{"core.supplier.read"}},
+		{"a page that is gone", "invoices", answer(410, `<html>private`, "Content-Type", "application/xhtml+xml"), Retry, 0, nil},
+		{"a refused query behind a byte order mark", "invoices", answer(400, "\ufeff"+`{"error":"bad filter"}`), Misconfigured, 0, []string{"Coupa says: bad filter"}},
+		{"a refused query in text", "invoices", answer(400, `{"error":"bad filter"}`, "Content-Type", "text/plain"), Misconfigured, 0, []string{"Coupa says: bad filter"}},
+		{"a line that is too long", "invoices", answer(414, `<html>private`, "Content-Type", "text/html"), Misconfigured, 0, []string{"414"}},
 		{"a status without rows", "invoices", answer(204, ``), Broken, 0, []string{"204"}},
 	}
 	for _, tt := range tests {
