@@ -484,7 +484,7 @@ func TestTokensThatHardlyLiveAreStillUsed(t *testing.T) {
 func TestNowIsALowerBoundThatFollowsCoupasClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ahead := 3 * time.Minute
+		ahead := 50 * time.Second
 		f := &fake{}
 		date := func() string { return time.Now().Add(ahead).UTC().Format(http.TimeFormat) }
 		f.grant = func(n int, _ *http.Request) *http.Response {
@@ -508,12 +508,61 @@ func TestNowIsALowerBoundThatFollowsCoupasClock(t *testing.T) {
 		if got := now(); got != ahead {
 			t.Errorf("after a while Coupa is %s ahead, want %s", got, ahead)
 		}
+		ahead = time.Minute
+		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := now(); got > ahead || got <= ahead-time.Second {
+			t.Errorf("by the API's answer Coupa is %s ahead, want %s less the cut of a second", got, ahead)
+		}
 		ahead = -time.Hour
 		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := now(); got > ahead || got <= ahead-time.Second {
 			t.Errorf("after an answer Coupa is %s ahead, want %s less the cut of a second", got, ahead)
+		}
+	})
+}
+
+func TestNowIsThisMachinesTimeWhereCoupasIsAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Duration(0)
+		f := &fake{}
+		date := func() string { return time.Now().Add(ahead).UTC().Format(http.TimeFormat) }
+		f.grant = func(n int, _ *http.Request) *http.Response {
+			res := f.token(n)
+			res.Header.Set("Date", date())
+			return res
+		}
+		f.api = func(int, *http.Request) *http.Response { return answer(200, `[]`, "Date", date()) }
+		c := newClient(t, f)
+		if got := c.Ahead(); got != 0 {
+			t.Errorf("ahead by %s before the first answer", got)
+		}
+		for _, step := range []struct {
+			name              string
+			ahead, now, shows time.Duration
+		}{
+			{"a minute ahead", time.Minute, time.Minute, time.Minute},
+			{"a little more", 61 * time.Second, 0, 61 * time.Second},
+			{"an hour ahead", time.Hour, 0, time.Hour},
+			{"right again", 0, 0, 0},
+			{"behind", -time.Hour, -time.Hour, -time.Hour},
+		} {
+			pass(10 * time.Minute) // what was heard before is forgotten
+			ahead = step.ahead
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+				t.Fatal(err)
+			}
+			now, err := c.Now(t.Context())
+			if got := time.Until(now); err != nil || got != step.now || c.Ahead() != step.shows || now.Location() != time.UTC {
+				t.Errorf("%s: now is %s from here, ahead by %s (%v), want %s and %s", step.name, got, c.Ahead(), err, step.now, step.shows)
+			}
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices", Window: Window{To: now.Truncate(time.Second)}}); err != nil {
+				t.Errorf("%s: a window until now: %v", step.name, err)
+			}
 		}
 	})
 }

@@ -72,18 +72,26 @@ func New(cfg Config) (*Client, error) {
 // Now returns a lower bound of Coupa's clock, UTC: the Date of an answer and the time that has passed
 // since by the local monotonic clock, for whichever answer of the last minutes makes it earliest. Where
 // there was no answer yet it gets a token, whose answer has a Date, so it never costs an API request.
+//
+// Where Coupa's clock is more than a minute ahead of this machine's, one of the two is wrong, and Now is
+// this machine's: a window that ended by a Date in the future would leave out what is stamped until then.
+// [Client.Ahead] says so.
 func (c *Client) Now(ctx context.Context) (time.Time, error) {
-	if now, ok := c.clock.now(); ok {
+	if now, ok := c.clock.bounded(); ok {
 		return now, nil
 	}
 	if err := c.CheckToken(ctx); err != nil {
 		return time.Time{}, err
 	}
-	if now, ok := c.clock.now(); ok {
+	if now, ok := c.clock.bounded(); ok {
 		return now, nil
 	}
 	return time.Time{}, broken("asking for Coupa's time", "the token endpoint answered without a Date header")
 }
+
+// Ahead is how far Coupa's clock is ahead of this machine's, by the answers of the last minutes;
+// below 0: behind. It is 0 before the first answer.
+func (c *Client) Ahead() time.Duration { return c.clock.ahead() }
 
 // CheckToken sees to it that there is a token, which may still be
 // held back from use. An error says what the API client lacks.
