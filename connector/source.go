@@ -22,8 +22,9 @@ type Source interface {
 	// that there is a fresh one in good time, even if nothing is fetched.
 	Ready(ctx context.Context) error
 
-	// Pace, Token and Answers ask nothing of Coupa. They tell how the limiter
-	// stands, how the token does, and how the requests for an object were answered.
+	// Ahead, Pace, Token and Answers ask nothing of Coupa. They tell how far its clock is ahead of this machine's,
+	// how the limiter stands, how the token does, and how the requests for an object were answered.
+	Ahead() time.Duration
 	Pace() coupa.LimiterStats
 	Token() coupa.TokenStats
 	Answers(object string) map[string]uint64
