@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ import (
 
 func tenantClient(t *testing.T, way http.RoundTripper) *coupa.Client {
 	t.Helper()
-	c, err := coupa.New(coupa.Config{URL: "https://tenant.coupahost.com", ClientID: "id", ClientSecret: "secret", Transport: way, Limiter: coupa.NewLimiter(15)})
+	c, err := coupa.New(coupa.Config{URL: "https://tenant.coupahost.com", ClientID: "id", ClientSecret: "secret", Transport: way, Limiter: coupa.NewLimiter(15), RowBytes: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +117,12 @@ func TestFaultsOfATenantAreClassed(t *testing.T) {
 		coupatest.LongPage:     coupa.Broken,
 		coupatest.IgnoreFilter: coupa.Broken,
 		coupatest.ClockBack:    coupa.Retry,
+		coupatest.WebPage403:   coupa.Retry,
+		coupatest.WebPage404:   coupa.Retry,
+		coupatest.WebPage504:   coupa.Retry,
+		coupatest.Drip:         coupa.Retry,
+		coupatest.EndlessRow:   coupa.BadRow,
+		coupatest.Blanks:       coupa.BadRow,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -130,6 +137,84 @@ func TestFaultsOfATenantAreClassed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOddAnswersOfATenantAreTakenForWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []coupatest.FaultKind{coupatest.ByteOrderMark, coupatest.ClockAhead, coupatest.Blanks} {
+		synctest.Test(t, func(t *testing.T) {
+			tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 30, Objects: []string{"users"}})
+			c := tenantClient(t, tenant.Transport())
+			tenant.Inject(coupatest.Fault{Kind: kind, Bytes: 100_000})
+			page, err := c.Fetch(t.Context(), coupa.Query{Path: "users"}, func(coupa.Row) error { return nil })
+			if err != nil || page.Rows != 30 {
+				t.Errorf("%s: %+v, %v", kind, page, err)
+			}
+		})
+	}
+}
+
+func TestRequestsOfATenantFitItsGateway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 200, Objects: []string{"users"}, MaxLine: coupa.MaxLine})
+		c := tenantClient(t, tenant.Transport())
+		q := coupa.Query{Path: "users", Fields: `["id"` + strings.Repeat(`,"login"`, 650) + "]"}
+		for _, row := range tenant.Rows("users") {
+			q.IDs = append(q.IDs, row.ID)
+		}
+		read, requests := 0, 0
+		for all := q.IDs; len(all) > 0; requests++ {
+			q.IDs = all
+			n := c.Fits(q)
+			q.IDs, all = all[:n], all[n:]
+			page, err := c.Fetch(t.Context(), q, func(coupa.Row) error { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			read += page.Rows
+		}
+		if read != 200 || requests < 6 || requests > 30 {
+			t.Errorf("%d rows in %d requests", read, requests)
+		}
+	})
+}
+
+// A body that is small on the wire and huge when it is unpacked ends where its bound is.
+func TestACompressedBodyOfGigabytesIsGivenUp(t *testing.T) {
+	t.Parallel()
+	tenant := coupatest.New(coupatest.Config{Rows: 2, RateLimit: -1, TokenHold: -1, Objects: []string{"users"}})
+	server := httptest.NewServer(tenant)
+	defer server.Close()
+	c, err := coupa.New(coupa.Config{URL: server.URL, ClientID: "id", ClientSecret: "secret", TokenHold: time.Nanosecond, RowBytes: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, says := range map[coupatest.FaultKind]string{coupatest.Blanks: "white space", coupatest.EndlessRow: "the 4194304 bytes of row.max.bytes"} {
+		tenant.Inject(coupatest.Fault{Kind: kind})
+		page, err := c.Fetch(t.Context(), coupa.Query{Path: "users"}, func(coupa.Row) error { return nil })
+		if coupa.KindOf(err) != coupa.BadRow || !strings.Contains(err.Error(), says) || page.Bytes > 10<<20 {
+			t.Errorf("%s: %+v, %v", kind, page, err)
+		}
+	}
+}
+
+func TestATokenEndpointOfATenantThatHangsIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tenant := coupatest.New(coupatest.Config{Rows: 2, Objects: []string{"users"}})
+		c := tenantClient(t, tenant.Transport())
+		tenant.Inject(coupatest.Fault{Kind: coupatest.Hang, Object: coupatest.TokenRequests, Count: -1})
+		began := time.Now()
+		for range 20 {
+			if err := c.CheckToken(t.Context()); coupa.KindOf(err) != coupa.Retry || err == nil {
+				t.Errorf("got %v", err)
+			}
+		}
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("twenty objects, one after the other, waited for %s", took)
+		}
+	})
 }
 
 // newestLine is the newest updated-at of a row's lines as encoding/json reads it; zero when there is none.
