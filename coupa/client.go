@@ -109,6 +109,9 @@ func (c *Client) Ready(ctx context.Context) error {
 // MaxID returns the highest id among the rows that fit q's conditions; 0 when there is none. It is
 // meant for dividing a walk into ranges: rows with a higher id may appear right after, so the last
 // range must stay open above. Of rows below others it is the highest of these, which walks are over.
+//
+// It asks for one row. Where none comes it asks for 50: an instance may leave out a row that it has picked,
+// and then only those below it show that the collection is not empty.
 func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	op := "asking for the highest id of " + q.Path
 	if err := q.check(op); err != nil {
@@ -117,6 +120,16 @@ func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	if parent := c.collection(q.Path).parent; parent != "" {
 		q.Path = parent
 	}
+	for _, q.Limit = range []int{1, pageLimit} {
+		if id, err := c.highest(ctx, op, q); id > 0 || err != nil {
+			return id, err
+		}
+	}
+	return 0, nil
+}
+
+// highest returns the highest id among the first rows that come, from the highest down.
+func (c *Client) highest(ctx context.Context, op string, q Query) (int64, error) {
 	res, err := c.get(ctx, ask{op: op, object: q.Path, path: q.Path, query: q.highest(), priority: q.Priority})
 	if err != nil {
 		return 0, err
@@ -133,10 +146,10 @@ func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 		if !ok || id <= q.After || q.Through > 0 && id > q.Through {
 			return broken(op, "Coupa answered with an id outside the range asked for (after %d, through %d)", q.After, q.Through)
 		}
-		if count++; count > 1 {
-			return broken(op, "Coupa answered with more than one row although limit=1 was asked for")
+		if count++; count > q.Limit {
+			return broken(op, "Coupa answered with more rows than the limit of %d that was asked for", q.Limit)
 		}
-		highest = id
+		highest = max(highest, id)
 		return nil
 	})
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 // errNoArray: the body is JSON, but not an array.
 var errNoArray = errors.New("the body is not an array")
 
+// errMarkup: the body is HTML or XML, whatever its type says.
+var errMarkup = errors.New("the body is markup")
+
 // errNoObject: an element of the array is not an object.
 var errNoObject = errors.New("the row is not an object")
 
@@ -72,7 +75,11 @@ func (r *rows) open() error {
 	if err != nil {
 		return err
 	}
-	if c != '[' {
+	switch c {
+	case '[':
+	case '<':
+		return errMarkup
+	default:
 		return errNoArray
 	}
 	r.start++

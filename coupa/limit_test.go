@@ -380,7 +380,7 @@ func TestWaitersFollowTheRate(t *testing.T) {
 func TestRequestsWaitByTheirPriority(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{api: pages(`[]`)}
+		f := &fake{api: pages(`[{"id":1}]`)}
 		c := newClient(t, f)
 		f.start(t, c)
 		pass(tokenHold)

@@ -729,6 +729,9 @@ func TestMaxID(t *testing.T) {
 	}{
 		{"the highest id", Query{}, `[{"id":77}]`, 77, 0, false},
 		{"no row", Query{}, `[]`, 0, 0, false},
+		{"a row that was left out of the first answer", Query{}, `[] then [{"id":76},{"id":75}]`, 76, 0, false},
+		{"rows from the lowest up", Query{}, `[] then [{"id":75},{"id":76}]`, 76, 0, false},
+		{"more than a page", Query{}, `[] then ` + array("2024-03-15T00:00:00Z", upTo(51)...), 0, Broken, true},
 		{"two rows", Query{}, `[{"id":77},{"id":78}]`, 0, Broken, true},
 		{"an id outside the range", Query{Through: 76}, `[{"id":77}]`, 0, Broken, true},
 		{"no id", Query{}, `[{}]`, 0, Broken, true},
@@ -738,16 +741,22 @@ func TestMaxID(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var asked url.Values
-				c := newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
+				var limits []string
+				bodies := strings.Split(tt.body, " then ")
+				c := newClient(t, &fake{api: func(n int, r *http.Request) *http.Response {
 					asked = r.URL.Query()
-					return answer(200, tt.body, "Date", afterApril)
+					limits = append(limits, asked.Get("limit"))
+					return answer(200, bodies[min(n, len(bodies))-1], "Date", afterApril)
 				}})
 				tt.q.Path, tt.q.Window, tt.q.Filter = "invoices", Window{To: april}, url.Values{"status": {"new"}}
 				got, err := c.MaxID(t.Context(), tt.q)
 				if got != tt.want || (err != nil) != tt.fail || err != nil && KindOf(err) != tt.kind {
 					t.Errorf("got %d, %v", got, err)
 				}
-				for key, want := range map[string]string{"order_by": "id", "dir": "desc", "limit": "1", "fields": `["id"]`, "status": "new", "updated_at[lt]": "2024-04-01T00:00:00Z"} {
+				if want := []string{"1", "50"}; !slices.Equal(limits, want[:len(limits)]) || (len(limits) == 2) != strings.HasPrefix(tt.body, "[]") {
+					t.Errorf("asked for %v rows", limits)
+				}
+				for key, want := range map[string]string{"order_by": "id", "dir": "desc", "fields": `["id"]`, "status": "new", "updated_at[lt]": "2024-04-01T00:00:00Z"} {
 					if asked.Get(key) != want {
 						t.Errorf("%s is %q, want %q", key, asked.Get(key), want)
 					}

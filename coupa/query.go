@@ -95,12 +95,12 @@ func (q Query) name() string {
 	return q.Path + "?" + string(q.conditions(nil))
 }
 
-// highest returns the query string that asks for the row with the highest id.
+// highest returns the query string that asks for the rows with the highest ids.
 func (q Query) highest() string {
 	b := q.conditions(nil)
 	b = pair(b, "order_by", "id")
 	b = pair(b, "dir", "desc")
-	b = pair(b, "limit", "1")
+	b = pair(b, "limit", strconv.Itoa(q.limit()))
 	b = pair(b, "fields", `["id"]`)
 	return string(b)
 }

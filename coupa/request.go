@@ -212,6 +212,8 @@ func (r *response) each(rows *rows, yield func(row) error) error {
 	switch {
 	case err == io.EOF:
 		return nil
+	case err == errMarkup:
+		return r.notJSON()
 	case errors.Is(err, errNoArray), errors.Is(err, errNoObject):
 		return &Error{Op: r.op, Kind: Broken, Err: fmt.Errorf("Coupa sent something else than an array of objects: %w", err)}
 	default:

@@ -84,12 +84,17 @@ func (r *response) checkType() error {
 	switch {
 	case isType(contentType, "application/json"):
 		return nil
-	case isWebPage(r.Header):
-		return &Error{Op: r.op, Kind: Retry, Status: r.StatusCode, RetryAfter: retryAfter(r.Header), Err: errors.New("Coupa sent a web page instead of JSON"),
-			Hint: "maintenance does that; if it goes on, open coupa.url in a browser"}
+	case isForeign(r.Header):
+		return r.notJSON()
 	default:
 		return broken(r.op, "Coupa sent %q although JSON was asked for", oneLine(contentType, 60))
 	}
+}
+
+// notJSON is the error of a page of which something else came, as from what stands in for Coupa.
+func (r *response) notJSON() *Error {
+	return &Error{Op: r.op, Kind: Retry, Status: r.StatusCode, RetryAfter: retryAfter(r.Header), Err: errors.New("Coupa sent a web page instead of JSON"),
+		Hint: "maintenance does that; if it goes on, open coupa.url in a browser"}
 }
 
 // errForeign is said of an answer with an error's status that is not Coupa's own: those come in

@@ -28,6 +28,8 @@ func TestAnswersAreClassedByRemedy(t *testing.T) {
 		{"a pause that is no time", "invoices", answer(503, ``, "Retry-After", "soon"), Throttled, 0, nil},
 		{"maintenance in HTML", "invoices", answer(503, `<html>`, "Content-Type", "text/html"), Throttled, 0, []string{"503"}},
 		{"a web page instead of JSON", "invoices", answer(200, `<html>private`, "Content-Type", "text/html; charset=utf-8"), Retry, 0, []string{"web page", "maintenance"}},
+		{"a web page that says it is JSON", "invoices", answer(200, "\n<!DOCTYPE html>private"), Retry, 0, []string{"web page", "maintenance"}},
+		{"a text instead of JSON", "invoices", answer(200, `private`, "Content-Type", "text/plain"), Retry, 0, []string{"maintenance"}},
 		{"a server error", "invoices", answer(500, ``), Retry, 0, []string{"500 Internal Server Error"}},
 		{"a gateway timeout", "invoices", answer(504, ``), Retry, 0, []string{"504"}},
 		{"an unnamed server error", "invoices", answer(599, ``), Retry, 0, []string{"reading invoices: 599"}},

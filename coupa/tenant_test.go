@@ -217,6 +217,21 @@ func TestATokenEndpointOfATenantThatHangsIsWaitedForOnce(t *testing.T) {
 	})
 }
 
+func TestTheHighestIDOfATenantIsFoundBelowRowsThatItLeavesOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 60, Objects: []string{"users"}})
+		c := tenantClient(t, tenant.Transport())
+		rows := tenant.Rows("users")
+		for hidden := range 49 {
+			tenant.LeaveOut("users", rows[59-hidden].ID, -1)
+			if got, err := c.MaxID(t.Context(), coupa.Query{Path: "users"}); err != nil || got != rows[58-hidden].ID {
+				t.Errorf("%d rows left out: %d, %v, want %d", hidden+1, got, err, rows[58-hidden].ID)
+			}
+		}
+	})
+}
+
 // newestLine is the newest updated-at of a row's lines as encoding/json reads it; zero when there is none.
 func newestLine(t *testing.T, lines string, row []byte) (newest time.Time) {
 	t.Helper()
