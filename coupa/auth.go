@@ -13,6 +13,7 @@ const (
 	tokenRenewal  = 20 * time.Hour  // age at which a token is to be renewed
 	tokenLifetime = 24 * time.Hour  // where the answer does not say
 	mintPause     = time.Minute     // between attempts to renew a token that still serves
+	mintShared    = 3 * time.Second // how long who asks for a token is given the failure of the last request
 )
 
 // token is one that Coupa issued, and the times that count for it.
@@ -40,16 +41,18 @@ func newToken(value string, lifetime, hold time.Duration) *token {
 	}
 }
 
-// tokens keeps the token of one API client. All callers share it and the request for it; a successor
-// is asked for in good time while the present one serves, and held back until it has spread.
+// tokens keeps the token of one API client. All callers share it and the request for it, and its failure
+// for a short while, so that an endpoint which hangs is waited for once and not by each object in turn.
+// A successor is asked for in good time while the present one serves, and held back until it has spread.
 type tokens struct {
 	mint func(context.Context) (*token, error) // one token request; ends by itself
 
 	mu      sync.Mutex
 	current *token    // serves
 	next    *token    // issued, held back
-	flight  *flight   // request under way
+	flight  *flight   // request under way, or one that failed just now
 	pause   time.Time // no renewal before
+	fresh   time.Time // until then flight's failure is everybody's
 	failed  error     // why the last request failed; nil: it did not
 }
 
@@ -108,6 +111,9 @@ func (t *tokens) look() (current *token, until time.Time, f *flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
+	if t.flight != nil && t.flight.isDone() && !now.Before(t.fresh) {
+		t.flight = nil
+	}
 	if t.next != nil && !now.Before(t.next.usable) {
 		t.current, t.next = t.next, nil
 	}
@@ -139,12 +145,22 @@ func (t *tokens) start() {
 		defer t.mu.Unlock()
 		if err == nil {
 			t.next = next
+			t.flight = nil
 		} else {
-			t.pause = time.Now().Add(mintPause)
+			t.pause, t.fresh = time.Now().Add(mintPause), time.Now().Add(mintShared)
 		}
-		t.flight, t.failed, f.err = nil, err, err
+		t.failed, f.err = err, err
 		close(f.done)
 	}()
+}
+
+func (f *flight) isDone() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // wait returns the outcome of the request, or ctx's error when that ends first.

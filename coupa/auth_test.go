@@ -3,6 +3,7 @@ package coupa
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +14,7 @@ import (
 )
 
 func TestFirstTokenIsHeldBackFiveSeconds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		c := newClient(t, f)
@@ -31,6 +33,7 @@ func TestFirstTokenIsHeldBackFiveSeconds(t *testing.T) {
 }
 
 func TestTokenIsRenewedWhileTheOldOneServes(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name     string
 		lifetime int
@@ -83,6 +86,7 @@ func (f *fake) start(t *testing.T, c *Client) time.Time {
 }
 
 func TestRenewalThatFailsLeavesTheOldTokenUntilItExpires(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		f.grant = func(n int, _ *http.Request) *http.Response {
@@ -111,6 +115,7 @@ func TestRenewalThatFailsLeavesTheOldTokenUntilItExpires(t *testing.T) {
 }
 
 func TestCallersShareOneTokenRequestAndOneWhoLeavesDoesNotEndIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		f.grant = func(n int, _ *http.Request) *http.Response {
@@ -146,6 +151,7 @@ func TestCallersShareOneTokenRequestAndOneWhoLeavesDoesNotEndIt(t *testing.T) {
 }
 
 func TestHoldListensToTheContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		c := newClient(t, f)
@@ -159,6 +165,7 @@ func TestHoldListensToTheContext(t *testing.T) {
 }
 
 func TestUnauthorized(t *testing.T) {
+	t.Parallel()
 	refuse := func(times ...int) func(int, *http.Request) *http.Response {
 		return func(n int, _ *http.Request) *http.Response {
 			for _, i := range times {
@@ -202,67 +209,71 @@ func TestUnauthorized(t *testing.T) {
 	}
 }
 
-func TestConcurrentRefusalsReplaceTheTokenOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{}
-		f.api = func(_ int, r *http.Request) *http.Response {
-			pass(time.Second)
-			if r.Header.Get("Authorization") == "Bearer token-1" {
-				return answer(401, ``)
+func TestAGatewaysUnauthorizedPasses(t *testing.T) {
+	t.Parallel()
+	for contentType, want := range map[string]Kind{"text/html": Retry, "text/plain": Retry, "application/json": Reauthenticate, "": Reauthenticate} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newClient(t, &fake{api: func(int, *http.Request) *http.Response { return answer(401, ``, "Content-Type", contentType) }})
+			var e *Error
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); !errors.As(err, &e) || e.Kind != want || e.Status != 401 {
+				t.Errorf("%q: %v, want kind %v", contentType, err, want)
 			}
-			return answer(200, `[]`)
-		}
-		c := newClient(t, f)
-		f.start(t, c)
-		pass(time.Hour)
-		var wg sync.WaitGroup
-		for range 7 {
-			wg.Go(func() {
-				if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if f.mints != 2 {
-			t.Errorf("%d tokens issued, want 2", f.mints)
-		}
+		})
+	}
+}
+
+func TestConcurrentRefusalsReplaceTheTokenOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		replacedOnce(t, 7, func(int) time.Duration { return time.Second })
 	})
 }
 
 func TestLateRefusalOfAnOldTokenLeavesTheNewOneAlone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{}
-		f.api = func(n int, r *http.Request) *http.Response {
+		replacedOnce(t, 2, func(n int) time.Duration {
 			if n == 1 {
-				pass(time.Minute) // the first request's refusal comes when the token is long replaced
+				return time.Minute // the first request's refusal comes when the token is long replaced
 			}
-			if r.Header.Get("Authorization") == "Bearer token-1" {
-				return answer(401, ``)
-			}
-			return answer(200, `[]`)
-		}
-		c := newClient(t, f)
-		c.cfg.RequestTimeout = time.Hour
-		f.start(t, c)
-		pass(time.Hour)
-		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() {
-				if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
-		wg.Wait()
-		if f.mints != 2 {
-			t.Errorf("%d tokens issued, want 2", f.mints)
-		}
+			return 0
+		})
 	})
 }
 
+// replacedOnce sends requests, one after the other has gone out, with a token that Coupa
+// refuses from now on. takes is the time of the n-th answer. All are to succeed with one new token.
+func replacedOnce(t *testing.T, requests int, takes func(n int) time.Duration) {
+	t.Helper()
+	f := &fake{}
+	f.api = func(n int, r *http.Request) *http.Response {
+		pass(takes(n))
+		if r.Header.Get("Authorization") == "Bearer token-1" {
+			return answer(401, ``)
+		}
+		return answer(200, `[]`)
+	}
+	c := newClient(t, f)
+	c.cfg.RequestTimeout = time.Hour
+	f.start(t, c)
+	pass(time.Hour)
+	var wg sync.WaitGroup
+	for range requests {
+		wg.Go(func() {
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+	}
+	wg.Wait()
+	if f.mints != 2 {
+		t.Errorf("%d tokens issued, want 2", f.mints)
+	}
+}
+
 func TestFailedRenewalIsNotRepeatedWithEveryRequest(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{api: pages(`[]`)}
 		f.grant = func(n int, _ *http.Request) *http.Response {
@@ -287,6 +298,7 @@ func TestFailedRenewalIsNotRepeatedWithEveryRequest(t *testing.T) {
 }
 
 func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		answer *http.Response
@@ -303,7 +315,22 @@ func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
 		{"maintenance", answer(503, `<html>`, "Content-Type", "text/html"), Throttled, []string{"503"}},
 		{"a server error", answer(500, `{"error":"invalid_client"}`), Retry, []string{"500"}},
 		{"a web page", answer(200, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"coupa.token.path"}},
-		{"an answer without a token", answer(200, `{}`), Retry, []string{"access_token"}},
+		{"an answer without a token", answer(200, `{}`), Retry, []string{"access_token", "application/json", "coupa.token.path"}},
+		{"an empty token", answer(200, `{"access_token":""}`), Retry, []string{"access_token"}},
+		{"two values", answer(200, `{"access_token":"a"}{}`), Retry, []string{"not JSON"}},
+		{"a token with a line break", answer(200, `{"access_token":"s3cret\nX: y"}`), Retry, []string{"cannot stand in a header"}},
+		{"a token with a deletion", answer(200, `{"access_token":"s3cret\u007f"}`), Retry, []string{"cannot stand in a header"}},
+		{"an error with 200", answer(200, `{"error":"invalid_client"}`), Misconfigured, []string{"invalid_client", "coupa.client.id"}},
+		{"an error in a form", answer(400, `error=invalid_scope&error_description=no+such`, "Content-Type", "application/x-www-form-urlencoded"), Scope, []string{"invalid_scope no such"}},
+		{"Coupa's own form of errors", answer(400, `{"errors":{"client":["is inactive"]}}`), Misconfigured, []string{"400 Bad Request: client: is inactive", "coupa.client.id"}},
+		{"an error that is an object", answer(400, `{"error":{"message":"is inactive"}}`), Misconfigured, []string{"message: is inactive"}},
+		{"an error that repeats the secret", answer(400, `{"error":"invalid_client","error_description":"secret s3cret is wrong"}`), Misconfigured, []string{"secret [hidden] is wrong"}},
+		{"a long error", answer(400, `{"error_description":"`+strings.Repeat("x", 5000)+`"}`), Misconfigured, []string{strings.Repeat("x", 300) + "…"}},
+		{"an error behind a byte order mark", answer(400, "\ufeff"+`{"error":"invalid_scope"}`), Scope, []string{"invalid_scope"}},
+		{"a firewall's page", answer(403, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"403 Forbidden: something before Coupa's API answered", "allow list"}},
+		{"a gateway's 404", answer(404, `<html>s3cret`, "Content-Type", "text/html; charset=utf-8"), Retry, []string{"something before"}},
+		{"a gateway's 401", answer(401, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"something before"}},
+		{"another address", answer(404, `{}`), Misconfigured, []string{"coupa.token.path"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -331,7 +358,117 @@ func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
 	}
 }
 
+func TestTokensAreTakenInWhateverForm(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	tests := []struct {
+		name   string
+		answer *http.Response
+		lives  time.Duration
+	}{
+		{"a number of seconds", answer(200, `{"access_token":"a","token_type":"bearer","expires_in":3600}`), time.Hour},
+		{"a text of seconds", answer(200, `{"access_token":"a","expires_in":"3600"}`), time.Hour},
+		{"a fraction", answer(200, `{"access_token":"a","expires_in":3599.5}`), day},
+		{"a word", answer(200, `{"access_token":"a","expires_in":"soon"}`), day},
+		{"an object", answer(200, `{"access_token":"a","expires_in":{"n":1}}`), day},
+		{"null", answer(200, `{"access_token":"a","expires_in":null}`), day},
+		{"none", answer(200, `{"access_token":"a"}`), day},
+		{"nought", answer(200, `{"access_token":"a","expires_in":0}`), day},
+		{"less than nought", answer(200, `{"access_token":"a","expires_in":-1}`), day},
+		{"more than a clock holds", answer(200, `{"access_token":"a","expires_in":9223372036854775807}`), math.MaxInt32 * time.Second},
+		{"another type of token", answer(200, `{"access_token":"a","token_type":"mac"}`), day},
+		{"JSON as a web page", answer(200, `{"access_token":"a"}`, "Content-Type", "text/html"), day},
+		{"JSON as text", answer(200, `{"access_token":"a"}`, "Content-Type", "text/plain"), day},
+		{"JSON as a form", answer(200, `{"access_token":"a"}`, "Content-Type", "application/x-www-form-urlencoded"), day},
+		{"JSON of no type", answer(200, `{"access_token":"a"}`, "Content-Type", ""), day},
+		{"a form", answer(200, `access_token=a&expires_in=3600`, "Content-Type", "application/x-www-form-urlencoded"), time.Hour},
+		{"a byte order mark", answer(200, "\ufeff"+`{"access_token":"a"}`), day},
+		{"created", answer(201, `{"access_token":"a"}`), day},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{grant: func(int, *http.Request) *http.Response { return tt.answer }, api: pages(`[]`)}
+				c := newClient(t, f)
+				if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil || f.used[0] != "Bearer a" {
+					t.Fatalf("used %v, %v", f.used, err)
+				}
+				if s := c.Token(); s.Expires.Sub(s.Issued) != tt.lives {
+					t.Errorf("it lives for %s, want %s", s.Expires.Sub(s.Issued), tt.lives)
+				}
+			})
+		})
+	}
+}
+
+func TestATokenThatCannotBeSentIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{api: pages(`[]`)}
+		f.grant = func(n int, _ *http.Request) *http.Response {
+			if n == 1 {
+				return answer(200, `{"access_token":"a\nb"}`)
+			}
+			return f.token(n)
+		}
+		c := newClient(t, f)
+		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); KindOf(err) != Retry || err == nil {
+			t.Errorf("got %v", err)
+		}
+		pass(mintShared)
+		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil || f.mints != 2 {
+			t.Errorf("after %d token requests: %v", f.mints, err)
+		}
+	})
+}
+
+func TestAnEndpointThatHangsIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hangs := true
+		c, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s", Transport: hanging{&fake{}, &hangs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var wg sync.WaitGroup
+		turns := make(chan struct{}, 4) // four at a time, as a worker asks for its objects
+		for range 20 {
+			wg.Go(func() {
+				turns <- struct{}{}
+				defer func() { <-turns }()
+				if err := c.CheckToken(t.Context()); KindOf(err) != Retry || err == nil {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("20 objects waited for %s, want one request timeout", took)
+		}
+		hangs = false
+		pass(mintShared)
+		if err := c.CheckToken(t.Context()); err != nil {
+			t.Errorf("when the endpoint is well again: %v", err)
+		}
+	})
+}
+
+// hanging is a transport that does not answer while it hangs.
+type hanging struct {
+	next  http.RoundTripper
+	hangs *bool
+}
+
+func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	if *h.hangs {
+		return silent{}.RoundTrip(r)
+	}
+	return h.next.RoundTrip(r)
+}
+
 func TestTokensThatHardlyLiveAreStillUsed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{lifetime: 4, api: pages(`[]`)}
 		c := newClient(t, f)
@@ -345,8 +482,9 @@ func TestTokensThatHardlyLiveAreStillUsed(t *testing.T) {
 }
 
 func TestNowIsALowerBoundThatFollowsCoupasClock(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ahead := 3 * time.Minute
+		ahead := 50 * time.Second
 		f := &fake{}
 		date := func() string { return time.Now().Add(ahead).UTC().Format(http.TimeFormat) }
 		f.grant = func(n int, _ *http.Request) *http.Response {
@@ -370,12 +508,61 @@ func TestNowIsALowerBoundThatFollowsCoupasClock(t *testing.T) {
 		if got := now(); got != ahead {
 			t.Errorf("after a while Coupa is %s ahead, want %s", got, ahead)
 		}
+		ahead = time.Minute
+		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := now(); got > ahead || got <= ahead-time.Second {
+			t.Errorf("by the API's answer Coupa is %s ahead, want %s less the cut of a second", got, ahead)
+		}
 		ahead = -time.Hour
 		if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := now(); got > ahead || got <= ahead-time.Second {
 			t.Errorf("after an answer Coupa is %s ahead, want %s less the cut of a second", got, ahead)
+		}
+	})
+}
+
+func TestNowIsThisMachinesTimeWhereCoupasIsAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Duration(0)
+		f := &fake{}
+		date := func() string { return time.Now().Add(ahead).UTC().Format(http.TimeFormat) }
+		f.grant = func(n int, _ *http.Request) *http.Response {
+			res := f.token(n)
+			res.Header.Set("Date", date())
+			return res
+		}
+		f.api = func(int, *http.Request) *http.Response { return answer(200, `[]`, "Date", date()) }
+		c := newClient(t, f)
+		if got := c.Ahead(); got != 0 {
+			t.Errorf("ahead by %s before the first answer", got)
+		}
+		for _, step := range []struct {
+			name              string
+			ahead, now, shows time.Duration
+		}{
+			{"a minute ahead", time.Minute, time.Minute, time.Minute},
+			{"a little more", 61 * time.Second, 0, 61 * time.Second},
+			{"an hour ahead", time.Hour, 0, time.Hour},
+			{"right again", 0, 0, 0},
+			{"behind", -time.Hour, -time.Hour, -time.Hour},
+		} {
+			pass(10 * time.Minute) // what was heard before is forgotten
+			ahead = step.ahead
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil {
+				t.Fatal(err)
+			}
+			now, err := c.Now(t.Context())
+			if got := time.Until(now); err != nil || got != step.now || c.Ahead() != step.shows || now.Location() != time.UTC {
+				t.Errorf("%s: now is %s from here, ahead by %s (%v), want %s and %s", step.name, got, c.Ahead(), err, step.now, step.shows)
+			}
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices", Window: Window{To: now.Truncate(time.Second)}}); err != nil {
+				t.Errorf("%s: a window until now: %v", step.name, err)
+			}
 		}
 	})
 }

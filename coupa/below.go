@@ -20,8 +20,7 @@ const ParentKey = "=parent_id"
 // parents' rows were taken. A parent that is gone by the time that its rows are asked for has none.
 func (c *Client) fetchBelow(ctx context.Context, q Query, parent string, yield func(Row) error) (Page, error) {
 	var parents []int64
-	of := Query{Path: parent, After: q.After, Through: q.Through, IDs: q.IDs, Fields: `["id"]`, Priority: q.Priority}
-	listed, err := c.Fetch(ctx, of, func(r Row) error {
+	listed, err := c.Fetch(ctx, q.parents(parent), func(r Row) error {
 		parents = append(parents, r.ID)
 		return nil
 	})
@@ -33,7 +32,7 @@ func (c *Client) fetchBelow(ctx context.Context, q Query, parent string, yield f
 	for _, id := range parents {
 		b := below{Client: c, query: q, parent: parent, id: id, page: &page}
 		if err := b.fetch(ctx, yield); err != nil {
-			page.Last = false
+			page.Empty = false
 			return page, err
 		}
 		page.LastID = id
@@ -52,23 +51,23 @@ type below struct {
 	text []byte // of the row at hand
 }
 
-// fetch reads the rows, in as many requests as it takes.
+// fetch reads the rows, in as many requests as it takes: until one brings nothing.
 func (b *below) fetch(ctx context.Context, yield func(Row) error) error {
-	for after, last := int64(0), false; !last; {
+	for after, ended := int64(0), false; !ended; {
 		var err error
-		if after, last, err = b.fetchPage(ctx, after, yield); err != nil {
+		if after, ended, err = b.fetchPage(ctx, after, yield); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fetchPage reads the rows that come after an id. A page is the last one if it is shorter
-// than the longest that the instance was seen to give, of these rows or of parents.
-func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) error) (through int64, last bool, err error) {
+// fetchPage reads the rows that come after an id, and tells whether there are none. Where
+// fewer than 50 were asked for and none came, 50 are asked for from then on.
+func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) error) (through int64, ended bool, err error) {
 	op := fmt.Sprintf("reading %s of id %d", b.query.Path, b.id)
-	q := Query{Path: b.query.Path, After: after, Fields: b.query.Fields, Priority: b.query.Priority}
-	res, err := b.get(ctx, ask{op: op, object: q.Path, path: b.path(), query: q.page(), priority: q.Priority})
+	q := b.after(after)
+	res, err := b.get(ctx, b.ask(op, b.path(), q))
 	if err != nil {
 		gone, err := b.isGone(ctx, err)
 		return after, gone, err
@@ -77,7 +76,7 @@ func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) erro
 	if err := res.checkDate(b.Client, q.Window); err != nil {
 		return after, false, err
 	}
-	rows := newRows(res, &b.buffers, "")
+	rows := newRows(ctx, res, &b.room, "")
 	defer rows.release()
 	checks := checker{op: op, query: q, last: after}
 	err = res.each(rows, func(r row) error {
@@ -89,16 +88,23 @@ func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) erro
 			return err
 		}
 		b.page.Rows++
+		b.page.Malformed += checked.Malformed
 		return nil
 	})
 	b.page.Bytes += rows.bytes
 	b.counters.rows.Add(uint64(checks.rows))
 	b.counters.bytes.Add(uint64(rows.bytes))
-	if e, ok := errors.AsType[*Error](err); ok && e.Kind == BadRow {
-		e.Err = fmt.Errorf("the row after id %d: %w", checks.last, e.Err)
+	nameRow(err, checks.last)
+	empty := err == nil && checks.rows == 0
+	if empty && q.limit() < pageLimit {
+		b.query.Limit, empty = 0, false
 	}
-	longest := max(b.collection(q.Path).learn(int64(checks.rows)), b.collection(b.parent).longest.Load())
-	return checks.last, int64(checks.rows) < longest, err
+	return checks.last, empty, err
+}
+
+// after asks for the rows that come after an id.
+func (b *below) after(id int64) Query {
+	return Query{Path: b.query.Path, After: id, Limit: b.query.Limit, Fields: b.query.Fields, Priority: b.query.Priority}
 }
 
 // path is where the parent's rows are, below /api.

@@ -14,10 +14,12 @@ type Client struct {
 	cfg     Config
 	base    *url.URL
 	http    *http.Client
+	apart   *http.Client // for requests that may cost their connection
+	lines   lines
 	limiter *Limiter
 	clock   clock
 	tokens  *tokens
-	buffers sync.Pool
+	room    room
 
 	collections sync.Map // path → *collection
 	counters    counters
@@ -60,6 +62,8 @@ func New(cfg Config) (*Client, error) {
 		base:    base,
 		limiter: cfg.Limiter,
 		http:    &http.Client{Transport: cfg.Transport, CheckRedirect: sameHostOnly},
+		room:    room{most: int(cfg.RowBytes), large: cfg.LargeRows},
+		apart:   &http.Client{Transport: cfg.Apart, CheckRedirect: sameHostOnly},
 	}
 	c.tokens = newTokens(c.minter())
 	return c, nil
@@ -68,18 +72,26 @@ func New(cfg Config) (*Client, error) {
 // Now returns a lower bound of Coupa's clock, UTC: the Date of an answer and the time that has passed
 // since by the local monotonic clock, for whichever answer of the last minutes makes it earliest. Where
 // there was no answer yet it gets a token, whose answer has a Date, so it never costs an API request.
+//
+// Where Coupa's clock is more than a minute ahead of this machine's, one of the two is wrong, and Now is
+// this machine's: a window that ended by a Date in the future would leave out what is stamped until then.
+// [Client.Ahead] says so.
 func (c *Client) Now(ctx context.Context) (time.Time, error) {
-	if now, ok := c.clock.now(); ok {
+	if now, ok := c.clock.bounded(); ok {
 		return now, nil
 	}
 	if err := c.CheckToken(ctx); err != nil {
 		return time.Time{}, err
 	}
-	if now, ok := c.clock.now(); ok {
+	if now, ok := c.clock.bounded(); ok {
 		return now, nil
 	}
 	return time.Time{}, broken("asking for Coupa's time", "the token endpoint answered without a Date header")
 }
+
+// Ahead is how far Coupa's clock is ahead of this machine's, by the answers of the last minutes;
+// below 0: behind. It is 0 before the first answer.
+func (c *Client) Ahead() time.Duration { return c.clock.ahead() }
 
 // CheckToken sees to it that there is a token, which may still be
 // held back from use. An error says what the API client lacks.
@@ -97,6 +109,9 @@ func (c *Client) Ready(ctx context.Context) error {
 // MaxID returns the highest id among the rows that fit q's conditions; 0 when there is none. It is
 // meant for dividing a walk into ranges: rows with a higher id may appear right after, so the last
 // range must stay open above. Of rows below others it is the highest of these, which walks are over.
+//
+// It asks for one row. Where none comes it asks for 50: an instance may leave out a row that it has picked,
+// and then only those below it show that the collection is not empty.
 func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	op := "asking for the highest id of " + q.Path
 	if err := q.check(op); err != nil {
@@ -105,6 +120,16 @@ func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	if parent := c.collection(q.Path).parent; parent != "" {
 		q.Path = parent
 	}
+	for _, q.Limit = range []int{1, pageLimit} {
+		if id, err := c.highest(ctx, op, q); id > 0 || err != nil {
+			return id, err
+		}
+	}
+	return 0, nil
+}
+
+// highest returns the highest id among the first rows that come, from the highest down.
+func (c *Client) highest(ctx context.Context, op string, q Query) (int64, error) {
 	res, err := c.get(ctx, ask{op: op, object: q.Path, path: q.Path, query: q.highest(), priority: q.Priority})
 	if err != nil {
 		return 0, err
@@ -113,7 +138,7 @@ func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	if err := res.checkDate(c, q.Window); err != nil {
 		return 0, err
 	}
-	rows := newRows(res, &c.buffers, "")
+	rows := newRows(ctx, res, &c.room, "")
 	defer rows.release()
 	highest, count := int64(0), 0
 	err = res.each(rows, func(r row) error {
@@ -121,10 +146,10 @@ func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 		if !ok || id <= q.After || q.Through > 0 && id > q.Through {
 			return broken(op, "Coupa answered with an id outside the range asked for (after %d, through %d)", q.After, q.Through)
 		}
-		if count++; count > 1 {
-			return broken(op, "Coupa answered with more than one row although limit=1 was asked for")
+		if count++; count > q.Limit {
+			return broken(op, "Coupa answered with more rows than the limit of %d that was asked for", q.Limit)
 		}
-		highest = id
+		highest = max(highest, id)
 		return nil
 	})
 	if err != nil {

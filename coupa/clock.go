@@ -87,6 +87,27 @@ func (c *clock) now() (time.Time, bool) {
 	return c.epoch.Add(since + offset), true
 }
 
+// mostAhead is how far Coupa's clock may be ahead of this machine's before the earlier one counts.
+const mostAhead = time.Minute
+
+// bounded is now, or the time of this machine where that is much earlier.
+func (c *clock) bounded() (time.Time, bool) {
+	now, ok := c.now()
+	if own := time.Now().UTC(); ok && now.Sub(own) > mostAhead {
+		return own, true
+	}
+	return now, ok
+}
+
+// ahead is how far now is ahead of this machine's time.
+func (c *clock) ahead() time.Duration {
+	now, ok := c.now()
+	if !ok {
+		return 0
+	}
+	return time.Until(now)
+}
+
 // dateOf reads the Date header.
 func dateOf(h http.Header) (time.Time, bool) {
 	t, err := http.ParseTime(h.Get("Date"))

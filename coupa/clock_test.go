@@ -7,6 +7,7 @@ import (
 )
 
 func TestTheClockIsNeverAheadOfAServerThatAnsweredLately(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var c clock
 		want := func(why string, ahead time.Duration) {

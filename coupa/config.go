@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -39,7 +40,13 @@ type Config struct {
 	// error of its has a method Misconfigured that returns true, the request
 	// was not sent, for a reason that only another configuration changes.
 	Transport http.RoundTripper
+	// Apart sends what may cost its connection, a request line that is too long for the way over HTTP/2;
+	// nil: Transport without kept connections where it is an [*http.Transport], else Transport.
+	Apart     http.RoundTripper
 	UserAgent string // "": coupastream
+
+	RowBytes  int64      // longest row, row.max.bytes; 0: 64 MiB
+	LargeRows *LargeRows // who counts rows above 1 MiB, shared by all clients of a process; nil: one of its own
 }
 
 // Secret is a text that is never printed: whatever the verb,
@@ -80,11 +87,20 @@ func (c Config) withDefaults() Config {
 	if c.UserAgent == "" {
 		c.UserAgent = defaultUserAgent
 	}
+	if c.RowBytes == 0 {
+		c.RowBytes = defaultRowBytes
+	}
+	if c.LargeRows == nil {
+		c.LargeRows = NewLargeRows(nil)
+	}
 	if c.Limiter == nil {
 		c.Limiter = NewLimiter(0)
 	}
 	if c.Transport == nil {
 		c.Transport = NewTransport()
+	}
+	if c.Apart == nil {
+		c.Apart = apartFrom(c.Transport)
 	}
 	return c
 }
@@ -104,6 +120,9 @@ func (c Config) check() (*url.URL, error) {
 	}
 	if c.RequestTimeout < 0 {
 		problems = append(problems, fmt.Errorf("coupa.request.timeout.ms is negative (%s): leave it out for %s", c.RequestTimeout, defaultRequestTimeout))
+	}
+	if c.RowBytes < 1 || c.RowBytes > math.MaxInt32 {
+		problems = append(problems, fmt.Errorf("row.max.bytes is %d: give 1 to %d, or leave it out for %d", c.RowBytes, math.MaxInt32, defaultRowBytes))
 	}
 	for _, s := range c.Scopes {
 		if s == "" || strings.ContainsAny(s, " ,\t\n") {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestNewNamesEveryProblem(t *testing.T) {
+	t.Parallel()
 	good := Config{URL: "https://acme.coupahost.com/", ClientID: "id", ClientSecret: "s3cret"}
 	tests := []struct {
 		name   string
@@ -53,6 +54,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 }
 
 func TestSecretIsNeverPrinted(t *testing.T) {
+	t.Parallel()
 	cfg := Config{ClientSecret: "s3cret"}
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
@@ -75,6 +77,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 }
 
 func TestCatalogue(t *testing.T) {
+	t.Parallel()
 	want := []string{"invoices", "purchase_orders", "suppliers", "requisitions", "expense_reports", "contracts", "users"}
 	var got []string
 	for _, r := range Resources() {

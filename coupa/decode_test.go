@@ -2,13 +2,13 @@ package coupa
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -17,7 +17,12 @@ import (
 // split returns the rows of a body, whose lines are called lines,
 // copied, and the error at its end; nil where the body was whole.
 func split(src io.Reader) ([]row, error) {
-	r := newRows(src, &sync.Pool{}, "lines")
+	return splitIn(src, &room{most: defaultRowBytes, large: NewLargeRows(nil)})
+}
+
+// splitIn is split with a room.
+func splitIn(src io.Reader, in *room) ([]row, error) {
+	r := newRows(context.Background(), src, in, "lines")
 	defer r.release()
 	if err := r.open(); err != nil {
 		return nil, err
@@ -47,6 +52,7 @@ func digest(t testing.TB, text string) uint64 {
 }
 
 func TestSameContentHasTheSameDigest(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, a, b string
 		same       bool
@@ -83,6 +89,7 @@ func TestSameContentHasTheSameDigest(t *testing.T) {
 
 // The digest is kept in checkpoints: another one makes every row of the look-back look new after an upgrade.
 func TestDigestIsPinned(t *testing.T) {
+	t.Parallel()
 	const text = `{"id":7,"updated-at":"2024-03-01T00:00:00-08:00","total":"1.50","paid":false,"rate":-1.5e3,"lines":[{"id":1},null,[]],"note":"\u00e9\n"}`
 	if got := digest(t, text); got != 0x61bac73f2ea0d129 {
 		t.Errorf("digest %#x", got)
@@ -96,6 +103,7 @@ var malformed = []string{
 }
 
 func TestMalformedRowsAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, text := range malformed {
 		if json.Valid([]byte(text)) {
 			t.Fatalf("%q is valid", text)
@@ -107,6 +115,7 @@ func TestMalformedRowsAreRefused(t *testing.T) {
 }
 
 func TestWellFormedRowsPass(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{
 		`{}`, `{ }`, `{"a":[]}`, `{"a":[ ]}`, `{"":""}`, `{"a":-0}`, `{"a":0.10}`, `{"a":1E-5}`, `{"a":-12.5e+07}`, `{"a":"\"\\\/\b\f\n\r\t\u00Ff"}`,
 		"{\"a\":\"\x7f\"}", `{"a":"ééééééééé€😀"}`, "{\"a\":\"\xff\xfe\"}", `{"a":null,"a":true,"b":false}`, strings.Repeat(`{"a":[`, 4000) + strings.Repeat(`]}`, 4000),
@@ -124,6 +133,7 @@ func TestWellFormedRowsPass(t *testing.T) {
 }
 
 func TestRowsNestNoDeeperThanJSONMay(t *testing.T) {
+	t.Parallel()
 	deep := `[` + strings.Repeat(`{"a":`, 20000) + `1` + strings.Repeat(`}`, 20000) + `]`
 	if _, err := split(strings.NewReader(deep)); err == nil {
 		t.Error("20,000 levels passed")
@@ -131,6 +141,7 @@ func TestRowsNestNoDeeperThanJSONMay(t *testing.T) {
 }
 
 func TestNewestLineIsFound(t *testing.T) {
+	t.Parallel()
 	const none = "0001-01-01T00:00:00Z"
 	tests := []struct {
 		name, text string
@@ -189,7 +200,12 @@ func TestScanningAllocatesNothing(t *testing.T) {
 
 // Whatever the pieces that a body arrives in, and wherever the buffer ends, the rows are the same.
 func TestPiecesDoNotMatter(t *testing.T) {
-	r := rand.New(rand.NewPCG(7, 7))
+	t.Parallel()
+	histories(t, piecesDoNotMatter)
+}
+
+func piecesDoNotMatter(t *testing.T, seed uint64) {
+	r := rand.New(rand.NewPCG(7, seed))
 	var body strings.Builder
 	var want []string
 	for i := range 60 {
@@ -237,6 +253,7 @@ type pieces struct {
 func (p pieces) Read(b []byte) (int, error) { return p.src.Read(b[:min(len(b), p.r.IntN(5000))]) }
 
 func TestEveryCutIsNoticed(t *testing.T) {
+	t.Parallel()
 	body := ` [ {"id":1,"a":[true,null,-1.5e2,"\u00e9"]} , {"id":2} ]`
 	for n := range len(body) {
 		if _, err := split(strings.NewReader(body[:n])); !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -246,9 +263,10 @@ func TestEveryCutIsNoticed(t *testing.T) {
 }
 
 func TestMemoryIsBoundedByTheLargestRow(t *testing.T) {
+	t.Parallel()
 	text := `{"id":1,"text":"` + strings.Repeat("x", 2000) + `"}`
 	body := "[" + strings.Repeat(text+",", 10_000) + text + "]"
-	r := newRows(strings.NewReader(body), &sync.Pool{}, "")
+	r := newRows(t.Context(), strings.NewReader(body), &room{most: defaultRowBytes}, "")
 	if err := r.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -262,6 +280,7 @@ func TestMemoryIsBoundedByTheLargestRow(t *testing.T) {
 }
 
 func TestInstants(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		text string
 		want string // nothing: refused
@@ -304,18 +323,22 @@ func TestInstants(t *testing.T) {
 }
 
 func TestInstantsAgreeWithTheStandardLibrary(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 3))
-	for range 5000 {
-		zone := time.FixedZone("", (r.IntN(2*14*60)-14*60)*60)
-		want := time.Unix(r.Int64N(4e9), 0).In(zone)
-		got, ok := fastInstant([]byte(want.Format(time.RFC3339)))
-		if !ok || !got.Equal(want) {
-			t.Fatalf("%s: %s, %t", want.Format(time.RFC3339), got, ok)
+	t.Parallel()
+	histories(t, func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(3, seed))
+		for range 5000 {
+			zone := time.FixedZone("", (r.IntN(2*14*60)-14*60)*60)
+			want := time.Unix(r.Int64N(4e9), 0).In(zone)
+			got, ok := fastInstant([]byte(want.Format(time.RFC3339)))
+			if !ok || !got.Equal(want) {
+				t.Fatalf("%s: %s, %t", want.Format(time.RFC3339), got, ok)
+			}
 		}
-	}
+	})
 }
 
 func TestIDs(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]int64{
 		`1`: 1, `"12"`: 12, `999999999999999999`: 999999999999999999,
 		`0`: 0, `-1`: 0, `1.0`: 0, `1e3`: 0, `""`: 0, `"a"`: 0, `null`: 0, `true`: 0, `9223372036854775808`: 0, ``: 0, `{}`: 0,

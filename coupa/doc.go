@@ -29,11 +29,12 @@
 //   - Nothing says what happens with an unknown or ignored filter, how equal values are ordered, or
 //     which administrator's default changes the answer. So every page is checked before its rows are
 //     handed out: JSON, an array, ids ascending and inside the range or list asked for, updated-at
-//     inside the window, a line as new as asked for, not more than 50 rows, a Date that shows the
-//     window to be closed. A violation is an [Error] of kind [Broken] that says what Coupa did.
+//     inside the window, not more than 50 rows, a Date that shows the window to be closed. A
+//     violation is an [Error] of kind [Broken] that says what Coupa did. An updated-at that is
+//     no instant is the row's own trouble: [Row.StampErr].
 //   - Nothing says whether a condition on an association gives the row once, or once
 //     for each member that fits, as a join does. Both are taken; see [Client.Fetch].
-//   - Nothing says how long a page can be on this instance: the longest one seen tells. See [Page].
+//   - Nothing says that a page which is not full is the last: see [Page].Empty.
 //   - The bodies of 401, 403 and 429 are not documented, and
 //     Retry-After may or may not be there: only the status decides.
 //   - Maintenance shows as 5xx, as an HTML page with 200, or as a redirect elsewhere: all are tried again.

@@ -46,7 +46,11 @@ type Error struct {
 	Status     int           // HTTP status; 0: there was no answer, or it was not the trouble
 	RetryAfter time.Duration // how long Coupa asks to wait; 0: it did not say. At most an hour
 	Hint       string        // what to do next, in words
-	Err        error         // what happened
+	// Line is the length of the request line where that may be why the request failed: it is
+	// above 4,000 bytes, and nothing as long was answered yet. 0: it is not. A shorter
+	// request for the same page tells: see [Client.MaxLine].
+	Line int
+	Err  error // what happened
 }
 
 // Error returns one line: act, status, cause, hint. It holds no secret, no query string and no payload.
@@ -81,6 +85,16 @@ func RetryAfter(err error) time.Duration {
 		return e.RetryAfter
 	}
 	return 0
+}
+
+// suspect puts a failure down to the length of its request line, if that may be the reason.
+func (e *Error) suspect(may bool, line int) {
+	if !may {
+		return
+	}
+	e.Line = line
+	e.Hint = fmt.Sprintf("its request line has %d bytes, which something on the way may not take: ask for less "+
+		"(mapping leave-out or choose, custom.fields = off, shorter filters), or for all fields (fields = all)", line)
 }
 
 // KindOf returns the kind of the [*Error] in err's chain, and [Retry] for any other error.

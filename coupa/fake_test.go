@@ -5,11 +5,26 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
+
+// histories calls run with the seeds that a test of random course takes:
+// one, or as many as the environment variable HISTORIES says.
+func histories(t *testing.T, run func(t *testing.T, seed uint64)) {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("HISTORIES"))
+	if err != nil {
+		n = 1
+	}
+	for seed := range uint64(max(1, n)) {
+		t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) { run(t, seed) })
+	}
+}
 
 // fake is an instance in process: a RoundTripper that answers
 // token requests by itself and API requests by a function.

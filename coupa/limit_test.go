@@ -15,37 +15,43 @@ import (
 )
 
 func TestNoSecondHoldsMoreRequestsThanTheCeiling(t *testing.T) {
-	for _, rps := range []float64{1, 15, 25} {
-		synctest.Test(t, func(t *testing.T) {
-			l := NewLimiter(rps)
-			var mu sync.Mutex
-			var at []time.Time
-			var wg sync.WaitGroup
-			for i := range 5 {
-				wg.Go(func() {
-					r := rand.New(rand.NewPCG(1, uint64(i)))
-					for range 30 {
-						if err := l.Wait(t.Context(), Priority(i%3)); err != nil {
-							t.Error(err)
-						}
-						mu.Lock()
-						at = append(at, time.Now())
-						mu.Unlock()
-						pass(time.Duration(r.IntN(400)) * time.Millisecond)
-					}
-				})
-			}
-			wg.Wait()
-			for i := range at {
-				if j := i + int(rps); j < len(at) && at[j].Sub(at[i]) < time.Second-time.Microsecond {
-					t.Fatalf("%v requests a second: %d within %s", rps, int(rps)+1, at[j].Sub(at[i]))
+	t.Parallel()
+	histories(t, func(t *testing.T, seed uint64) {
+		for _, rps := range []float64{1, 15, 25} {
+			synctest.Test(t, func(t *testing.T) { noSecondHoldsMore(t, rps, seed) })
+		}
+	})
+}
+
+func noSecondHoldsMore(t *testing.T, rps float64, seed uint64) {
+	l := NewLimiter(rps)
+	var mu sync.Mutex
+	var at []time.Time
+	var wg sync.WaitGroup
+	for i := range 5 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(i)))
+			for range 30 {
+				if err := l.Wait(t.Context(), Priority(i%3)); err != nil {
+					t.Error(err)
 				}
+				mu.Lock()
+				at = append(at, time.Now())
+				mu.Unlock()
+				pass(time.Duration(r.IntN(400)) * time.Millisecond)
 			}
 		})
+	}
+	wg.Wait()
+	for i := range at {
+		if j := i + int(rps); j < len(at) && at[j].Sub(at[i]) < time.Second-time.Microsecond {
+			t.Fatalf("%v requests a second: %d within %s", rps, int(rps)+1, at[j].Sub(at[i]))
+		}
 	}
 }
 
 func TestRateHalvesAndClimbsBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(20)
 		rate := func(want float64, why string) {
@@ -83,6 +89,7 @@ func TestRateHalvesAndClimbsBack(t *testing.T) {
 }
 
 func TestWaitGivesItsTurnBackWhenTheContextEnds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(1)
 		_ = l.Wait(t.Context(), PriorityPoll)
@@ -102,6 +109,7 @@ func TestWaitGivesItsTurnBackWhenTheContextEnds(t *testing.T) {
 }
 
 func TestNoLimit(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(0)
 		began := time.Now()
@@ -162,6 +170,7 @@ func (s *turns) check(t *testing.T, want ...string) {
 }
 
 func TestTurnsGoByPriorityAndThenByArrival(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newTurns(t, 10)
 		for n := range 2 {
@@ -177,6 +186,7 @@ func TestTurnsGoByPriorityAndThenByArrival(t *testing.T) {
 }
 
 func TestALatePollGetsTheNextTurn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newTurns(t, 10)
 		s.wait(t.Context(), PrioritySweep, "sweep")
@@ -191,6 +201,7 @@ func TestALatePollGetsTheNextTurn(t *testing.T) {
 }
 
 func TestNobodyStarvesAmongHisEquals(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newTurns(t, 25)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second+time.Millisecond)
@@ -214,6 +225,7 @@ func TestNobodyStarvesAmongHisEquals(t *testing.T) {
 }
 
 func TestSweepsGetATenthOfTheCeilingAndOneTurnInTwentyBesideOthers(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		rps     float64
@@ -261,6 +273,7 @@ func TestSweepsGetATenthOfTheCeilingAndOneTurnInTwentyBesideOthers(t *testing.T)
 }
 
 func TestABackfillGetsOneTurnInTwentyBesidePollsThatUseEveryOther(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(20)
 		ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second-time.Millisecond)
@@ -284,6 +297,7 @@ func TestABackfillGetsOneTurnInTwentyBesidePollsThatUseEveryOther(t *testing.T) 
 }
 
 func TestASweepDoesNotSaveUpTurns(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newTurns(t, 10)
 		pass(time.Minute)
@@ -295,6 +309,7 @@ func TestASweepDoesNotSaveUpTurns(t *testing.T) {
 }
 
 func TestAWaiterThatGivesUpCostsNoTurn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newTurns(t, 10)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -321,6 +336,7 @@ func TestAWaiterThatGivesUpCostsNoTurn(t *testing.T) {
 }
 
 func TestATurnThatComesTooLateGoesToTheNext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, p := range []Priority{PriorityPoll, PrioritySweep} {
 			s := newTurns(t, 10)
@@ -339,6 +355,7 @@ func TestATurnThatComesTooLateGoesToTheNext(t *testing.T) {
 }
 
 func TestWaitersFollowTheRate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newTurns(t, 10)
 		for n := range 4 {
@@ -361,8 +378,9 @@ func TestWaitersFollowTheRate(t *testing.T) {
 }
 
 func TestRequestsWaitByTheirPriority(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{api: pages(`[]`)}
+		f := &fake{api: pages(`[{"id":1}]`)}
 		c := newClient(t, f)
 		f.start(t, c)
 		pass(tokenHold)
@@ -383,6 +401,7 @@ func TestRequestsWaitByTheirPriority(t *testing.T) {
 }
 
 func TestPrioritiesHaveNames(t *testing.T) {
+	t.Parallel()
 	var got []string
 	for p := range Priority(5) {
 		got = append(got, p.String())

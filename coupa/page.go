@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -15,11 +14,17 @@ type Row struct {
 	UpdatedAt time.Time // UTC, whole seconds as Coupa sends them; zero when the row has none
 	// newest updated-at of the row's lines ([Resource.Lines]), likewise; zero when none of them has one
 	LinesAt time.Time
+	// an updated-at of the row or of its lines is no instant, an [Error] of kind [BadRow]; nil: all are.
+	// UpdatedAt is zero if it is the row's own, and nothing shows that it is in the window asked
+	// for; LinesAt is the newest of those that are instants
+	StampErr error
 	// the row's JSON object as sent, a parent's id in front under ParentKey; valid only until yield returns
 	JSON []byte
 	// content hash: same content, same digest, whatever the order
 	// of keys and white space; a null member counts as absent
 	Digest uint64
+	// how many of its texts, keys included, hold bytes that are not UTF-8: readers see U+FFFD in their place
+	Malformed int
 	// id of the row that it is below, of [Resource.Parent]; 0 where its collection is at the top
 	Parent int64
 }
@@ -39,24 +44,27 @@ type Page struct {
 	// id of the last of them; Query.After when there was none; of
 	// rows below others, of the last parent whose rows were all taken
 	LastID int64
-	// the range is drained: the page was empty or shorter than the
-	// longest page seen of this resource; always with Query.IDs
-	Last  bool
+	// nothing came at all: of a request for 50 rows, this alone shows that its range or list holds no more.
+	// A page that is short shows nothing: rows may be left out after the limit, or count for it twice
+	Empty bool
 	Date  time.Time // Coupa's clock by the answer's Date header, UTC
 	Bytes int64     // body bytes after decompression
+	// texts of the rows that yield took with bytes that are not UTF-8, see Row.Malformed
+	Malformed int
 
 	Latency time.Duration // from the request's going out to the header of its answer
 }
 
 // Fetch gets one page of a walk and yields its rows in order as they arrive.
 // Every row yielded has passed the checks: id ascending and in the range or
-// list asked for, updated-at in the window, at most 50 rows in all.
+// list asked for, updated-at in the window, at most 50 rows in all. A row with
+// an updated-at that can't be read is yielded too, and says so: [Row.StampErr].
 //
-// A query with Lines is a join for Coupa, which may give a row once for each line that fits: repeats
-// are passed over. They count for the length of the page, and so for Page.Last, but not for Page.Rows.
+// A query with Lines is a join for Coupa, which may give a row once for
+// each line that fits: repeats are passed over, and not counted in Page.Rows.
 //
-// A query with IDs is one page. An instance whose pages are shorter than the list
-// cuts it off: an id above Page.LastID that did not come is not shown to be missing.
+// A query with IDs is one page. An id above Page.LastID that did not come is
+// not shown to be missing: only an empty answer to a request for it shows that.
 //
 // Rows that are below others ([Resource.Parent]) are read through these: the query's
 // ids are theirs, and it has no window, filter or lines. A page takes a request for
@@ -76,7 +84,7 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if learned.parent != "" {
 		return c.fetchBelow(ctx, q, learned.parent, yield)
 	}
-	res, err := c.get(ctx, ask{op: op, object: q.Path, path: q.Path, query: q.page(), priority: q.Priority})
+	res, err := c.get(ctx, c.ask(op, q.Path, q))
 	if err != nil {
 		return page, err
 	}
@@ -86,7 +94,7 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err := res.checkDate(c, q.Window); err != nil {
 		return page, err
 	}
-	rows := newRows(res, &c.buffers, learned.lines)
+	rows := newRows(ctx, res, &c.room, learned.lines)
 	defer rows.release()
 	checks := checker{op: op, query: q, last: q.After}
 	err = res.each(rows, func(r row) error {
@@ -99,20 +107,25 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 		}
 		page.Rows++
 		page.LastID = checked.ID
+		page.Malformed += checked.Malformed
 		return nil
 	})
 	page.Bytes = rows.bytes
 	c.counters.rows.Add(uint64(page.Rows))
 	c.counters.bytes.Add(uint64(page.Bytes))
-	if e, ok := errors.AsType[*Error](err); ok && e.Kind == BadRow {
-		e.Err = fmt.Errorf("the row after id %d: %w", page.LastID, e.Err)
-	}
+	nameRow(err, page.LastID)
 	if err != nil {
 		return page, err
 	}
-	longest := learned.learn(int64(checks.rows))
-	page.Last = int64(checks.rows) < longest || len(q.IDs) > 0
+	page.Empty = checks.rows == 0
 	return page, nil
+}
+
+// nameRow says in an error that is about the next row after which one that comes.
+func nameRow(err error, after int64) {
+	if e, ok := errors.AsType[*Error](err); ok && (e.Kind == BadRow || errors.Is(e.Err, errDripping)) {
+		e.Err = fmt.Errorf("the row after id %d: %w", after, e.Err)
+	}
 }
 
 // checker passes the rows of a page that are what the query asked for.
@@ -142,16 +155,19 @@ func (k *checker) next(r *row) (checked Row, repeat bool, err error) {
 	if err := k.place(id); err != nil {
 		return Row{}, false, err
 	}
-	updated, err := k.stamp(id, r.updated)
-	if err != nil {
-		return Row{}, false, err
-	}
-	if err := k.lines(id, r); err != nil {
-		return Row{}, false, err
+	updated, isInstant := parseInstant(r.updated)
+	if isInstant {
+		if err := k.inWindow(id, updated); err != nil {
+			return Row{}, false, err
+		}
 	}
 	k.rows++
 	k.last = id
-	return Row{ID: id, UpdatedAt: updated, LinesAt: r.linesAt, JSON: r.text, Digest: r.digest}, false, nil
+	checked = Row{ID: id, UpdatedAt: updated, LinesAt: r.linesAt, JSON: r.text, Digest: r.digest, Malformed: r.malformed}
+	if !isInstant || r.linesBad {
+		checked.UpdatedAt, checked.StampErr = k.unstamped(id, updated, isInstant)
+	}
+	return checked, false, nil
 }
 
 // place sees to it that an id may come after the one before.
@@ -170,37 +186,36 @@ func (k *checker) place(id int64) error {
 	return nil
 }
 
-// stamp reads a row's updated-at and sees to it that the window holds it.
-func (k *checker) stamp(id int64, value []byte) (time.Time, error) {
-	w := &k.query.Window
-	updated, ok := parseInstant(value)
-	switch {
-	case !ok:
-		return time.Time{}, broken(k.op, "Coupa sent id %d with an updated-at that is not an instant", id)
-	case w.isZero():
-	case updated.IsZero():
-		return time.Time{}, broken(k.op, "Coupa sent id %d without updated-at, so nothing shows that it is in the window %s", id, w)
-	case !w.holds(updated):
-		return time.Time{}, broken(k.op, "Coupa sent id %d of %s although the window %s was asked for: it ignores updated_at", id, bound(updated), w)
-	}
-	return updated, nil
-}
-
-// lines sees to it that lines are stamped with instants. A row whose newest line is older than asked
+// inWindow sees to it that the window holds a row's updated-at. A row whose newest line is older than asked
 // for passes: of a line that was removed, Coupa may still find the stamp and not show the line.
-func (k *checker) lines(id int64, r *row) error {
-	if r.linesBad {
-		return broken(k.op, "Coupa sent id %d with an updated-at in its lines that is not an instant", id)
+func (k *checker) inWindow(id int64, updated time.Time) error {
+	switch w := &k.query.Window; {
+	case w.isZero():
+		return nil
+	case updated.IsZero():
+		return broken(k.op, "Coupa sent id %d without updated-at, so nothing shows that it is in the window %s", id, w)
+	case !w.holds(updated):
+		return broken(k.op, "Coupa sent id %d of %s although the window %s was asked for: it ignores updated_at", id, bound(updated), w)
 	}
 	return nil
 }
 
+// unstamped is the error of a row whose updated-at, or that of a line, is no instant.
+func (k *checker) unstamped(id int64, updated time.Time, isInstant bool) (time.Time, error) {
+	e := &Error{Op: k.op, Kind: BadRow, Err: fmt.Errorf("Coupa sent id %d with an updated-at in its lines that is not an instant", id)}
+	if !isInstant {
+		updated, e.Err = time.Time{}, fmt.Errorf("Coupa sent id %d with an updated-at that is not an instant", id)
+	}
+	return updated, e
+}
+
 // collection is what a client knows of a resource.
 type collection struct {
-	lines   string       // its collection of lines, [Resource.Lines]
-	parent  string       // [Resource.Parent]
-	longest atomic.Int64 // rows of the longest page seen
+	lines   string // its collection of lines, [Resource.Lines]
+	parent  string // [Resource.Parent]
 	answers answers
+
+	underway underway
 }
 
 // collection returns what is known of the resource at path.
@@ -211,18 +226,4 @@ func (c *Client) collection(path string) *collection {
 		known, _ = c.collections.LoadOrStore(path, &collection{lines: resource.Lines, parent: resource.Parent})
 	}
 	return known.(*collection)
-}
-
-// learn takes in the length of a page and returns the longest
-// one seen, at least 1: an empty page is always a short one.
-func (k *collection) learn(rows int64) int64 {
-	for {
-		longest := k.longest.Load()
-		if rows <= longest {
-			return max(longest, 1)
-		}
-		if k.longest.CompareAndSwap(longest, rows) {
-			return rows
-		}
-	}
 }

@@ -24,6 +24,7 @@ var (
 const afterApril = "Mon, 01 Apr 2024 00:00:00 GMT"
 
 func TestFetchAsksAsDocumented(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var asked *http.Request
 		f := &fake{api: func(_ int, r *http.Request) *http.Response {
@@ -49,7 +50,7 @@ func TestFetchAsksAsDocumented(t *testing.T) {
 		if got := asked.URL.Query(); got.Encode() != want.Encode() {
 			t.Errorf("asked for %v\nwant %v", got, want)
 		}
-		if strings.ContainsAny(asked.URL.RawQuery, `[]:"{} `) {
+		if strings.ContainsAny(asked.URL.RawQuery, `[]"{} `) {
 			t.Errorf("the query is not escaped: %s", asked.URL.RawQuery)
 		}
 		if asked.URL.Path != "/api/coupa_pay/payments" || asked.URL.Host != "acme.coupahost.com" {
@@ -64,6 +65,7 @@ func TestFetchAsksAsDocumented(t *testing.T) {
 }
 
 func TestFetchAsksForLinesAndForIDsAsDocumented(t *testing.T) {
+	t.Parallel()
 	zone := time.FixedZone("", 3600)
 	tests := []struct {
 		name string
@@ -101,6 +103,7 @@ func TestFetchAsksForLinesAndForIDsAsDocumented(t *testing.T) {
 }
 
 func TestFetchYieldsRowsAsTheyAreSent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rows := []string{
 			`{ "id": 3, "updated-at": "2024-03-10T01:30:00-08:00", "total":"1.00" }`,
@@ -135,6 +138,7 @@ func TestFetchYieldsRowsAsTheyAreSent(t *testing.T) {
 }
 
 func TestBreachesOfTheContractAreBroken(t *testing.T) {
+	t.Parallel()
 	const in, out = "2024-03-15T00:00:00Z", "2024-04-01T00:00:00Z"
 	window := Window{From: march, To: april}
 	byLines := Query{Lines: "invoice_lines", LinesFrom: march}
@@ -158,8 +162,6 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 		{"an updated-at that is inside as text only", Query{}, array("2024-03-31T23:00:00-02:00", 1), nil, 0, "2024-04-01T01:00:00Z"},
 		{"no updated-at", Query{}, `[{"id":1}]`, nil, 0, "id 1 without updated-at"},
 		{"null as updated-at", Query{}, `[{"id":1,"updated-at":null}]`, nil, 0, "id 1 without updated-at"},
-		{"an updated-at that is no instant", Query{}, `[{"id":1,"updated-at":"2024-03-32T00:00:00Z"}]`, nil, 0, "not an instant"},
-		{"an updated-at that is a number", Query{}, `[{"id":1,"updated-at":17}]`, nil, 0, "not an instant"},
 		{"no id", Query{After: 4}, `[{"updated-at":"` + in + `"}]`, nil, 0, "without a usable id after id 4"},
 		{"an id that is a fraction", Query{}, `[{"id":1.5}]`, nil, 0, "without a usable id"},
 		{"an id of zero", Query{}, `[{"id":0}]`, nil, 0, "without a usable id"},
@@ -167,7 +169,6 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 		{"an object instead of an array", Query{}, `{"errors":["private"]}`, nil, 0, "array of objects"},
 		{"null instead of an array", Query{}, `null`, nil, 0, "array of objects"},
 		{"an array of numbers", Query{}, `[1]`, nil, 0, "array of objects"},
-		{"a line's updated-at that is no instant", Query{}, lined(1, `"soon"`), nil, 0, "updated-at in its lines that is not an instant"},
 		{"an id twice but not in a row", byLines, joined(lined(1, `"`+in+`"`), lined(2, `"`+in+`"`), lined(1, `"`+in+`"`)), nil, 2, "id 1 after id 2"},
 		{"fifty-one repeats", byLines, joined(slices.Repeat([]string{lined(1, `"`+in+`"`)}, 51)...), nil, 1, "more than the 50 rows"},
 		{"the id before the page's first", Query{After: 1, Lines: "invoice_lines", LinesFrom: march}, lined(1, `"`+in+`"`), nil, 0, "ignores id[gt]"},
@@ -202,7 +203,57 @@ func TestBreachesOfTheContractAreBroken(t *testing.T) {
 	}
 }
 
+func TestAStampThatIsNoInstantIsARowsOwnTrouble(t *testing.T) {
+	t.Parallel()
+	const good, said, linesSaid = `"2024-03-15T00:00:00Z"`, "id 2 with an updated-at that is not an instant", "id 2 with an updated-at in its lines that is not an instant"
+	tests := []struct {
+		name, stamp, line string
+		says              string // nothing: all is well
+		at, linesAt       string
+	}{
+		{"a day that there is not", `"2024-03-32T00:00:00Z"`, good, said, "…", "2024-03-15T00:00:00Z"},
+		{"a number", `17`, good, said, "…", "2024-03-15T00:00:00Z"},
+		{"an object", `{"a":1}`, good, said, "…", "2024-03-15T00:00:00Z"},
+		{"blanks for the T", `"2024-03-15 10:00:00 UTC"`, good, said, "…", "2024-03-15T00:00:00Z"},
+		{"a line's", good, `"2024-03-15 10:00:00 UTC"`, linesSaid, "2024-03-15T00:00:00Z", "2024-03-01T00:00:00Z"},
+		{"a line's number", good, `17`, linesSaid, "2024-03-15T00:00:00Z", "2024-03-01T00:00:00Z"},
+		{"both", `17`, `17`, said, "…", "2024-03-01T00:00:00Z"},
+		{"a line without", good, `null`, "", "2024-03-15T00:00:00Z", "2024-03-01T00:00:00Z"},
+		{"a line with an empty one", good, `""`, "", "2024-03-15T00:00:00Z", "2024-03-01T00:00:00Z"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				odd := fmt.Sprintf(`{"id":2,"updated-at":%s,"invoice-lines":[{"updated-at":"2024-03-01T00:00:00Z"},{"updated-at":%s}]}`, tt.stamp, tt.line)
+				body := `[{"id":1,"updated-at":` + good + `},` + odd + `,{"id":3,"updated-at":` + good + `}]`
+				c := newClient(t, &fake{api: func(int, *http.Request) *http.Response { return answer(200, body, "Date", afterApril) }})
+				for _, q := range []Query{{Window: Window{From: march, To: april}}, {}, {Lines: "invoice_lines", LinesFrom: march}} {
+					q.Path = "invoices"
+					var rows []Row
+					page, err := c.Fetch(t.Context(), q, func(r Row) error {
+						if r.ID == 2 && string(r.JSON) != odd {
+							t.Errorf("got %s", r.JSON)
+						}
+						rows = append(rows, r)
+						return nil
+					})
+					if err != nil || page.Rows != 3 || rows[0].StampErr != nil || rows[2].StampErr != nil {
+						t.Fatalf("%+v, %v", page, err)
+					}
+					if got := rows[1].StampErr; (got == nil) != (tt.says == "") || got != nil && (KindOf(got) != BadRow || !strings.Contains(got.Error(), tt.says)) {
+						t.Errorf("got %v, want %q", got, tt.says)
+					}
+					if got := bound(rows[1].UpdatedAt) + " " + bound(rows[1].LinesAt); got != tt.at+" "+tt.linesAt {
+						t.Errorf("stamps %s", got)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestRowsWithoutUpdatedAtPassTheZeroWindow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: pages(`[{"id":1,"code":"USD"},{"id":2,"updated-at":null},{"id":3,"updated-at":""}]`)})
 		ids, _, err := collect(t.Context(), c, Query{Path: "currencies"})
@@ -213,6 +264,7 @@ func TestRowsWithoutUpdatedAtPassTheZeroWindow(t *testing.T) {
 }
 
 func TestWindowThatIsNotOverByCoupasClockIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
 			return answer(200, array("2024-03-15T00:00:00Z", 1), "Date", "Sun, 31 Mar 2024 23:59:59 GMT")
@@ -221,42 +273,24 @@ func TestWindowThatIsNotOverByCoupasClockIsTriedAgain(t *testing.T) {
 		if KindOf(err) != Retry || err == nil || len(ids) != 0 {
 			t.Errorf("got %v, %v; want no rows and a temporary error", ids, err)
 		}
-		if now, _ := c.Now(t.Context()); !now.Equal(april.Add(-time.Second)) || !page.Date.Equal(now) {
+		if now, _ := c.clock.now(); !now.Equal(april.Add(-time.Second)) || !page.Date.Equal(now) {
 			t.Errorf("the clock shows %s and the page %s, want what the answer said", now, page.Date)
 		}
 	})
 }
 
-func TestPageSizeIsLearned(t *testing.T) {
+func TestAPageIsEmptyOnlyIfNothingCame(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		steps := []struct {
-			rows int
-			last bool
-			why  string
-		}{
-			{0, true, "an empty page is last"},
-			{3, false, "nothing longer was seen"},
-			{2, true, "a longer one was seen"},
-			{3, false, "it is as long as the longest"},
-			{20, false, "it is the longest"},
-			{19, true, "it is shorter than the longest"},
-			{50, false, "it is full"},
-			{49, true, "it is not full"},
-			{0, true, "an empty page is last"},
-			{25, false, "nothing longer was seen of the other resource"},
-		}
+		rows := []int{0, 3, 2, 50, 49, 1, 0}
 		f := &fake{api: func(n int, _ *http.Request) *http.Response {
-			return answer(200, array("2024-01-01T00:00:00Z", upTo(steps[n-1].rows)...))
+			return answer(200, array("2024-01-01T00:00:00Z", upTo(rows[n-1])...))
 		}}
 		c := newClient(t, f)
-		for i, step := range steps {
-			path := "invoices"
-			if i == len(steps)-1 {
-				path = "users"
-			}
-			_, page, err := collect(t.Context(), c, Query{Path: path})
-			if err != nil || page.Last != step.last || page.Rows != step.rows {
-				t.Errorf("page %d of %d rows: last %t, want %t since %s (%v)", i, page.Rows, page.Last, step.last, step.why, err)
+		for i, n := range rows {
+			_, page, err := collect(t.Context(), c, Query{Path: "invoices"})
+			if err != nil || page.Empty != (n == 0) || page.Rows != n || page.LastID != int64(n) {
+				t.Errorf("page %d of %d rows: %+v (%v)", i, n, page, err)
 			}
 		}
 	})
@@ -269,6 +303,7 @@ func joined(bodies ...string) string {
 }
 
 func TestRowsTellWhenTheirLinesWereStamped(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		body := `[{"id":1,"order-lines":[{"updated-at":"2024-03-10T03:00:00-07:00"},{"updated-at":"2024-03-10T01:59:59-08:00"}]},{"id":2,"order-lines":[]},
 			{"id":3,"order_lines":[{"updated_at":"2024-03-01T00:00:00Z"}]},{"id":4,"invoice-lines":[{"updated-at":"2024-03-01T00:00:00Z"}]}]`
@@ -294,7 +329,8 @@ func TestRowsTellWhenTheirLinesWereStamped(t *testing.T) {
 	})
 }
 
-func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
+func TestRepeatsOfAJoinArePassedOver(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		page := func(times ...int) string {
 			var rows []string
@@ -304,28 +340,13 @@ func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
 			}
 			return joined(rows...)
 		}
-		steps := []struct {
-			body string
-			rows int
-			last bool
-			why  string
-		}{
-			{page(2, 1), 2, false, "nothing longer was seen"},
-			{page(1, 1), 2, true, "three rows were seen on the wire"},
-			{page(20, 30), 2, false, "fifty rows on the wire are a full page"},
-			{page(50), 1, false, "fifty rows on the wire are a full page"},
-			{page(20, 29), 2, true, "forty-nine are not"},
-		}
-		var bodies []string
-		for _, step := range steps {
-			bodies = append(bodies, step.body)
-		}
-		c := newClient(t, &fake{api: pages(bodies...)})
+		want := []int{2, 2, 2, 1, 2}
+		c := newClient(t, &fake{api: pages(page(2, 1), page(1, 1), page(20, 30), page(50), page(20, 29))})
 		q := Query{Path: "invoices", Lines: "invoice_lines", LinesFrom: march}
-		for i, step := range steps {
+		for i, n := range want {
 			ids, page, err := collect(t.Context(), c, q)
-			if err != nil || len(ids) != step.rows || page.Rows != step.rows || page.Last != step.last || page.LastID != int64(step.rows) {
-				t.Errorf("page %d: ids %v, %+v, %v; want last %t since %s", i, ids, page, err, step.last, step.why)
+			if err != nil || len(ids) != n || page.Rows != n || page.Empty || page.LastID != int64(n) {
+				t.Errorf("page %d: ids %v, %+v, %v; want %d", i, ids, page, err, n)
 			}
 		}
 		if got := c.Stats().Rows; got != 9 {
@@ -334,7 +355,8 @@ func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
 	})
 }
 
-func TestAPageOfIDsIsAlwaysLast(t *testing.T) {
+func TestAPageOfIDs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		many := upTo(50)
 		c := newClient(t, &fake{api: pages(array("2024-03-15T00:00:00Z", 2, 9), array("2024-03-15T00:00:00Z", many...), `[]`)})
@@ -343,14 +365,15 @@ func TestAPageOfIDsIsAlwaysLast(t *testing.T) {
 			want []int64
 		}{{[]int64{9, 2, 4, 2}, []int64{2, 9}}, {many, many}, {[]int64{3}, nil}} {
 			ids, page, err := collect(t.Context(), c, Query{Path: "invoices", IDs: tt.ask})
-			if err != nil || !page.Last || !slices.Equal(ids, tt.want) {
-				t.Errorf("asked for %v: got %v, last %t, %v", tt.ask, ids, page.Last, err)
+			if err != nil || page.Empty != (len(tt.want) == 0) || !slices.Equal(ids, tt.want) {
+				t.Errorf("asked for %v: got %v, %+v, %v", tt.ask, ids, page, err)
 			}
 		}
 	})
 }
 
 func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
+	t.Parallel()
 	cut := array("2024-01-01T00:00:00Z", 4, 6, 9)
 	tests := []struct {
 		name string
@@ -374,7 +397,7 @@ func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
 				if !errors.As(err, &e) || !e.Temporary() || !strings.Contains(err.Error(), tt.says) {
 					t.Errorf("got %v, want a temporary error that says %q", err, tt.says)
 				}
-				if len(ids) < 2 || page.LastID != ids[len(ids)-1] || page.Last {
+				if len(ids) < 2 || page.LastID != ids[len(ids)-1] || page.Empty {
 					t.Errorf("took %v, page %+v", ids, page)
 				}
 			})
@@ -383,6 +406,7 @@ func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
 }
 
 func TestARowThatIsNotJSONIsBadAndNamed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		body := array("2024-01-01T00:00:00Z", 4, 6, 9)
 		c := newClient(t, &fake{api: pages(body[:len(body)-10] + "\n<html>")})
@@ -390,24 +414,26 @@ func TestARowThatIsNotJSONIsBadAndNamed(t *testing.T) {
 		if KindOf(err) != BadRow || err == nil || !strings.Contains(err.Error(), "the row after id 6") || strings.Contains(err.Error(), "html") {
 			t.Errorf("got %v, want a bad row after id 6 without its text", err)
 		}
-		if page.LastID != 6 || page.Last {
+		if page.LastID != 6 || page.Empty {
 			t.Errorf("page %+v", page)
 		}
 	})
 }
 
 func TestTextAfterTheArrayIsAnError(t *testing.T) {
+	t.Parallel()
 	for _, tail := range []string{"x", "[]", ",", "]"} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClient(t, &fake{api: pages(array("2024-01-01T00:00:00Z", 1) + " " + tail)})
-			if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || page.Last {
+			if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || page.Empty {
 				t.Errorf("page %+v with %q after it passed", page, tail)
 			}
 		})
 	}
 }
 
-func TestBodyThatIsCutAfterItsBracketIsNotLast(t *testing.T) {
+func TestABodyThatIsCutAfterItsBracketIsNotWhole(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
 			res := answer(200, ``)
@@ -415,13 +441,14 @@ func TestBodyThatIsCutAfterItsBracketIsNotLast(t *testing.T) {
 			res.Body = io.NopCloser(io.MultiReader(strings.NewReader(`[{"id":1}]`), iotest.ErrReader(io.ErrUnexpectedEOF)))
 			return res
 		}})
-		if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || KindOf(err) != Retry || page.Last || page.LastID != 1 {
+		if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || KindOf(err) != Retry || page.Empty || page.LastID != 1 {
 			t.Errorf("page %+v, %v", page, err)
 		}
 	})
 }
 
 func TestErrorOfYieldEndsTheRequestAndComesBackAsItIs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		closed := false
 		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
@@ -451,6 +478,7 @@ type closer struct {
 func (c closer) Close() error { *c.closed = true; return nil }
 
 func TestEndOfTheCallersContextIsPassedOn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
 			res := answer(200, ``)
@@ -476,6 +504,7 @@ func (s stalled) Read([]byte) (int, error) {
 }
 
 func TestSilenceEndsARequest(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		c := newClient(t, f)
@@ -507,10 +536,13 @@ func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestSlowBodyThatMovesIsNotCut(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		rows := array("2024-01-01T00:00:00Z", upTo(40)...)
+		rows = strings.ReplaceAll(rows, `Z"}`, `Z","text":"`+strings.Repeat("x", 40_000)+`"}`)
 		f := &fake{api: func(_ int, r *http.Request) *http.Response {
 			res := answer(200, ``)
-			res.Body = io.NopCloser(slow{r.Context(), strings.NewReader(array("2024-01-01T00:00:00Z", upTo(10)...))})
+			res.Body = io.NopCloser(slow{r.Context(), strings.NewReader(rows), 30 * time.Second, 42_000})
 			return res
 		}}
 		c := newClient(t, f)
@@ -519,27 +551,94 @@ func TestSlowBodyThatMovesIsNotCut(t *testing.T) {
 			pass(5 * time.Minute) // the time that yield takes is not Coupa's
 			return nil
 		})
-		if err != nil || page.Rows != 10 || time.Since(began) < time.Hour {
-			t.Errorf("page %+v after %s: %v", page, time.Since(began), err)
+		if took := time.Since(began); err != nil || page.Rows != 40 || took < 40*5*time.Minute+15*time.Minute {
+			t.Errorf("page %+v after %s: %v", page, took, err)
 		}
 	})
 }
 
-// slow is a body of which few bytes come a time, just within the request timeout.
+func TestABodyThatDripsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		body  string
+		every time.Duration
+		piece int
+		says  string
+	}{
+		"blanks before the array":   {strings.Repeat(" ", 10_000) + "[]", time.Second, 1, "the row after id 3: the answer drips: 120 bytes of it in 2m0s"},
+		"blanks between rows":       {`[{"id":4}` + strings.Repeat(" ", 10_000) + "]", time.Second, 1, "the row after id 4: the answer drips"},
+		"a row, just within a wait": {`[{"id":4},{"id":5,"a":"` + strings.Repeat("x", 10_000), 59 * time.Second, 7, "the row after id 4"},
+		"a page, a little too slow": {array("2024-01-01T00:00:00Z", upTo(50)[3:]...) + strings.Repeat(" ", 1<<20), 30 * time.Second, 30_000, "drips: 120000 bytes of it in 2m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var c *Client
+				closed := false
+				c = newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
+					res := answer(200, ``)
+					res.Body = closer{slow{r.Context(), strings.NewReader(tt.body), tt.every, tt.piece}, &closed}
+					return res
+				}})
+				if _, is := c.Underway("invoices"); is {
+					t.Error("something is under way before anything was asked for")
+				}
+				go func() {
+					pass(5*time.Second + tt.every + tt.every/2)
+					e, is := c.Underway("invoices")
+					if since := time.Since(e.Since); !is || !e.Answered || e.Bytes != int64(tt.piece) || e.Op != "reading invoices" || since != tt.every+tt.every/2 {
+						t.Errorf("under way: %+v since %s", e, since)
+					}
+				}()
+				began := time.Now()
+				_, _, err := collect(t.Context(), c, Query{Path: "invoices", After: 3})
+				if took := time.Since(began); KindOf(err) != Retry || !strings.Contains(fmt.Sprint(err), tt.says) || took > 4*time.Minute || !closed {
+					t.Errorf("after %s: %v", took, err)
+				}
+				if e, is := c.Underway("invoices"); is {
+					t.Errorf("still under way: %+v", e)
+				}
+			})
+		})
+	}
+}
+
+func TestTheRequestThatWentOutFirstIsTheOneWaitedFor(t *testing.T) {
+	t.Parallel()
+	var u underway
+	first, second := u.add("a"), u.add("b")
+	if e, is := u.longest(); !is || e.Op != "a" || e.Answered {
+		t.Errorf("%+v", e)
+	}
+	u.remove(first)
+	u.remove(first)
+	if e, is := u.longest(); !is || e.Op != "b" {
+		t.Errorf("%+v", e)
+	}
+	u.remove(second)
+	if e, is := u.longest(); is {
+		t.Errorf("%+v", e)
+	}
+}
+
+// slow is a body of which a piece comes at a time, each after a while.
 type slow struct {
-	ctx context.Context
-	src io.Reader
+	ctx   context.Context
+	src   io.Reader
+	every time.Duration
+	piece int
 }
 
 func (s slow) Read(p []byte) (int, error) {
-	pass(59 * time.Second)
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
+	select {
+	case <-time.After(s.every):
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
 	}
-	return s.src.Read(p[:min(7, len(p))])
+	return s.src.Read(p[:min(s.piece, len(p))])
 }
 
 func TestQueriesThatCannotBeAskedCostNoRequest(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		q    Query
@@ -585,6 +684,7 @@ func TestQueriesThatCannotBeAskedCostNoRequest(t *testing.T) {
 }
 
 func TestMaxID(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		q    Query
@@ -595,6 +695,9 @@ func TestMaxID(t *testing.T) {
 	}{
 		{"the highest id", Query{}, `[{"id":77}]`, 77, 0, false},
 		{"no row", Query{}, `[]`, 0, 0, false},
+		{"a row that was left out of the first answer", Query{}, `[] then [{"id":76},{"id":75}]`, 76, 0, false},
+		{"rows from the lowest up", Query{}, `[] then [{"id":75},{"id":76}]`, 76, 0, false},
+		{"more than a page", Query{}, `[] then ` + array("2024-03-15T00:00:00Z", upTo(51)...), 0, Broken, true},
 		{"two rows", Query{}, `[{"id":77},{"id":78}]`, 0, Broken, true},
 		{"an id outside the range", Query{Through: 76}, `[{"id":77}]`, 0, Broken, true},
 		{"no id", Query{}, `[{}]`, 0, Broken, true},
@@ -604,16 +707,22 @@ func TestMaxID(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var asked url.Values
-				c := newClient(t, &fake{api: func(_ int, r *http.Request) *http.Response {
+				var limits []string
+				bodies := strings.Split(tt.body, " then ")
+				c := newClient(t, &fake{api: func(n int, r *http.Request) *http.Response {
 					asked = r.URL.Query()
-					return answer(200, tt.body, "Date", afterApril)
+					limits = append(limits, asked.Get("limit"))
+					return answer(200, bodies[min(n, len(bodies))-1], "Date", afterApril)
 				}})
 				tt.q.Path, tt.q.Window, tt.q.Filter = "invoices", Window{To: april}, url.Values{"status": {"new"}}
 				got, err := c.MaxID(t.Context(), tt.q)
 				if got != tt.want || (err != nil) != tt.fail || err != nil && KindOf(err) != tt.kind {
 					t.Errorf("got %d, %v", got, err)
 				}
-				for key, want := range map[string]string{"order_by": "id", "dir": "desc", "limit": "1", "fields": `["id"]`, "status": "new", "updated_at[lt]": "2024-04-01T00:00:00Z"} {
+				if want := []string{"1", "50"}; !slices.Equal(limits, want[:len(limits)]) || (len(limits) == 2) != strings.HasPrefix(tt.body, "[]") {
+					t.Errorf("asked for %v rows", limits)
+				}
+				for key, want := range map[string]string{"order_by": "id", "dir": "desc", "fields": `["id"]`, "status": "new", "updated_at[lt]": "2024-04-01T00:00:00Z"} {
 					if asked.Get(key) != want {
 						t.Errorf("%s is %q, want %q", key, asked.Get(key), want)
 					}

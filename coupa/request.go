@@ -17,8 +17,19 @@ const youngToken = 10 * time.Second
 // errSilent ends a request during which nothing arrived for the request timeout.
 var errSilent = errors.New("no answer")
 
-// response is an answer with status 200 and a JSON body. Reading it is bounded by silence, not by
-// its length: every Read has the request timeout, and the time between Reads belongs to the caller.
+// A body is given up when less than leastRate bytes a second have come in a span of waiting
+// for it that is dripSpan request timeouts long. One in which nothing comes ends at once.
+const (
+	leastRate = 1 << 10
+	dripSpan  = 2
+)
+
+// errDripping ends a request whose body hardly moves.
+var errDripping = errors.New("the answer drips")
+
+// response is an answer with status 200 and a JSON body. Reading it is bounded by its progress, not by its
+// length: every Read has the request timeout, and many of them that bring little are too little. The time
+// between Reads belongs to the caller.
 type response struct {
 	*http.Response
 	op     string
@@ -28,7 +39,12 @@ type response struct {
 	silent *time.Timer
 	limit  time.Duration
 
-	latency time.Duration // until the header came
+	waited time.Duration // for the body, since the progress was last looked at
+	came   int64         // bytes of it since then
+
+	latency  time.Duration // until the header came
+	exchange *exchange
+	underway *underway // has exchange
 }
 
 // ask is one API request.
@@ -38,6 +54,18 @@ type ask struct {
 	path     string // below /api; of rows below another one, behind that one
 	query    string
 	priority Priority
+	line     int   // length of the request line
+	of       Query // of which this asks for a page; without a path: for none
+}
+
+// page tells the page from others, as [Query.name] does.
+func (a *ask) page() string { return a.path + "?" + a.of.name() }
+
+// ask is the request for a page of q's rows at a path below /api.
+func (c *Client) ask(op, path string, q Query) ask {
+	a := ask{op: op, object: q.Path, path: path, query: q.page(), priority: q.Priority, of: q}
+	a.line = c.lineOf(path, a.query)
+	return a
 }
 
 // get sends one API request, with a token and at the limiter's pace, and returns the answer if it is
@@ -52,12 +80,12 @@ func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 		if err != nil {
 			return nil, err
 		}
-		res, err := c.send(ctx, a, token.value)
+		res, err := c.send(ctx, &a, token.value)
 		if err != nil {
 			return nil, err
 		}
 		if res.StatusCode != http.StatusUnauthorized {
-			return c.judge(res, a.object, sent)
+			return c.judge(res, &a, sent)
 		}
 		res.discard()
 		switch age := time.Since(token.minted); {
@@ -69,8 +97,12 @@ func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 			reminted = true
 			c.tokens.drop(token)
 		default:
-			return nil, &Error{Op: a.op, Kind: Reauthenticate, Status: res.StatusCode, Err: errors.New("Coupa refuses a token that it has just issued"),
+			e := &Error{Op: a.op, Kind: Reauthenticate, Status: res.StatusCode, Err: errors.New("Coupa refuses a token that it has just issued"),
 				Hint: "see whether the API client is active at " + c.clientsPage()}
+			if isForeign(res.Header) {
+				e.passes()
+			}
+			return nil, e
 		}
 	}
 }
@@ -84,9 +116,10 @@ func (c *Client) turn(ctx context.Context, a ask) (time.Time, error) {
 }
 
 // send sends the request and returns the answer whatever its status.
-func (c *Client) send(ctx context.Context, a ask, token string) (*response, error) {
+func (c *Client) send(ctx context.Context, a *ask, token string) (*response, error) {
 	c.counters.requests.Add(1)
-	r := &response{op: a.op, caller: ctx, limit: c.cfg.RequestTimeout}
+	r := &response{op: a.op, caller: ctx, limit: c.cfg.RequestTimeout, underway: &c.collection(a.object).underway}
+	r.exchange = r.underway.add(a.op)
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.silent = time.AfterFunc(r.limit, func() { r.cancel(errSilent) })
 	target := *c.base
@@ -106,14 +139,25 @@ func (c *Client) send(ctx context.Context, a ask, token string) (*response, erro
 		},
 	}).WithContext(r.ctx)
 	began := time.Now()
-	res, err := c.http.Do(req)
+	way := c.http
+	if c.lines.apart(a.line) {
+		way = c.apart
+	}
+	res, err := way.Do(req)
 	r.latency = time.Since(began)
 	r.silent.Stop()
+	r.exchange.answered.Store(err == nil)
 	if err != nil {
 		r.cancel(err)
+		r.underway.remove(r.exchange)
 		c.counters.byClass[0].Add(1)
 		c.collection(a.object).answers.count(0)
-		return nil, r.failed(withoutURL(err))
+		err = withoutURL(err)
+		failed := r.failed(err)
+		if e, ok := errors.AsType[*Error](failed); ok && e.Kind == Retry && isCut(err) {
+			e.suspect(c.lines.refused(a, true), a.line)
+		}
+		return nil, failed
 	}
 	r.Response = res
 	c.counters.byClass[min(res.StatusCode/100, len(c.counters.byClass)-1)].Add(1)
@@ -124,14 +168,25 @@ func (c *Client) send(ctx context.Context, a ask, token string) (*response, erro
 // Read implements [io.Reader] on the body.
 func (r *response) Read(p []byte) (int, error) {
 	r.silent.Reset(r.limit)
+	began := time.Now()
 	n, err := r.Body.Read(p)
+	r.waited += time.Since(began)
 	r.silent.Stop()
+	r.came += int64(n)
+	r.exchange.bytes.Add(int64(n))
+	if span := dripSpan * r.limit; r.waited >= span {
+		if err == nil && float64(r.came) < leastRate*span.Seconds() {
+			err = fmt.Errorf("%w: %d bytes of it in %s", errDripping, r.came, r.waited.Round(time.Second))
+		}
+		r.waited, r.came = 0, 0
+	}
 	return n, err
 }
 
 // close ends the exchange. A body that was read to its end leaves its connection for the next request.
 func (r *response) close() {
 	r.silent.Stop()
+	r.underway.remove(r.exchange)
 	_ = r.Body.Close()
 	r.cancel(nil)
 }
@@ -157,6 +212,8 @@ func (r *response) each(rows *rows, yield func(row) error) error {
 	switch {
 	case err == io.EOF:
 		return nil
+	case err == errMarkup:
+		return r.notJSON()
 	case errors.Is(err, errNoArray), errors.Is(err, errNoObject):
 		return &Error{Op: r.op, Kind: Broken, Err: fmt.Errorf("Coupa sent something else than an array of objects: %w", err)}
 	default:
@@ -174,12 +231,17 @@ func (r *response) failed(err error) error {
 	case errors.Is(context.Cause(r.ctx), errSilent):
 		e.Err = fmt.Errorf("%w from Coupa for %s", errSilent, r.limit)
 		e.Hint = "if it goes on, raise coupa.request.timeout.ms or ask for fewer fields"
+	case errors.Is(err, errDripping):
+		e.Hint = "see whether something on the way to Coupa holds answers back; if it goes on, raise coupa.request.timeout.ms"
 	case errors.Is(err, errRedirect):
 		e.Hint = "maintenance does that; if it goes on, set coupa.url to the address that a browser ends at"
 	case misconfigured(err):
 		e.Kind = Misconfigured
 	case errors.Is(err, errSyntax):
 		e.Kind = BadRow
+	case errors.Is(err, errTooMuch):
+		e.Kind = BadRow
+		e.Hint = "see what answers in Coupa's place; if the row is as it should be, raise row.max.bytes"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		e.Err = fmt.Errorf("the body was cut off: %w", err)
 	}

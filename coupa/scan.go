@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/bits"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -38,6 +39,8 @@ type scanner struct {
 	id      span
 	updated span
 	lines   lineStamps
+	// texts so far, keys included, with bytes that are not UTF-8
+	malformed int
 }
 
 // lineStamps is what a scanner finds out about the collection of lines of a row.
@@ -287,9 +290,11 @@ const (
 // and control characters: (w - n·each) &^ w & highs has its lowest bit at the first byte below n.
 func (s *scanner) text() error {
 	data, i := s.data, s.pos+1
+	seen := uint64(0) // all bytes looked at: without a high bit among them the text is ASCII
 	for {
 		for i+8 <= len(data) {
 			w := binary.LittleEndian.Uint64(data[i:])
+			seen |= w
 			quote, slash := w^'"'*each, w^'\\'*each
 			found := ((w-' '*each)&^w | (quote-each)&^quote | (slash-each)&^slash) & highs
 			if found != 0 {
@@ -303,6 +308,9 @@ func (s *scanner) text() error {
 		}
 		switch c := data[i]; {
 		case c == '"':
+			if seen&highs != 0 && !utf8.Valid(data[s.pos+1:i]) {
+				s.malformed++
+			}
 			s.pos = i + 1
 			return nil
 		case c == '\\':
@@ -316,6 +324,7 @@ func (s *scanner) text() error {
 			s.pos = i
 			return errSyntax
 		default:
+			seen |= uint64(c)
 			i++
 		}
 	}

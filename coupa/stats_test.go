@@ -9,6 +9,7 @@ import (
 )
 
 func TestALimiterTellsItsPaceOfTheLastMinute(t *testing.T) {
+	t.Parallel()
 	for _, rps := range []float64{0, 10} {
 		synctest.Test(t, func(t *testing.T) {
 			l := NewLimiter(rps)
@@ -34,6 +35,7 @@ func TestALimiterTellsItsPaceOfTheLastMinute(t *testing.T) {
 }
 
 func TestALimiterIsThrottledFromTheFirstRefusalUntilItIsBackAtItsCeiling(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(20)
 		began := time.Now()
@@ -54,6 +56,7 @@ func TestALimiterIsThrottledFromTheFirstRefusalUntilItIsBackAtItsCeiling(t *test
 }
 
 func TestAClientTellsWhyThereIsNoTokenAndHowOldOneIs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		refuse := true
 		f := &fake{api: pages(`[]`), lifetime: 3600}
@@ -74,6 +77,7 @@ func TestAClientTellsWhyThereIsNoTokenAndHowOldOneIs(t *testing.T) {
 			t.Errorf("%+v, want the reason and no token", s)
 		}
 		refuse = false
+		pass(mintShared)
 		issued := time.Now()
 		if err := c.CheckToken(t.Context()); err != nil {
 			t.Fatal(err)
@@ -89,6 +93,7 @@ func TestAClientTellsWhyThereIsNoTokenAndHowOldOneIs(t *testing.T) {
 }
 
 func TestAnswersAreCountedByResourceAndStatus(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		statuses := []int{200, 429, 429, 418, 599, 302, 204}
 		c := newClient(t, &fake{api: func(n int, _ *http.Request) *http.Response { return answer(statuses[n-1], `[]`) }})

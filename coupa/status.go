@@ -1,6 +1,7 @@
 package coupa
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,13 +21,15 @@ const (
 )
 
 // judge passes an answer with status 200 and JSON, tells the limiter, and makes an [*Error] of any other.
-func (c *Client) judge(r *response, path string, sent time.Time) (*response, error) {
+func (c *Client) judge(r *response, a *ask, sent time.Time) (*response, error) {
+	path := a.object
 	if r.StatusCode == http.StatusOK {
 		c.limiter.succeeded()
 		if err := r.checkType(); err != nil {
 			r.close()
 			return nil, err
 		}
+		c.lines.took(a)
 		return r, nil
 	}
 	defer r.discard()
@@ -37,14 +40,23 @@ func (c *Client) judge(r *response, path string, sent time.Time) (*response, err
 		c.limiter.throttled(sent)
 	case Scope:
 		e.Hint, e.Err = c.missingScope(path)
+		if isWebPage(r.Header) {
+			e.passes()
+		}
 	case Misconfigured:
 		e.Err = r.message()
 		e.Hint = "see whether this instance takes the fields and filters configured for " + path
 		if r.StatusCode == http.StatusNotFound {
 			e.Hint = "see whether coupa.url is the instance's own address and the instance has /api/" + path
 		}
+		if e.Err == nil && isForeign(r.Header) && !isLengthOnly(r.StatusCode) {
+			e.passes()
+		}
 	case Broken:
 		e.Err = errors.New("Coupa answered a query with a status that holds no rows")
+	}
+	if isLengthStatus(r.StatusCode) && (e.Err == nil || errors.Is(e.Err, errForeign)) {
+		e.suspect(c.lines.refused(a, false), a.line)
 	}
 	return nil, e
 }
@@ -72,12 +84,36 @@ func (r *response) checkType() error {
 	switch {
 	case isType(contentType, "application/json"):
 		return nil
-	case isType(contentType, "text/html", "application/xhtml+xml"):
-		return &Error{Op: r.op, Kind: Retry, Status: r.StatusCode, RetryAfter: retryAfter(r.Header), Err: errors.New("Coupa sent a web page instead of JSON"),
-			Hint: "maintenance does that; if it goes on, open coupa.url in a browser"}
+	case isForeign(r.Header):
+		return r.notJSON()
 	default:
 		return broken(r.op, "Coupa sent %q although JSON was asked for", oneLine(contentType, 60))
 	}
+}
+
+// notJSON is the error of a page of which something else came, as from what stands in for Coupa.
+func (r *response) notJSON() *Error {
+	return &Error{Op: r.op, Kind: Retry, Status: r.StatusCode, RetryAfter: retryAfter(r.Header), Err: errors.New("Coupa sent a web page instead of JSON"),
+		Hint: "maintenance does that; if it goes on, open coupa.url in a browser"}
+}
+
+// errForeign is said of an answer with an error's status that is not Coupa's own: those come in
+// JSON or XML. A gateway, a firewall or a page of maintenance gave it, and it passes as they do.
+var errForeign = errors.New("something before Coupa's API answered in its place")
+
+const foreignHint = "a gateway, a firewall, an allow list of addresses or maintenance does that; if it goes on, open coupa.url in a browser from this machine's network"
+
+// passes makes an error that passes by itself of one that something before Coupa gave.
+func (e *Error) passes() { e.Kind, e.Err, e.Hint = Retry, errForeign, foreignHint }
+
+// isForeign tells whether an answer is of a type that gateways send, and Coupa does not.
+func isForeign(h http.Header) bool {
+	return isWebPage(h) || isType(h.Get("Content-Type"), "text/plain")
+}
+
+// isWebPage tells whether an answer is HTML.
+func isWebPage(h http.Header) bool {
+	return isType(h.Get("Content-Type"), "text/html", "application/xhtml+xml")
 }
 
 // checkDate takes over the Date of the answer, and refuses a
@@ -127,6 +163,7 @@ func retryAfter(h http.Header) time.Duration {
 // (API "Errors"), or nil where it says nothing that can be read.
 func (r *response) message() error {
 	body, _ := io.ReadAll(io.LimitReader(r, mostErrorBody))
+	body = bytes.TrimPrefix(body, byteOrderMark)
 	var answer struct {
 		Errors json.RawMessage `json:"errors"`
 		Error  json.RawMessage `json:"error"`

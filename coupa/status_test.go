@@ -10,6 +10,7 @@ import (
 )
 
 func TestAnswersAreClassedByRemedy(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x", 500)
 	tests := []struct {
 		name   string
@@ -27,6 +28,8 @@ func TestAnswersAreClassedByRemedy(t *testing.T) {
 		{"a pause that is no time", "invoices", answer(503, ``, "Retry-After", "soon"), Throttled, 0, nil},
 		{"maintenance in HTML", "invoices", answer(503, `<html>`, "Content-Type", "text/html"), Throttled, 0, []string{"503"}},
 		{"a web page instead of JSON", "invoices", answer(200, `<html>private`, "Content-Type", "text/html; charset=utf-8"), Retry, 0, []string{"web page", "maintenance"}},
+		{"a web page that says it is JSON", "invoices", answer(200, "\n<!DOCTYPE html>private"), Retry, 0, []string{"web page", "maintenance"}},
+		{"a text instead of JSON", "invoices", answer(200, `private`, "Content-Type", "text/plain"), Retry, 0, []string{"maintenance"}},
 		{"a server error", "invoices", answer(500, ``), Retry, 0, []string{"500 Internal Server Error"}},
 		{"a gateway timeout", "invoices", answer(504, ``), Retry, 0, []string{"504"}},
 		{"an unnamed server error", "invoices", answer(599, ``), Retry, 0, []string{"reading invoices: 599"}},
@@ -40,6 +43,15 @@ func TestAnswersAreClassedByRemedy(t *testing.T) {
 		{"a refusal in another form", "invoices", answer(400, `<html>private`), Misconfigured, 0, []string{"400 Bad Request; see whether"}},
 		{"an unknown collection", "invoices", answer(404, ``), Misconfigured, 0, []string{"coupa.url", "/api/invoices"}},
 		{"a refused type", "invoices", answer(406, ``), Misconfigured, 0, []string{"406"}},
+		{"a firewall's page", "invoices", answer(403, `<html>private`, "Content-Type", "text/html"), Retry, 0, []string{"403 Forbidden: something before Coupa's API answered in its place", "allow list"}},
+		{"a gateway's page instead of a collection", "invoices", answer(404, `<html>private`, "Content-Type", "text/html"), Retry, 0, []string{"404", "gateway"}},
+		{"a gateway's text instead of a collection", "invoices", answer(404, "private", "Content-Type", "text/plain; charset=utf-8"), Retry, 0, []string{"404", "gateway"}},
+		{"a gateway's page for a bad request", "invoices", answer(400, `<html>private`, "Content-Type", "text/html"), Retry, 0, []string{"400", "gateway"}},
+		{"a missing scope in text", "suppliers", answer(403, `private`, "Content-Type", "text/plain"), Scope, 0, []string{"core.supplier.read"}},
+		{"a page that is gone", "invoices", answer(410, `<html>private`, "Content-Type", "application/xhtml+xml"), Retry, 0, nil},
+		{"a refused query behind a byte order mark", "invoices", answer(400, "\ufeff"+`{"error":"bad filter"}`), Misconfigured, 0, []string{"Coupa says: bad filter"}},
+		{"a refused query in text", "invoices", answer(400, `{"error":"bad filter"}`, "Content-Type", "text/plain"), Misconfigured, 0, []string{"Coupa says: bad filter"}},
+		{"a line that is too long", "invoices", answer(414, `<html>private`, "Content-Type", "text/html"), Misconfigured, 0, []string{"414"}},
 		{"a status without rows", "invoices", answer(204, ``), Broken, 0, []string{"204"}},
 	}
 	for _, tt := range tests {
@@ -70,6 +82,7 @@ func TestAnswersAreClassedByRemedy(t *testing.T) {
 }
 
 func TestThrottlingSlowsTheSharedLimiter(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		f.api = func(n int, _ *http.Request) *http.Response {
@@ -94,6 +107,7 @@ func TestThrottlingSlowsTheSharedLimiter(t *testing.T) {
 }
 
 func TestKindOf(t *testing.T) {
+	t.Parallel()
 	wrapped := errors.Join(errors.New("a"), &Error{Op: "b", Kind: Scope})
 	if KindOf(wrapped) != Scope || KindOf(errors.New("unknown")) != Retry {
 		t.Errorf("got %v and %v", KindOf(wrapped), KindOf(errors.New("unknown")))

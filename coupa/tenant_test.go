@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ import (
 
 func tenantClient(t *testing.T, way http.RoundTripper) *coupa.Client {
 	t.Helper()
-	c, err := coupa.New(coupa.Config{URL: "https://tenant.coupahost.com", ClientID: "id", ClientSecret: "secret", Transport: way, Limiter: coupa.NewLimiter(15)})
+	c, err := coupa.New(coupa.Config{URL: "https://tenant.coupahost.com", ClientID: "id", ClientSecret: "secret", Transport: way, Limiter: coupa.NewLimiter(15), RowBytes: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func walk(ctx context.Context, c *coupa.Client, q coupa.Query, yield func(coupa.
 		page, err := c.Fetch(ctx, q, yield)
 		q.After = page.LastID
 		switch kind := coupa.KindOf(err); {
-		case err == nil && page.Last:
+		case err == nil && page.Empty:
 			return retries, nil
 		case err != nil && kind != coupa.Retry && kind != coupa.Throttled:
 			return retries, err
@@ -65,6 +66,7 @@ func windowToNow(t *testing.T, c *coupa.Client) coupa.Window {
 }
 
 func TestWalkOfATenantInTroubleReadsEveryRowOnce(t *testing.T) {
+	t.Parallel()
 	for _, resource := range served(t) {
 		t.Run(resource.Path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -106,6 +108,7 @@ func TestWalkOfATenantInTroubleReadsEveryRowOnce(t *testing.T) {
 }
 
 func TestFaultsOfATenantAreClassed(t *testing.T) {
+	t.Parallel()
 	for kind, want := range map[coupatest.FaultKind]coupa.Kind{
 		coupatest.Forbidden403: coupa.Scope,
 		coupatest.WrongOrder:   coupa.Broken,
@@ -113,6 +116,12 @@ func TestFaultsOfATenantAreClassed(t *testing.T) {
 		coupatest.LongPage:     coupa.Broken,
 		coupatest.IgnoreFilter: coupa.Broken,
 		coupatest.ClockBack:    coupa.Retry,
+		coupatest.WebPage403:   coupa.Retry,
+		coupatest.WebPage404:   coupa.Retry,
+		coupatest.WebPage504:   coupa.Retry,
+		coupatest.Drip:         coupa.Retry,
+		coupatest.EndlessRow:   coupa.BadRow,
+		coupatest.Blanks:       coupa.BadRow,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -127,6 +136,145 @@ func TestFaultsOfATenantAreClassed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOddAnswersOfATenantAreTakenForWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []coupatest.FaultKind{coupatest.ByteOrderMark, coupatest.ClockAhead, coupatest.Blanks} {
+		synctest.Test(t, func(t *testing.T) {
+			tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 30, Objects: []string{"users"}})
+			c := tenantClient(t, tenant.Transport())
+			tenant.Inject(coupatest.Fault{Kind: kind, Bytes: 100_000})
+			page, err := c.Fetch(t.Context(), coupa.Query{Path: "users"}, func(coupa.Row) error { return nil })
+			if err != nil || page.Rows != 30 {
+				t.Errorf("%s: %+v, %v", kind, page, err)
+			}
+		})
+	}
+}
+
+func TestRequestsOfATenantFitItsGateway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 200, Objects: []string{"users"}, MaxLine: coupa.MaxLine})
+		c := tenantClient(t, tenant.Transport())
+		q := coupa.Query{Path: "users", Fields: `["id"` + strings.Repeat(`,"login"`, 650) + "]"}
+		for _, row := range tenant.Rows("users") {
+			q.IDs = append(q.IDs, row.ID)
+		}
+		read, requests := 0, 0
+		for all := q.IDs; len(all) > 0; requests++ {
+			q.IDs = all
+			n := c.Fits(q)
+			q.IDs, all = all[:n], all[n:]
+			page, err := c.Fetch(t.Context(), q, func(coupa.Row) error { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			read += page.Rows
+		}
+		if read != 200 || requests < 6 || requests > 30 {
+			t.Errorf("%d rows in %d requests", read, requests)
+		}
+	})
+}
+
+// A body that is small on the wire and huge when it is unpacked ends where its bound is.
+func TestACompressedBodyOfGigabytesIsGivenUp(t *testing.T) {
+	t.Parallel()
+	tenant := coupatest.New(coupatest.Config{Rows: 2, RateLimit: -1, TokenHold: -1, Objects: []string{"users"}})
+	server := httptest.NewServer(tenant)
+	defer server.Close()
+	c, err := coupa.New(coupa.Config{URL: server.URL, ClientID: "id", ClientSecret: "secret", TokenHold: time.Nanosecond, RowBytes: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, says := range map[coupatest.FaultKind]string{coupatest.Blanks: "white space", coupatest.EndlessRow: "the 4194304 bytes of row.max.bytes"} {
+		tenant.Inject(coupatest.Fault{Kind: kind})
+		page, err := c.Fetch(t.Context(), coupa.Query{Path: "users"}, func(coupa.Row) error { return nil })
+		if coupa.KindOf(err) != coupa.BadRow || !strings.Contains(err.Error(), says) || page.Bytes > 10<<20 {
+			t.Errorf("%s: %+v, %v", kind, page, err)
+		}
+	}
+}
+
+func TestATokenEndpointOfATenantThatHangsIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tenant := coupatest.New(coupatest.Config{Rows: 2, Objects: []string{"users"}})
+		c := tenantClient(t, tenant.Transport())
+		tenant.Inject(coupatest.Fault{Kind: coupatest.Hang, Object: coupatest.TokenRequests, Count: -1})
+		began := time.Now()
+		for range 20 {
+			if err := c.CheckToken(t.Context()); coupa.KindOf(err) != coupa.Retry || err == nil {
+				t.Errorf("got %v", err)
+			}
+		}
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("twenty objects, one after the other, waited for %s", took)
+		}
+	})
+}
+
+func TestTheHighestIDOfATenantIsFoundBelowRowsThatItLeavesOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 60, Objects: []string{"users"}})
+		c := tenantClient(t, tenant.Transport())
+		rows := tenant.Rows("users")
+		for hidden := range 49 {
+			tenant.LeaveOut("users", rows[59-hidden].ID, -1)
+			if got, err := c.MaxID(t.Context(), coupa.Query{Path: "users"}); err != nil || got != rows[58-hidden].ID {
+				t.Errorf("%d rows left out: %d, %v, want %d", hidden+1, got, err, rows[58-hidden].ID)
+			}
+		}
+	})
+}
+
+func TestAShortPageEndsNoWalk(t *testing.T) {
+	t.Parallel()
+	for name, times := range map[string]int{"once": 1, "always": -1} {
+		t.Run("a row is left out "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 130, Objects: []string{"users"}})
+				c := tenantClient(t, tenant.Transport())
+				rows := tenant.Rows("users")
+				hidden := rows[60].ID
+				tenant.LeaveOut("users", hidden, times)
+				var got, want []int64
+				for _, row := range rows {
+					if row.ID != hidden {
+						want = append(want, row.ID)
+					}
+				}
+				if _, err := walk(t.Context(), c, coupa.Query{Path: "users"}, func(r coupa.Row) error {
+					got = append(got, r.ID)
+					return nil
+				}); err != nil || !slices.Equal(got, want) {
+					t.Errorf("read %d rows of %d: %v", len(got), len(want), err)
+				}
+				if n := tenant.RequestCounts()["users"]; n != 4 {
+					t.Errorf("%d requests for three pages and the empty one", n)
+				}
+			})
+		})
+	}
+	t.Run("lines count for the limit", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: -1, Objects: []string{"invoices"}, CollapseParents: true})
+			c := tenantClient(t, tenant.Transport())
+			since := windowToNow(t, c).To
+			for range 60 {
+				tenant.Create("invoices", coupatest.Lines(5))
+			}
+			<-time.After(time.Minute)
+			n := 0
+			q := coupa.Query{Path: "invoices", Window: windowToNow(t, c), Lines: "invoice_lines", LinesFrom: since}
+			if _, err := walk(t.Context(), c, q, func(coupa.Row) error { n++; return nil }); err != nil || n != 60 {
+				t.Errorf("read %d of 60 rows whose lines have changed: %v", n, err)
+			}
+		})
+	})
 }
 
 // newestLine is the newest updated-at of a row's lines as encoding/json reads it; zero when there is none.
@@ -153,6 +301,7 @@ func newestLine(t *testing.T, lines string, row []byte) (newest time.Time) {
 }
 
 func TestRowsOfATenantTellTheirNewestLine(t *testing.T) {
+	t.Parallel()
 	for _, resource := range served(t) {
 		t.Run(resource.Path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -178,6 +327,7 @@ func TestRowsOfATenantTellTheirNewestLine(t *testing.T) {
 }
 
 func TestWalkByLinesReadsEachParentOnce(t *testing.T) {
+	t.Parallel()
 	for _, repeat := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 150, Objects: []string{"purchase_orders"}, RepeatParents: repeat})
@@ -221,6 +371,7 @@ func TestWalkByLinesReadsEachParentOnce(t *testing.T) {
 }
 
 func TestRowsOfATenantByID(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 60, Objects: []string{"users"}})
 		c := tenantClient(t, tenant.Transport())
@@ -231,7 +382,7 @@ func TestRowsOfATenantByID(t *testing.T) {
 			got = append(got, r.ID)
 			return nil
 		})
-		if err != nil || !page.Last || !slices.Equal(got, []int64{3, 9}) {
+		if err != nil || page.Empty || !slices.Equal(got, []int64{3, 9}) {
 			t.Errorf("got %v, %+v, %v", got, page, err)
 		}
 		tenant.Inject(coupatest.Fault{Kind: coupatest.IgnoreFilter})
@@ -242,6 +393,7 @@ func TestRowsOfATenantByID(t *testing.T) {
 }
 
 func TestAnObjectWithoutItsScopeFailsByItself(t *testing.T) {
+	t.Parallel()
 	for _, fallBack := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			tenant := coupatest.New(coupatest.Config{Rows: 3, ClientID: "id", ClientSecret: "secret", Scopes: []string{"core.invoice.read"}})

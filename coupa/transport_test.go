@@ -32,6 +32,7 @@ func serve(t *testing.T, api http.HandlerFunc) (*Client, *httptest.Server) {
 }
 
 func TestGzipIsAskedForAndBytesCountWhatItHeld(t *testing.T) {
+	t.Parallel()
 	body := array("2024-01-01T00:00:00Z", upTo(50)...)
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept-Encoding") != "gzip" {
@@ -50,6 +51,7 @@ func TestGzipIsAskedForAndBytesCountWhatItHeld(t *testing.T) {
 }
 
 func TestConnectionIsUsedAgain(t *testing.T) {
+	t.Parallel()
 	from := map[string]bool{}
 	status := 200
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -67,6 +69,7 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 }
 
 func TestRedirects(t *testing.T) {
+	t.Parallel()
 	var seen []string
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		seen = append(seen, r.Header.Get("Authorization"))
@@ -110,6 +113,7 @@ func TestRedirects(t *testing.T) {
 }
 
 func TestRefusedConnectionIsTemporaryAndItsErrorHoldsNoQuery(t *testing.T) {
+	t.Parallel()
 	c, s := serve(t, http.NotFound)
 	s.Close()
 	_, _, err := collect(t.Context(), c, Query{Path: "invoices", Fields: `["secretfield"]`})
@@ -122,6 +126,7 @@ func TestRefusedConnectionIsTemporaryAndItsErrorHoldsNoQuery(t *testing.T) {
 }
 
 func TestCutConnectionIsTemporary(t *testing.T) {
+	t.Parallel()
 	c, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", "1000")
@@ -141,6 +146,7 @@ func (shut) Misconfigured() bool                               { return true }
 func (s shut) RoundTrip(*http.Request) (*http.Response, error) { return nil, s }
 
 func TestARequestThatMayNotBeSentIsMisconfigured(t *testing.T) {
+	t.Parallel()
 	c, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s3cret", Transport: shut{}})
 	if err != nil {
 		t.Fatal(err)

@@ -109,6 +109,9 @@ func (f *fetch) hand(ctx context.Context, ev event) error {
 
 // take decides about a row and encodes it if it is fresh.
 func (f *fetch) take(ctx context.Context, row coupa.Row) error {
+	if row.StampErr != nil {
+		return row.StampErr
+	}
 	ps, c := f.ps, f.chunk
 	if err := errors.Join(failpoint.Before(failpoint.Decode), failpoint.After(failpoint.Decode), failpoint.Before(failpoint.Decide)); err != nil {
 		return err

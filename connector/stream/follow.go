@@ -165,7 +165,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.compareClocks(now)
+	f.compareClocks()
 	to, overlap := windowEnd(now, f.object), f.stretch.overlap(f.object, now)
 	pos := f.shard.Position(f.stream)
 	lower := pos.Floor

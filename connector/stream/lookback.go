@@ -147,12 +147,15 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 func (p *Poller) list(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (last bool, err error) {
 	for tries := 0; ; tries++ {
 		page, err := p.source.Fetch(ctx, *q, func(r coupa.Row) error {
+			if r.StampErr != nil {
+				return r.StampErr
+			}
 			row(r)
 			q.After = r.ID
 			return nil
 		})
 		if err == nil {
-			return page.Last, nil
+			return page.Empty, nil
 		}
 		if ctx.Err() != nil || !status.IsTemporary(err) {
 			return false, err

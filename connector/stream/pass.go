@@ -227,7 +227,7 @@ func (ps *pass) handle(ev event) {
 		if ev.err == nil {
 			ps.p.task.Page(ev.page, ps.rules.changes)
 		}
-		if ev.err == nil && ev.page.Last || sp.Through > 0 && sp.After >= sp.Through {
+		if ev.err == nil && ev.page.Empty || ps.isThrough(sp) {
 			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
 		}
 	}
@@ -246,6 +246,14 @@ func (ps *pass) handle(ev event) {
 	if ps.progress != nil {
 		ps.progress(ps.walk.Rows, estimate(ps.walk.Rows, ps.left(), ps.maxID))
 	}
+}
+
+// isThrough tells whether the last id that a span asks for was reached.
+func (ps *pass) isThrough(sp *span) bool {
+	if len(ps.ask.IDs) > 0 {
+		return sp.After >= slices.Max(ps.ask.IDs)
+	}
+	return sp.Through > 0 && sp.After >= sp.Through
 }
 
 // left is what is still to be read.

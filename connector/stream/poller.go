@@ -238,11 +238,12 @@ func (p *Poller) begin(ctx context.Context) error {
 // compareClocks warns, once per connector, when the two clocks are further apart than the overlap. That is
 // harmless if this machine's clock is wrong. If Coupa's Date header runs ahead of the stamps on its rows,
 // though, windows end before the rows of their time are there, and nothing but another clock shows it.
-func (p *Poller) compareClocks(coupaNow time.Time) {
-	if apart := time.Until(coupaNow).Abs(); apart > p.object.Overlap {
+func (p *Poller) compareClocks() {
+	ahead := p.source.Ahead()
+	if apart := ahead.Abs(); apart > p.object.Overlap {
 		p.clocks.Do(func() {
 			p.log.Warn("Coupa's clock and this machine's differ by more than overlap.ms; if Coupa stamps rows by another clock than its Date header shows, raise overlap.ms above the difference",
-				"coupa", coupaNow.UTC(), "here", time.Now().UTC(), "apart", apart.Round(time.Second), "overlap", p.object.Overlap)
+				"coupa", time.Now().Add(ahead).UTC(), "here", time.Now().UTC(), "apart", apart.Round(time.Second), "overlap", p.object.Overlap)
 		})
 	}
 }

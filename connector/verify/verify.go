@@ -131,7 +131,7 @@ func (c *comparison) readCoupa(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		last = page.Last
+		last = page.Empty
 		c.Rows = int64(len(c.rows))
 		c.progress()
 	}
@@ -148,6 +148,9 @@ const tries = 8
 func (cfg Config) fetch(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (coupa.Page, error) {
 	for try := 0; ; try++ {
 		page, err := cfg.Source.Fetch(ctx, *q, func(r coupa.Row) error {
+			if r.StampErr != nil {
+				return r.StampErr
+			}
 			row(r)
 			if q.IDs == nil {
 				q.After = r.Reached()

@@ -25,6 +25,9 @@ import (
 //	DELETE /_tenant/objects/{object}/{id}    removes one
 //	DELETE /_tenant/objects/{object}/{id}/lines   RemoveLine
 //	POST /_tenant/objects/{object}/{id}/members/{key}   SetMember to the body
+//	POST /_tenant/objects/{object}/{id}/left-out?times=1   LeaveOut
+//	POST /_tenant/objects/{object}/{id}/failing?fields=some|all|none   Fail, Mend
+//	POST /_tenant/objects/{object}/{id}/undated         Undate
 //	POST /_tenant/warm?object=invoices&fields=…   Warm; answers {"rows":200}
 //	GET  /_tenant/requests                   requests to /api so far, {"invoices":12,…}
 //	GET  /_tenant/delivered                  rows in their pages, likewise
@@ -89,7 +92,32 @@ func (t *Tenant) newControl() http.Handler {
 		object, id := target(r)
 		t.replyVersion(w, t.SetMember(object, id, r.PathValue("key"), string(raw)))
 	})
+	mux.HandleFunc("POST /_tenant/objects/{object}/{id}/left-out", t.controlRow(func(r *http.Request, object string, id int64) bool {
+		times, err := strconv.Atoi(r.FormValue("times"))
+		return err == nil && t.LeaveOut(object, id, times)
+	}))
+	mux.HandleFunc("POST /_tenant/objects/{object}/{id}/failing", t.controlRow(func(r *http.Request, object string, id int64) bool {
+		switch fields := r.FormValue("fields"); fields {
+		case "some", "all":
+			return t.Fail(object, id, fields == "all")
+		case "none":
+			return t.Mend(object, id)
+		}
+		return false
+	}))
+	mux.HandleFunc("POST /_tenant/objects/{object}/{id}/undated", t.controlRow(func(_ *http.Request, object string, id int64) bool {
+		return t.Undate(object, id)
+	}))
 	return mux
+}
+
+// controlRow serves what changes how a row is answered for; change reports whether it could be done.
+func (t *Tenant) controlRow(change func(r *http.Request, object string, id int64) bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if object, id := target(r); !change(r, object, id) {
+			http.Error(w, "no such row, or no such change", http.StatusNotFound)
+		}
+	}
 }
 
 // target is the row that a control path names; id 0, which no row has, if it

@@ -28,6 +28,15 @@ const (
 	LongPage        FaultKind = "long-page"     // one row more than the cap
 	IgnoreFilter    FaultKind = "ignore-filter" // all conditions are ignored
 	ClockBack       FaultKind = "clock-back"    // the Date header is an hour behind
+	ClockAhead      FaultKind = "clock-ahead"   // the Date header is an hour ahead
+	WebPage403      FaultKind = "web-403"       // 403, a firewall's HTML page
+	WebPage404      FaultKind = "web-404"       // 404, a gateway's HTML page
+	WebPage504      FaultKind = "web-504"       // 504, a gateway's HTML page
+	ByteOrderMark   FaultKind = "bom"           // a byte order mark before the body
+	EndlessRow      FaultKind = "endless-row"   // behind a page's rows one whose text does not end
+	Blanks          FaultKind = "blanks"        // Fault.Bytes blanks before the page, compressed where that is taken
+	Drip            FaultKind = "drip"          // a blank a second, and no page
+	Canned          FaultKind = "canned"        // what Fault.Status, Type and Body say
 )
 
 // Timeout is Hang.
@@ -48,6 +57,12 @@ type Fault struct {
 	RetryAfter time.Duration `json:"retry_after"`
 	// After is how many requests pass first.
 	After int `json:"after"`
+	// Bytes is how many blanks there are; 0: no end of them.
+	Bytes int64 `json:"bytes"`
+	// Status, Type and Body are the answer of Canned; Status 0: 200, Type "": JSON.
+	Status int    `json:"status"`
+	Type   string `json:"type"`
+	Body   string `json:"body"`
 }
 
 // faults are those injected and not used up. One request is hit by one of them,

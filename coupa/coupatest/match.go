@@ -11,10 +11,15 @@ import (
 	"time"
 )
 
-// collect reads the rows of q as they are at one instant, in order.
-func (t *Tenant) collect(tb *table, q *query) []*version {
+// collect reads the rows of q as they are at one instant, in order, and tells whether the answer fails.
+func (t *Tenant) collect(tb *table, q *query) (rows []*version, fails bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.shown(tb, q, t.pick(tb, q))
+}
+
+// pick reads the rows that fit, as far as limit and offset go. t.mu is held.
+func (t *Tenant) pick(tb *table, q *query) []*version {
 	now := time.Now().UnixNano()
 	if q.order == "id" {
 		return t.walk(tb, q, now)
@@ -46,6 +51,9 @@ func (t *Tenant) scan(tb *table, q *query, now, most int64) []*version {
 			n += end - 1
 			continue
 		}
+		if tb.rows[i].undated && q.isDated() {
+			continue
+		}
 		if v := tb.rows[i].at(now); v != nil && t.matches(tb, q, v) {
 			for range t.times(q, v) {
 				out = append(out, v)
@@ -57,7 +65,7 @@ func (t *Tenant) scan(tb *table, q *query, now, most int64) []*version {
 
 // times is how often a row that q asks for is in its answer.
 func (t *Tenant) times(q *query, v *version) int {
-	if !t.cfg.RepeatParents || !q.byLines() {
+	if !t.cfg.RepeatParents && !t.cfg.CollapseParents || !q.byLines() {
 		return 1
 	}
 	n := 0

@@ -10,6 +10,7 @@ import (
 )
 
 func TestAWalkByIDReadsEveryRowOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 333})
 		for _, object := range Resources() {
@@ -27,6 +28,7 @@ func TestAWalkByIDReadsEveryRowOnce(t *testing.T) {
 }
 
 func TestAPageHasAtMostFiftyRows(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 120, Objects: []string{"users"}})
 		for _, c := range []struct {
@@ -52,6 +54,7 @@ func TestAPageHasAtMostFiftyRows(t *testing.T) {
 }
 
 func TestConditionsSelectWhatTheySay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 200, Objects: []string{"purchase_orders", "invoices"}})
 		all := r.walk("purchase_orders")
@@ -119,6 +122,7 @@ func TestConditionsSelectWhatTheySay(t *testing.T) {
 }
 
 func TestParentsAreRepeatedForEachLineThatFits(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: -1, Objects: []string{"invoices"}, RepeatParents: true})
 		old := r.tenant.Create("invoices", Lines(3))
@@ -150,6 +154,7 @@ func TestParentsAreRepeatedForEachLineThatFits(t *testing.T) {
 }
 
 func TestQueriesThatCoupaRefuses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 3})
 		for _, c := range []struct {
@@ -173,6 +178,7 @@ func TestQueriesThatCoupaRefuses(t *testing.T) {
 }
 
 func TestATimeWhosePlusCameAsASpaceLosesItsOffset(t *testing.T) {
+	t.Parallel()
 	at, ok := instant("2026-03-01T10:00:00 05:00")
 	if want := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC); !ok || !at.Equal(want) {
 		t.Errorf("%v %v, want %v", at, ok, want)
@@ -184,6 +190,7 @@ func TestATimeWhosePlusCameAsASpaceLosesItsOffset(t *testing.T) {
 }
 
 func TestOrderByUpdatedAtBreaksNoTies(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 30, Objects: []string{"users"}})
 		r.tenant.Tie("users", 12)
@@ -199,6 +206,7 @@ func TestOrderByUpdatedAtBreaksNoTies(t *testing.T) {
 }
 
 func TestARowThatIsUpdatedDuringAWalkLeavesItsWindow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 120, Objects: []string{"invoices"}})
 		end := time.Now()

@@ -15,6 +15,7 @@ type Request struct {
 	Path   string // "/api/invoices"
 	Object string // "invoices"
 	Query  url.Values
+	Line   int // bytes of the request line
 	Status int // what is about to be answered; 0: nothing, by a fault
 	Rows   int // of the page
 	Fault  FaultKind

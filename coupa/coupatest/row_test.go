@@ -12,6 +12,7 @@ import (
 )
 
 func TestRowsLookAsCoupaSendsThem(t *testing.T) {
+	t.Parallel()
 	tenant := New(Config{Seed: 3, Rows: 300, Epoch: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)})
 	seen := map[string]int{}
 	for _, object := range Resources() {
@@ -53,6 +54,7 @@ func TestRowsLookAsCoupaSendsThem(t *testing.T) {
 }
 
 func TestTheSameSeedMakesTheSameRows(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Seed: 9, Rows: 40, Epoch: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)}
 	a, b := New(cfg), New(cfg)
 	cfg.Seed = 10
@@ -69,6 +71,7 @@ func TestTheSameSeedMakesTheSameRows(t *testing.T) {
 }
 
 func TestRunTakesTheSameCourseForOneSeed(t *testing.T) {
+	t.Parallel()
 	course := func() (out string) {
 		synctest.Test(t, func(t *testing.T) {
 			tenant := New(Config{Seed: 4, Rows: 20, ChangesPerSecond: 50})
@@ -85,6 +88,7 @@ func TestRunTakesTheSameCourseForOneSeed(t *testing.T) {
 }
 
 func TestFieldsCutsAPayload(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 20})
 		for _, c := range []struct{ about, fields, want string }{
@@ -117,6 +121,7 @@ func TestFieldsCutsAPayload(t *testing.T) {
 }
 
 func TestAChangeOfALineLeavesTheHeadersStamp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 10})
 		for _, c := range []struct{ object, lines string }{
@@ -145,6 +150,7 @@ func TestAChangeOfALineLeavesTheHeadersStamp(t *testing.T) {
 }
 
 func TestALateRowIsSeenAfterItsStamp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: -1, Objects: []string{"users"}})
 		v := r.tenant.CreateLate("users", 3*time.Second)
@@ -167,6 +173,7 @@ func TestALateRowIsSeenAfterItsStamp(t *testing.T) {
 }
 
 func TestALateChangeIsSeenAfterItsStamp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 10, Objects: []string{"purchase_orders"}})
 		<-time.After(time.Minute)
@@ -202,6 +209,7 @@ func TestALateChangeIsSeenAfterItsStamp(t *testing.T) {
 }
 
 func TestRowsByHand(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 10, Objects: []string{"invoices"}})
 		<-time.After(time.Minute)
@@ -238,6 +246,7 @@ func TestRowsByHand(t *testing.T) {
 }
 
 func TestMarkingARowExported(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 5})
 		status, body, _ := r.do(http.MethodPut, "/api/purchase_orders/3?exported=true&fields="+`%5B%22id%22,%22exported%22%5D`, nil, nil)
@@ -259,6 +268,7 @@ func TestMarkingARowExported(t *testing.T) {
 }
 
 func TestRowBytesSetsTheSizeOfRows(t *testing.T) {
+	t.Parallel()
 	for _, bytes := range []int{3000, 100_000, 2_000_000} {
 		tenant := New(Config{Rows: 4, RowBytes: bytes})
 		for _, object := range Resources() {

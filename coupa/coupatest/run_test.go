@@ -19,6 +19,7 @@ func runFor(t *testing.T, tenant *Tenant, d time.Duration) {
 }
 
 func TestThePagesOfATenantThatChangesAreItsVersions(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 60, ChangesPerSecond: 40, Objects: []string{"invoices", "contracts", "users"}})
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -79,6 +80,7 @@ func TestThePagesOfATenantThatChangesAreItsVersions(t *testing.T) {
 }
 
 func TestPauseStopsChanges(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tenant := New(Config{Rows: 5, ChangesPerSecond: 10, Objects: []string{"users"}})
 		tenant.Pause()

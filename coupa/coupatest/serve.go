@@ -1,6 +1,7 @@
 package coupatest
 
 import (
+	"cmp"
 	"compress/gzip"
 	"net/http"
 	"slices"
@@ -46,7 +47,10 @@ func (t *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // to see it: limit, token, scope, query.
 func (t *Tenant) serveAPI(w http.ResponseWriter, r *http.Request) {
 	path, id := t.route(strings.TrimPrefix(r.URL.Path, "/api/"))
-	req := Request{Time: time.Now(), Method: r.Method, Path: r.URL.Path, Object: path, Query: r.URL.Query()}
+	req := Request{
+		Time: time.Now(), Method: r.Method, Path: r.URL.Path, Object: path, Query: r.URL.Query(),
+		Line: len(r.Method) + len(r.URL.RequestURI()) + len("  HTTP/1.1"),
+	}
 	if t.cfg.Latency > 0 {
 		select {
 		case <-time.After(t.cfg.Latency):
@@ -80,6 +84,9 @@ func (t *Tenant) route(path string) (collection, rest string) {
 }
 
 func (t *Tenant) answerAPI(r *http.Request, path, id string, req Request) answer {
+	if t.cfg.MaxLine > 0 && req.Line > t.cfg.MaxLine {
+		return answer{status: http.StatusRequestURITooLong, contentType: htmlType, body: webPage("414 Request-URI Too Large")}
+	}
 	if !t.limit.take() {
 		return answer{status: http.StatusTooManyRequests, contentType: "text/plain", body: []byte("Retry later\n")}
 	}
@@ -121,30 +128,49 @@ func (t *Tenant) answerAPI(r *http.Request, path, id string, req Request) answer
 // writeScope is the scope that marking rows needs beside reading them.
 func writeScope(read string) string { return strings.TrimSuffix(read, ".read") + ".write" }
 
+// fail makes an answer that of a fault.
+func (t *Tenant) fail(a *answer, kind FaultKind) {
+	failed := answer{fault: Fault{Kind: kind}}
+	t.faulty(&failed)
+	a.status, a.contentType, a.body = failed.status, failed.contentType, failed.body
+}
+
 // faulty fills in the answers of the faults that need no page.
 func (t *Tenant) faulty(a *answer) {
 	set := func(status int, contentType, body string) {
 		a.status, a.contentType, a.body = status, contentType, []byte(body)
 	}
-	const page = "<!DOCTYPE html><html><head><title>Coupa</title></head><body><h1>%s</h1></body></html>\n"
 	switch a.fault.Kind {
 	case Throttle429:
 		set(http.StatusTooManyRequests, "text/plain", "Retry later\n")
 	case Unavailable503:
 		set(http.StatusServiceUnavailable, jsonType, `{"error":"Service Unavailable"}`)
 	case HTML503:
-		set(http.StatusServiceUnavailable, htmlType, strings.Replace(page, "%s", "Scheduled maintenance", 1))
+		set(http.StatusServiceUnavailable, htmlType, string(webPage("Scheduled maintenance")))
 	case ServerError500:
 		set(http.StatusInternalServerError, jsonType, `{"error":"Internal Server Error"}`)
 	case LoginPage:
-		set(http.StatusOK, htmlType, strings.Replace(page, "%s", "Sign in", 1))
+		set(http.StatusOK, htmlType, string(webPage("Sign in")))
 	case RedirectAway:
 		set(http.StatusFound, htmlType, "")
 	case Unauthorized401:
 		set(http.StatusUnauthorized, jsonType, `{"error":"invalid_token"}`)
+	case WebPage403:
+		set(http.StatusForbidden, htmlType, string(webPage("Request blocked")))
+	case WebPage404:
+		set(http.StatusNotFound, htmlType, string(webPage("404 Not Found")))
+	case WebPage504:
+		set(http.StatusGatewayTimeout, htmlType, string(webPage("504 Gateway Time-out")))
+	case Canned:
+		set(cmp.Or(a.fault.Status, http.StatusOK), cmp.Or(a.fault.Type, jsonType), a.fault.Body)
 	case Forbidden403:
 		set(http.StatusForbidden, jsonType, `{"error":"insufficient_scope"}`)
 	}
+}
+
+// webPage is an answer for people.
+func webPage(title string) []byte {
+	return []byte("<!DOCTYPE html><html><head><title>Coupa</title></head><body><h1>" + title + "</h1></body></html>\n")
 }
 
 // problem is an error in the form in which Coupa reports those of validation.
@@ -180,7 +206,15 @@ func (t *Tenant) answerPage(a *answer, tb *table, parent int64, req Request) {
 	case LongPage:
 		q.limit = t.cfg.PageCap + 1
 	}
-	rows := t.collect(tb, q)
+	rows, fails := t.collect(tb, q)
+	switch {
+	case fails:
+		t.fail(a, ServerError500)
+		return
+	case t.cfg.MaxRows > 0 && len(rows) > t.cfg.MaxRows:
+		t.fail(a, WebPage504)
+		return
+	}
 	switch {
 	case len(rows) == 0:
 	case a.fault.Kind == WrongOrder:
@@ -251,8 +285,13 @@ func (t *Tenant) deliver(w http.ResponseWriter, r *http.Request, a answer) {
 		panic(http.ErrAbortHandler)
 	}
 	header, now := w.Header(), time.Now().UTC()
-	if a.fault.Kind == ClockBack {
+	switch a.fault.Kind {
+	case ClockBack:
 		now = now.Add(-time.Hour)
+	case ClockAhead:
+		now = now.Add(time.Hour)
+	case ByteOrderMark:
+		a.body = append([]byte("\ufeff"), a.body...)
 	}
 	header.Set("Date", now.Format(http.TimeFormat))
 	header.Set("Content-Type", a.contentType)
@@ -261,6 +300,12 @@ func (t *Tenant) deliver(w http.ResponseWriter, r *http.Request, a answer) {
 	}
 	if a.fault.Kind == RedirectAway {
 		header.Set("Location", "https://login.example.com/sso?return="+r.URL.Path)
+	}
+	if k := a.fault.Kind; (k == EndlessRow || k == Blanks || k == Drip) && a.status == http.StatusOK {
+		if !t.stream(w, r, a) {
+			panic(http.ErrAbortHandler)
+		}
+		return
 	}
 	if t.cfg.Gzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		header.Set("Content-Encoding", "gzip")

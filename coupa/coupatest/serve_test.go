@@ -17,6 +17,7 @@ import (
 )
 
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{t: t, tenant: New(Config{Rows: 2, ClientID: "id", ClientSecret: "secret", Scopes: []string{"core.invoice.read", "core.user.read"}})}
 		ask := func(form string, header map[string]string) (int, string) {
@@ -64,6 +65,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestTheRateLimitIsALeakyBucket(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 1, RateLimit: 25})
 		burst := func() (ok int) {
@@ -89,6 +91,7 @@ func TestTheRateLimitIsALeakyBucket(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		kind   FaultKind
 		status int
@@ -160,6 +163,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestFaultsOfTokensAndObjects(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 1})
 		r.tenant.Inject(Fault{Kind: Unavailable503, Object: TokenRequests, Count: -1})
@@ -184,6 +188,7 @@ func TestFaultsOfTokensAndObjects(t *testing.T) {
 }
 
 func TestWhatAcceptAsksFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 2, Gzip: true, Latency: 30 * time.Millisecond})
 		status, body, header := r.do("GET", path("invoices", "fields", `["id","status",{"currency":["code"]}]`), map[string]string{"Accept": "*/*"}, nil)
@@ -212,6 +217,7 @@ func TestWhatAcceptAsksFor(t *testing.T) {
 
 // The same faults over a real connection: what net/http makes of a cut one.
 func TestOverASocket(t *testing.T) {
+	t.Parallel()
 	tenant := New(Config{Rows: 60, RateLimit: -1, TokenHold: -1})
 	server := httptest.NewServer(tenant)
 	defer server.Close()
@@ -241,6 +247,7 @@ func TestOverASocket(t *testing.T) {
 }
 
 func TestControl(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, Config{Rows: 3, Objects: []string{"invoices", "users"}, ChangesPerSecond: 10})
 		call := func(method, path, body string, want int) string {

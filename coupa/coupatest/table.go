@@ -75,6 +75,10 @@ type row struct {
 	id       int64
 	versions []*version
 	gone     bool
+
+	leftOut int // answers that it will be missing from; negative: all
+	fails   failure
+	undated bool // no condition on updated-at finds it
 }
 
 // at is the version that a reader sees at now, nil when there is none.
@@ -118,6 +122,7 @@ type table struct {
 	log    []*version
 	lastID int64
 	byHand map[string]bool // normal names of members set by hand: they can be filtered by
+	marked bool            // some row is left out, or fails
 	ties   uint64          // moves the order of equal rows from request to request
 }
 

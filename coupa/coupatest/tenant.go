@@ -55,8 +55,17 @@ type Config struct {
 	// RepeatParents answers a condition on the lines' updated-at with a row once for
 	// each line that fits, as a join does; repeats count for limit and offset.
 	RepeatParents bool
+	// CollapseParents answers such a condition with each row once, while all of its lines that fit count
+	// for limit and offset: a page has fewer rows than its limit although more follow.
+	CollapseParents bool
+	// MaxRows answers pages of more rows with 504 and a web page, as a gateway does that waits too long;
+	// 0: none.
+	MaxRows int
 	// Gzip compresses answers for requests that accept it.
 	Gzip bool
+	// MaxLine answers 414 with a web page to request lines of more bytes, as nginx does above 8190;
+	// 0: to none.
+	MaxLine int
 }
 
 func (c Config) withDefaults(cat *catalogue) Config {
