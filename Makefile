@@ -16,7 +16,7 @@ build: ## build bin/coupastream
 	$(GO) build -o $(BIN) ./cmd/coupastream
 
 test: ## all tests that need nothing but Go
-	$(AGAIN) -timeout 20m -- ./... # connector takes minutes, and the default of 10 is near on a busy machine
+	$(AGAIN) -timeout 20m -- ./...
 	$(AGAIN) -tags failpoints -run TenSteps -- ./connector/
 
 # SHORT= runs all of them, which takes half an hour. Of schemas, whose property tests have one goroutine,
@@ -57,7 +57,7 @@ bench: ## benchmarks of the hot path, then of the built program and of a shard a
 	$(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 	@rig=$$(mktemp -d); kafka=connector/internal/e2e/kafka.sh; trap "$$kafka down $$rig; rm -rf $$rig" EXIT; \
 		at=$$($$kafka up $$rig) || exit 1; at=$${at#KAFKA=}; \
-		E2E_BOOTSTRAP=$${at%% *} $(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -count 3 -timeout 20m ./connector/
+		E2E_BOOTSTRAP=$${at%% *} $(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -count 3 -timeout 20m ./connector/shard/
 
 # SHORT= plays what can wait for the night, too: e2e/doc.go says which scenes.
 e2e: SHORT ?= -short
@@ -96,7 +96,7 @@ ui-test: build ## the status page in a real browser
 	$(GO) build -o $(UI_FIXTURE) ./connector/rest/ui/internal/fixture
 	cd connector/rest/ui/browser && npm ci --ignore-scripts --no-audit --no-fund && node --test
 
-generate: ## make the Avro schemas and the configuration reference again
+generate: ## make the Avro schemas, the table of objects and the configuration reference again
 	$(GO) generate ./...
 
 deploy-check: ## chart, manifests, compose, image, alerts and unit, by their own tools (needs the network, systemd-analyze, promtool, Python 3 with venv)

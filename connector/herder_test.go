@@ -435,7 +435,8 @@ func TestARestartReadsTheConfigurationAgain(t *testing.T) {
 
 func TestAFailedTaskRestartsItselfUntilItsCircuitOpens(t *testing.T) {
 	longRaced(t)
-	// The backfill's answer, with the bad row, comes before the first poll's, which is asked for lines first.
+	// The backfill's answer, with the bad row, comes before
+	// the first poll's, which is asked for lines first.
 	bare(t, coupatest.Config{Seed: 78, Rows: 20, Latency: 100 * time.Millisecond}, func(h *harness, r *running) {
 		h.tenant.SetMember("invoices", h.tenant.Rows("invoices")[3].ID, "gross-total", `"twelve"`)
 		h.create(r, nil)
@@ -529,7 +530,8 @@ func TestARequestWaitsForItsTurnNoLongerThanItMay(t *testing.T) {
 			t.Error(err)
 		}
 		h.settle()
-		h.expect(r, status.Paused, status.Paused, status.Paused) // it was written, and is done when its turn comes
+		// it was written, and is done when its turn comes
+		h.expect(r, status.Paused, status.Paused, status.Paused)
 	})
 }
 

@@ -50,7 +50,7 @@ func TestAPageOfHugeRowsInTheWrongOrderSkipsNoRow(t *testing.T) {
 func TestALongerOverlapRepeatsNothing(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 105, Rows: 60}, func(h *harness) {
-		h.keys["lookback.ms"] = "0"
+		h.keys["lookback.ms"], h.keys["poll.interval.ms"] = "0", "5000"
 		h.start()
 		h.settle()
 		h.tenant.Update("invoices", 5)

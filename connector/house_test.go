@@ -14,7 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// goFiles calls with the path and text of every Go file below a folder, but not with those that others wrote.
+// goFiles calls with the path and text of every Go file
+// below a folder, but not with those that others wrote.
 func goFiles(t *testing.T, root string, call func(path, text string)) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

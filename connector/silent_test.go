@@ -139,7 +139,8 @@ func TestARowThatAppearsAfterTheOverlapIsFoundByALookBackAndCountedWithItsLatene
 func TestALookBackFindsARowThatIsADayLateAlsoAfterRestarts(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 34, Rows: 30, Objects: []string{"users"}}, func(h *harness) {
-		h.keys["poll.interval.ms"] = "60000"
+		h.keys["poll.interval.ms"] = "600000"
+		h.worker["session.timeout.ms"], h.worker["heartbeat.interval.ms"] = "60000", "20000"
 		h.start()
 		h.settle()
 		h.tenant.CreateLate("users", 20*time.Hour)

@@ -16,7 +16,8 @@ import (
 // TestMain fails if a run of the program leaves something behind in the folder for temporary files.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // what runs in parallel here waits, and hardly works
+	// what runs in parallel here waits, and hardly works
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
 	os.Exit(inOwnFolder(m.Run))

@@ -21,8 +21,8 @@ const (
 	resultUnknown = "unknown"
 )
 
-// Set are the metrics of a worker, in a registry of its own: one process may have several workers. Every name
-// stands in the files metrics*.go. Labels are settings, partitions and closed sets, never data.
+// Set are the metrics of a worker, in a registry of its own: one process may have several workers. Every
+// name stands in the files metrics*.go. Labels are settings, partitions and closed sets, never data.
 type Set struct {
 	Registry *prometheus.Registry
 	Kafka    *Clients

@@ -42,7 +42,8 @@ type Config struct {
 type reporter interface {
 	// Carries is called when records have a schema, also one that they had before.
 	Carries(subject string, id int)
-	// Unfit is called with how many values of custom fields stay in unmapped, by field. The map is the reporter's.
+	// Unfit is called with how many values of custom fields
+	// stay in unmapped, by field. The map is the reporter's.
 	Unfit(counts map[string]int64)
 }
 

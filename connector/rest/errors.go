@@ -65,7 +65,8 @@ func (a *API) failed(err error, name, missing string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, connector.ErrUnknownConnector):
-		if errors.Is(a.reader.Ready(), connector.ErrStarting) { // nobody shall take what is not read yet for gone
+		// nobody shall take what is not read yet for gone
+		if errors.Is(a.reader.Ready(), connector.ErrStarting) {
 			return starting
 		}
 		return &apiError{http.StatusNotFound, fmt.Sprintf(missing, name)}

@@ -5,7 +5,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// walkRules are what one kind of walk does otherwise than another: a value for each row of the table in doc.go.
+// walkRules are what one kind of walk does otherwise than
+// another: a value for each row of the table in doc.go.
 type walkRules struct {
 	// changes: it publishes changes as they come, and begins when the walk before it is committed.
 	// Else it reads what was there before, or is asked for, beside those that do.
@@ -18,13 +19,15 @@ type walkRules struct {
 	// repeats: what it reads was published before; a version that changes publish beside it takes out
 	// one of the same stamp too.
 	repeats bool
-	// linesAlone: of the rows' lines it publishes what is new, and nothing of the rows; the ledger learns nothing.
+	// linesAlone: of the rows' lines it publishes what is new,
+	// and nothing of the rows; the ledger learns nothing.
 	linesAlone bool
 	// allLines: lines go out with their row, changed or not.
 	allLines bool
 	// unpublished: rows are noted in the ledger and not published.
 	unpublished bool
-	// estimates: it begins with a look at the highest id, to say how long it takes and to split its range by.
+	// estimates: it begins with a look at the highest id, to
+	// say how long it takes and to split its range by.
 	estimates bool
 	// prunes: its last page takes entries out of the ledger that no walk can meet again.
 	prunes bool

@@ -49,8 +49,9 @@ const (
 
 // Producer says what kind of transactional producer is made.
 type Producer struct {
-	ID         string                   // transactional.id
-	Placed     string                   // a topic whose records say their partition; others go by key, as with Kafka's own clients
+	ID string // transactional.id
+	// a topic whose records say their partition; others go by key, as with Kafka's own clients
+	Placed     string
 	BatchBytes func(topic string) int32 // the largest batch that a topic takes
 	Buffered   int                      // records that may wait at once
 }
