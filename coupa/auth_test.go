@@ -411,6 +411,18 @@ func TestTokensAreTakenInWhateverForm(t *testing.T) {
 	}
 }
 
+func TestATokenPathThatIsNoneIsNamed(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	c, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s3cret", TokenPath: "/%zz", Transport: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckToken(t.Context()); KindOf(err) != Misconfigured || !strings.Contains(err.Error(), "coupa.token.path") || f.mints != 0 {
+		t.Errorf("got %v after %d requests", err, f.mints)
+	}
+}
+
 func TestATokenThatCannotBeSentIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
