@@ -87,7 +87,7 @@ func (c curtain) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row)
 		return c.Source.Fetch(ctx, q, yield)
 	}
 	page, err := c.Source.Fetch(ctx, q, func(coupa.Row) error { return nil })
-	return coupa.Page{LastID: q.After, Last: true, Date: page.Date, Latency: page.Latency}, err
+	return coupa.Page{LastID: q.After, Empty: true, Date: page.Date, Latency: page.Latency}, err
 }
 
 func (c curtain) MaxID(ctx context.Context, q coupa.Query) (int64, error) {

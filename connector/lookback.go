@@ -180,7 +180,7 @@ func (p *poller) list(ctx context.Context, q *coupa.Query, row func(coupa.Row)) 
 			return nil
 		})
 		if err == nil {
-			return page.Last, nil
+			return page.Empty, nil
 		}
 		if ctx.Err() != nil || !isTemporary(err) {
 			return false, err

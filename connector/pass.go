@@ -224,7 +224,7 @@ func (ps *pass) handle(ev event) {
 		if ev.err == nil {
 			ps.p.task.page(ev.page, ps.op != OpSnapshot)
 		}
-		if ev.err == nil && ev.page.Last || sp.Through > 0 && sp.After >= sp.Through {
+		if ev.err == nil && ev.page.Empty || ps.isThrough(sp) {
 			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
 		}
 	}
@@ -246,6 +246,14 @@ func (ps *pass) handle(ev event) {
 	case checkpoint.Asked:
 		ps.p.ask.progress(ps.walk.Rows, total)
 	}
+}
+
+// isThrough tells whether the last id that a span asks for was reached.
+func (ps *pass) isThrough(sp *span) bool {
+	if len(ps.ask.IDs) > 0 {
+		return sp.After >= slices.Max(ps.ask.IDs)
+	}
+	return sp.Through > 0 && sp.After >= sp.Through
 }
 
 // left is what is still to be read.

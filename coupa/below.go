@@ -32,7 +32,7 @@ func (c *Client) fetchBelow(ctx context.Context, q Query, parent string, yield f
 	for _, id := range parents {
 		b := below{Client: c, query: q, parent: parent, id: id, page: &page}
 		if err := b.fetch(ctx, yield); err != nil {
-			page.Last = false
+			page.Empty = false
 			return page, err
 		}
 		page.LastID = id
@@ -51,20 +51,20 @@ type below struct {
 	text []byte // of the row at hand
 }
 
-// fetch reads the rows, in as many requests as it takes.
+// fetch reads the rows, in as many requests as it takes: until one brings nothing.
 func (b *below) fetch(ctx context.Context, yield func(Row) error) error {
-	for after, last := int64(0), false; !last; {
+	for after, ended := int64(0), false; !ended; {
 		var err error
-		if after, last, err = b.fetchPage(ctx, after, yield); err != nil {
+		if after, ended, err = b.fetchPage(ctx, after, yield); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fetchPage reads the rows that come after an id. A page is the last one if it is shorter
-// than the longest that the instance was seen to give, of these rows or of parents.
-func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) error) (through int64, last bool, err error) {
+// fetchPage reads the rows that come after an id, and tells whether there are none. Where
+// fewer than 50 were asked for and none came, 50 are asked for from then on.
+func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) error) (through int64, ended bool, err error) {
 	op := fmt.Sprintf("reading %s of id %d", b.query.Path, b.id)
 	q := b.after(after)
 	res, err := b.get(ctx, b.ask(op, b.path(), q))
@@ -95,8 +95,11 @@ func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) erro
 	b.counters.rows.Add(uint64(checks.rows))
 	b.counters.bytes.Add(uint64(rows.bytes))
 	nameRow(err, checks.last)
-	longest := max(b.collection(q.Path).learn(int64(checks.rows)), b.collection(b.parent).longest.Load())
-	return checks.last, int64(checks.rows) < longest, err
+	empty := err == nil && checks.rows == 0
+	if empty && q.limit() < pageLimit {
+		b.query.Limit, empty = 0, false
+	}
+	return checks.last, empty, err
 }
 
 // after asks for the rows that come after an id.

@@ -57,8 +57,12 @@ func TestRowsBelowOthersAreReadThroughThem(t *testing.T) {
 			t.Errorf("got %d rows, want the %d that there are", len(got), len(want))
 		}
 		counts := tenant.RequestCounts()
-		if n := counts["contracts/legal_documents"]; n > 230+int64(retries)+5 {
-			t.Errorf("%d requests for what is below 230 rows", n)
+		parents := map[int64]bool{} // of which a second request showed that nothing follows
+		for _, v := range tenant.Rows("contracts/legal_documents") {
+			parents[v.Parent] = true
+		}
+		if n := counts["contracts/legal_documents"]; n > 230+int64(len(parents)+2*retries)+5 {
+			t.Errorf("%d requests for what is below 230 rows, %d of which have some", n, len(parents))
 		}
 		if got := c.Answers("contracts/legal_documents"); len(got) == 0 {
 			t.Error("requests are not counted by their object")
@@ -84,7 +88,7 @@ func TestAPageOfRowsBelowOthersCanBeAskedForByTheParentsIDs(t *testing.T) {
 				}
 				return nil
 			})
-			if err != nil || !page.Last || page.LastID != parent || page.Rows == 0 || page.Bytes == 0 {
+			if err != nil || page.Empty || page.LastID != parent || page.Rows == 0 || page.Bytes == 0 {
 				t.Errorf("%+v, %v", page, err)
 			}
 			parent = tenant.Rows("contracts")[129].ID // another parent is another content
@@ -111,6 +115,29 @@ func TestManyRowsBelowOneTakeSeveralPages(t *testing.T) {
 			t.Errorf("%d rows: %v", len(ids), ids)
 		}
 	})
+}
+
+func TestAShortPageBelowAParentEndsNothing(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{0, 7} {
+		belowOthers(t, coupatest.Config{Seed: 33, Rows: 130}, func(t *testing.T, tenant *coupatest.Tenant, c *coupa.Client) {
+			parent := tenant.Rows("contracts")[3].ID
+			all := tenant.Rows("contracts/legal_documents")
+			for _, v := range all {
+				tenant.SetParent("contracts/legal_documents", v.ID, parent)
+			}
+			for _, n := range []int{3, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70} {
+				tenant.LeaveOut("contracts/legal_documents", all[n].ID, -1)
+			}
+			rows := 0
+			if _, err := walk(t.Context(), c, coupa.Query{Path: "contracts/legal_documents", Limit: limit}, func(coupa.Row) error {
+				rows++
+				return nil
+			}); err != nil || rows != 118 {
+				t.Errorf("limit %d: %d rows of 118: %v", limit, rows, err)
+			}
+		})
+	}
 }
 
 // A parent that is deleted between the list and the request has no rows;
@@ -143,7 +170,7 @@ func TestAParentThatIsGoneHasNoRows(t *testing.T) {
 			return &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}}, Body: http.NoBody, Request: r}
 		}, tenant.Transport()))
 		page, err := c.Fetch(t.Context(), coupa.Query{Path: "contracts/legal_documents", After: 5}, func(coupa.Row) error { return nil })
-		if coupa.KindOf(err) != coupa.Misconfigured || page.LastID != 5 || page.Last || !strings.Contains(err.Error(), "contracts/legal_documents of id 6") {
+		if coupa.KindOf(err) != coupa.Misconfigured || page.LastID != 5 || page.Empty || !strings.Contains(err.Error(), "contracts/legal_documents of id 6") {
 			t.Errorf("%+v, %v", page, err)
 		}
 	})

@@ -34,7 +34,7 @@
 //     no instant is the row's own trouble: [Row.StampErr].
 //   - Nothing says whether a condition on an association gives the row once, or once
 //     for each member that fits, as a join does. Both are taken; see [Client.Fetch].
-//   - Nothing says how long a page can be on this instance: the longest one seen tells. See [Page].
+//   - Nothing says that a page which is not full is the last: see [Page].Empty.
 //   - The bodies of 401, 403 and 429 are not documented, and
 //     Retry-After may or may not be there: only the status decides.
 //   - Maintenance shows as 5xx, as an HTML page with 200, or as a redirect elsewhere: all are tried

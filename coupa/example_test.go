@@ -41,7 +41,7 @@ func ExampleClient_Fetch() {
 		log.Fatal(err)
 	}
 	q := coupa.Query{Path: "invoices", Window: coupa.Window{From: now.Add(-time.Hour).Truncate(time.Second), To: now.Truncate(time.Second)}}
-	for last := false; !last; {
+	for ended := false; !ended; {
 		page, err := c.Fetch(ctx, q, func(r coupa.Row) error {
 			fmt.Println(r.ID, r.UpdatedAt)
 			return nil
@@ -49,7 +49,7 @@ func ExampleClient_Fetch() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		q.After, last = page.LastID, page.Last
+		q.After, ended = page.LastID, page.Empty
 	}
 }
 

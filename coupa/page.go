@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -45,9 +44,9 @@ type Page struct {
 	// id of the last of them; Query.After when there was none; of
 	// rows below others, of the last parent whose rows were all taken
 	LastID int64
-	// the range is drained: the page was empty or shorter than the
-	// longest page seen of this resource; always with Query.IDs
-	Last  bool
+	// nothing came at all: of a request for 50 rows, this alone shows that its range or list holds no more.
+	// A page that is short shows nothing: rows may be left out after the limit, or count for it twice
+	Empty bool
 	Date  time.Time // Coupa's clock by the answer's Date header, UTC
 	Bytes int64     // body bytes after decompression
 	// texts of the rows that yield took with bytes that are not UTF-8, see Row.Malformed
@@ -61,11 +60,11 @@ type Page struct {
 // list asked for, updated-at in the window, at most 50 rows in all. A row with
 // an updated-at that can't be read is yielded too, and says so: [Row.StampErr].
 //
-// A query with Lines is a join for Coupa, which may give a row once for each line that fits: repeats
-// are passed over. They count for the length of the page, and so for Page.Last, but not for Page.Rows.
+// A query with Lines is a join for Coupa, which may give a row once for
+// each line that fits: repeats are passed over, and not counted in Page.Rows.
 //
-// A query with IDs is one page. An instance whose pages are shorter than the list
-// cuts it off: an id above Page.LastID that did not come is not shown to be missing.
+// A query with IDs is one page. An id above Page.LastID that did not come is
+// not shown to be missing: only an empty answer to a request for it shows that.
 //
 // Rows that are below others ([Resource.Parent]) are read through these: the query's
 // ids are theirs, and it has no window, filter or lines. A page takes a request for
@@ -118,8 +117,7 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err != nil {
 		return page, err
 	}
-	longest := learned.learn(int64(checks.rows))
-	page.Last = int64(checks.rows) < longest || len(q.IDs) > 0
+	page.Empty = checks.rows == 0
 	return page, nil
 }
 
@@ -213,9 +211,8 @@ func (k *checker) unstamped(id int64, updated time.Time, isInstant bool) (time.T
 
 // collection is what a client knows of a resource.
 type collection struct {
-	lines   string       // its collection of lines, [Resource.Lines]
-	parent  string       // [Resource.Parent]
-	longest atomic.Int64 // rows of the longest page seen
+	lines   string // its collection of lines, [Resource.Lines]
+	parent  string // [Resource.Parent]
 	answers answers
 
 	underway underway
@@ -229,18 +226,4 @@ func (c *Client) collection(path string) *collection {
 		known, _ = c.collections.LoadOrStore(path, &collection{lines: resource.Lines, parent: resource.Parent})
 	}
 	return known.(*collection)
-}
-
-// learn takes in the length of a page and returns the longest
-// one seen, at least 1: an empty page is always a short one.
-func (k *collection) learn(rows int64) int64 {
-	for {
-		longest := k.longest.Load()
-		if rows <= longest {
-			return max(longest, 1)
-		}
-		if k.longest.CompareAndSwap(longest, rows) {
-			return rows
-		}
-	}
 }

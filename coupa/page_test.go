@@ -279,37 +279,18 @@ func TestWindowThatIsNotOverByCoupasClockIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestPageSizeIsLearned(t *testing.T) {
+func TestAPageIsEmptyOnlyIfNothingCame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		steps := []struct {
-			rows int
-			last bool
-			why  string
-		}{
-			{0, true, "an empty page is last"},
-			{3, false, "nothing longer was seen"},
-			{2, true, "a longer one was seen"},
-			{3, false, "it is as long as the longest"},
-			{20, false, "it is the longest"},
-			{19, true, "it is shorter than the longest"},
-			{50, false, "it is full"},
-			{49, true, "it is not full"},
-			{0, true, "an empty page is last"},
-			{25, false, "nothing longer was seen of the other resource"},
-		}
+		rows := []int{0, 3, 2, 50, 49, 1, 0}
 		f := &fake{api: func(n int, _ *http.Request) *http.Response {
-			return answer(200, array("2024-01-01T00:00:00Z", upTo(steps[n-1].rows)...))
+			return answer(200, array("2024-01-01T00:00:00Z", upTo(rows[n-1])...))
 		}}
 		c := newClient(t, f)
-		for i, step := range steps {
-			path := "invoices"
-			if i == len(steps)-1 {
-				path = "users"
-			}
-			_, page, err := collect(t.Context(), c, Query{Path: path})
-			if err != nil || page.Last != step.last || page.Rows != step.rows {
-				t.Errorf("page %d of %d rows: last %t, want %t since %s (%v)", i, page.Rows, page.Last, step.last, step.why, err)
+		for i, n := range rows {
+			_, page, err := collect(t.Context(), c, Query{Path: "invoices"})
+			if err != nil || page.Empty != (n == 0) || page.Rows != n || page.LastID != int64(n) {
+				t.Errorf("page %d of %d rows: %+v (%v)", i, n, page, err)
 			}
 		}
 	})
@@ -348,7 +329,7 @@ func TestRowsTellWhenTheirLinesWereStamped(t *testing.T) {
 	})
 }
 
-func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
+func TestRepeatsOfAJoinArePassedOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		page := func(times ...int) string {
@@ -359,28 +340,13 @@ func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
 			}
 			return joined(rows...)
 		}
-		steps := []struct {
-			body string
-			rows int
-			last bool
-			why  string
-		}{
-			{page(2, 1), 2, false, "nothing longer was seen"},
-			{page(1, 1), 2, true, "three rows were seen on the wire"},
-			{page(20, 30), 2, false, "fifty rows on the wire are a full page"},
-			{page(50), 1, false, "fifty rows on the wire are a full page"},
-			{page(20, 29), 2, true, "forty-nine are not"},
-		}
-		var bodies []string
-		for _, step := range steps {
-			bodies = append(bodies, step.body)
-		}
-		c := newClient(t, &fake{api: pages(bodies...)})
+		want := []int{2, 2, 2, 1, 2}
+		c := newClient(t, &fake{api: pages(page(2, 1), page(1, 1), page(20, 30), page(50), page(20, 29))})
 		q := Query{Path: "invoices", Lines: "invoice_lines", LinesFrom: march}
-		for i, step := range steps {
+		for i, n := range want {
 			ids, page, err := collect(t.Context(), c, q)
-			if err != nil || len(ids) != step.rows || page.Rows != step.rows || page.Last != step.last || page.LastID != int64(step.rows) {
-				t.Errorf("page %d: ids %v, %+v, %v; want last %t since %s", i, ids, page, err, step.last, step.why)
+			if err != nil || len(ids) != n || page.Rows != n || page.Empty || page.LastID != int64(n) {
+				t.Errorf("page %d: ids %v, %+v, %v; want %d", i, ids, page, err, n)
 			}
 		}
 		if got := c.Stats().Rows; got != 9 {
@@ -389,7 +355,7 @@ func TestRepeatsOfAJoinArePassedOverAndFillThePage(t *testing.T) {
 	})
 }
 
-func TestAPageOfIDsIsAlwaysLast(t *testing.T) {
+func TestAPageOfIDs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		many := upTo(50)
@@ -399,8 +365,8 @@ func TestAPageOfIDsIsAlwaysLast(t *testing.T) {
 			want []int64
 		}{{[]int64{9, 2, 4, 2}, []int64{2, 9}}, {many, many}, {[]int64{3}, nil}} {
 			ids, page, err := collect(t.Context(), c, Query{Path: "invoices", IDs: tt.ask})
-			if err != nil || !page.Last || !slices.Equal(ids, tt.want) {
-				t.Errorf("asked for %v: got %v, last %t, %v", tt.ask, ids, page.Last, err)
+			if err != nil || page.Empty != (len(tt.want) == 0) || !slices.Equal(ids, tt.want) {
+				t.Errorf("asked for %v: got %v, %+v, %v", tt.ask, ids, page, err)
 			}
 		}
 	})
@@ -431,7 +397,7 @@ func TestWalkGoesOnAfterTheRowsThatWereTaken(t *testing.T) {
 				if !errors.As(err, &e) || !e.Temporary() || !strings.Contains(err.Error(), tt.says) {
 					t.Errorf("got %v, want a temporary error that says %q", err, tt.says)
 				}
-				if len(ids) < 2 || page.LastID != ids[len(ids)-1] || page.Last {
+				if len(ids) < 2 || page.LastID != ids[len(ids)-1] || page.Empty {
 					t.Errorf("took %v, page %+v", ids, page)
 				}
 			})
@@ -448,7 +414,7 @@ func TestARowThatIsNotJSONIsBadAndNamed(t *testing.T) {
 		if KindOf(err) != BadRow || err == nil || !strings.Contains(err.Error(), "the row after id 6") || strings.Contains(err.Error(), "html") {
 			t.Errorf("got %v, want a bad row after id 6 without its text", err)
 		}
-		if page.LastID != 6 || page.Last {
+		if page.LastID != 6 || page.Empty {
 			t.Errorf("page %+v", page)
 		}
 	})
@@ -459,14 +425,14 @@ func TestTextAfterTheArrayIsAnError(t *testing.T) {
 	for _, tail := range []string{"x", "[]", ",", "]"} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClient(t, &fake{api: pages(array("2024-01-01T00:00:00Z", 1) + " " + tail)})
-			if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || page.Last {
+			if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || page.Empty {
 				t.Errorf("page %+v with %q after it passed", page, tail)
 			}
 		})
 	}
 }
 
-func TestBodyThatIsCutAfterItsBracketIsNotLast(t *testing.T) {
+func TestABodyThatIsCutAfterItsBracketIsNotWhole(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
@@ -475,7 +441,7 @@ func TestBodyThatIsCutAfterItsBracketIsNotLast(t *testing.T) {
 			res.Body = io.NopCloser(io.MultiReader(strings.NewReader(`[{"id":1}]`), iotest.ErrReader(io.ErrUnexpectedEOF)))
 			return res
 		}})
-		if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || KindOf(err) != Retry || page.Last || page.LastID != 1 {
+		if _, page, err := collect(t.Context(), c, Query{Path: "invoices"}); err == nil || KindOf(err) != Retry || page.Empty || page.LastID != 1 {
 			t.Errorf("page %+v, %v", page, err)
 		}
 	})

@@ -31,7 +31,7 @@ func walk(ctx context.Context, c *coupa.Client, q coupa.Query, yield func(coupa.
 		page, err := c.Fetch(ctx, q, yield)
 		q.After = page.LastID
 		switch kind := coupa.KindOf(err); {
-		case err == nil && page.Last:
+		case err == nil && page.Empty:
 			return retries, nil
 		case err != nil && kind != coupa.Retry && kind != coupa.Throttled:
 			return retries, err
@@ -232,6 +232,52 @@ func TestTheHighestIDOfATenantIsFoundBelowRowsThatItLeavesOut(t *testing.T) {
 	})
 }
 
+func TestAShortPageEndsNoWalk(t *testing.T) {
+	t.Parallel()
+	for name, times := range map[string]int{"once": 1, "always": -1} {
+		t.Run("a row is left out "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 130, Objects: []string{"users"}})
+				c := tenantClient(t, tenant.Transport())
+				rows := tenant.Rows("users")
+				hidden := rows[60].ID
+				tenant.LeaveOut("users", hidden, times)
+				var got, want []int64
+				for _, row := range rows {
+					if row.ID != hidden {
+						want = append(want, row.ID)
+					}
+				}
+				if _, err := walk(t.Context(), c, coupa.Query{Path: "users"}, func(r coupa.Row) error {
+					got = append(got, r.ID)
+					return nil
+				}); err != nil || !slices.Equal(got, want) {
+					t.Errorf("read %d rows of %d: %v", len(got), len(want), err)
+				}
+				if n := tenant.RequestCounts()["users"]; n != 4 {
+					t.Errorf("%d requests for three pages and the empty one", n)
+				}
+			})
+		})
+	}
+	t.Run("lines count for the limit", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: -1, Objects: []string{"invoices"}, CollapseParents: true})
+			c := tenantClient(t, tenant.Transport())
+			since := windowToNow(t, c).To
+			for range 60 {
+				tenant.Create("invoices", coupatest.Lines(5))
+			}
+			<-time.After(time.Minute)
+			n := 0
+			q := coupa.Query{Path: "invoices", Window: windowToNow(t, c), Lines: "invoice_lines", LinesFrom: since}
+			if _, err := walk(t.Context(), c, q, func(coupa.Row) error { n++; return nil }); err != nil || n != 60 {
+				t.Errorf("read %d of 60 rows whose lines have changed: %v", n, err)
+			}
+		})
+	})
+}
+
 // newestLine is the newest updated-at of a row's lines as encoding/json reads it; zero when there is none.
 func newestLine(t *testing.T, lines string, row []byte) (newest time.Time) {
 	t.Helper()
@@ -337,7 +383,7 @@ func TestRowsOfATenantByID(t *testing.T) {
 			got = append(got, r.ID)
 			return nil
 		})
-		if err != nil || !page.Last || !slices.Equal(got, []int64{3, 9}) {
+		if err != nil || page.Empty || !slices.Equal(got, []int64{3, 9}) {
 			t.Errorf("got %v, %+v, %v", got, page, err)
 		}
 		tenant.Inject(coupatest.Fault{Kind: coupatest.IgnoreFilter})

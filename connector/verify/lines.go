@@ -138,7 +138,7 @@ func (found coupaLines) read(ctx context.Context, q coupa.Query, all []*lineComp
 				}
 			}
 		})
-		if err != nil || page.Last {
+		if err != nil || page.Empty {
 			return err
 		}
 		if q.IDs != nil {

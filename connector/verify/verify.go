@@ -130,7 +130,7 @@ func (c *comparison) readCoupa(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		last = page.Last
+		last = page.Empty
 		c.Rows = int64(len(c.rows))
 		c.progress()
 	}
