@@ -211,12 +211,22 @@ func TestUnauthorized(t *testing.T) {
 
 func TestAGatewaysUnauthorizedPasses(t *testing.T) {
 	t.Parallel()
-	for contentType, want := range map[string]Kind{"text/html": Retry, "text/plain": Retry, "application/json": Reauthenticate, "": Reauthenticate} {
+	for _, tt := range []struct {
+		contentType, body string
+		want              Kind
+	}{
+		{"text/html", "<html>", Retry},
+		{"text/plain", "Unauthorized", Retry},
+		{"text/html", " \n", Reauthenticate},
+		{"text/plain", "", Reauthenticate},
+		{"application/json", "{}", Reauthenticate},
+		{"", "", Reauthenticate},
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newClient(t, &fake{api: func(int, *http.Request) *http.Response { return answer(401, ``, "Content-Type", contentType) }})
+			c := newClient(t, &fake{api: func(int, *http.Request) *http.Response { return answer(401, tt.body, "Content-Type", tt.contentType) }})
 			var e *Error
-			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); !errors.As(err, &e) || e.Kind != want || e.Status != 401 {
-				t.Errorf("%q: %v, want kind %v", contentType, err, want)
+			if _, _, err := collect(t.Context(), c, Query{Path: "invoices"}); !errors.As(err, &e) || e.Kind != tt.want || e.Status != 401 {
+				t.Errorf("%q: %v, want kind %v", tt.contentType, err, tt.want)
 			}
 		})
 	}
@@ -398,6 +408,18 @@ func TestTokensAreTakenInWhateverForm(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestATokenPathThatIsNoneIsNamed(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	c, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s3cret", TokenPath: "/%zz", Transport: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckToken(t.Context()); KindOf(err) != Misconfigured || !strings.Contains(err.Error(), "coupa.token.path") || f.mints != 0 {
+		t.Errorf("got %v after %d requests", err, f.mints)
 	}
 }
 

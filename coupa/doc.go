@@ -37,7 +37,11 @@
 //   - Nothing says that a page which is not full is the last: see [Page].Empty.
 //   - The bodies of 401, 403 and 429 are not documented, and
 //     Retry-After may or may not be there: only the status decides.
-//   - Maintenance shows as 5xx, as an HTML page with 200, or as a redirect elsewhere: all are tried again.
+//   - Maintenance shows as 5xx, as an HTML page with 200, or as a redirect elsewhere: all are tried
+//     again, and so is what a gateway or a firewall answers in Coupa's place, whatever its status.
+//   - Nothing bounds a row or the time that it takes: [Config].RowBytes and [LargeRows] bound the
+//     memory, a body that hardly moves is given up, and [Client.Underway] tells what is waited for.
+//   - Nothing says how long a request line may be: see [Client.MaxLine] and [Client.Fits].
 //
 // # Errors
 //

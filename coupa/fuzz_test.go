@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf8"
 )
 
 var seeds = []string{
@@ -43,6 +44,11 @@ func FuzzRows(f *testing.F) {
 			}
 			if !json.Valid(got[i].text) || small[i].digest != got[i].digest || !small[i].linesAt.Equal(got[i].linesAt) || small[i].linesBad != got[i].linesBad {
 				t.Fatalf("row %d: %q", i, got[i].text)
+			}
+		}
+		for i := range got {
+			if utf8.Valid(got[i].text) != (got[i].malformed == 0) || small[i].malformed != got[i].malformed {
+				t.Fatalf("row %d: %d texts of %q are not UTF-8", i, got[i].malformed, got[i].text)
 			}
 		}
 		if valid && len(got) != len(want) {

@@ -118,7 +118,7 @@ func (c *Client) grantOf(res *http.Response, body []byte) (*grant, error) {
 	e := &Error{Op: mintOp, Kind: Retry, RetryAfter: retryAfter(res.Header)}
 	switch {
 	case res.StatusCode/100 != 2 || g.code() != "":
-		return nil, c.refusal(e, res, &g)
+		return nil, c.refusal(e, res, body, &g)
 	case err != nil:
 		e.Err = errors.New("Coupa sent something else than a token: it is not JSON")
 		e.Hint = "maintenance does that; if it goes on, check coupa.url and coupa.token.path"
@@ -154,9 +154,9 @@ func (c *Client) mintFailed(err error) *Error {
 
 // refusal completes the error of a request that was answered without a token. Of
 // the body it holds what Coupa says is wrong, and nothing of another kind.
-func (c *Client) refusal(e *Error, res *http.Response, g *grant) *Error {
+func (c *Client) refusal(e *Error, res *http.Response, body []byte, g *grant) *Error {
 	e.Status = res.StatusCode
-	if isWebPage(res.Header) {
+	if isWebPage(res.Header, body) {
 		if e.passes(); kindOfStatus(e.Status) == Throttled {
 			e.Kind = Throttled
 		}

@@ -87,6 +87,7 @@ func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 		if res.StatusCode != http.StatusUnauthorized {
 			return c.judge(res, &a, sent)
 		}
+		foreign := isForeign(res.Header, res.start())
 		res.discard()
 		switch age := time.Since(token.minted); {
 		case age < youngToken:
@@ -99,7 +100,7 @@ func (c *Client) get(ctx context.Context, a ask) (*response, error) {
 		default:
 			e := &Error{Op: a.op, Kind: Reauthenticate, Status: res.StatusCode, Err: errors.New("Coupa refuses a token that it has just issued"),
 				Hint: "see whether the API client is active at " + c.clientsPage()}
-			if isForeign(res.Header) {
+			if foreign {
 				e.passes()
 			}
 			return nil, e
@@ -189,6 +190,12 @@ func (r *response) close() {
 	r.underway.remove(r.exchange)
 	_ = r.Body.Close()
 	r.cancel(nil)
+}
+
+// start reads as much of the body as an error's may have. What cannot be read is not needed.
+func (r *response) start() []byte {
+	body, _ := io.ReadAll(io.LimitReader(r, mostErrorBody))
+	return body
 }
 
 // discard ends an exchange whose body says nothing, and keeps the connection where the body is short.

@@ -278,7 +278,8 @@ func (s *scanner) peek() (byte, error) {
 	return 0, errShort
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+// isSpace asks first what settles it for nearly every byte.
+func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t') }
 
 // Byte-wise constants for eight bytes at once.
 const (
@@ -308,8 +309,8 @@ func (s *scanner) text() error {
 		}
 		switch c := data[i]; {
 		case c == '"':
-			if seen&highs != 0 && !utf8.Valid(data[s.pos+1:i]) {
-				s.malformed++
+			if seen&highs != 0 {
+				s.judge(data[s.pos+1 : i])
 			}
 			s.pos = i + 1
 			return nil
@@ -327,6 +328,13 @@ func (s *scanner) text() error {
 			seen |= uint64(c)
 			i++
 		}
+	}
+}
+
+// judge counts a text with bytes that are not ASCII if they are no UTF-8 either.
+func (s *scanner) judge(text []byte) {
+	if !utf8.Valid(text) {
+		s.malformed++
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -40,16 +39,17 @@ func (c *Client) judge(r *response, a *ask, sent time.Time) (*response, error) {
 		c.limiter.throttled(sent)
 	case Scope:
 		e.Hint, e.Err = c.missingScope(path)
-		if isWebPage(r.Header) {
+		if isWebPage(r.Header, r.start()) {
 			e.passes()
 		}
 	case Misconfigured:
-		e.Err = r.message()
+		body := r.start()
+		e.Err = message(body)
 		e.Hint = "see whether this instance takes the fields and filters configured for " + path
 		if r.StatusCode == http.StatusNotFound {
 			e.Hint = "see whether coupa.url is the instance's own address and the instance has /api/" + path
 		}
-		if e.Err == nil && isForeign(r.Header) && !isLengthOnly(r.StatusCode) {
+		if e.Err == nil && isForeign(r.Header, body) && !isLengthOnly(r.StatusCode) {
 			e.passes()
 		}
 	case Broken:
@@ -84,7 +84,7 @@ func (r *response) checkType() error {
 	switch {
 	case isType(contentType, "application/json"):
 		return nil
-	case isForeign(r.Header):
+	case isHTML(contentType), isText(contentType):
 		return r.notJSON()
 	default:
 		return broken(r.op, "Coupa sent %q although JSON was asked for", oneLine(contentType, 60))
@@ -106,14 +106,21 @@ const foreignHint = "a gateway, a firewall, an allow list of addresses or mainte
 // passes makes an error that passes by itself of one that something before Coupa gave.
 func (e *Error) passes() { e.Kind, e.Err, e.Hint = Retry, errForeign, foreignHint }
 
-// isForeign tells whether an answer is of a type that gateways send, and Coupa does not.
-func isForeign(h http.Header) bool {
-	return isWebPage(h) || isType(h.Get("Content-Type"), "text/plain")
+// isHTML and isText tell of a Content-Type.
+func isHTML(contentType string) bool {
+	return isType(contentType, "text/html", "application/xhtml+xml")
+}
+func isText(contentType string) bool { return isType(contentType, "text/plain") }
+
+// isForeign tells whether an answer, by its type and the start of its body, is as gateways make them and
+// Coupa does not. Without a body it may be Coupa's own: Rails gives such an answer the type of HTML.
+func isForeign(h http.Header, body []byte) bool {
+	return isWebPage(h, body) || isText(h.Get("Content-Type")) && len(bytes.TrimSpace(body)) > 0
 }
 
-// isWebPage tells whether an answer is HTML.
-func isWebPage(h http.Header) bool {
-	return isType(h.Get("Content-Type"), "text/html", "application/xhtml+xml")
+// isWebPage tells likewise whether an answer is HTML.
+func isWebPage(h http.Header, body []byte) bool {
+	return isHTML(h.Get("Content-Type")) && len(bytes.TrimSpace(body)) > 0
 }
 
 // checkDate takes over the Date of the answer, and refuses a
@@ -161,8 +168,7 @@ func retryAfter(h http.Header) time.Duration {
 
 // message returns what Coupa says is wrong, {"errors":{"object":["message"]}}
 // (API "Errors"), or nil where it says nothing that can be read.
-func (r *response) message() error {
-	body, _ := io.ReadAll(io.LimitReader(r, mostErrorBody))
+func message(body []byte) error {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	var answer struct {
 		Errors json.RawMessage `json:"errors"`

@@ -48,6 +48,8 @@ func TestAnswersAreClassedByRemedy(t *testing.T) {
 		{"a gateway's text instead of a collection", "invoices", answer(404, "private", "Content-Type", "text/plain; charset=utf-8"), Retry, 0, []string{"404", "gateway"}},
 		{"a gateway's page for a bad request", "invoices", answer(400, `<html>private`, "Content-Type", "text/html"), Retry, 0, []string{"400", "gateway"}},
 		{"a missing scope in text", "suppliers", answer(403, `private`, "Content-Type", "text/plain"), Scope, 0, []string{"core.supplier.read"}},
+		{"a missing scope with nothing but its type", "suppliers", answer(403, ``, "Content-Type", "text/html"), Scope, 0, []string{"core.supplier.read"}},
+		{"an unknown collection with nothing but its type", "invoices", answer(404, "\n", "Content-Type", "text/html"), Misconfigured, 0, []string{"/api/invoices"}},
 		{"a page that is gone", "invoices", answer(410, `<html>private`, "Content-Type", "application/xhtml+xml"), Retry, 0, nil},
 		{"a refused query behind a byte order mark", "invoices", answer(400, "\ufeff"+`{"error":"bad filter"}`), Misconfigured, 0, []string{"Coupa says: bad filter"}},
 		{"a refused query in text", "invoices", answer(400, `{"error":"bad filter"}`, "Content-Type", "text/plain"), Misconfigured, 0, []string{"Coupa says: bad filter"}},

@@ -126,7 +126,9 @@ func (s *sources) client(c *config.Connector) (stream.Source, error) {
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = limiter, userAgent(), tokenHold()
 	if c.Submitted {
-		cfg.Transport = s.egress.Transport(coupa.NewTransport())
+		apart := coupa.NewTransport()
+		apart.DisableKeepAlives = true
+		cfg.Transport, cfg.Apart = s.egress.Transport(coupa.NewTransport()), s.egress.Transport(apart)
 	}
 	client, err := coupa.New(cfg)
 	if err != nil {
