@@ -229,7 +229,7 @@ func TestMetricsAreNamedAndHelpedAsPrometheusAsks(t *testing.T) {
 }
 
 func TestConnectsNamesAreThoseOfStrimzisRules(t *testing.T) {
-	simulate(t, coupatest.Config{Seed: 57, Rows: 130, Objects: []string{"users", "suppliers"}}, func(h *harness) {
+	simulate(t, coupatest.Config{Seed: 57, Rows: 130, RateLimit: -1, Objects: []string{"users", "suppliers"}}, func(h *harness) {
 		h.worker["metrics.per.object"] = "true"
 		r := h.start()
 		h.settle()

@@ -45,8 +45,9 @@ type Config struct {
 	Apart     http.RoundTripper
 	UserAgent string // "": coupastream
 
-	RowBytes  int64      // longest row, row.max.bytes; 0: 64 MiB
-	LargeRows *LargeRows // who counts rows above 1 MiB, shared by all clients of a process; nil: one of its own
+	RowBytes int64 // longest row, row.max.bytes; 0: 64 MiB
+	// who counts rows above 1 MiB, shared by all clients of a process; nil: one of its own
+	LargeRows *LargeRows
 }
 
 // Secret is a text that is never printed: whatever the verb,

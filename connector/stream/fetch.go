@@ -17,9 +17,10 @@ import (
 // behind any row, so a page of huge rows goes out in parts and memory is bounded by the largest row.
 const maxChunkBytes = 1 << 20
 
-// fetch reads one page of a span, encodes what is fresh, and sends
-// it to run in chunks. Trouble that passes is waited out here.
-func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax bool) {
+// fetch reads one page of a span, encodes what is fresh, and sends it to run in chunks. Trouble that
+// passes is waited out here. With askMax, it asks for the highest id, too, to split the span by;
+// with whenEmpty, where the page is empty, to know whether that is its end.
+func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax, whenEmpty bool) {
 	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &record.Chunk{}, enc: ps.p.maker.Encoder(ps.rules.how())}
 	defer f.enc.Release()
 	end := event{span: sp, pageEnd: true}
@@ -27,6 +28,9 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 		start := f.r.After
 		f.given = nil
 		end.page, end.err = f.page(ctx)
+		if end.err == nil && end.page.Empty && whenEmpty && ps.ask.IDs == nil {
+			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.ask)
+		}
 		// nothing that this page told is to be trusted, what was handed over of it included
 		if coupa.KindOf(end.err) == coupa.Broken {
 			if end.rewound = f.handed > start; end.rewound {
@@ -47,7 +51,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax 
 	}
 	if end.err == nil {
 		ps.p.going()
-		if askMax {
+		if askMax && end.maxID == 0 {
 			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.query(f.r))
 			if end.err != nil && status.IsTemporary(end.err) {
 				end.err = nil // the split can wait
@@ -77,7 +81,12 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 	}
 	q := f.ps.query(f.r)
 	ctx, span := f.ps.tracePage(ctx, q)
+	crossed := false
 	page, err := f.ps.p.source.Fetch(ctx, q, func(row coupa.Row) error {
+		if f.r.Through > 0 && row.Reached() > f.r.Through && q.IDs == nil {
+			crossed = true
+			return nil
+		}
 		if err := f.take(ctx, row); err != nil {
 			return err
 		}
@@ -89,6 +98,9 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 	})
 	endPage(span, page, err)
 	f.r.After = max(f.r.After, page.LastID) // behind parents without rows, too
+	if crossed {
+		f.r.After = f.r.Through // all up to there was read, and another span reads what follows
+	}
 	return page, errors.Join(err, failpoint.After(failpoint.Fetch))
 }
 
@@ -169,12 +181,16 @@ func (ps *pass) count(c *record.Chunk, r coupa.Row) {
 	c.Late = append(c.Late, ps.mark.Sub(r.UpdatedAt))
 }
 
-// query asks for the next page of a range.
+// query asks for the next page of a range. The range's end is not asked for: a row behind it shows
+// that there is none left before it, which takes an empty page else.
 func (ps *pass) query(r checkpoint.Range) coupa.Query {
 	q := ps.ask
 	q.Fields = ps.p.maker.Fields() // custom fields may have been found since the walk began
 	if q.IDs == nil {
-		q.After, q.Through = r.After, r.Through
+		q.After = r.After
+		if ps.p.below {
+			q.Through = r.Through // a page takes a request for each parent
+		}
 		return q
 	}
 	q.IDs = slices.DeleteFunc(slices.Clone(q.IDs), func(id int64) bool { return id <= r.After })

@@ -121,9 +121,9 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		q.Fields = p.maker.Fields()
 		unknown = func(row coupa.Row) bool { return published.decide(row) == fresh }
 	}
-	for last := false; !last; {
+	for at := (listing{Query: q}); !at.done; {
 		var ids []int64
-		last, err = p.list(ctx, &q, func(row coupa.Row) {
+		err := p.list(ctx, &at, func(row coupa.Row) {
 			if unknown(row) {
 				ids = append(ids, row.ID)
 			}
@@ -143,27 +143,65 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 	return nil
 }
 
-// list reads one page and moves q behind it. Trouble that passes is waited out.
-func (p *Poller) list(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (last bool, err error) {
+// listing is a walk of which nothing is kept but what its caller makes of its rows.
+type listing struct {
+	coupa.Query
+	empty int   // pages in a row that were empty
+	maxID int64 // the highest id that fits the query, once it was asked for
+	done  bool
+}
+
+// list reads the next page of a listing. Trouble that passes is waited out.
+func (p *Poller) list(ctx context.Context, at *listing, row func(coupa.Row)) error {
 	for tries := 0; ; tries++ {
-		page, err := p.source.Fetch(ctx, *q, func(r coupa.Row) error {
-			if r.StampErr != nil {
-				return r.StampErr
-			}
-			row(r)
-			q.After = r.ID
-			return nil
-		})
-		if err == nil {
-			return page.Empty, nil
-		}
-		if ctx.Err() != nil || !status.IsTemporary(err) {
-			return false, err
+		err := p.listPage(ctx, at, row)
+		if err == nil || ctx.Err() != nil || !status.IsTemporary(err) {
+			return err
 		}
 		if !clock.Sleep(ctx, temporaryBackoff.Delay(tries, coupa.RetryAfter(err))) {
-			return false, ctx.Err()
+			return ctx.Err()
 		}
 	}
+}
+
+// listPage reads a page. An empty one below the highest id is stepped over, as by [pass.stepOn].
+func (p *Poller) listPage(ctx context.Context, at *listing, row func(coupa.Row)) error {
+	page, err := p.source.Fetch(ctx, at.Query, func(r coupa.Row) error {
+		if r.StampErr == nil {
+			row(r)
+		}
+		at.After = r.ID
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !page.Empty:
+		at.empty = 0
+		return nil
+	case at.maxID == 0:
+		q := at.Query
+		q.After = 0
+		if at.maxID, err = p.source.MaxID(ctx, q); err != nil {
+			return err
+		}
+	}
+	at.empty++
+	step := emptyStep(at.empty)
+	if step > pageRows && at.After+pageRows < at.maxID {
+		p.steppedOver(at.After+pageRows, min(at.After+step, at.maxID))
+	}
+	at.After += step
+	at.done = at.After >= at.maxID
+	return nil
+}
+
+// steppedOver says, once in a while, that of ids between two nothing was asked for.
+func (p *Poller) steppedOver(after, through int64) {
+	p.gaps.Do(func() {
+		p.log.Warn("Coupa shows nothing of thousands of ids although there are higher ones; they are passed over in steps that grow, and what is hidden between rows there may be missed",
+			"after_id", after, "through_id", through)
+	})
 }
 
 // stretch lengthens the overlap of a stream whose rows become visible later than overlap.ms, so

@@ -179,8 +179,9 @@ func (ps *pass) dispatch(ctx context.Context, fetches *sync.WaitGroup) {
 		}
 		sp.busy = true
 		ps.busy++
-		r, askMax := sp.Range, more && ps.maxID == 0 && sp.Through == 0
-		fetches.Go(func() { ps.fetch(ctx, sp, r, askMax) })
+		r, unknown := sp.Range, ps.maxID == 0
+		askMax := unknown && more && sp.Through == 0
+		fetches.Go(func() { ps.fetch(ctx, sp, r, askMax, unknown && ps.rules.thorough) })
 	}
 }
 
@@ -193,14 +194,15 @@ func (ps *pass) wanted() int {
 	return min(maxRequests, max(1, int(math.Ceil(1.2*ps.p.rate*ps.latency.Seconds()))))
 }
 
+// trySplit cuts a span in as many as can be read beside those that there are.
 func (ps *pass) trySplit(sp *span) {
 	if sp.Through == 0 && ps.maxID == 0 {
 		return
 	}
-	lower, upper, ok := split(sp.Range, ps.maxID, float64(ps.rows)/float64(max(1, ps.covered)))
-	if ok {
-		sp.Range = lower
-		ps.spans = append(ps.spans, &span{Range: upper})
+	parts := split(sp.Range, ps.wanted()-len(ps.spans)+1, ps.maxID, float64(ps.rows)/float64(max(1, ps.covered)))
+	sp.Range = parts[0]
+	for _, part := range parts[1:] {
+		ps.spans = append(ps.spans, &span{Range: part})
 	}
 }
 
@@ -227,7 +229,14 @@ func (ps *pass) handle(ev event) {
 		if ev.err == nil {
 			ps.p.task.Page(ev.page, ps.rules.changes)
 		}
-		if ev.err == nil && ev.page.Empty || ps.isThrough(sp) {
+		if ev.err == nil {
+			if ev.page.Empty {
+				sp.empty++
+			} else {
+				sp.empty = 0
+			}
+		}
+		if ev.err == nil && ev.page.Empty && !ps.stepOn(sp) || ps.isThrough(sp) {
 			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
 		}
 	}
@@ -246,6 +255,24 @@ func (ps *pass) handle(ev event) {
 	if ps.progress != nil {
 		ps.progress(ps.walk.Rows, estimate(ps.walk.Rows, ps.left(), ps.maxID))
 	}
+}
+
+// stepOn moves a span on behind ids of which Coupa shows nothing although there are higher ones: it
+// may apply the limit first, and leave out what the API client may not see then. False: nothing is left.
+func (ps *pass) stepOn(sp *span) bool {
+	end := ps.maxID
+	if sp.Through > 0 {
+		end = min(end, sp.Through)
+	}
+	if !ps.rules.thorough || len(ps.ask.IDs) > 0 || sp.After >= end {
+		return false
+	}
+	step := emptyStep(sp.empty)
+	if step > pageRows {
+		ps.p.steppedOver(sp.After+pageRows, min(sp.After+step, end))
+	}
+	sp.After += step
+	return sp.After < end
 }
 
 // isThrough tells whether the last id that a span asks for was reached.

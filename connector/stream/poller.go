@@ -31,6 +31,7 @@ type Poller struct {
 	shard    Shard
 	maker    *record.Maker
 	rate     float64
+	below    bool // the rows are below those of another collection
 	task     *status.Task
 	clocks   *sync.Once
 	memory   *Memory
@@ -44,6 +45,7 @@ type Poller struct {
 	trouble trouble
 	doubt   doubt
 	owners  owners
+	gaps    sync.Once // whether ids that show nothing were told of
 
 	asked chan struct{} // one signal: the requests in the position have changed
 	ask   asking
@@ -83,7 +85,9 @@ type Shard interface {
 
 // New makes a poller that does not run yet.
 func New(c Config) *Poller {
+	resource, _ := coupa.LookupResource(c.Object.Path)
 	return &Poller{
+		below:  resource.Parent != "",
 		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, maker: c.Maker, rate: c.Rate, task: c.Task,
 		clocks: c.Clocks, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log, asked: make(chan struct{}, 1),
 	}

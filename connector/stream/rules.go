@@ -29,6 +29,8 @@ type walkRules struct {
 	// estimates: it begins with a look at the highest id, to
 	// say how long it takes and to split its range by.
 	estimates bool
+	// thorough: an empty page below the highest id there is does not end it, see [pass.stepOn].
+	thorough bool
 	// prunes: its last page takes entries out of the ledger that no walk can meet again.
 	prunes bool
 }
@@ -39,15 +41,15 @@ var (
 	repairRules = pollRules
 	movedRules  = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, linesAlone: true}
 
-	backfillRules = walkRules{priority: coupa.PriorityBackfill, estimates: true}
-	closingRules  = walkRules{priority: coupa.PriorityBackfill}
-	splitRules    = walkRules{priority: coupa.PriorityBackfill, estimates: true, repeats: true, linesAlone: true}
-	snapshotRules = walkRules{priority: coupa.PrioritySnapshot, estimates: true, repeats: true, allLines: true}
+	backfillRules = walkRules{priority: coupa.PriorityBackfill, estimates: true, thorough: true}
+	closingRules  = walkRules{priority: coupa.PriorityBackfill, thorough: true}
+	splitRules    = walkRules{priority: coupa.PriorityBackfill, estimates: true, thorough: true, repeats: true, linesAlone: true}
+	snapshotRules = walkRules{priority: coupa.PrioritySnapshot, estimates: true, thorough: true, repeats: true, allLines: true}
 
-	wholeRules = walkRules{changes: true, priority: coupa.PriorityBackfill, clocked: true, prunes: true}
+	wholeRules = walkRules{changes: true, priority: coupa.PriorityBackfill, clocked: true, thorough: true, prunes: true}
 	// The first reading of all rows, and that of a stream that begins with what changes from now on.
-	firstRules  = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, prunes: true}
-	latestRules = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, prunes: true, unpublished: true}
+	firstRules  = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, thorough: true, prunes: true}
+	latestRules = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, thorough: true, prunes: true, unpublished: true}
 )
 
 // how is what becomes of the rows' records.

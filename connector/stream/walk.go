@@ -164,24 +164,44 @@ func horizon(newest, lines time.Time, o config.Object) time.Time {
 // span is one range of ids of a walk while it is being walked.
 type span struct {
 	checkpoint.Range
-	busy bool // a request for its next page is under way
+	busy  bool // a request for its next page is under way
+	empty int  // pages in a row that were empty
 }
 
-// minSplitRows is the least number of rows that is worth a
-// range of its own: each range ends in a page that is not full.
+// surelyEmpty is how many empty pages in a row are stepped over one by one.
+const surelyEmpty = 40
+
+// emptyStep is how many ids a walk goes on by after the n-th empty page in a row, below the highest
+// id there is. Fifty ids are at most fifty rows, so that nothing which Coupa shows can lie in a step.
+// Where thousands of ids show nothing, the steps double: a range that has never been used has no end else.
+func emptyStep(n int) int64 {
+	if n <= surelyEmpty {
+		return pageRows
+	}
+	return pageRows << min(n-surelyEmpty, 40)
+}
+
+// minSplitRows is the least number of rows that is worth a range of its own.
+// Each range costs about a request more: its last page runs into the next range.
 const minSplitRows = 400
 
-// split cuts what is left of r in two equal spans of ids, if there seem to be enough
-// rows in it. maxID bounds a range without an upper end; density is rows per id as seen
-// so far in this walk. The upper part keeps r's end, so ids above maxID stay covered.
-func split(r checkpoint.Range, maxID int64, density float64) (lower, upper checkpoint.Range, ok bool) {
+// split cuts what is left of r in up to n equal ranges of ids, as many as seem to have enough rows. maxID
+// bounds a range without an upper end; density is rows per id as seen so far in this walk. The
+// last one keeps r's end, so ids above maxID stay covered.
+func split(r checkpoint.Range, n int, maxID int64, density float64) []checkpoint.Range {
 	end := r.Through
 	if end == 0 {
 		end = maxID
 	}
-	if float64(end-r.After)*density < minSplitRows {
-		return r, checkpoint.Range{}, false
+	n = min(n, int(float64(end-r.After)*density/minSplitRows*2))
+	if n < 2 {
+		return []checkpoint.Range{r}
 	}
-	mid := r.After + (end-r.After)/2
-	return checkpoint.Range{After: r.After, Through: mid}, checkpoint.Range{After: mid, Through: r.Through}, true
+	parts := make([]checkpoint.Range, n)
+	step := (end - r.After) / int64(n)
+	for i := range parts {
+		parts[i] = checkpoint.Range{After: r.After + int64(i)*step, Through: r.After + int64(i+1)*step}
+	}
+	parts[n-1].Through = r.Through
+	return parts
 }

@@ -34,9 +34,10 @@ const (
 	WebPage504      FaultKind = "web-504"       // 504, a gateway's HTML page
 	ByteOrderMark   FaultKind = "bom"           // a byte order mark before the body
 	EndlessRow      FaultKind = "endless-row"   // behind a page's rows one whose text does not end
-	Blanks          FaultKind = "blanks"        // Fault.Bytes blanks before the page, compressed where that is taken
-	Drip            FaultKind = "drip"          // a blank a second, and no page
-	Canned          FaultKind = "canned"        // what Fault.Status, Type and Body say
+	// Fault.Bytes blanks before the page, compressed where that is taken
+	Blanks FaultKind = "blanks"
+	Drip   FaultKind = "drip"   // a blank a second, and no page
+	Canned FaultKind = "canned" // what Fault.Status, Type and Body say
 )
 
 // Timeout is Hang.
