@@ -384,7 +384,7 @@ func TestAShardThatAStrangerFencesGoesOnAfterASessionTimeout(t *testing.T) {
 			t.Errorf("the id was taken back %d times within the session timeout", n)
 		}
 		h.checkOf(other, "invoices")
-		h.pass(5 * time.Second)
+		h.pass(7 * time.Second)
 		if s := w.Connectors()[0].Tasks[0]; s.State != status.Running || s.Trace != "" {
 			t.Errorf("acme: %s %q, want RUNNING", s.State, s.Trace)
 		}

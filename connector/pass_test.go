@@ -13,9 +13,9 @@ func TestALongWalkUsesTheRateThatCoupaGrants(t *testing.T) {
 	longRaced(t)
 	const rows = 10_000
 	simulate(t, coupatest.Config{Seed: 12, Rows: rows, Objects: []string{"users"}, Latency: 100 * time.Millisecond}, func(h *harness) {
-		h.keys["coupa.rate.limit"] = "15"
+		h.keys["coupa.rate.limit"], h.keys["poll.interval.ms"] = "15", "3600000"
 		r := h.start()
-		for r.Connectors()[0].Tasks[0].Polls == 0 {
+		for r.Connectors()[0].Tasks[0].Backfilled.IsZero() {
 			h.pass(100 * time.Millisecond)
 		}
 		var first, last time.Time
