@@ -21,8 +21,8 @@ const (
 	resultUnknown = "unknown"
 )
 
-// Set are the metrics of a worker, in a registry of its own: one process may have several workers. Every
-// name stands in the files metrics*.go. Labels are settings, partitions and closed sets, never data.
+// Set are the metrics of a worker, in a registry of its own: one process may have several workers.
+// Labels are settings, partitions and closed sets, never data.
 type Set struct {
 	Registry *prometheus.Registry
 	Kafka    *Clients
@@ -84,7 +84,7 @@ func New(connectors func() []status.ConnectorStatus, perObject, version string, 
 	return m
 }
 
-// Meter measures the transactions of one shard. Its methods but open belong to the shard's goroutine.
+// Meter measures the transactions of one shard. Its methods but Show and open belong to the shard's goroutine.
 type Meter struct {
 	m         *Set
 	partition int32

@@ -110,7 +110,7 @@ func (m *Maker) widened(ctx context.Context, schema *schemas.Schema, refusal err
 }
 
 // AwaitAccepted waits while the registry refuses the stream's schemas, so that
-// no row could be encoded. It is offered them again by reconsider.
+// no row could be encoded. [Maker.Reconsider] offers them to it again.
 func (m *Maker) AwaitAccepted(ctx context.Context) error {
 	for m.Refuses() {
 		if !clock.Sleep(ctx, reconsiderAfter) {

@@ -289,8 +289,8 @@ func customName(record, name string, global bool) string {
 	return record + ".custom-fields." + name
 }
 
-// noteUnfit counts values that stay in unmapped, and tells
-// of each field once. The caller has customs.registering.
+// noteUnfit counts values that stay in unmapped, and tells of each field once.
+// The caller has customs.registering.
 func (m *Maker) noteUnfit(unfit []schemas.Unfit) {
 	counts := m.customs.unfit
 	for _, u := range unfit {

@@ -143,7 +143,7 @@ type RowLines struct {
 	// the row's, where it has no lines in it: a change of lines alone is none of the row's; else nil
 	RowRecord *kgo.Record
 	Content   uint64             // digest of RowRecord
-	All       bool               // of it goes out, changed or not
+	All       bool               // all of it goes out, changed or not
 	Headers   []kgo.RecordHeader // the row's, for tombstones
 	json      bool               // keys are
 	Tenant    string
