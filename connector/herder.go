@@ -201,9 +201,26 @@ func targetOf(s status.State) configtopic.TargetState {
 	return configtopic.TargetState(s)
 }
 
-// reconcile makes the worker's connectors what a view of the config topic
-// wants. The caller has w.applying. What goes or changes has stopped before
-// anything else begins: a stream may have gone from one connector to another.
+// reconcile makes the worker's connectors what a view of the config topic wants: it detaches what is gone,
+// has changed or clashed, applies what is wanted of each, and attaches what is in no shard yet. What goes or
+// changes has stopped before anything else begins: a stream may have gone from one connector to another.
+// The caller has w.applying, under which all of this happens.
+//
+//	wanted ──add──▶ built ──attach──▶ attached ──detach──▶ gone, or wanted in another way
+//	        │         │                │    ▲
+//	        │         │                └────┘ applyState: RUNNING, PAUSED, STOPPED
+//	        │         └──failConnector──▶ FAILED: another connector has its streams ───┐
+//	        └──build fails──▶ FAILED: its configuration can't be used ─────────────────┴──apply──▶ wanted
+//
+//	wanted    the config topic, or a file, has it with this configuration and target (wantedOf)
+//	built     its configuration is read (build), its source and tasks are made (makeTasks)
+//	attached  its pollers are in their shard (attachAll), and run there while it is RUNNING and
+//	          the group gives the shard to this worker
+//	FAILED    nothing of it runs here, and its trace says why; each reconcile tries it again, and
+//	          herd sees to one every usableAgain while one can't be used
+//
+// Each but the last, gone, is in Worker.connectors. A restart of a whole connector, rebuild, is detach, add
+// and attachAll of that one. Tokens are asked for ahead of all this (askTokens), wherever the shard runs.
 func (w *Worker) reconcile(v configtopic.View) {
 	all := w.wantedOf(v)
 	var g errgroup.Group

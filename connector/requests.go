@@ -240,7 +240,7 @@ func (r RestartRequest) chosen(all []*stream.Poller) []*stream.Poller {
 	return chosen
 }
 
-// restart lets tasks begin anew, if the connector is to run, with topics and schemas made sure of again.
+// restart lets tasks begin anew, if the connector is to run, with schemas made sure of again.
 func (m *managed) restart(tasks []*stream.Poller) {
 	m.shard.Load().Halt(attached(tasks))
 	for _, p := range tasks {

@@ -84,7 +84,8 @@ func New(connectors func() []status.ConnectorStatus, perObject, version string, 
 	return m
 }
 
-// Meter measures the transactions of one shard. Its methods but Show and open belong to the shard's goroutine.
+// Meter measures the transactions of one shard. All its methods but Show and open belong to the shard's
+// goroutine; Close is also called by who has abandoned that.
 type Meter struct {
 	m         *Set
 	partition int32
