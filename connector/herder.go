@@ -21,10 +21,14 @@ import (
 	"github.com/coupastream/coupastream/connector/status"
 )
 
-// What connectors there are, and what is asked of each, stands in the config topic and in the
-// worker's files. A request that changes it goes to the topic first; then every worker, the
-// one that was asked too, does what the topic says: w.reconcile. So what a worker does depends
-// on the topic alone, whoever was asked, and a worker that starts later does the same.
+// What connectors there are, and what is asked of each, stands in the config topic and in the worker's
+// files. A request that changes it goes to the topic first, by whichever worker was asked; then every
+// worker, the one that was asked too, does what the topic says: Worker.reconcile. So nothing has to be sent
+// between workers, what a worker does depends on the topic alone, one that starts later does the same, and
+// what is answered is what is kept. There is no leader that could be lost (see package configtopic).
+//
+// What only the owner of a connector knows or can do (live status, restarts, positions) is asked of it over
+// REST. Who that is stands in the topic as well, by the generation of the group (Worker.announce).
 
 // all are the worker's connectors by name.
 func (w *Worker) all() []*managed {

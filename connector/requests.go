@@ -95,8 +95,8 @@ func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*str
 	return w.Connector(name)
 }
 
-// Delete takes a connector out of the group. Its positions stay,
-// as in Kafka Connect: one of the same tenant goes on there.
+// Delete takes a connector out of the group. Its positions stay, as in Kafka Connect: they belong to the
+// tenant's objects, and a connector of the same tenant goes on there. [Worker.ResetOffsets] drops them.
 func (w *Worker) Delete(ctx context.Context, name string) error {
 	return w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
