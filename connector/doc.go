@@ -81,27 +81,14 @@
 // # Who owns a shard
 //
 // A shard begins when the group assigns its partition: heartbeat, InitProducerID, restore, poll. The
-// heartbeat asks the group whether this worker is a member still, so that one that was given up for dead
-// does not take the id from its successor. It ends when the partition is revoked: the pollers stop, the
-// batch in hand is committed or dropped whole, producer and store are closed, and only then the next owner
-// gets the partition. A worker that the group has given up drops what is not at step 8 yet; if it does not
-// know so, the next owner's InitProducerID makes it harmless. A shard whose id was taken stops, FAILED, and
-// does not take it back: it begins anew when the group assigns the partition, or says after a session
-// timeout that it belongs here still.
+// heartbeat asks whether this worker is a member still: one that was given up for dead must not take the id
+// from its successor. It ends when the partition is revoked: the pollers stop, the batch in hand is
+// committed or dropped whole, producer and store are closed, and only then the next owner gets the
+// partition. A worker that the group has given up drops what is not at step 8 yet; if it does not know so,
+// the next owner's InitProducerID makes it harmless. A shard whose id was taken stops, FAILED, and does not
+// take it back: it begins anew when the group assigns the partition, or says after a session timeout that it
+// belongs here still.
 //
-// # Goroutines
-//
-// Beside [Worker.Run]: what follows the config topic, herd (does what it says), observe and holdTokens. Who
-// owns what of a shard or a stream stands with these rooms, and the locks of the worker in its struct.
-//
-// # Files
-//
-//	worker.go                             from configuration to shards: connect, preflight, run
-//	herder.go, managed.go                 connectors come, change and go; one as this worker has it
-//	requests.go, control.go               what REST asks for: written to the topic, or done by the owner
-//	offsets.go, snapshot_requests.go      positions moved, and rows published, by request
-//	observe.go, notices.go, broadcast.go  what is noted with time, and who is told of it
-//	levels.go, tracing.go                 loggers' levels for the whole group; spans
-//
-// PROOF.md says what was done to the built program and what came of it.
+// Who owns which goroutine, and what guards what, stands with each room; the worker's goroutines are those
+// that [Worker.Run] begins. PROOF.md says what was done to the built program and what came of it.
 package connector

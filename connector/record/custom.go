@@ -18,7 +18,7 @@ import (
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
-// customs is what a poller knows of its object's custom fields beside what the
+// customs is what a maker knows of its object's custom fields beside what the
 // present encoding holds. Fetches that meet new ones change it side by side.
 //
 // Where custom fields are typed, a row is encoded only by a schema that knows all of its fields: the

@@ -18,8 +18,7 @@
 //   - customs.mu guards what Coupa is asked for.
 //   - Topics.mu guards the limits of topics, and deadLetters.mu when the log last told of a dead letter.
 //
-// A mutex is not held while calling out, and none of these is taken while another is held; the turn comes
-// before them.
+// No mutex is held while registry or brokers are asked, or another is taken; the turn comes before them.
 //
 // # Files
 //

@@ -24,8 +24,8 @@
 // takes all of it.
 //
 // trouble.mu guards what was said of a stream's trouble, doubt.mu and owners.mu what fetches remember
-// side by side, asking.mu the request that is worked on. None is held while calling out or taking
-// another.
+// side by side, asking.mu the request that is worked on. None is held while Coupa or the shard is asked,
+// or another is taken.
 //
 // # Files
 //
