@@ -18,7 +18,7 @@ type Maker struct {
 	dead *deadLetters
 
 	// current is what rows are encoded with; nil until Prepare has made it.
-	// A fetch that has customs.registering may replace it.
+	// Who has customs.registering may replace it.
 	current atomic.Pointer[encoding]
 	customs customs
 }
