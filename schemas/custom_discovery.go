@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // Discovery learns the custom fields of one object from its rows. What it
@@ -35,7 +37,7 @@ type Discovery struct {
 	// by record: names of the global namespace, with a value or without
 	globals map[string]map[string]bool
 	prefix  string // the namespace of the records
-	scanner
+	in      rowtext.Scanner
 }
 
 // seenTypes is a set: bit i of the low byte is customTypes[i], of the high byte a list with such items.
@@ -65,31 +67,31 @@ func NewDiscovery(path string) (*Discovery, error) {
 }
 
 // Observe learns from a row, one JSON object in full. On error, a
-// *FieldError, nothing was learned. The row is only read during the call.
+// *rowtext.FieldError, nothing was learned. The row is only read during the call.
 func (d *Discovery) Observe(row []byte) error {
-	d.scanner = scanner{row: row, unquoted: d.unquoted[:0]}
-	defer func() { d.row = nil }()
-	if d.next() != '{' {
-		return asFieldError(d.syntax(d.pos, "a row is an object"))
+	d.in.Reset(row)
+	defer func() { d.in.Row = nil }()
+	if d.in.Next() != '{' {
+		return rowtext.AsFieldError(d.in.Syntax(d.in.Pos, "a row is an object"))
 	}
-	if err := d.skip(0); err != nil {
-		return asFieldError(err)
+	if err := d.in.Skip(0); err != nil {
+		return rowtext.AsFieldError(err)
 	}
-	if d.next() != 0 || d.pos < len(row) {
-		return asFieldError(d.syntax(d.pos, "something follows the row"))
+	if d.in.Next() != 0 || d.in.Pos < len(row) {
+		return rowtext.AsFieldError(d.in.Syntax(d.in.Pos, "something follows the row"))
 	}
-	d.pos = 0
-	d.next()
+	d.in.Pos = 0
+	d.in.Next()
 	return d.object(d.root, 0)
 }
 
 // members calls take at each value of the object at pos; take passes over it.
 func (d *Discovery) members(depth int, take func(key []byte) error) error {
-	if err := d.enter(depth); err != nil {
+	if err := d.in.Enter(depth); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		key, more, err := d.member(first)
+		key, more, err := d.in.Member(first)
 		if err != nil || !more {
 			return err
 		}
@@ -101,11 +103,11 @@ func (d *Discovery) members(depth int, take func(key []byte) error) error {
 
 // elements calls take at each element of the list at pos; take passes over it.
 func (d *Discovery) elements(depth int, take func() error) error {
-	if err := d.enter(depth); err != nil {
+	if err := d.in.Enter(depth); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		more, err := d.element(first)
+		more, err := d.in.Element(first)
 		if err != nil || !more {
 			return err
 		}
@@ -123,7 +125,7 @@ func (d *Discovery) object(r *planRecord, depth int) error {
 		}
 		record := strings.TrimPrefix(r.name, d.prefix)
 		if r.holder == "" || d.documented[record][plainKey(string(key))] {
-			return d.skip(depth + 1)
+			return d.in.Skip(depth + 1)
 		}
 		types, err := d.customValue(depth + 1)
 		if err == nil {
@@ -136,7 +138,7 @@ func (d *Discovery) object(r *planRecord, depth int) error {
 
 // value looks for custom fields in a value of the row itself, which r has.
 func (d *Discovery) value(r *planRecord, n *planNode, depth int) error {
-	switch c := d.peek(); {
+	switch c := d.in.Peek(); {
 	case n.kind == kindRecord && c == '{':
 		return d.object(n.record, depth)
 	case n.kind == kindArray && c == '{':
@@ -153,17 +155,17 @@ func (d *Discovery) value(r *planRecord, n *planNode, depth int) error {
 			return err
 		})
 	}
-	return d.skip(depth)
+	return d.in.Skip(depth)
 }
 
 // customValue gives the type of the custom field's value at pos, 0 where it tells none.
 func (d *Discovery) customValue(depth int) (seenTypes, error) {
-	if d.peek() != '[' {
+	if d.in.Peek() != '[' {
 		return d.single(depth)
 	}
 	items, nested := seenTypes(0), false
 	err := d.elements(depth, func() error {
-		nested = nested || d.peek() == '['
+		nested = nested || d.in.Peek() == '['
 		t, err := d.single(depth + 1)
 		items |= t
 		return err
@@ -176,26 +178,26 @@ func (d *Discovery) customValue(depth int) (seenTypes, error) {
 
 // single gives the type of a value that is no list.
 func (d *Discovery) single(depth int) (seenTypes, error) {
-	c, start := d.peek(), d.pos
+	c, start := d.in.Peek(), d.in.Pos
 	switch c {
 	case '{':
-		err := d.skip(depth)
-		inside := scanner{row: d.row[:d.pos], pos: start + 1}
-		if inside.next() == '}' {
+		err := d.in.Skip(depth)
+		inside := rowtext.Scanner{Row: d.in.Row[:d.in.Pos], Pos: start + 1}
+		if inside.Next() == '}' {
 			return 0, err
 		}
 		return typeBit(CustomLookup), err
 	case 'n', '[':
-		return 0, d.skip(depth)
+		return 0, d.in.Skip(depth)
 	case '"':
-		text, err := d.text()
+		text, err := d.in.Text()
 		if len(text) == 0 {
 			return 0, err
 		}
 		return typeBit(textType(text)), err
 	}
-	err := d.skip(depth)
-	return typeBit(plainType(c, d.row[start:d.pos])), err
+	err := d.in.Skip(depth)
+	return typeBit(plainType(c, d.in.Row[start:d.in.Pos])), err
 }
 
 func typeBit(t CustomType) seenTypes { return 1 << slices.Index(customTypes, t) }

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math"
 	"strconv"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // A custom decimal is Avro's decimal of these digits.
@@ -26,7 +28,7 @@ func plainType(first byte, text []byte) CustomType {
 			return CustomLong
 		}
 	}
-	if d, _ := parseDecimal(text); fitsCustomDecimal(d) { // every JSON number is one
+	if d, _ := rowtext.ParseDecimal(text); fitsCustomDecimal(d) { // every JSON number is one
 		return CustomDecimal
 	}
 	return CustomString
@@ -35,7 +37,7 @@ func plainType(first byte, text []byte) CustomType {
 // textType is the type of a text. Digits without a point are
 // no number: they may be a code, as of a cost centre.
 func textType(text []byte) CustomType {
-	if d, ok := plainNumber(text); ok && len(d.fraction) > 0 && fitsCustomDecimal(d) {
+	if d, ok := plainNumber(text); ok && len(d.Fraction) > 0 && fitsCustomDecimal(d) {
 		return CustomDecimal
 	}
 	if _, ok := exactInstant(text); ok {
@@ -46,18 +48,18 @@ func textType(text []byte) CustomType {
 
 // plainNumber reads a text that spells a number as a program does: no
 // plus, no exponent, no zeros in front, a digit on both sides of a point.
-func plainNumber(text []byte) (decimal, bool) {
-	d, ok := parseDecimal(text)
-	if !ok || text[0] == '+' || len(d.whole) == 0 || len(d.whole) > 1 && d.whole[0] == '0' {
+func plainNumber(text []byte) (rowtext.Decimal, bool) {
+	d, ok := rowtext.ParseDecimal(text)
+	if !ok || text[0] == '+' || len(d.Whole) == 0 || len(d.Whole) > 1 && d.Whole[0] == '0' {
 		return d, false
 	}
 	return d, text[len(text)-1] != '.' && !bytes.ContainsAny(text, "eE")
 }
 
-func fitsCustomDecimal(d decimal) bool {
-	d = d.significant()
-	shift := d.exp + customScale
-	return d.digits() == 0 || shift >= 0 && d.digits()+shift <= customPrecision
+func fitsCustomDecimal(d rowtext.Decimal) bool {
+	d = d.Significant()
+	shift := d.Exp + customScale
+	return d.Digits() == 0 || shift >= 0 && d.Digits()+shift <= customPrecision
 }
 
 // exactInstant reads an instant with a time of day and an offset that milliseconds
@@ -67,11 +69,11 @@ func exactInstant(text []byte) (ms int64, ok bool) {
 		return 0, false
 	}
 	if text[19] == '.' {
-		if fraction, _ := leadingDigits(text[20:]); len(fraction) > 3 {
+		if fraction, _ := rowtext.LeadingDigits(text[20:]); len(fraction) > 3 {
 			return 0, false
 		}
 	}
-	return parseInstant(text)
+	return rowtext.ParseInstant(text)
 }
 
 // choice appends a plain value in the branch of its own type, else in the
@@ -147,18 +149,18 @@ func branchKind(t CustomType) planKind {
 
 // plainText reads the plain value at pos, which begins with c.
 func (e *Encoder) plainText(c byte) ([]byte, error) {
-	start := e.pos
+	start := e.in.Pos
 	switch c {
 	case '"':
-		return e.text()
+		return e.in.Text()
 	case 't':
-		err := e.literal("true")
-		return e.row[start:e.pos], err
+		err := e.in.Literal("true")
+		return e.in.Row[start:e.in.Pos], err
 	case 'f':
-		err := e.literal("false")
-		return e.row[start:e.pos], err
+		err := e.in.Literal("false")
+		return e.in.Row[start:e.in.Pos], err
 	}
-	return e.number()
+	return e.in.Number()
 }
 
 // exactly appends the plain value as n if n holds just that.
@@ -179,7 +181,7 @@ func (e *Encoder) exactly(out []byte, n *planNode, c byte, text []byte) ([]byte,
 	}
 	d, ok := plainNumber(text)
 	if c != '"' {
-		d, ok = parseDecimal(text)
+		d, ok = rowtext.ParseDecimal(text)
 	}
 	if !ok {
 		return out, false
@@ -187,7 +189,7 @@ func (e *Encoder) exactly(out []byte, n *planNode, c byte, text []byte) ([]byte,
 	return e.exactNumber(out, n, d, text)
 }
 
-func (e *Encoder) exactNumber(out []byte, n *planNode, d decimal, text []byte) ([]byte, bool) {
+func (e *Encoder) exactNumber(out []byte, n *planNode, d rowtext.Decimal, text []byte) ([]byte, bool) {
 	switch n.kind {
 	case kindLong:
 		v, ok := e.asLong(d)

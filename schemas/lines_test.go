@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 func mustSplit(t testing.TB, s *Schema, keep bool) (*Split, *Splitter) {
@@ -154,7 +156,7 @@ func (g rowMaker) withLines(t *testing.T, s *Schema, lists []string) (row string
 // cutMember takes a member, under any spelling, out of an object.
 func cutMember(t *testing.T, object, key string) string {
 	t.Helper()
-	var c Cursor
+	var c rowtext.Cursor
 	var members []string
 	c.Open([]byte(object))
 	err := c.Object(func(name []byte, at int) error {
@@ -255,7 +257,7 @@ func TestRowsWhoseLinesCannotBeToldApart(t *testing.T) {
 		`{"id":1,"tax-lines":[{"id":9},{"id":7},{"id":8},{"rate":"1"}]}`: "tax-lines[3]",
 	} {
 		err := sp.Split(1, encoded(t, s, row))
-		if f, ok := errors.AsType[*FieldError](err); !ok || f.Path != want {
+		if f, ok := errors.AsType[*rowtext.FieldError](err); !ok || f.Path != want {
 			t.Errorf("%s: %v, want it at %s", row, err, want)
 		}
 	}

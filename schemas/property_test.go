@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hamba/avro/v2"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // Every object of the catalogue, with its custom fields in every form and its decimals in
@@ -42,12 +44,12 @@ func TestDecimalsOfTwoWordsAreThoseOfBigIntegers(t *testing.T) {
 	g := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
 		text := strings.TrimRight(fmt.Sprint(g.Uint64()>>g.IntN(64)), "0") + "1"
-		d, _ := parseDecimal([]byte(text[max(0, len(text)-19):]))
-		d.negative, d = g.IntN(2) == 0, d.significant()
-		shift := g.IntN(38 - d.digits() + 1)
+		d, _ := rowtext.ParseDecimal([]byte(text[max(0, len(text)-19):]))
+		d.Negative, d = g.IntN(2) == 0, d.Significant()
+		shift := g.IntN(38 - d.Digits() + 1)
 		got, v, err := e.appendDecimal(nil, d, 38, shift)
 		if want := appendBig(nil, d, shift); v != stored || err != nil || string(got) != string(want) {
-			t.Fatalf("%s × 10^%d, negative %t: %x, want %x", text, shift, d.negative, got, want)
+			t.Fatalf("%s × 10^%d, negative %t: %x, want %x", text, shift, d.Negative, got, want)
 		}
 	}
 }

@@ -58,7 +58,7 @@ type encoding struct {
 // valueEncoder makes the values of a stream's records. One fetch uses it at a time.
 type valueEncoder interface {
 	// Append adds the value made of a row, framing included. The
-	// error is a *schemas.FieldError if the row is to blame.
+	// error is a *rowtext.FieldError if the row is to blame.
 	Append(dst []byte, row coupa.Row, op string) ([]byte, error)
 }
 
