@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
@@ -227,7 +228,7 @@ func TestTheDigestOutlivesVersionsOfTheSchema(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return customSchema(t, d.CustomFields())
+		return customSchema(t, d.Fields())
 	}
 	first := `{"id":1,"invoice-lines":[{"id":7,"custom-fields":{"a":"x","b":1}},{"id":9}]}`
 	before := learned(first)
@@ -311,7 +312,7 @@ func TestNoFieldOfALineIsNamedLikeTheParents(t *testing.T) {
 	if err := d.Observe([]byte(row)); err != nil {
 		t.Fatal(err)
 	}
-	s := customSchema(t, d.CustomFields())
+	s := customSchema(t, d.Fields())
 	split, sp := mustSplit(t, s, false)
 	if err := sp.Split(41, encoded(t, s, row)); err != nil {
 		t.Fatal(err)
@@ -336,18 +337,18 @@ func TestCustomFieldsOfLinesAreReadBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := customSchema(t, d.CustomFields())
+	s := customSchema(t, d.Fields())
 	split, _ := mustSplit(t, s, false)
-	read := new(CustomFields)
+	read := new(custom.Fields)
 	for _, text := range []string{split.Row.JSON(), split.Lists[0].Schema.JSON()} {
-		c, typed, err := CustomFieldsOf(text)
+		c, typed, err := custom.FromSchema(text)
 		if err != nil || !typed {
 			t.Fatal(typed, err)
 		}
 		read = read.Evolve(c)
 	}
-	if read.Hash() != d.CustomFields().Hash() {
-		t.Errorf("read %s, want %s", mustMarshal(t, read), mustMarshal(t, d.CustomFields()))
+	if read.Hash() != d.Fields().Hash() {
+		t.Errorf("read %s, want %s", mustMarshal(t, read), mustMarshal(t, d.Fields()))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hamba/avro/v2"
 
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
@@ -80,7 +81,7 @@ func (g rowMaker) row(t testing.TB, path string) string {
 }
 
 // taught is what a few rows tell of their custom fields.
-func (g rowMaker) taught(t testing.TB, path string) *CustomFields {
+func (g rowMaker) taught(t testing.TB, path string) *custom.Fields {
 	t.Helper()
 	d, err := NewDiscovery(path)
 	if err != nil {
@@ -95,7 +96,7 @@ func (g rowMaker) taught(t testing.TB, path string) *CustomFields {
 			t.Fatal(err)
 		}
 	}
-	return d.CustomFields()
+	return d.Fields()
 }
 
 // object makes an object of which one field in sparse has no value.

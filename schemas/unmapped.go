@@ -71,7 +71,7 @@ type unfit struct {
 
 // Unfit is a member of a row that went to unmapped of an object with typed custom fields.
 type Unfit struct {
-	Record string // without namespace, as in CustomFields
+	Record string // without namespace, as in custom.Fields
 	Name   string
 	Global bool // it stands at the top of the object
 	Known  bool // there is a field for it, which does not hold the value

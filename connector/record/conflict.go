@@ -8,6 +8,7 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 )
 
 // Values of schema.conflict.
@@ -38,8 +39,8 @@ const reconsiderAfter = time.Minute
 
 // undeliverable is the encoding of a stream whose rows are dead letters because
 // the registry refuses its schema. The key's schema must be registered.
-func (m *Maker) undeliverable(ctx context.Context, custom *schemas.CustomFields, refusal error) (*encoding, error) {
-	schema, err := m.schemaWith(custom)
+func (m *Maker) undeliverable(ctx context.Context, fields *custom.Fields, refusal error) (*encoding, error) {
+	schema, err := m.schemaWith(fields)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func (m *Maker) undeliverable(ctx context.Context, custom *schemas.CustomFields,
 	}
 	values := refusedValues{&conflictError{refusal}}
 	e := newEncoding(m.Stream, m.Object, prefix, func() valueEncoder { return values })
-	e.schema, e.custom, e.refused = schema, custom, time.Now()
+	e.schema, e.custom, e.refused = schema, fields, time.Now()
 	m.Log.Error("the schema registry refuses the schema; rows go to the dead letter topic until it takes it", "topic", m.dead.topic, "error", refusal)
 	return e, nil
 }
@@ -75,11 +76,11 @@ func (m *Maker) Reconsider(ctx context.Context) error {
 }
 
 // onConflict is what becomes of a schema that could not be registered for err.
-func (m *Maker) onConflict(ctx context.Context, custom *schemas.CustomFields, err error) (*encoding, error) {
+func (m *Maker) onConflict(ctx context.Context, fields *custom.Fields, err error) (*encoding, error) {
 	if m.Object.SchemaConflict != conflictDeadLetter || !isIncompatible(err) {
 		return nil, err
 	}
-	return m.undeliverable(ctx, custom, err)
+	return m.undeliverable(ctx, fields, err)
 }
 
 // isToWiden tells that a schema was refused, and is to be widened for that.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
@@ -22,13 +23,13 @@ func (m *Maker) Prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	custom, err := m.startingFields(ctx)
+	fields, err := m.startingFields(ctx)
 	if err != nil {
 		return err
 	}
-	made, err := m.encodingWith(ctx, custom)
+	made, err := m.encodingWith(ctx, fields)
 	if err != nil {
-		if made, err = m.onConflict(ctx, custom, err); err != nil {
+		if made, err = m.onConflict(ctx, fields, err); err != nil {
 			return err
 		}
 	}
@@ -38,9 +39,9 @@ func (m *Maker) Prepare(ctx context.Context) error {
 }
 
 // encodingWith registers the schemas and makes what encodes by them. With
-// custom, the custom fields are typed like that; nil: they are a map, or none.
-func (m *Maker) encodingWith(ctx context.Context, custom *schemas.CustomFields) (*encoding, error) {
-	schema, err := m.schemaWith(custom)
+// fields, the custom fields are typed like that; nil: they are a map, or none.
+func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields) (*encoding, error) {
+	schema, err := m.schemaWith(fields)
 	if err != nil {
 		return nil, err
 	}
@@ -53,13 +54,13 @@ func (m *Maker) encodingWith(ctx context.Context, custom *schemas.CustomFields) 
 		return nil, err
 	}
 	e := newEncoding(m.Stream, m.Object, prefix, values)
-	e.schema, e.custom = schema, custom
+	e.schema, e.custom = schema, fields
 	return e, nil
 }
 
-func (m *Maker) schemaWith(custom *schemas.CustomFields) (*schemas.Schema, error) {
+func (m *Maker) schemaWith(fields *custom.Fields) (*schemas.Schema, error) {
 	options := m.Object.SchemaOptions()
-	options.Custom = custom
+	options.Custom = fields
 	return schemas.For(m.Stream.Object, options)
 }
 
