@@ -164,7 +164,7 @@ func (m *Maker) catchUp(ctx context.Context) error {
 
 // retype makes the encoding with other typed fields the present one. The caller has customs.registering.
 func (m *Maker) retype(ctx context.Context, fields *custom.Fields) error {
-	made, err := m.encodingWith(ctx, fields)
+	made, err := m.encodingWith(ctx, fields, m.values)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (m *Maker) Prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := m.encodingWith(ctx, fields)
+	made, err := m.encodingWith(ctx, fields, m.values)
 	if err != nil {
 		if made, err = m.onConflict(ctx, fields, err); err != nil {
 			return err
@@ -38,9 +38,13 @@ func (m *Maker) Prepare(ctx context.Context) error {
 	return nil
 }
 
+// newValues gives, for a schema of values, the one that they have in
+// the end, registered where need be, and what makes their encoders.
+type newValues func(context.Context, *schemas.Schema) (*schemas.Schema, func() valueEncoder, error)
+
 // encodingWith registers the schemas and makes what encodes by them. With
 // fields, the custom fields are typed like that; nil: they are a map, or none.
-func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields) (*encoding, error) {
+func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields, values newValues) (*encoding, error) {
 	schema, err := m.schemaWith(fields)
 	if err != nil {
 		return nil, err
@@ -49,11 +53,11 @@ func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields) (*encod
 	if err != nil {
 		return nil, err
 	}
-	schema, values, err := m.values(ctx, schema)
+	schema, encoders, err := values(ctx, schema)
 	if err != nil {
 		return nil, err
 	}
-	e := newEncoding(m.Stream, m.Object, prefix, values)
+	e := newEncoding(m.Stream, m.Object, prefix, encoders)
 	e.schema, e.custom = schema, fields
 	return e, nil
 }
