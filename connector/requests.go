@@ -22,7 +22,7 @@ func (w *Worker) Create(ctx context.Context, name string, given map[string]strin
 	if initial == "" {
 		initial = status.State(c.InitialState)
 	}
-	err = w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
+	return w.changeOne(ctx, name, func(v configtopic.View) ([]configtopic.Change, error) {
 		if all := w.wantedOf(v); all[name].raw != nil {
 			return nil, fmt.Errorf("%w: %s", ErrConnectorExists, name)
 		}
@@ -31,10 +31,6 @@ func (w *Worker) Create(ctx context.Context, name string, given map[string]strin
 		}
 		return []configtopic.Change{configtopic.PutConnector(name, raw), configtopic.PutState(name, targetOf(initial))}, nil
 	})
-	if err != nil {
-		return status.ConnectorStatus{}, err
-	}
-	return w.Connector(name)
 }
 
 // Configure gives a connector another configuration, or adds one; created tells which.
@@ -43,7 +39,7 @@ func (w *Worker) Configure(ctx context.Context, name string, given map[string]st
 	if err != nil {
 		return status.ConnectorStatus{}, false, err
 	}
-	err = w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
+	told, err = w.changeOne(ctx, name, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
 		if before.file {
 			return nil, fmt.Errorf("%w: %s", ErrFromFile, name)
@@ -58,16 +54,12 @@ func (w *Worker) Configure(ctx context.Context, name string, given map[string]st
 		}
 		return changes, nil
 	})
-	if err != nil {
-		return status.ConnectorStatus{}, false, err
-	}
-	told, err = w.Connector(name)
 	return told, created, err
 }
 
 // Patch changes keys of a connector's configuration; nil removes one.
 func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*string) (status.ConnectorStatus, error) {
-	err := w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
+	return w.changeOne(ctx, name, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
 		switch {
 		case before.raw == nil:
@@ -89,10 +81,6 @@ func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*str
 		}
 		return []configtopic.Change{configtopic.PutConnector(name, raw)}, w.fits(c, v)
 	})
-	if err != nil {
-		return status.ConnectorStatus{}, err
-	}
-	return w.Connector(name)
 }
 
 // Delete takes a connector out of the group. Its positions stay, as in Kafka Connect: they belong to the
@@ -187,6 +175,14 @@ func (w *Worker) change(ctx context.Context, decide func(configtopic.View) ([]co
 		return err
 	}
 	return w.reconcileNow(ctx)
+}
+
+// changeOne is change that tells what has become of a connector.
+func (w *Worker) changeOne(ctx context.Context, name string, decide func(configtopic.View) ([]configtopic.Change, error)) (status.ConnectorStatus, error) {
+	if err := w.change(ctx, decide); err != nil {
+		return status.ConnectorStatus{}, err
+	}
+	return w.Connector(name)
 }
 
 // Refresh makes the worker's connectors what the config
