@@ -64,8 +64,8 @@
 //     one before is committed, and a row that is older than what was published is dropped. The backfill's
 //     window ends where the polls' begin, and what the polls hand over of an id takes out what the backfill
 //     hands over later of it.
-//  4. Where lines have topics, these hold at every commit what the rows published last have of lines: no line
-//     goes out that has not changed, and one that is gone from its row leaves a tombstone.
+//  4. Where lines have topics, these hold at every commit what the rows published last have of lines:
+//     no line goes out that has not changed, and one that is gone from its row leaves a tombstone.
 //  5. A mark moves in the transaction of the last page of its window, or later, never before.
 //  6. The local store may be lost, old or foreign: the checkpoint topic decides (see package checkpoint).
 //  7. A stream that fails stops alone. A record that Kafka refuses takes its stream out of the transaction;

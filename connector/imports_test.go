@@ -12,8 +12,9 @@ import (
 
 const module = "github.com/coupastream/coupastream/"
 
-// arrows are what of ours each package of this tree imports, and all that it may. Names are those below
-// connector/, but for the leaves'. A package that is not here imports nothing of ours, or is internal to one.
+// arrows are what of ours each package of this tree imports, and all that
+// it may. Names are those below connector/, but for the leaves'. A package
+// that is not here imports nothing of ours, or is internal to one.
 var arrows = map[string]string{
 	"connector": "group stream shard record status metrics notify config configtopic logging internal/clock checkpoint coupa",
 	"rest":      "connector shard status config logging rest/security checkpoint",

@@ -205,7 +205,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (st
 	}
 	if err := w.mine(m); err != nil {
 		if m.c == nil { // it may be usable by now, for the time when this worker is to run it
-			w.again(m)
+			w.rebuild(m)
 		}
 		return status.ConnectorStatus{}, err
 	}
@@ -213,7 +213,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (st
 		if err := ctx.Err(); err != nil {
 			return status.ConnectorStatus{}, err
 		}
-		w.again(m)
+		w.rebuild(m)
 		return w.Connector(name)
 	}
 	// a stopped connector has no tasks
@@ -248,11 +248,11 @@ func (m *managed) restart(tasks []*stream.Poller) {
 	}
 }
 
-// again makes a connector anew from what it was given. The caller has w.applying.
-func (w *Worker) again(m *managed) {
-	w.retire(m)
-	w.put(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
-	w.placeAll()
+// rebuild makes a connector anew from what it was given. The caller has w.applying.
+func (w *Worker) rebuild(m *managed) {
+	w.detach(m)
+	w.add(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
+	w.attachAll()
 }
 
 // mine is nil if the group has given this worker the connector's shard. One

@@ -116,7 +116,7 @@ func New(cfg Config) (*Worker, error) {
 	})
 	for _, c := range cfg.Connectors {
 		m := &managed{name: c.Name, file: true, raw: c.Raw, shown: c.Echo(), target: status.State(c.InitialState)}
-		if err := w.equip(m, c); err != nil {
+		if err := w.makeTasks(m, c); err != nil {
 			return nil, err
 		}
 		w.connectors[c.Name] = m

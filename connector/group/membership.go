@@ -65,8 +65,9 @@ func (h *Heard) Silent() time.Duration {
 
 // Shard is what a membership runs of a partition.
 type Shard interface {
-	// Run owns the shard until ctx ends, whose cause says why, or Kafka refuses for good. member asks the
-	// group whether this worker is a member still: nil, ErrNotMember, or any other error if it can't be told.
+	// Run owns the shard until ctx ends, whose cause says why, or Kafka
+	// refuses for good. member asks the group whether this worker is a member
+	// still: nil, ErrNotMember, or any other error if it can't be told.
 	Run(ctx context.Context, member func(context.Context) error) error
 	// Assign notes whether the group has given the shard to this worker.
 	Assign(bool)

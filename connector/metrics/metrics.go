@@ -93,8 +93,9 @@ type Meter struct {
 
 	since atomic.Pointer[time.Time] // when the open transaction produced its first record; nil: none is open
 
-	records, bytes int           // of the open transaction
-	Took           time.Duration // the last one that ended
+	records, bytes int // of the open transaction
+	// nanoseconds, of the last one that ended: whoever closes it writes, the shard reads
+	took atomic.Int64
 }
 
 // NewMeter makes the meter of a shard, for once it has streams. There is one per shard and worker.
@@ -159,7 +160,11 @@ func (t *Meter) Leave() {
 // or whether one is has become another worker's affair.
 func (t *Meter) Close() {
 	if since := t.since.Swap(nil); since != nil {
-		t.Took = time.Since(*since)
-		t.m.duration.Observe(t.Took.Seconds())
+		took := time.Since(*since)
+		t.took.Store(int64(took))
+		t.m.duration.Observe(took.Seconds())
 	}
 }
+
+// Took is how long the last transaction that ended was open.
+func (t *Meter) Took() time.Duration { return time.Duration(t.took.Load()) }
