@@ -23,7 +23,7 @@ var arrows = map[string]string{
 	"group":   "config logging",
 	"stream":  "shard record status config internal/clock internal/failpoint checkpoint coupa schemas",
 	"shard":   "group record metrics status config logging internal/clock internal/failpoint internal/txn checkpoint schemas",
-	"record":  "status config internal/clock internal/failpoint checkpoint coupa schemas schemas/mapping schemas/registry",
+	"record":  "status config internal/clock internal/failpoint checkpoint coupa schemas schemas/custom schemas/rowtext schemas/mapping schemas/registry",
 	"replay":  "record status config internal/clock internal/txn checkpoint coupa schemas",
 	"metrics": "status config coupa",
 	"status":  "config internal/clock checkpoint coupa",
@@ -31,7 +31,7 @@ var arrows = map[string]string{
 	"verify":        "stream record config internal/clock coupa schemas",
 	"configtopic":   "internal/clock internal/txn",
 	"notify":        "internal/clock coupa",
-	"config":        "egress coupa schemas schemas/mapping schemas/nearest schemas/registry",
+	"config":        "egress coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",
 	"rest/security": "config coupa",
 	"rest/ui":       "rest rest/security",
 }
