@@ -12,6 +12,7 @@ import (
 	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
@@ -157,7 +158,7 @@ func TestAWorkerThatTakesOverGoesOnWithTheSchemaOfTheLast(t *testing.T) {
 func TestAutoTypesCustomFieldsWhereATopicIsOfOneTenant(t *testing.T) {
 	typed := func(h *harness, topic string) bool {
 		versions := h.registry.versionsOf(topic + "-value")
-		_, is, err := schemas.CustomFieldsOf(versions[len(versions)-1])
+		_, is, err := custom.FromSchema(versions[len(versions)-1])
 		if err != nil {
 			h.t.Fatal(err)
 		}

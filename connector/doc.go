@@ -1,58 +1,75 @@
-// Package connector is the pipeline: it reads Coupa without loss and publishes to Kafka exactly once. It
-// is the only package that knows all the others; coupa, schemas and checkpoint know nothing of each other.
+// Package connector is the pipeline: it reads Coupa without loss and publishes to Kafka exactly once. The
+// package itself is the worker: which connectors there are, what runs here, what requests ask for. What it
+// runs lies in rooms, and each room's doc.go says what it may touch, who owns what, and why it is as it is.
+//
+//	cmd ──▶ rest ──▶ connector ──▶ group    the place in Kafka's consumer group ◀── shard: when to stop
+//	 │                   │
+//	 │                   └───────▶ stream   what to read of Coupa, and when
+//	 │                               ▼
+//	 │                             shard    one partition: batch, transaction, restoring ──▶ metrics
+//	 │                               ▼
+//	 └──▶ replay ────────────────▶ record   a row becomes its records ──▶ schemas, schemas/registry
+//	      dead letters, again
+//
+// The worker puts the parts together and so knows all of them. Every room may read config, and status: what
+// is told of connectors, of which metrics are made. The leaves coupa, schemas and checkpoint know nothing of
+// each other. An arrow that is not meant fails a test (imports_test.go).
 //
 // # Flow
 //
-// Workers of one group.id are one consumer group on the checkpoint topic, and Kafka's coordinator
-// decides which of them owns which partition. A partition is a shard: one transactional id, one producer
-// and one local store, and all objects of the tenants that hash to it. A worker runs the shards that it
-// is given, once they have connectors. Connectors come from files and from the config topic, at any time
-// (herder.go). In a shard there is a poller per stream, and a stream is one object of one tenant. What a
-// poller reads, it reads in walks: a pass over a fixed window of time, in order of id.
+// Workers of one group.id are one consumer group on the checkpoint topic, and Kafka's coordinator decides
+// which of them owns which partition. A partition is a shard: one transactional id, one producer and one
+// local store, and all objects of the tenants that hash to it. Connectors come from files and from the
+// config topic, at any time. In a shard there is a poller per stream, which is one object of one tenant.
+// What a poller reads, it reads in walks: a pass over a fixed window of time, in order of id. Each kind is a
+// value in stream/rules.go:
 //
-//	poll      rows by their own updated-at, [mark − overlap, now − settle)      follow.go
-//	lines     rows of which a line was stamped since the last such walk         follow.go
-//	repair    rows that a look-back found and the ledger does not know          follow.go
-//	settle    rows between which lines have moved, once more for their lines   follow.go
-//	look-back ids and stamps alone, behind the overlap, seldom                  lookback.go
-//	backfill  what was there before the stream began, beside the polls          backfill.go
-//	split     what was published before its lines had topics, for these alone    backfill.go
-//	whole     all rows, again and again, where no updated-at tells of changes   whole.go, below.go
+//	poll      rows by their own updated-at, [mark − overlap, now − settle)      stream/follow.go
+//	lines     rows of which a line was stamped since the last such walk         stream/follow.go
+//	repair    rows that a look-back found and the ledger does not know          stream/follow.go
+//	moved     rows between which lines have moved, once more for their lines    stream/follow.go
+//	backfill  what was there before the stream began                            stream/backfill.go
+//	closing   the backfill's last overlap, once more                            stream/backfill.go
+//	split     what was published before its lines had topics, for these alone   stream/backfill.go
+//	snapshot  what somebody asks for, published as it is                        stream/snapshot.go
+//	whole     all rows, again and again, where no updated-at tells of changes   stream/whole.go, below.go
+//	first     the first such walk, in place of a backfill                       stream/whole.go
+//	latest    the same where only later changes are to be published             stream/whole.go
 //
-// The first four publish changes, one after the other; backfill
-// and split publish beside them, and look-backs publish nothing.
+// The first four publish changes, one after the other, and the next four publish beside them. Look-backs
+// (stream/lookback.go) list ids and stamps behind the overlap, and publish nothing. The ten steps of a row:
 //
-//	1 fetch    a page of the walk                                  fetch.go, coupa.Client.Fetch
-//	2 decode   rows as they arrive, each checked                   package coupa
-//	3 decide   row + what was published → fresh, duplicate, stale  dedupe.go; nothing is stored yet
-//	4 encode   row → record                                        encode.go, packages schemas and schemas/mapping
-//	5 begin    a batch of many pollers' pages → open transaction   batch.go, transaction.go; of lines, those that changed: lines.go
-//	6 produce  the data records
+//	1 fetch    a page of the walk                                   stream/fetch.go, coupa.Client.Fetch
+//	2 decode   rows as they arrive, each checked                    package coupa
+//	3 decide   row + what was published → fresh, duplicate, stale   stream/dedupe.go; nothing is stored yet
+//	4 encode   row → record                                         package record, with schemas
+//	5 begin    a batch of many pollers' pages → open transaction    shard/batch.go, shard/states.go (lines)
+//	6 produce  the data records                                     shard/transaction.go: 5 to 9
 //	7 mark     the new positions and ledger entries, in the same transaction
-//	8 commit   the truth. Before it, nothing happened: the batch is forgotten. After it, it happened, whatever follows
-//	9 apply    the same commit to the local store
-//	10 restore  a new owner fences the former one and reads what the topic has and its file lacks       shard.go, package checkpoint
+//	8 commit   the truth. Before it, nothing happened; after it, it happened, whatever follows
+//	9 apply    the same commit to the local store                   package checkpoint
+//	10 restore a new owner fences the former, reads what it lacks   shard/shard.go, package checkpoint
 //
-// Steps 1 to 4 run beside each other and beside 5 to 9: while a batch is committed, the next pages
-// are read. A transaction holds what is in memory already: it never waits for Coupa or the registry.
+// Steps 1 to 4 run beside each other and beside 5 to 9: while a batch is committed, the next pages are read.
+// A transaction holds what is in memory already: it never waits for Coupa or the registry.
 //
 // # What is guaranteed
 //
-//  1. No row is skipped. A window is closed below and open above, in whole seconds, and its upper
-//     end lies behind Coupa's own clock. A row that changes during the walk leaves the window and
-//     is in the next one; ids only grow; nothing is counted in offsets, so nothing shifts.
-//  2. No row is repeated. What a walk reads again is compared by id, updated-at and content
-//     with the ledger, and the ledger is written in the transaction that published the row.
-//  3. Versions of one id come in the order of updated-at: a walk reads each id once, a
-//     walk starts when the one before is committed, and a row that is older than what was
-//     published is dropped. The backfill's window ends where the polls' begin, and what
-//     the polls hand over of an id takes out what the backfill hands over later of it.
+//  1. No row is skipped. A window is closed below and open above, in whole seconds, and its upper end lies
+//     behind Coupa's own clock. A row that changes during the walk leaves the window and is in the next one;
+//     ids only grow; nothing is counted in offsets, so nothing shifts.
+//  2. No row is repeated. What a walk reads again is compared by id, updated-at and content with the ledger,
+//     and the ledger is written in the transaction that published the row.
+//  3. Versions of one id come in the order of updated-at: a walk reads each id once, a walk starts when the
+//     one before is committed, and a row that is older than what was published is dropped. The backfill's
+//     window ends where the polls' begin, and what the polls hand over of an id takes out what the backfill
+//     hands over later of it.
 //  4. Where lines have topics, these hold at every commit what the rows published last have of lines:
 //     no line goes out that has not changed, and one that is gone from its row leaves a tombstone.
 //  5. A mark moves in the transaction of the last page of its window, or later, never before.
 //  6. The local store may be lost, old or foreign: the checkpoint topic decides (see package checkpoint).
-//  7. A stream that fails stops alone. A record that Kafka refuses takes
-//     its stream out of the transaction; the others go again without it.
+//  7. A stream that fails stops alone. A record that Kafka refuses takes its stream out of the transaction;
+//     the others go again without it.
 //
 // # After a crash
 //
@@ -63,30 +80,15 @@
 //
 // # Who owns a shard
 //
-// A shard begins when the group assigns its partition: heartbeat, InitProducerID, restore, poll.
-// The heartbeat asks the group whether this worker is a member still, before each InitProducerID,
-// so that a worker which was given up for dead does not take the id from its successor.
+// A shard begins when the group assigns its partition: heartbeat, InitProducerID, restore, poll. The
+// heartbeat asks whether this worker is a member still: one that was given up for dead must not take the id
+// from its successor. It ends when the partition is revoked: the pollers stop, the batch in hand is
+// committed or dropped whole, producer and store are closed, and only then the next owner gets the
+// partition. A worker that the group has given up drops what is not at step 8 yet; if it does not know so,
+// the next owner's InitProducerID makes it harmless. A shard whose id was taken stops, FAILED, and does not
+// take it back: it begins anew when the group assigns the partition, or says after a session timeout that it
+// belongs here still.
 //
-// A shard ends when the partition is revoked: the pollers stop, the batch in hand is
-// committed or dropped whole, producer and store are closed, and only then the group gives
-// the partition to the next owner. A worker that the group has given up drops what is not
-// at step 8 yet. If it does not know so, the next owner's InitProducerID makes it harmless.
-//
-// A shard whose id was taken by another process stops, FAILED, and does not
-// take it back. It begins anew when the group assigns the partition, or
-// when after a session timeout the group says that it belongs here still.
-//
-// # Goroutines and who owns what
-//
-//   - membership.Run: the place in the group. Kafka's
-//     callbacks start and stop shards, one callback at a time.
-//   - Worker.herd: what the config topic says; it and whoever
-//     serves a request that changes something has Worker.applying.
-//   - shard.Run, one per shard that the group has given: the producer, the store,
-//     the transaction. It receives submissions and answers each exactly once.
-//   - poller.Run, one per stream: waits between polls; in pass.run, the state of the walk.
-//   - pass.fetch, up to 4 per walk: one page each; sends what it read to pass.run.
-//
-// DESIGN.md beside this file has the decisions and what was rejected,
-// PROOF.md what was done to the built program and what came of it.
+// Who owns which goroutine, and what guards what, stands with each room; the worker's goroutines are those
+// that [Worker.Run] begins. PROOF.md says what was done to the built program and what came of it.
 package connector

@@ -30,6 +30,7 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
@@ -478,14 +479,14 @@ func (r *memoryRegistry) options(t *testing.T, id int) schemas.Options {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, text, _ := strings.Cut(r.all[id-1], "\x00")
-	custom, typed, err := schemas.CustomFieldsOf(text)
+	fields, typed, err := custom.FromSchema(text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !typed {
-		custom = nil
+		fields = nil
 	}
-	return schemas.Options{Custom: custom, WithoutCustomFields: !strings.Contains(text, "custom_fields")}
+	return schemas.Options{Custom: fields, WithoutCustomFields: !strings.Contains(text, "custom_fields")}
 }
 
 func (r *memoryRegistry) Register(_ context.Context, subject, schema string) (int, error) {

@@ -21,10 +21,14 @@ import (
 	"github.com/coupastream/coupastream/connector/status"
 )
 
-// What connectors there are, and what is asked of each, stands in the config topic and in the
-// worker's files. A request that changes it goes to the topic first; then every worker, the
-// one that was asked too, does what the topic says: w.reconcile. So what a worker does depends
-// on the topic alone, whoever was asked, and a worker that starts later does the same.
+// What connectors there are, and what is asked of each, stands in the config topic and in the worker's
+// files. A request that changes it goes to the topic first, by whichever worker was asked; then every
+// worker, the one that was asked too, does what the topic says: Worker.reconcile. So nothing has to be sent
+// between workers, what a worker does depends on the topic alone, one that starts later does the same, and
+// what is answered is what is kept. There is no leader that could be lost (see package configtopic).
+//
+// What only the owner of a connector knows or can do (live status, restarts, positions) is asked of it over
+// REST. Who that is stands in the topic as well, by the generation of the group (Worker.announce).
 
 // all are the worker's connectors by name.
 func (w *Worker) all() []*managed {
@@ -93,7 +97,7 @@ func (w *Worker) follow(ctx context.Context) error {
 		return err
 	}
 	defer w.applying.Release(1)
-	w.placeAll() // of files
+	w.attachAll() // of files
 	v := w.store.View()
 	w.levels = v.Loggers // of before: a worker starts with the levels that it was given
 	w.reconcile(v)
@@ -113,7 +117,7 @@ func (w *Worker) herd(ctx context.Context) {
 		if w.reconcileNow(ctx) != nil {
 			return
 		}
-		w.warm(ctx, &warming)
+		w.askTokens(ctx, &warming)
 		w.lookForTwin(w.store.View())
 		var again <-chan time.Time
 		if slices.ContainsFunc(w.all(), unusable) {
@@ -131,11 +135,11 @@ func (w *Worker) herd(ctx context.Context) {
 // unusable tells of a connector that its references, or the files of the worker, keep from being used.
 func unusable(m *managed) bool { return m.c == nil && !m.clashes }
 
-// warm sees to it that connectors which are new have a token in good
+// askTokens sees to it that connectors which are new have a token in good
 // time, also where another worker runs them: it may come to run here.
-func (w *Worker) warm(ctx context.Context, warming *sync.WaitGroup) {
+func (w *Worker) askTokens(ctx context.Context, warming *sync.WaitGroup) {
 	for _, m := range w.all() {
-		if m.state() == status.Running && !m.warmed.Swap(true) {
+		if m.state() == status.Running && !m.tokenAsked.Swap(true) {
 			warming.Go(func() {
 				ctx, cancel := context.WithTimeout(ctx, tokenPatience)
 				defer cancel()
@@ -201,9 +205,26 @@ func targetOf(s status.State) configtopic.TargetState {
 	return configtopic.TargetState(s)
 }
 
-// reconcile makes the worker's connectors what a view of the config topic
-// wants. The caller has w.applying. What goes or changes has stopped before
-// anything else begins: a stream may have gone from one connector to another.
+// reconcile makes the worker's connectors what a view of the config topic wants: it detaches what is gone,
+// has changed or clashed, applies what is wanted of each, and attaches what is in no shard yet. What goes or
+// changes has stopped before anything else begins: a stream may have gone from one connector to another.
+// The caller has w.applying, under which all of this happens.
+//
+//	wanted ──add──▶ built ──attach──▶ attached ──detach──▶ gone, or wanted in another way
+//	        │         │                │    ▲
+//	        │         │                └────┘ applyState: RUNNING, PAUSED, STOPPED
+//	        │         └──failConnector──▶ FAILED: another connector has its streams ───┐
+//	        └──build fails──▶ FAILED: its configuration can't be used ─────────────────┴──apply──▶ wanted
+//
+//	wanted    the config topic, or a file, has it with this configuration and target (wantedOf)
+//	built     its configuration is read (build), its source and tasks are made (makeTasks)
+//	attached  its pollers are in their shard (attachAll), and run there while it is RUNNING and
+//	          the group gives the shard to this worker
+//	FAILED    nothing of it runs here, and its trace says why; each reconcile tries it again, and
+//	          herd sees to one every usableAgain while one can't be used
+//
+// Each but the last, gone, is in Worker.connectors. A restart of a whole connector, rebuild, is detach, add
+// and attachAll of that one. Tokens are asked for ahead of all this (askTokens), wherever the shard runs.
 func (w *Worker) reconcile(v configtopic.View) {
 	all := w.wantedOf(v)
 	var g errgroup.Group
@@ -212,7 +233,7 @@ func (w *Worker) reconcile(v configtopic.View) {
 	for _, m := range before {
 		if one, ok := all[m.name]; !ok || one.version != m.version || m.clashes {
 			g.Go(func() error {
-				w.retire(m)
+				w.detach(m)
 				return nil
 			})
 		}
@@ -228,43 +249,43 @@ func (w *Worker) reconcile(v configtopic.View) {
 	}
 	for name, one := range all {
 		g.Go(func() error {
-			w.become(name, one)
+			w.apply(name, one)
 			return nil
 		})
 	}
 	_ = g.Wait()
-	w.placeAll()
+	w.attachAll()
 	w.setLevels(v)
 	w.changes.tell()
 }
 
-// become makes one connector what is wanted. One of another configuration is retired.
-func (w *Worker) become(name string, one wanted) {
+// apply makes one connector what is wanted. One of another configuration was detached.
+func (w *Worker) apply(name string, one wanted) {
 	m, err := w.find(name)
 	switch {
 	case err != nil:
 		w.log.Info("a connector is there", "connector", name, "state", one.target)
-		w.put(name, one)
+		w.add(name, one)
 	case m.version != one.version:
 		w.log.Info("the connector's configuration has changed", "connector", name)
-		w.put(name, one)
+		w.add(name, one)
 	case m.clashes, unusable(m): // what it clashed with, or what it lacked, may be gone or there now
-		w.put(name, one)
+		w.add(name, one)
 	case m.state() != one.target && m.c != nil:
 		w.log.Info("the connector changes its state", "connector", name, "state", one.target)
-		w.turn(m, one.target)
+		w.applyState(m, one.target)
 	}
 }
 
-// put adds a connector made from its configuration; where
-// there is one of the name, which is retired, in its place.
-func (w *Worker) put(name string, one wanted) {
+// add adds a connector made from its configuration; where
+// there is one of the name, which was detached, in its place.
+func (w *Worker) add(name string, one wanted) {
 	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, target: one.target}
 	before, _ := w.find(name)
 	if before != nil && one.file {
 		m.shown = before.shown // what is of a file does not change
 	}
-	err := w.furnish(m)
+	err := w.build(m)
 	switch {
 	case err != nil:
 		m.c, m.source, m.instance, m.tasks, m.trace, m.outline = nil, nil, nil, nil, err.Error(), config.Outline(m.raw)
@@ -279,10 +300,10 @@ func (w *Worker) put(name string, one wanted) {
 	w.mu.Unlock()
 }
 
-// placeAll puts connectors into their shards that are in none yet: those of files first, then in the order
+// attachAll puts connectors into their shards that are in none yet: those of files first, then in the order
 // in which they were made. One that is to stream what another one streams already is FAILED: it came to the
 // topic past this worker's check, be it while the other's configuration could not be used, or beside a file.
-func (w *Worker) placeAll() {
+func (w *Worker) attachAll() {
 	placed := map[checkpoint.Stream]string{}
 	var waiting []*managed
 	for _, m := range w.all() {
@@ -309,10 +330,10 @@ func (w *Worker) placeAll() {
 		}
 		if err := clashOf(m, placed); err != nil {
 			w.log.Error("the connector's configuration can't be used", "connector", m.name, "error", err)
-			w.refuse(m, err)
+			w.failConnector(m, err)
 			continue
 		}
-		w.place(m)
+		w.attach(m)
 		for _, p := range m.pollers {
 			placed[p.Stream()] = m.name
 		}
@@ -328,8 +349,8 @@ func clashOf(m *managed, placed map[checkpoint.Stream]string) error {
 	return nil
 }
 
-// refuse puts a connector that can't be used in the place of m, which was never placed.
-func (w *Worker) refuse(m *managed, why error) {
+// failConnector puts a connector that can't be used in the place of m, which was never attached.
+func (w *Worker) failConnector(m *managed, why error) {
 	m.close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -338,13 +359,13 @@ func (w *Worker) refuse(m *managed, why error) {
 	}
 }
 
-// furnish makes a managed connector from what it was given.
-func (w *Worker) furnish(m *managed) error {
+// build makes a managed connector from what it was given.
+func (w *Worker) build(m *managed) error {
 	c, err := w.parse(m.raw, m.file)
 	if err != nil {
 		return err
 	}
-	return w.equip(m, c)
+	return w.makeTasks(m, c)
 }
 
 // parse reads a connector's configuration; references are resolved anew.
@@ -362,17 +383,17 @@ func (w *Worker) env(name string) (string, bool) {
 	return w.cfg.Env(name)
 }
 
-// retire stops a connector's tasks and lets its source go.
-func (w *Worker) retire(m *managed) {
+// detach stops a connector's tasks and lets its source go.
+func (w *Worker) detach(m *managed) {
 	if s := m.shard.Load(); s != nil {
 		s.Detach(attached(m.pollers))
 	}
 	m.close()
 }
 
-// turn makes a connector RUNNING, PAUSED or STOPPED. A pause or stop keeps positions
+// applyState makes a connector RUNNING, PAUSED or STOPPED. A pause or stop keeps positions
 // and leaves no transaction open: the batch in hand is committed or dropped whole.
-func (w *Worker) turn(m *managed, target status.State) {
+func (w *Worker) applyState(m *managed, target status.State) {
 	m.setTarget(target)
 	if target != status.Running {
 		m.shard.Load().Halt(attached(m.pollers))

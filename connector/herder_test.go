@@ -345,7 +345,7 @@ func TestAWorkerThatCannotUseAConnectorLeavesItToTheOneThatRunsIt(t *testing.T) 
 			if m, err := other.find("acme"); err != nil {
 				t.Fatal(err)
 			} else if again {
-				other.again(m)
+				other.rebuild(m)
 			}
 		}
 		finds(noEnv, true)

@@ -37,16 +37,16 @@ type managed struct {
 	outline *config.Connector
 	clashes bool // with another connector, which has what it is to stream
 
-	shard   atomic.Pointer[shard.Shard] // that its tenant belongs to; nil until the partitions are known
-	pollers []*stream.Poller            // guarded by Worker.applying
-	warmed  atomic.Bool                 // its token was asked for
+	shard      atomic.Pointer[shard.Shard] // that its tenant belongs to; nil until the partitions are known
+	pollers    []*stream.Poller            // guarded by Worker.applying
+	tokenAsked atomic.Bool                 // its token was asked for
 
 	mu     sync.Mutex
 	target status.State // RUNNING, PAUSED, STOPPED
 }
 
-// equip makes the tasks of a connector from its configuration.
-func (w *Worker) equip(m *managed, c *config.Connector) error {
+// makeTasks makes the tasks of a connector from its configuration.
+func (w *Worker) makeTasks(m *managed, c *config.Connector) error {
 	if err := config.CheckBeside(w.settings, c, nil); err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func (w *Worker) shardFor(tenant string) *shard.Shard {
 	return w.shards[shardOf(tenant, int32(len(w.shards)))]
 }
 
-// place puts the connector into its shard.
-func (w *Worker) place(m *managed) {
+// attach puts the connector into its shard.
+func (w *Worker) attach(m *managed) {
 	s := w.shardFor(m.c.Tenant)
 	m.pollers = w.pollersOf(m, s)
 	m.shard.Store(s)

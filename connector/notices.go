@@ -14,8 +14,12 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// notices tells others what happens to the connectors that this worker runs, by
-// webhooks and in topics. Its goroutine is that of Worker.observe, but for write.
+// notices tells others what happens to the connectors that this worker runs, by webhooks and in topics. Its
+// goroutine is that of Worker.observe, but for write.
+//
+// Notifications are made of what the status says every ten seconds, not where things happen. So they can't
+// hold anything up, they tell of what is so and not of what was tried, and a trouble that comes and goes is
+// one. They are kept in memory alone: the metrics are for alerts that must not be lost.
 type notices struct {
 	w        *Worker
 	watch    notify.Watch

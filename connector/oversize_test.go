@@ -13,7 +13,7 @@ import (
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // limit makes a topic take batches of that size, and makes the topic if it is not there.
@@ -88,7 +88,7 @@ func TestTheLongestTextsAreCutToWhatTheTopicTakes(t *testing.T) {
 		if len(cut) != 1 || cut[0].id != 9 || len(cut[0].value) > topicTakes || len(cut[0].value) < topicTakes/2 {
 			t.Fatalf("%d records were cut, want one, of a size near the limit", len(cut))
 		}
-		var told struct{ Cut []schemas.Cut }
+		var told struct{ Cut []rowtext.Cut }
 		if err := json.Unmarshal([]byte(cut[0].headers[record.HeaderTrimmed]), &told); err != nil || len(told.Cut) != 2 {
 			t.Fatalf("%v: %s", err, cut[0].headers[record.HeaderTrimmed])
 		}

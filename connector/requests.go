@@ -22,7 +22,7 @@ func (w *Worker) Create(ctx context.Context, name string, given map[string]strin
 	if initial == "" {
 		initial = status.State(c.InitialState)
 	}
-	err = w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
+	return w.changeOne(ctx, name, func(v configtopic.View) ([]configtopic.Change, error) {
 		if all := w.wantedOf(v); all[name].raw != nil {
 			return nil, fmt.Errorf("%w: %s", ErrConnectorExists, name)
 		}
@@ -31,10 +31,6 @@ func (w *Worker) Create(ctx context.Context, name string, given map[string]strin
 		}
 		return []configtopic.Change{configtopic.PutConnector(name, raw), configtopic.PutState(name, targetOf(initial))}, nil
 	})
-	if err != nil {
-		return status.ConnectorStatus{}, err
-	}
-	return w.Connector(name)
 }
 
 // Configure gives a connector another configuration, or adds one; created tells which.
@@ -43,7 +39,7 @@ func (w *Worker) Configure(ctx context.Context, name string, given map[string]st
 	if err != nil {
 		return status.ConnectorStatus{}, false, err
 	}
-	err = w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
+	told, err = w.changeOne(ctx, name, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
 		if before.file {
 			return nil, fmt.Errorf("%w: %s", ErrFromFile, name)
@@ -58,16 +54,12 @@ func (w *Worker) Configure(ctx context.Context, name string, given map[string]st
 		}
 		return changes, nil
 	})
-	if err != nil {
-		return status.ConnectorStatus{}, false, err
-	}
-	told, err = w.Connector(name)
 	return told, created, err
 }
 
 // Patch changes keys of a connector's configuration; nil removes one.
 func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*string) (status.ConnectorStatus, error) {
-	err := w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
+	return w.changeOne(ctx, name, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
 		switch {
 		case before.raw == nil:
@@ -89,14 +81,10 @@ func (w *Worker) Patch(ctx context.Context, name string, changes map[string]*str
 		}
 		return []configtopic.Change{configtopic.PutConnector(name, raw)}, w.fits(c, v)
 	})
-	if err != nil {
-		return status.ConnectorStatus{}, err
-	}
-	return w.Connector(name)
 }
 
-// Delete takes a connector out of the group. Its positions stay,
-// as in Kafka Connect: one of the same tenant goes on there.
+// Delete takes a connector out of the group. Its positions stay, as in Kafka Connect: they belong to the
+// tenant's objects, and a connector of the same tenant goes on there. [Worker.ResetOffsets] drops them.
 func (w *Worker) Delete(ctx context.Context, name string) error {
 	return w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
 		before := w.wantedOf(v)[name]
@@ -189,6 +177,14 @@ func (w *Worker) change(ctx context.Context, decide func(configtopic.View) ([]co
 	return w.reconcileNow(ctx)
 }
 
+// changeOne is change that tells what has become of a connector.
+func (w *Worker) changeOne(ctx context.Context, name string, decide func(configtopic.View) ([]configtopic.Change, error)) (status.ConnectorStatus, error) {
+	if err := w.change(ctx, decide); err != nil {
+		return status.ConnectorStatus{}, err
+	}
+	return w.Connector(name)
+}
+
 // Refresh makes the worker's connectors what the config
 // topic says now: others may have changed it a moment ago.
 func (w *Worker) Refresh(ctx context.Context) error {
@@ -209,7 +205,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (st
 	}
 	if err := w.mine(m); err != nil {
 		if m.c == nil { // it may be usable by now, for the time when this worker is to run it
-			w.again(m)
+			w.rebuild(m)
 		}
 		return status.ConnectorStatus{}, err
 	}
@@ -217,7 +213,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (st
 		if err := ctx.Err(); err != nil {
 			return status.ConnectorStatus{}, err
 		}
-		w.again(m)
+		w.rebuild(m)
 		return w.Connector(name)
 	}
 	// a stopped connector has no tasks
@@ -240,7 +236,7 @@ func (r RestartRequest) chosen(all []*stream.Poller) []*stream.Poller {
 	return chosen
 }
 
-// restart lets tasks begin anew, if the connector is to run, with topics and schemas made sure of again.
+// restart lets tasks begin anew, if the connector is to run, with schemas made sure of again.
 func (m *managed) restart(tasks []*stream.Poller) {
 	m.shard.Load().Halt(attached(tasks))
 	for _, p := range tasks {
@@ -252,11 +248,11 @@ func (m *managed) restart(tasks []*stream.Poller) {
 	}
 }
 
-// again makes a connector anew from what it was given. The caller has w.applying.
-func (w *Worker) again(m *managed) {
-	w.retire(m)
-	w.put(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
-	w.placeAll()
+// rebuild makes a connector anew from what it was given. The caller has w.applying.
+func (w *Worker) rebuild(m *managed) {
+	w.detach(m)
+	w.add(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
+	w.attachAll()
 }
 
 // mine is nil if the group has given this worker the connector's shard. One

@@ -91,11 +91,12 @@ type Worker struct {
 
 	beside sync.WaitGroup // of what Run has started
 	ready  atomic.Bool    // the config topic is read and the group is joined
-	// of one: had by who changes which connectors there are and what runs of them; taken before mu
+	// A turn, of one: had by who changes which connectors there are and what runs of them, which waits for
+	// pollers to stop. It is taken before any lock.
 	applying *semaphore.Weighted
 	levels   map[string]configtopic.Level // of loggers, carried out; guarded by applying
 
-	mu         sync.Mutex
+	mu         sync.Mutex // guards what follows; that of a connector may be taken under it
 	connectors map[string]*managed
 	told       announcement
 }
@@ -115,7 +116,7 @@ func New(cfg Config) (*Worker, error) {
 	})
 	for _, c := range cfg.Connectors {
 		m := &managed{name: c.Name, file: true, raw: c.Raw, shown: c.Echo(), target: status.State(c.InitialState)}
-		if err := w.equip(m, c); err != nil {
+		if err := w.makeTasks(m, c); err != nil {
 			return nil, err
 		}
 		w.connectors[c.Name] = m

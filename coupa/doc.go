@@ -47,4 +47,30 @@
 //
 // Every failure is an [*Error] whose [Kind] names the remedy, but for the end of the caller's context and
 // for an error of the caller's own yield. Secrets, query strings and payloads are never part of an error.
+//
+// # Decisions
+//
+//   - Polls go first, and nobody starves. A turn of the limiter goes to polls before snapshots, backfills
+//     and look-backs, but who was passed over twenty times is next.
+//   - The clock of a window is the earliest of the last five minutes' answers, as an instance has several
+//     servers. Where a window has ended in the future all the same, the next one goes back.
+//   - The content digest is made from the JSON as Coupa sent it, whatever the order of keys, not from the
+//     Avro bytes: a new schema version would change those, and every row of the overlap would go out
+//     again.
+//   - A collection below single rows is walked only where nothing else holds its rows. Of Coupa's 55,
+//     nearly all hold what the row or another collection shows (catalogue.yaml says which). For legal
+//     documents of contracts, form responses of users and of supplier information, and translations of
+//     units there is no other way than to ask each row: its updated-at does not move with them, and no
+//     documented condition finds the rows that have new ones. At the rate that Coupa grants, 20,000 users
+//     are more than twenty minutes of every round for a few answers that are not empty. So these are
+//     objects to be asked for by name, and their requests wait behind those of polls. Instances of custom
+//     objects can't even be walked, since nothing lists their definitions.
+//
+// # Not obvious
+//
+//   - The Date header is cut to the second and set before the answer travels, so Date plus the time since
+//     is a lower bound of Coupa's clock: a window that ends settle.ms before it is closed. A response
+//     whose Date lies before its window's end is refused.
+//   - The first page length seen of a resource can't end a walk. Coupa's cap is 50, but an instance that
+//     caps lower would look drained after every page.
 package coupa

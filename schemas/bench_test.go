@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hamba/avro/v2"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // The rows of the benchmarks: an invoice of ten lines with 40 fields each, and one of a single line.
@@ -210,8 +212,8 @@ func typedScalar(s *avro.PrimitiveSchema, v any) (any, error) {
 // reversed gives the row with the members of every object in reverse order.
 func reversed(t testing.TB, row []byte) []byte {
 	t.Helper()
-	s := scanner{row: row}
-	s.next()
+	s := rowtext.Scanner{Row: row}
+	s.Next()
 	b, err := appendReversed(nil, &s)
 	if err != nil {
 		t.Fatal(err)
@@ -219,22 +221,22 @@ func reversed(t testing.TB, row []byte) []byte {
 	return b
 }
 
-func appendReversed(dst []byte, s *scanner) ([]byte, error) {
-	c, at := s.peek(), s.pos
+func appendReversed(dst []byte, s *rowtext.Scanner) ([]byte, error) {
+	c, at := s.Peek(), s.Pos
 	if c != '{' && c != '[' {
-		err := s.skip(0)
-		return append(dst, s.row[at:s.pos]...), err
+		err := s.Skip(0)
+		return append(dst, s.Row[at:s.Pos]...), err
 	}
-	s.pos++
+	s.Pos++
 	var parts []string
 	for first := true; ; first = false {
 		var key []byte
 		var more bool
 		var err error
 		if c == '{' {
-			key, more, err = s.member(first)
+			key, more, err = s.Member(first)
 		} else {
-			more, err = s.element(first)
+			more, err = s.Element(first)
 		}
 		if err != nil {
 			return dst, err

@@ -21,7 +21,7 @@ func BenchmarkPlanCustom(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	typed := customSchema(b, d.CustomFields())
+	typed := customSchema(b, d.Fields())
 	b.Run("none/map", func(b *testing.B) { benchmarkPlan(b, plain.JSON(), []byte(bare)) })
 	b.Run("none/typed", func(b *testing.B) { benchmarkPlan(b, typed.JSON(), []byte(bare)) })
 	b.Run("40/map", func(b *testing.B) { benchmarkPlan(b, plain.JSON(), []byte(with)) })

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/coupastream/coupastream/schemas/custom"
 )
 
 const globalRow = `{"id":1,"gpo-entity":"EU","custom-field-8":7,"project2":null,"pay-invoice":{"x":1},"pay_invoice":{"x":1},` +
@@ -21,7 +23,7 @@ func TestCustomFieldsOfTheGlobalNamespaceAreFound(t *testing.T) {
 	}
 	want := `{"InvoiceHeader":[{"name":"gpo-entity","types":["boolean"]},{"name":"custom-field-8","types":["long"],"global":true},` +
 		`{"name":"gpo-entity","types":["string"],"global":true}],"InvoiceLine":[{"name":"line-code","types":["decimal"],"global":true}]}`
-	if got := mustMarshal(t, d.CustomFields()); got != want {
+	if got := mustMarshal(t, d.Fields()); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	names := map[string][]string{"InvoiceHeader": {"custom-field-8", "gpo-entity", "project2"}, "InvoiceLine": {"line-code"}}
@@ -40,7 +42,7 @@ func TestGlobalCustomFieldsAreTypedAtTheTopAndAskedFor(t *testing.T) {
 	if err := d.Observe([]byte(globalRow)); err != nil {
 		t.Fatal(err)
 	}
-	s := customSchema(t, d.CustomFields())
+	s := customSchema(t, d.Fields())
 	for _, piece := range []string{
 		`{"name":"gpo_entity","type":["null","string"],"default":null,"doc":"Custom field of the global namespace.","coupa.name":"gpo-entity","coupa.custom":["string"]}`,
 		`{"name":"gpo_entity","type":["null","boolean"],"default":null,"coupa.name":"gpo-entity","coupa.custom":["boolean"]}`,
@@ -52,7 +54,7 @@ func TestGlobalCustomFieldsAreTypedAtTheTopAndAskedFor(t *testing.T) {
 	if err := newReader(t, s.JSON()).roundTrip([]byte(globalRow)); err != nil {
 		t.Error(err)
 	}
-	plain := customSchema(t, new(CustomFields))
+	plain := customSchema(t, new(custom.Fields))
 	fields := plain.FieldsWith(d.Globals())
 	for _, name := range []string{`,"custom_field_8","gpo_entity","project2"]`, `"line_code"`} {
 		if !strings.Contains(fields, name) || strings.Contains(plain.Fields(), name) {
@@ -70,11 +72,11 @@ func TestGlobalCustomFieldsAreTypedAtTheTopAndAskedFor(t *testing.T) {
 // A field that Coupa's description comes to know is the schema's own from then on.
 func TestAGlobalCustomFieldGivesWayToAFieldOfTheSchema(t *testing.T) {
 	t.Parallel()
-	c := new(CustomFields)
+	c := new(custom.Fields)
 	if err := c.UnmarshalJSON([]byte(`{"InvoiceHeader":[{"name":"invoice-number","types":["long"],"global":true}]}`)); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := customSchema(t, c).JSON(), customSchema(t, new(CustomFields)).JSON(); got != want {
+	if got, want := customSchema(t, c).JSON(), customSchema(t, new(custom.Fields)).JSON(); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }
@@ -82,21 +84,21 @@ func TestAGlobalCustomFieldGivesWayToAFieldOfTheSchema(t *testing.T) {
 func TestCustomFieldsAreReadBackFromTheirSchema(t *testing.T) {
 	t.Parallel()
 	g := rowMaker{Rand: rand.New(rand.NewPCG(11, 5))}
-	fields := new(CustomFields)
+	fields := new(custom.Fields)
 	for n := range 30 {
 		fields = fields.Evolve(discovered(t, g.customMembers(n%7)))
 		d := newDiscovery(t)
 		if err := d.Observe([]byte(fmt.Sprintf(`{"id":1,"own-%d":%d,"invoice-lines":[{"id":1,"l%d":"x"}]}`, n%4, n, n%3))); err != nil {
 			t.Fatal(err)
 		}
-		fields = fields.Evolve(d.CustomFields())
+		fields = fields.Evolve(d.Fields())
 		for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
 			s, err := For("invoices", Options{Custom: fields, Decimals: mode})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, text := range []string{s.JSON(), s.Pretty(), `{"type":"record","name":"Around","fields":[{"name":"after","type":["null",` + s.JSON() + `],"default":null}]}`} {
-				got, typed, err := CustomFieldsOf(text)
+				got, typed, err := custom.FromSchema(text)
 				if err != nil || !typed || mustMarshal(t, got) != mustMarshal(t, fields) {
 					t.Fatalf("%s: %s, %t, %v; want %s", mode, mustMarshal(t, got), typed, err, mustMarshal(t, fields))
 				}
@@ -107,10 +109,10 @@ func TestCustomFieldsAreReadBackFromTheirSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, typed, err := CustomFieldsOf(s.JSON()); err != nil || typed || len(got.Records()) > 0 {
+	if got, typed, err := custom.FromSchema(s.JSON()); err != nil || typed || len(got.Records()) > 0 {
 		t.Errorf("of the map: %v, %t, %v", got, typed, err)
 	}
-	if _, _, err := CustomFieldsOf(`{"type":"record","fields":7}`); err == nil {
+	if _, _, err := custom.FromSchema(`{"type":"record","fields":7}`); err == nil {
 		t.Error("no schema, and no error")
 	}
 }

@@ -4,26 +4,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/hamba/avro/v2"
+
+	"github.com/coupastream/coupastream/schemas/custom"
 )
 
 // discovered is what rows with these custom fields of an invoice teach.
-func discovered(t testing.TB, custom ...string) *CustomFields {
+func discovered(t testing.TB, members ...string) *custom.Fields {
 	t.Helper()
 	d := newDiscovery(t)
-	for _, c := range custom {
+	for _, c := range members {
 		if err := d.Observe([]byte(`{"id":1,"custom-fields":` + c + `}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return d.CustomFields()
+	return d.Fields()
 }
 
-func newDiscovery(t testing.TB) *Discovery {
+func newDiscovery(t testing.TB) *custom.Discovery {
 	t.Helper()
 	d, err := NewDiscovery("invoices")
 	if err != nil {
@@ -32,7 +33,7 @@ func newDiscovery(t testing.TB) *Discovery {
 	return d
 }
 
-func customSchema(t testing.TB, c *CustomFields) *Schema {
+func customSchema(t testing.TB, c *custom.Fields) *Schema {
 	t.Helper()
 	s, err := For("invoices", Options{Custom: c})
 	if err != nil {
@@ -50,70 +51,6 @@ func mustMarshal(t testing.TB, v any) string {
 	return string(b)
 }
 
-func TestAValueTellsTheTypeOfItsCustomField(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[string]string{
-		`"abc"`: `["string"]`, `"0012"`: `["string"]`, `"12"`: `["string"]`, `"1e3"`: `["string"]`, `"+1.5"`: `["string"]`,
-		`"01.50"`: `["string"]`, `"1."`: `["string"]`, `"2024-04-01"`: `["string"]`, `"0.1234567891"`: `["string"]`,
-		`"2024-04-01T00:00:00.1234Z"`: `["string"]`, `"2024-04-01T00:00:00"`: `["string"]`, `123456789012345678901234567890`: `["string"]`,
-		`"12.50"`: `["decimal"]`, `-1.5`: `["decimal"]`, `1e2`: `["decimal"]`, `9223372036854775808`: `["decimal"]`,
-		`"2024-04-01T00:00:00+03:00"`: `["instant"]`, `"2024-04-01T00:00:00.123Z"`: `["instant"]`,
-		`7`: `["long"]`, `-9223372036854775808`: `["long"]`, `true`: `["boolean"]`, `{"id":1}`: `["lookup"]`,
-		`["a",null]`: `["string"],"list":true`, `[{"id":1},"x"]`: `["lookup"],"list":true`, `[true,1]`: `["string"],"list":true`,
-	} {
-		got := mustMarshal(t, discovered(t, `{"a":`+value+`}`))
-		if want := `{"InvoiceHeader":[{"name":"a","types":` + want + `}]}`; got != want {
-			t.Errorf("%s: %s, want %s", value, got, want)
-		}
-	}
-	for _, nothing := range []string{`null`, `""`, `[]`, `[null,""]`, `{ }`, `[[1]]`} {
-		if got := mustMarshal(t, discovered(t, `{"a":`+nothing+`}`)); got != "{}" {
-			t.Errorf("%s: %s, want nothing", nothing, got)
-		}
-	}
-}
-
-func TestTypesSeenTogetherMakeOneField(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ a, b, want string }{
-		{`1`, `2.5`, `["decimal"]`},
-		{`1`, `"x"`, `["string"]`},
-		{`1`, `true`, `["boolean","long"]`},
-		{`1`, `"2024-04-01T00:00:00Z"`, `["string"]`},
-		{`1`, `{"id":1}`, `["lookup"]`},
-		{`{"id":1}`, `[1]`, `["long"],"list":true`},
-	} {
-		for range 2 {
-			got := mustMarshal(t, discovered(t, `{"a":`+tt.a+`}`, `{"a":`+tt.b+`}`))
-			if want := `{"InvoiceHeader":[{"name":"a","types":` + tt.want + `}]}`; got != want {
-				t.Errorf("%s and %s: %s, want %s", tt.a, tt.b, got, want)
-			}
-			tt.a, tt.b = tt.b, tt.a
-		}
-	}
-}
-
-func TestCustomFieldsAreFoundInEveryRecordThatHasThem(t *testing.T) {
-	t.Parallel()
-	d := newDiscovery(t)
-	row := `{"id":1,"custom_fields":{"h":1},"pay-invoice":{"custom-fields":{"no":1}},"invoice-lines":[{"id":2,"custom-fields":{"l":true}},null]}`
-	if err := d.Observe([]byte(row)); err != nil {
-		t.Fatal(err)
-	}
-	want := `{"InvoiceHeader":[{"name":"h","types":["long"]}],"InvoiceLine":[{"name":"l","types":["boolean"]}]}`
-	if got := mustMarshal(t, d.CustomFields()); got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	for _, bad := range []string{``, `[]`, `{"custom-fields":{"z":1}`, `{"custom-fields":{"z":1}} x`} {
-		if err := d.Observe([]byte(bad)); err == nil {
-			t.Errorf("%q: no error", bad)
-		}
-	}
-	if got := mustMarshal(t, d.CustomFields()); got != want {
-		t.Errorf("bad rows taught something: %s", got)
-	}
-}
-
 func TestWorkersThatSeeTheSameRowsMakeTheSameSchema(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(histories(t, 15)) {
@@ -123,7 +60,7 @@ func TestWorkersThatSeeTheSameRowsMakeTheSameSchema(t *testing.T) {
 			rows[i] = g.customRow(40)
 		}
 		one, a, b := newDiscovery(t), newDiscovery(t), newDiscovery(t)
-		observe := func(d *Discovery, row string) {
+		observe := func(d *custom.Discovery, row string) {
 			if err := d.Observe([]byte(row)); err != nil {
 				t.Fatal(err)
 			}
@@ -133,36 +70,16 @@ func TestWorkersThatSeeTheSameRowsMakeTheSameSchema(t *testing.T) {
 		}
 		g.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 		for i, row := range rows {
-			observe([]*Discovery{a, b}[g.IntN(2)], row)
+			observe([]*custom.Discovery{a, b}[g.IntN(2)], row)
 			observe(a, rows[g.IntN(i+1)]) // again, and some by both
 		}
 		if err := b.Merge(a); err != nil {
 			t.Fatal(err)
 		}
-		x, y := customSchema(t, one.CustomFields()), customSchema(t, b.CustomFields())
+		x, y := customSchema(t, one.Fields()), customSchema(t, b.Fields())
 		if x != y {
 			t.Fatalf("seed %d: two schemas\n%s\n%s", seed, x.JSON(), y.JSON())
 		}
-	}
-}
-
-func TestTheFirstFieldsByNameAreKnownWhateverTheOrder(t *testing.T) {
-	t.Parallel()
-	var rows []string
-	for i := range MaxCustomFields + 50 {
-		rows = append(rows, fmt.Sprintf(`{"f%04d":1}`, i), fmt.Sprintf(`{"f%04d":"x"}`, i))
-	}
-	rows = append(rows, `{"`+strings.Repeat("a", MaxCustomFieldName+1)+`":1,"":2}`)
-	want := discovered(t, rows...)
-	if f := want.Fields("InvoiceHeader"); len(f) != MaxCustomFields || f[0].Name != "f0000" || f[MaxCustomFields-1].Name != "f0499" {
-		t.Fatalf("%d fields, %v to %v", len(f), f[0], f[len(f)-1])
-	}
-	rand.New(rand.NewPCG(1, 1)).Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-	if discovered(t, rows...).Hash() != want.Hash() {
-		t.Error("another order gave other fields")
-	}
-	if e := want.Evolve(discovered(t, `{"new":1}`)); e.Hash() != want.Hash() {
-		t.Error("Evolve went beyond the bound")
 	}
 }
 
@@ -219,7 +136,7 @@ func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
 	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString} {
 		for seed := range uint64(histories(t, 12)) {
 			g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 3))}
-			d, known := newDiscovery(t), new(CustomFields)
+			d, known := newDiscovery(t), new(custom.Fields)
 			var rows []string
 			for i := range 12 {
 				rows = append(rows, g.customRow(24))
@@ -229,7 +146,7 @@ func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
 					}
 				}
 				if i%3 == 2 {
-					known = known.Evolve(d.CustomFields())
+					known = known.Evolve(d.Fields())
 				}
 			}
 			s, err := For("invoices", Options{Decimals: mode, Custom: known})
@@ -264,41 +181,12 @@ func TestWhatAFieldDoesNotHoldExactlyGoesToUnmapped(t *testing.T) {
 	}
 }
 
-func TestEvolveOnlyAddsFieldsAndBranches(t *testing.T) {
-	t.Parallel()
-	first := discovered(t, `{"b":1,"c?":true,"t":"x","l":{"id":1},"m":[1]}`)
-	second := first.Evolve(discovered(t, `{"a":1,"b":"x","c":1.5,"c?":2,"t":5,"l":"x","m":["y"]}`))
-	want := `{"InvoiceHeader":[{"name":"b","types":["long","string"]},{"name":"c?","types":["boolean","long"]},` +
-		`{"name":"l","types":["lookup"]},{"name":"m","types":["long"],"list":true},{"name":"t","types":["string"]},` +
-		`{"name":"a","types":["long"]},{"name":"c","types":["decimal"]}]}`
-	if got := mustMarshal(t, second); got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	if second.Evolve(first).Hash() != second.Hash() || second.Evolve(second).Hash() != second.Hash() {
-		t.Error("what is known already changed something")
-	}
-	text := customSchema(t, second).JSON()
-	for _, piece := range []string{
-		`{"name":"b","type":["null","long","string"],"default":null,"coupa.name":"b","coupa.custom":["long","string"]}`,
-		`{"name":"c","type":["null","boolean","long"],"default":null,"coupa.name":"c?","coupa.custom":["boolean","long"]}`,
-		`{"name":"c__2","type":["null",{"type":"bytes","logicalType":"decimal","precision":38,"scale":9}]`,
-	} {
-		if !strings.Contains(text, piece) {
-			t.Errorf("the schema lacks %s", piece)
-		}
-	}
-	instant := discovered(t, `{"b":"2024-04-01T00:00:00Z"}`)
-	if got := mustMarshal(t, discovered(t, `{"b":1}`).Evolve(instant)); !strings.Contains(got, `["long","string"]`) {
-		t.Errorf("a long that is an instant at times: %s", got)
-	}
-}
-
 func TestAReaderOfTheNextSchemaReadsTheLast(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
 		for seed := range uint64(histories(t, 4)) {
 			g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 11))}
-			known := new(CustomFields)
+			known := new(custom.Fields)
 			var last avro.Schema
 			for range 4 {
 				d := newDiscovery(t)
@@ -307,7 +195,7 @@ func TestAReaderOfTheNextSchemaReadsTheLast(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				known = known.Evolve(d.CustomFields())
+				known = known.Evolve(d.Fields())
 				s, err := For("invoices", Options{Decimals: mode, Custom: known})
 				if err != nil {
 					t.Fatal(err)
@@ -334,7 +222,7 @@ func TestTheRequestForTypedCustomFieldsIsThatForAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		typed, err := For(path, Options{Custom: new(CustomFields)})
+		typed, err := For(path, Options{Custom: new(custom.Fields)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,44 +232,6 @@ func TestTheRequestForTypedCustomFieldsIsThatForAll(t *testing.T) {
 		if _, err := typed.Plan(); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-func TestCustomFieldsSurviveTheirJSON(t *testing.T) {
-	c := discovered(t, `{"b":1,"<é>":["x"],"l":{"id":1}}`)
-	var back CustomFields
-	if err := json.Unmarshal([]byte(mustMarshal(t, c)), &back); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(&back, c) || back.Hash() != c.Hash() || c.Hash() == new(CustomFields).Hash() {
-		t.Errorf("%v, want %v", back, *c)
-	}
-	if customSchema(t, &back) != customSchema(t, c) {
-		t.Error("equal custom fields made two schemas")
-	}
-	for _, bad := range []string{
-		`[]`, `{"A":[]}`, `{"A":[{"name":"","types":["long"]}]}`, `{"A":[{"name":"x","types":[]}]}`, `{"A":[{"name":"x","types":["int"]}]}`,
-		`{"A":[{"name":"x","types":["long","long"]}]}`, `{"A":[{"name":"x","types":["long","instant"]}]}`,
-		`{"A":[{"name":"x","types":["lookup","long"]}]}`, `{"A":[{"name":"x","types":["long","string"],"list":true}]}`,
-		`{"A":[{"name":"x","types":["long"]},{"name":"x","types":["long"]}]}`,
-	} {
-		if err := json.Unmarshal([]byte(bad), new(CustomFields)); err == nil {
-			t.Errorf("%s: no error", bad)
-		}
-	}
-}
-
-func TestCustomFieldsOfAnotherObjectAreRefused(t *testing.T) {
-	t.Parallel()
-	if _, err := For("suppliers", Options{Custom: discovered(t, `{"a":1}`)}); err == nil || !strings.Contains(err.Error(), "InvoiceHeader") {
-		t.Errorf("%v, want an error that names the record", err)
-	}
-	other, err := NewDiscovery("suppliers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Merge(newDiscovery(t)); err == nil {
-		t.Error("two objects were merged")
 	}
 }
 
@@ -399,16 +249,16 @@ func FuzzCustomFields(f *testing.F) {
 		if d.Observe([]byte(rows[0])) != nil {
 			return
 		}
-		s := customSchema(t, d.CustomFields())
+		s := customSchema(t, d.Fields())
 		// or the run keeps all of them
-		defer made.Delete(shapeOf("invoices", Options{Custom: d.CustomFields()}))
+		defer made.Delete(shapeOf("invoices", Options{Custom: d.Fields()}))
 		r := newReader(t, s.JSON())
 		for _, row := range rows {
 			if newDiscovery(t).Observe([]byte(row)) != nil {
 				continue
 			}
 			if err := r.roundTrip([]byte(row)); err != nil {
-				t.Fatalf("%v\nof %s\nas %s", err, row, mustMarshal(t, d.CustomFields()))
+				t.Fatalf("%v\nof %s\nas %s", err, row, mustMarshal(t, d.Fields()))
 			}
 		}
 	})

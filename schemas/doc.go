@@ -1,6 +1,6 @@
 // Package schemas gives the shape of what coupastream writes: the Avro schema of every Coupa object that
 // it streams, the encoder from Coupa's JSON to Avro, the key, and the framing by which records name their
-// schema. The registry's client is package registry.
+// schema. The registry's client is package registry; rows are read by package rowtext.
 //
 //	s, err := schemas.For("invoices", schemas.Options{})   // the schema
 //	s.Fields()                                             // ask Coupa for just what it holds
@@ -13,7 +13,7 @@
 //
 // The schemas in avsc are made by go generate from the data in catalogue: what Coupa's API
 // description says of each object, and a selection with its reasons. A field has the Coupa
-// name with - as _ (see FieldNames) and carries the Coupa name in the property coupa.name.
+// name with - as _ (see avroname.Fields) and carries the Coupa name in the property coupa.name.
 // Every field but the row's id is nullable with default null. Rows that are below those of
 // another collection have that row's id too, in ParentField, which is no field of Coupa's.
 //
@@ -35,7 +35,7 @@
 // # Typed custom fields
 //
 // With Options.Custom, custom_fields is a record instead, InvoiceHeaderCustomFields,
-// of a nullable field for each custom field that a Discovery learned from rows:
+// of a nullable field for each custom field that package custom learned from rows:
 //
 //	boolean, long, decimal, instant, string
 //	        as above, decimals of scale 9; several make a union: ["null", "long", "string"]
@@ -43,14 +43,14 @@
 //	        external_ref_code and unmapped
 //	list    an array of nullable items of one of these
 //
-// Such a field has the property coupa.custom: the types, as of CustomField, from which CustomFieldsOf reads
-// all back. A value stands in it if the field holds it exactly, else in unmapped of the same record, and is
-// never an error: a customer may change what a custom field is. A text of digits alone, or with zeros in
-// front, tells a string: it may be a code. Coupa is asked for custom_fields as a whole in any case.
+// Such a field has the property coupa.custom: the types, as of custom.Field, from which custom.FromSchema
+// reads all back. A value stands in it if the field holds it exactly, else in unmapped of the same record,
+// and is never an error: a customer may change what a custom field is. A text of digits alone, or with
+// zeros in front, tells a string: it may be a code. Coupa is asked for custom_fields as a whole in any case.
 //
 // Custom fields of the older, global namespace are at the top of an object, as custom-field-8, and so are
 // their fields here, behind the object's own. They must be asked for by name (see Schema.FieldsWith), which
-// rows in full tell (see Discovery.Globals). Where they are not typed they stand in the object's unmapped.
+// rows in full tell (see custom.Discovery). Where they are not typed they stand in the object's unmapped.
 //
 // # Mappings
 //
@@ -68,7 +68,7 @@
 //
 // Schemas are registered under the rule BACKWARD: a new version may add fields,
 // which are nullable, and never changes the type, scale or name of one; a typed
-// custom field's union may grow at its end (see CustomFields.Evolve).
+// custom field's union may grow at its end (see custom.Fields.Evolve).
 package schemas
 
 //go:generate go run ./internal/generate

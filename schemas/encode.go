@@ -1,6 +1,10 @@
 package schemas
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
+)
 
 // Encoder turns rows into Avro, one row at a time in a single pass over its bytes: no
 // tree, no maps, no allocation once its memory has grown to the largest row. Values
@@ -9,7 +13,7 @@ import "encoding/binary"
 //
 // One goroutine at a time may use it.
 type Encoder struct {
-	scanner
+	in     rowtext.Scanner
 	plan   *Plan
 	spans  []span  // where the fields of the open records are in the output
 	extras []extra // what the open records and maps keep as JSON text
@@ -60,8 +64,9 @@ func (p *Plan) Encoder() *Encoder {
 	return e
 }
 
-// Append appends the Avro bytes of row, one JSON object, without the registry's header. On error dst
-// comes back at its former length and the error is a *FieldError. The row is only read during the call.
+// Append appends the Avro bytes of row, one JSON object, without the registry's header.
+// On error dst comes back at its former length and the error is a *rowtext.FieldError.
+// The row is only read during the call.
 //
 // What becomes of a value:
 //   - Absent and null are null, also as a member of custom fields or
@@ -79,27 +84,27 @@ func (p *Plan) Encoder() *Encoder {
 //   - An instant is floored to the millisecond. A date is the
 //     calendar day as written, whatever the hour and offset.
 func (e *Encoder) Append(dst, row []byte) ([]byte, error) {
-	e.scanner = scanner{row: row, unquoted: e.unquoted[:0]}
+	e.in.Reset(row)
 	e.spans, e.extras, e.unfit = e.spans[:0], e.extras[:0], e.unfit[:0]
 	start := len(dst)
 	out, err := e.top(dst)
-	e.row = nil
+	e.in.Row = nil
 	if err != nil {
-		return out[:start], asFieldError(err)
+		return out[:start], rowtext.AsFieldError(err)
 	}
 	return out, nil
 }
 
 func (e *Encoder) top(out []byte) ([]byte, error) {
-	if e.next() != '{' {
-		return out, e.syntax(e.pos, "a row is an object")
+	if e.in.Next() != '{' {
+		return out, e.in.Syntax(e.in.Pos, "a row is an object")
 	}
 	out, _, err := e.object(out, e.plan.root, 0, false)
 	if err != nil {
 		return out, err
 	}
-	if e.next() != 0 || e.pos < len(e.row) {
-		return out, e.syntax(e.pos, "something follows the row")
+	if e.in.Next() != 0 || e.in.Pos < len(e.in.Row) {
+		return out, e.in.Syntax(e.in.Pos, "something follows the row")
 	}
 	return out, nil
 }
@@ -107,7 +112,7 @@ func (e *Encoder) top(out []byte) ([]byte, error) {
 // put appends one value of the row. On blank and misfit it appends the null of a
 // nullable type, and nothing for another; the value is passed over in any case.
 func (e *Encoder) put(out []byte, n *planNode, depth int) ([]byte, verdict, error) {
-	start, at := len(out), e.pos
+	start, at := len(out), e.in.Pos
 	if n.nullable {
 		out = append(out, n.branch)
 	}
@@ -116,8 +121,8 @@ func (e *Encoder) put(out []byte, n *planNode, depth int) ([]byte, verdict, erro
 		return out, v, err
 	}
 	if v == misfit {
-		e.pos = at
-		if err := e.skip(depth); err != nil {
+		e.in.Pos = at
+		if err := e.in.Skip(depth); err != nil {
 			return out, v, err
 		}
 	}
@@ -129,9 +134,9 @@ func (e *Encoder) put(out []byte, n *planNode, depth int) ([]byte, verdict, erro
 }
 
 func (e *Encoder) value(out []byte, n *planNode, depth int) ([]byte, verdict, error) {
-	c := e.peek()
+	c := e.in.Peek()
 	if c == 'n' {
-		return out, blank, e.literal("null")
+		return out, blank, e.in.Literal("null")
 	}
 	switch n.kind {
 	case kindRecord:
@@ -163,15 +168,15 @@ func (e *Encoder) association(out []byte, n *planNode, c byte, depth int) ([]byt
 func (e *Encoder) emptiness(c byte) (verdict, error) {
 	switch c {
 	case '"':
-		body, _, err := e.quoted()
+		body, _, err := e.in.Quoted()
 		if err == nil && len(body) == 0 {
 			return blank, nil
 		}
 		return misfit, err
 	case '[':
-		e.pos++
-		if e.next() == ']' {
-			e.pos++
+		e.in.Pos++
+		if e.in.Next() == ']' {
+			e.in.Pos++
 			return blank, nil
 		}
 	}
@@ -189,13 +194,13 @@ func (e *Encoder) list(out []byte, n *planNode, c byte, depth int) ([]byte, verd
 		v, err := e.emptiness(c)
 		return out, v, err
 	}
-	if err := e.enter(depth); err != nil {
+	if err := e.in.Enter(depth); err != nil {
 		return out, misfit, err
 	}
 	at, count := len(out), 0
 	out = append(out, 0) // the count, when it is below 64
 	for i := 0; ; i++ {
-		more, err := e.element(i == 0)
+		more, err := e.in.Element(i == 0)
 		if err != nil {
 			return out, misfit, err
 		}
@@ -204,7 +209,7 @@ func (e *Encoder) list(out []byte, n *planNode, c byte, depth int) ([]byte, verd
 		}
 		begin, v := len(out), stored
 		if out, v, err = e.put(out, n.items, depth+1); err != nil {
-			return out, misfit, inElement(i, err)
+			return out, misfit, rowtext.InElement(i, err)
 		}
 		if v == misfit {
 			// an element has no unmapped of its own: the field keeps the list as sent

@@ -11,6 +11,8 @@ import (
 
 	"github.com/hamba/avro/v2"
 	twmb "github.com/twmb/avro"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 const unmappedField = `{"name":"unmapped","type":["null",{"type":"map","values":"string"}],"default":null,"coupa.role":"unmapped"}`
@@ -255,9 +257,9 @@ func TestValuesBecomeWhatTheirTypeDeclares(t *testing.T) {
 			dst := []byte("before")
 			got, err := e.Append(dst, []byte(`{"id":1,"a":`+tt.value+`}`))
 			if tt.want == "error" {
-				var f *FieldError
+				var f *rowtext.FieldError
 				if !errors.As(err, &f) || f.Path != "a" || string(got) != "before" {
-					t.Fatalf("Append = %q, %v; want a FieldError of a and dst as it was", got, err)
+					t.Fatalf("Append = %q, %v; want a rowtext.FieldError of a and dst as it was", got, err)
 				}
 				if word := strings.Trim(tt.value, `" `); len(word) > 1 && strings.Contains(err.Error(), word) {
 					t.Errorf("the error prints the value: %v", err)

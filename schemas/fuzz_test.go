@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // FuzzAppend: what the encoder accepts is JSON, and another implementation reads from its
@@ -35,7 +37,7 @@ func FuzzAppend(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which byte, row []byte) {
 		r := readers[int(which)%len(readers)]
 		err := r.roundTrip(row)
-		var refused *FieldError
+		var refused *rowtext.FieldError
 		if errors.As(err, &refused) {
 			if got, _ := r.plan.Encoder().Append([]byte("before"), row); string(got) != "before" {
 				t.Fatalf("%q, want dst as it was", got)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/coupastream/coupastream/schemas/custom"
 )
 
 var updateGolden = flag.Bool("update-golden", false, "write testdata/golden/**.avro; testdata/golden/README.md says how to verify them")
@@ -54,7 +56,7 @@ func TestBytesAreThoseThatOtherImplementationsRead(t *testing.T) {
 // every type, in a file beside the bytes for the other implementations.
 func goldenCustomSchema(t *testing.T, name string, mode DecimalMode) string {
 	t.Helper()
-	var custom CustomFields
+	var custom custom.Fields
 	if err := json.Unmarshal(readTestdata(t, "golden/custom/fields.json"), &custom); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // ParentField is the field of a line's record that holds the id of the row that
 // the line is of, where it stands first; and of the record of a row that is below
 // another one, that one's id. No field of Coupa's has its name in the same record.
-const ParentField = "parent_id"
+const ParentField = schematext.ParentField
 
 // Lists gives the lists of an object whose elements can have records of their own, by Coupa's
 // names: those at the top of its rows that are shown in full, and whose elements have an id. A

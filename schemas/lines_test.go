@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coupastream/coupastream/schemas/custom"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 func mustSplit(t testing.TB, s *Schema, keep bool) (*Split, *Splitter) {
@@ -154,7 +157,7 @@ func (g rowMaker) withLines(t *testing.T, s *Schema, lists []string) (row string
 // cutMember takes a member, under any spelling, out of an object.
 func cutMember(t *testing.T, object, key string) string {
 	t.Helper()
-	var c Cursor
+	var c rowtext.Cursor
 	var members []string
 	c.Open([]byte(object))
 	err := c.Object(func(name []byte, at int) error {
@@ -225,7 +228,7 @@ func TestTheDigestOutlivesVersionsOfTheSchema(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return customSchema(t, d.CustomFields())
+		return customSchema(t, d.Fields())
 	}
 	first := `{"id":1,"invoice-lines":[{"id":7,"custom-fields":{"a":"x","b":1}},{"id":9}]}`
 	before := learned(first)
@@ -255,7 +258,7 @@ func TestRowsWhoseLinesCannotBeToldApart(t *testing.T) {
 		`{"id":1,"tax-lines":[{"id":9},{"id":7},{"id":8},{"rate":"1"}]}`: "tax-lines[3]",
 	} {
 		err := sp.Split(1, encoded(t, s, row))
-		if f, ok := errors.AsType[*FieldError](err); !ok || f.Path != want {
+		if f, ok := errors.AsType[*rowtext.FieldError](err); !ok || f.Path != want {
 			t.Errorf("%s: %v, want it at %s", row, err, want)
 		}
 	}
@@ -309,7 +312,7 @@ func TestNoFieldOfALineIsNamedLikeTheParents(t *testing.T) {
 	if err := d.Observe([]byte(row)); err != nil {
 		t.Fatal(err)
 	}
-	s := customSchema(t, d.CustomFields())
+	s := customSchema(t, d.Fields())
 	split, sp := mustSplit(t, s, false)
 	if err := sp.Split(41, encoded(t, s, row)); err != nil {
 		t.Fatal(err)
@@ -334,18 +337,18 @@ func TestCustomFieldsOfLinesAreReadBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := customSchema(t, d.CustomFields())
+	s := customSchema(t, d.Fields())
 	split, _ := mustSplit(t, s, false)
-	read := new(CustomFields)
+	read := new(custom.Fields)
 	for _, text := range []string{split.Row.JSON(), split.Lists[0].Schema.JSON()} {
-		c, typed, err := CustomFieldsOf(text)
+		c, typed, err := custom.FromSchema(text)
 		if err != nil || !typed {
 			t.Fatal(typed, err)
 		}
 		read = read.Evolve(c)
 	}
-	if read.Hash() != d.CustomFields().Hash() {
-		t.Errorf("read %s, want %s", mustMarshal(t, read), mustMarshal(t, d.CustomFields()))
+	if read.Hash() != d.Fields().Hash() {
+		t.Errorf("read %s, want %s", mustMarshal(t, read), mustMarshal(t, d.Fields()))
 	}
 }
 

@@ -1,10 +1,14 @@
 package schemas
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/coupastream/coupastream/schemas/custom"
 )
 
 // A schema that a tenant's custom fields have outgrown is not kept.
@@ -42,7 +46,11 @@ func TestSchemasOfCustomFieldsAreKeptWhileTheyAreUsed(t *testing.T) {
 }
 
 // usersOf gives the fields of an invoice to users.
-func usersOf(t *testing.T, c *CustomFields) *CustomFields {
+func usersOf(t *testing.T, c *custom.Fields) *custom.Fields {
 	t.Helper()
-	return &CustomFields{records: map[string][]CustomField{"User": c.records["InvoiceHeader"]}}
+	of := new(custom.Fields)
+	if err := json.Unmarshal([]byte(strings.Replace(mustMarshal(t, c), `"InvoiceHeader"`, `"User"`, 1)), of); err != nil {
+		t.Fatal(err)
+	}
+	return of
 }

@@ -117,7 +117,7 @@ const noKey = "\xff"
 //
 // With the property "coupa.branch": N the type is ["null", T1, T2…], and values are
 // written as TN (see Schema.Widen). With the property "coupa.custom" a field is a typed
-// custom field (see CustomFields): ["null", T1, T2…] of string, boolean, long, double,
+// custom field (see custom.Fields): ["null", T1, T2…] of string, boolean, long, double,
 // decimal and timestamp-millis; ["null", record]; or ["null", array] with items of these.
 //
 // Every record must have a field of role unmapped: without one the encoder would have to

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/hamba/avro/v2"
+
+	"github.com/coupastream/coupastream/schemas/custom"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // Every object of the catalogue, with its custom fields in every form and its decimals in
@@ -42,12 +45,12 @@ func TestDecimalsOfTwoWordsAreThoseOfBigIntegers(t *testing.T) {
 	g := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
 		text := strings.TrimRight(fmt.Sprint(g.Uint64()>>g.IntN(64)), "0") + "1"
-		d, _ := parseDecimal([]byte(text[max(0, len(text)-19):]))
-		d.negative, d = g.IntN(2) == 0, d.significant()
-		shift := g.IntN(38 - d.digits() + 1)
+		d, _ := rowtext.ParseDecimal([]byte(text[max(0, len(text)-19):]))
+		d.Negative, d = g.IntN(2) == 0, d.Significant()
+		shift := g.IntN(38 - d.Digits() + 1)
 		got, v, err := e.appendDecimal(nil, d, 38, shift)
 		if want := appendBig(nil, d, shift); v != stored || err != nil || string(got) != string(want) {
-			t.Fatalf("%s × 10^%d, negative %t: %x, want %x", text, shift, d.negative, got, want)
+			t.Fatalf("%s × 10^%d, negative %t: %x, want %x", text, shift, d.Negative, got, want)
 		}
 	}
 }
@@ -78,7 +81,7 @@ func (g rowMaker) row(t testing.TB, path string) string {
 }
 
 // taught is what a few rows tell of their custom fields.
-func (g rowMaker) taught(t testing.TB, path string) *CustomFields {
+func (g rowMaker) taught(t testing.TB, path string) *custom.Fields {
 	t.Helper()
 	d, err := NewDiscovery(path)
 	if err != nil {
@@ -93,7 +96,7 @@ func (g rowMaker) taught(t testing.TB, path string) *CustomFields {
 			t.Fatal(err)
 		}
 	}
-	return d.CustomFields()
+	return d.Fields()
 }
 
 // object makes an object of which one field in sparse has no value.

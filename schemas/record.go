@@ -1,6 +1,10 @@
 package schemas
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
+)
 
 // frame is a record while its object is read.
 type frame struct {
@@ -20,12 +24,12 @@ var errRequired = errors.New("is required, and the row has null there or nothing
 // object appends the record of the object at pos. filled tells whether the object holds
 // anything but nulls. Where it does not and its place is optional, nothing is appended.
 func (e *Encoder) object(out []byte, rec *planRecord, depth int, optional bool) (_ []byte, filled bool, err error) {
-	if err := e.enter(depth); err != nil {
+	if err := e.in.Enter(depth); err != nil {
 		return out, false, err
 	}
 	f := e.open(rec, len(out), depth)
 	for first := true; ; first = false {
-		key, more, err := e.member(first)
+		key, more, err := e.in.Member(first)
 		if err != nil {
 			return out, false, err
 		}
@@ -61,17 +65,17 @@ func (e *Encoder) field(out []byte, f *frame, key []byte) ([]byte, error) {
 		f.written = i + 1
 	}
 	n := &f.rec.fields[i].planNode
-	begin, at := len(out), e.pos
+	begin, at := len(out), e.in.Pos
 	out, v, err := e.put(out, n, f.depth+1)
 	if err == nil && v == misfit {
 		err = n.refusal()
 	}
 	if err != nil {
-		return out, inField(f.rec.fields[i].key, err)
+		return out, rowtext.InField(f.rec.fields[i].key, err)
 	}
 	s := span{start: begin, end: len(out), as: as, full: v == stored}
 	if v == misfit || as == byTwin {
-		e.extras = append(e.extras, extra{key: key, text: e.row[at:e.pos], hidden: v != misfit})
+		e.extras = append(e.extras, extra{key: key, text: e.in.Row[at:e.in.Pos], hidden: v != misfit})
 		s.extra = len(e.extras)
 	}
 	e.supersede(f, i, s)
@@ -82,9 +86,9 @@ func (e *Encoder) field(out []byte, f *frame, key []byte) ([]byte, error) {
 func (n *planNode) refusal() error {
 	switch {
 	case !n.nullable:
-		return &FieldError{Err: errors.New("has no room for the value, and may not be null")}
+		return &rowtext.FieldError{Err: errors.New("has no room for the value, and may not be null")}
 	case n.strict:
-		return &FieldError{Err: errors.New("has no room for the value in the type that the mapping gives it; correct the row in Coupa, or the mapping")}
+		return &rowtext.FieldError{Err: errors.New("has no room for the value in the type that the mapping gives it; correct the row in Coupa, or the mapping")}
 	}
 	return nil
 }
@@ -148,7 +152,7 @@ func (e *Encoder) close(out []byte, f *frame, optional bool) ([]byte, error) {
 	}
 	for _, i := range f.rec.required {
 		if spans[i].start == spans[i].end {
-			return out, inField(f.rec.fields[i].key, errRequired)
+			return out, rowtext.InField(f.rec.fields[i].key, errRequired)
 		}
 	}
 	if !f.ordered {

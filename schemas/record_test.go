@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // shipment is a schema with every kind of nesting.
@@ -67,7 +69,7 @@ func TestRowsThatCannotBeEncodedNameThePlace(t *testing.T) {
 	deep := func(n int) string { return `{"id":1,"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
 	tests := []struct {
 		name, row, path string
-		offset          int // of a SyntaxError, -1 for another error
+		offset          int // of a rowtext.SyntaxError, -1 for another error
 	}{
 		{"nothing", ``, "", 0},
 		{"not an object", `[{"id":1}]`, "", 0},
@@ -87,7 +89,7 @@ func TestRowsThatCannotBeEncodedNameThePlace(t *testing.T) {
 		{"a control character", "{\"id\":1,\"x\":\"a\nb\"}", "", 14},
 		{"a wrong word", `{"id":1,"total":nul}`, "total", 16},
 		{"a wrong word that is unknown", `{"id":1,"x":tru}`, "", 12},
-		{"nested as deeply as is allowed is fine but one more is not", deep(maxDepth), "", 12 + maxDepth - 1},
+		{"nested as deeply as is allowed is fine but one more is not", deep(rowtext.MaxDepth), "", 12 + rowtext.MaxDepth - 1},
 		{"malformed within a line", `{"id":1,"lines":[{"id":2},{"id":3,"sub-lines":[{"id":4,"price":}]}]}`, "lines[1].sub-lines[0].price", 63},
 		{"no id", `{"total":1}`, "id", -1},
 		{"an id that is null", `{"id":null,"total":1}`, "id", -1},
@@ -103,14 +105,14 @@ func TestRowsThatCannotBeEncodedNameThePlace(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := e.Append([]byte("before"), []byte(tt.row))
-			var f *FieldError
+			var f *rowtext.FieldError
 			if !errors.As(err, &f) || string(got) != "before" {
-				t.Fatalf("Append = %q, %v; want a FieldError and dst as it was", got, err)
+				t.Fatalf("Append = %q, %v; want a rowtext.FieldError and dst as it was", got, err)
 			}
 			if f.Path != tt.path {
 				t.Errorf("path %q, want %q (%v)", f.Path, tt.path, err)
 			}
-			var s *SyntaxError
+			var s *rowtext.SyntaxError
 			switch {
 			case errors.As(err, &s) != (tt.offset >= 0):
 				t.Errorf("error %v; a syntax error: want %v", err, tt.offset >= 0)
@@ -125,8 +127,8 @@ func TestRowsThatCannotBeEncodedNameThePlace(t *testing.T) {
 			}
 		})
 	}
-	if _, err := e.Append(nil, []byte(deep(maxDepth-1))); err != nil {
-		t.Errorf("%d lists around nothing: %v", maxDepth-1, err)
+	if _, err := e.Append(nil, []byte(deep(rowtext.MaxDepth-1))); err != nil {
+		t.Errorf("%d lists around nothing: %v", rowtext.MaxDepth-1, err)
 	}
 }
 

@@ -49,7 +49,7 @@ func newReader(t testing.TB, avsc string) reader {
 //   - a double is the nearest to the number that was sent;
 //   - what is not UTF-8 is U+FFFD.
 //
-// A *FieldError is the encoder's own: it refuses the row.
+// A *rowtext.FieldError is the encoder's own: it refuses the row.
 func (r reader) roundTrip(row []byte) error {
 	b, err := r.plan.Encoder().Append(nil, row)
 	if err != nil {

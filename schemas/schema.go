@@ -8,6 +8,7 @@ import (
 	"sync"
 	"weak"
 
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/internal/jsonschema"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
@@ -30,7 +31,7 @@ type Options struct {
 	WithoutCustomFields bool
 	// Custom makes custom_fields a record of typed fields in place of a map of JSON text; nil keeps
 	// the map. It must be of the same object. It counts for nothing with WithoutCustomFields.
-	Custom *CustomFields
+	Custom *custom.Fields
 	// Envelope puts Debezium's envelope around the row, see Envelope.
 	Envelope bool
 	// Mapping changes what the schema holds; nil changes nothing. It must be of the same object.
@@ -146,7 +147,7 @@ func build(path string, o Options) (*Schema, error) {
 			r.Fields = slices.DeleteFunc(r.Fields, func(f schematext.Field) bool { return f.Role == schematext.RoleCustomFields })
 		})
 	} else if o.Custom != nil {
-		if err := o.Custom.apply(row, o.Decimals); err != nil {
+		if err := o.Custom.Apply(row, o.Decimals.carrier()); err != nil {
 			return nil, fmt.Errorf("typing the custom fields of %s: %w", path, err)
 		}
 	}
@@ -216,7 +217,7 @@ func (s *Schema) Fields() string { return s.fields }
 
 // FieldsWith is Fields that asks for more members by name, by the record that
 // has them: custom fields of the global namespace that are known by name alone
-// (see Discovery.Globals). Those that Fields asks for already change nothing.
+// (see custom.Discovery.Globals). Those that Fields asks for already change nothing.
 func (s *Schema) FieldsWith(more map[string][]string) string {
 	if len(more) == 0 {
 		return s.fields
@@ -230,6 +231,14 @@ func (s *Schema) JSONSchema() (string, error) { return s.jsonSchema() }
 
 // Plan is the row's schema compiled for encoding, by the first call.
 func (s *Schema) Plan() (*Plan, error) { return s.plan() }
+
+// carrier is the Avro type that carries decimals, "" where it is Avro's own decimal.
+func (m DecimalMode) carrier() string {
+	if m == DecimalPrecise {
+		return ""
+	}
+	return string(m)
+}
 
 // carryDecimals changes every decimal of the schema to what the mode says.
 func carryDecimals(row *schematext.Record, mode DecimalMode) error {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // Splitter takes lines out of encoded rows, by cutting their bytes: a line is encoded within its row, by
@@ -18,7 +20,7 @@ type Splitter struct {
 	ids   []int // by list: the field of its lines that is their id
 
 	renderer
-	cursor Cursor
+	cursor rowtext.Cursor
 	row    []byte
 	line   []byte // room for the lines' values
 	lines  []Line
@@ -70,7 +72,7 @@ func (s *Split) Splitter() (*Splitter, error) {
 }
 
 // Split takes apart value, the Avro of the row with this id by the schema that
-// was split, without framing. A *FieldError: the row has lines that can't be
+// was split, without framing. A *rowtext.FieldError: the row has lines that can't be
 // told apart. Any other error: value is none that an Encoder of the plan made.
 func (s *Splitter) Split(id int64, value []byte) error {
 	s.renderer = renderer{avro: value}
@@ -150,7 +152,7 @@ func (s *Splitter) list(id int64, n int, f *planField) error {
 				err = fmt.Errorf("another line of the list has the id %d too, which is the key of their records", line.ID)
 			}
 			if err != nil {
-				return inField(f.key, inElement(len(s.lines)-first, err))
+				return rowtext.InField(f.key, rowtext.InElement(len(s.lines)-first, err))
 			}
 			s.lines = append(s.lines, line)
 		}

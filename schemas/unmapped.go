@@ -16,11 +16,11 @@ type extra struct {
 
 // keepUnknown keeps the value at pos, whose key leads to no field of the record.
 func (e *Encoder) keepUnknown(f *frame, key []byte) error {
-	at := e.pos
-	if err := e.skip(f.depth + 1); err != nil {
+	at := e.in.Pos
+	if err := e.in.Skip(f.depth + 1); err != nil {
 		return err
 	}
-	e.keep(f.extras, key, e.row[at:e.pos])
+	e.keep(f.extras, key, e.in.Row[at:e.in.Pos])
 	return nil
 }
 
@@ -71,7 +71,7 @@ type unfit struct {
 
 // Unfit is a member of a row that went to unmapped of an object with typed custom fields.
 type Unfit struct {
-	Record string // without namespace, as in CustomFields
+	Record string // without namespace, as in custom.Fields
 	Name   string
 	Global bool // it stands at the top of the object
 	Known  bool // there is a field for it, which does not hold the value
@@ -111,23 +111,23 @@ func (e *Encoder) customFields(out []byte, c byte, depth int) ([]byte, verdict, 
 		v, err := e.emptiness(c)
 		return out, v, err
 	}
-	if err := e.enter(depth); err != nil {
+	if err := e.in.Enter(depth); err != nil {
 		return out, misfit, err
 	}
 	base := len(e.extras)
 	for first := true; ; first = false {
-		key, more, err := e.member(first)
+		key, more, err := e.in.Member(first)
 		if err != nil {
 			return out, misfit, err
 		}
 		if !more {
 			break
 		}
-		at := e.pos
-		if err := e.skip(depth + 1); err != nil {
+		at := e.in.Pos
+		if err := e.in.Skip(depth + 1); err != nil {
 			return out, misfit, err
 		}
-		e.keep(base, key, e.row[at:e.pos])
+		e.keep(base, key, e.in.Row[at:e.in.Pos])
 	}
 	out, count := e.appendExtras(out, base)
 	if count == 0 {

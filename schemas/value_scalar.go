@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"strconv"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 var (
@@ -18,7 +20,7 @@ var (
 func (e *Encoder) scalar(out []byte, n *planNode, c byte) ([]byte, verdict, error) {
 	switch c {
 	case '"':
-		text, err := e.text()
+		text, err := e.in.Text()
 		if err != nil {
 			return out, misfit, err
 		}
@@ -32,7 +34,7 @@ func (e *Encoder) scalar(out []byte, n *planNode, c byte) ([]byte, verdict, erro
 	case 't', 'f':
 		return e.fromBoolean(out, n, c == 't')
 	}
-	text, err := e.number()
+	text, err := e.in.Number()
 	if err != nil {
 		return out, misfit, err
 	}
@@ -48,13 +50,13 @@ func (e *Encoder) fromText(out []byte, n *planNode, text []byte) ([]byte, verdic
 	}
 	switch n.kind {
 	case kindTimestamp:
-		ms, ok := parseInstant(text)
+		ms, ok := rowtext.ParseInstant(text)
 		if !ok {
 			return out, misfit, errNoInstant
 		}
 		return binary.AppendVarint(out, ms), stored, nil
 	case kindDate:
-		day, ok := parseDate(text)
+		day, ok := rowtext.ParseDate(text)
 		if !ok {
 			return out, misfit, errNoDate
 		}
@@ -62,7 +64,7 @@ func (e *Encoder) fromText(out []byte, n *planNode, text []byte) ([]byte, verdic
 	case kindBoolean:
 		return booleanText(out, text)
 	}
-	d, ok := parseDecimal(text)
+	d, ok := rowtext.ParseDecimal(text)
 	if !ok {
 		return out, misfit, errNoNumber
 	}
@@ -74,7 +76,7 @@ func (e *Encoder) fromBoolean(out []byte, n *planNode, b bool) ([]byte, verdict,
 	if b {
 		word, bit = "true", 1
 	}
-	err := e.literal(word)
+	err := e.in.Literal(word)
 	switch n.kind {
 	case kindBoolean:
 		return append(out, bit), stored, err
@@ -99,7 +101,7 @@ func (e *Encoder) fromNumber(out []byte, n *planNode, text []byte) ([]byte, verd
 		}
 		return out, misfit, nil
 	}
-	d, _ := parseDecimal(text) // every JSON number is one
+	d, _ := rowtext.ParseDecimal(text) // every JSON number is one
 	return e.numeric(out, n, d, text)
 }
 
@@ -114,7 +116,7 @@ func booleanText(out, text []byte) ([]byte, verdict, error) {
 }
 
 // numeric appends the number d, which text spells.
-func (e *Encoder) numeric(out []byte, n *planNode, d decimal, text []byte) ([]byte, verdict, error) {
+func (e *Encoder) numeric(out []byte, n *planNode, d rowtext.Decimal, text []byte) ([]byte, verdict, error) {
 	switch n.kind {
 	case kindDecimal:
 		return e.appendDecimal(out, d, n.precision, n.scale)

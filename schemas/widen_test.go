@@ -6,6 +6,7 @@ import (
 
 	"github.com/hamba/avro/v2"
 
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
@@ -151,7 +152,7 @@ func TestWhatASchemaCantFollowIsNoWideningOfIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	typed, err := For("invoices", Options{Custom: new(CustomFields)})
+	typed, err := For("invoices", Options{Custom: new(custom.Fields)})
 	if err != nil {
 		t.Fatal(err)
 	}

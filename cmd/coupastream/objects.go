@@ -10,6 +10,7 @@ import (
 
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/avroname"
 )
 
 func newObjectsCommand(a *app) *cobra.Command {
@@ -63,7 +64,7 @@ func (a *app) objects(output string) error {
 		if err != nil {
 			return err
 		}
-		all = append(all, listedObject{r.Path, "coupa." + schemas.RecordName(r.Object), r.Scopes, changesOf(r), r.Lines, schemas.FieldNames(lists), r.Parent, r.Exported, r.Deletes, belowOf(r), r.Doc})
+		all = append(all, listedObject{r.Path, "coupa." + avroname.Of(r.Object), r.Scopes, changesOf(r), r.Lines, avroname.Fields(lists), r.Parent, r.Exported, r.Deletes, belowOf(r), r.Doc})
 	}
 	switch output {
 	case "json":
@@ -81,7 +82,7 @@ func (a *app) objects(output string) error {
 func belowOf(r coupa.Resource) []below {
 	var all []below
 	for _, b := range r.Below {
-		all = append(all, below{b.Name, "coupa." + schemas.RecordName(b.Object), b.In})
+		all = append(all, below{b.Name, "coupa." + avroname.Of(b.Object), b.In})
 	}
 	return all
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
@@ -200,7 +201,7 @@ func (p *previewer) read(ctx context.Context, q coupa.Query, most int) ([]coupa.
 }
 
 // customFields types the custom fields of the rows, as they are with the mapping.
-func (p *previewer) customFields(rows []coupa.Row) (*schemas.CustomFields, error) {
+func (p *previewer) customFields(rows []coupa.Row) (*custom.Fields, error) {
 	d, err := schemas.NewDiscovery(p.object.Path)
 	if err != nil {
 		return nil, err
@@ -216,7 +217,7 @@ func (p *previewer) customFields(rows []coupa.Row) (*schemas.CustomFields, error
 			return nil, err
 		}
 	}
-	return d.CustomFields(), nil
+	return d.Fields(), nil
 }
 
 // record gives the record of a row, and those of its lines where they have their own, as JSON.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/avroname"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/mapping"
 	"github.com/coupastream/coupastream/schemas/nearest"
 	"github.com/coupastream/coupastream/schemas/registry"
@@ -76,7 +78,7 @@ func (o Object) NeedsRegistry() bool { return o.ValueFormat != FormatJSON }
 func (o Object) SchemaOptions() schemas.Options {
 	options := schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
 	if o.ValueFormat == FormatAvro && (o.CustomFields == "auto" || o.CustomFields == "typed") {
-		options.Custom = new(schemas.CustomFields)
+		options.Custom = new(custom.Fields)
 	}
 	if o.Mapping != nil {
 		options.Mapping = o.Mapping
@@ -189,7 +191,7 @@ func (o Object) linesOf() []string {
 	if o.Lines == LinesEmbedded || err != nil { // checked by itself
 		return nil
 	}
-	return schemas.FieldNames(lists)
+	return avroname.Fields(lists)
 }
 
 // LineTopics are the topics of the object's lines; none if lines stay in the rows.

@@ -50,4 +50,17 @@
 // together is seen together. While the brokers are away, the view stays as it is. A topic
 // that was deleted, or made anew, under a running worker is not followed: the connectors
 // go on as they were last known, and the trouble is told by Ready and by each Update.
+//
+// # Decisions
+//
+//   - There is no leader. Connect elects one that alone may write, and forwards to it; while it moves,
+//     nothing can be changed. Here whoever has a change takes the transactional id, reads to the end,
+//     decides and commits: Kafka's fencing is the lock, and it can't be held by the dead. It costs some
+//     30 ms a change, and workers that change at once begin again by chance; people and rebalances change
+//     seldom. What is refused or changes nothing takes no fence.
+//   - The last record about a shard's owner counts, and the writer sees to it that it is the right one. A
+//     reader that took the highest generation would see something else than one who came after
+//     compaction, which keeps the last; and a group that was empty for a while counts from 1 again. So
+//     the writer compares, and where its own generation is the lower one it asks the group between fence
+//     and commit: nobody newer can have written before, nor write before it.
 package configtopic

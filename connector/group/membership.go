@@ -18,9 +18,9 @@ import (
 	"github.com/coupastream/coupastream/connector/logging"
 )
 
-// Bounds of a member's ways to give shards away. A shard needs at most lastCommit for
+// Bounds of a member's ways to give shards away. A shard needs at most LastCommit for
 // its last commit; one that takes longer than handOver is abandoned, and the group is not
-// kept waiting: its transactional id fences it. rebalanceTimeout is how long the group
+// kept waiting: its transactional id fences it. RebalanceTimeout is how long the group
 // waits for its members to come to a rebalance, several times what a hand-over takes.
 const (
 	handOver         = LastCommit + time.Second
@@ -67,7 +67,7 @@ func (h *Heard) Silent() time.Duration {
 type Shard interface {
 	// Run owns the shard until ctx ends, whose cause says why, or Kafka
 	// refuses for good. member asks the group whether this worker is a member
-	// still: nil, errNotMember, or any other error if it can't be told.
+	// still: nil, ErrNotMember, or any other error if it can't be told.
 	Run(ctx context.Context, member func(context.Context) error) error
 	// Assign notes whether the group has given the shard to this worker.
 	Assign(bool)
@@ -311,7 +311,7 @@ func (m *Membership) partitions() []int32 {
 
 // confirm asks the group whether this worker is a member, with one heartbeat: nil if it is, be
 // it that a rebalance goes on, in which a member keeps its partitions until it has given them
-// away. errNotMember if it is not, or has to join again first. Anything else: nobody knows.
+// away. ErrNotMember if it is not, or has to join again first. Anything else: nobody knows.
 func (m *Membership) confirm(ctx context.Context, cl *kgo.Client) error {
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Group = m.Settings.GroupID

@@ -21,8 +21,8 @@ const (
 	resultUnknown = "unknown"
 )
 
-// Set are the metrics of a worker, in a registry of its own: one process may have several workers. Every
-// name stands in the files metrics*.go. Labels are settings, partitions and closed sets, never data.
+// Set are the metrics of a worker, in a registry of its own: one process may have several workers.
+// Labels are settings, partitions and closed sets, never data.
 type Set struct {
 	Registry *prometheus.Registry
 	Kafka    *Clients
@@ -84,7 +84,8 @@ func New(connectors func() []status.ConnectorStatus, perObject, version string, 
 	return m
 }
 
-// Meter measures the transactions of one shard. Its methods but open belong to the shard's goroutine.
+// Meter measures the transactions of one shard. All its methods but Show and open belong to the shard's
+// goroutine; Close is also called by who has abandoned that.
 type Meter struct {
 	m         *Set
 	partition int32
@@ -92,8 +93,9 @@ type Meter struct {
 
 	since atomic.Pointer[time.Time] // when the open transaction produced its first record; nil: none is open
 
-	records, bytes int           // of the open transaction
-	Took           time.Duration // the last one that ended
+	records, bytes int // of the open transaction
+	// nanoseconds, of the last one that ended: whoever closes it writes, the shard reads
+	took atomic.Int64
 }
 
 // NewMeter makes the meter of a shard, for once it has streams. There is one per shard and worker.
@@ -158,7 +160,11 @@ func (t *Meter) Leave() {
 // or whether one is has become another worker's affair.
 func (t *Meter) Close() {
 	if since := t.since.Swap(nil); since != nil {
-		t.Took = time.Since(*since)
-		t.m.duration.Observe(t.Took.Seconds())
+		took := time.Since(*since)
+		t.took.Store(int64(took))
+		t.m.duration.Observe(took.Seconds())
 	}
 }
+
+// Took is how long the last transaction that ended was open.
+func (t *Meter) Took() time.Duration { return time.Duration(t.took.Load()) }

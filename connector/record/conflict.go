@@ -8,6 +8,7 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 )
 
 // Values of schema.conflict.
@@ -32,24 +33,23 @@ type refusedValues struct{ err *conflictError }
 
 func (v refusedValues) Append(dst []byte, _ coupa.Row, _ string) ([]byte, error) { return dst, v.err }
 
+// by gives what makes them, whatever the schema.
+func (v refusedValues) by(_ context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
+	return schema, func() valueEncoder { return v }, nil
+}
+
 // reconsiderAfter is how long a schema that the registry refused
 // is not offered again while rows go to the dead letter topic.
 const reconsiderAfter = time.Minute
 
 // undeliverable is the encoding of a stream whose rows are dead letters because
 // the registry refuses its schema. The key's schema must be registered.
-func (m *Maker) undeliverable(ctx context.Context, custom *schemas.CustomFields, refusal error) (*encoding, error) {
-	schema, err := m.schemaWith(custom)
+func (m *Maker) undeliverable(ctx context.Context, fields *custom.Fields, refusal error) (*encoding, error) {
+	e, err := m.encodingWith(ctx, fields, refusedValues{&conflictError{refusal}}.by)
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := m.keyPrefix(ctx, m.Object.Topic)
-	if err != nil {
-		return nil, err
-	}
-	values := refusedValues{&conflictError{refusal}}
-	e := newEncoding(m.Stream, m.Object, prefix, func() valueEncoder { return values })
-	e.schema, e.custom, e.refused = schema, custom, time.Now()
+	e.refused = time.Now()
 	m.Log.Error("the schema registry refuses the schema; rows go to the dead letter topic until it takes it", "topic", m.dead.topic, "error", refusal)
 	return e, nil
 }
@@ -64,7 +64,7 @@ func (m *Maker) Reconsider(ctx context.Context) error {
 		return err
 	}
 	defer m.customs.registering.Release(1)
-	made, err := m.encodingWith(ctx, now.custom)
+	made, err := m.encodingWith(ctx, now.custom, m.values)
 	if err == nil {
 		m.Log.Info("the schema registry takes the schema; records go to their topic again")
 	} else if made, err = m.onConflict(ctx, now.custom, err); err != nil {
@@ -75,11 +75,11 @@ func (m *Maker) Reconsider(ctx context.Context) error {
 }
 
 // onConflict is what becomes of a schema that could not be registered for err.
-func (m *Maker) onConflict(ctx context.Context, custom *schemas.CustomFields, err error) (*encoding, error) {
+func (m *Maker) onConflict(ctx context.Context, fields *custom.Fields, err error) (*encoding, error) {
 	if m.Object.SchemaConflict != conflictDeadLetter || !isIncompatible(err) {
 		return nil, err
 	}
-	return m.undeliverable(ctx, custom, err)
+	return m.undeliverable(ctx, fields, err)
 }
 
 // isToWiden tells that a schema was refused, and is to be widened for that.
@@ -95,14 +95,14 @@ func refusedWide(err error) error {
 	return fmt.Errorf("a schema with the last version's fields and types besides (schema.conflict=widen) is refused too: %w", err)
 }
 
-// widened gives, in place of a schema that the registry refused,
-// one that has besides what the subject's last version has.
-func (m *Maker) widened(ctx context.Context, schema *schemas.Schema, refusal error) (*schemas.Schema, error) {
-	last, err := m.Registry.Latest(ctx, m.valueSubject(schema))
+// widened gives, in place of a schema that the registry refused, one that
+// has besides what the subject's last version has: widen makes it of that.
+func (m *Maker) widened(ctx context.Context, subject string, refusal error, widen func(last string) (*schemas.Schema, error)) (*schemas.Schema, error) {
+	last, err := m.Registry.Latest(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
-	wide, err := schema.Widen(last)
+	wide, err := widen(last)
 	if err != nil {
 		return nil, fmt.Errorf("%w; schema.conflict=widen can't help: %w", refusal, err)
 	}
@@ -110,7 +110,7 @@ func (m *Maker) widened(ctx context.Context, schema *schemas.Schema, refusal err
 }
 
 // AwaitAccepted waits while the registry refuses the stream's schemas, so that
-// no row could be encoded. It is offered them again by reconsider.
+// no row could be encoded. [Maker.Reconsider] offers them to it again.
 func (m *Maker) AwaitAccepted(ctx context.Context) error {
 	for m.Refuses() {
 		if !clock.Sleep(ctx, reconsiderAfter) {

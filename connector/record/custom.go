@@ -15,17 +15,18 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
-// customs is what a poller knows of its object's custom fields beside what the
+// customs is what a maker knows of its object's custom fields beside what the
 // present encoding holds. Fetches that meet new ones change it side by side.
 //
 // Where custom fields are typed, a row is encoded only by a schema that knows all of its fields: the
 // encoder tells which it has no place for, and then a new version is registered before the row goes out.
 // The registry's last version is what every worker goes on from, so that workers who see the same rows
 // make the same schema. Fields that can't be typed stay JSON text in unmapped: those beyond
-// schemas.MaxCustomFields, values of another form than their field's, and whatever the registry refuses.
+// custom.Max, values of another form than their field's, and whatever the registry refuses.
 type customs struct {
 	// of one: who has it may register a new version, and holds what
 	// follows; fetches that met the same new field wait for the one version
@@ -35,10 +36,10 @@ type customs struct {
 	said        map[string]bool      // names that the log has told to stay in unmapped
 	unfit       map[string]int64     // values that stay in unmapped, by field
 
-	mu        sync.Mutex         // guards what follows
-	discovery *schemas.Discovery // of rows in full: the names to ask for
-	asked     string             // what Coupa is asked for, by the discovery and by the schema askedFor
-	askedFor  *schemas.Schema    // nil: asked is to be made anew
+	mu        sync.Mutex        // guards what follows
+	discovery *custom.Discovery // of rows in full: the names to ask for
+	asked     string            // what Coupa is asked for, by the discovery and by the schema askedFor
+	askedFor  *schemas.Schema   // nil: asked is to be made anew
 }
 
 func newCustoms() customs {
@@ -71,7 +72,7 @@ var errNotTyped = errors.New("it has custom_fields as a map")
 // startingFields tells how the object's custom fields are to stand in its
 // records. auto goes by what the subject holds, and for a new one by
 // whether the connectors of this worker give it rows of one tenant alone.
-func (m *Maker) startingFields(ctx context.Context) (*schemas.CustomFields, error) {
+func (m *Maker) startingFields(ctx context.Context) (*custom.Fields, error) {
 	mode := m.Object.CustomFields
 	if mode != "typed" && mode != "auto" || m.Object.ValueFormat != config.FormatAvro {
 		return nil, nil
@@ -90,14 +91,14 @@ func (m *Maker) startingFields(ctx context.Context) (*schemas.CustomFields, erro
 		return nil, fmt.Errorf("custom.fields = typed: the schema of %s is registered already, and %w, which readers can't follow to typed fields; "+
 			"give the object a new topic (topic.template) or write custom.fields = map", m.Object.Topic, errNotTyped)
 	case fields == nil:
-		return new(schemas.CustomFields), nil
+		return new(custom.Fields), nil
 	}
 	return fields, nil
 }
 
 // registeredFields reads how custom fields are typed in the subject's
 // last version. Without the registry, what was last seen of it counts.
-func (m *Maker) registeredFields(ctx context.Context) (typed bool, fields *schemas.CustomFields, there bool, err error) {
+func (m *Maker) registeredFields(ctx context.Context) (typed bool, fields *custom.Fields, there bool, err error) {
 	plain, err := m.schemaWith(nil) // the name is the same whatever the fields
 	if err != nil {
 		return false, nil, false, err
@@ -125,7 +126,7 @@ func (m *Maker) registeredFields(ctx context.Context) (typed bool, fields *schem
 		if text == "" {
 			continue
 		}
-		some, isTyped, err := schemas.CustomFieldsOf(text)
+		some, isTyped, err := custom.FromSchema(text)
 		if err != nil {
 			return false, nil, false, fmt.Errorf("the last schema of subject %s is none that coupastream has made; give the object another topic (topic.template): %w", subject, err)
 		}
@@ -162,8 +163,8 @@ func (m *Maker) catchUp(ctx context.Context) error {
 }
 
 // retype makes the encoding with other typed fields the present one. The caller has customs.registering.
-func (m *Maker) retype(ctx context.Context, fields *schemas.CustomFields) error {
-	made, err := m.encodingWith(ctx, fields)
+func (m *Maker) retype(ctx context.Context, fields *custom.Fields) error {
+	made, err := m.encodingWith(ctx, fields, m.values)
 	if err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (m *Maker) fit(ctx context.Context, stale *encoding, row []byte, unfit []sc
 	if len(unfit) == 0 {
 		return nil, nil
 	}
-	changed, err := m.learn(ctx, d.CustomFields())
+	changed, err := m.learn(ctx, d.Fields())
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +214,7 @@ func (m *Maker) fit(ctx context.Context, stale *encoding, row []byte, unfit []sc
 func (c *customs) without(unfit []schemas.Unfit, globals map[string][]string) []schemas.Unfit {
 	return slices.DeleteFunc(unfit, func(u schemas.Unfit) bool {
 		ordinary := u.Global && !u.Known && !slices.Contains(globals[u.Record], u.Name)
-		if ordinary && len(c.ordinary) < 10*schemas.MaxCustomFields {
+		if ordinary && len(c.ordinary) < 10*custom.Max {
 			c.ordinary[u.Record+"\x00"+u.Name] = true
 		}
 		return ordinary
@@ -223,12 +224,12 @@ func (c *customs) without(unfit []schemas.Unfit, globals map[string][]string) []
 // learn registers a new version if learned says anything new. Where the registry
 // refuses that, which is for a type that a field is to have besides, it is
 // offered the fields alone that are new altogether. The caller has customs.registering.
-func (m *Maker) learn(ctx context.Context, learned *schemas.CustomFields) (changed bool, err error) {
+func (m *Maker) learn(ctx context.Context, learned *custom.Fields) (changed bool, err error) {
 	if !m.Object.AutoRegister {
 		return false, nil
 	}
 	now := m.current.Load().custom
-	for _, next := range []*schemas.CustomFields{now.Evolve(learned), now.Extend(learned)} {
+	for _, next := range []*custom.Fields{now.Evolve(learned), now.Extend(learned)} {
 		if changed, err := m.offer(ctx, now, next); changed || err != nil {
 			return changed, err
 		}
@@ -238,7 +239,7 @@ func (m *Maker) learn(ctx context.Context, learned *schemas.CustomFields) (chang
 
 // offer registers next, behind what other workers have registered meanwhile.
 // changed is false where that says nothing new, or the registry refuses it.
-func (m *Maker) offer(ctx context.Context, now, next *schemas.CustomFields) (changed bool, err error) {
+func (m *Maker) offer(ctx context.Context, now, next *custom.Fields) (changed bool, err error) {
 	hash := next.Hash()
 	at, refused := m.customs.refused[hash]
 	if hash == now.Hash() || refused && time.Since(at) < refusedFor {
@@ -250,7 +251,7 @@ func (m *Maker) offer(ctx context.Context, now, next *schemas.CustomFields) (cha
 	err = m.retype(ctx, next)
 	switch {
 	case isIncompatible(err):
-		if len(m.customs.refused) >= schemas.MaxCustomFields {
+		if len(m.customs.refused) >= custom.Max {
 			clear(m.customs.refused)
 		}
 		m.customs.refused[hash] = time.Now()
@@ -265,14 +266,14 @@ func (m *Maker) offer(ctx context.Context, now, next *schemas.CustomFields) (cha
 }
 
 // changes names what next has and last has not, with the types.
-func changes(last, next *schemas.CustomFields) []string {
+func changes(last, next *custom.Fields) []string {
 	var names []string
 	for _, record := range next.Records() {
 		known := map[string]string{}
-		for _, f := range last.Fields(record) {
+		for _, f := range last.Of(record) {
 			known[customName(record, f.Name, f.Global)] = fmt.Sprint(f.Types, f.List)
 		}
-		for _, f := range next.Fields(record) {
+		for _, f := range next.Of(record) {
 			if name := customName(record, f.Name, f.Global); known[name] != fmt.Sprint(f.Types, f.List) {
 				names = append(names, fmt.Sprintf("%s %v", name, f.Types))
 			}
@@ -289,19 +290,19 @@ func customName(record, name string, global bool) string {
 	return record + ".custom-fields." + name
 }
 
-// noteUnfit counts values that stay in unmapped, and tells
-// of each field once. The caller has customs.registering.
+// noteUnfit counts values that stay in unmapped, and tells of each field once.
+// The caller has customs.registering.
 func (m *Maker) noteUnfit(unfit []schemas.Unfit) {
 	counts := m.customs.unfit
 	for _, u := range unfit {
-		if name := customName(u.Record, u.Name, u.Global); counts[name] > 0 || len(counts) < schemas.MaxCustomFields {
+		if name := customName(u.Record, u.Name, u.Global); counts[name] > 0 || len(counts) < custom.Max {
 			counts[name]++
 		}
 	}
 	m.Report.Unfit(maps.Clone(counts))
 	for _, u := range unfit {
 		name := customName(u.Record, u.Name, u.Global)
-		if m.customs.said[name] || len(m.customs.said) >= schemas.MaxCustomFields {
+		if m.customs.said[name] || len(m.customs.said) >= custom.Max {
 			continue
 		}
 		m.customs.said[name] = true
@@ -334,7 +335,7 @@ func (m *Maker) Fields() string {
 }
 
 // takeIn adds what a sample of rows in full tells.
-func (c *customs) takeIn(d *schemas.Discovery) error {
+func (c *customs) takeIn(d *custom.Discovery) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.askedFor = nil
@@ -346,7 +347,7 @@ func (c *customs) takeIn(d *schemas.Discovery) error {
 }
 
 // Study takes in what a sample tells.
-func (m *Maker) Study(ctx context.Context, d *schemas.Discovery) error {
+func (m *Maker) Study(ctx context.Context, d *custom.Discovery) error {
 	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
 		return err
 	}
@@ -357,6 +358,6 @@ func (m *Maker) Study(ctx context.Context, d *schemas.Discovery) error {
 	if m.current.Load().custom == nil {
 		return nil
 	}
-	_, err := m.learn(ctx, d.CustomFields())
+	_, err := m.learn(ctx, d.Fields())
 	return err
 }

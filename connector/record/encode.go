@@ -11,6 +11,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
@@ -50,7 +51,7 @@ type encoding struct {
 	undated               bool      // rows have no updated-at
 	encoders              sync.Pool // *rowEncoder
 	schema                *schemas.Schema
-	custom                *schemas.CustomFields // as they are typed; nil: they are a map, or none
+	custom                *custom.Fields // as they are typed; nil: they are a map, or none
 	// when the registry refused the schema, so that no row can be encoded; zero: it did not
 	refused time.Time
 }
@@ -58,7 +59,7 @@ type encoding struct {
 // valueEncoder makes the values of a stream's records. One fetch uses it at a time.
 type valueEncoder interface {
 	// Append adds the value made of a row, framing included. The
-	// error is a *schemas.FieldError if the row is to blame.
+	// error is a *rowtext.FieldError if the row is to blame.
 	Append(dst []byte, row coupa.Row, op string) ([]byte, error)
 }
 

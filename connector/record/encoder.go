@@ -14,7 +14,7 @@ type Encoder struct {
 	rows *rowEncoder // of the encoding that the last row needed
 }
 
-// Encoder gives a fetch one, until release. prepare was called before.
+// Encoder gives a fetch one, until Release. Prepare was called before.
 func (m *Maker) Encoder(h How) *Encoder { return &Encoder{h, m, m.current.Load().encoder()} }
 
 // Release gives the encoder back; it is of no use any more.

@@ -89,7 +89,7 @@ func (m *Maker) values(ctx context.Context, schema *schemas.Schema) (*schemas.Sc
 	}
 	form, err := m.formOf(ctx, m.Object.Topic, schema, m.Stream.Object)
 	if m.isToWiden(err) {
-		if schema, err = m.widened(ctx, schema, err); err == nil {
+		if schema, err = m.widened(ctx, m.valueSubject(schema), err, schema.Widen); err == nil {
 			form, err = m.formOf(ctx, m.Object.Topic, schema, m.Stream.Object)
 			err = refusedWide(err)
 		}

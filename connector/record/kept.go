@@ -11,17 +11,17 @@ import (
 
 	"github.com/google/renameio/v2/maybe"
 
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 )
 
 // keptCustom is the content of the file that keeps how an object's custom
 // fields are typed, for starts without the registry. It holds names and
 // types, no values. The registry's word counts where it can be heard.
 type keptCustom struct {
-	Tenant string                `json:"tenant"`
-	Object string                `json:"object"`
-	Typed  bool                  `json:"typed"`
-	Fields *schemas.CustomFields `json:"fields,omitempty"`
+	Tenant string         `json:"tenant"`
+	Object string         `json:"object"`
+	Typed  bool           `json:"typed"`
+	Fields *custom.Fields `json:"fields,omitempty"`
 }
 
 // keptFile is named by a digest: tenants' names may hold what a file's can't.
@@ -32,7 +32,7 @@ func (m *Maker) keptFile() string {
 
 // keepFields keeps them; nil: as a map. A file that can't be written, or was broken by a
 // crash (on Windows alone), costs the next start without a registry, and nothing else.
-func (m *Maker) keepFields(fields *schemas.CustomFields) {
+func (m *Maker) keepFields(fields *custom.Fields) {
 	if m.Object.CustomFields != "typed" && m.Object.CustomFields != "auto" {
 		return
 	}
@@ -64,7 +64,7 @@ func (m *Maker) keptFields() (keptCustom, bool) {
 		return keptCustom{}, false
 	}
 	if kept.Typed && kept.Fields == nil {
-		kept.Fields = new(schemas.CustomFields)
+		kept.Fields = new(custom.Fields)
 	}
 	return kept, kept.Tenant == m.Stream.Tenant && kept.Object == m.Stream.Object
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // OpDelete is the value of HeaderOp on a tombstone: the line is gone from its row.
@@ -53,7 +54,7 @@ type lineValue struct {
 	id          int64
 	digest      uint64
 	value       []byte
-	cuts        []schemas.Cut // of its texts, to what the topic takes
+	cuts        []rowtext.Cut // of its texts, to what the topic takes
 }
 
 func (v *linedValue) Append(dst []byte, row coupa.Row, op string) ([]byte, error) {
@@ -66,7 +67,7 @@ func (v *linedValue) Append(dst []byte, row coupa.Row, op string) ([]byte, error
 	}
 	lines := v.splitter.Lines()
 	if len(lines) >= checkpoint.MaxLines { // one of a state is the row itself
-		return dst, &schemas.FieldError{Err: fmt.Errorf("it has %d lines, of which %d can have records of their own; write lines=embedded for the object", len(lines), checkpoint.MaxLines-1)}
+		return dst, &rowtext.FieldError{Err: fmt.Errorf("it has %d lines, of which %d can have records of their own; write lines=embedded for the object", len(lines), checkpoint.MaxLines-1)}
 	}
 	v.values, v.lines, v.digest = v.values[:0], v.lines[:0], v.splitter.Digest()
 	for i, l := range lines {
@@ -106,7 +107,7 @@ func (v *linedValue) digests() []uint64 {
 // share tells each line of a row whose texts were cut which of them are its own, and gives what is
 // in the row's own record and how many lines were cut. Lines keep the digests that they had before,
 // which are of what Coupa has: that another text of the row is longer is no change of a line.
-func (v *linedValue) share(cuts []schemas.Cut, uncut []uint64) (own []schemas.Cut, lines int) {
+func (v *linedValue) share(cuts []rowtext.Cut, uncut []uint64) (own []rowtext.Cut, lines int) {
 	if v == nil {
 		return cuts, 0
 	}
@@ -143,7 +144,7 @@ type RowLines struct {
 	// the row's, where it has no lines in it: a change of lines alone is none of the row's; else nil
 	RowRecord *kgo.Record
 	Content   uint64             // digest of RowRecord
-	All       bool               // of it goes out, changed or not
+	All       bool               // all of it goes out, changed or not
 	Headers   []kgo.RecordHeader // the row's, for tombstones
 	json      bool               // keys are
 	Tenant    string

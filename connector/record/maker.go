@@ -17,8 +17,8 @@ type Maker struct {
 	Config
 	dead *deadLetters
 
-	// current is what rows are encoded with; nil until prepare
-	// has made it. Fetches replace it, who have customs.registering.
+	// current is what rows are encoded with; nil until Prepare has made it.
+	// Who has customs.registering may replace it.
 	current atomic.Pointer[encoding]
 	customs customs
 }
@@ -42,8 +42,8 @@ type Config struct {
 type reporter interface {
 	// Carries is called when records have a schema, also one that they had before.
 	Carries(subject string, id int)
-	// Unfit is called with how many values of custom fields
-	// stay in unmapped, by field. The map is the reporter's.
+	// Unfit is called with how many values of custom fields stay in unmapped, by field.
+	// The map is the reporter's.
 	Unfit(counts map[string]int64)
 }
 
@@ -55,7 +55,7 @@ func NewMaker(c Config) *Maker {
 // Dir is where makers of a worker keep files.
 func Dir(s *config.Worker) string { return filepath.Join(s.StateDir, s.GroupID, "custom-fields") }
 
-// Forget lets prepare make sure of schemas again, and with topics of topics and their limits too.
+// Forget lets Prepare make sure of schemas again, and with topics of topics and their limits too.
 func (m *Maker) Forget(topics bool) {
 	m.current.Store(nil)
 	if topics {

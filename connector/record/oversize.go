@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/coupa"
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // Values of record.oversize.
@@ -95,7 +95,7 @@ func (e *Encoder) shrink(ctx context.Context, row coupa.Row) (cut, error) {
 	// The value is most often smaller than the row's JSON, so
 	// it can take more than one turn until enough is gone.
 	for excess, last := over.size-over.limit+trimmedReserve, -1; ; {
-		trimmed, cuts, err := schemas.Trim(whole.JSON, excess)
+		trimmed, cuts, err := rowtext.Trim(whole.JSON, excess)
 		if err != nil {
 			return cut{}, rowError(enc.object, row.ID, err)
 		}
@@ -142,10 +142,10 @@ func (e *Encoder) oversized(ctx context.Context, marks ...kgo.RecordHeader) *ove
 }
 
 // trimmedHeader lists cut texts in the row's order.
-func trimmedHeader(cuts []schemas.Cut) kgo.RecordHeader {
+func trimmedHeader(cuts []rowtext.Cut) kgo.RecordHeader {
 	const longestPath = 200
 	list := struct {
-		Cut  []schemas.Cut `json:"cut"`
+		Cut  []rowtext.Cut `json:"cut"`
 		More int           `json:"more,omitempty"`
 	}{Cut: cuts}
 	if len(cuts) > trimmedListed {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
@@ -22,13 +23,13 @@ func (m *Maker) Prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	custom, err := m.startingFields(ctx)
+	fields, err := m.startingFields(ctx)
 	if err != nil {
 		return err
 	}
-	made, err := m.encodingWith(ctx, custom)
+	made, err := m.encodingWith(ctx, fields, m.values)
 	if err != nil {
-		if made, err = m.onConflict(ctx, custom, err); err != nil {
+		if made, err = m.onConflict(ctx, fields, err); err != nil {
 			return err
 		}
 	}
@@ -37,10 +38,14 @@ func (m *Maker) Prepare(ctx context.Context) error {
 	return nil
 }
 
+// newValues gives, for a schema of values, the one that they have in
+// the end, registered where need be, and what makes their encoders.
+type newValues func(context.Context, *schemas.Schema) (*schemas.Schema, func() valueEncoder, error)
+
 // encodingWith registers the schemas and makes what encodes by them. With
-// custom, the custom fields are typed like that; nil: they are a map, or none.
-func (m *Maker) encodingWith(ctx context.Context, custom *schemas.CustomFields) (*encoding, error) {
-	schema, err := m.schemaWith(custom)
+// fields, the custom fields are typed like that; nil: they are a map, or none.
+func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields, values newValues) (*encoding, error) {
+	schema, err := m.schemaWith(fields)
 	if err != nil {
 		return nil, err
 	}
@@ -48,18 +53,18 @@ func (m *Maker) encodingWith(ctx context.Context, custom *schemas.CustomFields) 
 	if err != nil {
 		return nil, err
 	}
-	schema, values, err := m.values(ctx, schema)
+	schema, encoders, err := values(ctx, schema)
 	if err != nil {
 		return nil, err
 	}
-	e := newEncoding(m.Stream, m.Object, prefix, values)
-	e.schema, e.custom = schema, custom
+	e := newEncoding(m.Stream, m.Object, prefix, encoders)
+	e.schema, e.custom = schema, fields
 	return e, nil
 }
 
-func (m *Maker) schemaWith(custom *schemas.CustomFields) (*schemas.Schema, error) {
+func (m *Maker) schemaWith(fields *custom.Fields) (*schemas.Schema, error) {
 	options := m.Object.SchemaOptions()
-	options.Custom = custom
+	options.Custom = fields
 	return schemas.For(m.Stream.Object, options)
 }
 

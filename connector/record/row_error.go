@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/coupastream/coupastream/connector/status"
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // RowError names the row and field that stopped an object. It never holds the value.
@@ -41,7 +41,7 @@ func (e *RowError) Remedy() string {
 
 // rowError puts the row's id beside the field path that the encoder gave.
 func rowError(object string, id int64, err error) error {
-	var fe *schemas.FieldError
+	var fe *rowtext.FieldError
 	if errors.As(err, &fe) {
 		return &RowError{Object: object, ID: id, Field: fe.Path, Err: fe.Err}
 	}

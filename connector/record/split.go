@@ -27,20 +27,13 @@ func (m *Maker) linedValues(ctx context.Context, schema *schemas.Schema) (*schem
 		if err == nil || refused == nil || widened > len(split.Lists) {
 			return schema, values, err
 		}
-		last, failed := m.Registry.Latest(ctx, refused.subject)
-		if failed != nil {
-			return nil, nil, failed
+		widen := schema.Widen
+		if list := refused.list; list != nil {
+			widen = func(last string) (*schemas.Schema, error) { return schema.WidenLines(*list, last) }
 		}
-		wide := schema
-		if refused.list == nil {
-			wide, failed = schema.Widen(last)
-		} else {
-			wide, failed = schema.WidenLines(*refused.list, last)
+		if schema, err = m.widened(ctx, refused.subject, err, widen); err != nil {
+			return nil, nil, err
 		}
-		if failed != nil {
-			return nil, nil, fmt.Errorf("%w; schema.conflict=widen can't help: %w", err, failed)
-		}
-		schema = wide
 	}
 }
 

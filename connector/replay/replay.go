@@ -43,10 +43,10 @@ type Result struct {
 
 // Run sends the dead letters of a connector again, the only one of cfg, which may run meanwhile: by the
 // keys, schemas and topics of today. Each letter is published once, whatever happens and however often
-// Replay is called: records and the letters' offsets are one transaction, and the offsets are those of the
+// Run is called: records and the letters' offsets are one transaction, and the offsets are those of the
 // consumer group <group.id>-replay-<connector>. A letter whose row has gone out meanwhile in the same or a
 // later version is passed over, so that versions of a row stay in order. Letters of objects whose lines have
-// topics of their own stay letters, as the worker alone knows what these topics hold: see Replayed.Snapshot.
+// topics of their own stay letters, as the worker alone knows what these topics hold: see Result.Snapshot.
 // Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold what
 // the mapping hides. Letters that come after the call has begun are left for the next one.
 //
@@ -87,7 +87,7 @@ type Source interface {
 	Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error)
 }
 
-// replay is one call of Replay.
+// run is one call of Run.
 type run struct {
 	Config
 	admin      *kadm.Client
@@ -100,14 +100,14 @@ type run struct {
 	newest     map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
 }
 
-// replayed is an object whose letters are sent again.
+// stream is an object whose letters are sent again.
 type stream struct {
 	object config.Object
 	maker  *record.Maker
 	counts Result
 }
 
-// Carries and unfit hear what a maker tells, which nobody asks for here.
+// Carries hears which schemas records have, which nobody asks for here.
 func (*stream) Carries(string, int) {}
 
 // Unfit hears of values that stay in unmapped, which nobody asks for here.

@@ -41,7 +41,7 @@ type Submission struct {
 	Keep    time.Duration // retention of the stream's ledger
 	Bytes   int
 	record.Tally
-	lineRecords []lineRecord // of lines, for the transaction at hand; see shard.resolveLines
+	lineRecords []lineRecord // of lines, for the transaction at hand; see Shard.resolveLines
 
 	Dead *atomic.Bool // set when an earlier submission of the same walk failed
 	Done func(error)  // called once, by the shard's goroutine: nil when committed
@@ -81,8 +81,8 @@ func (sub *Submission) size() int {
 	return n
 }
 
-// StartReading and stopReading bracket the time in which a poller may
-// submit. stopReading is called after the last submission was accepted.
+// StartReading and StopReading bracket the time in which a poller may
+// submit. StopReading is called after the last submission was accepted.
 func (s *Shard) StartReading() { s.reading.Add(1) }
 
 // StopReading ends what StartReading began.

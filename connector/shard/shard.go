@@ -62,7 +62,7 @@ type Config struct {
 	Partition int32          // of the checkpoint topic
 	ClusterID string
 	TopicID   [16]byte // of the checkpoint topic
-	// Kafka are the options of every client, and client those by which it has a name in the metrics.
+	// Kafka are the options of every client, and Client those by which it has a name in the metrics.
 	Kafka  []kgo.Opt
 	Client func(name string) kgo.Opt
 	// BatchBytes is the largest batch that a topic takes.
@@ -87,8 +87,8 @@ func New(c Config) *Shard {
 // Run owns the shard, once it has connectors, until ctx ends, or Kafka refuses for good.
 // Anything else, an unknown outcome first of all, gives up this ownership and begins a
 // new one: fence, restore, go on from what the topic says. member asks the group whether
-// this worker is a member still: nil, errNotMember, or any other error if it can't be
-// told. Afterwards the shard's tasks are UNASSIGNED, and Run may be called again.
+// this worker is a member still: nil, group.ErrNotMember, or any other error if it can't
+// be told. Afterwards the shard's tasks are UNASSIGNED, and Run may be called again.
 func (s *Shard) Run(ctx context.Context, member func(context.Context) error) error {
 	defer s.Unassign()
 	for s.empty() {

@@ -69,7 +69,8 @@ func (s *rowStates) row(id int64) (*rowState, error) {
 
 // publish gives the records that a row's lines take: of those that are new or changed, and tombstones
 // of those that it had and has no more. A line that another row had is that row's no more, so that it
-// gets no tombstone when that row comes without it; both rows are noted, see follower.rereadMoved.
+// gets no tombstone when that row comes without it; both rows are noted in the position, so that they
+// are read once more (stream/follow.go, rereadMoved).
 func (s *rowStates) publish(rl *record.RowLines) ([]lineRecord, error) {
 	row, err := s.row(rl.ID)
 	if err != nil {

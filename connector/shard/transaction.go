@@ -219,7 +219,7 @@ func (s *Shard) apply(batch []*Submission, commits []checkpoint.Commit, next int
 	}
 	s.mu.Unlock()
 	for _, sub := range batch {
-		sub.Task.Committed(len(sub.Records), s.Meter.Took)
+		sub.Task.Committed(len(sub.Records), s.Meter.Took())
 		s.tell(sub, s.Position(sub.Stream))
 		sub.Done(nil)
 	}

@@ -14,7 +14,7 @@ import (
 //
 // Polls read from the backfill's end on and the backfill before it, so the two never compare
 // the same version; a row that changes meanwhile leaves the backfill's window. What the
-// backfill has read before that and not handed over yet is taken out by shard.receive. The
+// backfill has read before that and not handed over yet is taken out by the shard (Shard.receive). The
 // overlap before the border is read once more at the end, for rows that became visible late.
 //
 // Where lines are to go to topics of their own and those of what is published did not, all

@@ -40,7 +40,7 @@ type Poller struct {
 	tracer   trace.Tracer
 	log      *slog.Logger
 
-	sampled time.Time // owned by attempt: when rows were last read to learn custom fields from
+	sampled time.Time // owned by Poller.attempt: when rows were last read to learn custom fields from
 
 	trouble trouble
 	doubt   doubt
@@ -72,8 +72,8 @@ type Config struct {
 type Shard interface {
 	// Submissions takes a part of the stream's progress. What was received is answered exactly once.
 	Submissions() chan<- *shard.Submission
-	// StartReading and stopReading bracket the time in which the poller may submit;
-	// stopReading is called after the last submission was received.
+	// StartReading and StopReading bracket the time in which the poller may submit;
+	// StopReading is called after the last submission was received.
 	StartReading()
 	StopReading()
 	// Position is the stream's committed one; the zero Position when it has none.
@@ -103,7 +103,7 @@ func (p *Poller) Forget() { p.maker.Forget(false) }
 func (p *Poller) Task() *status.Task { return p.task }
 
 // How long a failed object waits before it is tried again: soon where time heals, seldom where
-// a person has to act. A task that failed circuitOpensAt times in a row, without one poll in
+// a person has to act. A task that failed CircuitOpensAt times in a row, without one poll in
 // between, opens its circuit: it is tried about hourly, until it works or somebody restarts it.
 var (
 	temporaryBackoff = clock.Backoff{Base: time.Second, Max: time.Minute}

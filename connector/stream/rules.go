@@ -5,8 +5,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// walkRules are what one kind of walk does otherwise than
-// another: a value for each row of the table in doc.go.
+// walkRules are what one kind of walk does otherwise than another: one value for each row of the table of
+// walks in package connector's doc.go.
 type walkRules struct {
 	// changes: it publishes changes as they come, and begins when the walk before it is committed.
 	// Else it reads what was there before, or is asked for, beside those that do.
@@ -19,8 +19,8 @@ type walkRules struct {
 	// repeats: what it reads was published before; a version that changes publish beside it takes out
 	// one of the same stamp too.
 	repeats bool
-	// linesAlone: of the rows' lines it publishes what is new,
-	// and nothing of the rows; the ledger learns nothing.
+	// linesAlone: of the rows' lines it publishes what is new, and nothing of the rows; the ledger learns
+	// nothing.
 	linesAlone bool
 	// allLines: lines go out with their row, changed or not.
 	allLines bool
@@ -47,7 +47,7 @@ var (
 	snapshotRules = walkRules{priority: coupa.PrioritySnapshot, estimates: true, thorough: true, repeats: true, allLines: true}
 
 	wholeRules = walkRules{changes: true, priority: coupa.PriorityBackfill, clocked: true, thorough: true, prunes: true}
-	// The first reading of all rows, and that of a stream that begins with what changes from now on.
+	// The first reading of all rows; latestRules, where the stream begins with what changes from now on.
 	firstRules  = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, thorough: true, prunes: true}
 	latestRules = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, thorough: true, prunes: true, unpublished: true}
 )

@@ -20,7 +20,7 @@ import (
 // A snapshot that somebody asks for reads rows as they are and publishes them, whether or not they
 // were published before. Its window ends at the mark at most, so that it publishes no version
 // before the polls do, and what the polls publish meanwhile of a row takes out what the snapshot
-// has read of it before; see shard.receive. Requests stand in the position with what is left of
+// has read of it before (Shard.receive). Requests stand in the position with what is left of
 // them: they survive whatever the stream survives, and each row goes out once for each request.
 
 const (

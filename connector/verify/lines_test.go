@@ -12,6 +12,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/verify"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/avroname"
 )
 
 const lineTopic = "coupa.invoices.invoice_lines"
@@ -32,7 +33,7 @@ func ofLines(t *testing.T, f func(*scene)) {
 		t.Fatal(err)
 	}
 	var topics []string
-	for _, name := range schemas.FieldNames(lists) {
+	for _, name := range avroname.Fields(lists) {
 		topics = append(topics, "coupa.invoices."+name)
 	}
 	compareIn(t, "invoices", topics, func(s *scene) {

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/avroname"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 	"github.com/coupastream/coupastream/schemas/nearest"
 )
@@ -234,7 +235,7 @@ func (c *compiler) rename(r *rules, t target, to named) {
 		return
 	}
 	if !avroName.MatchString(to.path) {
-		c.wrong(to.position, "write a name of letters, digits and _ that does not begin with a digit, e.g. "+schemas.FieldNames([]string{to.path})[0], "%q is no name of an Avro field", to.path)
+		c.wrong(to.position, "write a name of letters, digits and _ that does not begin with a digit, e.g. "+avroname.Fields([]string{to.path})[0], "%q is no name of an Avro field", to.path)
 		return
 	}
 	r.rename, r.renamed = to.path, to.position
@@ -294,7 +295,7 @@ func (c *compiler) names() {
 }
 
 func (c *compiler) namesOf(p *place, computed []*computed) {
-	taken := map[string]string{schemas.FieldNames([]string{schematext.RoleUnmapped})[0]: "what has no field"}
+	taken := map[string]string{avroname.Fields([]string{schematext.RoleUnmapped})[0]: "what has no field"}
 	for _, f := range p.fields {
 		if f.kept() && f.rename == "" {
 			taken[f.name] = f.path

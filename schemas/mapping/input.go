@@ -9,8 +9,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
-	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // object is an object of a row, of which just the fields are
@@ -43,7 +43,7 @@ func (o *object) Type() ref.Type { return o.typ }
 func (o *object) Value() any { return o }
 
 // input reads from a row what expressions need.
-type input struct{ cursor schemas.Cursor }
+type input struct{ cursor rowtext.Cursor }
 
 func (in *input) read(top *place, row []byte) (ref.Val, error) {
 	in.cursor.Open(row)

@@ -12,8 +12,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
-	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // compute adds the computed fields to the row in r.buf.
@@ -26,13 +26,13 @@ func (r *Rewriter) compute(row []byte) error {
 	for _, c := range r.m.computed {
 		v, err := c.evaluate(vars)
 		if err != nil {
-			return &schemas.FieldError{Path: c.name, Err: err}
+			return &rowtext.FieldError{Path: c.name, Err: err}
 		}
 		if v == nil {
 			continue
 		}
 		if r.buf, err = c.append(r.buf, v); err != nil {
-			return &schemas.FieldError{Path: c.name, Err: err}
+			return &rowtext.FieldError{Path: c.name, Err: err}
 		}
 	}
 	return nil

@@ -11,15 +11,15 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // Rewriter changes rows by a mapping. One goroutine at a time may use it.
 type Rewriter struct {
 	m      *Mapping
 	mac    hash.Hash // nil: nothing is hashed
-	cursor schemas.Cursor
+	cursor rowtext.Cursor
 	buf    []byte
 	inputs input
 }
@@ -34,7 +34,7 @@ func (m *Mapping) Rewriter(key string) *Rewriter {
 }
 
 // Row gives the JSON that the schema's plan encodes, of a row as Coupa sent it. It is valid
-// until the next call. The error is a *schemas.FieldError, which never shows a value.
+// until the next call. The error is a *rowtext.FieldError, which never shows a value.
 func (r *Rewriter) Row(row []byte) ([]byte, error) {
 	if !r.m.guards && len(r.m.computed) == 0 {
 		return row, nil
@@ -86,7 +86,7 @@ func (r *Rewriter) guard(row []byte) error {
 		}
 	}
 	if len(r.buf) < 2 || r.buf[0] != '{' && bytes.TrimLeft(r.buf, " \t\r\n")[0] != '{' {
-		return &schemas.FieldError{Err: errors.New("a row is an object")}
+		return &rowtext.FieldError{Err: errors.New("a row is an object")}
 	}
 	r.buf = r.buf[:len(r.buf)-1]
 	return nil
@@ -180,7 +180,7 @@ func (r *Rewriter) within(p *place) error {
 	}
 	value, err := r.cursor.Skip()
 	if err == nil && string(value) != `""` {
-		err = &schemas.FieldError{Path: p.path, Err: errors.New("is no object, so that the mapping can't tell what in it is to be hidden; correct it in Coupa, or leave the field out")}
+		err = &rowtext.FieldError{Path: p.path, Err: errors.New("is no object, so that the mapping can't tell what in it is to be hidden; correct it in Coupa, or leave the field out")}
 	}
 	r.buf = append(r.buf, `""`...)
 	return err
@@ -237,7 +237,7 @@ func (r *Rewriter) hide(rules *rules, path func() string) error {
 	}
 	quoted, err := json.Marshal(shown)
 	if err != nil {
-		return &schemas.FieldError{Path: path(), Err: errors.New("its mask is no text")}
+		return &rowtext.FieldError{Path: path(), Err: errors.New("its mask is no text")}
 	}
 	r.buf = append(r.buf, quoted...)
 	return nil

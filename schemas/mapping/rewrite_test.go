@@ -15,6 +15,7 @@ import (
 
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/mapping"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 func hashed(text string) string {
@@ -157,9 +158,9 @@ func TestExpressionsComputeFields(t *testing.T) {
 			m := compile(t, "invoices", fmt.Sprintf("compute: {x: {expression: %q, type: %q}}", test.expression, test.typ))
 			out, err := record(t, "invoices", m, schemas.Options{}, row)
 			if want, fails := test.want.(error); fails {
-				var field *schemas.FieldError
+				var field *rowtext.FieldError
 				if !errors.As(err, &field) || field.Path != "x" || !strings.Contains(err.Error(), want.Error()) {
-					t.Errorf("%v; want a *schemas.FieldError at x with %v", err, want)
+					t.Errorf("%v; want a *rowtext.FieldError at x with %v", err, want)
 				}
 				for _, value := range []string{"INV", "12345"} {
 					if err != nil && strings.Contains(err.Error(), value) {
@@ -182,10 +183,10 @@ func TestARetypedFieldThatDoesNotFitIsAnErrorOfTheRow(t *testing.T) {
 		"fields: {invoice-number: {retype: long}}", "fields: {gross-total: {retype: long}}", "fields: {gross-total: {retype: \"decimal(4,1)\"}}",
 		"fields: {invoice-number: {retype: date}}", "fields: {supplier.name: {retype: boolean}}",
 	} {
-		var field *schemas.FieldError
+		var field *rowtext.FieldError
 		_, err := record(t, "invoices", compile(t, "invoices", rules), schemas.Options{}, strings.Replace(row, `"12.50"`, `"12.55"`, 1))
 		if !errors.As(err, &field) || strings.Contains(err.Error(), "12.5") || strings.Contains(err.Error(), "INV") {
-			t.Errorf("%s: %v; want a *schemas.FieldError without the value", rules, err)
+			t.Errorf("%s: %v; want a *rowtext.FieldError without the value", rules, err)
 		}
 	}
 }
@@ -196,9 +197,9 @@ func TestWhatMayHideAValueInAnUnforeseenFormIsAnError(t *testing.T) {
 		for _, supplier := range []string{`"hush"`, `17`, `["hush"]`} {
 			m := compile(t, "invoices", rules)
 			_, err := m.Rewriter("").Row([]byte(`{"id":1,"supplier":` + supplier + `}`))
-			var field *schemas.FieldError
+			var field *rowtext.FieldError
 			if !errors.As(err, &field) || field.Path != "supplier" || strings.Contains(err.Error(), "hush") {
-				t.Errorf("%s, %s: %v; want a *schemas.FieldError at supplier", rules, supplier, err)
+				t.Errorf("%s, %s: %v; want a *rowtext.FieldError at supplier", rules, supplier, err)
 			}
 		}
 		for _, supplier := range []string{`null`, `""`, `[]`, `[{"name":"hush","id":4}]`} {
@@ -263,7 +264,7 @@ func TestWhatIsNoRowIsAnError(t *testing.T) {
 	for _, rules := range []string{"leave-out: [status]", "compute: {n: {expression: \"row.id\", type: long}}"} {
 		for _, text := range []string{"", "[]", "7", `{"id":1`, `{"id":1} {}`, `{"id":1,}`} {
 			_, err := compile(t, "invoices", rules).Rewriter("").Row([]byte(text))
-			if field := (*schemas.FieldError)(nil); !errors.As(err, &field) {
+			if field := (*rowtext.FieldError)(nil); !errors.As(err, &field) {
 				t.Errorf("%s, %q: %v", rules, text, err)
 			}
 		}

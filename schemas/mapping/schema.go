@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/avroname"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
@@ -135,7 +136,7 @@ func (p *place) yield(r *schematext.Record, taken map[string]bool) {
 	if len(taken) == 0 || len(globals) == 0 {
 		return
 	}
-	names := schemas.FieldNames(append(own, globals...))[len(own):]
+	names := avroname.Fields(append(own, globals...))[len(own):]
 	for i := range r.Fields {
 		if f := &r.Fields[i]; len(f.Custom) > 0 {
 			f.Name, names = names[0], names[1:]
@@ -148,7 +149,7 @@ func addComputed(r *schematext.Record, c *computed) {
 	for _, f := range r.Fields {
 		names = append(names, f.Name)
 	}
-	names = schemas.FieldNames(names)[1:]
+	names = avroname.Fields(names)[1:]
 	for i := range r.Fields {
 		if f := &r.Fields[i]; len(f.Custom) > 0 {
 			f.Name = names[i]
@@ -244,7 +245,7 @@ func (s *splitter) collapse(r *schematext.Record, path string) error {
 				return err
 			}
 			if string(text) != s.original[name] {
-				name += "_" + schemas.RecordName(strings.ReplaceAll(at, ".", "__"))
+				name += "_" + avroname.Of(strings.ReplaceAll(at, ".", "__"))
 			}
 		}
 		if s.defined[name] {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
@@ -57,11 +58,11 @@ func TestWithoutAMappingNothingChanges(t *testing.T) {
 func TestARuleIsOfAPlaceAndNotOfARecord(t *testing.T) {
 	t.Parallel()
 	m := compile(t, "suppliers", "leave-out: [primary-address.city, supplier-addresses.custom-fields.x]\nfields: {supplier-addresses.city: {rename: town}}")
-	custom := new(schemas.CustomFields)
-	if err := custom.UnmarshalJSON([]byte(`{"SupplierAddress":[{"name":"x","types":["string"]},{"name":"y","types":["long"]}]}`)); err != nil {
+	fields := new(custom.Fields)
+	if err := fields.UnmarshalJSON([]byte(`{"SupplierAddress":[{"name":"x","types":["string"]},{"name":"y","types":["long"]}]}`)); err != nil {
 		t.Fatal(err)
 	}
-	s := schema(t, "suppliers", m, schemas.Options{Custom: custom})
+	s := schema(t, "suppliers", m, schemas.Options{Custom: fields})
 	for _, want := range []string{
 		`"name":"SupplierAddress_primary_address"`, `"name":"SupplierAddress_supplier_addresses"`, `"coupa.record":"SupplierAddress"`, `"name":"town"`,
 	} {
@@ -69,11 +70,11 @@ func TestARuleIsOfAPlaceAndNotOfARecord(t *testing.T) {
 			t.Errorf("the schema lacks %s:\n%s", want, s.Pretty())
 		}
 	}
-	again, typed, err := schemas.CustomFieldsOf(s.JSON())
-	if err != nil || !typed || again.Hash() != custom.Hash() {
+	again, typed, err := custom.FromSchema(s.JSON())
+	if err != nil || !typed || again.Hash() != fields.Hash() {
 		t.Errorf("read back: %v, %v, %v", again, typed, err)
 	}
-	out, err := record(t, "suppliers", m, schemas.Options{Custom: custom}, `{"id":1,"primary-address":{"city":"A","street1":"s","custom-fields":{"x":"X","y":"no","z":1}},
+	out, err := record(t, "suppliers", m, schemas.Options{Custom: fields}, `{"id":1,"primary-address":{"city":"A","street1":"s","custom-fields":{"x":"X","y":"no","z":1}},
 		"supplier-addresses":[{"city":"B","custom-fields":{"x":"X","y":2}}]}`)
 	if err != nil {
 		t.Fatal(err)
@@ -105,12 +106,12 @@ func TestARuleIsOfAPlaceAndNotOfARecord(t *testing.T) {
 
 func TestCustomFieldsOfTheGlobalNamespaceMakeRoom(t *testing.T) {
 	t.Parallel()
-	custom := new(schemas.CustomFields)
-	if err := custom.UnmarshalJSON([]byte(`{"InvoiceHeader":[{"name":"gross","types":["string"],"global":true},{"name":"state","types":["string"],"global":true},{"name":"hush","types":["string"],"global":true}]}`)); err != nil {
+	fields := new(custom.Fields)
+	if err := fields.UnmarshalJSON([]byte(`{"InvoiceHeader":[{"name":"gross","types":["string"],"global":true},{"name":"state","types":["string"],"global":true},{"name":"hush","types":["string"],"global":true}]}`)); err != nil {
 		t.Fatal(err)
 	}
 	m := compile(t, "invoices", "leave-out: [custom-fields.hush]\nfields: {status: {rename: state}}\ncompute: {gross: {expression: \"row.status\", type: string}}")
-	out, err := record(t, "invoices", m, schemas.Options{Custom: custom}, `{"id":1,"status":"new","gross":"g","state":"s","hush":"h"}`)
+	out, err := record(t, "invoices", m, schemas.Options{Custom: fields}, `{"id":1,"status":"new","gross":"g","state":"s","hush":"h"}`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 )
 
 // levels has four subjects under levels of compatibility other than BACKWARD, and a
@@ -32,7 +33,7 @@ func (p *parts) levels(t *testing.T) {
 	tenant := p.tenant(t, "levels", "--rows", "120", "--changes-per-second", "0")
 	w := p.worker(t, tenant, map[string]string{"coupa.objects": "suppliers,users,contracts,invoices", "custom.fields": "typed"})
 	for object, of := range want {
-		s, err := schemas.For(object, schemas.Options{Custom: new(schemas.CustomFields)})
+		s, err := schemas.For(object, schemas.Options{Custom: new(custom.Fields)})
 		if err != nil {
 			t.Fatal(err)
 		}

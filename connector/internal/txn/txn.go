@@ -50,7 +50,7 @@ const (
 // Producer says what kind of transactional producer is made.
 type Producer struct {
 	ID string // transactional.id
-	// a topic whose records say their partition; others go by key, as with Kafka's own clients
+	// Placed is a topic whose records say their partition; others go by key, as with Kafka's own clients.
 	Placed     string
 	BatchBytes func(topic string) int32 // the largest batch that a topic takes
 	Buffered   int                      // records that may wait at once

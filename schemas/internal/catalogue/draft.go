@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/avroname"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
 )
 
@@ -52,7 +53,7 @@ type drafter struct {
 // row is the full view of the row's object; its id alone is never null. It has custom fields
 // whatever the object: any may have them, and what is not asked for would be missed in silence.
 func (d *drafter) row(object string) (*schematext.Record, error) {
-	t, err := d.fullView(schemas.RecordName(object), object, d.fieldsInFull(object))
+	t, err := d.fullView(avroname.Of(object), object, d.fieldsInFull(object))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func (d *drafter) row(object string) (*schematext.Record, error) {
 // part is the full view of an object within another's row. It has a
 // name of its own where it shows less than a row of the object does.
 func (d *drafter) part(object string) (schematext.Type, error) {
-	name, whole := schemas.RecordName(object), d.fieldsInFull(object)
+	name, whole := avroname.Of(object), d.fieldsInFull(object)
 	fields := slices.DeleteFunc(slices.Clone(whole), func(field string) bool { return d.leaveOutOfParts[object+"."+field] })
 	if len(fields) < len(whole) {
 		name += "Part"
@@ -94,7 +95,7 @@ func (d *drafter) fullView(name, object string, fields []string) (schematext.Typ
 
 // reference shows what identifies an object.
 func (d *drafter) reference(object string) (schematext.Type, error) {
-	name := schemas.RecordName(object) + "Ref"
+	name := avroname.Of(object) + "Ref"
 	if slices.Contains(d.open, name) {
 		return schematext.Type{}, fmt.Errorf("the reference to %s holds itself (%s); take one of these out of `references`", object, strings.Join(d.open, " → "))
 	}
@@ -113,7 +114,7 @@ func (d *drafter) view(name, object string, fields []string) (schematext.Type, e
 		return schematext.Type{}, fmt.Errorf("object %s has no field to show; leave it out", object)
 	}
 	r := &schematext.Record{Type: "record", Name: name, Object: object}
-	avro := schemas.FieldNames(namingOrder(fields))
+	avro := avroname.Fields(namingOrder(fields))
 	named := map[string]string{}
 	for i, field := range namingOrder(fields) {
 		named[field] = avro[i]

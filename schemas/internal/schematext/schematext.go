@@ -34,6 +34,9 @@ const RoleComputed = "computed"
 // hand is below. Its key in the JSON to encode is ComputedKey of its name, unless it has a coupa.name.
 const RoleParent = "parent"
 
+// ParentField is the name of that field.
+const ParentField = "parent_id"
+
 // ComputedKey is the key of a computed field's value: none that Coupa gives to anything.
 func ComputedKey(name string) string { return "=" + name }
 

@@ -1,4 +1,4 @@
-package schemas
+package rowtext
 
 // Cursor reads JSON from left to right, for those who rewrite rows before they are encoded.
 // It is as strict as the encoder, and holds nothing but the text. It stands at the first byte
@@ -6,49 +6,49 @@ package schemas
 //
 // One goroutine at a time may use it. Errors are *FieldError.
 type Cursor struct {
-	scanner
+	scan  Scanner
 	depth int
 }
 
 // Open stands the cursor at the value that a text begins with.
 func (c *Cursor) Open(text []byte) {
-	c.scanner = scanner{row: text, unquoted: c.unquoted[:0]}
+	c.scan.Reset(text)
 	c.depth = 0
-	c.next()
+	c.scan.Next()
 }
 
 // Close makes sure that nothing but white space follows what was read.
 func (c *Cursor) Close() error {
-	if c.next() != 0 || c.pos < len(c.row) {
-		return asFieldError(c.syntax(c.pos, "something follows the row"))
+	if c.scan.Next() != 0 || c.scan.Pos < len(c.scan.Row) {
+		return AsFieldError(c.scan.Syntax(c.scan.Pos, "something follows the row"))
 	}
 	return nil
 }
 
 // First is the first byte of the value: one of {["tfn- and the digits if it is one.
-func (c *Cursor) First() byte { return c.peek() }
+func (c *Cursor) First() byte { return c.scan.Peek() }
 
 // At is the offset of the cursor in the text.
-func (c *Cursor) At() int { return c.pos }
+func (c *Cursor) At() int { return c.scan.Pos }
 
 // Since is the text from an offset to the cursor.
-func (c *Cursor) Since(at int) []byte { return c.row[at:c.pos] }
+func (c *Cursor) Since(at int) []byte { return c.scan.Row[at:c.scan.Pos] }
 
 // Object reads an object: take is called at the value of each member, which it must
 // read, with the key and the offset of its opening quote. The key is valid until Open.
 func (c *Cursor) Object(take func(key []byte, at int) error) error {
-	if c.peek() != '{' {
-		return asFieldError(c.syntax(c.pos, "an object is missing"))
+	if c.scan.Peek() != '{' {
+		return AsFieldError(c.scan.Syntax(c.scan.Pos, "an object is missing"))
 	}
-	if err := c.enter(c.depth); err != nil {
-		return asFieldError(err)
+	if err := c.scan.Enter(c.depth); err != nil {
+		return AsFieldError(err)
 	}
 	c.depth++
 	for first := true; ; first = false {
 		at := c.keyAt(first)
-		key, more, err := c.member(first)
+		key, more, err := c.scan.Member(first)
 		if err != nil {
-			return asFieldError(err)
+			return AsFieldError(err)
 		}
 		if !more {
 			c.depth--
@@ -62,28 +62,28 @@ func (c *Cursor) Object(take func(key []byte, at int) error) error {
 
 // keyAt is the offset of the key that member is to read.
 func (c *Cursor) keyAt(first bool) int {
-	start := c.pos
-	defer func() { c.pos = start }()
-	if c.next() == ',' && !first {
-		c.pos++
-		c.next()
+	start := c.scan.Pos
+	defer func() { c.scan.Pos = start }()
+	if c.scan.Next() == ',' && !first {
+		c.scan.Pos++
+		c.scan.Next()
 	}
-	return c.pos
+	return c.scan.Pos
 }
 
 // List reads a list: take is called at each element, which it must read.
 func (c *Cursor) List(take func() error) error {
-	if c.peek() != '[' {
-		return asFieldError(c.syntax(c.pos, "a list is missing"))
+	if c.scan.Peek() != '[' {
+		return AsFieldError(c.scan.Syntax(c.scan.Pos, "a list is missing"))
 	}
-	if err := c.enter(c.depth); err != nil {
-		return asFieldError(err)
+	if err := c.scan.Enter(c.depth); err != nil {
+		return AsFieldError(err)
 	}
 	c.depth++
 	for first := true; ; first = false {
-		more, err := c.element(first)
+		more, err := c.scan.Element(first)
 		if err != nil {
-			return asFieldError(err)
+			return AsFieldError(err)
 		}
 		if !more {
 			c.depth--
@@ -97,21 +97,21 @@ func (c *Cursor) List(take func() error) error {
 
 // Text reads a text and gives its characters as valid UTF-8, until Open.
 func (c *Cursor) Text() ([]byte, error) {
-	if c.peek() != '"' {
-		return nil, asFieldError(c.syntax(c.pos, "a text is missing"))
+	if c.scan.Peek() != '"' {
+		return nil, AsFieldError(c.scan.Syntax(c.scan.Pos, "a text is missing"))
 	}
-	text, err := c.text()
+	text, err := c.scan.Text()
 	if err != nil {
-		return nil, asFieldError(err)
+		return nil, AsFieldError(err)
 	}
 	return text, nil
 }
 
 // Skip reads a value of any kind and gives its JSON.
 func (c *Cursor) Skip() ([]byte, error) {
-	start := c.pos
-	if err := c.skip(c.depth); err != nil {
-		return nil, asFieldError(err)
+	start := c.scan.Pos
+	if err := c.scan.Skip(c.depth); err != nil {
+		return nil, AsFieldError(err)
 	}
-	return c.row[start:c.pos], nil
+	return c.scan.Row[start:c.scan.Pos], nil
 }

@@ -1,4 +1,4 @@
-package schemas
+package rowtext
 
 // Coupa's times are RFC 3339 with the company's offset ("2024-04-01T00:00:00+03:00"),
 // in whole seconds as far as samples show. Read beside that: a fraction, z and t in
@@ -6,9 +6,9 @@ package schemas
 
 const msPerDay = 24 * 60 * 60 * 1000
 
-// parseInstant gives milliseconds since 1970, floored. A bare
+// ParseInstant gives milliseconds since 1970, floored. A bare
 // date is its midnight in UTC; a time of day needs an offset.
-func parseInstant(text []byte) (int64, bool) {
+func ParseInstant(text []byte) (int64, bool) {
 	day, rest, ok := parseDay(text)
 	if !ok || len(rest) == 0 {
 		return day * msPerDay, ok
@@ -21,10 +21,10 @@ func parseInstant(text []byte) (int64, bool) {
 	return day*msPerDay + ms - minutes*60_000, ok
 }
 
-// parseDate gives days since 1970 of the calendar day as written: Coupa sends dates as
+// ParseDate gives days since 1970 of the calendar day as written: Coupa sends dates as
 // midnight, or the last second, of the day at the company's offset, so another offset's
 // day would be wrong. What follows must still be a time of day, with an offset or without.
-func parseDate(text []byte) (int64, bool) {
+func ParseDate(text []byte) (int64, bool) {
 	day, rest, ok := parseDay(text)
 	if !ok || len(rest) == 0 {
 		return day, ok
@@ -94,7 +94,7 @@ func parseClock(text []byte) (ms int64, rest []byte, ok bool) {
 	if len(rest) == 0 || rest[0] != '.' {
 		return ms, rest, true
 	}
-	fraction, rest := leadingDigits(rest[1:])
+	fraction, rest := LeadingDigits(rest[1:])
 	for i, unit := 0, int64(100); i < len(fraction) && unit > 0; i, unit = i+1, unit/10 {
 		ms += int64(fraction[i]-'0') * unit
 	}

@@ -1,78 +1,13 @@
 package schemas
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
 	"strconv"
+
+	"github.com/coupastream/coupastream/schemas/custom"
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
-
-// A custom decimal is Avro's decimal of these digits.
-const (
-	customPrecision = 38
-	customScale     = 9
-)
-
-// plainType is the type of a plain value: first is its first byte in the row, text what it says.
-func plainType(first byte, text []byte) CustomType {
-	switch first {
-	case 't', 'f':
-		return CustomBoolean
-	case '"':
-		return textType(text)
-	}
-	if !bytes.ContainsAny(text, ".eE") {
-		if _, err := strconv.ParseInt(string(text), 10, 64); err == nil {
-			return CustomLong
-		}
-	}
-	if d, _ := parseDecimal(text); fitsCustomDecimal(d) { // every JSON number is one
-		return CustomDecimal
-	}
-	return CustomString
-}
-
-// textType is the type of a text. Digits without a point are
-// no number: they may be a code, as of a cost centre.
-func textType(text []byte) CustomType {
-	if d, ok := plainNumber(text); ok && len(d.fraction) > 0 && fitsCustomDecimal(d) {
-		return CustomDecimal
-	}
-	if _, ok := exactInstant(text); ok {
-		return CustomInstant
-	}
-	return CustomString
-}
-
-// plainNumber reads a text that spells a number as a program does: no
-// plus, no exponent, no zeros in front, a digit on both sides of a point.
-func plainNumber(text []byte) (decimal, bool) {
-	d, ok := parseDecimal(text)
-	if !ok || text[0] == '+' || len(d.whole) == 0 || len(d.whole) > 1 && d.whole[0] == '0' {
-		return d, false
-	}
-	return d, text[len(text)-1] != '.' && !bytes.ContainsAny(text, "eE")
-}
-
-func fitsCustomDecimal(d decimal) bool {
-	d = d.significant()
-	shift := d.exp + customScale
-	return d.digits() == 0 || shift >= 0 && d.digits()+shift <= customPrecision
-}
-
-// exactInstant reads an instant with a time of day and an offset that milliseconds
-// hold. A leap second is none: in milliseconds since 1970 it is the next one.
-func exactInstant(text []byte) (ms int64, ok bool) {
-	if len(text) < 20 || text[17] == '6' {
-		return 0, false
-	}
-	if text[19] == '.' {
-		if fraction, _ := leadingDigits(text[20:]); len(fraction) > 3 {
-			return 0, false
-		}
-	}
-	return parseInstant(text)
-}
 
 // choice appends a plain value in the branch of its own type, else in the
 // first branch that holds it exactly, else as its text in the branch of
@@ -105,7 +40,7 @@ func (e *Encoder) branch(out []byte, n *planNode, c byte, text []byte) ([]byte, 
 		}
 		return out, 0
 	}
-	own := branchKind(plainType(c, text))
+	own := branchKind(custom.TypeOf(c, text))
 	for turn := range 3 {
 		for i := range n.branches {
 			b := &n.branches[i]
@@ -131,15 +66,15 @@ func branchTurn(branch, own planKind) int {
 	return 1
 }
 
-func branchKind(t CustomType) planKind {
+func branchKind(t custom.Type) planKind {
 	switch t {
-	case CustomBoolean:
+	case custom.Boolean:
 		return kindBoolean
-	case CustomLong:
+	case custom.Long:
 		return kindLong
-	case CustomDecimal:
+	case custom.Decimal:
 		return kindDecimal
-	case CustomInstant:
+	case custom.Instant:
 		return kindTimestamp
 	}
 	return kindString
@@ -147,18 +82,18 @@ func branchKind(t CustomType) planKind {
 
 // plainText reads the plain value at pos, which begins with c.
 func (e *Encoder) plainText(c byte) ([]byte, error) {
-	start := e.pos
+	start := e.in.Pos
 	switch c {
 	case '"':
-		return e.text()
+		return e.in.Text()
 	case 't':
-		err := e.literal("true")
-		return e.row[start:e.pos], err
+		err := e.in.Literal("true")
+		return e.in.Row[start:e.in.Pos], err
 	case 'f':
-		err := e.literal("false")
-		return e.row[start:e.pos], err
+		err := e.in.Literal("false")
+		return e.in.Row[start:e.in.Pos], err
 	}
-	return e.number()
+	return e.in.Number()
 }
 
 // exactly appends the plain value as n if n holds just that.
@@ -174,12 +109,12 @@ func (e *Encoder) exactly(out []byte, n *planNode, c byte, text []byte) ([]byte,
 	case isBoolean || n.kind == kindBoolean:
 		return out, false
 	case n.kind == kindTimestamp:
-		ms, ok := exactInstant(text)
+		ms, ok := custom.ExactInstant(text)
 		return binary.AppendVarint(out, ms), ok && c == '"'
 	}
-	d, ok := plainNumber(text)
+	d, ok := custom.ExactNumber(text)
 	if c != '"' {
-		d, ok = parseDecimal(text)
+		d, ok = rowtext.ParseDecimal(text)
 	}
 	if !ok {
 		return out, false
@@ -187,7 +122,7 @@ func (e *Encoder) exactly(out []byte, n *planNode, c byte, text []byte) ([]byte,
 	return e.exactNumber(out, n, d, text)
 }
 
-func (e *Encoder) exactNumber(out []byte, n *planNode, d decimal, text []byte) ([]byte, bool) {
+func (e *Encoder) exactNumber(out []byte, n *planNode, d rowtext.Decimal, text []byte) ([]byte, bool) {
 	switch n.kind {
 	case kindLong:
 		v, ok := e.asLong(d)

@@ -1,11 +1,12 @@
-package schemas
+// Package avroname makes Avro names of Coupa's. It is a leaf: it imports nothing of ours.
+package avroname
 
 import (
 	"fmt"
 	"strings"
 )
 
-// FieldNames gives the Avro names of the fields of one record,
+// Fields gives the Avro names of the fields of one record,
 // in the order of their Coupa names. The rules, in turn:
 //
 //  1. A hyphen becomes an underscore: invoice-number → invoice_number.
@@ -19,11 +20,11 @@ import (
 //
 // So the same names in the same order always give the same fields, and names put after them change none of
 // them: a later version of a schema may add fields only behind the ones that could claim the same name.
-func FieldNames(coupa []string) []string {
+func Fields(coupa []string) []string {
 	names := make([]string, len(coupa))
 	taken := make(map[string]bool, len(coupa))
 	for i, c := range coupa {
-		base := avroName(c)
+		base := Of(c)
 		name := base
 		for n := 2; taken[name]; n++ {
 			name = fmt.Sprintf("%s__%d", base, n)
@@ -33,12 +34,9 @@ func FieldNames(coupa []string) []string {
 	return names
 }
 
-// RecordName gives the Avro name, without namespace, of the
-// record that shows a Coupa object: Asn-Header → Asn_Header.
-func RecordName(object string) string { return avroName(object) }
-
-// avroName applies rules 1 to 3 of FieldNames.
-func avroName(coupa string) string {
+// Of gives the Avro name of one name of Coupa's, by rules 1 to 3 of Fields: that of a
+// field which has no other beside it, or of the record of an object: Asn-Header → Asn_Header.
+func Of(coupa string) string {
 	name := strings.TrimRightFunc(coupa, func(r rune) bool { return r != '-' && !avroRune(r) })
 	name = strings.Map(func(r rune) rune {
 		if avroRune(r) {

@@ -1,10 +1,11 @@
-package schemas
+package custom
 
 import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
+
+	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
 // Discovery learns the custom fields of one object from its rows. What it
@@ -13,13 +14,13 @@ import (
 //
 //	d, err := schemas.NewDiscovery("invoices")
 //	err = d.Observe(row)                      // for each row
-//	fields = fields.Evolve(d.CustomFields())  // of the last version, or of new(schemas.CustomFields)
+//	fields = fields.Evolve(d.Fields())        // of the last version, or of new(custom.Fields)
 //	s, err := schemas.For("invoices", schemas.Options{Custom: fields})
 //
-// A value is of the type that CustomType documents; null, "", [] and {} tell nothing.
+// A value is of the type that Type documents; null, "", [] and {} tell nothing.
 // A field of several types is a list if any value was one, else a lookup if any was
 // one. Of plain types string stands for all, decimal for long, string for long and
-// instant together. Of a record's fields the MaxCustomFields first by name are known.
+// instant together. Of a record's fields the Max first by name are known.
 //
 // At the top of an object with custom fields, a member that neither its schema
 // nor Coupa's API description names is a custom field of the global namespace.
@@ -27,69 +28,66 @@ import (
 //
 // One goroutine at a time may use it.
 type Discovery struct {
-	path string
-	root *planRecord
-	// by record that has custom fields: what else it may have, see plainKey
-	documented map[string]map[string]bool
-	seen       map[string]map[customKey]seenTypes // by record
+	object string
+	row    *Shape
+	seen   map[string]map[fieldKey]seenTypes // by record
 	// by record: names of the global namespace, with a value or without
 	globals map[string]map[string]bool
-	prefix  string // the namespace of the records
-	scanner
+	in      rowtext.Scanner
 }
 
-// seenTypes is a set: bit i of the low byte is customTypes[i], of the high byte a list with such items.
+// Shape is a record of an object's schema, as far as it tells where in rows custom fields are.
+type Shape struct {
+	Name    string            // the record's, without namespace
+	Members map[string]Member // by the keys that lead to the record's fields
+	// Documented tells of a key that leads to no field whether Coupa's
+	// API description names it. It is nil where no custom fields are.
+	Documented func(key string) bool
+}
+
+// Member is a field of a record.
+type Member struct {
+	Record *Shape // of an associated object, or of each in a list; nil for all else
+	List   bool
+	Custom bool // the object's custom fields
+}
+
+// seenTypes is a set: bit i of the low byte is allTypes[i], of the high byte a list with such items.
 type seenTypes uint16
 
 const seenItems = 8 // the shift of the high byte
 
-// NewDiscovery makes one for the object whose collection has the path, "invoices". The error is that of For.
-func NewDiscovery(path string) (*Discovery, error) {
-	s, err := For(path, Options{})
-	if err != nil {
-		return nil, err
-	}
-	p, err := s.Plan()
-	if err != nil {
-		return nil, err
-	}
-	row, err := readObject(path)
-	if err != nil {
-		return nil, err
-	}
-	namespace := s.name[:strings.LastIndexByte(s.name, '.')+1]
-	return &Discovery{
-		path: path, root: p.root, prefix: namespace, documented: documentedOf(row),
-		seen: map[string]map[customKey]seenTypes{}, globals: map[string]map[string]bool{},
-	}, nil
+// NewDiscovery makes one for rows of an object, whose record has the shape.
+func NewDiscovery(object string, row *Shape) *Discovery {
+	return &Discovery{object: object, row: row, seen: map[string]map[fieldKey]seenTypes{}, globals: map[string]map[string]bool{}}
 }
 
 // Observe learns from a row, one JSON object in full. On error, a
-// *FieldError, nothing was learned. The row is only read during the call.
+// *rowtext.FieldError, nothing was learned. The row is only read during the call.
 func (d *Discovery) Observe(row []byte) error {
-	d.scanner = scanner{row: row, unquoted: d.unquoted[:0]}
-	defer func() { d.row = nil }()
-	if d.next() != '{' {
-		return asFieldError(d.syntax(d.pos, "a row is an object"))
+	d.in.Reset(row)
+	defer func() { d.in.Row = nil }()
+	if d.in.Next() != '{' {
+		return rowtext.AsFieldError(d.in.Syntax(d.in.Pos, "a row is an object"))
 	}
-	if err := d.skip(0); err != nil {
-		return asFieldError(err)
+	if err := d.in.Skip(0); err != nil {
+		return rowtext.AsFieldError(err)
 	}
-	if d.next() != 0 || d.pos < len(row) {
-		return asFieldError(d.syntax(d.pos, "something follows the row"))
+	if d.in.Next() != 0 || d.in.Pos < len(row) {
+		return rowtext.AsFieldError(d.in.Syntax(d.in.Pos, "something follows the row"))
 	}
-	d.pos = 0
-	d.next()
-	return d.object(d.root, 0)
+	d.in.Pos = 0
+	d.in.Next()
+	return d.record(d.row, 0)
 }
 
 // members calls take at each value of the object at pos; take passes over it.
 func (d *Discovery) members(depth int, take func(key []byte) error) error {
-	if err := d.enter(depth); err != nil {
+	if err := d.in.Enter(depth); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		key, more, err := d.member(first)
+		key, more, err := d.in.Member(first)
 		if err != nil || !more {
 			return err
 		}
@@ -101,11 +99,11 @@ func (d *Discovery) members(depth int, take func(key []byte) error) error {
 
 // elements calls take at each element of the list at pos; take passes over it.
 func (d *Discovery) elements(depth int, take func() error) error {
-	if err := d.enter(depth); err != nil {
+	if err := d.in.Enter(depth); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		more, err := d.element(first)
+		more, err := d.in.Element(first)
 		if err != nil || !more {
 			return err
 		}
@@ -115,55 +113,52 @@ func (d *Discovery) elements(depth int, take func() error) error {
 	}
 }
 
-func (d *Discovery) object(r *planRecord, depth int) error {
+func (d *Discovery) record(r *Shape, depth int) error {
 	return d.members(depth, func(key []byte) error {
-		m, ok := r.byKey[string(key)]
+		m, ok := r.Members[string(key)]
 		if ok {
-			return d.value(r, &r.fields[m.field].planNode, depth+1)
+			return d.value(r, m, depth+1)
 		}
-		record := strings.TrimPrefix(r.name, d.prefix)
-		if r.holder == "" || d.documented[record][plainKey(string(key))] {
-			return d.skip(depth + 1)
+		if r.Documented == nil || r.Documented(string(key)) {
+			return d.in.Skip(depth + 1)
 		}
 		types, err := d.customValue(depth + 1)
 		if err == nil {
-			d.noteGlobal(record, string(key))
-			d.note(record, customKey{string(key), true}, types)
+			d.noteGlobal(r.Name, string(key))
+			d.note(r.Name, fieldKey{string(key), true}, types)
 		}
 		return err
 	})
 }
 
 // value looks for custom fields in a value of the row itself, which r has.
-func (d *Discovery) value(r *planRecord, n *planNode, depth int) error {
-	switch c := d.peek(); {
-	case n.kind == kindRecord && c == '{':
-		return d.object(n.record, depth)
-	case n.kind == kindArray && c == '{':
-		return d.value(r, n.items, depth)
-	case n.kind == kindArray && c == '[':
-		return d.elements(depth, func() error { return d.value(r, n.items, depth+1) })
-	case n.kind == kindMap && c == '{':
-		record := strings.TrimPrefix(r.name, d.prefix)
+func (d *Discovery) value(r *Shape, m Member, depth int) error {
+	switch c := d.in.Peek(); {
+	case m.Record != nil && c == '{': // a lone object may stand for a list of one
+		return d.record(m.Record, depth)
+	case m.Record != nil && m.List && c == '[':
+		item := Member{Record: m.Record}
+		return d.elements(depth, func() error { return d.value(r, item, depth+1) })
+	case m.Custom && c == '{':
 		return d.members(depth, func(key []byte) error {
 			types, err := d.customValue(depth + 1)
 			if err == nil {
-				d.note(record, customKey{string(key), false}, types)
+				d.note(r.Name, fieldKey{string(key), false}, types)
 			}
 			return err
 		})
 	}
-	return d.skip(depth)
+	return d.in.Skip(depth)
 }
 
 // customValue gives the type of the custom field's value at pos, 0 where it tells none.
 func (d *Discovery) customValue(depth int) (seenTypes, error) {
-	if d.peek() != '[' {
+	if d.in.Peek() != '[' {
 		return d.single(depth)
 	}
 	items, nested := seenTypes(0), false
 	err := d.elements(depth, func() error {
-		nested = nested || d.peek() == '['
+		nested = nested || d.in.Peek() == '['
 		t, err := d.single(depth + 1)
 		items |= t
 		return err
@@ -176,50 +171,50 @@ func (d *Discovery) customValue(depth int) (seenTypes, error) {
 
 // single gives the type of a value that is no list.
 func (d *Discovery) single(depth int) (seenTypes, error) {
-	c, start := d.peek(), d.pos
+	c, start := d.in.Peek(), d.in.Pos
 	switch c {
 	case '{':
-		err := d.skip(depth)
-		inside := scanner{row: d.row[:d.pos], pos: start + 1}
-		if inside.next() == '}' {
+		err := d.in.Skip(depth)
+		inside := rowtext.Scanner{Row: d.in.Row[:d.in.Pos], Pos: start + 1}
+		if inside.Next() == '}' {
 			return 0, err
 		}
-		return typeBit(CustomLookup), err
+		return typeBit(Lookup), err
 	case 'n', '[':
-		return 0, d.skip(depth)
+		return 0, d.in.Skip(depth)
 	case '"':
-		text, err := d.text()
+		text, err := d.in.Text()
 		if len(text) == 0 {
 			return 0, err
 		}
 		return typeBit(textType(text)), err
 	}
-	err := d.skip(depth)
-	return typeBit(plainType(c, d.row[start:d.pos])), err
+	err := d.in.Skip(depth)
+	return typeBit(TypeOf(c, d.in.Row[start:d.in.Pos])), err
 }
 
-func typeBit(t CustomType) seenTypes { return 1 << slices.Index(customTypes, t) }
+func typeBit(t Type) seenTypes { return 1 << slices.Index(allTypes, t) }
 
 // note adds types to what is known of a member. Beyond the bound the last name in order goes: one that
 // is among the first of all names is among the first of any part of them, and so is never one of those.
-func (d *Discovery) note(record string, key customKey, types seenTypes) {
-	if types == 0 || !customName(key.name) {
+func (d *Discovery) note(record string, key fieldKey, types seenTypes) {
+	if types == 0 || !validName(key.name) {
 		return
 	}
 	fields := d.seen[record]
 	if fields == nil {
-		fields = map[customKey]seenTypes{}
+		fields = map[fieldKey]seenTypes{}
 		d.seen[record] = fields
 	}
 	fields[key] |= types
-	if len(fields) > MaxCustomFields {
-		delete(fields, slices.MaxFunc(slices.Collect(maps.Keys(fields)), customKey.compare))
+	if len(fields) > Max {
+		delete(fields, slices.MaxFunc(slices.Collect(maps.Keys(fields)), fieldKey.compare))
 	}
 }
 
 // noteGlobal adds a name of the global namespace, whatever its value, under the same bound.
 func (d *Discovery) noteGlobal(record, name string) {
-	if !customName(name) {
+	if !validName(name) {
 		return
 	}
 	names := d.globals[record]
@@ -228,7 +223,7 @@ func (d *Discovery) noteGlobal(record, name string) {
 		d.globals[record] = names
 	}
 	names[name] = true
-	if len(names) > MaxCustomFields {
+	if len(names) > Max {
 		delete(names, slices.Max(slices.Collect(maps.Keys(names))))
 	}
 }
@@ -245,8 +240,8 @@ func (d *Discovery) Globals() map[string][]string {
 
 // Merge adds what other knows, which must be of the same object. It does not change other.
 func (d *Discovery) Merge(other *Discovery) error {
-	if d.path != other.path {
-		return fmt.Errorf("merging what is known of the custom fields of %s into that of %s: they must be of one object", other.path, d.path)
+	if d.object != other.object {
+		return fmt.Errorf("merging what is known of the custom fields of %s into that of %s: they must be of one object", other.object, d.object)
 	}
 	for record, fields := range other.seen {
 		for key, types := range fields {
@@ -261,12 +256,12 @@ func (d *Discovery) Merge(other *Discovery) error {
 	return nil
 }
 
-// CustomFields is what is known so far, each record's fields in
+// Fields is what is known so far, each record's fields in
 // the order of their names, those of the global namespace last.
-func (d *Discovery) CustomFields() *CustomFields {
-	c := &CustomFields{records: map[string][]CustomField{}}
+func (d *Discovery) Fields() *Fields {
+	c := &Fields{records: map[string][]Field{}}
 	for record, fields := range d.seen {
-		for _, key := range slices.SortedFunc(maps.Keys(fields), customKey.compare) {
+		for _, key := range slices.SortedFunc(maps.Keys(fields), fieldKey.compare) {
 			c.records[record] = append(c.records[record], settle(key, fields[key]))
 		}
 	}
@@ -274,30 +269,30 @@ func (d *Discovery) CustomFields() *CustomFields {
 }
 
 // settle chooses the field for what was seen.
-func settle(key customKey, seen seenTypes) CustomField {
+func settle(key fieldKey, seen seenTypes) Field {
 	if items := seen >> seenItems; items != 0 {
 		types := reduce(items)
 		if len(types) > 1 {
-			types = []CustomType{CustomString}
+			types = []Type{String}
 		}
-		return CustomField{Name: key.name, Types: types, List: true, Global: key.global}
+		return Field{Name: key.name, Types: types, List: true, Global: key.global}
 	}
-	return CustomField{Name: key.name, Types: reduce(seen), Global: key.global}
+	return Field{Name: key.name, Types: reduce(seen), Global: key.global}
 }
 
 // reduce gives the types of a union that holds values of all
 // types seen, of lookups alone where there were some.
-func reduce(seen seenTypes) []CustomType {
-	has := func(t CustomType) bool { return seen&typeBit(t) != 0 }
+func reduce(seen seenTypes) []Type {
+	has := func(t Type) bool { return seen&typeBit(t) != 0 }
 	switch {
-	case has(CustomLookup):
-		return []CustomType{CustomLookup}
-	case has(CustomString), has(CustomLong) && has(CustomInstant):
-		return []CustomType{CustomString}
+	case has(Lookup):
+		return []Type{Lookup}
+	case has(String), has(Long) && has(Instant):
+		return []Type{String}
 	}
-	var types []CustomType
-	for _, t := range customTypes {
-		if has(t) && !(t == CustomLong && has(CustomDecimal)) {
+	var types []Type
+	for _, t := range allTypes {
+		if has(t) && !(t == Long && has(Decimal)) {
 			types = append(types, t)
 		}
 	}

@@ -1,4 +1,4 @@
-package schemas
+package rowtext
 
 import (
 	"slices"
@@ -23,10 +23,10 @@ type Cut struct {
 // as it was, if no text is longer than ShortText. What is returned may be shortened by
 // less than was asked for: the texts did not yield more. The row itself is not changed.
 func Trim(row []byte, excess int) (trimmed []byte, cuts []Cut, err error) {
-	t := trimmer{scanner: scanner{row: row}}
-	t.next()
+	t := trimmer{scan: Scanner{Row: row}}
+	t.scan.Next()
 	if err := t.value("", 0); err != nil {
-		return nil, nil, asFieldError(err)
+		return nil, nil, AsFieldError(err)
 	}
 	level := t.level(excess)
 	trimmed, from := make([]byte, 0, len(row)), 0
@@ -45,7 +45,7 @@ func Trim(row []byte, excess int) (trimmed []byte, cuts []Cut, err error) {
 
 // trimmer finds the texts of a row that are longer than ShortText.
 type trimmer struct {
-	scanner
+	scan  Scanner
 	texts []longText
 }
 
@@ -55,30 +55,30 @@ type longText struct {
 }
 
 func (t *trimmer) value(path string, depth int) error {
-	switch t.peek() {
+	switch t.scan.Peek() {
 	case '{':
 		return t.members(path, depth)
 	case '[':
 		return t.elements(path, depth)
 	case '"':
-		start := t.pos + 1
-		if _, _, err := t.quoted(); err != nil {
+		start := t.scan.Pos + 1
+		if _, _, err := t.scan.Quoted(); err != nil {
 			return err
 		}
-		if end := t.pos - 1; end-start > ShortText {
+		if end := t.scan.Pos - 1; end-start > ShortText {
 			t.texts = append(t.texts, longText{path, start, end})
 		}
 		return nil
 	}
-	return t.skip(depth)
+	return t.scan.Skip(depth)
 }
 
 func (t *trimmer) members(path string, depth int) error {
-	if err := t.enter(depth); err != nil {
+	if err := t.scan.Enter(depth); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		key, more, err := t.member(first)
+		key, more, err := t.scan.Member(first)
 		if err != nil || !more {
 			return err
 		}
@@ -93,11 +93,11 @@ func (t *trimmer) members(path string, depth int) error {
 }
 
 func (t *trimmer) elements(path string, depth int) error {
-	if err := t.enter(depth); err != nil {
+	if err := t.scan.Enter(depth); err != nil {
 		return err
 	}
 	for i := 0; ; i++ {
-		more, err := t.element(i == 0)
+		more, err := t.scan.Element(i == 0)
 		if err != nil || !more {
 			return err
 		}

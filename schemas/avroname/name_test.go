@@ -1,11 +1,11 @@
-package schemas_test
+package avroname_test
 
 import (
 	"regexp"
 	"slices"
 	"testing"
 
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/avroname"
 )
 
 func TestFieldNames(t *testing.T) {
@@ -27,7 +27,7 @@ func TestFieldNames(t *testing.T) {
 		{"no names, no fields", nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := schemas.FieldNames(tt.coupa); !slices.Equal(got, tt.avro) {
+			if got := avroname.Fields(tt.coupa); !slices.Equal(got, tt.avro) {
 				t.Errorf("FieldNames(%q) = %q, want %q", tt.coupa, got, tt.avro)
 			}
 		})
@@ -37,7 +37,7 @@ func TestFieldNames(t *testing.T) {
 func TestRecordName(t *testing.T) {
 	t.Parallel()
 	for object, want := range map[string]string{"InvoiceHeader": "InvoiceHeader", "Asn-Header": "Asn_Header", "Invoice-FailedTolerance": "Invoice_FailedTolerance"} {
-		if got := schemas.RecordName(object); got != want {
+		if got := avroname.Of(object); got != want {
 			t.Errorf("RecordName(%q) = %q, want %q", object, got, want)
 		}
 	}
@@ -49,7 +49,7 @@ func FuzzFieldNames(f *testing.F) {
 	f.Add("a", "a__2", "a?")
 	valid := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	f.Fuzz(func(t *testing.T, a, b, c string) {
-		names := schemas.FieldNames([]string{a, b, c})
+		names := avroname.Fields([]string{a, b, c})
 		for i, name := range names {
 			if !valid.MatchString(name) {
 				t.Errorf("%q is no Avro name", name)
@@ -58,7 +58,7 @@ func FuzzFieldNames(f *testing.F) {
 				t.Errorf("%q twice", name)
 			}
 		}
-		if before := schemas.FieldNames([]string{a, b}); !slices.Equal(before, names[:2]) {
+		if before := avroname.Fields([]string{a, b}); !slices.Equal(before, names[:2]) {
 			t.Errorf("a third name changed %q to %q", before, names[:2])
 		}
 	})

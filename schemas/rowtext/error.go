@@ -1,4 +1,4 @@
-package schemas
+package rowtext
 
 import (
 	"errors"
@@ -36,10 +36,10 @@ func (s *SyntaxError) Error() string {
 	return fmt.Sprintf("malformed JSON at byte %d: %s", s.Offset, s.Reason)
 }
 
-// inField puts key before the path of err. Paths grow from the
+// InField puts key before the path of err. Paths grow from the
 // inside out, on failure alone, so that success pays nothing.
-func inField(key string, err error) error {
-	f := asFieldError(err)
+func InField(key string, err error) error {
+	f := AsFieldError(err)
 	switch {
 	case f.Path == "", f.Path[0] == '[':
 		f.Path = key + f.Path
@@ -49,9 +49,9 @@ func inField(key string, err error) error {
 	return f
 }
 
-// inElement puts an array index before the path of err.
-func inElement(index int, err error) error {
-	f := asFieldError(err)
+// InElement puts an array index before the path of err.
+func InElement(index int, err error) error {
+	f := AsFieldError(err)
 	prefix := fmt.Sprintf("[%d]", index)
 	if f.Path != "" && f.Path[0] != '[' {
 		prefix += "."
@@ -60,8 +60,8 @@ func inElement(index int, err error) error {
 	return f
 }
 
-// asFieldError gives err as the *FieldError that the caller may extend.
-func asFieldError(err error) *FieldError {
+// AsFieldError gives err as the *FieldError that the caller may extend.
+func AsFieldError(err error) *FieldError {
 	var f *FieldError
 	if errors.As(err, &f) {
 		return f

@@ -1,4 +1,4 @@
-package schemas
+package rowtext
 
 import (
 	"encoding/json"

@@ -1,0 +1,28 @@
+// Package replay sends dead letters again, beside a worker that may run: each once, in order with what
+// the worker publishes, by the keys, schemas and topics of today. See [Run].
+//
+// It makes records as a poller does, with package record. It has a producer, a transactional id and a
+// consumer group of its own, named after the connector, and knows no worker, shard, store or checkpoint:
+// what is published already it reads from the objects' topics.
+//
+// # Goroutines and locks
+//
+// All of it runs on the caller's goroutine, and nothing is shared.
+//
+// # Files
+//
+//	replay.go  which letters go, and the transaction in which they do
+//	kafka.go   reading topics to an end, and offsets within a transaction
+//
+// # Decisions
+//
+//   - Records and the letters' offsets are one transaction, so that a letter goes once whatever happens.
+//     Who replays the same connector's letters at the same time is fenced by the transactional id.
+//   - A letter whose row has gone out in the same or a later version is passed over. The objects' topics
+//     are read to the end before, and up to the records of the open transaction within it: if the worker
+//     has published the row meanwhile, the transaction is aborted and decided anew.
+//   - Letters of objects whose lines have topics of their own stay letters: the worker alone knows what
+//     those topics hold. A snapshot of the rows publishes them.
+//   - Where a mapping changes rows, they are read from Coupa again: a letter lacks what the mapping
+//     hides.
+package replay

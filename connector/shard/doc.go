@@ -1,0 +1,103 @@
+// Package shard is one partition of the checkpoint topic: one transactional id, one producer, one local
+// store, one owner. It carries out steps 5 to 10 of package connector: it gathers what pollers hand over,
+// commits it with their positions in one transaction, applies the same to the local store, and restores.
+//
+// A [Submission] is a part of one stream's progress. It says what it changes of the stream's position,
+// and the shard applies these changes in the order in which the parts reach the transaction. So two walks
+// of one stream can go on beside each other: a part that fails takes nothing along that another one has
+// not committed.
+//
+// The producer, and what applies a commit, are touched here and nowhere else. A shard knows a poller by
+// three methods ([Poller]: Run, Stream, Task). It knows nothing of Coupa, makes no records, and asks
+// neither registry nor config topic. Of package group it reads the two errors that say why it has to
+// stop, and how long a last commit may take; whether this worker is a member is asked through a function.
+//
+// # Goroutines and locks
+//
+//   - [Shard.Run], started by the group, owns one ownership after the other: producer, store,
+//     transaction. It receives submissions and answers each exactly once: committed, failed, or released
+//     with the shard.
+//   - Pollers, and what requests do within an ownership ([Shard.During]), run as the crew of that
+//     ownership. It does not end before they have ended.
+//   - [Shard.Attach], [Shard.Detach], [Shard.Resume] and [Shard.Halt] are called by who changes
+//     connectors.
+//
+// The channel of submissions is unbuffered, so that "received" means something. What holds pollers back
+// is their budget of memory, not the channel.
+//
+// Shard.mu guards the committed positions, which pollers are attached, and who of them runs. It is not
+// held while a poller is waited for. A task may be updated under it, which has locks of its own.
+// outcome.mu guards what became of one transaction's records, of which Kafka's client tells on a
+// goroutine of its own.
+//
+// # Files
+//
+//	shard.go        one ownership after the other: open, fence, restore, serve, release
+//	crew.go         the pollers of a shard: they come and go within an ownership
+//	batch.go        what goes into one transaction, and in which order
+//	transaction.go  steps 5 to 9
+//	states.go       lines: which of them are new, changed or gone
+//	committed.go    what is told of what was committed
+//	errors.go       what an error means for the shard
+//	tracing.go      the span of a transaction
+//
+// # Decisions: ownership
+//
+//   - The store is opened before fencing. Its file lock stops a second process with the same state.dir
+//     before it can fence the first.
+//   - The group is asked before each fence, with a heartbeat. A worker that was stopped (SIGSTOP, a
+//     frozen machine), replaced and continued wakes up to timeouts of its own, rebuilds its shard, and
+//     would take the id back from its successor, which then would stop: nobody would run the shard. The
+//     group knows better. What is left is a stop between the heartbeat and InitProducerID; the next
+//     decision closes that gap.
+//   - A fenced shard stops, and the worker does not. Whoever has the id now is the owner, for all that
+//     the shard can know, and two that fence each other would publish nothing. If the group takes the
+//     partition away, that is the answer. If it does not for a whole session timeout, and confirms the
+//     membership then, whoever took the id was no member, or is none any more, and the shard goes on.
+//   - A shard without connectors owns nothing: no producer, no fence, no store.
+//   - Pollers come and go within an ownership. Pausing a connector must not rebuild the shard of its
+//     neighbours. A poller that is stopped hands over nothing any more, what it handed over is answered,
+//     and its position is what was committed. So pause, restart and another configuration are the same
+//     three steps: stop, change, start.
+//
+// # Decisions: transactions
+//
+//   - The batch is committed on the shard's goroutine while fetches go on. Transactions of one id can't
+//     be pipelined; the reading can.
+//   - A refused record takes its stream out. The transaction is aborted, the stream's submissions fail,
+//     the others go again. It costs one aborted transaction per bad record, and the object is then
+//     stopped.
+//   - After an unknown outcome the shard is rebuilt, from fencing on. A client that got an error from a
+//     commit is never asked what happened: it may say that an abort succeeded though the transaction is
+//     committed.
+//   - Backfills, and snapshots that are asked for, meet the polls where both enter the transaction. What
+//     they read before a poll published a later version, and hand over after it, is taken out
+//     (Shard.receive). This needs no record: a row that changed leaves the backfill's window, so it is
+//     not read again after a restart.
+//
+// # Decisions: lines
+//
+//   - Which lines go out is told here, when the rows of a transaction stand in their order. A fetch can't
+//     tell: a version that is under way in another walk is not there yet for it. So fetches carry all
+//     lines of a row, changed or not. A version that the polls have overtaken is taken out before, with
+//     its lines.
+//   - A row's state is the ids and digests of its lines: one record of the checkpoint topic per row. It
+//     does not expire, since a line may go after years. It tells where a line is, too: an expense line
+//     that moves from one report to another would otherwise be deleted by the report that it left, if
+//     that is read last. A line is in one state at a time, and the local file finds it by the line.
+//   - The digest of a line is of its content, not of its bytes: of fields that are not null, by their
+//     names. A new custom field changes the bytes of every line, and no line goes out for it.
+//   - With lines=topics the row itself is in its state as well. A change of a line alone moves neither
+//     content nor stamp of a record without lines, which must not go out twice.
+//
+// # Not obvious
+//
+//   - EndTransaction with commit returns nil although a record of the transaction was refused. Every
+//     promise is looked at first.
+//   - EndTxn answers before the markers are written. A produce that follows at once waits 20 ms in the
+//     broker; markerGap avoids that.
+//   - The broker refuses whole batches of a partition. When several streams of one transaction are
+//     refused together, each goes again alone, so that only the culprit stops.
+//   - kgo keeps a topic's max.message.bytes per partition. After a refused record that is forgotten, and
+//     so is what package record knows of it: a new limit, or a topic made anew, counts at the next try.
+package shard

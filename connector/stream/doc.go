@@ -1,0 +1,141 @@
+// Package stream reads Coupa, one stream (an object of one tenant) at a time, and hands what it finds to
+// the stream's shard: steps 1 to 3 of package connector, with record for step 4. A [Poller] decides what
+// to read and when. What it reads, it reads in walks; rules.go has what one kind of walk does otherwise
+// than another, and a pass carries one out.
+//
+// It may read Coupa ([Source]) and the ledger, and hand over submissions. Of the shard it has an
+// interface of six methods ([Shard]). It imports no Kafka client, and can touch neither the producer nor
+// what applies a commit: a position changes by what a submission says, once it is committed. Records are
+// package record's affair, to the last byte.
+//
+// # Goroutines and locks
+//
+//   - [Poller.Run], one per stream and ownership, makes one attempt after the other.
+//   - An attempt runs polls (follower.run), the backfill with look-backs after it, snapshots that are
+//     asked for, and samples, beside each other until one fails; or readWhole in place of the first
+//     three.
+//   - The goroutine that begins a walk carries it out (pass.run) and alone holds its state.
+//   - pass.fetch, up to 4 per walk, reads one page each and sends what it read to pass.run.
+//   - What requests ask for runs on goroutines of the shard's ([Poller.Move], [Poller.AskFor],
+//     [Poller.SetSnapshot]), and changes the position by a submission like any other.
+//
+// Memory of what waits for its commit is bounded for all streams together ([Memory]): a fetch acquires it
+// before it hands a chunk over, and the answer gives it back. A chunk that is larger than the budget
+// takes all of it.
+//
+// trouble.mu guards what was said of a stream's trouble, doubt.mu and owners.mu what fetches remember
+// side by side, asking.mu the request that is worked on. None is held while Coupa or the shard is asked,
+// or another is taken.
+//
+// # Files
+//
+//	poller.go     one stream: prepare, begin, fail, try again
+//	rules.go      what one kind of walk does otherwise than another
+//	follow.go     what publishes changes: polls, lines, repairs, moved lines, one after the other
+//	backfill.go   what was there before, beside the polls
+//	whole.go      rows without updated-at, read whole and compared by content
+//	below.go      rows below those of another collection, read through these
+//	lookback.go   what appeared behind the overlap; the overlap that stretches
+//	snapshot.go   rows that somebody asks for, published as they are
+//	pass.go       one walk being carried out: pages side by side, positions in order
+//	fetch.go      one page: read, decided, encoded, handed over
+//	walk.go       pure: the first position, the next window, splitting a range
+//	dedupe.go     pure: a row against what was published, and what the ledger keeps of it
+//	estimate.go   pure: how many rows a walk has in all
+//	sight.go      pure: when polls that find nothing are doubted
+//	positions.go  positions: told, and moved by request
+//	sample.go     rows read in full, to learn custom fields from
+//	memory.go     the budget of bytes
+//	outage.go     what the log is told of trouble, once
+//	source.go     Coupa as a poller sees it
+//	tracing.go    the span of a page
+//
+// # Decisions: walks
+//
+//   - A walk goes by id in a fixed window, in ranges side by side. Order by updated-at has no tie-break
+//     in Coupa and shifts under writes. One reader can't use the rate that is granted when an answer
+//     takes 100 ms, so ranges are split, as many as the rate can feed, and only where enough rows seem to
+//     be left, since each range ends in a page that is not full. Nothing depends on the guess: the last
+//     range stays open above.
+//   - The checkpoint holds every range. A crash costs the pages under way and nothing else. A page is
+//     handed over in chunks, and any row is a resting place, so huge rows do not add up to a huge page in
+//     memory.
+//   - A walk that publishes changes begins when the one before is committed. Then the ledger needs no
+//     layer for what is published but not committed, and versions of an id can't overtake each other. It
+//     costs the commit interval once per poll.
+//   - The backfill runs beside the polls, and they share a border. The first position is committed before
+//     anything is read; polls read from its mark on, the backfill what lies before, so the two never
+//     compare versions of one stamp. What the backfill read before a poll published a later version, and
+//     hands over after it, is taken out by the shard. The overlap before the border is read again at the
+//     end, for rows that became visible behind the backfill. Lines and look-backs wait for its end.
+//   - A page that breaks the contract is not believed at all, rows before the breach included: the walk
+//     goes back to the page's start and the object stops.
+//   - The mark of an idle stream is kept in memory for up to a minute. A poll that found nothing moves
+//     it, and nothing else; a thousand idle tenants would otherwise make a steady load of transactions
+//     without records. After a crash the window is larger, the result the same.
+//
+// # Decisions: what was published
+//
+//   - A version is (id, updated-at, content), and any number of them is remembered per second. So nothing
+//     goes out twice even where a change is undone within its second.
+//   - Only the overlap is loaded from the ledger, once per walk; see seen in dedupe.go.
+//   - The position carries the ledger's floor. A longer overlap than the ledger remembers would publish
+//     old rows again; windows don't begin below the floor.
+//   - Look-backs list ids and stamps, and hand what the ledger does not know to the one who publishes
+//     changes: it reads the rows whole and compares again. So a look-back of a week may take a day, at a
+//     tenth of the rate, and races with nobody. It holds 20,000 ledger entries at a time.
+//   - The overlap stretches to a quarter more than the latest row seen, up to ten times overlap.ms, for a
+//     day. Lateness comes in spells (imports, month end), and every poll pays.
+//   - An object is BLIND only if Coupa was asked for any row at all and gave none. An instance that hides
+//     rows from the API client answers as one in which nothing changes. So polls that find nothing are
+//     believed for ten minutes, and not at all where a row of the overlap should have been found again;
+//     then one request asks for the highest id. The mark goes on, since windows were read as Coupa showed
+//     them, but freshness stands: nothing is proven.
+//
+// # Decisions: lines
+//
+//   - Lines are asked for by their own stamps, once per poll, bounded above by the mark of the headers:
+//     order_lines[updated_at][gt_or_eq]=…. It is one more request an idle poll, for objects that have
+//     lines.
+//   - Whether a row was published with this content is told by the ledger, which keeps a row under its
+//     own stamp, and once more under its newest line's where that is more than a minute later. A row
+//     whose header is a year old is so known by its line of yesterday. Without the second entry it would
+//     go out at each poll.
+//   - A row that is found without a line of that time in it (it was removed, or the condition was
+//     ignored) is dropped: nothing tells whether it was published like this.
+//   - Whether an instance knows the condition is found out at the start: no line is stamped tomorrow.
+//   - Rows between which a line has moved are read once more, and stand in the position until they were.
+//     Pages are on their way side by side, and the one with the row that has lost the line may be the
+//     older one and be committed last: its row would have the line back, and delete it when it is read
+//     again, while nothing reads the other row. By the time of reading, pages that overlap can't be told
+//     apart; a read that begins after the commit can. A move costs one more request.
+//   - Switched on for a running stream, lines are read again by a walk beside the polls that publishes
+//     nothing else. What the polls hand over of a row meanwhile takes out what that walk hands over of it
+//     later, equal stamps included: both publish lines.
+//
+// # Decisions: rows below those of another collection
+//
+//   - The place in such a walk is the parent. Ranges, splitting and what resumes are of parents' ids, so
+//     it is a walk like any other. Its page is one of parents' ids and all that is below them. What was
+//     taken of a parent before a request for it failed is known to the fetch, and after a crash to the
+//     ledger.
+//   - The key of such a row is its own id, not the pair with its parent's: ids are those of a database's
+//     table, and keys of all topics are alike. As Coupa does not say so, each walk remembers whose row an
+//     id is. One that is met below a second parent is asked for below the first again: it has moved, or
+//     the object stops.
+//
+// # Decisions: requests
+//
+//   - Positions are moved by the owner, in the transactions of the shard, so that what a request asks for
+//     and what a poller does are in one order. The ledger goes with them: it says what was published, and
+//     who moves a position back wants that once more.
+//   - A snapshot that is asked for is part of the position, with what is left of it. It resumes at the
+//     row, pauses and ends in the stream's own transactions, and each row goes out once for each request.
+//     Its window ends at the mark, so that it overtakes no poll, and what polls publish beside it takes
+//     out what it has read before, as with a backfill. The ledger is not asked: publishing once more is
+//     what it is for.
+//
+// # Not obvious
+//
+//   - A fetch reports rows that it read even when the page fails later: each row was checked by itself.
+package stream
