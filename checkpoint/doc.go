@@ -51,7 +51,7 @@
 // but for those in looked, which are "" then. walk and backfill are absent when none is
 // under way; their kind is poll, lines, snapshot, closing, asked or split (see [WalkKind]);
 // line_topics is absent where lines have no topics of their own, and line_epoch where it is
-// 0; moved lists rows to be read once more for their lines; ranges are [after, through], ids
+// 0; moved lists rows to be read once more for their lines; passed those that Coupa failed to send; ranges are [after, through], ids
 // above after up to and including through, where a through of 0 is no upper end:
 //
 //	{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z",

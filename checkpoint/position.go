@@ -73,6 +73,9 @@ type Position struct {
 	LineEpoch uint64
 	// Moved are rows between which lines have moved, by id, to be read once more for their lines.
 	Moved []int64
+	// Passed are rows that Coupa failed to send, by id: the walks went on behind them, and they are
+	// not covered until they are read.
+	Passed []int64
 }
 
 // Request is a snapshot that somebody asked for: rows as
@@ -110,7 +113,7 @@ func (r Request) Over() bool { return r.State != RequestRunning && r.State != Re
 func (p Position) Clone() Position {
 	p.Looked = slices.Clone(p.Looked)
 	p.Walk, p.Backfill = p.Walk.clone(), p.Backfill.clone()
-	p.Moved = slices.Clone(p.Moved)
+	p.Moved, p.Passed = slices.Clone(p.Moved), slices.Clone(p.Passed)
 	p.Requests = slices.Clone(p.Requests)
 	for i := range p.Requests {
 		r := &p.Requests[i]
@@ -164,6 +167,7 @@ type positionJSON struct {
 	Split    bool          `json:"line_topics,omitempty"`
 	Epoch    uint64        `json:"line_epoch,omitempty"`
 	Moved    []int64       `json:"moved,omitempty"`
+	Passed   []int64       `json:"passed,omitempty"`
 }
 
 type requestJSON struct {
@@ -191,7 +195,7 @@ type walkJSON struct {
 func encodePosition(p Position) []byte {
 	v := positionJSON{
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
-		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch, Moved: p.Moved,
+		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch, Moved: p.Moved, Passed: p.Passed,
 	}
 	for _, t := range p.Looked {
 		v.Looked = append(v.Looked, formatTime(t))
@@ -225,7 +229,7 @@ func decodePosition(value []byte) (Position, error) {
 		return Position{}, errors.New("seq is 0 or absent")
 	}
 	var errs [5]error
-	p := Position{Seq: v.Seq, LineTopics: v.Split, LineEpoch: v.Epoch, Moved: v.Moved}
+	p := Position{Seq: v.Seq, LineTopics: v.Split, LineEpoch: v.Epoch, Moved: v.Moved, Passed: v.Passed}
 	p.Mark, errs[0] = parseTime(v.Mark)
 	p.Lines, errs[1] = parseTime(v.Lines)
 	p.Floor, errs[2] = parseTime(v.Floor)

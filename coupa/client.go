@@ -113,7 +113,23 @@ func (c *Client) Ready(ctx context.Context) error {
 // It asks for one row. Where none comes it asks for 50: an instance may leave out a row that it has picked,
 // and then only those below it show that the collection is not empty.
 func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
-	op := "asking for the highest id of " + q.Path
+	return c.edge(ctx, "asking for the highest id of "+q.Path, q, descending)
+}
+
+// MinID returns the lowest id, likewise. It asks for ids alone, and so
+// has them of rows that Coupa fails to send with what else they hold.
+func (c *Client) MinID(ctx context.Context, q Query) (int64, error) {
+	return c.edge(ctx, "asking for the next id of "+q.Path, q, ascending)
+}
+
+// Values of dir.
+const (
+	ascending  = "asc"
+	descending = "desc"
+)
+
+// edge returns the id that is first in one direction.
+func (c *Client) edge(ctx context.Context, op string, q Query, dir string) (int64, error) {
 	if err := q.check(op); err != nil {
 		return 0, err
 	}
@@ -121,16 +137,16 @@ func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 		q.Path = parent
 	}
 	for _, q.Limit = range []int{1, pageLimit} {
-		if id, err := c.highest(ctx, op, q); id > 0 || err != nil {
+		if id, err := c.firstID(ctx, op, q, dir); id > 0 || err != nil {
 			return id, err
 		}
 	}
 	return 0, nil
 }
 
-// highest returns the highest id among the first rows that come, from the highest down.
-func (c *Client) highest(ctx context.Context, op string, q Query) (int64, error) {
-	res, err := c.get(ctx, ask{op: op, object: q.Path, path: q.Path, query: q.highest(), priority: q.Priority})
+// firstID returns the first id among the rows of one page.
+func (c *Client) firstID(ctx context.Context, op string, q Query, dir string) (int64, error) {
+	res, err := c.get(ctx, ask{op: op, object: q.Path, path: q.Path, query: q.ids(dir), priority: q.Priority})
 	if err != nil {
 		return 0, err
 	}
@@ -140,7 +156,7 @@ func (c *Client) highest(ctx context.Context, op string, q Query) (int64, error)
 	}
 	rows := newRows(ctx, res, &c.room, "")
 	defer rows.release()
-	highest, count := int64(0), 0
+	first, count := int64(0), 0
 	err = res.each(rows, func(r row) error {
 		id, ok := parseID(r.id)
 		if !ok || id <= q.After || q.Through > 0 && id > q.Through {
@@ -149,13 +165,15 @@ func (c *Client) highest(ctx context.Context, op string, q Query) (int64, error)
 		if count++; count > q.Limit {
 			return broken(op, "Coupa answered with more rows than the limit of %d that was asked for", q.Limit)
 		}
-		highest = max(highest, id)
+		if first == 0 || (id > first) == (dir == descending) {
+			first = id
+		}
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	return highest, nil
+	return first, nil
 }
 
 // Stats returns the counters as they are now.

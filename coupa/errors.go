@@ -78,6 +78,16 @@ func (e *Error) Remedy() string { return e.Hint }
 // Temporary tells whether the same request may succeed later without anybody's doing.
 func (e *Error) Temporary() bool { return e.Kind == Retry || e.Kind == Throttled }
 
+// Overtaxed tells whether err may come of asking for too much at once: a server error other than 503,
+// or an answer that did not come in time. Gateways answer so to pages that take their server too long.
+func Overtaxed(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Kind != Retry {
+		return false
+	}
+	return e.Status >= http.StatusInternalServerError || errors.Is(e.Err, errSilent) || errors.Is(e.Err, errDripping)
+}
+
 // RetryAfter is the pause that Coupa asked for; 0 where it asked for none, or err is not of Coupa.
 func RetryAfter(err error) time.Duration {
 	var e *Error

@@ -95,11 +95,11 @@ func (q Query) name() string {
 	return q.Path + "?" + string(q.conditions(nil))
 }
 
-// highest returns the query string that asks for the rows with the highest ids.
-func (q Query) highest() string {
+// ids returns the query string that asks for the first ids in a direction.
+func (q Query) ids(dir string) string {
 	b := q.conditions(nil)
 	b = pair(b, "order_by", "id")
-	b = pair(b, "dir", "desc")
+	b = pair(b, "dir", dir)
 	b = pair(b, "limit", strconv.Itoa(q.limit()))
 	b = pair(b, "fields", `["id"]`)
 	return string(b)

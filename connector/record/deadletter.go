@@ -49,10 +49,14 @@ type reason struct {
 
 // Stages are those of org.apache.kafka.connect.runtime.errors.Stage.
 var (
-	unencodable = reason{func(err error) bool { return !isError[*oversizeError](err) && !isError[*conflictError](err) }, "VALUE_CONVERTER", "schemas.Encoder", "schemas.FieldError",
+	unencodable = reason{func(err error) bool {
+		return !isError[*oversizeError](err) && !isError[*conflictError](err) && !isError[*UnreadError](err)
+	}, "VALUE_CONVERTER", "schemas.Encoder", "schemas.FieldError",
 		"correct it in Coupa, its next change is published"}
 	oversized = reason{isError[*oversizeError], "KAFKA_PRODUCE", "connector.Producer", "kerr.MessageTooLarge",
 		"raise the topic's max.message.bytes"}
+	unread = reason{isError[*UnreadError], "TASK_POLL", "coupa.Client", "coupa.Error",
+		"it is asked for again by itself, and replay reads it from Coupa"}
 	refused = reason{isError[*conflictError], "VALUE_CONVERTER", "schemas.Registry", "schemas.RegistryError",
 		"make the registry take the schema"}
 )
@@ -71,9 +75,33 @@ func newDeadLetters(connector string, o config.Object) *deadLetters {
 		d.reasons = append(d.reasons, refused)
 	}
 	if o.ErrorsTolerance == "all" {
-		d.reasons = append(d.reasons, unencodable)
+		d.reasons = append(d.reasons, unencodable, unread)
 	}
 	return d
+}
+
+// UnreadError says that Coupa failed to send a row which is there. Its dead letter holds the id alone.
+type UnreadError struct{ Err error }
+
+func (e *UnreadError) Error() string { return "Coupa fails to send it: " + e.Err.Error() }
+func (e *UnreadError) Unwrap() error { return e.Err }
+
+// Remedy is what lets the others go on.
+func (*UnreadError) Remedy() string {
+	return "have Coupa's support look at the row, or let the walk go on behind such rows: errors.tolerance = all with errors.deadletterqueue.topic.name"
+}
+
+// Temporary is false: it was tried, and all around it is answered.
+func (*UnreadError) Temporary() bool { return false }
+
+// IsUnread tells whether a record is the dead letter of a row that Coupa failed to send.
+func IsUnread(r *kgo.Record) bool {
+	for _, h := range r.Headers {
+		if h.Key == headerErrorClass {
+			return string(h.Value) == unread.class
+		}
+	}
+	return false
 }
 
 // letter is a row that is to be a dead letter.

@@ -170,6 +170,8 @@ type Chunk struct {
 	Bytes     int
 	Rows      int // rows read, dropped ones included
 	Dropped   int
+	Passed    []int64 // rows that Coupa failed to send, and that the walk goes on behind
+	Read      []int64 // rows that it failed to send before
 	Tally
 	Newest  time.Time // stamp of a row or of one of its lines
 	slab    []byte
@@ -198,7 +200,7 @@ func (c *Chunk) headersOf(enc *rowEncoder, r coupa.Row, op string) []kgo.RecordH
 		{Key: HeaderOp, Value: c.keepString(op)},
 		{Key: HeaderUpdatedAt},
 	}
-	if enc.undated {
+	if enc.undated || r.UpdatedAt.IsZero() {
 		return c.header(headers[:3]...)
 	}
 	enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)

@@ -51,6 +51,17 @@ func (e *Encoder) Add(ctx context.Context, c *Chunk, row coupa.Row) error {
 	return nil
 }
 
+// AddLetter puts a row that can't go, for err, into the chunk as a dead letter. Where the
+// object has none for such an error, it gives a *RowError, which stops the object.
+func (e *Encoder) AddLetter(ctx context.Context, c *Chunk, row coupa.Row, err error) error {
+	err = &RowError{Object: e.rows.object, ID: row.ID, Err: err}
+	why, taken := e.m.dead.takes(err)
+	if !taken {
+		return err
+	}
+	return e.m.bury(ctx, c, e.rows, row, e.Op, why)
+}
+
 // encode encodes a row by a schema that knows its custom fields: if need be, by one
 // that is made for them. Each turn but the last knows more of them than the one before.
 func (e *Encoder) encode(ctx context.Context, row coupa.Row) error {

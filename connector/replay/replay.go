@@ -460,7 +460,7 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	switch {
 	case err != nil && !isRowError(err):
 		return err
-	case err == nil && row.UpdatedAt.After(stamp):
+	case err == nil && (row.UpdatedAt.After(stamp) || record.IsUnread(rec)):
 		n.Overtaken++ // the worker publishes it as it is now
 		return nil
 	case err == nil:
@@ -483,22 +483,26 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	return nil
 }
 
-// rowOf is the row of a letter. Where a mapping changes rows, the
-// letter may lack what that hides, so the row is read from Coupa again.
+// rowOf is the row of a letter. Where a mapping changes rows, the letter may lack what that hides,
+// and one of a row that Coupa failed to send lacks all, so the row is read from Coupa again.
 func (r *run) rowOf(ctx context.Context, p *stream, id int64, rec *kgo.Record) (coupa.Row, error) {
-	if p.object.Mapping == nil {
+	if p.object.Mapping == nil && !record.IsUnread(rec) {
 		at, _ := time.Parse(time.RFC3339, headerOf(rec, record.HeaderUpdatedAt)) // zero where rows have none
 		return coupa.Row{ID: id, UpdatedAt: at, JSON: rec.Value}, nil
 	}
 	var row coupa.Row
 	q := coupa.Query{Path: p.object.Path, IDs: []int64{id}, Fields: p.maker.Fields(), Priority: coupa.PriorityBackfill}
-	err := r.read(ctx, q, func(found coupa.Row) error {
+	read := r.read
+	if record.IsUnread(rec) {
+		read = r.readOnce
+	}
+	err := read(ctx, q, func(found coupa.Row) error {
 		row = found
 		row.JSON = slices.Clone(found.JSON)
 		return nil
 	})
 	if err == nil && row.ID == 0 {
-		err = &record.RowError{Object: p.object.Path, ID: id, Err: errors.New("it is gone from Coupa, and its dead letter lacks what the object's mapping hides")}
+		err = &record.RowError{Object: p.object.Path, ID: id, Err: errors.New("it is gone from Coupa, and its dead letter does not hold all of it")}
 	}
 	return row, err
 }
@@ -514,6 +518,15 @@ func (r *run) read(ctx context.Context, q coupa.Query, row func(coupa.Row) error
 			return err
 		}
 	}
+}
+
+// readOnce reads a page. That Coupa still fails to send it is an error of the row.
+func (r *run) readOnce(ctx context.Context, q coupa.Query, row func(coupa.Row) error) error {
+	_, err := r.Source.Fetch(ctx, q, row)
+	if coupa.Overtaxed(err) {
+		return &record.RowError{Object: q.Path, ID: q.IDs[0], Err: &record.UnreadError{Err: err}}
+	}
+	return err
 }
 
 // anew is a letter that is to be sent again another time.

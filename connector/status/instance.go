@@ -21,6 +21,7 @@ type Instance struct {
 	mu      sync.Mutex
 	history [historySpan / historyStep]RatePoint // a ring
 	noted   int                                  // points ever
+	well    map[string]time.Time                 // when an object was last answered as it should be
 }
 
 // Source tells how requests to an instance go. It asks nothing of Coupa.
@@ -44,6 +45,28 @@ func (i *Instance) Note(now time.Time) {
 	}
 	i.history[i.noted%len(i.history)] = RatePoint{now, pace.Current, pace.Used}
 	i.noted++
+}
+
+// answered notes that an object was answered as it should be.
+func (i *Instance) answered(object string, now time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.well == nil {
+		i.well = map[string]time.Time{}
+	}
+	i.well[object] = now
+}
+
+// othersAnswered is when another object than this one was last answered as it should be; zero: never.
+func (i *Instance) othersAnswered(object string) (last time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for other, at := range i.well {
+		if other != object && at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // Rate is how the limiter stands, with the history.

@@ -58,6 +58,17 @@ func (t *Task) Failed(err error) {
 // Answered is called when Coupa has answered as it should.
 func (t *Task) Answered() {
 	t.note(func(_ *TaskStatus, v *vitals) { v.troubled, v.throttled, v.noScope = false, false, false })
+	if t.instance != nil {
+		t.instance.answered(t.s.Object, time.Now())
+	}
+}
+
+// OthersAnswered is when another object of the instance was last answered as it should be; zero: never.
+func (t *Task) OthersAnswered() time.Time {
+	if t.instance == nil {
+		return time.Time{}
+	}
+	return t.instance.othersAnswered(t.s.Object)
 }
 
 // Proved is called when a poll has published all that was changed before mark, which it began at

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -45,9 +46,9 @@ type content struct {
 // header of the same save (sample of API "Requisitions"), which would double the ledger.
 const linesSlack = time.Minute
 
-// loadSeen reads the entries of a stream from the ledger
-// that are kept under from ≤ time < to; a zero to: no end.
-func loadSeen(l shard.Ledger, st checkpoint.Stream, from, to time.Time) (seen, error) {
+// loadSeen reads the entries of a stream from the ledger that are kept under
+// from ≤ time < to; a zero to: no end. With ids, it keeps those of these rows.
+func loadSeen(l shard.Ledger, st checkpoint.Stream, from, to time.Time, of ...int64) (seen, error) {
 	var upper int64
 	if !to.IsZero() {
 		if !from.Before(to) {
@@ -57,6 +58,9 @@ func loadSeen(l shard.Ledger, st checkpoint.Stream, from, to time.Time) (seen, e
 	}
 	s := seen{versions: map[record.Version]struct{}{}, latest: map[int64]int64{}}
 	err := l.Range(st, max(0, from.Unix()), upper, func(e checkpoint.Entry) bool {
+		if len(of) > 0 && !slices.Contains(of, e.ID) {
+			return true
+		}
 		s.versions[record.Version{ID: e.ID, UpdatedAt: e.UpdatedAt, Digest: e.Digest}] = struct{}{}
 		s.latest[e.ID] = max(s.latest[e.ID], e.UpdatedAt)
 		return true

@@ -28,6 +28,9 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax,
 		start := f.r.After
 		f.given = nil
 		end.page, end.err = f.page(ctx)
+		if f.failed(end.err, f.r.After) {
+			end.err = f.passOver(ctx, f.query(), end.err)
+		}
 		if end.err == nil && end.page.Empty && whenEmpty && ps.ask.IDs == nil {
 			end.maxID, end.err = ps.p.source.MaxID(ctx, ps.ask)
 		}
@@ -43,7 +46,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax,
 		if end.err == nil || ctx.Err() != nil || !again || ps.rules.clocked && ps.p.isAhead(ctx, ps.walk.To) {
 			break
 		}
-		delay := temporaryBackoff.Delay(tries, coupa.RetryAfter(end.err))
+		delay := temporaryBackoff.Delay(f.patience(tries), coupa.RetryAfter(end.err))
 		ps.p.heldUp(end.err, delay)
 		if err := f.hand(ctx, event{span: sp}); err != nil || !clock.Sleep(ctx, delay) {
 			break
@@ -71,6 +74,7 @@ type fetch struct {
 	handed int64            // rows up to this id were handed over
 	given  []record.Version // of the page, what was published of them
 	siblings
+	shrinking
 	chunk *record.Chunk
 	enc   *record.Encoder
 }
@@ -79,7 +83,7 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 	if err := failpoint.Before(failpoint.Fetch); err != nil {
 		return coupa.Page{}, err
 	}
-	q := f.ps.query(f.r)
+	q := f.query()
 	ctx, span := f.ps.tracePage(ctx, q)
 	crossed := false
 	page, err := f.ps.p.source.Fetch(ctx, q, func(row coupa.Row) error {
@@ -101,7 +105,23 @@ func (f *fetch) page(ctx context.Context) (coupa.Page, error) {
 	if crossed {
 		f.r.After = f.r.Through // all up to there was read, and another span reads what follows
 	}
+	page.Empty = page.Empty && f.limit == 0 // a smaller page than asked for first shows no end
 	return page, errors.Join(err, failpoint.After(failpoint.Fetch))
+}
+
+// query asks for the page.
+func (f *fetch) query() coupa.Query {
+	q := f.ps.query(f.r)
+	q.Limit = f.limit
+	return q
+}
+
+// patience is how many attempts a pause goes by: while a page shrinks, it is short.
+func (f *fetch) patience(tries int) int {
+	if f.limit != 1 {
+		return min(tries, 2)
+	}
+	return tries
 }
 
 // hand sends what was read to run once there is memory for it. An error: it was not sent.
@@ -149,6 +169,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		return err
 	}
 	if verdict != fresh {
+		f.noteRead(row)
 		c.Rows++
 		c.Dropped++
 		return nil
@@ -158,6 +179,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 			return err
 		}
 	}
+	f.noteRead(row)
 	c.Rows++
 	f.siblings.add(row)
 	if ps.rules.linesAlone {
@@ -166,6 +188,13 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	c.Entries = append(c.Entries, entries(row, ps.horizon)...)
 	ps.count(c, row)
 	return nil
+}
+
+// noteRead takes a row off those that Coupa failed to send.
+func (f *fetch) noteRead(row coupa.Row) {
+	if f.ps.passed[row.ID] {
+		f.chunk.Read = append(f.chunk.Read, row.ID)
+	}
 }
 
 // count notes a row that the polls alone would have missed: one that became
@@ -193,6 +222,11 @@ func (ps *pass) query(r checkpoint.Range) coupa.Query {
 		}
 		return q
 	}
-	q.IDs = slices.DeleteFunc(slices.Clone(q.IDs), func(id int64) bool { return id <= r.After })
+	q.IDs = above(q.IDs, r.After)
 	return q
+}
+
+// above are the ids above one.
+func above(ids []int64, after int64) []int64 {
+	return slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return id <= after })
 }

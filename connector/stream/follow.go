@@ -24,8 +24,9 @@ type follower struct {
 	newest  time.Time
 	stretch stretch
 	sight   sight
-	missing bool  // of the last walk over changes: it read no row where some were published before
-	rows    int64 // that it read
+	reread  time.Time // when rows that Coupa failed to send were last asked for
+	missing bool      // of the last walk over changes: it read no row where some were published before
+	rows    int64     // that it read
 }
 
 func newFollower(p *Poller) *follower {
@@ -114,6 +115,9 @@ func (f *follower) poll(ctx context.Context) error {
 		return err
 	}
 	if err := f.rereadMoved(ctx); err != nil {
+		return err
+	}
+	if err := f.rereadPassed(ctx); err != nil {
 		return err
 	}
 	vanished, err := f.look(ctx)
@@ -270,6 +274,46 @@ func (f *follower) rereadMoved(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// passedAgain is how often rows that Coupa failed to send are asked for again.
+const passedAgain = 10 * time.Minute
+
+// rereadPassed asks again for rows that Coupa failed to send, one by one, and publishes those that it sends
+// now. What it still fails to send is asked for another time; what is gone is no matter any more.
+func (f *follower) rereadPassed(ctx context.Context) error {
+	ids := f.shard.Position(f.stream).Passed
+	if len(ids) == 0 || time.Since(f.reread) < passedAgain {
+		return nil
+	}
+	f.reread = time.Now()
+	var sent []int64
+	for _, id := range ids {
+		q := f.query(repairRules.priority, coupa.Window{})
+		q.IDs, q.Limit = []int64{id}, 1
+		if _, err := f.source.Fetch(ctx, q, func(coupa.Row) error { return nil }); err == nil {
+			sent = append(sent, id)
+		} else if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	for ids := range slices.Chunk(sent, pageRows) {
+		published, err := f.published(time.Time{}, time.Time{}, ids...)
+		if err != nil {
+			return err
+		}
+		ps := &pass{
+			p: f.Poller, rules: repairRules, seen: published, ask: f.query(repairRules.priority, coupa.Window{}),
+			walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()},
+			mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted, finishes: true,
+			finish: func(pos *checkpoint.Position) { pos.Passed = passedOver(pos.Passed, nil, ids) },
+		}
+		ps.ask.IDs = ids
+		if err := ps.carryOut(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // horizon is that of a walk that ends at to. It goes by the

@@ -42,6 +42,7 @@ type pass struct {
 	place func(*checkpoint.Position) **checkpoint.Walk
 	// finish changes the position when everything that the walk found is published.
 	finish    func(*checkpoint.Position)
+	passed    map[int64]bool          // rows that Coupa failed to send before, as the walk begins
 	finishes  bool                    // finish is written also where the walk found nothing
 	progress  func(rows, total int64) // hears how far it is; nil: nobody asks
 	persisted *time.Time              // when the position last went to Kafka
@@ -89,6 +90,10 @@ func (ps *pass) carryOut(ctx context.Context) error {
 	if ps.rules.estimates && ps.maxID == 0 {
 		// For the estimate of how long it takes, and to split ranges by. Both can do without.
 		ps.maxID, _ = ps.p.source.MaxID(ctx, ps.ask)
+	}
+	ps.passed = map[int64]bool{}
+	for _, id := range ps.p.shard.Position(ps.p.stream).Passed {
+		ps.passed[id] = true
 	}
 	ps.p.shard.StartReading()
 	ps.reading = true
@@ -298,7 +303,7 @@ func (ps *pass) left() []checkpoint.Range {
 func (ps *pass) submit(c *record.Chunk, must bool) {
 	p := ps.p
 	finished := len(ps.spans) == 0
-	if len(c.Records) == 0 && len(c.Lines) == 0 && len(c.Entries) == 0 && !must {
+	if len(c.Records) == 0 && len(c.Lines) == 0 && len(c.Entries) == 0 && len(c.Passed) == 0 && len(c.Read) == 0 && !must {
 		due := time.Since(*ps.persisted) >= markPersistence
 		midWalk := len(ps.pending) > 0 || ps.outstanding > 0 || ps.isRecorded()
 		if !due && !(finished && (midWalk || ps.finishes)) {
@@ -308,7 +313,7 @@ func (ps *pass) submit(c *record.Chunk, must bool) {
 	*ps.persisted = time.Now()
 	sub := &shard.Submission{
 		Stream: p.stream, Task: p.task, Records: c.Records, Rows: c.Published, Lines: c.Lines, Entries: c.Entries, Bytes: c.Bytes, Tally: c.Tally,
-		Backfill: !ps.rules.changes, Repeats: ps.rules.repeats, Move: ps.move(finished), Keep: retention(p.object), Dead: &ps.dead,
+		Backfill: !ps.rules.changes, Repeats: ps.rules.repeats, Move: ps.move(finished, c.Passed, c.Read), Keep: retention(p.object), Dead: &ps.dead,
 	}
 	sub.Done = func(err error) {
 		p.memory.release(sub.Bytes)
@@ -330,7 +335,7 @@ func (ps *pass) isRecorded() bool {
 }
 
 // move is what becomes of the position once all that was handed over is committed.
-func (ps *pass) move(finished bool) func(*checkpoint.Position) {
+func (ps *pass) move(finished bool, passed, read []int64) func(*checkpoint.Position) {
 	floor := time.Unix(ps.horizon, 0).UTC()
 	var at *checkpoint.Walk
 	if !finished {
@@ -340,6 +345,7 @@ func (ps *pass) move(finished bool) func(*checkpoint.Position) {
 	}
 	return func(pos *checkpoint.Position) {
 		pos.Floor = clock.Later(pos.Floor, floor)
+		pos.Passed = passedOver(pos.Passed, passed, read)
 		if ps.place != nil {
 			*ps.place(pos) = at
 		}
@@ -347,6 +353,20 @@ func (ps *pass) move(finished bool) func(*checkpoint.Position) {
 			ps.finish(pos)
 		}
 	}
+}
+
+// maxPassed bounds how many rows a position holds that Coupa failed to send.
+const maxPassed = 10_000
+
+// passedOver are the rows that Coupa failed to send: those before and those that are new, but for those read.
+func passedOver(before, more, read []int64) []int64 {
+	if len(more) == 0 && len(read) == 0 {
+		return before
+	}
+	all := slices.Concat(before, more)
+	slices.Sort(all)
+	all = slices.DeleteFunc(slices.Compact(all), func(id int64) bool { return slices.Contains(read, id) })
+	return all[max(0, len(all)-maxPassed):]
 }
 
 // expired lists ledger records that lie behind the horizon, some at a

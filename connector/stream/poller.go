@@ -321,8 +321,8 @@ func (p *Poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
 
 // published loads a part of the ledger. A ledger that can't be
 // read ends the ownership: the store is made anew from the topic.
-func (p *Poller) published(from, to time.Time) (seen, error) {
-	s, err := loadSeen(p.shard.Ledger(), p.stream, from, to)
+func (p *Poller) published(from, to time.Time, of ...int64) (seen, error) {
+	s, err := loadSeen(p.shard.Ledger(), p.stream, from, to, of...)
 	if err != nil {
 		return seen{}, p.unreadable(err)
 	}

@@ -16,6 +16,8 @@ type Source interface {
 	Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error)
 	// MaxID is the highest id that fits the query, 0 when nothing does.
 	MaxID(ctx context.Context, q coupa.Query) (int64, error)
+	// MinID is the lowest one; of rows that can't be sent otherwise, too.
+	MinID(ctx context.Context, q coupa.Query) (int64, error)
 	// Now is a lower bound of Coupa's clock.
 	Now(ctx context.Context) (time.Time, error)
 	// Ahead is how far Coupa's clock is ahead of this machine's, for all that is known; it asks nothing.
