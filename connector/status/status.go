@@ -58,7 +58,7 @@ type TaskStatus struct {
 	Proven   time.Time
 	Progress Progress  // of the backfill
 	Errors   []Trouble // the last ones, newest first; at most maxTroubles
-	Restarts int       // automatic restarts of the failed task since it last worked
+	Restarts int       // automatic restarts of the failed task since a poll was last drained
 	// of a FAILED task: when it restarts itself; zero: nobody knows, or it is not FAILED
 	NextTry        time.Time
 	CircuitOpen    bool            // it has failed so often that it is tried seldom

@@ -35,7 +35,7 @@ func (t *Task) Take() {
 		v.began, v.proved, v.moved, v.took = time.Now(), time.Time{}, time.Time{}, 0
 		v.noScope, v.vanished, v.throttled, v.troubled = false, false, false, false
 		v.quiet, v.speed = s.Published, Speed{}
-		s.Proven, s.Progress = clock.Later(s.Mark, s.Committed.Mark), Progress{}
+		s.Proven, s.Progress, s.Restarts = clock.Later(s.Mark, s.Committed.Mark), Progress{}, 0
 	})
 }
 

@@ -245,6 +245,7 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
 		f.task.Update(func(s *status.TaskStatus) {
 			s.Mark = mark
 			s.Polls++
+			s.Restarts = 0
 		})
 	}
 	return nil

@@ -298,7 +298,7 @@ func (p *Poller) going() {
 	var was status.State
 	p.task.Update(func(s *status.TaskStatus) {
 		was = s.State
-		s.State, s.Trace, s.Restarts, s.CircuitOpen, s.NextTry = status.Running, "", 0, false, time.Time{}
+		s.State, s.Trace, s.CircuitOpen, s.NextTry = status.Running, "", false, time.Time{}
 	})
 	if was == status.Failed {
 		p.log.Info("the object is running again")

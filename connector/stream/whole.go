@@ -40,6 +40,7 @@ func (p *Poller) readWhole(ctx context.Context) error {
 				s.Backfilled = time.Now()
 			}
 			s.Polls++
+			s.Restarts = 0
 		})
 	}
 }
