@@ -47,12 +47,12 @@
 //
 // until is the end, exclusive, of the bucket; seq is that of the commit that began the chunk.
 //
-// The value of a position is JSON. Times are RFC 3339 in UTC and absent where there is none,
-// but for those in looked, which are "" then. walk and backfill are absent when none is
-// under way; their kind is poll, lines, snapshot, closing, asked or split (see [WalkKind]);
-// line_topics is absent where lines have no topics of their own, and line_epoch where it is
-// 0; moved lists rows to be read once more for their lines; passed those that Coupa failed to send; ranges are [after, through], ids
-// above after up to and including through, where a through of 0 is no upper end:
+// The value of a position is JSON. Times are RFC 3339 in UTC and absent where there is none, but for those
+// in looked, which are "" then. walk and backfill are absent when none is under way; their kind is poll,
+// lines, snapshot, closing, asked, split or undated (see [WalkKind]); line_topics is absent where lines have
+// no topics of their own, and line_epoch where it is 0; moved lists rows to be read once more for their
+// lines; passed those that Coupa failed to send; round is a search for rows without updated-at; ranges are
+// [after, through], ids above after up to and including through, where a through of 0 is no upper end:
 //
 //	{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z",
 //	 "looked":["2026-11-23T18:00:00Z",""],

@@ -18,12 +18,13 @@ const (
 	Asked                    // a snapshot that somebody asked for
 	// rows published before their lines had topics of their own, once more for those
 	Split
+	Undated // ids and stamps of all rows, for those without a stamp
 )
 
 // walkKinds are the kinds as records name them.
-var walkKinds = [...]string{Poll: "poll", Lines: "lines", Snapshot: "snapshot", Closing: "closing", Asked: "asked", Split: "split"}
+var walkKinds = [...]string{Poll: "poll", Lines: "lines", Snapshot: "snapshot", Closing: "closing", Asked: "asked", Split: "split", Undated: "undated"}
 
-// String names the kind as records do: "poll", "lines", "snapshot", "closing", "asked", "split".
+// String names the kind as records do: "poll", "lines", "snapshot", "closing", "asked", "split", "undated".
 func (k WalkKind) String() string {
 	if int(k) < len(walkKinds) {
 		return walkKinds[k]
@@ -76,6 +77,10 @@ type Position struct {
 	// Passed are rows that Coupa failed to send, by id: the walks went on behind them, and they are
 	// not covered until they are read.
 	Passed []int64
+	// Round is the search under way for rows without updated-at, whose From is when it began, by the
+	// worker's clock; nil: none. Rounded is when the last one ended; zero: never.
+	Round   *Walk
+	Rounded time.Time
 }
 
 // Request is a snapshot that somebody asked for: rows as
@@ -112,7 +117,7 @@ func (r Request) Over() bool { return r.State != RequestRunning && r.State != Re
 // Clone is a copy that shares nothing with p.
 func (p Position) Clone() Position {
 	p.Looked = slices.Clone(p.Looked)
-	p.Walk, p.Backfill = p.Walk.clone(), p.Backfill.clone()
+	p.Walk, p.Backfill, p.Round = p.Walk.clone(), p.Backfill.clone(), p.Round.clone()
 	p.Moved, p.Passed = slices.Clone(p.Moved), slices.Clone(p.Passed)
 	p.Requests = slices.Clone(p.Requests)
 	for i := range p.Requests {
@@ -132,8 +137,8 @@ func (w *Walk) clone() *Walk {
 }
 
 func (p Position) check() error {
-	times := append([]time.Time{p.Mark, p.Lines, p.Floor}, p.Looked...)
-	walks := []*Walk{p.Walk, p.Backfill}
+	times := append([]time.Time{p.Mark, p.Lines, p.Floor, p.Rounded}, p.Looked...)
+	walks := []*Walk{p.Walk, p.Backfill, p.Round}
 	for _, r := range p.Requests {
 		walks, times = append(walks, r.Walk), append(times, r.Asked, r.Ended, r.From, r.To)
 	}
@@ -168,6 +173,8 @@ type positionJSON struct {
 	Epoch    uint64        `json:"line_epoch,omitempty"`
 	Moved    []int64       `json:"moved,omitempty"`
 	Passed   []int64       `json:"passed,omitempty"`
+	Round    *walkJSON     `json:"round,omitempty"`
+	Rounded  string        `json:"rounded,omitempty"`
 }
 
 type requestJSON struct {
@@ -196,6 +203,7 @@ func encodePosition(p Position) []byte {
 	v := positionJSON{
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
 		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch, Moved: p.Moved, Passed: p.Passed,
+		Round: walkForm(p.Round), Rounded: formatTime(p.Rounded),
 	}
 	for _, t := range p.Looked {
 		v.Looked = append(v.Looked, formatTime(t))
@@ -228,13 +236,15 @@ func decodePosition(value []byte) (Position, error) {
 	if v.Seq == 0 {
 		return Position{}, errors.New("seq is 0 or absent")
 	}
-	var errs [5]error
+	var errs [7]error
 	p := Position{Seq: v.Seq, LineTopics: v.Split, LineEpoch: v.Epoch, Moved: v.Moved, Passed: v.Passed}
 	p.Mark, errs[0] = parseTime(v.Mark)
 	p.Lines, errs[1] = parseTime(v.Lines)
 	p.Floor, errs[2] = parseTime(v.Floor)
 	p.Walk, errs[3] = v.Walk.walk()
 	p.Backfill, errs[4] = v.Backfill.walk()
+	p.Round, errs[5] = v.Round.walk()
+	p.Rounded, errs[6] = parseTime(v.Rounded)
 	for _, s := range v.Looked {
 		t, err := parseTime(s)
 		if err != nil {

@@ -28,15 +28,19 @@
 //	lines     rows of which a line was stamped since the last such walk         stream/follow.go
 //	repair    rows that a look-back found and the ledger does not know          stream/follow.go
 //	moved     rows between which lines have moved, once more for their lines    stream/follow.go
-//	backfill  what was there before the stream began                            stream/backfill.go
+//	undated   rows that have no updated-at, where others have one               stream/undated.go
+//	noted     the same where only later changes are to be published             stream/undated.go
+//	earliest  what was there before the stream began                            stream/backfill.go
+//	backfill  the same from an instant on                                       stream/backfill.go
 //	closing   the backfill's last overlap, once more                            stream/backfill.go
 //	split     what was published before its lines had topics, for these alone   stream/backfill.go
 //	snapshot  what somebody asks for, published as it is                        stream/snapshot.go
+//	ids       the same, of rows by their ids                                    stream/snapshot.go
 //	whole     all rows, again and again, where no updated-at tells of changes   stream/whole.go, below.go
 //	first     the first such walk, in place of a backfill                       stream/whole.go
 //	latest    the same where only later changes are to be published             stream/whole.go
 //
-// The first four publish changes, one after the other, and the next four publish beside them. Look-backs
+// The first six publish changes, one after the other, and the next six publish beside them. Look-backs
 // (stream/lookback.go) list ids and stamps behind the overlap, and publish nothing. The ten steps of a row:
 //
 //	1 fetch    a page of the walk                                   stream/fetch.go, coupa.Client.Fetch

@@ -71,6 +71,6 @@
 //   - The Date header is cut to the second and set before the answer travels, so Date plus the time since
 //     is a lower bound of Coupa's clock: a window that ends settle.ms before it is closed. A response
 //     whose Date lies before its window's end is refused.
-//   - The first page length seen of a resource can't end a walk. Coupa's cap is 50, but an instance that
-//     caps lower would look drained after every page.
+//   - The length of a page tells nothing of an end: Coupa's cap is 50, but an instance may cap lower, leave
+//     rows out after the limit, or count joined lines for it.
 package coupa

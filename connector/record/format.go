@@ -32,7 +32,11 @@ func (f *valueForm) close(dst []byte, row coupa.Row, op string) []byte {
 	if f.envelope == nil {
 		return dst
 	}
-	return f.envelope.Close(dst, row.UpdatedAt, time.Now(), op == OpSnapshot)
+	now, at := time.Now(), row.UpdatedAt
+	if at.IsZero() { // the row has none
+		at = now
+	}
+	return f.envelope.Close(dst, at, now, op == OpSnapshot)
 }
 
 // wrap appends a value made of Avro by the plan.

@@ -48,6 +48,10 @@ type TaskStatus struct {
 	DeadLetters int64  // rows that went to the dead letter topic
 	DeadLetter  string // why the last of them did
 	Trimmed     int64  // records whose texts were cut to what the topic takes
+	// rows without updated-at, in an object that has one, that are known; and how long the last search for
+	// new ones took, 0: none was ended since the start
+	Undated int64
+	Round   time.Duration
 	// values of custom fields that stayed JSON text in unmapped, by field; not changed once here
 	Unfit     map[string]int64
 	Committed checkpoint.Position

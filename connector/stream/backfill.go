@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -64,12 +65,34 @@ func (p *Poller) backfill(ctx context.Context) error {
 			}
 			ps.rules, ps.seen, ps.progress = closingRules, published, nil
 		default:
+			if w.From.IsZero() {
+				if err := ps.fromEarliest(ctx); err != nil {
+					return err
+				}
+			}
 			ps.finish = func(pos *checkpoint.Position) { pos.Backfill = closing(*w, pos.Floor, p.object.Overlap) }
 		}
 		if err := ps.carryOut(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// fromEarliest lets a backfill read rows without updated-at too, which a window would leave out. It ends
+// at the highest id: rows above it came after the stream's first position, which is committed.
+func (ps *pass) fromEarliest(ctx context.Context) error {
+	ps.rules, ps.ask.Window = earliestRules, coupa.Window{}
+	var err error
+	if ps.maxID, err = ps.p.source.MaxID(ctx, ps.ask); err != nil {
+		return err
+	}
+	ps.walk.Ranges = slices.Clone(ps.walk.Ranges)
+	for i := range ps.walk.Ranges {
+		if r := &ps.walk.Ranges[i]; r.Through == 0 && r.After < ps.maxID {
+			r.Through = ps.maxID
+		}
+	}
+	return nil
 }
 
 // noteLines takes down that lines have no topics any more: should they

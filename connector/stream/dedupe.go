@@ -46,10 +46,10 @@ type content struct {
 // header of the same save (sample of API "Requisitions"), which would double the ledger.
 const linesSlack = time.Minute
 
-// loadSeen reads the entries of a stream from the ledger that are kept under
-// from ≤ time < to; a zero to: no end. With ids, it keeps those of these rows.
+// loadSeen reads the entries of a stream from the ledger that are kept under from ≤ time < to; a
+// zero to: all that have an updated-at. With ids, it keeps those of these rows.
 func loadSeen(l shard.Ledger, st checkpoint.Stream, from, to time.Time, of ...int64) (seen, error) {
-	var upper int64
+	upper := undatedFrom
 	if !to.IsZero() {
 		if !from.Before(to) {
 			return seen{}, nil

@@ -33,12 +33,14 @@
 //	rules.go      what one kind of walk does otherwise than another
 //	follow.go     what publishes changes: polls, lines, repairs, moved lines, one after the other
 //	backfill.go   what was there before, beside the polls
+//	undated.go    rows without updated-at where others have one; rows whose updated-at can't be read
 //	whole.go      rows without updated-at, read whole and compared by content
 //	below.go      rows below those of another collection, read through these
 //	lookback.go   what appeared behind the overlap; the overlap that stretches
 //	snapshot.go   rows that somebody asks for, published as they are
 //	pass.go       one walk being carried out: pages side by side, positions in order
 //	fetch.go      one page: read, decided, encoded, handed over
+//	shrink.go     pages that Coupa fails to send: smaller ones, and one bad row
 //	walk.go       pure: the first position, the next window, splitting a range
 //	dedupe.go     pure: a row against what was published, and what the ledger keeps of it
 //	estimate.go   pure: how many rows a walk has in all
@@ -55,8 +57,18 @@
 //   - A walk goes by id in a fixed window, in ranges side by side. Order by updated-at has no tie-break
 //     in Coupa and shifts under writes. One reader can't use the rate that is granted when an answer
 //     takes 100 ms, so ranges are split, as many as the rate can feed, and only where enough rows seem to
-//     be left, since each range ends in a page that is not full. Nothing depends on the guess: the last
-//     range stays open above.
+//     be left, since the last page of a range runs into the next one. Nothing depends on the guess: the
+//     last range stays open above.
+//   - Only an empty answer to a request for 50 rows ends a range, or a row behind it. A page can be short
+//     because rows are left out after the limit, or because joined lines count for it. A walk that is to
+//     be complete goes on behind an empty page while there are higher ids: 50 ids hold at most 50 rows.
+//   - A page that Coupa fails to send is asked for smaller. A row is called bad only when it fails alone,
+//     and its id, the rows behind it and another object of the tenant are answered within a minute: an
+//     incident must never make dead letters. What is passed over stands in the position until it is read.
+//   - Rows without updated-at, where others have one, fit no condition. The backfill from earliest has none
+//     and ends at the highest id asked for after the first position was committed; rows stamped later
+//     than that position are the polls'. New ones take a search through all ids, at the pace of
+//     look-backs. Their entries stand in the ledger behind all times, so that they never expire.
 //   - The checkpoint holds every range. A crash costs the pages under way and nothing else. A page is
 //     handed over in chunks, and any row is a resting place, so huge rows do not add up to a huge page in
 //     memory.

@@ -141,17 +141,21 @@ func (f *fetch) hand(ctx context.Context, ev event) error {
 
 // take decides about a row and encodes it if it is fresh.
 func (f *fetch) take(ctx context.Context, row coupa.Row) error {
-	if row.StampErr != nil {
-		return row.StampErr
-	}
 	ps, c := f.ps, f.chunk
 	if err := errors.Join(failpoint.Before(failpoint.Decode), failpoint.After(failpoint.Decode), failpoint.Before(failpoint.Decide)); err != nil {
 		return err
 	}
-	if !ps.stamp.IsZero() {
-		row.UpdatedAt = ps.stamp
-	}
 	ps.p.rowBytes.Observe(float64(len(row.JSON)))
+	switch undated := row.UpdatedAt.IsZero(); {
+	case !ps.stamp.IsZero():
+		row.UpdatedAt = ps.stamp
+	case undated && row.StampErr != nil:
+		return f.takeUnplaced(ctx, row)
+	case undated:
+		return f.takeUndated(ctx, row)
+	case ps.rules.undated, ps.rules.border && !row.UpdatedAt.Before(ps.walk.To):
+		return nil // the polls publish it
+	}
 	c.Newest = clock.Later(c.Newest, clock.Later(row.UpdatedAt, row.LinesAt))
 	verdict := ps.seen.decide(row)
 	if ps.p.doubt.has(row) || f.have(row) {

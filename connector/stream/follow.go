@@ -55,7 +55,11 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 			case <-timer.C:
 				waiting = false
 			case s := <-found:
-				if err := f.repair(ctx, s); err != nil {
+				repair := f.repair
+				if s.undated {
+					repair = f.repairUndated
+				}
+				if err := repair(ctx, s); err != nil {
 					return err
 				}
 			case <-ctx.Done():

@@ -52,8 +52,9 @@ func (p *Poller) lookBack(ctx context.Context, found chan<- suspects) error {
 
 // suspects are rows that a look-back found and the ledger does not know.
 type suspects struct {
-	ids    []int64 // ascending, at most a page
-	window coupa.Window
+	ids     []int64 // ascending, at most a page
+	window  coupa.Window
+	undated bool // they have no updated-at, or had none
 }
 
 // nextLookBack picks the depth that has been due for longest, or will be due first, and
@@ -133,7 +134,7 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		}
 		for ids := range slices.Chunk(ids, pageRows) {
 			select {
-			case found <- suspects{ids, w}:
+			case found <- suspects{ids: ids, window: w}:
 				p.task.Update(func(s *status.TaskStatus) { s.LookbackFinds += int64(len(ids)) })
 			case <-ctx.Done():
 				return ctx.Err()

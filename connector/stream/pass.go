@@ -358,7 +358,8 @@ func (ps *pass) move(finished bool, passed, read []int64) func(*checkpoint.Posit
 // maxPassed bounds how many rows a position holds that Coupa failed to send.
 const maxPassed = 10_000
 
-// passedOver are the rows that Coupa failed to send: those before and those that are new, but for those read.
+// passedOver are the rows that Coupa failed to send: those
+// before and those that are new, but for those read.
 func passedOver(before, more, read []int64) []int64 {
 	if len(more) == 0 && len(read) == 0 {
 		return before

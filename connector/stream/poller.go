@@ -219,6 +219,8 @@ func (p *Poller) attempt(ctx context.Context) error {
 			return err
 		}
 		g.Go(func() error { return p.snapshots(ctx) })
+		g.Go(func() error { return p.searchUndated(ctx, suspects) })
+		g.Go(func() error { return p.rereadUndated(ctx, suspects) })
 		return p.lookBack(ctx, suspects)
 	})
 	return g.Wait()

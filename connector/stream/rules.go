@@ -31,20 +31,28 @@ type walkRules struct {
 	estimates bool
 	// thorough: an empty page below the highest id there is does not end it, see [pass.stepOn].
 	thorough bool
+	// border: it asks for no window, and leaves rows stamped at or after its end to the polls.
+	border bool
+	// undated: it is for rows without updated-at, in an object that has one; others are the polls'.
+	undated bool
 	// prunes: its last page takes entries out of the ledger that no walk can meet again.
 	prunes bool
 }
 
 var (
-	pollRules   = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, prunes: true}
-	linesRules  = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, byLines: true}
-	repairRules = pollRules
-	movedRules  = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, linesAlone: true}
+	pollRules    = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, prunes: true}
+	linesRules   = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, byLines: true}
+	repairRules  = pollRules
+	movedRules   = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, linesAlone: true}
+	undatedRules = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, undated: true}
+	notedRules   = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, undated: true, unpublished: true}
 
+	earliestRules = walkRules{priority: coupa.PriorityBackfill, estimates: true, thorough: true, border: true}
 	backfillRules = walkRules{priority: coupa.PriorityBackfill, estimates: true, thorough: true}
 	closingRules  = walkRules{priority: coupa.PriorityBackfill, thorough: true}
 	splitRules    = walkRules{priority: coupa.PriorityBackfill, estimates: true, thorough: true, repeats: true, linesAlone: true}
 	snapshotRules = walkRules{priority: coupa.PrioritySnapshot, estimates: true, thorough: true, repeats: true, allLines: true}
+	idsRules      = walkRules{priority: coupa.PrioritySnapshot, repeats: true, allLines: true, border: true}
 
 	wholeRules = walkRules{changes: true, priority: coupa.PriorityBackfill, clocked: true, thorough: true, prunes: true}
 	// The first reading of all rows; latestRules, where the stream begins with what changes from now on.

@@ -149,6 +149,9 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 		},
 	}
 	ps.ask.Filter, ps.ask.IDs = filter, ids
+	if len(ids) > 0 && walk.From.IsZero() { // some may have no updated-at
+		ps.rules, ps.ask.Window = idsRules, coupa.Window{}
+	}
 	ps.finish = func(pos *checkpoint.Position) { finish(ps.walk.Rows)(pos) }
 	p.log.Info("a snapshot is read", "snapshot", r.ID)
 	return ps.carryOut(ctx)

@@ -66,7 +66,7 @@ func (p *Poller) nextWhole(ctx context.Context, mark time.Time) (time.Time, erro
 
 // walkWhole reads all rows once; vanished: there are none, and there were some.
 func (p *Poller) walkWhole(ctx context.Context, w checkpoint.Walk, first bool, persisted *time.Time) (vanished bool, err error) {
-	last, err := loadLast(p.shard.Ledger(), p.stream)
+	last, err := loadLast(p.shard.Ledger(), p.stream, 0)
 	if err != nil {
 		return false, p.unreadable(err)
 	}
@@ -88,10 +88,10 @@ func (p *Poller) walkWhole(ctx context.Context, w checkpoint.Walk, first bool, p
 	return ps.walk.Rows == 0 && len(last.last) > 0, nil
 }
 
-// loadLast reads what was last published of every row of a stream.
-func loadLast(l shard.Ledger, st checkpoint.Stream) (seen, error) {
+// loadLast reads what was last published of every row of a stream, of entries kept from a time on.
+func loadLast(l shard.Ledger, st checkpoint.Stream, from int64) (seen, error) {
 	s := seen{last: map[int64]content{}}
-	err := l.Range(st, 0, 0, func(e checkpoint.Entry) bool { // in order of time
+	err := l.Range(st, from, 0, func(e checkpoint.Entry) bool { // in order of time
 		c, known := s.last[e.ID]
 		s.last[e.ID] = content{e.At, e.Digest, known && c.at == e.At}
 		return true

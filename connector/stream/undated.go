@@ -1,0 +1,196 @@
+package stream
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa"
+)
+
+// Rows without updated-at, in an object that has one, fit no condition on it: polls never see them. Those
+// that are there at first come with the backfill, which has no condition. Known ones are read again now
+// and then, and new ones are searched for: ids and stamps of all rows, at the pace of a look-back, again
+// and again. What is found goes to the follower, so that no two walks publish one row.
+
+// undatedFrom is where their entries stand in the ledger: behind those of all
+// times at which rows can be stamped, so that none of them ever expires.
+var undatedFrom = time.Date(5000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+
+// undatedEntry is what the ledger keeps of such a row, published now.
+func undatedEntry(r coupa.Row) checkpoint.Entry {
+	return checkpoint.Entry{ID: r.ID, At: undatedFrom + time.Now().Unix(), Digest: r.Digest}
+}
+
+// undated are the rows without updated-at that were published, as they were.
+func (p *Poller) undated() (seen, error) {
+	known, err := loadLast(p.shard.Ledger(), p.stream, undatedFrom)
+	if err != nil {
+		return seen{}, p.unreadable(err)
+	}
+	return known, nil
+}
+
+// roundPlace is how often the place of a search is written down.
+const roundPlace = time.Minute
+
+// searchUndated looks for new rows without updated-at. A search goes on where it was, and another
+// begins when reread.interval.ms have passed since the last one began.
+func (p *Poller) searchUndated(ctx context.Context, found chan<- suspects) error {
+	for {
+		pos := p.shard.Position(p.stream)
+		if pos.Round == nil {
+			if !clock.Sleep(ctx, time.Until(pos.Rounded.Add(p.object.Reread))) {
+				return ctx.Err()
+			}
+			w := &checkpoint.Walk{Kind: checkpoint.Undated, From: time.Now().UTC().Truncate(time.Second), Ranges: everything()}
+			if err := p.record(ctx, func(pos *checkpoint.Position) { pos.Round = w }); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.search(ctx, *pos.Round, found); err != nil {
+			return err
+		}
+		began := pos.Round.From
+		if err := p.record(ctx, func(pos *checkpoint.Position) { pos.Round, pos.Rounded = nil, began }); err != nil {
+			return err
+		}
+		known, err := p.undated()
+		if err != nil {
+			return err
+		}
+		p.task.Update(func(s *status.TaskStatus) {
+			s.Undated, s.Round = int64(len(known.last)), max(time.Since(began), time.Second)
+		})
+	}
+}
+
+// search is one search, or what is left of it.
+func (p *Poller) search(ctx context.Context, w checkpoint.Walk, found chan<- suspects) error {
+	known, err := p.undated()
+	if err != nil {
+		return err
+	}
+	p.task.Update(func(s *status.TaskStatus) { s.Undated = int64(len(known.last)) })
+	at := listing{Query: coupa.Query{
+		Path: p.stream.Object, After: w.Ranges[0].After, Fields: `["id","updated_at"]`, Priority: coupa.PrioritySweep,
+	}}
+	for placed := time.Now(); !at.done; {
+		var ids []int64
+		err := p.list(ctx, &at, func(row coupa.Row) {
+			if _, was := known.last[row.ID]; row.UpdatedAt.IsZero() && !was {
+				ids = append(ids, row.ID)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if err := hand(ctx, found, ids); err != nil {
+			return err
+		}
+		if time.Since(placed) < roundPlace {
+			continue
+		}
+		placed = time.Now()
+		if err := p.record(ctx, func(pos *checkpoint.Position) {
+			if pos.Round != nil {
+				pos.Round.Ranges = []checkpoint.Range{{After: at.After}}
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rereadUndated hands the known ones over to be compared with what was published of them.
+func (p *Poller) rereadUndated(ctx context.Context, found chan<- suspects) error {
+	for clock.Sleep(ctx, p.object.Reread) {
+		known, err := p.undated()
+		if err != nil {
+			return err
+		}
+		if err := hand(ctx, found, slices.Sorted(maps.Keys(known.last))); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// hand gives rows without updated-at to the follower, a page at a time.
+func hand(ctx context.Context, found chan<- suspects, ids []int64) error {
+	for ids := range slices.Chunk(ids, pageRows) {
+		select {
+		case found <- suspects{ids: ids, undated: true}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// repairUndated publishes what has changed of rows without updated-at, and those that are new. Where the
+// stream began with what changes from then on, those that were there at first are only noted.
+func (f *follower) repairUndated(ctx context.Context, s suspects) error {
+	known, err := f.undated()
+	if err != nil {
+		return err
+	}
+	rules := undatedRules
+	if f.object.InitialFrom.Latest && f.shard.Position(f.stream).Rounded.IsZero() {
+		rules = notedRules
+	}
+	ps := &pass{
+		p: f.Poller, rules: rules, seen: known, ask: f.query(rules.priority, coupa.Window{}),
+		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()}, horizon: f.horizon(f.mark),
+		persisted: &f.persisted, finish: func(*checkpoint.Position) {},
+	}
+	ps.ask.IDs = s.ids
+	return ps.carryOut(ctx)
+}
+
+// takeUndated decides about a row without updated-at and encodes it if it is fresh.
+func (f *fetch) takeUndated(ctx context.Context, row coupa.Row) error {
+	c := f.chunk
+	c.Rows++
+	f.noteRead(row)
+	if f.ps.seen.last != nil && f.ps.seen.decide(row) != fresh {
+		c.Dropped++
+		return nil
+	}
+	if !f.ps.rules.unpublished {
+		if err := f.enc.Add(ctx, c, row); err != nil {
+			return err
+		}
+	}
+	if !f.ps.rules.linesAlone {
+		c.Entries = append(c.Entries, undatedEntry(row))
+	}
+	return nil
+}
+
+// takeUnplaced makes a dead letter of a row whose updated-at can't be read: it has no place in the order
+// of its versions. The letter goes once for each content.
+func (f *fetch) takeUnplaced(ctx context.Context, row coupa.Row) error {
+	ps, c := f.ps, f.chunk
+	c.Rows++
+	if _, sent := ps.seen.versions[record.Version{ID: row.ID, Digest: row.Digest}]; sent || ps.rules.linesAlone {
+		c.Dropped++
+		return nil
+	}
+	if err := f.enc.AddLetter(ctx, c, row, row.StampErr); err != nil {
+		return err
+	}
+	at := ps.walk.To
+	if at.IsZero() {
+		at = time.Now()
+	}
+	c.Entries = append(c.Entries, checkpoint.Entry{ID: row.ID, At: at.Unix(), Digest: row.Digest})
+	return nil
+}
