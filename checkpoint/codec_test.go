@@ -232,7 +232,7 @@ func TestCommitsThatAreRefused(t *testing.T) {
 		"a look-back beyond 9999":        {func(c *Commit) { c.Position.Looked = []time.Time{{}, time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
 		"lines beyond 9999":              {func(c *Commit) { c.Position.Lines = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
 		"a backfill beyond 9999":         {func(c *Commit) { c.Position.Backfill = &Walk{To: time.Unix(maxUnix+day, 0)} }, "years 1 to 9999"},
-		"a walk of no known kind":        {func(c *Commit) { c.Position.Walk = &Walk{Kind: Split + 1} }, "WalkKind(7)"},
+		"a walk of no known kind":        {func(c *Commit) { c.Position.Walk = &Walk{Kind: Undated + 1} }, "WalkKind(7)"},
 		"a mark beyond 9999":             {func(c *Commit) { c.Position.Mark = time.Unix(maxUnix+day, 0) }, "years 1 to 9999"},
 		"a chunk of another stream":      {func(c *Commit) { c.Expired = []ChunkKey{{Seq: 1}} }, "commit's own stream"},
 		"a chunk of the commit":          {func(c *Commit) { c.Expired = []ChunkKey{{Stream: acme, Seq: 5}} }, "only earlier chunks"},
