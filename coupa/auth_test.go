@@ -340,6 +340,10 @@ func TestRefusedTokenRequestsNameTheRemedy(t *testing.T) {
 		{"a firewall's page", answer(403, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"403 Forbidden: something before Coupa's API answered", "allow list"}},
 		{"a gateway's 404", answer(404, `<html>s3cret`, "Content-Type", "text/html; charset=utf-8"), Retry, []string{"something before"}},
 		{"a gateway's 401", answer(401, `<html>s3cret`, "Content-Type", "text/html"), Retry, []string{"something before"}},
+		{"a description that is an object", answer(400, `{"error":"invalid_scope","error_description":{"a":"b"}}`), Scope, []string{"invalid_scope"}},
+		{"an error in JSON as text", answer(400, `{"error":"invalid_scope","error_description":"no such"}`, "Content-Type", "text/plain"), Scope, []string{"invalid_scope no such"}},
+		{"a page of JSON", answer(403, `{"error":"s3cret"}`, "Content-Type", "text/html"), Retry, []string{"something before"}},
+		{"more than is read", answer(200, `{"access_token":"a","more":["`+strings.Repeat("x", mostTokenBody)+`"]}`), Retry, []string{"not JSON"}},
 		{"another address", answer(404, `{}`), Misconfigured, []string{"coupa.token.path"}},
 	}
 	for _, tt := range tests {
@@ -385,8 +389,10 @@ func TestTokensAreTakenInWhateverForm(t *testing.T) {
 		{"none", answer(200, `{"access_token":"a"}`), day},
 		{"nought", answer(200, `{"access_token":"a","expires_in":0}`), day},
 		{"less than nought", answer(200, `{"access_token":"a","expires_in":-1}`), day},
+		{"far less than nought", answer(200, `{"access_token":"a","expires_in":-4294963696}`), day},
 		{"more than a clock holds", answer(200, `{"access_token":"a","expires_in":9223372036854775807}`), math.MaxInt32 * time.Second},
 		{"another type of token", answer(200, `{"access_token":"a","token_type":"mac"}`), day},
+		{"members of other types", answer(200, `{"access_token":"a","token_type":1,"refresh_token":[],"error":false}`), day},
 		{"JSON as a web page", answer(200, `{"access_token":"a"}`, "Content-Type", "text/html"), day},
 		{"JSON as text", answer(200, `{"access_token":"a"}`, "Content-Type", "text/plain"), day},
 		{"JSON as a form", answer(200, `{"access_token":"a"}`, "Content-Type", "application/x-www-form-urlencoded"), day},

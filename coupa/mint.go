@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 )
 
 const (
@@ -22,116 +24,103 @@ const (
 
 // minter returns the function that gets one token. It ends within the request timeout.
 func (c *Client) minter() func(context.Context) (*token, error) {
-	way := &http.Client{
-		Transport:     tokenTransport{next: c.cfg.Transport, userAgent: c.cfg.UserAgent, clock: &c.clock},
-		CheckRedirect: sameHostOnly,
-		Timeout:       c.cfg.RequestTimeout,
-	}
 	return func(ctx context.Context) (*token, error) {
-		got, err := c.mint(ctx, way, c.cfg.Scopes)
+		got, err := c.mint(ctx, c.cfg.Scopes)
 		if err != nil && c.cfg.AnyScope && KindOf(err) == Scope {
 			c.counters.refused.Add(1)
-			got, err = c.mint(ctx, way, nil)
+			got, err = c.mint(ctx, nil)
 		}
 		if err != nil {
 			c.counters.refused.Add(1)
 			return nil, err
 		}
 		c.counters.tokens.Add(1)
-		return newToken(got.Token, got.lifetime(), c.cfg.TokenHold), nil
+		return newToken(got.AccessToken, time.Until(got.Expiry), c.cfg.TokenHold), nil
 	}
 }
 
-// mint sends one token request: POST with the credentials in the form body and the scopes
-// divided by blanks, as Coupa documents it (OAuth "Getting Started"). The error is an [*Error].
-func (c *Client) mint(ctx context.Context, way *http.Client, scopes []string) (*grant, error) {
-	form := url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {c.cfg.ClientID}, "client_secret": {string(c.cfg.ClientSecret)},
+// mint sends one token request: POST with the credentials in the form body and the scopes divided by
+// blanks, as Coupa documents it (OAuth "Getting Started"). Detecting the style by trial would spend
+// a request on a wrong guess. The error is an [*Error].
+func (c *Client) mint(ctx context.Context, scopes []string) (*oauth2.Token, error) {
+	flow := clientcredentials.Config{
+		ClientID: c.cfg.ClientID, ClientSecret: string(c.cfg.ClientSecret), Scopes: scopes,
+		TokenURL: c.base.String() + c.cfg.TokenPath, AuthStyle: oauth2.AuthStyleInParams,
 	}
-	if len(scopes) > 0 {
-		form.Set("scope", strings.Join(scopes, " "))
+	way := &mintTransport{next: tokenTransport{next: c.cfg.Transport, userAgent: c.cfg.UserAgent, clock: &c.clock}}
+	got, err := flow.Token(context.WithValue(ctx, oauth2.HTTPClient,
+		&http.Client{Transport: way, CheckRedirect: sameHostOnly, Timeout: c.cfg.RequestTimeout}))
+	if err != nil || !fitsHeader(got.AccessToken) {
+		return nil, c.mintError(err, way)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+c.cfg.TokenPath, strings.NewReader(form.Encode()))
+	return got, nil
+}
+
+// mintTransport is the way of one token request. It keeps what the answer
+// says, and hands on what x/oauth2 can read a token or an error of.
+type mintTransport struct {
+	next    http.RoundTripper
+	header  http.Header
+	members map[string]json.RawMessage // of the body; nil: it is no JSON object
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *mintTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := t.next.RoundTrip(req)
 	if err != nil {
-		return nil, misused(mintOp, "coupa.token.path is not a path: write it as %s", defaultTokenPath)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := way.Do(req)
-	if err != nil {
-		return nil, c.mintFailed(err)
+		return nil, err
 	}
 	defer res.Body.Close() //nolint:errcheck // what was read of it is all that counts
 	body, err := io.ReadAll(io.LimitReader(res.Body, mostTokenBody))
 	if err != nil {
-		return nil, c.mintFailed(err)
+		return nil, err
 	}
-	return c.grantOf(res, body)
-}
-
-// grant is the answer to a token request: RFC 6749, sections 5.1
-// and 5.2, and beside it the form that Coupa's errors have elsewhere.
-type grant struct {
-	Token       string          `json:"access_token"`
-	ExpiresIn   json.RawMessage `json:"expires_in"` // seconds, also seen as a text
-	Error       json.RawMessage `json:"error"`      // a code of the RFC
-	Description string          `json:"error_description"`
-	Errors      json.RawMessage `json:"errors"`
-}
-
-// lifetime is how long the token lives; 0: it does not say so in whole seconds.
-func (g *grant) lifetime() time.Duration {
-	n, err := strconv.ParseInt(strings.Trim(string(g.ExpiresIn), `"`), 10, 64)
-	if err != nil {
-		return 0
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	t.header, t.members = res.Header.Clone(), nil
+	if json.Unmarshal(body, &t.members) == nil {
+		res.Header.Set("Content-Type", "application/json")
+		body, _ = json.Marshal(legible(t.members))
 	}
-	return time.Duration(min(max(n, 0), math.MaxInt32)) * time.Second
+	res.Body = io.NopCloser(bytes.NewReader(body))
+	return res, nil
 }
 
-// code is the error's code, "" where there is none.
-func (g *grant) code() (code string) {
-	_ = json.Unmarshal(g.Error, &code)
-	return code
-}
-
-// said is what Coupa says is wrong, "" where it says nothing.
-func (g *grant) said() string {
-	said := []string{strings.Join(append(sentences("", g.Error), sentences("", g.Errors)...), "; ")}
-	if g.Description != "" {
-		said = append(said, g.Description)
-	}
-	return strings.TrimSpace(strings.Join(said, " "))
-}
-
-// grantOf reads an answer. One with a token is good, whatever the type that it is sent as.
-func (c *Client) grantOf(res *http.Response, body []byte) (*grant, error) {
-	var g grant
-	err := json.Unmarshal(bytes.TrimPrefix(body, byteOrderMark), &g)
-	contentType := res.Header.Get("Content-Type")
-	if err != nil && isType(contentType, "application/x-www-form-urlencoded", "text/plain") {
-		if form, formErr := url.ParseQuery(string(body)); formErr == nil {
-			g, err = grant{Token: form.Get("access_token"), ExpiresIn: json.RawMessage(form.Get("expires_in"))}, nil
-			if code := form.Get("error"); code != "" {
-				g.Error, g.Description = json.RawMessage(strconv.Quote(code)), form.Get("error_description")
-			}
+// legible returns the members of an answer that x/oauth2 can read: texts, and expires_in where it
+// is a whole number. Any other would make it refuse the whole answer, and so counts as absent.
+func legible(members map[string]json.RawMessage) map[string]json.RawMessage {
+	taken := map[string]json.RawMessage{}
+	for name, value := range members {
+		if name != "expires_in" && value[0] == '"' {
+			taken[name] = value
 		}
 	}
-	e := &Error{Op: mintOp, Kind: Retry, RetryAfter: retryAfter(res.Header)}
+	if n, err := strconv.ParseInt(strings.Trim(string(members["expires_in"]), `"`), 10, 64); err == nil {
+		taken["expires_in"] = strconv.AppendInt(nil, max(n, 0), 10)
+	}
+	return taken
+}
+
+// mintError classes a token request that got no token, or (err is nil) one that cannot be used.
+func (c *Client) mintError(err error, way *mintTransport) *Error {
+	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return c.refusal(refused, way)
+	}
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return c.mintFailed(failed)
+	}
+	e := &Error{Op: mintOp, Kind: Retry, RetryAfter: retryAfter(way.header)}
 	switch {
-	case res.StatusCode/100 != 2 || g.code() != "":
-		return nil, c.refusal(e, res, body, &g)
-	case err != nil:
-		e.Err = errors.New("Coupa sent something else than a token: it is not JSON")
-		e.Hint = "maintenance does that; if it goes on, check coupa.url and coupa.token.path"
-	case g.Token == "":
-		e.Err = fmt.Errorf("the answer (%q) holds no access_token", oneLine(contentType, 60))
-		e.Hint = "see whether coupa.url and coupa.token.path are those of Coupa's token endpoint"
-	case !fitsHeader(g.Token):
+	case err == nil:
 		e.Err = errors.New("Coupa sent a token that cannot stand in a header: it holds a line break or the like")
 		e.Hint = "see what answers in place of Coupa's token endpoint"
+	case strings.HasSuffix(err.Error(), "missing access_token"):
+		e.Err = fmt.Errorf("the answer (%q) holds no access_token", oneLine(way.header.Get("Content-Type"), 60))
+		e.Hint = "see whether coupa.url and coupa.token.path are those of Coupa's token endpoint"
 	default:
-		return &g, nil
+		e.Err = errors.New("Coupa sent something else than a token: it is not JSON")
+		e.Hint = "maintenance does that; if it goes on, check coupa.url and coupa.token.path"
 	}
-	return nil, e
+	return e
 }
 
 // fitsHeader tells whether a text can be the value of a header.
@@ -140,7 +129,10 @@ func fitsHeader(text string) bool {
 }
 
 // mintFailed classes a token request that was not answered.
-func (c *Client) mintFailed(err error) *Error {
+func (c *Client) mintFailed(err *url.Error) *Error {
+	if err.Op == "parse" {
+		return misused(mintOp, "coupa.token.path is not a path: write it as %s", defaultTokenPath)
+	}
 	e := &Error{Op: mintOp, Kind: Retry, Err: errors.New(c.cleaned(withoutURL(err).Error()))}
 	e.Hint = "check coupa.url = " + c.base.String() + " and the network; a silent instance is waited for coupa.request.timeout.ms"
 	if errors.Is(err, errRedirect) {
@@ -152,21 +144,25 @@ func (c *Client) mintFailed(err error) *Error {
 	return e
 }
 
-// refusal completes the error of a request that was answered without a token. Of
-// the body it holds what Coupa says is wrong, and nothing of another kind.
-func (c *Client) refusal(e *Error, res *http.Response, body []byte, g *grant) *Error {
-	e.Status = res.StatusCode
-	if isWebPage(res.Header, body) {
+// refusal is the error of a request that was answered with an error. Of the
+// body it holds what Coupa says is wrong, and nothing of another kind.
+func (c *Client) refusal(refused *oauth2.RetrieveError, way *mintTransport) *Error {
+	e := &Error{Op: mintOp, Status: refused.Response.StatusCode, RetryAfter: retryAfter(way.header)}
+	if isWebPage(way.header, refused.Body) {
 		if e.passes(); kindOfStatus(e.Status) == Throttled {
 			e.Kind = Throttled
 		}
 		return e
 	}
-	e.Kind = kindOfRefusal(g.code(), e.Status)
-	if said := g.said(); said != "" {
-		e.Err = errors.New(c.cleaned(said))
+	e.Kind = kindOfRefusal(refused.ErrorCode, e.Status)
+	said := append(sentences("", way.members["error"]), sentences("", way.members["errors"])...)
+	if way.members == nil { // a form
+		said = []string{refused.ErrorCode}
 	}
-	e.Hint = c.refusalHint(e.Kind, e.Status, g.code())
+	if text := strings.TrimSpace(strings.Join(said, "; ") + " " + refused.ErrorDescription); text != "" {
+		e.Err = errors.New(c.cleaned(text))
+	}
+	e.Hint = c.refusalHint(e.Kind, e.Status, refused.ErrorCode)
 	return e
 }
 
