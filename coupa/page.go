@@ -92,11 +92,11 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	return page, err
 }
 
-// fetchPage sends one request and yields what comes.
-func (c *Client) fetchPage(ctx context.Context, r pageRequest, yield func(Row) error) (Page, error) {
+// fetchPage sends one request, r's, and yields what comes.
+func (c *Client) fetchPage(ctx context.Context, r pageRequest, a ask, yield func(Row) error) (Page, error) {
 	q := r.query
 	page := Page{LastID: q.After}
-	res, err := c.get(ctx, c.ask(r.op, r.path, q))
+	res, err := c.get(ctx, a)
 	if err != nil {
 		return page, err
 	}

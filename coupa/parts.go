@@ -50,7 +50,7 @@ func (c *Client) fetch(ctx context.Context, r pageRequest, yield func(Row) error
 		case refused == nil:
 			refused, status = err, e.Status
 		}
-		if _, divisible := parseFields(r.query.Fields); e.Line == 0 || bound <= longLine || !divisible { // nothing shorter will do
+		if _, divisible := parseFields(r.query.Fields); e.Line == 0 || bound <= longLine || !divisible {
 			return page, refused
 		}
 		bound = max(longLine, min(bound, e.Line)*3/4)
@@ -59,12 +59,13 @@ func (c *Client) fetch(ctx context.Context, r pageRequest, yield func(Row) error
 
 // fetchWithin sends request lines of so many bytes at most, where there are such.
 func (c *Client) fetchWithin(ctx context.Context, r pageRequest, bound int, yield func(Row) error) (Page, error) {
-	if c.lineOf(r.path, r.query.page()) <= bound {
-		return c.fetchPage(ctx, r, yield)
+	a := c.ask(r.op, r.path, r.query)
+	if a.line <= bound {
+		return c.fetchPage(ctx, r, a, yield)
 	}
 	list, divisible := parseFields(r.query.Fields)
 	if !divisible {
-		return c.fetchPage(ctx, r, yield)
+		return c.fetchPage(ctx, r, a, yield)
 	}
 	return c.newParts(r, list, bound).fetch(ctx, yield)
 }
@@ -167,7 +168,7 @@ func (p *parts) read(ctx context.Context, q Query) ([]partRow, error) {
 	first := p.request
 	first.query = q
 	first.query.Fields = string(appendFields(nil, fields))
-	page, err := p.fetchPage(ctx, first, func(r Row) error {
+	page, err := p.fetchPage(ctx, first, p.ask(first.op, first.path, first.query), func(r Row) error {
 		kept += len(r.JSON)
 		rows = append(rows, partRow{id: r.ID, updated: r.UpdatedAt, text: bytes.Clone(r.JSON), parts: 1, large: kept > p.most/2})
 		if kept > p.most/2 {
@@ -215,7 +216,7 @@ func idsOf(rows []partRow) []int64 {
 func (p *parts) join(ctx context.Context, q Query, rows []partRow, kept *int) error {
 	r := p.request
 	r.query = q
-	page, err := p.fetchPage(ctx, r, func(more Row) error {
+	page, err := p.fetchPage(ctx, r, p.ask(r.op, r.path, q), func(more Row) error {
 		at := sort.Search(len(rows), func(i int) bool { return rows[i].id >= more.ID }) // it was asked for, so it is there
 		known := &rows[at]
 		known.parts++

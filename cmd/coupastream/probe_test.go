@@ -25,7 +25,7 @@ func (i instance) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Path == "/oauth2/token" {
 		i.token(w, r)
 	} else {
-		i.row(w, strings.TrimPrefix(r.URL.Path, "/api/"))
+		i.row(w, r)
 	}
 	response := w.Result()
 	response.Request = r
@@ -48,12 +48,16 @@ func (i instance) token(w *httptest.ResponseRecorder, r *http.Request) {
 	}
 }
 
-func (i instance) row(w *httptest.ResponseRecorder, path string) {
-	if status := i.statuses[path]; status != 0 {
+func (i instance) row(w *httptest.ResponseRecorder, r *http.Request) {
+	if status := i.statuses[strings.TrimPrefix(r.URL.Path, "/api/")]; status != 0 {
 		w.WriteHeader(status)
 		return
 	}
-	_, _ = w.WriteString(`[{"id": 7}]`)
+	if r.URL.Query().Get("id[gt]") < "7" {
+		_, _ = w.WriteString(`[{"id": 7}]`)
+		return
+	}
+	_, _ = w.WriteString(`[]`)
 }
 
 func TestOnlineValidationReadsOneRowOfEveryObject(t *testing.T) {

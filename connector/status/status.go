@@ -49,8 +49,10 @@ type TaskStatus struct {
 	DeadLetter  string // why the last of them did
 	Trimmed     int64  // records whose texts were cut to what the topic takes
 	// values of custom fields that stayed JSON text in unmapped, by field; not changed once here
-	Unfit     map[string]int64
-	Committed checkpoint.Position
+	Unfit map[string]int64
+	// requests that a page with rows takes: more than one where the line of one would be too long; 0: not known yet
+	PageRequests int
+	Committed    checkpoint.Position
 
 	Condition Condition
 	// end of the last window that was drained: every change before it is in

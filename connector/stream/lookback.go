@@ -131,7 +131,7 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		if err != nil {
 			return err
 		}
-		for ids := range slices.Chunk(ids, pageRows) {
+		for ids := range slices.Chunk(ids, max(1, p.fitting(ids))) {
 			select {
 			case found <- suspects{ids, w}:
 				p.task.Update(func(s *status.TaskStatus) { s.LookbackFinds += int64(len(ids)) })
