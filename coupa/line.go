@@ -24,6 +24,9 @@ const (
 	typicalID = 99_999_999
 	// lineAround is what a request line has besides its target.
 	lineAround = len("GET  HTTP/1.1")
+	// mostDoubts is how many refusals in a row, which may have other reasons, are believed more than that
+	// lines as long were answered before.
+	mostDoubts = 3
 	// mostSuspects is how many pages are remembered whose long request line was refused.
 	mostSuspects = 100
 )
@@ -102,6 +105,7 @@ type lines struct {
 	mu       sync.Mutex
 	bound    int            // 0: MaxLine
 	answered int            // the longest that was answered with rows
+	doubts   int            // refusals since then of lines that are no longer
 	suspects map[string]int // pages of which a long request was refused, with its length
 	cut      bool           // one of these refusals closed a connection that others may have been using
 }
@@ -115,13 +119,19 @@ func (l *lines) most() int {
 	return l.bound
 }
 
-// refused takes in that a request was refused as those are that are too
-// long, and tells whether its length may be the reason.
-func (l *lines) refused(a *ask, cut bool) bool {
+// refused takes in that a request was refused as those are that are too long, and tells whether its length
+// may be the reason. Where nothing else can be, the way has changed if as long a line was answered before.
+func (l *lines) refused(a *ask, cut, certain bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.of.Path == "" || a.line <= max(longLine, l.answered) {
+	if a.of.Path == "" || a.line <= longLine {
 		return false
+	}
+	if a.line <= l.answered {
+		if l.doubts++; !certain && l.doubts < mostDoubts {
+			return false
+		}
+		l.answered = 0
 	}
 	l.cut = l.cut || cut
 	if l.suspects == nil || len(l.suspects) == mostSuspects {
@@ -136,6 +146,9 @@ func (l *lines) refused(a *ask, cut bool) bool {
 func (l *lines) took(a *ask) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if a.line > longLine {
+		l.doubts = 0
+	}
 	if a.line > l.answered {
 		l.answered = a.line
 		if l.bound > 0 {

@@ -105,7 +105,7 @@ func (p *parts) space(q Query) int {
 // next is what another part asks for: one field at least.
 func (p *parts) next(list []field, q Query) (part, rest []field) {
 	part, rest = take(list, p.stamps, p.space(q))
-	if len(rest) == len(list) && rest[0].text == list[0].text {
+	if sizeOf(part) == sizeOf(p.stamps) {
 		part = append(slices.DeleteFunc(part, func(f field) bool { return f.name == list[0].name }), list[0])
 		rest = list[1:]
 	}

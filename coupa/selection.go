@@ -82,37 +82,39 @@ func without(list, stamps []field) []field {
 	})
 }
 
-// take returns the stamps with as many of the fields, in their order, as have room: bytes for
-// the escaped text. A field that has none in any part is divided, if there is an id in what is asked for
-// of it. rest is what other parts are to ask for.
+// take returns the stamps with as many of the fields as have room: bytes for the escaped text. A field that
+// has none in any part is divided, if there is an id in what is asked for of it. rest is what other parts
+// are to ask for.
 func take(list, stamps []field, room int) (part, rest []field) {
 	part = slices.Clone(stamps)
 	alone := sizeOf(part)
 	size := alone
-	for i, f := range list {
+	put := func(f field) {
 		at := slices.IndexFunc(part, func(p field) bool { return p.name == f.name })
-		if at >= 0 {
-			size -= part[at].size + len(",")
+		if at < 0 {
+			part = append(part, f)
+			size += f.size + len(",")
+			return
 		}
-		divided, left := f, list[i+1:]
-		if size+f.size+len(",") > room {
-			piece, more, ok := f.divide(room - size - len(","))
-			if alone+f.size+len(",") <= room || !ok {
-				return part, list[i:]
-			}
-			divided, left = piece, append([]field{more}, left...)
-		}
-		if at >= 0 {
-			part[at] = divided
-		} else {
-			part = append(part, divided)
-		}
-		if divided.text != f.text {
-			return part, left
-		}
-		size += f.size + len(",")
+		size += f.size - part[at].size
+		part[at] = f
 	}
-	return part, nil
+	for _, f := range list {
+		switch {
+		case size+f.size+len(",") <= room:
+			put(f)
+		case alone+f.size+len(",") <= room:
+			rest = append(rest, f)
+		default:
+			piece, left, ok := f.divide(room - size - len(","))
+			if ok {
+				put(piece)
+				f = left
+			}
+			rest = append(rest, f)
+		}
+	}
+	return part, rest
 }
 
 // divide returns a field that asks for as much of f as has room, and one for the rest.
