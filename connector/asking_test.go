@@ -63,7 +63,8 @@ func (h *harness) addGlobals(object string, from, to int) {
 	}
 }
 
-// whole sees to it that the last record of each row has all of its custom fields, and that no version is twice.
+// whole sees to it that the last record of each row has all of its
+// custom fields, and that no version is there twice.
 func (h *harness) whole(object string, globals int) []readRecord {
 	h.t.Helper()
 	records := h.records("coupa." + object)
@@ -288,7 +289,7 @@ func TestListsOfIDsFitTheirRequests(t *testing.T) {
 				if s := h.snapshots(r)[asked.ID]; s.State != "DONE" || s.Rows != 5 {
 					t.Errorf("the snapshot is %+v", s)
 				}
-				// rows that become visible behind the overlap: a look-back finds them, and they are read by their ids
+				// behind the overlap, so that a look-back finds them, and they are read by their ids
 				for range 50 {
 					h.tenant.CreateLate("invoices", 5*time.Minute)
 				}
