@@ -47,6 +47,7 @@ type harness struct {
 	keys     map[string]string // connector keys beside the usual ones
 	worker   map[string]string // worker keys beside the usual ones
 	source   func(stream.Source) stream.Source
+	gateway  *gateway // between workers and tenants; nil: none
 	log      *syncBuffer
 	webhooks *http.Client
 	shared   bool // all tenants have one topic
@@ -201,6 +202,10 @@ func (h *harness) client(c *config.Connector) (stream.Source, error) {
 	cfg := c.Coupa()
 	tenant, _ := h.named(c.Tenant)
 	cfg.Transport = tenant.Transport()
+	if h.gateway != nil {
+		cfg.Transport = h.gateway.before(cfg.Transport)
+		cfg.Apart = cfg.Transport
+	}
 	cfg.Limiter = coupa.NewLimiter(c.RateLimit)
 	client, err := coupa.New(cfg)
 	if err != nil || h.source == nil {

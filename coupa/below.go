@@ -67,39 +67,24 @@ func (b *below) fetch(ctx context.Context, yield func(Row) error) error {
 func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) error) (through int64, ended bool, err error) {
 	op := fmt.Sprintf("reading %s of id %d", b.query.Path, b.id)
 	q := b.after(after)
-	res, err := b.get(ctx, b.ask(op, b.path(), q))
-	if err != nil {
-		gone, err := b.isGone(ctx, err)
-		return after, gone, err
-	}
-	defer res.close()
-	if err := res.checkDate(b.Client, q.Window); err != nil {
-		return after, false, err
-	}
-	rows := newRows(ctx, res, &b.room, "")
-	defer rows.release()
-	checks := checker{op: op, query: q, last: after}
-	err = res.each(rows, func(r row) error {
-		checked, _, err := checks.next(&r)
-		if err != nil {
-			return err
-		}
-		if err := yield(b.adopt(checked)); err != nil {
+	page, err := b.Client.fetch(ctx, pageRequest{op: op, path: b.path(), query: q, room: &b.room}, func(r Row) error {
+		if err := yield(b.adopt(r)); err != nil {
 			return err
 		}
 		b.page.Rows++
-		b.page.Malformed += checked.Malformed
+		b.page.Malformed += r.Malformed
 		return nil
 	})
-	b.page.Bytes += rows.bytes
-	b.counters.rows.Add(uint64(checks.rows))
-	b.counters.bytes.Add(uint64(rows.bytes))
-	nameRow(err, checks.last)
-	empty := err == nil && checks.rows == 0
-	if empty && q.limit() < pageLimit {
-		b.query.Limit, empty = 0, false
+	b.page.Bytes += page.Bytes
+	b.counters.rows.Add(uint64(page.Rows))
+	if err != nil {
+		gone, err := b.isGone(ctx, err)
+		return page.LastID, gone, err
 	}
-	return checks.last, empty, err
+	if page.Empty && q.limit() < pageLimit {
+		b.query.Limit, page.Empty = 0, false
+	}
+	return page.LastID, page.Empty, nil
 }
 
 // after asks for the rows that come after an id.

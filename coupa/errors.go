@@ -103,7 +103,12 @@ func (e *Error) suspect(may bool, line int) {
 		return
 	}
 	e.Line = line
-	e.Hint = fmt.Sprintf("its request line has %d bytes, which something on the way may not take: ask for less "+
+	e.Hint = lineHint(line)
+}
+
+// lineHint says what makes a request line shorter.
+func lineHint(line int) string {
+	return fmt.Sprintf("its request line has %d bytes, which something on the way may not take: ask for less "+
 		"(mapping leave-out or choose, custom.fields = off, shorter filters), or for all fields (fields = all)", line)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,8 +20,13 @@ const (
 
 	// longLine is the length up to which a refusal is not put down to the length.
 	longLine = 4000
+	// typicalID is as long as ids of rows are, where these are not known.
+	typicalID = 99_999_999
 	// lineAround is what a request line has besides its target.
 	lineAround = len("GET  HTTP/1.1")
+	// mostDoubts is how many refusals in a row, which may have other reasons, are believed more than that
+	// lines as long were answered before.
+	mostDoubts = 3
 	// mostSuspects is how many pages are remembered whose long request line was refused.
 	mostSuspects = 100
 )
@@ -45,8 +51,29 @@ func (c *Client) lineOf(path, query string) int {
 // the constant of that name, or less where a refusal has shown that.
 func (c *Client) MaxLine() int { return c.lines.most() }
 
-// Fits is how many of q.IDs, counted from the first, can be asked for at once: as many as
+// Requests is how many requests a page of q with rows takes: more than one where the line of one would be
+// longer than [Client.MaxLine]. Its fields are then asked for in parts, by the ids of the rows.
+func (c *Client) Requests(q Query) int {
+	list, ok := parseFields(q.Fields)
+	if c.Line(q) <= c.MaxLine() || !ok {
+		return 1
+	}
+	ids := q.IDs
+	if len(ids) == 0 {
+		ids = slices.Repeat([]int64{typicalID}, q.limit())
+	}
+	path := q.Path
+	if parent := c.collection(path).parent; parent != "" {
+		b := below{query: q, parent: parent, id: LongestID}
+		path = b.path()
+	}
+	r := pageRequest{path: path, query: q, lines: c.collection(q.Path).lines}
+	return c.newParts(r, list, c.MaxLine()).count(ids)
+}
+
+// Fits is how many of q.IDs, counted from the first, are best asked for at once: as many as
 // [Client.MaxLine] has room for, at most the 50 that a page holds, and one where there is no room at all.
+// Where the fields can be asked for in parts, it is all: that takes no more requests than parts of the list.
 func (c *Client) Fits(q Query) int {
 	ids := q.IDs[:min(len(q.IDs), pageLimit)]
 	if len(ids) == 0 {
@@ -54,12 +81,22 @@ func (c *Client) Fits(q Query) int {
 	}
 	q.IDs = ids[:1]
 	room, n := c.MaxLine()-c.Line(q), 1
-	for ; n < len(ids); n++ {
+	if room < 0 {
+		n = 0
+	}
+	for ; n > 0 && n < len(ids); n++ {
 		if room -= len(",") + len(strconv.FormatInt(ids[n], 10)); room < 0 {
 			break
 		}
 	}
-	return n
+	if n == len(ids) {
+		return n
+	}
+	q.IDs = ids
+	if c.Requests(q) > 1 {
+		return len(ids)
+	}
+	return max(1, n)
 }
 
 // lines is what a client has learned of the lengths that the way to its instance takes. That
@@ -68,6 +105,7 @@ type lines struct {
 	mu       sync.Mutex
 	bound    int            // 0: MaxLine
 	answered int            // the longest that was answered with rows
+	doubts   int            // refusals since then of lines that are no longer
 	suspects map[string]int // pages of which a long request was refused, with its length
 	cut      bool           // one of these refusals closed a connection that others may have been using
 }
@@ -81,13 +119,19 @@ func (l *lines) most() int {
 	return l.bound
 }
 
-// refused takes in that a request was refused as those are that are too
-// long, and tells whether its length may be the reason.
-func (l *lines) refused(a *ask, cut bool) bool {
+// refused takes in that a request was refused as those are that are too long, and tells whether its length
+// may be the reason. Where nothing else can be, the way has changed if as long a line was answered before.
+func (l *lines) refused(a *ask, cut, certain bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.of.Path == "" || a.line <= max(longLine, l.answered) {
+	if a.of.Path == "" || a.line <= longLine {
 		return false
+	}
+	if a.line <= l.answered {
+		if l.doubts++; !certain && l.doubts < mostDoubts {
+			return false
+		}
+		l.answered = 0
 	}
 	l.cut = l.cut || cut
 	if l.suspects == nil || len(l.suspects) == mostSuspects {
@@ -102,6 +146,9 @@ func (l *lines) refused(a *ask, cut bool) bool {
 func (l *lines) took(a *ask) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if a.line > longLine {
+		l.doubts = 0
+	}
 	if a.line > l.answered {
 		l.answered = a.line
 		if l.bound > 0 {

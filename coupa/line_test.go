@@ -131,6 +131,9 @@ func TestARefusalTeachesALengthOnlyWithAShorterRequestThatIsAnswered(t *testing.
 		{"a short line", []request{{0, 4000, 414, ``}, {0, 500, 200, ok}}, MaxLine, []int{0, 0}},
 		{"as long a one was answered before", []request{{5, 7900, 200, ok}, {0, 7900, 400, ``}, {0, 500, 200, ok}}, MaxLine, []int{0, 0, 0}},
 		{"the same one is answered", []request{{0, 7900, 400, ``}, {0, 7900, 200, ok}, {0, 500, 200, ok}}, MaxLine, []int{7900, 0, 0}},
+		{"as long a one was answered before, and what refuses it says why", []request{{5, 7900, 200, ok}, {0, 7900, 414, ``}, {0, 5000, 200, ok}}, 5000, []int{0, 7900, 0}},
+		{"three in a row that were answered before", []request{{5, 7900, 200, ok}, {0, 7900, 0, ``}, {0, 7900, 0, ``}, {0, 7900, 0, ``}, {0, 5000, 200, ok}}, 5000, []int{0, 0, 0, 7900, 0}},
+		{"not in a row", []request{{5, 7900, 200, ok}, {0, 7900, 0, ``}, {0, 7900, 0, ``}, {0, 7900, 200, ok}, {0, 7900, 0, ``}, {0, 5000, 200, ok}}, MaxLine, []int{0, 0, 0, 0, 0, 0}},
 		{"another status", []request{{0, 7900, 500, ``}, {0, 6000, 200, ok}}, MaxLine, []int{0, 0}},
 	}
 	for _, tt := range tests {

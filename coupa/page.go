@@ -66,6 +66,9 @@ type Page struct {
 // A query with IDs is one page. An id above Page.LastID that did not come is
 // not shown to be missing: only an empty answer to a request for it shows that.
 //
+// Where the request line would be longer than [Client.MaxLine], the fields are asked for in several requests
+// (see [Client.Requests]), and rows are what one request would have shown.
+//
 // Rows that are below others ([Resource.Parent]) are read through these: the query's
 // ids are theirs, and it has no window, filter or lines. A page takes a request for
 // each parent, so that it can have any number of rows, in order of parent and id.
@@ -84,7 +87,16 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if learned.parent != "" {
 		return c.fetchBelow(ctx, q, learned.parent, yield)
 	}
-	res, err := c.get(ctx, c.ask(op, q.Path, q))
+	page, err := c.fetch(ctx, pageRequest{op: op, path: q.Path, query: q, lines: learned.lines, room: &c.room}, yield)
+	c.counters.rows.Add(uint64(page.Rows))
+	return page, err
+}
+
+// fetchPage sends one request, r's, and yields what comes.
+func (c *Client) fetchPage(ctx context.Context, r pageRequest, a ask, yield func(Row) error) (Page, error) {
+	q := r.query
+	page := Page{LastID: q.After}
+	res, err := c.get(ctx, a)
 	if err != nil {
 		return page, err
 	}
@@ -94,9 +106,9 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	if err := res.checkDate(c, q.Window); err != nil {
 		return page, err
 	}
-	rows := newRows(ctx, res, &c.room, learned.lines)
+	rows := newRows(ctx, res, r.room, r.lines)
 	defer rows.release()
-	checks := checker{op: op, query: q, last: q.After}
+	checks := checker{op: r.op, query: q, last: q.After}
 	err = res.each(rows, func(r row) error {
 		checked, repeat, err := checks.next(&r)
 		if err != nil || repeat {
@@ -105,13 +117,10 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 		if err := yield(checked); err != nil {
 			return err
 		}
-		page.Rows++
-		page.LastID = checked.ID
-		page.Malformed += checked.Malformed
+		page.take(checked)
 		return nil
 	})
 	page.Bytes = rows.bytes
-	c.counters.rows.Add(uint64(page.Rows))
 	c.counters.bytes.Add(uint64(page.Bytes))
 	nameRow(err, page.LastID)
 	if err != nil {
@@ -119,6 +128,13 @@ func (c *Client) Fetch(ctx context.Context, q Query, yield func(Row) error) (Pag
 	}
 	page.Empty = checks.rows == 0
 	return page, nil
+}
+
+// take counts a row that was yielded.
+func (p *Page) take(r Row) {
+	p.Rows++
+	p.LastID = r.ID
+	p.Malformed += r.Malformed
 }
 
 // nameRow says in an error that is about the next row after which one that comes.

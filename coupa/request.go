@@ -156,7 +156,7 @@ func (c *Client) send(ctx context.Context, a *ask, token string) (*response, err
 		err = withoutURL(err)
 		failed := r.failed(err)
 		if e, ok := errors.AsType[*Error](failed); ok && e.Kind == Retry && isCut(err) {
-			e.suspect(c.lines.refused(a, true), a.line)
+			e.suspect(c.lines.refused(a, true, false), a.line)
 		}
 		return nil, failed
 	}

@@ -49,14 +49,17 @@ func (c *Client) judge(r *response, a *ask, sent time.Time) (*response, error) {
 		if r.StatusCode == http.StatusNotFound {
 			e.Hint = "see whether coupa.url is the instance's own address and the instance has /api/" + path
 		}
-		if e.Err == nil && isForeign(r.Header, body) && !isLengthOnly(r.StatusCode) {
+		switch {
+		case isLengthOnly(r.StatusCode):
+			e.Hint = lineHint(a.line)
+		case e.Err == nil && isForeign(r.Header, body):
 			e.passes()
 		}
 	case Broken:
 		e.Err = errors.New("Coupa answered a query with a status that holds no rows")
 	}
 	if isLengthStatus(r.StatusCode) && (e.Err == nil || errors.Is(e.Err, errForeign)) {
-		e.suspect(c.lines.refused(a, false), a.line)
+		e.suspect(c.lines.refused(a, false, isLengthOnly(r.StatusCode)), a.line)
 	}
 	return nil, e
 }

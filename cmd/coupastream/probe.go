@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // probe reads one row of every object of a connector. What somebody has to put right in the
@@ -35,7 +37,8 @@ func (a *app) probe(ctx context.Context, c *config.Connector) (config.Problems, 
 	return splitProblems(c, errs)
 }
 
-// probeObject reads the highest id of an object: one request for one row. When no token is granted for
+// probeObject reads the highest id of an object, one request for one row, and tries the longest request
+// line that a run needs. When no token is granted for
 // the scopes of all objects together, each object asks for its own, so that the missing one shows.
 func (a *app) probeObject(ctx context.Context, c *config.Connector, o config.Object, limiter *coupa.Limiter, client *coupa.Client, apart bool) error {
 	if apart {
@@ -50,7 +53,68 @@ func (a *app) probeObject(ctx context.Context, c *config.Connector, o config.Obj
 		return fmt.Errorf("%s: %w", o.Path, err)
 	}
 	a.logger().Info("read one row", "file", c.File, "object", o.Path, "id", id)
+	if err := a.probeLine(ctx, c, o, client, id); err != nil {
+		return fmt.Errorf("%s: the longest request line: %w", o.Path, err)
+	}
 	return nil
+}
+
+// probeRows are read in full, those with the highest ids, for the names of custom fields that a run asks for.
+const probeRows = 3
+
+// probeLine sends the longest request line that a run sends for an object: all fields, those that rows
+// up to id show to be the company's own among them, and all conditions of a poll. No row answers it.
+func (a *app) probeLine(ctx context.Context, c *config.Connector, o config.Object, client *coupa.Client, id int64) error {
+	resource, _ := coupa.LookupResource(o.Path)
+	q := coupa.Query{Path: o.Path, After: coupa.LongestID - 1, Through: coupa.LongestID}
+	if resource.UpdatedAt {
+		at := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
+		q.Window = coupa.Window{From: at, To: at.Add(time.Second)}
+	}
+	if o.Fields != "all" {
+		var err error
+		if q.Fields, err = probedFields(ctx, o, client, id); err != nil {
+			return err
+		}
+	}
+	if _, err := client.Fetch(ctx, q, func(coupa.Row) error { return nil }); err != nil {
+		return err
+	}
+	log := a.logger().With("file", c.File, "object", o.Path, "requests", client.Requests(q), "longest", client.MaxLine())
+	if client.Requests(q) > 1 {
+		log.Warn("the address of a request for all fields would be too long, so a page with rows takes several requests; "+
+			"a mapping with choose or leave-out, custom.fields = off or fields = all makes it one", "bytes", client.Line(q))
+		return nil
+	}
+	log.Info("tried the longest request line", "bytes", client.Line(q))
+	return nil
+}
+
+// probedFields is what a run asks for of an object, as far as some rows show it.
+func probedFields(ctx context.Context, o config.Object, client *coupa.Client, id int64) (string, error) {
+	schema, err := schemas.For(o.Path, o.SchemaOptions())
+	if err != nil {
+		return "", err
+	}
+	if o.CustomFields == "off" {
+		return schema.Fields(), nil
+	}
+	d, err := schemas.NewDiscovery(o.Path)
+	if err != nil {
+		return "", err
+	}
+	mapper := o.Rewriter()
+	_, err = client.Fetch(ctx, coupa.Query{Path: o.Path, After: max(0, id-probeRows)}, func(r coupa.Row) error {
+		row := r.JSON
+		if mapper != nil {
+			var err error
+			if row, err = mapper.Guarded(row); err != nil {
+				return nil // a run learns nothing of it either
+			}
+		}
+		return d.Observe(row)
+	})
+	return schema.FieldsWith(d.Globals()), err
 }
 
 // newClient builds a client; scopes nil means the connector's own.

@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // instance is a Coupa instance in process: it grants some scopes and answers with one row or a status.
@@ -25,7 +29,7 @@ func (i instance) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Path == "/oauth2/token" {
 		i.token(w, r)
 	} else {
-		i.row(w, strings.TrimPrefix(r.URL.Path, "/api/"))
+		i.row(w, r)
 	}
 	response := w.Result()
 	response.Request = r
@@ -48,12 +52,16 @@ func (i instance) token(w *httptest.ResponseRecorder, r *http.Request) {
 	}
 }
 
-func (i instance) row(w *httptest.ResponseRecorder, path string) {
-	if status := i.statuses[path]; status != 0 {
+func (i instance) row(w *httptest.ResponseRecorder, r *http.Request) {
+	if status := i.statuses[strings.TrimPrefix(r.URL.Path, "/api/")]; status != 0 {
 		w.WriteHeader(status)
 		return
 	}
-	_, _ = w.WriteString(`[{"id": 7}]`)
+	if r.URL.Query().Get("id[gt]") < "7" {
+		_, _ = w.WriteString(`[{"id": 7}]`)
+		return
+	}
+	_, _ = w.WriteString(`[]`)
 }
 
 func TestOnlineValidationReadsOneRowOfEveryObject(t *testing.T) {
@@ -95,6 +103,47 @@ func TestOnlineValidationReadsOneRowOfEveryObject(t *testing.T) {
 				}
 				if strings.Contains(stderr.String(), test.absent) || strings.Contains(stderr.String(), "s3cret") {
 					t.Errorf("too much is said: %s", &stderr)
+				}
+			})
+		})
+	}
+}
+
+func TestOnlineValidationTriesTheLongestRequestLine(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		globals int
+		most    int
+		status  int
+		said    []string
+	}{
+		{"it fits", 0, 8190, 0, []string{"tried the longest request line", "object=invoices", "bytes=", "requests=1"}},
+		{"custom fields make it too long", 60, 8190, 0, []string{"several requests", "object=invoices", "requests=2", "custom.fields = off"}},
+		{"a gateway takes less", 0, 6000, 0, []string{"several requests", "object=invoices", "requests=2"}},
+		{"a gateway takes next to nothing", 0, 2000, 2, []string{"acme.yaml: invoices: the longest request line: ", "414", "bytes", "leave-out or choose"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir("testdata")
+			synctest.Test(t, func(t *testing.T) {
+				tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 5, Objects: []string{"invoices", "suppliers"}, MaxLine: test.most})
+				for i := range test.globals {
+					tenant.SetMember("invoices", 5, fmt.Sprintf("legacy-cost-center-%d", i), `"x"`)
+				}
+				var stdout, stderr bytes.Buffer
+				a := &app{env: environment, stdout: &stdout, stderr: &stderr, transport: tenant.Transport()}
+				status := a.execute(t.Context(), []string{"validate", "--online", "acme.yaml"})
+				if status != test.status || (status == 0) != (stdout.String() == "acme.yaml: ok\n") {
+					t.Errorf("status %d, want %d; %s%s", status, test.status, &stdout, &stderr)
+				}
+				for _, part := range test.said {
+					if !strings.Contains(stderr.String(), part) {
+						t.Errorf("no %q in %s", part, &stderr)
+					}
+				}
+				for _, r := range tenant.Requests() {
+					if r.Line > coupa.MaxLine {
+						t.Errorf("a line of %d bytes", r.Line)
+					}
 				}
 			})
 		})

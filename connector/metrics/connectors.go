@@ -109,6 +109,10 @@ var families = []family{
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Objective.Seconds(), s.Objective > 0 }),
 	shows("coupastream_poll_interval_seconds", "From one reading of the object to the next, as configured.", math.Max,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Interval.Seconds(), s.Interval > 0 }),
+	shows("coupastream_page_requests", "Requests that a page with rows takes: more than one where the address of one would be longer than servers take.", math.Max,
+		func(s *status.TaskStatus, _ time.Time) (float64, bool) {
+			return float64(s.PageRequests), s.PageRequests > 0
+		}),
 	shows("coupastream_mark_age_seconds", "How far the stream is behind: every change older than this is published.", math.Max,
 		func(s *status.TaskStatus, now time.Time) (float64, bool) {
 			if s.Mark.IsZero() {

@@ -53,8 +53,10 @@ type TaskStatus struct {
 	Undated int64
 	Round   time.Duration
 	// values of custom fields that stayed JSON text in unmapped, by field; not changed once here
-	Unfit     map[string]int64
-	Committed checkpoint.Position
+	Unfit map[string]int64
+	// requests that a page with rows takes: more than one where the line of one would be too long; 0: not known yet
+	PageRequests int
+	Committed    checkpoint.Position
 
 	Condition Condition
 	// end of the last window that was drained: every change before it is in

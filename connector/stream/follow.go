@@ -265,7 +265,7 @@ func (f *follower) rereadMoved(ctx context.Context) error {
 		if len(ids) == 0 || f.maker.Refuses() {
 			return nil
 		}
-		ids = ids[:min(len(ids), pageRows)]
+		ids = ids[:f.fitting(ids)]
 		ps := &pass{
 			p: f.Poller, rules: movedRules, ask: f.query(movedRules.priority, coupa.Window{}),
 			walk: checkpoint.Walk{Kind: checkpoint.Lines, To: f.mark, Ranges: everything()},

@@ -132,7 +132,7 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		if err != nil {
 			return err
 		}
-		for ids := range slices.Chunk(ids, pageRows) {
+		for ids := range slices.Chunk(ids, max(1, p.fitting(ids))) {
 			select {
 			case found <- suspects{ids: ids, window: w}:
 				p.task.Update(func(s *status.TaskStatus) { s.LookbackFinds += int64(len(ids)) })

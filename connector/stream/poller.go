@@ -206,6 +206,7 @@ func (p *Poller) attempt(ctx context.Context) error {
 	if err := p.sampleFirst(ctx); err != nil {
 		return err
 	}
+	p.noteRequests()
 	suspects := make(chan suspects)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.sampleOn(ctx) })

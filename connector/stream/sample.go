@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -71,6 +72,29 @@ func (p *Poller) sample(ctx context.Context, priority coupa.Priority) error {
 	return p.maker.Study(ctx, d)
 }
 
+// noteRequests says, when it changes, that a page takes more than one request. What Coupa is asked for is
+// measured with the longest conditions that polls have.
+func (p *Poller) noteRequests() {
+	resource, _ := coupa.LookupResource(p.stream.Object)
+	now := time.Now().UTC().Truncate(time.Second)
+	q := coupa.Query{Path: p.stream.Object, Fields: p.maker.Fields(), After: coupa.LongestID, Through: coupa.LongestID}
+	if resource.UpdatedAt {
+		q.Window.From, q.Window.To = now, now
+	}
+	if q.Lines = resource.Lines; q.Lines != "" {
+		q.Window.From, q.LinesFrom = time.Time{}, now
+	}
+	n := p.source.Requests(q)
+	if n == p.task.Status().PageRequests {
+		return
+	}
+	p.task.Update(func(s *status.TaskStatus) { s.PageRequests = n })
+	if n > 1 {
+		p.log.Warn("the address of a request for all fields would be longer than servers take, so each page with rows takes several requests; "+
+			"a mapping with choose or leave-out, custom.fields = off or fields = all makes it one", "requests", n)
+	}
+}
+
 // sampleFirst samples before anything is read, unless that was done lately. A
 // sample that fails for good is not waited for: whatever it is, polls and records
 // tell, and a field that it would have shown is learned from the row that has it.
@@ -96,6 +120,7 @@ func (p *Poller) sampleOn(ctx context.Context) error {
 		if err := p.sample(ctx, coupa.PrioritySweep); err != nil && ctx.Err() == nil {
 			p.log.Debug("no rows could be read to learn custom fields from", "error", err)
 		}
+		p.noteRequests()
 	}
 	return ctx.Err()
 }

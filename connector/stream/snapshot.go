@@ -116,11 +116,18 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 	if err != nil {
 		return err
 	}
-	ids := r.IDs[:min(len(r.IDs), pageRows)]
 	walk := checkpoint.Walk{Kind: checkpoint.Asked, From: r.From, To: r.To, Ranges: everything()}
 	if r.Walk != nil {
 		walk = *r.Walk
 	}
+	ask := p.query(snapshotRules.priority, coupa.Window{From: walk.From, To: walk.To})
+	ask.Filter, ask.IDs = filter, r.IDs
+	part := p.source.Fits(ask)
+	for part > 0 && part < len(r.IDs) && r.IDs[part-1] < walk.Ranges[0].After {
+		part++ // more had room before
+	}
+	ids := r.IDs[:part]
+	ask.IDs = ids
 	finish := func(rows int64) func(pos *checkpoint.Position) {
 		return func(pos *checkpoint.Position) {
 			at := requestIn(pos, r.ID)
@@ -139,7 +146,7 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 		return p.record(ctx, finish(walk.Rows))
 	}
 	ps := &pass{
-		p: p, rules: snapshotRules, walk: walk, ask: p.query(snapshotRules.priority, coupa.Window{From: walk.From, To: walk.To}),
+		p: p, rules: snapshotRules, walk: walk, ask: ask,
 		progress: p.ask.progress, horizon: pos.Mark.Add(-retention(p.object)).Unix(), persisted: persisted,
 		place: func(pos *checkpoint.Position) **checkpoint.Walk {
 			if at := requestIn(pos, r.ID); at != nil && !at.Over() {
@@ -148,7 +155,6 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 			return new(*checkpoint.Walk) // it was cancelled meanwhile
 		},
 	}
-	ps.ask.Filter, ps.ask.IDs = filter, ids
 	if len(ids) > 0 && walk.From.IsZero() { // some may have no updated-at
 		ps.rules, ps.ask.Window = idsRules, coupa.Window{}
 	}

@@ -18,6 +18,10 @@ type Source interface {
 	MaxID(ctx context.Context, q coupa.Query) (int64, error)
 	// MinID is the lowest one; of rows that can't be sent otherwise, too.
 	MinID(ctx context.Context, q coupa.Query) (int64, error)
+	// Fits is how many of q.IDs, counted from the first, are best asked for at once.
+	Fits(q coupa.Query) int
+	// Requests is how many requests a page of q takes.
+	Requests(q coupa.Query) int
 	// Now is a lower bound of Coupa's clock.
 	Now(ctx context.Context) (time.Time, error)
 	// Ahead is how far Coupa's clock is ahead of this machine's, for all that is known; it asks nothing.
@@ -27,4 +31,11 @@ type Source interface {
 	Ready(ctx context.Context) error
 
 	status.Source
+}
+
+// fitting is how many of the ids, counted from the first, are best asked for at once.
+func (p *Poller) fitting(ids []int64) int {
+	q := p.query(coupa.PriorityPoll, coupa.Window{})
+	q.IDs = ids
+	return p.source.Fits(q)
 }
