@@ -35,9 +35,10 @@
 //   - Nothing says whether a condition on an association gives the row once, or once
 //     for each member that fits, as a join does. Both are taken; see [Client.Fetch].
 //   - Nothing says that a page which is not full is the last: see [Page].Empty.
-//   - Nothing says how long a request line may be. It has [MaxLine] bytes at most, or fewer where a refusal has
-//     shown that; what does not fit is asked for in further requests, see [Client.Requests]. Asking without
-//     fields instead would show less: associations of associations then come with their identifying members alone.
+//   - Nothing says how long a request line may be. It has [MaxLine] bytes at most, or
+//     fewer where a refusal has shown that; what does not fit is asked for in further
+//     requests, see [Client.Requests]. Asking without fields instead would show less:
+//     associations of associations then come with their identifying members alone.
 //   - The bodies of 401, 403 and 429 are not documented, and
 //     Retry-After may or may not be there: only the status decides.
 //   - Maintenance shows as 5xx, as an HTML page with 200, or as a redirect elsewhere: all are tried

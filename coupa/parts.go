@@ -217,7 +217,8 @@ func (p *parts) join(ctx context.Context, q Query, rows []partRow, kept *int) er
 	r := p.request
 	r.query = q
 	page, err := p.fetchPage(ctx, r, p.ask(r.op, r.path, q), func(more Row) error {
-		at := sort.Search(len(rows), func(i int) bool { return rows[i].id >= more.ID }) // it was asked for, so it is there
+		// it was asked for, so it is there
+		at := sort.Search(len(rows), func(i int) bool { return rows[i].id >= more.ID })
 		known := &rows[at]
 		known.parts++
 		if known.torn || known.large {

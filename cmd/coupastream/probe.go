@@ -59,7 +59,8 @@ func (a *app) probeObject(ctx context.Context, c *config.Connector, o config.Obj
 	return nil
 }
 
-// probeRows are read in full, those with the highest ids, for the names of custom fields that a run asks for.
+// probeRows are read in full, those with the highest ids,
+// for the names of custom fields that a run asks for.
 const probeRows = 3
 
 // probeLine sends the longest request line that a run sends for an object: all fields, those that rows

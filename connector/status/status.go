@@ -54,7 +54,8 @@ type TaskStatus struct {
 	Round   time.Duration
 	// values of custom fields that stayed JSON text in unmapped, by field; not changed once here
 	Unfit map[string]int64
-	// requests that a page with rows takes: more than one where the line of one would be too long; 0: not known yet
+	// requests that a page with rows takes: more than one where
+	// the line of one would be too long; 0: not known yet
 	PageRequests int
 	Committed    checkpoint.Position
 
