@@ -57,7 +57,7 @@ func repairable(report verify.Report) (ids []int64, others bool) {
 		switch {
 		case report.List != "" && f.Difference != verify.Duplicate && !f.RowGone:
 			ids = append(ids, f.Row)
-		case report.List == "" && (f.Difference == verify.Missing || f.Difference == verify.Stale):
+		case report.List == "" && slices.Contains([]verify.Difference{verify.Missing, verify.Stale, verify.StaleLines}, f.Difference):
 			ids = append(ids, f.ID)
 		default:
 			others = true
