@@ -39,6 +39,7 @@ func newVerifyCommand(a *app) *cobra.Command {
   stale_lines  a row that is there in its version, but with other lines, or lines in other versions: the lines' change was lost
   duplicate    a row that is there twice with the same updated-at and content; also if a snapshot was asked for, whose records have coupa.op=snapshot
   extra        a row that is there and gone from Coupa
+  not_covered  a row that Coupa gives the id of and fails to send: nothing tells whether it is there as it should be
 
 It reads ids and stamps of all rows and of their lines from Coupa, with the connector's coupa.rate.limit, and the topics from their beginning; it writes nothing. Rows that
 changed in the last two polls are not compared: they may be on their way. Rows without updated-at are counted, and compared by what they hold: their changes may be on their way
@@ -48,7 +49,7 @@ after two polls. It ends with status 1 if something differs.
 Rows that Coupa hides end nothing: it goes on behind them up to the highest id. Where more than 2,000 ids in a row are hidden its steps grow, and the result says which ids were stepped over.
 
 With --repair the running worker at --url (else COUPASTREAM_URL, else http://127.0.0.1:8083) is asked to read again what is missing or stale, and rows whose lines differ, by id, as a
-snapshot, and its end is waited for. Rows that are there twice or extra stay: nothing takes a record out of a topic. It ends with status 1 if such remain.`,
+snapshot, and its end is waited for. Rows that are there twice or extra stay: nothing takes a record out of a topic; rows that are not covered stay, too. It ends with status 1 if such remain.`,
 		Example: "  coupastream verify acme.yaml --worker worker.yaml\n" +
 			"  coupastream verify acme.yaml --worker worker.yaml --objects invoices -o json\n" +
 			"  coupastream verify acme.yaml --worker worker.yaml --repair --url https://coupastream.example.com:8443 --token-file token",
@@ -180,10 +181,10 @@ func (a *app) printReports(reports []verify.Report, s verifySettings) error {
 
 func (a *app) printTables(reports []verify.Report, most int) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "OBJECT\tTOPIC\tROWS\tRECORDS\tMISSING\tSTALE\tSTALE_LINES\tDUPLICATE\tEXTRA")
+	fmt.Fprintln(t, "OBJECT\tTOPIC\tROWS\tRECORDS\tMISSING\tSTALE\tSTALE_LINES\tDUPLICATE\tEXTRA\tNOT_COVERED")
 	for _, r := range reports {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Object, r.Topic, r.Rows, r.Records,
-			r.Count(verify.Missing), r.Count(verify.Stale), r.Count(verify.StaleLines), r.Count(verify.Duplicate), r.Count(verify.Extra))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Object, r.Topic, r.Rows, r.Records,
+			r.Count(verify.Missing), r.Count(verify.Stale), r.Count(verify.StaleLines), r.Count(verify.Duplicate), r.Count(verify.Extra), r.Count(verify.NotCovered))
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -74,9 +74,11 @@ func (c *comparison) confirm(ctx context.Context, suspects []suspect, from time.
 	}
 	now := map[int64]coupaRow{}
 	take := func(r coupa.Row) { now[r.ID] = c.values.ofCoupa(r, c.Until) }
-	if err := c.cfg.ask(ctx, c.query(), idsOf(suspects), take); err != nil {
+	failed, err := c.cfg.ask(ctx, c.query(), idsOf(suspects), take)
+	if err != nil {
 		return err
 	}
+	c.leaveOut(failed)
 	var still []suspect
 	for _, s := range suspects {
 		if now[s.id] == s.row {
@@ -112,7 +114,7 @@ func (c *comparison) differing(ctx context.Context, suspects []suspect, from tim
 		return differ, nil
 	}
 	differs := map[int64]suspect{}
-	err = c.cfg.ask(ctx, coupa.Query{Path: c.Object, Priority: coupa.PriorityBackfill}, whole, func(r coupa.Row) {
+	failed, err := c.cfg.ask(ctx, coupa.Query{Path: c.Object, Priority: coupa.PriorityBackfill}, whole, func(r coupa.Row) {
 		in, ok := c.contents[r.ID]
 		if !ok {
 			return
@@ -126,6 +128,7 @@ func (c *comparison) differing(ctx context.Context, suspects []suspect, from tim
 			differs[r.ID] = s
 		}
 	})
+	c.leaveOut(failed)
 	return slices.AppendSeq(differ, maps.Values(differs)), err
 }
 

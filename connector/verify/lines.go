@@ -40,7 +40,7 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 	}
 	q := coupa.Query{Path: cfg.Object.Path, Fields: fields + "]", Priority: coupa.PriorityBackfill}
 	first := newCoupaLines(len(all))
-	skipped, err := cfg.walk(ctx, q, func(r coupa.Row) {
+	left, err := cfg.walk(ctx, q, func(r coupa.Row) {
 		if r.UpdatedAt.Before(until) {
 			first.take(r, all)
 		}
@@ -52,9 +52,10 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading lines of %s from Coupa: %w", cfg.Object.Path, err)
 	}
+	first.leaveOut(left.failed)
 	suspected := map[int64]bool{} // rows
 	for i, c := range all {
-		c.Rows, c.Skipped = int64(len(first.lists[i].lines)), skipped
+		c.Rows, c.Skipped = int64(len(first.lists[i].lines)), left.skipped
 		if err := c.readTopic(ctx); err != nil {
 			return nil, err
 		}
@@ -142,6 +143,15 @@ func (found coupaLines) take(r coupa.Row, all []*lineComparison) {
 		}
 		for _, id := range ids {
 			found.lists[i].lines[id] = lineAt{r.ID, r.UpdatedAt}
+		}
+	}
+}
+
+// leaveOut takes in which rows Coupa fails to send: nothing tells which lines they have.
+func (found coupaLines) leaveOut(rows []int64) {
+	for _, list := range found.lists {
+		for _, id := range rows {
+			list.unread[id] = true
 		}
 	}
 }
@@ -243,9 +253,11 @@ func recheck(ctx context.Context, q coupa.Query, all []*lineComparison, rows []i
 		return ctx.Err()
 	}
 	now := newCoupaLines(len(all))
-	if err := all[0].cfg.ask(ctx, q, rows, func(r coupa.Row) { now.take(r, all) }); err != nil {
+	failed, err := all[0].cfg.ask(ctx, q, rows, func(r coupa.Row) { now.take(r, all) })
+	if err != nil {
 		return fmt.Errorf("asking Coupa again for what differs in lines of %s: %w", q.Path, err)
 	}
+	now.leaveOut(failed)
 	for i, c := range all {
 		if len(c.suspects) == 0 {
 			continue

@@ -38,6 +38,8 @@ const (
 	StaleLines Difference = "stale_lines"
 	Duplicate  Difference = "duplicate" // published more than once with the same updated-at and content
 	Extra      Difference = "extra"     // in the topic, and gone from Coupa
+	// Coupa fails to send the row, so that nothing is known of it but its id
+	NotCovered Difference = "not_covered"
 )
 
 // Finding is one row, or one line of a row, that differs.
@@ -98,7 +100,7 @@ type Range struct {
 // compared; and what stands in an envelope, which tells when it was read, is never a Duplicate.
 func Object(ctx context.Context, cfg Config) (Report, error) {
 	resource, _ := coupa.LookupResource(cfg.Object.Path)
-	c := comparison{cfg: cfg, rows: map[int64]coupaRow{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
+	c := comparison{cfg: cfg, rows: map[int64]coupaRow{}, failed: map[int64]bool{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
 	c.Report = Report{Object: cfg.Object.Path, Topic: cfg.Object.Topic, Findings: []Finding{}}
 	c.values = values{cfg: cfg, undated: c.undated, readers: map[int]*schemas.Reader{}}
 	if !c.undated && cfg.Object.Lines != config.LinesTopics {
@@ -133,6 +135,7 @@ type comparison struct {
 	topic  topicContent
 	// what the topic has last of the rows that are compared by content
 	contents map[int64]content
+	failed   map[int64]bool // rows that Coupa fails to send
 	// rows have no updated-at: nothing tells their versions apart, so only their ids are compared
 	undated bool
 	below   bool // rows are below others, and can't be asked for by their ids
@@ -153,9 +156,18 @@ func (c *comparison) query() coupa.Query {
 }
 
 // readCoupa lists all rows but those that changed at Until or later.
-func (c *comparison) readCoupa(ctx context.Context) (err error) {
-	c.Skipped, err = c.cfg.walk(ctx, c.query(), c.takeRow, c.progress)
+func (c *comparison) readCoupa(ctx context.Context) error {
+	left, err := c.cfg.walk(ctx, c.query(), c.takeRow, c.progress)
+	c.Skipped = left.skipped
+	c.leaveOut(left.failed)
 	return err
+}
+
+// leaveOut takes in which rows Coupa fails to send: they are not compared.
+func (c *comparison) leaveOut(failed []int64) {
+	for _, id := range failed {
+		c.failed[id] = true
+	}
 }
 
 // takeRow takes in a row of Coupa.
@@ -187,7 +199,7 @@ func (c *comparison) progress() {
 func (c *comparison) compare(ctx context.Context) error {
 	var unseen []int64
 	for id, in := range c.topic.latest {
-		if _, ok := c.rows[id]; !ok && !in.deleted {
+		if _, ok := c.rows[id]; !ok && !in.deleted && !c.failed[id] {
 			unseen = append(unseen, id)
 		}
 	}
@@ -212,13 +224,16 @@ func (c *comparison) compare(ctx context.Context) error {
 	if err := c.confirm(ctx, suspects, from); err != nil {
 		return err
 	}
+	for id := range c.failed {
+		c.find(NotCovered, id, c.rows[id].at, c.topic.latest[id])
+	}
 	c.sort()
 	return nil
 }
 
 // sort puts the findings in order: by kind, then id.
 func (r *Report) sort() {
-	order := []Difference{Missing, Stale, StaleLines, Duplicate, Extra}
+	order := []Difference{Missing, Stale, StaleLines, Duplicate, Extra, NotCovered}
 	slices.SortFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Difference), slices.Index(order, b.Difference)), cmp.Compare(a.ID, b.ID))
 	})
@@ -235,14 +250,16 @@ func (c *comparison) confirmGone(ctx context.Context, ids []int64) error {
 		there[r.ID] = true
 		c.takeRow(r)
 	}
+	var left gaps
 	var err error
 	if c.below {
-		_, err = c.cfg.walk(ctx, c.query(), take, c.progress)
+		left, err = c.cfg.walk(ctx, c.query(), take, c.progress)
 	} else {
-		err = c.cfg.ask(ctx, c.query(), ids, take)
+		left.failed, err = c.cfg.ask(ctx, c.query(), ids, take)
 	}
+	c.leaveOut(left.failed)
 	for _, id := range ids {
-		if err == nil && !there[id] {
+		if err == nil && !there[id] && !c.failed[id] {
 			c.find(Extra, id, time.Time{}, c.topic.latest[id])
 		}
 	}

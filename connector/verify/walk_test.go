@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,6 +177,80 @@ func TestListsOfIDsHaveTheLengthThatARequestHasRoomFor(t *testing.T) {
 		r, err := verify.Object(s.t.Context(), cfg)
 		if err != nil || r.Count(verify.Extra) != 10 || source.longest != 3 {
 			t.Errorf("%v, %d are gone, lists of up to %d ids", err, r.Count(verify.Extra), source.longest)
+		}
+	})
+}
+
+// gateway fails to answer with more than so many rows, as one does that has no patience.
+type gateway struct {
+	verify.Source
+	most int
+	rows []int64
+}
+
+func (g gateway) Fetch(ctx context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error) {
+	of := g.rows
+	if q.IDs != nil {
+		of = q.IDs
+	}
+	of = slices.DeleteFunc(slices.Clone(of), func(id int64) bool { return id <= q.After })
+	if min(cmp.Or(q.Limit, 50), len(of)) > g.most {
+		err := &coupa.Error{Op: "reading users", Kind: coupa.Retry, Status: 504, Err: errors.New("it took too long")}
+		return coupa.Page{LastID: q.After}, err
+	}
+	return g.Source.Fetch(ctx, q, yield)
+}
+
+func TestPagesThatCoupaFailsToSendShrink(t *testing.T) {
+	ofUsers(t, 130, func(s *scene) {
+		ids := s.hide(9999, 9999)
+		cfg := s.config()
+		cfg.Source = gateway{cfg.Source, 10, ids}
+		r, err := verify.Object(s.t.Context(), cfg)
+		if err != nil || r.Rows != 130 || r.Count(verify.Missing) != 130 {
+			t.Errorf("%d rows of 130, %v", r.Rows, err)
+		}
+		var records []*kgo.Record
+		for _, id := range ids {
+			r := recordOf("acme", id, time.Now(), "x")
+			r.Headers[1].Value = []byte("users")
+			records = append(records, r)
+		}
+		s.publish(kgo.TryCommit, records...)
+		s.hide(1, 9999) // so that lists of ids are asked for, of which more than 10 fail
+		cfg.Source = gateway{s.config().Source, 10, nil}
+		if r, err = verify.Object(s.t.Context(), cfg); err != nil || r.Count(verify.Extra) != 130 || len(r.Findings) != 130 {
+			t.Errorf("%d are gone, %v", r.Count(verify.Extra), err)
+		}
+	})
+}
+
+// Where Coupa gives the id of a row and fails to send more of it, the others are compared. If it
+// does not give the id either, nothing tells what is there, and the comparison ends.
+func TestARowThatCoupaFailsToSendIsNotCovered(t *testing.T) {
+	ofUsers(t, 130, func(s *scene) {
+		var all []int64
+		for _, row := range s.tenant.Rows("users") {
+			all = append(all, row.ID)
+		}
+		of := recordOf("acme", 61, time.Now(), "x")
+		of.Headers[1].Value = []byte("users")
+		s.publish(kgo.TryCommit, of)
+		s.tenant.Fail("users", 57, false)
+		s.tenant.Fail("users", 61, false)
+		r, err := verify.Object(s.t.Context(), s.config())
+		var uncovered []int64
+		for _, f := range r.Findings {
+			if f.Difference == verify.NotCovered {
+				uncovered = append(uncovered, f.ID)
+			}
+		}
+		if err != nil || r.Count(verify.Missing) != 128 || !slices.Equal(uncovered, []int64{57, 61}) || len(r.Findings) != 130 {
+			t.Errorf("%d of %d missing, %v not covered, %v", r.Count(verify.Missing), len(all), uncovered, err)
+		}
+		s.tenant.Fail("users", 57, true)
+		if _, err := verify.Object(s.t.Context(), s.config()); coupa.KindOf(err) != coupa.Retry {
+			t.Errorf("%v", err)
 		}
 	})
 }
