@@ -164,7 +164,8 @@ func (r *Reader) AppendRow(dst, value []byte) ([]byte, error) {
 	return out, in.err
 }
 
-// AppendSame appends what AppendRow would give if this row of Coupa's had been written by the reader's schema.
+// AppendSame appends what AppendRow would give if this row of Coupa's had been written by the reader's
+// schema.
 func (r *Reader) AppendSame(dst, row []byte) ([]byte, error) {
 	avro, err := r.plan.Encoder().Append(nil, row)
 	if err != nil {

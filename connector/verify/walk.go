@@ -80,8 +80,9 @@ func (cfg Config) walk(ctx context.Context, q coupa.Query, take func(coupa.Row),
 	}
 }
 
-// fetchNext reads the next page of a walk. One that Coupa fails to send is asked for with half as many rows, the
-// pages behind it with more again. A single row that it fails to send, and gives the id of, is gone past: failed.
+// fetchNext reads the next page of a walk. One that Coupa fails to send is asked for with half as many
+// rows, the pages behind it with more again. A single row that it fails to send, and gives the id of, is
+// gone past: failed.
 func (cfg Config) fetchNext(ctx context.Context, q *coupa.Query, take func(coupa.Row)) (page coupa.Page, failed int64, err error) {
 	for {
 		size := cmp.Or(q.Limit, idsPerPage)
@@ -112,8 +113,9 @@ func (cfg Config) fetchNext(ctx context.Context, q *coupa.Query, take func(coupa
 	}
 }
 
-// highest is the highest id that is known, when known is what was known before. It is asked for when a walk
-// begins, and anew once it has come to it: the row that has it may have been left out, or have come meanwhile.
+// highest is the highest id that is known, when known is what was known before. It is asked for when a
+// walk begins, and anew once it has come to it: the row that has it may have been left out, or have come
+// meanwhile.
 func (cfg Config) highest(ctx context.Context, q coupa.Query, known int64) (int64, error) {
 	if q.After < known {
 		return known, nil
@@ -127,7 +129,8 @@ func (cfg Config) highest(ctx context.Context, q coupa.Query, known int64) (int6
 }
 
 // ask reads rows by their ids, as many at once as a request has room for. What did not come is asked for
-// again until nothing comes: that alone shows that it is not there. failed are those that Coupa fails to send.
+// again until nothing comes: that alone shows that it is not there. failed are those that Coupa fails to
+// send.
 func (cfg Config) ask(ctx context.Context, q coupa.Query, ids []int64, take func(coupa.Row)) (failed []int64, err error) {
 	for len(ids) > 0 {
 		q.IDs = ids

@@ -124,8 +124,9 @@ func TestWhatIsSteppedOverIsSaid(t *testing.T) {
 	})
 }
 
-// What the topic has and the walk did not show is asked for by ids until nothing comes: row 1 is left out of the
-// walk and of the first answer to its list, and row 2 of the walk alone; row 3 has changed too late to be compared.
+// What the topic has and the walk did not show is asked for by ids until nothing comes: row 1 is left
+// out of the walk and of the first answer to its list, and row 2 of the walk alone; row 3 has changed
+// too late to be compared.
 func TestARowIsGoneWhenAnAnswerWithoutAnyRowShowsIt(t *testing.T) {
 	ofUsers(t, 60, func(s *scene) {
 		var records []*kgo.Record
