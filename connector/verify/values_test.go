@@ -141,6 +141,7 @@ func TestLinesOfRowsThatAreOnTheirWayAreNoDifference(t *testing.T) {
 		p.tenant.UpdateLine("invoices", id)
 		time.Sleep(time.Hour)
 		changed := p.records()[:1]
+		p.object.PollInterval = time.Minute // much longer than the first look takes
 		time.AfterFunc(p.object.PollInterval, func() { p.publish(kgo.TryCommit, changed...) })
 		p.check("a line on its way")
 	})
@@ -169,6 +170,7 @@ func TestRowsThatHaveNoUpdatedAtAreComparedByContent(t *testing.T) {
 		p.publish(kgo.TryCommit, p.records(rows[0].ID, rows[3].ID)...)
 		p.tenant.SetSilent("users", rows[1].ID, "login", `"another"`)
 		late := p.records(rows[0].ID, rows[1].ID, rows[2].ID)[:1]
+		p.object.PollInterval = time.Minute // much longer than the first look takes
 		time.AfterFunc(p.object.PollInterval, func() { p.publish(kgo.TryCommit, late...) })
 		r := p.check("rows without updated-at", fmt.Sprint("missing ", rows[0].ID), fmt.Sprint("stale ", rows[1].ID))
 		if r.Undated != 4 || r.Rows != 5 {
