@@ -15,7 +15,7 @@ import (
 const idsPerSnapshot = status.MaxSnapshotIDs
 
 // errRemains is the outcome of a repair that could not mend everything.
-var errRemains = errors.New("what is in a topic twice, or gone from Coupa, stays there")
+var errRemains = errors.New("what is in a topic twice, or gone from Coupa, stays there, and so does what Coupa fails to send")
 
 // repair has a running worker read again what is missing or stale.
 func (r *remote) repair(ctx context.Context, c *client.Client, name string, reports []verify.Report) error {
@@ -57,7 +57,7 @@ func repairable(report verify.Report) (ids []int64, others bool) {
 		switch {
 		case report.List != "" && f.Difference != verify.Duplicate && !f.RowGone:
 			ids = append(ids, f.Row)
-		case report.List == "" && (f.Difference == verify.Missing || f.Difference == verify.Stale):
+		case report.List == "" && slices.Contains([]verify.Difference{verify.Missing, verify.Stale, verify.StaleLines}, f.Difference):
 			ids = append(ids, f.ID)
 		default:
 			others = true

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -33,17 +34,22 @@ func newVerifyCommand(a *app) *cobra.Command {
 		Short: "Compare Coupa with the topics, row by row",
 		Long: `Compare a Coupa instance with the topics that a connector streams it to, as consumers see them that read what is committed:
 
-  missing    a row of Coupa that is not in its topic
-  stale      a row that is there in an older version
-  duplicate  a row that is there twice with the same updated-at and content; also if a snapshot was asked for, whose records have coupa.op=snapshot
-  extra      a row that is there and gone from Coupa
+  missing      a row of Coupa that is not in its topic
+  stale        a row that is there in an older version
+  stale_lines  a row that is there in its version, but with other lines, or lines in other versions: the lines' change was lost
+  duplicate    a row that is there twice with the same updated-at and content; also if a snapshot was asked for, whose records have coupa.op=snapshot
+  extra        a row that is there and gone from Coupa
+  not_covered  a row that Coupa gives the id of and fails to send: nothing tells whether it is there as it should be
 
-It reads ids and stamps of all rows from Coupa, with the connector's coupa.rate.limit, and the topics from their beginning; it writes nothing. Rows that
-changed in the last two polls are not compared: they may be on their way. Where lines have topics of their own, it is compared which lines there are and whose they are: what
-differs is looked at again after two polls. It ends with status 1 if something differs.
+It reads ids and stamps of all rows and of their lines from Coupa, with the connector's coupa.rate.limit, and the topics from their beginning; it writes nothing. Rows that
+changed in the last two polls are not compared: they may be on their way. Rows without updated-at are counted, and compared by what they hold: their changes may be on their way
+for reread.interval.ms. Where lines have topics of their own, it is compared which lines there are and whose they are. What differs in lines or content is looked at again
+after two polls. It ends with status 1 if something differs.
+
+Rows that Coupa hides end nothing: it goes on behind them up to the highest id. Where more than 2,000 ids in a row are hidden its steps grow, and the result says which ids were stepped over.
 
 With --repair the running worker at --url (else COUPASTREAM_URL, else http://127.0.0.1:8083) is asked to read again what is missing or stale, and rows whose lines differ, by id, as a
-snapshot, and its end is waited for. Rows that are there twice or extra stay: nothing takes a record out of a topic. It ends with status 1 if such remain.`,
+snapshot, and its end is waited for. Rows that are there twice or extra stay: nothing takes a record out of a topic; rows that are not covered stay, too. It ends with status 1 if such remain.`,
 		Example: "  coupastream verify acme.yaml --worker worker.yaml\n" +
 			"  coupastream verify acme.yaml --worker worker.yaml --objects invoices -o json\n" +
 			"  coupastream verify acme.yaml --worker worker.yaml --repair --url https://coupastream.example.com:8443 --token-file token",
@@ -90,14 +96,19 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 	if err != nil {
 		return err
 	}
-	source, err := newSources(settings.Egress()).client(c)
+	source, err := newSources(settings.Egress()).open(c)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	known, err := schemasOf(settings, r.log)
 	if err != nil {
 		return err
 	}
 	var reports []verify.Report
 	for _, o := range objects {
 		cfg := verify.Config{
-			Kafka: append(slices.Clone(kafka), kgo.SeedBrokers(settings.BootstrapServers...)), Source: source, Tenant: c.Tenant, Object: o,
+			Kafka: append(slices.Clone(kafka), kgo.SeedBrokers(settings.BootstrapServers...)), Source: source, Schemas: known, Tenant: c.Tenant, Object: o,
 			Progress: r.verifyProgress(o.Path),
 		}
 		report, err := verify.Object(ctx, cfg)
@@ -115,6 +126,14 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 		return r.repair(ctx, asked, c.Name, reports)
 	}
 	return err
+}
+
+// schemasOf gives the schemas of the worker's registry; nil where it has none.
+func schemasOf(settings *config.Worker, log *slog.Logger) (verify.Schemas, error) {
+	if len(settings.Registry.URLs) == 0 {
+		return nil, nil
+	}
+	return openRegistry(settings, log)
 }
 
 // chosen are the objects of a connector with the paths; all of them for none.
@@ -162,10 +181,10 @@ func (a *app) printReports(reports []verify.Report, s verifySettings) error {
 
 func (a *app) printTables(reports []verify.Report, most int) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "OBJECT\tTOPIC\tROWS\tRECORDS\tMISSING\tSTALE\tDUPLICATE\tEXTRA")
+	fmt.Fprintln(t, "OBJECT\tTOPIC\tROWS\tRECORDS\tMISSING\tSTALE\tSTALE_LINES\tDUPLICATE\tEXTRA\tNOT_COVERED")
 	for _, r := range reports {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Object, r.Topic, r.Rows, r.Records,
-			r.Count(verify.Missing), r.Count(verify.Stale), r.Count(verify.Duplicate), r.Count(verify.Extra))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Object, r.Topic, r.Rows, r.Records,
+			r.Count(verify.Missing), r.Count(verify.Stale), r.Count(verify.StaleLines), r.Count(verify.Duplicate), r.Count(verify.Extra), r.Count(verify.NotCovered))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -173,6 +192,12 @@ func (a *app) printTables(reports []verify.Report, most int) error {
 	for _, r := range reports {
 		if r.Truncated {
 			fmt.Fprintf(a.stdout, "%s: the topic has lost its beginning to its retention; what is missing may have been there\n", r.Topic)
+		}
+		if r.Undated > 0 {
+			fmt.Fprintf(a.stdout, "%s: without updated-at: %d\n", r.Object, r.Undated)
+		}
+		for _, ids := range r.Skipped {
+			fmt.Fprintf(a.stdout, "%s: ids %d to %d were stepped over: Coupa shows none of many ids before them\n", r.Object, ids.First, ids.Last)
 		}
 		for i, f := range r.Findings {
 			if i == most {

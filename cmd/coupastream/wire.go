@@ -77,6 +77,10 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (record.Registry, er
 	if len(settings.Registry.URLs) == 0 {
 		return nil, nil
 	}
+	return openRegistry(settings, log)
+}
+
+func openRegistry(settings *config.Worker, log *slog.Logger) (*registry.Client, error) {
 	return registry.New(registry.Config{
 		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
 		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: logging.Named(log, "schemas"),
@@ -115,13 +119,21 @@ func (s source) Close() error {
 }
 
 func (s *sources) client(c *config.Connector) (stream.Source, error) {
+	opened, err := s.open(c)
+	if err != nil {
+		return nil, err
+	}
+	return opened, nil
+}
+
+func (s *sources) open(c *config.Connector) (source, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("coupa.url = %s: %w", c.URL, err)
+		return source{}, fmt.Errorf("coupa.url = %s: %w", c.URL, err)
 	}
 	limiter, release, err := s.acquire(strings.ToLower(u.Host), c)
 	if err != nil {
-		return nil, err
+		return source{}, err
 	}
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = limiter, userAgent(), tokenHold()
@@ -133,7 +145,7 @@ func (s *sources) client(c *config.Connector) (stream.Source, error) {
 	client, err := coupa.New(cfg)
 	if err != nil {
 		release()
-		return nil, err
+		return source{}, err
 	}
 	return source{client, sync.OnceFunc(release)}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -37,14 +38,24 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 		all[i] = &lineComparison{cfg: cfg, coupa: l.Coupa, Report: Report{Object: cfg.Object.Path, List: l.Name, Topic: cfg.Object.LineTopic(l.Name), Until: until, Findings: []Finding{}}}
 		fields += fmt.Sprintf(`,{%q:["id"]}`, underscored(l.Coupa))
 	}
-	q := coupa.Query{Path: cfg.Object.Path, Window: coupa.Window{To: until}, Fields: fields + "]", Priority: coupa.PriorityBackfill}
+	q := coupa.Query{Path: cfg.Object.Path, Fields: fields + "]", Priority: coupa.PriorityBackfill}
 	first := newCoupaLines(len(all))
-	if err := first.read(ctx, q, all); err != nil {
+	left, err := cfg.walk(ctx, q, func(r coupa.Row) {
+		if r.UpdatedAt.Before(until) {
+			first.take(r, all)
+		}
+	}, func() {
+		if cfg.Progress != nil {
+			cfg.Progress(int64(len(first.rows)), 0)
+		}
+	})
+	if err != nil {
 		return nil, fmt.Errorf("reading lines of %s from Coupa: %w", cfg.Object.Path, err)
 	}
+	first.leaveOut(left.failed)
 	suspected := map[int64]bool{} // rows
 	for i, c := range all {
-		c.Rows = int64(len(first.lists[i].lines))
+		c.Rows, c.Skipped = int64(len(first.lists[i].lines)), left.skipped
 		if err := c.readTopic(ctx); err != nil {
 			return nil, err
 		}
@@ -122,33 +133,25 @@ func newCoupaLines(lists int) coupaLines {
 	return found
 }
 
-// read adds what an answer to q has.
-func (found coupaLines) read(ctx context.Context, q coupa.Query, all []*lineComparison) error {
-	for {
-		var last int64
-		page, err := all[0].cfg.fetch(ctx, &q, func(r coupa.Row) {
-			found.rows[r.ID], last = true, r.ID
-			for i, c := range all {
-				ids, ok := idsIn(r.JSON, c.coupa)
-				if !ok {
-					found.lists[i].unread[r.ID] = true
-				}
-				for _, id := range ids {
-					found.lists[i].lines[id] = lineAt{r.ID, r.UpdatedAt}
-				}
-			}
-		})
-		if err != nil || page.Empty {
-			return err
+// take takes in a row of Coupa.
+func (found coupaLines) take(r coupa.Row, all []*lineComparison) {
+	found.rows[r.ID] = true
+	for i, c := range all {
+		ids, ok := idsIn(r.JSON, c.coupa)
+		if !ok {
+			found.lists[i].unread[r.ID] = true
 		}
-		if q.IDs != nil {
-			q.IDs = slices.DeleteFunc(slices.Clone(q.IDs), func(id int64) bool { return id <= last })
-			if len(q.IDs) == 0 || last == 0 {
-				return nil
-			}
+		for _, id := range ids {
+			found.lists[i].lines[id] = lineAt{r.ID, r.UpdatedAt}
 		}
-		if p := all[0].cfg.Progress; p != nil {
-			p(int64(len(found.rows)), 0)
+	}
+}
+
+// leaveOut takes in which rows Coupa fails to send: nothing tells which lines they have.
+func (found coupaLines) leaveOut(rows []int64) {
+	for _, list := range found.lists {
+		for _, id := range rows {
+			list.unread[id] = true
 		}
 	}
 }
@@ -156,15 +159,11 @@ func (found coupaLines) read(ctx context.Context, q coupa.Query, all []*lineComp
 // idsIn are the ids of the lines that a row has in a list, whose key may
 // come with hyphens or underscores. ok is false where they can't be read.
 func idsIn(row []byte, list string) (ids []int64, ok bool) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(row, &members); err != nil {
+	text, err := listIn(row, list)
+	if err != nil {
 		return nil, false
 	}
-	text, there := members[list]
-	if !there {
-		text, there = members[underscored(list)]
-	}
-	if !there {
+	if text == nil {
 		return nil, true
 	}
 	var lines []struct {
@@ -180,6 +179,18 @@ func idsIn(row []byte, list string) (ids []int64, ok bool) {
 		ids = append(ids, l.ID)
 	}
 	return ids, true
+}
+
+// listIn is the value of a list in a row, whose key may come with hyphens or underscores; nil: there is none.
+func listIn(row []byte, list string) (json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(row, &members); err != nil {
+		return nil, err
+	}
+	if text, there := members[strings.ReplaceAll(list, "_", "-")]; there {
+		return text, nil
+	}
+	return members[underscored(list)], nil
 }
 
 func underscored(name string) string { return strings.ReplaceAll(name, "-", "_") }
@@ -198,7 +209,7 @@ func (c *lineComparison) readTopic(ctx context.Context) (err error) {
 			}
 		}
 		c.Records++
-		c.topic.add(r, id, row, at)
+		c.topic.add(id, place{row: row, updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}, r.Value)
 		return nil
 	}, func() {
 		if c.cfg.Progress != nil {
@@ -238,19 +249,15 @@ func (c *lineComparison) differing(in coupaList) (all []Finding) {
 // recheck looks at the suspects once more, when what was on its way
 // has arrived: what still differs as it did before is a finding.
 func recheck(ctx context.Context, q coupa.Query, all []*lineComparison, rows []int64) error {
-	select {
-	case <-ctx.Done():
+	if !clock.Sleep(ctx, all[0].cfg.onItsWay()) {
 		return ctx.Err()
-	case <-time.After(all[0].cfg.onItsWay()):
 	}
 	now := newCoupaLines(len(all))
-	q.Window = coupa.Window{}
-	for some := range slices.Chunk(rows, idsPerRequest) {
-		q.IDs = some
-		if err := now.read(ctx, q, all); err != nil {
-			return fmt.Errorf("asking Coupa again for what differs in lines of %s: %w", q.Path, err)
-		}
+	failed, err := all[0].cfg.ask(ctx, q, rows, func(r coupa.Row) { now.take(r, all) })
+	if err != nil {
+		return fmt.Errorf("asking Coupa again for what differs in lines of %s: %w", q.Path, err)
 	}
+	now.leaveOut(failed)
 	for i, c := range all {
 		if len(c.suspects) == 0 {
 			continue

@@ -9,8 +9,10 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -34,6 +36,9 @@ type place struct {
 	partition int32
 	offset    int64
 	deleted   bool
+	// digest of the lines that a row has, see digestOf; withoutLines: there is none
+	lines        uint64
+	withoutLines bool
 }
 
 // finding is of what differs there; at is Coupa's version.
@@ -49,8 +54,16 @@ type version struct {
 
 // readTopic reads what the topic says.
 func (c *comparison) readTopic(ctx context.Context) (err error) {
-	c.topic = newTopicContent()
-	c.Truncated, err = c.cfg.read(ctx, c.Topic, c.record, c.progress)
+	c.topic, c.contents = newTopicContent(), map[int64]content{}
+	c.Truncated, err = c.cfg.read(ctx, c.Topic, func(r *kgo.Record, id int64) error {
+		in, err := c.placeOf(ctx, r, id)
+		if err != nil {
+			return err
+		}
+		c.Records++
+		c.topic.add(id, in, r.Value)
+		return nil
+	}, c.progress)
 	return err
 }
 
@@ -64,9 +77,15 @@ func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Recor
 		return false, err
 	}
 	defer cl.Close()
-	begin, end, err := span(ctx, kadm.NewClient(cl), topic)
-	if err != nil {
-		return false, err
+	var begin, end map[int32]int64
+	for failed := 0; ; {
+		begin, end, err = span(ctx, kadm.NewClient(cl), topic)
+		if err == nil {
+			break
+		}
+		if failed, err = waitOut(ctx, failed, err); err != nil {
+			return false, err
+		}
 	}
 	left := map[int32]int64{} // offset of the last record to read, by partition
 	from := map[int32]kgo.Offset{}
@@ -77,10 +96,14 @@ func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Recor
 		}
 	}
 	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
-	for len(left) > 0 {
+	for failed := 0; len(left) > 0; {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return truncated, err
+			if failed, err = waitOut(ctx, failed, err); err != nil {
+				return truncated, err
+			}
+		} else {
+			failed = 0
 		}
 		var bad error
 		fetches.EachRecord(func(r *kgo.Record) {
@@ -100,6 +123,20 @@ func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Recor
 		progress()
 	}
 	return truncated, nil
+}
+
+// waitOut waits before brokers are asked again, which have failed so often in turn before. It returns
+// err itself where that does not pass, or has not passed in some minutes.
+func waitOut(ctx context.Context, failed int, err error) (int, error) {
+	_, closed := errors.AsType[*kgo.ErrFirstReadEOF](err)
+	passes := closed || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition)
+	if !passes || failed == tries || ctx.Err() != nil {
+		return failed, err
+	}
+	if !clock.Sleep(ctx, backoff.Delay(failed, 0)) {
+		return failed, ctx.Err()
+	}
+	return failed + 1, nil
 }
 
 // takeOwn hands on a record of this tenant and object, with its id. Others are left out.
@@ -133,40 +170,58 @@ func span(ctx context.Context, admin *kadm.Client, topic string) (begin, end map
 	return begin, end, errors.Join(beginErr, endErr)
 }
 
-// record takes in one record.
-func (c *comparison) record(r *kgo.Record, id int64) error {
-	var at time.Time
-	if !c.undated {
-		var err error
-		if at, err = stamp(r); err != nil {
-			return err
+// placeOf reads a record of a row, and what the row holds where that is compared.
+func (c *comparison) placeOf(ctx context.Context, r *kgo.Record, id int64) (place, error) {
+	in := place{partition: r.Partition, offset: r.Offset, deleted: r.Value == nil, withoutLines: true}
+	if c.undated {
+		return in, nil
+	}
+	var err error
+	if in.updatedAt, err = stamp(r); err != nil {
+		return in, err
+	}
+	delete(c.contents, id)
+	if in.deleted {
+		return in, nil
+	}
+	if c.values.list != "" {
+		var ok bool
+		if in.lines, ok, err = c.values.lines(ctx, r.Value); err != nil {
+			return in, fmt.Errorf("reading the lines: %w", err)
+		}
+		in.withoutLines = !ok
+	}
+	if c.rows[id].how == byContent {
+		if c.contents[id], err = c.values.content(ctx, r.Value); err != nil {
+			return in, fmt.Errorf("reading the row: %w", err)
 		}
 	}
-	c.Records++
-	c.topic.add(r, id, 0, at)
-	return nil
+	return in, nil
 }
 
-// add takes in a record of an id; row is the one that a line is of. at is
-// zero of rows without updated-at: such a one may be again what it was.
-func (t *topicContent) add(r *kgo.Record, id, row int64, at time.Time) {
-	in := place{row: row, updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}
+// add takes in a record of an id. A row without updated-at may be again what it was.
+func (t *topicContent) add(id int64, in place, value []byte) {
+	at := in.updatedAt
 	if !in.deleted && !at.IsZero() {
-		v := version{id, at.Unix(), xxhash.Sum64(r.Value)}
+		v := version{id, at.Unix(), xxhash.Sum64(value)}
 		if _, there := t.versions[v]; there {
 			t.repeated[id] = struct{}{}
 		}
 		t.versions[v] = struct{}{}
 	}
-	if t.oldest.IsZero() || at.Before(t.oldest) {
+	if !at.IsZero() && (t.oldest.IsZero() || at.Before(t.oldest)) {
 		t.oldest = at
 	}
 	t.latest[id] = in
 }
 
-// stamp is the row's updated-at that a record carries.
+// stamp is the row's updated-at that a record carries; zero where the row had none.
 func stamp(r *kgo.Record) (time.Time, error) {
-	at, err := time.Parse(time.RFC3339, header(r, record.HeaderUpdatedAt))
+	text := header(r, record.HeaderUpdatedAt)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		return at, fmt.Errorf("header %s: %w", record.HeaderUpdatedAt, err)
 	}

@@ -4,24 +4,24 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/connector/internal/clock"
-	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // Config says what is compared.
 type Config struct {
 	Kafka  []kgo.Opt // how brokers are reached
-	Source stream.Source
-	Tenant string
-	Object config.Object
+	Source Source
+	// Schemas has the schemas that values were written by; nil where the object needs no registry.
+	Schemas Schemas
+	Tenant  string
+	Object  config.Object
 	// Progress is told now and then how far the comparison is; nil: nobody.
 	Progress func(rows, records int64)
 }
@@ -33,9 +33,13 @@ type Difference string
 const (
 	Missing Difference = "missing" // in Coupa, not in the topic
 	// in the topic in an older version than Coupa's; of a line: as of another row than Coupa's
-	Stale     Difference = "stale"
-	Duplicate Difference = "duplicate" // published more than once with the same updated-at and content
-	Extra     Difference = "extra"     // in the topic, and gone from Coupa
+	Stale Difference = "stale"
+	// in the topic in Coupa's version, but with other lines, or lines in other versions, than Coupa's
+	StaleLines Difference = "stale_lines"
+	Duplicate  Difference = "duplicate" // published more than once with the same updated-at and content
+	Extra      Difference = "extra"     // in the topic, and gone from Coupa
+	// Coupa fails to send the row, so that nothing is known of it but its id
+	NotCovered Difference = "not_covered"
 )
 
 // Finding is one row, or one line of a row, that differs.
@@ -58,6 +62,11 @@ type Report struct {
 	Topic   string `json:"topic"`
 	Rows    int64  `json:"rows"`    // of Coupa's that were compared, or lines
 	Records int64  `json:"records"` // of them that the topic holds
+	// Undated is how many of the rows have no updated-at, though others of the object do.
+	Undated int64 `json:"without_updated_at"`
+	// Skipped are ranges of ids that Coupa was not asked for: it shows nothing of
+	// many ids around them, though there are rows with higher ones.
+	Skipped []Range `json:"skipped,omitempty"`
 	// Until is the instant before which rows were compared: what changed later may be on its way.
 	Until    time.Time `json:"until"`
 	Findings []Finding `json:"findings"` // by kind, then id
@@ -77,16 +86,26 @@ func (r Report) Count(d Difference) int {
 	return n
 }
 
-// idsPerRequest is how many rows are asked for by id at once: a page.
-const idsPerRequest = 50
+// Range is ids, the first and the last among them.
+type Range struct {
+	First int64 `json:"first"`
+	Last  int64 `json:"last"`
+}
 
 // Object compares one object. Coupa is read first and the topic after it, so that a row published meanwhile
-// counts as there. The memory it takes is some 150 bytes a row. Of rows without updated-at just the ids are
+// counts as there. Rows are compared by updated-at, and where lines stay in their rows, by the ids and
+// updated-at of these; what has no updated-at, in an object that has it, by content. What differs in lines
+// or content, and rows without updated-at that are missing, are looked at again after two polls, on both
+// sides. The memory it takes is some 200 bytes a row. Of objects without updated-at just the ids are
 // compared; and what stands in an envelope, which tells when it was read, is never a Duplicate.
 func Object(ctx context.Context, cfg Config) (Report, error) {
 	resource, _ := coupa.LookupResource(cfg.Object.Path)
-	c := comparison{cfg: cfg, rows: map[int64]time.Time{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
+	c := comparison{cfg: cfg, rows: map[int64]coupaRow{}, failed: map[int64]bool{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
 	c.Report = Report{Object: cfg.Object.Path, Topic: cfg.Object.Topic, Findings: []Finding{}}
+	c.values = values{cfg: cfg, undated: c.undated, readers: map[int]*schemas.Reader{}}
+	if !c.undated && cfg.Object.Lines != config.LinesTopics {
+		c.values.list = resource.Lines
+	}
 	now, err := cfg.Source.Now(ctx)
 	if err != nil {
 		return c.Report, err
@@ -99,7 +118,7 @@ func Object(ctx context.Context, cfg Config) (Report, error) {
 		return c.Report, fmt.Errorf("reading topic %s: %w", cfg.Object.Topic, err)
 	}
 	if err := c.compare(ctx); err != nil {
-		return c.Report, fmt.Errorf("asking Coupa again for what differs in %s: %w", cfg.Object.Path, err)
+		return c.Report, fmt.Errorf("looking again at what differs in %s: %w", cfg.Object.Path, err)
 	}
 	return c.Report, nil
 }
@@ -111,65 +130,62 @@ func (cfg Config) onItsWay() time.Duration { return cfg.Object.Settle + 2*cfg.Ob
 type comparison struct {
 	cfg Config
 	Report
-	rows  map[int64]time.Time // of Coupa, as far as they are compared
-	topic topicContent
+	values values
+	rows   map[int64]coupaRow // of Coupa, as far as they are compared
+	topic  topicContent
+	// what the topic has last of the rows that are compared by content
+	contents map[int64]content
+	failed   map[int64]bool // rows that Coupa fails to send
 	// rows have no updated-at: nothing tells their versions apart, so only their ids are compared
 	undated bool
 	below   bool // rows are below others, and can't be asked for by their ids
 }
 
-// readCoupa lists ids and stamps of all rows that changed before Until.
-func (c *comparison) readCoupa(ctx context.Context) error {
+// query asks for what rows are compared by.
+func (c *comparison) query() coupa.Query {
 	q := coupa.Query{Path: c.Object, Priority: coupa.PriorityBackfill}
-	if c.undated {
+	switch list := c.values.list; {
+	case c.undated:
 		q.Fields = `["id"]`
-	} else {
-		q.Window, q.Fields = coupa.Window{To: c.Until}, `["id","updated_at"]`
+	case list == "":
+		q.Fields = `["id","updated_at"]`
+	default:
+		q.Fields = fmt.Sprintf(`["id","updated_at",{%q:["id","updated_at"]}]`, list)
 	}
-	for last := false; !last; {
-		page, err := c.cfg.fetch(ctx, &q, func(r coupa.Row) { c.rows[r.ID] = r.UpdatedAt })
-		if err != nil {
-			return err
-		}
-		last = page.Empty
-		c.Rows = int64(len(c.rows))
-		c.progress()
-	}
-	return nil
+	return q
 }
 
-// backoff is between tries of a request that failed for a cause that passes.
-var backoff = clock.Backoff{Base: time.Second, Max: 30 * time.Second}
+// readCoupa lists all rows but those that changed at Until or later.
+func (c *comparison) readCoupa(ctx context.Context) error {
+	left, err := c.cfg.walk(ctx, c.query(), c.takeRow, c.progress)
+	c.Skipped = left.skipped
+	c.leaveOut(left.failed)
+	return err
+}
 
-// tries is how often a request is tried in turn.
-const tries = 8
-
-// fetch reads a page and moves q behind it. What passes by itself is waited out for some minutes.
-func (cfg Config) fetch(ctx context.Context, q *coupa.Query, row func(coupa.Row)) (coupa.Page, error) {
-	for try := 0; ; try++ {
-		page, err := cfg.Source.Fetch(ctx, *q, func(r coupa.Row) error {
-			if r.StampErr != nil {
-				return r.StampErr
-			}
-			row(r)
-			if q.IDs == nil {
-				q.After = r.Reached()
-			}
-			return nil
-		})
-		if q.IDs == nil {
-			q.After = max(q.After, page.LastID)
-		}
-		kind := coupa.KindOf(err)
-		if err == nil || try == tries || kind != coupa.Retry && kind != coupa.Throttled {
-			return page, err
-		}
-		select {
-		case <-ctx.Done():
-			return page, ctx.Err()
-		case <-time.After(backoff.Delay(try, 0)):
-		}
+// leaveOut takes in which rows Coupa fails to send: they are not compared.
+func (c *comparison) leaveOut(failed []int64) {
+	for _, id := range failed {
+		c.failed[id] = true
 	}
+}
+
+// takeRow takes in a row of Coupa.
+func (c *comparison) takeRow(r coupa.Row) {
+	if !r.UpdatedAt.Before(c.Until) {
+		return
+	}
+	before, known := c.rows[r.ID]
+	if !known {
+		c.Rows++
+	}
+	if known && before.at.IsZero() && !c.undated {
+		c.Undated--
+	}
+	if r.UpdatedAt.IsZero() && !c.undated {
+		c.Undated++
+	}
+	c.rows[r.ID] = c.values.ofCoupa(r, c.Until)
 }
 
 func (c *comparison) progress() {
@@ -178,27 +194,12 @@ func (c *comparison) progress() {
 	}
 }
 
-// compare finds the differences. What looks gone from Coupa
-// is asked for by id: it may have changed since Until.
+// compare finds the differences. What looks gone from Coupa is asked for by
+// id: it may have changed since Until, or have been left out of an answer.
 func (c *comparison) compare(ctx context.Context) error {
-	from := c.expectedFrom()
-	for id, at := range c.rows {
-		in, ok := c.topic.latest[id]
-		switch {
-		case !ok || in.deleted:
-			if !at.Before(from) {
-				c.find(Missing, id, at, in)
-			}
-		case in.updatedAt.Before(at):
-			c.find(Stale, id, at, in)
-		}
-	}
-	for id := range c.topic.repeated {
-		c.find(Duplicate, id, c.rows[id], c.topic.latest[id])
-	}
 	var unseen []int64
 	for id, in := range c.topic.latest {
-		if _, ok := c.rows[id]; !ok && !in.deleted {
+		if _, ok := c.rows[id]; !ok && !in.deleted && !c.failed[id] {
 			unseen = append(unseen, id)
 		}
 	}
@@ -206,13 +207,33 @@ func (c *comparison) compare(ctx context.Context) error {
 	if err := c.confirmGone(ctx, unseen); err != nil {
 		return err
 	}
+	from := c.expectedFrom()
+	var suspects []suspect
+	for id, row := range c.rows {
+		in, ok := c.topic.latest[id]
+		switch d := row.differs(in, ok && !in.deleted, from); {
+		case d == StaleLines, d != "" && row.at.IsZero() && !c.undated:
+			suspects = append(suspects, suspect{id: id, Difference: d, row: row})
+		case d != "":
+			c.find(d, id, row.at, in)
+		}
+	}
+	for id := range c.topic.repeated {
+		c.find(Duplicate, id, c.rows[id].at, c.topic.latest[id])
+	}
+	if err := c.confirm(ctx, suspects, from); err != nil {
+		return err
+	}
+	for id := range c.failed {
+		c.find(NotCovered, id, c.rows[id].at, c.topic.latest[id])
+	}
 	c.sort()
 	return nil
 }
 
 // sort puts the findings in order: by kind, then id.
 func (r *Report) sort() {
-	order := []Difference{Missing, Stale, Duplicate, Extra}
+	order := []Difference{Missing, Stale, StaleLines, Duplicate, Extra, NotCovered}
 	slices.SortFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Difference), slices.Index(order, b.Difference)), cmp.Compare(a.ID, b.ID))
 	})
@@ -221,43 +242,28 @@ func (r *Report) sort() {
 // confirmGone asks Coupa for rows of the topic that were not found: by
 // their ids, or where it can't be asked so, for all rows once more.
 func (c *comparison) confirmGone(ctx context.Context, ids []int64) error {
-	if !c.below {
-		for some := range slices.Chunk(ids, idsPerRequest) {
-			if err := c.askFor(ctx, some); err != nil {
-				return err
-			}
-		}
+	if len(ids) == 0 {
 		return nil
 	}
-	if len(ids) > 0 {
-		if err := c.readCoupa(ctx); err != nil {
-			return err
+	there := map[int64]bool{}
+	take := func(r coupa.Row) {
+		there[r.ID] = true
+		c.takeRow(r)
+	}
+	var left gaps
+	var err error
+	if c.below {
+		left, err = c.cfg.walk(ctx, c.query(), take, c.progress)
+	} else {
+		left.failed, err = c.cfg.ask(ctx, c.query(), ids, take)
+	}
+	c.leaveOut(left.failed)
+	for _, id := range ids {
+		if err == nil && !there[id] && !c.failed[id] {
+			c.find(Extra, id, time.Time{}, c.topic.latest[id])
 		}
 	}
-	c.findGone(slices.DeleteFunc(ids, func(id int64) bool {
-		_, there := c.rows[id]
-		return there
-	}))
-	return nil
-}
-
-func (c *comparison) askFor(ctx context.Context, ids []int64) error {
-	gone := map[int64]bool{}
-	for _, id := range ids {
-		gone[id] = true
-	}
-	q := coupa.Query{Path: c.Object, IDs: ids, Fields: `["id","updated_at"]`, Priority: coupa.PriorityBackfill}
-	if _, err := c.cfg.fetch(ctx, &q, func(r coupa.Row) { delete(gone, r.ID) }); err != nil {
-		return err
-	}
-	c.findGone(slices.Sorted(maps.Keys(gone)))
-	return nil
-}
-
-func (c *comparison) findGone(ids []int64) {
-	for _, id := range ids {
-		c.find(Extra, id, time.Time{}, c.topic.latest[id])
-	}
+	return err
 }
 
 // expectedFrom is the stamp from which on rows are in the topic, by initial.from. Nothing tells

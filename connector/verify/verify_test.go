@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,12 +22,19 @@ import (
 
 // scene is a tenant of five suppliers and a topic that a test writes by hand.
 type scene struct {
-	t      *testing.T
-	tenant *coupatest.Tenant
-	kafka  []kgo.Opt
-	object config.Object
-	writer *kgo.Client
+	t       *testing.T
+	tenant  *coupatest.Tenant
+	kafka   []kgo.Opt
+	cluster *kfake.Cluster
+	schemas texts
+	object  config.Object
+	writer  *kgo.Client
 }
+
+// texts are schemas by their ids.
+type texts map[int]string
+
+func (s texts) Schema(_ context.Context, id int) (string, error) { return s[id], nil }
 
 func compare(t *testing.T, f func(*scene)) {
 	t.Helper()
@@ -41,6 +49,12 @@ func compareOf(t *testing.T, path string, f func(*scene)) {
 // compareIn has the topics that are there.
 func compareIn(t *testing.T, path string, topics []string, f func(*scene)) {
 	t.Helper()
+	compareRows(t, path, 5, topics, f)
+}
+
+// compareRows has a tenant of so many rows.
+func compareRows(t *testing.T, path string, rows int, topics []string, f func(*scene)) {
+	t.Helper()
 	objects := []string{path}
 	if r, _ := coupa.LookupResource(path); r.Parent != "" {
 		objects = []string{r.Parent, path}
@@ -53,9 +67,12 @@ func compareIn(t *testing.T, path string, topics []string, f func(*scene)) {
 		}
 		defer cluster.Close()
 		s := &scene{
-			t: t, tenant: coupatest.New(coupatest.Config{Rows: 5, ClientID: "id", ClientSecret: "secret", Objects: objects}),
+			t: t, cluster: cluster, schemas: texts{},
+			tenant: coupatest.New(coupatest.Config{Rows: rows, ClientID: "id", ClientSecret: "secret", Objects: objects}),
 			kafka:  []kgo.Opt{kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext)},
-			object: config.Object{Path: path, Topic: "coupa.suppliers", PollInterval: time.Second, InitialFrom: config.InitialFrom{Earliest: true}},
+			object: config.Object{
+				Path: path, Topic: "coupa.suppliers", Lines: config.LinesTopics, PollInterval: time.Second, InitialFrom: config.InitialFrom{Earliest: true},
+			},
 		}
 		s.writer, err = kgo.NewClient(append(s.kafka, kgo.TransactionalID("writer"))...)
 		if err != nil {
@@ -98,7 +115,7 @@ func (s *scene) config() verify.Config {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return verify.Config{Kafka: s.kafka, Source: source, Tenant: "acme", Object: s.object}
+	return verify.Config{Kafka: s.kafka, Source: source, Schemas: s.schemas, Tenant: "acme", Object: s.object}
 }
 
 // report is the comparison's, with its findings as texts.

@@ -90,6 +90,8 @@ func remedy(at step, e *Error) string {
 		return "let this user read and write the subject, or register the schema yourself (coupastream schema prints it) and set auto.register.schemas=false"
 	case e.Status == http.StatusNotFound && at == notRegistered:
 		return "the schema is not registered there; register it (coupastream schema prints it) or set auto.register.schemas=true"
+	case e.Status == http.StatusNotFound && at == readByID:
+		return "records in a topic were written by this schema, and the registry has it no more; bring it back there"
 	case e.Status == http.StatusNotFound:
 		return "check that schema.registry.url is the root of a registry with Confluent's API (Apicurio: …/apis/ccompat/v7)"
 	case e.Status == http.StatusConflict:
