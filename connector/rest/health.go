@@ -52,6 +52,7 @@ type TaskHealth struct {
 	DeadLetter    string           `json:"dead_letter,omitempty"`
 	Trimmed       int64            `json:"trimmed"` // records whose texts were cut
 	Unfit         map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
+	Unreadable    map[string]int64 `json:"unreadable_in_unmapped,omitempty"`
 
 	Errors         []TroubleHealth `json:"errors"`   // newest first, ten at most
 	Restarts       int             `json:"restarts"` // of itself, since it last worked
@@ -135,7 +136,7 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		Mark: instant(t.Mark), Proven: instant(t.Proven),
 		Backfilling: t.Snapshot,
 		Rows:        t.Rows, Published: t.Published, Dropped: t.Dropped, Polls: t.Polls, Late: t.Late, Lateness: t.Lateness.Milliseconds(), Silent: t.Silent,
-		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Unfit: t.Unfit,
+		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Unfit: t.Unfit, Unreadable: t.Unreadable,
 		Errors: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
 	}
 	if !t.Proven.IsZero() {

@@ -49,8 +49,10 @@ type TaskStatus struct {
 	DeadLetter  string // why the last of them did
 	Trimmed     int64  // records whose texts were cut to what the topic takes
 	// values of custom fields that stayed JSON text in unmapped, by field; not changed once here
-	Unfit     map[string]int64
-	Committed checkpoint.Position
+	Unfit map[string]int64
+	// values that can't be read as their fields' types and went to unmapped, by field; not changed once here
+	Unreadable map[string]int64
+	Committed  checkpoint.Position
 
 	Condition Condition
 	// end of the last window that was drained: every change before it is in
