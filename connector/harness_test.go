@@ -437,6 +437,7 @@ func (h *harness) encoder(object string, options schemas.Options) func(row []byt
 		h.t.Fatal(err)
 	}
 	enc := plan.Encoder()
+	enc.KeepUnreadable = h.keys["errors.tolerance"] == config.ToleranceUnmapped
 	return func(row []byte) []byte {
 		b, err := enc.Append(nil, row)
 		if err != nil {

@@ -13,6 +13,10 @@ import (
 //
 // One goroutine at a time may use it.
 type Encoder struct {
+	// KeepUnreadable lets a row go whose values can't be read as their fields' types: each stays in unmapped
+	// like a value without room, and is told by Unreadable. To be set before the first row.
+	KeepUnreadable bool
+
 	in     rowtext.Scanner
 	plan   *Plan
 	spans  []span  // where the fields of the open records are in the output
@@ -20,9 +24,12 @@ type Encoder struct {
 	// follow is what the last rows taught of the order of
 	// keys: by record and field, the field that came next.
 	follow []int
-	unfit  []unfit    // of the last row
-	utf8   []byte     // room to repair text that is not UTF-8
-	tens   [20]uint64 // powers of ten
+	unfit  []unfit // of the last row
+	unread []unfit // likewise: values that were kept though they can't be read
+	// why the misfit at hand can't be read; nil: it can, or the field around it has seen to it
+	unreadable error
+	utf8       []byte     // room to repair text that is not UTF-8
+	tens       [20]uint64 // powers of ten
 }
 
 // span is one field of an open record.
@@ -81,11 +88,14 @@ func (p *Plan) Encoder() *Encoder {
 //     digits, an integer beyond 64 bits, an object for a number. So do unknown keys.
 //   - Text that is no number, boolean or date where one is declared is an error: no reading of it is safe.
 //     In a typed custom field it goes to unmapped like anything else that the field cannot hold exactly.
+//     With KeepUnreadable it does so everywhere, and so does what has no room in a type that a mapping
+//     gave; what may not be null, as the id, has no place and stays an error.
 //   - An instant is floored to the millisecond. A date is the
 //     calendar day as written, whatever the hour and offset.
 func (e *Encoder) Append(dst, row []byte) ([]byte, error) {
 	e.in.Reset(row)
 	e.spans, e.extras, e.unfit = e.spans[:0], e.extras[:0], e.unfit[:0]
+	e.unread, e.unreadable = e.unread[:0], nil
 	start := len(dst)
 	out, err := e.top(dst)
 	e.in.Row = nil

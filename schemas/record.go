@@ -67,30 +67,36 @@ func (e *Encoder) field(out []byte, f *frame, key []byte) ([]byte, error) {
 	n := &f.rec.fields[i].planNode
 	begin, at := len(out), e.in.Pos
 	out, v, err := e.put(out, n, f.depth+1)
+	unreadable := false
 	if err == nil && v == misfit {
-		err = n.refusal()
+		unreadable, err = e.refuse(n)
 	}
 	if err != nil {
 		return out, rowtext.InField(f.rec.fields[i].key, err)
 	}
 	s := span{start: begin, end: len(out), as: as, full: v == stored}
 	if v == misfit || as == byTwin {
-		e.extras = append(e.extras, extra{key: key, text: e.in.Row[at:e.in.Pos], hidden: v != misfit})
+		e.extras = append(e.extras, extra{key: key, text: e.in.Row[at:e.in.Pos], hidden: v != misfit, unreadable: unreadable})
 		s.extra = len(e.extras)
 	}
 	e.supersede(f, i, s)
 	return out, nil
 }
 
-// refusal is the error that a value without room in n is, if it is one.
-func (n *planNode) refusal() error {
+// refuse gives the error that a value without room in n is, if it is one. unreadable
+// tells that it would be one if the encoder did not keep such values.
+func (e *Encoder) refuse(n *planNode) (unreadable bool, err error) {
+	why := e.unreadable
+	e.unreadable = nil
 	switch {
+	case !n.nullable && why != nil:
+		return false, why
 	case !n.nullable:
-		return &rowtext.FieldError{Err: errors.New("has no room for the value, and may not be null")}
-	case n.strict:
-		return &rowtext.FieldError{Err: errors.New("has no room for the value in the type that the mapping gives it; correct the row in Coupa, or the mapping")}
+		return false, &rowtext.FieldError{Err: errors.New("has no room for the value, and may not be null")}
+	case n.strict && !e.KeepUnreadable:
+		return false, &rowtext.FieldError{Err: errors.New("has no room for the value in the type that the mapping gives it; correct the row in Coupa, or the mapping")}
 	}
-	return nil
+	return n.strict || why != nil, nil
 }
 
 // supersede makes s the field's span. What an earlier value of the same key kept is dropped; an

@@ -12,6 +12,8 @@ type extra struct {
 	key    []byte
 	text   []byte
 	hidden bool // superseded, or held only in case that another spelling of its key comes
+	// it would be an error if the encoder did not keep what can't be read
+	unreadable bool
 }
 
 // keepUnknown keeps the value at pos, whose key leads to no field of the record.
@@ -49,6 +51,9 @@ func (e *Encoder) closeUnmapped(out []byte, f *frame) []byte {
 	if f.rec.typed {
 		e.noteUnfit(f)
 	}
+	if e.KeepUnreadable {
+		e.noteUnreadable(f)
+	}
 	begin := len(out)
 	out = append(out, 2)
 	out, count := e.appendExtras(out, f.extras)
@@ -63,7 +68,7 @@ func (e *Encoder) closeUnmapped(out []byte, f *frame) []byte {
 	return out
 }
 
-// unfit is a member that an object with typed custom fields has no place for.
+// unfit is a member of an object that went to its unmapped.
 type unfit struct {
 	rec *planRecord
 	key []byte
@@ -101,6 +106,27 @@ func (e *Encoder) noteUnfit(f *frame) {
 		m, known := f.rec.byKey[string(x.key)]
 		if ordinary := known && !f.rec.fields[m.field].custom; !ordinary && !x.hidden && !isNull(x.text) {
 			e.unfit = append(e.unfit, unfit{f.rec, x.key})
+		}
+	}
+}
+
+// Unreadable lists the values of the last row that KeepUnreadable has kept, each as the record without
+// namespace, a point, and the key: "InvoiceHeader.invoice-date". It is nil for nearly every row.
+func (e *Encoder) Unreadable() []string {
+	if len(e.unread) == 0 {
+		return nil
+	}
+	all := make([]string, len(e.unread))
+	for i, u := range e.unread {
+		all[i] = u.rec.name[strings.LastIndexByte(u.rec.name, '.')+1:] + "." + string(u.key)
+	}
+	return all
+}
+
+func (e *Encoder) noteUnreadable(f *frame) {
+	for _, x := range e.extras[f.extras:] {
+		if x.unreadable && !x.hidden {
+			e.unread = append(e.unread, unfit{f.rec, x.key})
 		}
 	}
 }

@@ -25,7 +25,10 @@ func (e *Encoder) scalar(out []byte, n *planNode, c byte) ([]byte, verdict, erro
 			return out, misfit, err
 		}
 		out, v, err := e.fromText(out, n, text)
-		if err != nil && n.text {
+		if err != nil && !n.text && e.KeepUnreadable {
+			e.unreadable = err
+		}
+		if err != nil && (n.text || e.KeepUnreadable) {
 			return out, misfit, nil
 		}
 		return out, v, err

@@ -169,6 +169,7 @@ func (p *previewer) show(ctx context.Context, most int) (*previewed, error) {
 		return nil, err
 	}
 	encoder := plan.Encoder()
+	encoder.KeepUnreadable = p.object.KeepsUnreadable()
 	for _, r := range rows {
 		one := previewedRow{ID: r.ID, Before: r.JSON}
 		if one.After, one.Lines, err = p.record(encoder, r); err != nil {

@@ -24,7 +24,9 @@ func (o Object) Rewriter() *mapping.Rewriter {
 	if o.Mapping == nil {
 		return nil
 	}
-	return o.Mapping.Rewriter(string(o.hashKey))
+	r := o.Mapping.Rewriter(string(o.hashKey))
+	r.KeepUnreadable = o.KeepsUnreadable()
+	return r
 }
 
 // readMapping reads the worker's mapping and checks it for every object that it names.

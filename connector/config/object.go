@@ -37,12 +37,12 @@ type Object struct {
 	KeySubject      registry.SubjectStrategy
 	ValueSubject    registry.SubjectStrategy
 	AutoRegister    bool
-	ErrorsTolerance string // "none" or "all"
+	ErrorsTolerance string // ToleranceNone, ToleranceAll or ToleranceUnmapped
 	// "fail", "deadletter" or "trim": what becomes of a record that is larger than its topic takes
 	Oversize string
 	// "halt", "deadletter" or "widen": what happens when the registry refuses the values' schema
 	SchemaConflict string
-	DLQTopic       string // set if one of the three sends rows there
+	DLQTopic       string // set if one of the three sends rows there; with ToleranceUnmapped it may be set
 	ExportedMode   string // "off"
 	Deletes        string // "off"
 
@@ -66,6 +66,16 @@ const (
 	LinesTopics   = "topics"   // to topics of their own
 	LinesBoth     = "both"
 )
+
+// Values of errors.tolerance: what becomes of a row with a value that can't be read as its field's type.
+const (
+	ToleranceNone     = "none"     // it stops its object
+	ToleranceAll      = "all"      // it is a dead letter
+	ToleranceUnmapped = "unmapped" // it goes out, with the value as JSON text in unmapped
+)
+
+// KeepsUnreadable tells whether values that can't be read as their fields' types stay in unmapped.
+func (o Object) KeepsUnreadable() bool { return o.ErrorsTolerance == ToleranceUnmapped }
 
 // LineTopic is the topic of the lines of a list, by the name of its field.
 func (o Object) LineTopic(list string) string { return o.Topic + "." + list }
@@ -144,9 +154,10 @@ func checkObject(v *values, o Object, topicKnown bool) {
 
 // checkDeadLetters wants a topic where a key sends rows to one, and only there.
 func checkDeadLetters(v *values, o Object) {
-	dlq, sent := v.deciding(o.Path, deadLetterKey), false
+	// sent: for what has no place even so
+	dlq, sent := v.deciding(o.Path, deadLetterKey), o.KeepsUnreadable()
 	for _, s := range []struct{ key, value, sends, other string }{
-		{"errors.tolerance", o.ErrorsTolerance, "all", "none"},
+		{"errors.tolerance", o.ErrorsTolerance, ToleranceAll, ToleranceUnmapped + " or " + ToleranceNone},
 		{"record.oversize", o.Oversize, "deadletter", "fail or trim"},
 		{"schema.conflict", o.SchemaConflict, "deadletter", "halt or widen"},
 	} {
@@ -162,7 +173,7 @@ func checkDeadLetters(v *values, o Object) {
 		}
 	}
 	if o.DLQTopic != "" && !sent {
-		v.problem(dlq, o.DLQTopic, "has no effect: no row is sent there", "write errors.tolerance = all, record.oversize = deadletter or schema.conflict = deadletter, or leave it out")
+		v.problem(dlq, o.DLQTopic, "has no effect: no row is sent there", "write errors.tolerance = all or unmapped, record.oversize = deadletter or schema.conflict = deadletter, or leave it out")
 	}
 }
 

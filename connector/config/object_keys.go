@@ -95,8 +95,9 @@ func subjectStrategies() []string {
 
 func handlingSettings() []setting[Object] {
 	return []setting[Object]{
-		{Key{Name: "errors.tolerance", Type: String, Importance: Medium, Default: "none", Values: []string{"none", "all"},
-			Doc: "What happens with a row that cannot be encoded: `none` stops the object, `all` sends it to the dead letter topic and goes on."},
+		{Key{Name: "errors.tolerance", Type: String, Importance: Medium, Default: ToleranceNone, Values: []string{ToleranceNone, ToleranceAll, ToleranceUnmapped},
+			Doc: "What happens with a row that has a value which can't be read as its field's type: `none` stops the object, `all` sends the row to the dead letter topic and goes on, " +
+				"`unmapped` keeps the value as JSON text in `unmapped`, the field null, and publishes the row; one that has no place even so goes to the dead letter topic if one is named, or stops the object."},
 			text(func(o *Object) *string { return &o.ErrorsTolerance })},
 		{Key{Name: "record.oversize", Type: String, Importance: Medium, Default: "fail", Values: []string{"fail", "deadletter", "trim"},
 			Doc: "What happens with a record that is larger than its topic takes: `fail` stops the object, `deadletter` sends the row to the dead letter topic, `trim` cuts its longest texts, " +
@@ -107,7 +108,7 @@ func handlingSettings() []setting[Object] {
 				"`deadletter` sends its rows to the dead letter topic, `widen` offers a schema that has the last version's fields and types besides."},
 			text(func(o *Object) *string { return &o.SchemaConflict })},
 		{Key{Name: deadLetterKey, Type: String, Importance: Low,
-			Doc: "Dead letter topic for `errors.tolerance=all`, `record.oversize=deadletter` and `schema.conflict=deadletter`; several objects and connectors may share one."},
+			Doc: "Dead letter topic for `errors.tolerance=all` or `unmapped`, `record.oversize=deadletter` and `schema.conflict=deadletter`; several objects and connectors may share one."},
 			text(func(o *Object) *string { return &o.DLQTopic }, topicName)},
 		{Key{Name: "exported.mode", Type: String, Importance: Low, Default: "off", Values: []string{"off", "filter", "mark"},
 			Refused: map[string]string{

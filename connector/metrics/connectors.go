@@ -50,6 +50,14 @@ type merge func(a, b float64) float64
 
 func sum(a, b float64) float64 { return a + b }
 
+// total adds up what is counted by field.
+func total(counts map[string]int64) (n int64) {
+	for _, values := range counts {
+		n += values
+	}
+	return n
+}
+
 // family is a metric with one series per object.
 type family struct {
 	*prometheus.Desc
@@ -94,11 +102,10 @@ var families = []family{
 	counts("coupastream_dead_letters_total", "Rows that could not go to their topic and went to the dead letter topic.", func(s *status.TaskStatus) int64 { return s.DeadLetters }),
 	counts("coupastream_records_trimmed_total", "Records whose longest texts were cut to what their topic takes.", func(s *status.TaskStatus) int64 { return s.Trimmed }),
 	counts("coupastream_custom_values_unmapped_total", "Values of custom fields that no typed field holds, kept as JSON text in unmapped.", func(s *status.TaskStatus) int64 {
-		n := int64(0)
-		for _, values := range s.Unfit {
-			n += values
-		}
-		return n
+		return total(s.Unfit)
+	}),
+	counts("coupastream_unreadable_values_total", "Values that can't be read as their fields' types, kept as JSON text in unmapped.", func(s *status.TaskStatus) int64 {
+		return total(s.Unreadable)
 	}),
 	counts("coupastream_schema_versions_total", "Schemas that the object's records have had since the start, the first one included.", func(s *status.TaskStatus) int64 { return s.Schemas }),
 	counts("coupastream_task_restarts_total", "Times that the object, having failed, was started again by itself.", func(s *status.TaskStatus) int64 { return s.Restarted }),

@@ -33,6 +33,8 @@ type refusedValues struct{ err *conflictError }
 
 func (v refusedValues) Append(dst []byte, _ coupa.Row, _ string) ([]byte, error) { return dst, v.err }
 
+func (refusedValues) kept() *schemas.Encoder { return nil }
+
 // by gives what makes them, whatever the schema.
 func (v refusedValues) by(_ context.Context, schema *schemas.Schema) (*schemas.Schema, func() valueEncoder, error) {
 	return schema, func() valueEncoder { return v }, nil

@@ -50,8 +50,10 @@ type reason struct {
 // Stages are those of org.apache.kafka.connect.runtime.errors.Stage.
 var (
 	unencodable = reason{func(err error) bool {
-		return !isError[*oversizeError](err) && !isError[*conflictError](err) && !isError[*UnreadError](err)
+		return !isError[*oversizeError](err) && !isError[*conflictError](err) && !isError[*UnreadError](err) && !isError[*StampError](err)
 	}, "VALUE_CONVERTER", "schemas.Encoder", "schemas.FieldError",
+		"correct it in Coupa, its next change is published"}
+	unstamped = reason{isError[*StampError], "VALUE_CONVERTER", "coupa.Row", "coupa.Error",
 		"correct it in Coupa, its next change is published"}
 	oversized = reason{isError[*oversizeError], "KAFKA_PRODUCE", "connector.Producer", "kerr.MessageTooLarge",
 		"raise the topic's max.message.bytes"}
@@ -74,10 +76,25 @@ func newDeadLetters(connector string, o config.Object) *deadLetters {
 	if o.SchemaConflict == conflictDeadLetter {
 		d.reasons = append(d.reasons, refused)
 	}
-	if o.ErrorsTolerance == "all" {
-		d.reasons = append(d.reasons, unencodable, unread)
+	switch {
+	case o.ErrorsTolerance == config.ToleranceAll:
+		d.reasons = append(d.reasons, unencodable, unstamped, unread)
+	case o.KeepsUnreadable() && o.DLQTopic != "": // for what has no place in unmapped
+		d.reasons = append(d.reasons, unencodable, unstamped)
 	}
 	return d
+}
+
+// StampError says that a row's updated-at is no instant, so that it has no place in the order of its
+// versions: it can't go out, not even with the value in unmapped.
+type StampError struct{ Err error }
+
+func (e *StampError) Error() string { return e.Err.Error() }
+func (e *StampError) Unwrap() error { return e.Err }
+
+// Remedy is what lets the others go on.
+func (*StampError) Remedy() string {
+	return "correct the row's updated-at in Coupa, or send such rows to a topic of their own: errors.tolerance = all or unmapped with errors.deadletterqueue.topic.name"
 }
 
 // UnreadError says that Coupa failed to send a row which is there. Its dead letter holds the id alone.
@@ -95,10 +112,15 @@ func (*UnreadError) Remedy() string {
 func (*UnreadError) Temporary() bool { return false }
 
 // IsUnread tells whether a record is the dead letter of a row that Coupa failed to send.
-func IsUnread(r *kgo.Record) bool {
+func IsUnread(r *kgo.Record) bool { return isFor(r, unread) }
+
+// IsUnstamped tells whether a record is the dead letter of a row whose updated-at was no instant.
+func IsUnstamped(r *kgo.Record) bool { return isFor(r, unstamped) }
+
+func isFor(r *kgo.Record, why reason) bool {
 	for _, h := range r.Headers {
 		if h.Key == headerErrorClass {
-			return string(h.Value) == unread.class
+			return string(h.Value) == why.class
 		}
 	}
 	return false

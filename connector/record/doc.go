@@ -52,6 +52,11 @@
 //   - Lines are cut out of the encoded row. So a line is what it is within its row, whatever mapping,
 //     custom fields and unmapped make of it, and the plan for rows is the only one. Splitting costs a
 //     third of encoding; without the key lines nothing is split, and the path of a row is what it was.
+//   - What can't be read and is kept (errors.tolerance=unmapped) is counted with the chunk that holds it, so
+//     that the status counts what was committed, once. Values of custom fields are counted as they are met,
+//     since they are what a version is registered for; these are not, and have a counter of their own.
+//   - A row whose updated-at is no instant is never kept in unmapped: nothing tells whether another version
+//     of it is newer. Its dead letter is for the same reason not replayed as it is.
 //   - A row without a readable id is never a dead letter. The id is its key, its place in the walk and
 //     its name in the ledger. Without one, the row would be asked for again wherever it ends a page, and
 //     be met again in each overlap with nothing to know it by but its content, which two rows may share:

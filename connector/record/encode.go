@@ -61,6 +61,8 @@ type valueEncoder interface {
 	// Append adds the value made of a row, framing included. The
 	// error is a *rowtext.FieldError if the row is to blame.
 	Append(dst []byte, row coupa.Row, op string) ([]byte, error)
+	// kept is what tells of the last row what of it went to unmapped; nil where none is ever encoded.
+	kept() *schemas.Encoder
 }
 
 // rowEncoder is the scratch space of one fetch.
@@ -69,6 +71,8 @@ type rowEncoder struct {
 	value  valueEncoder
 	mapper *mapping.Rewriter // nil: rows are encoded as Coupa sent them
 	buf    []byte
+	// of the row that was encoded last, see [schemas.Encoder.Unreadable]
+	unreadable []string
 }
 
 func newEncoding(st checkpoint.Stream, o config.Object, keyPrefix []byte, values func() valueEncoder) *encoding {
@@ -122,6 +126,7 @@ func (enc *rowEncoder) encodeMapped(r coupa.Row, op string) error {
 	if enc.buf, err = enc.value.Append(enc.buf[:0], r, op); err != nil {
 		return rowError(enc.object, r.ID, err)
 	}
+	enc.unreadable = enc.value.kept().Unreadable()
 	return nil
 }
 
@@ -137,13 +142,7 @@ func (e *encoding) appendKeyTo(dst, prefix []byte, id int64) []byte {
 }
 
 // unfit lists what the row that was encoded last has that its custom fields are not typed for.
-func (enc *rowEncoder) unfit() []schemas.Unfit {
-	v, ok := enc.value.(interface{ Unfit() []schemas.Unfit })
-	if !ok {
-		return nil
-	}
-	return v.Unfit()
-}
+func (enc *rowEncoder) unfit() []schemas.Unfit { return enc.value.kept().Unfit() }
 
 // Version is what must not be published twice.
 type Version struct {
@@ -158,6 +157,8 @@ type Tally struct {
 	Buried  int             // dead letters
 	Cause   string          // of the last of them
 	Trimmed int             // records with cut texts
+	// values that can't be read as their fields' types and are in unmapped: the field of each
+	Unreadable []string
 }
 
 // Chunk is a part of a page: records that were encoded and not

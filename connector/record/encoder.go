@@ -38,6 +38,11 @@ func (e *Encoder) Add(ctx context.Context, c *Chunk, row coupa.Row) error {
 		return err
 	}
 	c.Trimmed += shrunk.records
+	// of a row that is read for its lines, they were counted
+	if len(e.rows.unreadable) > 0 && !e.LinesAlone {
+		c.Unreadable = append(c.Unreadable, e.rows.unreadable...)
+		e.m.sayUnreadable(e.rows.unreadable)
+	}
 	if err := failpoint.After(failpoint.Encode); err != nil {
 		return err
 	}
@@ -60,6 +65,15 @@ func (e *Encoder) AddLetter(ctx context.Context, c *Chunk, row coupa.Row, err er
 		return err
 	}
 	return e.m.bury(ctx, c, e.rows, row, e.Op, why)
+}
+
+// sayUnreadable tells of each field once that it has values which stay in unmapped.
+func (m *Maker) sayUnreadable(fields []string) {
+	for _, f := range fields {
+		if _, said := m.unreadable.LoadOrStore(f, true); !said {
+			m.Log.Warn("values of a field can't be read as its type and stay JSON text in unmapped; the status counts them", "field", f)
+		}
+	}
 }
 
 // encode encodes a row by a schema that knows its custom fields: if need be, by one

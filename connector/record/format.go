@@ -70,7 +70,7 @@ func (v *rowValue) Append(dst []byte, row coupa.Row, op string) ([]byte, error) 
 	return v.close(dst, row, op), nil
 }
 
-func (v *rowValue) Unfit() []schemas.Unfit { return v.encoder.Unfit() }
+func (v *rowValue) kept() *schemas.Encoder { return v.encoder }
 
 // envelope is what the values of a table, the object or the
 // lines of one of its lists, stand in; nil: nothing.
@@ -101,7 +101,14 @@ func (m *Maker) values(ctx context.Context, schema *schemas.Schema) (*schemas.Sc
 	if err != nil {
 		return nil, nil, err
 	}
-	return schema, func() valueEncoder { return &rowValue{valueForm: form, encoder: form.plan.Encoder()} }, nil
+	return schema, func() valueEncoder { return &rowValue{valueForm: form, encoder: m.encoderOf(form.plan)} }, nil
+}
+
+// encoderOf makes what encodes rows by a plan, in the mode that errors.tolerance asks for.
+func (m *Maker) encoderOf(p *schemas.Plan) *schemas.Encoder {
+	e := p.Encoder()
+	e.KeepUnreadable = m.Object.KeepsUnreadable()
+	return e
 }
 
 // formOf registers the schema of a topic's values. table is what an envelope calls them.

@@ -90,7 +90,7 @@ func (v *linedValue) Append(dst []byte, row coupa.Row, op string) ([]byte, error
 	return v.form.wrap(dst, v.splitter.Row(), row, op)
 }
 
-func (v *linedValue) Unfit() []schemas.Unfit { return v.encoder.Unfit() }
+func (v *linedValue) kept() *schemas.Encoder { return v.encoder }
 
 // digests are those of the lines as they are, in their order, and last that of the row without them.
 func (v *linedValue) digests() []uint64 {

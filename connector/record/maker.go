@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -21,6 +22,8 @@ type Maker struct {
 	// Who has customs.registering may replace it.
 	current atomic.Pointer[encoding]
 	customs customs
+	// fields of which the log has told that values can't be read and stay in unmapped
+	unreadable sync.Map
 }
 
 // Config is what a maker is made of.

@@ -36,7 +36,7 @@ func (e *RowError) Remedy() string {
 	case status.IsTemporary(e.Err), Blames(e.Err):
 		return ""
 	}
-	return "correct the row in Coupa, or send such rows to a topic of their own: errors.tolerance = all with errors.deadletterqueue.topic.name"
+	return "correct the row in Coupa, or let it go: errors.tolerance = unmapped keeps what can't be read in unmapped, and all with errors.deadletterqueue.topic.name sends such rows to a topic of their own"
 }
 
 // rowError puts the row's id beside the field path that the encoder gave.

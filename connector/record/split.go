@@ -73,7 +73,7 @@ func (m *Maker) registerSplit(ctx context.Context, split *schemas.Split) (func()
 	}
 	return func() valueEncoder {
 		splitter, _ := split.Splitter() // as it was a moment ago
-		return &linedValue{encoder: whole.Encoder(), splitter: splitter, form: form, lists: lists, keep: m.Object.Lines == config.LinesBoth}
+		return &linedValue{encoder: m.encoderOf(whole), splitter: splitter, form: form, lists: lists, keep: m.Object.Lines == config.LinesBoth}
 	}, nil, nil
 }
 

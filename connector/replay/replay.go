@@ -460,7 +460,7 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	switch {
 	case err != nil && !isRowError(err):
 		return err
-	case err == nil && (row.UpdatedAt.After(stamp) || record.IsUnread(rec)):
+	case err == nil && (row.UpdatedAt.After(stamp) || holdsTooLittle(rec)):
 		n.Overtaken++ // the worker publishes it as it is now
 		return nil
 	case err == nil:
@@ -483,10 +483,14 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	return nil
 }
 
-// rowOf is the row of a letter. Where a mapping changes rows, the letter may lack what that hides,
-// and one of a row that Coupa failed to send lacks all, so the row is read from Coupa again.
+// holdsTooLittle tells whether a letter lacks what its record needs, whatever the keys are: one of a row
+// that Coupa failed to send lacks all, and one whose updated-at was no instant has no place in the order.
+func holdsTooLittle(rec *kgo.Record) bool { return record.IsUnread(rec) || record.IsUnstamped(rec) }
+
+// rowOf is the row of a letter. Where a mapping changes rows, the letter may lack
+// what that hides; then, and where it holds too little, the row is read from Coupa again.
 func (r *run) rowOf(ctx context.Context, p *stream, id int64, rec *kgo.Record) (coupa.Row, error) {
-	if p.object.Mapping == nil && !record.IsUnread(rec) {
+	if p.object.Mapping == nil && !holdsTooLittle(rec) {
 		at, _ := time.Parse(time.RFC3339, headerOf(rec, record.HeaderUpdatedAt)) // zero where rows have none
 		return coupa.Row{ID: id, UpdatedAt: at, JSON: rec.Value}, nil
 	}
@@ -501,8 +505,12 @@ func (r *run) rowOf(ctx context.Context, p *stream, id int64, rec *kgo.Record) (
 		row.JSON = slices.Clone(found.JSON)
 		return nil
 	})
-	if err == nil && row.ID == 0 {
+	switch {
+	case err != nil:
+	case row.ID == 0:
 		err = &record.RowError{Object: p.object.Path, ID: id, Err: errors.New("it is gone from Coupa, and its dead letter does not hold all of it")}
+	case row.StampErr != nil && !p.object.IsWhole() && (row.UpdatedAt.IsZero() || record.IsUnstamped(rec)):
+		err = &record.RowError{Object: p.object.Path, ID: id, Err: &record.StampError{Err: row.StampErr}}
 	}
 	return row, err
 }

@@ -53,6 +53,11 @@ type TaskHealth struct {
 	Trimmed       int64            `json:"trimmed"` // records whose texts were cut
 	Unfit         map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
 	PageRequests  int              `json:"requests_per_page,omitempty"` // that a page with rows takes
+	Unreadable    map[string]int64 `json:"unreadable_in_unmapped,omitempty"`
+	Undated       int64            `json:"without_updated_at"`    // known rows that have none
+	Round         int64            `json:"search_ms,omitempty"`   // that the last search for such rows took
+	// rows that Coupa fails to send, by id; a hundred at most
+	Passed        []int64          `json:"not_covered,omitempty"`
 
 	Errors         []TroubleHealth `json:"errors"`   // newest first, ten at most
 	Restarts       int             `json:"restarts"` // of itself, since it last worked
@@ -136,7 +141,8 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		Mark: instant(t.Mark), Proven: instant(t.Proven),
 		Backfilling: t.Snapshot,
 		Rows:        t.Rows, Published: t.Published, Dropped: t.Dropped, Polls: t.Polls, Late: t.Late, Lateness: t.Lateness.Milliseconds(), Silent: t.Silent,
-		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Unfit: t.Unfit, PageRequests: t.PageRequests,
+		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Unfit: t.Unfit, Unreadable: t.Unreadable,
+		PageRequests: t.PageRequests, Undated: t.Undated, Round: t.Round.Milliseconds(), Passed: t.Committed.Passed[:min(len(t.Committed.Passed), 100)],
 		Errors: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
 	}
 	if !t.Proven.IsZero() {

@@ -57,7 +57,9 @@ type TaskStatus struct {
 	// requests that a page with rows takes: more than one where
 	// the line of one would be too long; 0: not known yet
 	PageRequests int
-	Committed    checkpoint.Position
+	// values that can't be read as their fields' types and went to unmapped, by field; not changed once here
+	Unreadable map[string]int64
+	Committed  checkpoint.Position
 
 	Condition Condition
 	// end of the last window that was drained: every change before it is in

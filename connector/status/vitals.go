@@ -1,6 +1,7 @@
 package status
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -157,6 +158,20 @@ const maxSchemaVersions = 50
 // Unfit notes how many values of custom fields stayed in unmapped, by field.
 func (t *Task) Unfit(counts map[string]int64) {
 	t.Update(func(s *TaskStatus) { s.Unfit = counts })
+}
+
+// CountUnreadable counts values that can't be read as their fields' types
+// and went to unmapped. It takes the field of each.
+func (s *TaskStatus) CountUnreadable(fields []string) {
+	if len(fields) == 0 {
+		return
+	}
+	counts := make(map[string]int64, len(s.Unreadable)+1)
+	maps.Copy(counts, s.Unreadable)
+	for _, f := range fields {
+		counts[f]++
+	}
+	s.Unreadable = counts
 }
 
 // Carries notes that the task's records have a schema.

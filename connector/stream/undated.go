@@ -184,7 +184,7 @@ func (f *fetch) takeUnplaced(ctx context.Context, row coupa.Row) error {
 		c.Dropped++
 		return nil
 	}
-	if err := f.enc.AddLetter(ctx, c, row, row.StampErr); err != nil {
+	if err := f.enc.AddLetter(ctx, c, row, &record.StampError{Err: row.StampErr}); err != nil {
 		return err
 	}
 	at := ps.walk.To

@@ -181,7 +181,8 @@ func idsIn(row []byte, list string) (ids []int64, ok bool) {
 	return ids, true
 }
 
-// listIn is the value of a list in a row, whose key may come with hyphens or underscores; nil: there is none.
+// listIn is the value of a list in a row, whose key may come
+// with hyphens or underscores; nil: there is none.
 func listIn(row []byte, list string) (json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(row, &members); err != nil {

@@ -35,7 +35,8 @@
 // rename: another Avro name for the field in its record; coupa.name stays.
 //
 // retype: another Avro type. No value is rounded or cut: one
-// that has no exact form in it is an error of its row.
+// that has no exact form in it is an error of its row, unless
+// the encoder keeps such values (errors.tolerance=unmapped).
 //
 //	string                  → boolean, int, long, decimal(p,s), date, timestamp-millis
 //	boolean                 → string
@@ -84,6 +85,8 @@
 // tells whether it is there, and row.?x.orValue("-") stands in for it; a || b and a
 // && b are as in SQL. A result may be optional: optional.none() is null. Any other
 // failure is an error of the row, which says what failed and never shows a value.
+// So is a value that is not of its field's type, unless [Rewriter.KeepUnreadable]
+// makes it none.
 //
 //	type               result of the expression
 //	string             string

@@ -43,7 +43,10 @@ func (o *object) Type() ref.Type { return o.typ }
 func (o *object) Value() any { return o }
 
 // input reads from a row what expressions need.
-type input struct{ cursor rowtext.Cursor }
+type input struct {
+	cursor rowtext.Cursor
+	absent bool // a value that is not of its field's type is none
+}
 
 func (in *input) read(top *place, row []byte) (ref.Val, error) {
 	in.cursor.Open(row)
@@ -89,16 +92,18 @@ func (in *input) value(p *place) (ref.Val, error) {
 		return in.list(p)
 	case c == '{' || c == '[':
 		_, err := in.cursor.Skip()
-		return unfit(p), err
+		return in.unfit(p), err
 	}
 	text, quoted, err := in.plain()
 	if err != nil || text == "null" && !quoted || text == "" && kindOf(p.typ) != kindString {
 		return nil, err
 	}
-	if p.isObject() {
-		return unfit(p), nil
+	if !p.isObject() {
+		if v := scalar(p, text, quoted); v != nil {
+			return v, nil
+		}
 	}
-	return scalar(p, text, quoted), nil
+	return in.unfit(p), nil
 }
 
 // plain reads a value that is no object and no list, as text.
@@ -124,7 +129,9 @@ func (in *input) list(p *place) (ref.Val, error) {
 			return err
 		}
 		_, err := in.cursor.Skip()
-		all = append(all, unfit(p))
+		if v := in.unfit(p); v != nil {
+			all = append(all, v)
+		}
 		return err
 	})
 	return list(all), err
@@ -173,7 +180,7 @@ func (in *input) any() (ref.Val, error) {
 	return types.String(text), nil
 }
 
-// scalar reads a text or number as the field's type has it.
+// scalar reads a text or number as the field's type has it; nil: it is not of that type.
 func scalar(p *place, text string, quoted bool) ref.Val {
 	switch kindOf(p.typ) {
 	case kindString:
@@ -208,7 +215,7 @@ func scalar(p *place, text string, quoted bool) ref.Val {
 			}
 		}
 	}
-	return unfit(p)
+	return nil
 }
 
 // dayOf is the calendar day as written, whatever the hour and offset.
@@ -226,4 +233,10 @@ type errUnfit struct{ path string }
 
 func (e *errUnfit) Error() string { return e.path + " has a value of another type" }
 
-func unfit(p *place) ref.Val { return types.WrapErr(&errUnfit{p.path}) }
+// unfit stands for a value that is not of its field's type.
+func (in *input) unfit(p *place) ref.Val {
+	if in.absent {
+		return nil
+	}
+	return types.WrapErr(&errUnfit{p.path})
+}

@@ -18,6 +18,7 @@ import (
 
 // compute adds the computed fields to the row in r.buf.
 func (r *Rewriter) compute(row []byte) error {
+	r.inputs.absent = r.KeepUnreadable
 	in, err := r.inputs.read(r.m.top, row)
 	if err != nil {
 		return err

@@ -17,6 +17,10 @@ import (
 
 // Rewriter changes rows by a mapping. One goroutine at a time may use it.
 type Rewriter struct {
+	// KeepUnreadable lets expressions see nothing in place of a value that can't be read as its field's
+	// type, as the encoder's mode of that name does. To be set before the first row.
+	KeepUnreadable bool
+
 	m      *Mapping
 	mac    hash.Hash // nil: nothing is hashed
 	cursor rowtext.Cursor
