@@ -17,8 +17,8 @@ func TestWhichRowsAreDeadLettersByErrorsTolerance(t *testing.T) {
 	for _, tt := range []struct {
 		tolerance, topic string
 		// why it is a dead letter, by the class in its headers; "": it stops its object
-		value, stamp     string
-		unsent           string
+		value, stamp string
+		unsent       string
 	}{
 		{"none", "", "", "", ""},
 		{"none", "dead", "", "", ""},

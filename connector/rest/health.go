@@ -54,10 +54,10 @@ type TaskHealth struct {
 	Unfit         map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
 	PageRequests  int              `json:"requests_per_page,omitempty"` // that a page with rows takes
 	Unreadable    map[string]int64 `json:"unreadable_in_unmapped,omitempty"`
-	Undated       int64            `json:"without_updated_at"`    // known rows that have none
-	Round         int64            `json:"search_ms,omitempty"`   // that the last search for such rows took
+	Undated       int64            `json:"without_updated_at"`  // known rows that have none
+	Round         int64            `json:"search_ms,omitempty"` // that the last search for such rows took
 	// rows that Coupa fails to send, by id; a hundred at most
-	Passed        []int64          `json:"not_covered,omitempty"`
+	Passed []int64 `json:"not_covered,omitempty"`
 
 	Errors         []TroubleHealth `json:"errors"`   // newest first, ten at most
 	Restarts       int             `json:"restarts"` // of itself, since it last worked
