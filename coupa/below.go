@@ -76,7 +76,7 @@ func (b *below) fetchPage(ctx context.Context, after int64, yield func(Row) erro
 	if err := res.checkDate(b.Client, q.Window); err != nil {
 		return after, false, err
 	}
-	rows := newRows(ctx, res, &b.room, "")
+	rows := newRows(ctx, res, &b.room, b.collection(b.query.Path).bound(&b.query), "")
 	defer rows.release()
 	checks := checker{op: op, query: q, last: after}
 	err = res.each(rows, func(r row) error {

@@ -62,7 +62,7 @@ func New(cfg Config) (*Client, error) {
 		base:    base,
 		limiter: cfg.Limiter,
 		http:    &http.Client{Transport: cfg.Transport, CheckRedirect: sameHostOnly},
-		room:    room{most: int(cfg.RowBytes), large: cfg.LargeRows},
+		room:    room{large: cfg.LargeRows},
 		apart:   &http.Client{Transport: cfg.Apart, CheckRedirect: sameHostOnly},
 	}
 	c.tokens = newTokens(c.minter())
@@ -138,7 +138,7 @@ func (c *Client) highest(ctx context.Context, op string, q Query) (int64, error)
 	if err := res.checkDate(c, q.Window); err != nil {
 		return 0, err
 	}
-	rows := newRows(ctx, res, &c.room, "")
+	rows := newRows(ctx, res, &c.room, c.collection(q.Path).most, "")
 	defer rows.release()
 	highest, count := int64(0), 0
 	err = res.each(rows, func(r row) error {
@@ -152,6 +152,7 @@ func (c *Client) highest(ctx context.Context, op string, q Query) (int64, error)
 		highest = max(highest, id)
 		return nil
 	})
+	nameRow(err, highest)
 	if err != nil {
 		return 0, err
 	}

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,8 +47,11 @@ type Config struct {
 	Apart     http.RoundTripper
 	UserAgent string // "": coupastream
 
-	RowBytes  int64      // longest row, row.max.bytes; 0: 64 MiB
-	LargeRows *LargeRows // who counts rows above 1 MiB, shared by all clients of a process; nil: one of its own
+	RowBytes int64 // longest row, row.max.bytes; 0: 64 MiB
+	// RowBytesOf has the longest row of each resource, by path, that has another one.
+	RowBytesOf map[string]int64
+	// LargeRows counts rows above 1 MiB, shared by all clients of a process; nil: one of its own.
+	LargeRows *LargeRows
 }
 
 // Secret is a text that is never printed: whatever the verb,
@@ -121,8 +126,10 @@ func (c Config) check() (*url.URL, error) {
 	if c.RequestTimeout < 0 {
 		problems = append(problems, fmt.Errorf("coupa.request.timeout.ms is negative (%s): leave it out for %s", c.RequestTimeout, defaultRequestTimeout))
 	}
-	if c.RowBytes < 1 || c.RowBytes > math.MaxInt32 {
-		problems = append(problems, fmt.Errorf("row.max.bytes is %d: give 1 to %d, or leave it out for %d", c.RowBytes, math.MaxInt32, defaultRowBytes))
+	for _, bytes := range append(slices.Collect(maps.Values(c.RowBytesOf)), c.RowBytes) {
+		if bytes < 1 || bytes > math.MaxInt32 {
+			problems = append(problems, fmt.Errorf("row.max.bytes is %d: give 1 to %d, or leave it out for %d", bytes, math.MaxInt32, defaultRowBytes))
+		}
 	}
 	for _, s := range c.Scopes {
 		if s == "" || strings.ContainsAny(s, " ,\t\n") {
