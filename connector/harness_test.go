@@ -196,8 +196,9 @@ func (h *harness) named(tenant string) (*coupatest.Tenant, string) {
 	return h.tenant, "coupa."
 }
 
-func (h *harness) client(c *config.Connector) (stream.Source, error) {
+func (h *harness) client(c *config.Connector, large *coupa.LargeRows) (stream.Source, error) {
 	cfg := c.Coupa()
+	cfg.LargeRows = large
 	tenant, _ := h.named(c.Tenant)
 	cfg.Transport = tenant.Transport()
 	cfg.Limiter = coupa.NewLimiter(c.RateLimit)

@@ -50,7 +50,7 @@ func (w *Worker) equip(m *managed, c *config.Connector) error {
 	if err := config.CheckBeside(w.settings, c, nil); err != nil {
 		return err
 	}
-	source, err := w.cfg.Source(c)
+	source, err := w.cfg.Source(c, w.large)
 	if err != nil {
 		return fmt.Errorf("connector %s: %w", m.name, err)
 	}

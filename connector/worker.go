@@ -29,9 +29,11 @@ import (
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/connector/stream"
+	"github.com/coupastream/coupastream/coupa"
 )
 
-// memoryBudget bounds the encoded records that wait for their commit, all shards together.
+// memoryBudget bounds the encoded records that wait for their commit, and the
+// buffer of a row that is large while it is read, all shards together.
 const memoryBudget = 16 << 20
 
 // lookbackSlice is how many ledger entries a look-back holds in memory at a time.
@@ -44,8 +46,9 @@ type Config struct {
 	// Kafka reaches the brokers: seeds, TLS, SASL. Each client of the worker is made with these.
 	Kafka    []kgo.Opt
 	Registry record.Registry
-	// Source makes the client of a connector's Coupa instance. It is called once per connector.
-	Source func(*config.Connector) (stream.Source, error)
+	// Source makes the client of a connector's Coupa instance, which has large
+	// rows counted. It is called once per connector.
+	Source func(*config.Connector, *coupa.LargeRows) (stream.Source, error)
 	Log    *slog.Logger
 	// Version of this program, for the source of Debezium's envelopes.
 	Version string
@@ -76,7 +79,8 @@ type Worker struct {
 	log      *slog.Logger
 	registry record.Registry
 	memory   *stream.Memory
-	slice    int // see lookbackSlice
+	large    *coupa.LargeRows // of memory
+	slice    int              // see lookbackSlice
 	metrics  *metrics.Set
 	tracer   trace.Tracer
 	cluster  atomic.Value // string
@@ -107,6 +111,7 @@ func New(cfg Config) (*Worker, error) {
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
 		memory: stream.NewMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
+	w.large = coupa.NewLargeRows(w.memory.LargeRow())
 	w.store = configtopic.New(configtopic.Config{
 		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),
 		Create: func(ctx context.Context, topic string, partitions int, configs map[string]*string) error {

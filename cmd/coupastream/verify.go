@@ -90,7 +90,7 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 	if err != nil {
 		return err
 	}
-	source, err := newSources(settings.Egress()).client(c)
+	source, err := newSources(settings.Egress()).client(c, nil)
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,8 @@ func (s source) Close() error {
 	return nil
 }
 
-func (s *sources) client(c *config.Connector) (stream.Source, error) {
+// client makes a connector's client. large counts its large rows; nil: they are its own.
+func (s *sources) client(c *config.Connector, large *coupa.LargeRows) (stream.Source, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("coupa.url = %s: %w", c.URL, err)
@@ -124,7 +125,7 @@ func (s *sources) client(c *config.Connector) (stream.Source, error) {
 		return nil, err
 	}
 	cfg := c.Coupa()
-	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = limiter, userAgent(), tokenHold()
+	cfg.Limiter, cfg.UserAgent, cfg.TokenHold, cfg.LargeRows = limiter, userAgent(), tokenHold(), large
 	if c.Submitted {
 		cfg.Transport = s.egress.Transport(coupa.NewTransport())
 	}
