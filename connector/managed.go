@@ -166,7 +166,7 @@ func (w *Worker) status(m *managed) status.ConnectorStatus {
 		cs.Tasks = append(cs.Tasks, t.Status())
 	}
 	if now := time.Now(); cs.Owner.Local {
-		cs.Rate, cs.Token = m.instance.Rate(now), m.instance.Token(now)
+		cs.Rate, cs.Token, cs.ClockAhead = m.instance.Rate(now), m.instance.Token(now), m.instance.Ahead()
 	}
 	return cs
 }

@@ -157,6 +157,8 @@ type Tally struct {
 	Buried  int             // dead letters
 	Cause   string          // of the last of them
 	Trimmed int             // records with cut texts
+	// texts of rows with bytes that are not UTF-8: U+FFFD stands in their place
+	Malformed int
 }
 
 // Chunk is a part of a page: records that were encoded and not

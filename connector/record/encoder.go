@@ -38,6 +38,7 @@ func (e *Encoder) Add(ctx context.Context, c *Chunk, row coupa.Row) error {
 		return err
 	}
 	c.Trimmed += shrunk.records
+	c.Malformed += row.Malformed
 	if err := failpoint.After(failpoint.Encode); err != nil {
 		return err
 	}

@@ -18,7 +18,9 @@ const (
 type Instance struct {
 	source Source
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// the last two objects that Coupa answered well for, the later first
+	answers [2]answer
 	history [historySpan / historyStep]RatePoint // a ring
 	noted   int                                  // points ever
 }
@@ -29,6 +31,16 @@ type Source interface {
 	Token() coupa.TokenStats
 	// Answers is how the requests for an object were answered, by status.
 	Answers(object string) map[string]uint64
+	// Underway is the request for an object that has been under way for longest; false: there is none.
+	Underway(object string) (coupa.Exchange, bool)
+	// Ahead is how far Coupa's clock is ahead of this machine's; below 0: behind.
+	Ahead() time.Duration
+}
+
+// answer is when Coupa last answered well for an object.
+type answer struct {
+	object string
+	at     time.Time
 }
 
 // NewInstance begins its history.
@@ -45,6 +57,30 @@ func (i *Instance) Note(now time.Time) {
 	i.history[i.noted%len(i.history)] = RatePoint{now, pace.Current, pace.Used}
 	i.noted++
 }
+
+// answered notes that Coupa has answered well for an object.
+func (i *Instance) answered(object string, now time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.answers[0].object != object {
+		i.answers[1] = i.answers[0]
+	}
+	i.answers[0] = answer{object, now}
+}
+
+// answersOthers tells whether Coupa has answered well for another object than that, since a time.
+func (i *Instance) answersOthers(object string, since time.Time) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	other := i.answers[0]
+	if other.object == object {
+		other = i.answers[1]
+	}
+	return other.at.After(since)
+}
+
+// Ahead is how far Coupa's clock is ahead of this machine's; below 0: behind.
+func (i *Instance) Ahead() time.Duration { return i.source.Ahead() }
 
 // Rate is how the limiter stands, with the history.
 func (i *Instance) Rate(now time.Time) RateStatus {

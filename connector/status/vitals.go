@@ -35,8 +35,16 @@ func (t *Task) Take() {
 		v.began, v.proved, v.moved, v.took = time.Now(), time.Time{}, time.Time{}, 0
 		v.noScope, v.vanished, v.throttled, v.troubled = false, false, false, false
 		v.quiet, v.speed = s.Published, Speed{}
-		s.Proven, s.Progress = clock.Later(s.Mark, s.Committed.Mark), Progress{}
+		s.Proven, s.Progress = t.past(clock.Later(s.Mark, s.Committed.Mark), v.began), Progress{}
 	})
+}
+
+// past is a mark, or where it lies in the future the latest that can be proven now.
+func (t *Task) past(mark, now time.Time) time.Time {
+	if latest := now.Add(-t.settle).UTC(); mark.After(latest) {
+		return latest
+	}
+	return mark
 }
 
 // Failed is called for each error that holds the stream up or stops it.
@@ -58,6 +66,15 @@ func (t *Task) Failed(err error) {
 // Answered is called when Coupa has answered as it should.
 func (t *Task) Answered() {
 	t.note(func(_ *TaskStatus, v *vitals) { v.troubled, v.throttled, v.noScope = false, false, false })
+	if t.instance != nil {
+		t.instance.answered(t.s.Object, time.Now())
+	}
+}
+
+// AnswersOthers tells whether since a time Coupa has answered as
+// it should for another object of the connector.
+func (t *Task) AnswersOthers(since time.Time) bool {
+	return t.instance != nil && t.instance.answersOthers(t.s.Object, since)
 }
 
 // Proved is called when a poll has published all that was changed before mark, which it began at
@@ -70,7 +87,7 @@ func (t *Task) Proved(began time.Time, published int64, mark time.Time, vanished
 			v.quiet = published
 		}
 		if !vanished {
-			s.Proven = mark
+			s.Proven = t.past(mark, now)
 			return
 		}
 		s.Errors = remember(s.Errors, Trouble{

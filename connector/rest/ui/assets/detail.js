@@ -154,6 +154,7 @@ export class Detail {
         ["Look-back finds", count(t.lookback_finds), "Rows that polls had missed and a look-back found."],
         ["Dead letters", count(t.dead_letters), t.dead_letter ? `The last: ${t.dead_letter}` : "Rows that could not go to the topic."],
         ["Trimmed", count(t.trimmed), "Records whose longest texts were cut."],
+        ["Malformed texts", count(t.malformed_texts), "Texts with bytes that are not UTF-8; U+FFFD stands in their place."],
         ...Object.entries(t.custom_fields_in_unmapped ?? {}).map(([f, n]) => [`Unmapped: ${f}`, count(n), "Values of this custom field that are JSON text in unmapped."]))),
       section("Recent errors", t.errors.length === 0 ? h("p", { class: "empty" }, "None.") : h("ol", { class: "errors" }, t.errors.map((e) =>
         h("li", {}, h("p", { class: "when" }, time(e.at), `, ${span((live.now() - Date.parse(e.at)) / 1000, 1)} ago`), h("p", { class: "message" }, e.message), e.remedy && h("p", {}, h("b", {}, "What to do: "), e.remedy))))),
