@@ -256,33 +256,51 @@ func shardOf(tenant string, partitions int32) int32 {
 	return int32(xxhash.Sum64String(tenant) % uint64(partitions))
 }
 
+// preflightTime is how long a start waits for what is not Kafka. Who hangs, a token endpoint or the registry,
+// holds up nobody else for longer: the streams go on from where the preflight was, each by itself.
+const preflightTime = 3 * time.Second
+
 // preflight prepares every stream, also those of shards that other workers own: topic,
 // schemas, Coupa's token. Coupa's tokens can't be used in their first seconds, so a worker
 // that takes over in time must hold them before. What fails here is FAILED from the start and
 // tried again by itself; if nothing at all can start, not for a cause that passes by itself,
 // and there is nothing but files to take connectors from, the worker says why and ends.
 func (w *Worker) preflight(ctx context.Context) error {
-	var pollers []*stream.Poller
+	ctx, cancel := context.WithTimeout(ctx, preflightTime)
+	defer cancel()
 	fromFiles := true
+	var all []*prepared
+	var tokens sync.WaitGroup
 	for _, m := range w.all() {
 		fromFiles = fromFiles && m.file
 		if m.state() == status.Running {
-			pollers = append(pollers, m.pollers...)
+			one := &prepared{managed: m, objects: make([]error, len(m.pollers))}
+			all = append(all, one)
+			tokens.Go(func() { _, one.token = m.source.Now(ctx) })
 		}
 	}
-	errs := make([]error, len(pollers))
 	var g errgroup.Group
 	g.SetLimit(16)
-	for i, p := range pollers {
-		g.Go(func() error {
-			errs[i] = p.Preflight(ctx)
-			return nil
-		})
+	for _, one := range all {
+		for i, p := range one.pollers {
+			g.Go(func() error {
+				one.objects[i] = p.Preflight(ctx)
+				return nil
+			})
+		}
 	}
 	_ = g.Wait()
-	for _, err := range errs {
-		if err == nil || status.IsTemporary(err) || !fromFiles {
-			return nil
+	tokens.Wait()
+	var errs []error
+	for _, one := range all {
+		for _, err := range one.objects {
+			if err == nil {
+				err = one.token
+			}
+			if err == nil || status.IsTemporary(err) || !fromFiles {
+				return nil
+			}
+			errs = append(errs, err)
 		}
 	}
 	switch len(errs) {
@@ -293,6 +311,13 @@ func (w *Worker) preflight(ctx context.Context) error {
 	default:
 		return fmt.Errorf("none of %d objects can start; the first: %w", len(errs), errs[0])
 	}
+}
+
+// prepared is a connector in the preflight: why there is no token, and why objects can't start otherwise.
+type prepared struct {
+	*managed
+	token   error
+	objects []error
 }
 
 func (w *Worker) newMembership() *group.Membership {

@@ -373,13 +373,10 @@ func (p *Poller) unreadable(err error) error {
 	return fmt.Errorf("%w: %w", shard.ErrReleased, err)
 }
 
-// Preflight prepares the stream without reading any of it.
+// Preflight makes sure of topic and schemas. It asks nothing of Coupa, and must not run beside Run.
 func (p *Poller) Preflight(ctx context.Context) error {
 	if err := p.maker.Prepare(ctx); err != nil {
 		return fmt.Errorf("%s: %w", p.stream.Object, err)
-	}
-	if _, err := p.source.Now(ctx); err != nil {
-		return err
 	}
 	return nil
 }
