@@ -1,12 +1,14 @@
 package connector
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
@@ -133,6 +135,103 @@ func TestADateThatIsAlwaysAheadOfTheStampsIsNoticed(t *testing.T) {
 		}
 		if !strings.Contains(h.log.String(), "Coupa's clock and this machine's differ") {
 			t.Error("nothing is said of it")
+		}
+	})
+}
+
+// both lets a source's Now run ahead too, as where this machine's clock is as wrong as Coupa's.
+type both struct {
+	stream.Source
+	by *atomic.Int64
+}
+
+func (b both) Now(ctx context.Context) (time.Time, error) {
+	now, err := b.Source.Now(ctx)
+	return now.Add(time.Duration(b.by.Load())), err
+}
+
+// Two changes a second, while clocks run ahead for some minutes and when they are right again.
+func TestClocksThatRunAheadLoseNothingForLongerThanAMinute(t *testing.T) {
+	longRaced(t)
+	for _, c := range []struct {
+		name    string
+		by      time.Duration
+		bounded bool // by this machine's clock, which is right
+	}{
+		{"Coupa's, an hour", time.Hour, true},
+		{"Coupa's, by less than what is bounded", 40 * time.Second, true},
+		{"both, an hour", time.Hour, false},
+		{"both, two minutes", 2 * time.Minute, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 760, Rows: 60, Objects: []string{"users", "suppliers"}}, func(h *harness) {
+				h.keys["overlap.ms"] = "5000"
+				var by, mint, ours atomic.Int64
+				h.skew(&by, &mint)
+				if !c.bounded {
+					skewed := h.source
+					h.source = func(s stream.Source) stream.Source { return both{skewed(s), &ours} }
+				}
+				h.start()
+				h.settle()
+				by.Store(int64(c.by))
+				change := func(seconds int) {
+					for range 2 * seconds {
+						h.tenant.Create("users")
+						h.pass(500 * time.Millisecond)
+						s := h.task("acme", "users")
+						if s.Proven.After(time.Now()) || time.Since(s.Proven) < time.Second {
+							t.Fatalf("%v are said to be proven at %v", s.Proven, time.Now())
+						}
+					}
+				}
+				change(330) // longer than what an answer said of the time counts
+				if !c.bounded {
+					ours.Store(int64(c.by))
+				}
+				change(180)
+				s := h.task("acme", "users")
+				if says := strings.Contains(s.Trace, "ahead of this machine's clock"); says != (c.by > time.Minute) || s.State != status.Running {
+					t.Errorf("%s %q", s.State, s.Trace)
+				}
+				if ahead := h.running.Connectors()[0].ClockAhead; ahead < c.by-2*time.Second || ahead > c.by {
+					t.Errorf("the clock is said to be %v ahead", ahead)
+				}
+				if n := strings.Count(h.log.String(), "Coupa's clock and this machine's differ"); n != 1 {
+					t.Errorf("the log says so %d times", n)
+				}
+				if there := int64(len(h.tenant.Rows("users"))); c.bounded && (time.Since(s.Proven) > 10*time.Second || s.Published < there-20) {
+					t.Errorf("%d rows of %d are published, proven until %v", s.Published, there, s.Proven)
+				}
+				by.Store(0)
+				ours.Store(0)
+				change(60)
+				h.pass(5 * time.Second)
+				h.check("users")
+				if s := h.task("acme", "users"); s.Trace != "" {
+					t.Errorf("afterwards: %q", s.Trace)
+				}
+			})
+		})
+	}
+}
+
+func TestAClockThatIsBehindIsSaidInTheTrace(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 761, Rows: 20, Objects: []string{"users"}}, func(h *harness) {
+		var by, mint atomic.Int64
+		h.skew(&by, &mint)
+		h.start()
+		h.settle()
+		by.Store(int64(-time.Hour))
+		h.pass(15 * time.Second)
+		by.Store(0)
+		h.pass(time.Minute)
+		if s := h.task("acme", "users"); !strings.Contains(s.Trace, "1h0m1s behind this machine's clock") && !strings.Contains(s.Trace, "1h0m0s behind this machine's clock") {
+			t.Errorf("%s %q", s.State, s.Trace)
+		}
+		h.pass(5 * time.Minute)
+		if s := h.task("acme", "users"); s.Trace != "" {
+			t.Errorf("afterwards: %q", s.Trace)
 		}
 	})
 }

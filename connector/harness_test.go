@@ -45,6 +45,7 @@ type harness struct {
 	registry *memoryRegistry
 	state    string
 	keys     map[string]string // connector keys beside the usual ones
+	own      map[string]string // the same, of acme alone
 	worker   map[string]string // worker keys beside the usual ones
 	source   func(stream.Source) stream.Source
 	gateway  *gateway // between workers and tenants; nil: none
@@ -175,6 +176,9 @@ func (h *harness) connector(tenant string, keys map[string]string) *config.Conne
 	}
 	maps.Copy(connector, h.keys)
 	maps.Copy(connector, keys)
+	if tenant == "acme" {
+		maps.Copy(connector, h.own)
+	}
 	c, err := config.ParseConnector(connector, h.lookup)
 	if err != nil {
 		h.t.Fatal(err)
@@ -198,8 +202,9 @@ func (h *harness) named(tenant string) (*coupatest.Tenant, string) {
 	return h.tenant, "coupa."
 }
 
-func (h *harness) client(c *config.Connector) (stream.Source, error) {
+func (h *harness) client(c *config.Connector, large *coupa.LargeRows) (stream.Source, error) {
 	cfg := c.Coupa()
+	cfg.LargeRows = large
 	tenant, _ := h.named(c.Tenant)
 	cfg.Transport = tenant.Transport()
 	if h.gateway != nil {
@@ -458,6 +463,8 @@ type memoryRegistry struct {
 	fail   error
 	known  bool                     // fail is for what is not there yet
 	refuse func(schema string) bool // as incompatible
+	// it answers nothing; what was registered once is known all the same, as registry.Client has it
+	hangs bool
 }
 
 // set changes how the registry answers, also while it is asked.
@@ -495,11 +502,13 @@ func (r *memoryRegistry) options(t *testing.T, id int) schemas.Options {
 	return schemas.Options{Custom: fields, WithoutCustomFields: !strings.Contains(text, "custom_fields")}
 }
 
-func (r *memoryRegistry) Register(_ context.Context, subject, schema string) (int, error) {
+func (r *memoryRegistry) Register(ctx context.Context, subject, schema string) (int, error) {
 	r.mu.Lock()
-	there, fail, known, refuse := slices.Contains(r.all, subject+"\x00"+schema), r.fail, r.known, r.refuse
+	there, fail, known, refuse, hangs := slices.Contains(r.all, subject+"\x00"+schema), r.fail, r.known, r.refuse, r.hangs
 	r.mu.Unlock()
 	switch {
+	case hangs && !there:
+		return 0, silence(ctx)
 	case fail != nil && !(known && there):
 		return 0, fail
 	case refuse != nil && refuse(schema):
@@ -512,8 +521,25 @@ func (r *memoryRegistry) Lookup(ctx context.Context, subject, schema string) (in
 	return r.Register(ctx, subject, schema)
 }
 
-func (r *memoryRegistry) Latest(_ context.Context, subject string) (string, error) {
+// silence is a registry that does not answer, until the client gives up.
+func silence(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
+	defer cancel()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (r *memoryRegistry) Latest(ctx context.Context, subject string) (string, error) {
 	r.mu.Lock()
+	if r.hangs {
+		r.mu.Unlock()
+		err := silence(ctx)
+		r.mu.Lock()
+		if r.hangs {
+			r.mu.Unlock()
+			return "", err
+		}
+	}
 	defer r.mu.Unlock()
 	if r.fail != nil {
 		return "", r.fail

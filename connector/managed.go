@@ -50,7 +50,7 @@ func (w *Worker) makeTasks(m *managed, c *config.Connector) error {
 	if err := config.CheckBeside(w.settings, c, nil); err != nil {
 		return err
 	}
-	source, err := w.cfg.Source(c)
+	source, err := w.cfg.Source(c, w.large)
 	if err != nil {
 		return fmt.Errorf("connector %s: %w", m.name, err)
 	}
@@ -166,7 +166,7 @@ func (w *Worker) status(m *managed) status.ConnectorStatus {
 		cs.Tasks = append(cs.Tasks, t.Status())
 	}
 	if now := time.Now(); cs.Owner.Local {
-		cs.Rate, cs.Token = m.instance.Rate(now), m.instance.Token(now)
+		cs.Rate, cs.Token, cs.ClockAhead = m.instance.Rate(now), m.instance.Token(now), m.instance.Ahead()
 	}
 	return cs
 }

@@ -23,7 +23,7 @@ import (
 func (h *harness) replay() ([]replay.Result, error) {
 	h.t.Helper()
 	w, c := h.make(), h.connector("acme", nil)
-	source, err := w.cfg.Source(c)
+	source, err := w.cfg.Source(c, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -29,9 +29,11 @@ import (
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/connector/stream"
+	"github.com/coupastream/coupastream/coupa"
 )
 
-// memoryBudget bounds the encoded records that wait for their commit, all shards together.
+// memoryBudget bounds the encoded records that wait for their commit, and the
+// buffer of a row that is large while it is read, all shards together.
 const memoryBudget = 16 << 20
 
 // lookbackSlice is how many ledger entries a look-back holds in memory at a time.
@@ -44,8 +46,9 @@ type Config struct {
 	// Kafka reaches the brokers: seeds, TLS, SASL. Each client of the worker is made with these.
 	Kafka    []kgo.Opt
 	Registry record.Registry
-	// Source makes the client of a connector's Coupa instance. It is called once per connector.
-	Source func(*config.Connector) (stream.Source, error)
+	// Source makes the client of a connector's Coupa instance, which has large
+	// rows counted. It is called once per connector.
+	Source func(*config.Connector, *coupa.LargeRows) (stream.Source, error)
 	Log    *slog.Logger
 	// Version of this program, for the source of Debezium's envelopes.
 	Version string
@@ -76,7 +79,8 @@ type Worker struct {
 	log      *slog.Logger
 	registry record.Registry
 	memory   *stream.Memory
-	slice    int // see lookbackSlice
+	large    *coupa.LargeRows // of memory
+	slice    int              // see lookbackSlice
 	metrics  *metrics.Set
 	tracer   trace.Tracer
 	cluster  atomic.Value // string
@@ -108,6 +112,7 @@ func New(cfg Config) (*Worker, error) {
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
 		memory: stream.NewMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
+	w.large = coupa.NewLargeRows(w.memory.LargeRow())
 	w.store = configtopic.New(configtopic.Config{
 		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),
 		Create: func(ctx context.Context, topic string, partitions int, configs map[string]*string) error {
@@ -252,33 +257,51 @@ func shardOf(tenant string, partitions int32) int32 {
 	return int32(xxhash.Sum64String(tenant) % uint64(partitions))
 }
 
+// preflightTime is how long a start waits for what is not Kafka. Who hangs, a token endpoint or the
+// registry, holds up nobody else for longer: the streams go on from where the preflight was, each by itself.
+const preflightTime = 3 * time.Second
+
 // preflight prepares every stream, also those of shards that other workers own: topic,
 // schemas, Coupa's token. Coupa's tokens can't be used in their first seconds, so a worker
 // that takes over in time must hold them before. What fails here is FAILED from the start and
 // tried again by itself; if nothing at all can start, not for a cause that passes by itself,
 // and there is nothing but files to take connectors from, the worker says why and ends.
 func (w *Worker) preflight(ctx context.Context) error {
-	var pollers []*stream.Poller
+	ctx, cancel := context.WithTimeout(ctx, preflightTime)
+	defer cancel()
 	fromFiles := true
+	var all []*prepared
+	var tokens sync.WaitGroup
 	for _, m := range w.all() {
 		fromFiles = fromFiles && m.file
 		if m.state() == status.Running {
-			pollers = append(pollers, m.pollers...)
+			one := &prepared{managed: m, objects: make([]error, len(m.pollers))}
+			all = append(all, one)
+			tokens.Go(func() { _, one.token = m.source.Now(ctx) })
 		}
 	}
-	errs := make([]error, len(pollers))
 	var g errgroup.Group
 	g.SetLimit(16)
-	for i, p := range pollers {
-		g.Go(func() error {
-			errs[i] = p.Preflight(ctx)
-			return nil
-		})
+	for _, one := range all {
+		for i, p := range one.pollers {
+			g.Go(func() error {
+				one.objects[i] = p.Preflight(ctx)
+				return nil
+			})
+		}
 	}
 	_ = g.Wait()
-	for _, err := range errs {
-		if err == nil || status.IsTemporary(err) || !fromFiles {
-			return nil
+	tokens.Wait()
+	var errs []error
+	for _, one := range all {
+		for _, err := range one.objects {
+			if err == nil {
+				err = one.token
+			}
+			if err == nil || status.IsTemporary(err) || !fromFiles {
+				return nil
+			}
+			errs = append(errs, err)
 		}
 	}
 	switch len(errs) {
@@ -289,6 +312,13 @@ func (w *Worker) preflight(ctx context.Context) error {
 	default:
 		return fmt.Errorf("none of %d objects can start; the first: %w", len(errs), errs[0])
 	}
+}
+
+// prepared is a connector in the preflight: why there is no token, and why objects can't start otherwise.
+type prepared struct {
+	*managed
+	token   error
+	objects []error
 }
 
 func (w *Worker) newMembership() *group.Membership {

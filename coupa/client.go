@@ -62,7 +62,7 @@ func New(cfg Config) (*Client, error) {
 		base:    base,
 		limiter: cfg.Limiter,
 		http:    &http.Client{Transport: cfg.Transport, CheckRedirect: sameHostOnly},
-		room:    room{most: int(cfg.RowBytes), large: cfg.LargeRows},
+		room:    room{large: cfg.LargeRows},
 		apart:   &http.Client{Transport: cfg.Apart, CheckRedirect: sameHostOnly},
 	}
 	c.tokens = newTokens(c.minter())
@@ -154,7 +154,7 @@ func (c *Client) firstID(ctx context.Context, op string, q Query, dir string) (i
 	if err := res.checkDate(c, q.Window); err != nil {
 		return 0, err
 	}
-	rows := newRows(ctx, res, &c.room, "")
+	rows := newRows(ctx, res, &c.room, c.collection(q.Path).most, "")
 	defer rows.release()
 	first, count := int64(0), 0
 	err = res.each(rows, func(r row) error {
@@ -170,6 +170,7 @@ func (c *Client) firstID(ctx context.Context, op string, q Query, dir string) (i
 		}
 		return nil
 	})
+	nameRow(err, first)
 	if err != nil {
 		return 0, err
 	}

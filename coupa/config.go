@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,7 +48,9 @@ type Config struct {
 	UserAgent string // "": coupastream
 
 	RowBytes int64 // longest row, row.max.bytes; 0: 64 MiB
-	// who counts rows above 1 MiB, shared by all clients of a process; nil: one of its own
+	// RowBytesOf has the longest row of each resource, by path, that has another one.
+	RowBytesOf map[string]int64
+	// LargeRows counts rows above 1 MiB, shared by all clients of a process; nil: one of its own.
 	LargeRows *LargeRows
 }
 
@@ -122,8 +126,10 @@ func (c Config) check() (*url.URL, error) {
 	if c.RequestTimeout < 0 {
 		problems = append(problems, fmt.Errorf("coupa.request.timeout.ms is negative (%s): leave it out for %s", c.RequestTimeout, defaultRequestTimeout))
 	}
-	if c.RowBytes < 1 || c.RowBytes > math.MaxInt32 {
-		problems = append(problems, fmt.Errorf("row.max.bytes is %d: give 1 to %d, or leave it out for %d", c.RowBytes, math.MaxInt32, defaultRowBytes))
+	for _, bytes := range append(slices.Collect(maps.Values(c.RowBytesOf)), c.RowBytes) {
+		if bytes < 1 || bytes > math.MaxInt32 {
+			problems = append(problems, fmt.Errorf("row.max.bytes is %d: give 1 to %d, or leave it out for %d", bytes, math.MaxInt32, defaultRowBytes))
+		}
 	}
 	for _, s := range c.Scopes {
 		if s == "" || strings.ContainsAny(s, " ,\t\n") {

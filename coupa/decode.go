@@ -38,6 +38,7 @@ type rows struct {
 	ended bool  // src is at its end
 	blank int   // white space before start that was let go
 	room  *room
+	most  int    // bytes of a row
 	held  int64  // of room.large; 0: buf is a small one
 	lines string // collection of lines to look into; "": none
 	scan  scanner
@@ -54,9 +55,10 @@ type row struct {
 }
 
 // newRows starts on a body with a buffer of the room; release gives it
-// back. lines names the rows' collection of lines, as a filter spells it.
-func newRows(ctx context.Context, src io.Reader, room *room, lines string) *rows {
-	return &rows{ctx: ctx, src: src, buf: room.buffer(), room: room, lines: lines}
+// back. most is how many bytes a row may have; lines names the rows' collection of
+// lines, as a filter spells it.
+func newRows(ctx context.Context, src io.Reader, room *room, most int, lines string) *rows {
+	return &rows{ctx: ctx, src: src, buf: room.buffer(), room: room, most: most, lines: lines}
 }
 
 // release gives the buffer back; no row may be used any more.
@@ -140,7 +142,7 @@ func (r *rows) object() (row, error) {
 		switch {
 		case err == nil:
 			s := &r.scan
-			if s.pos > r.room.most {
+			if s.pos > r.most {
 				return row{}, r.tooLong()
 			}
 			text := s.data[:s.pos]
@@ -153,17 +155,17 @@ func (r *rows) object() (row, error) {
 			return row{}, r.syntax(r.scan.pos)
 		}
 		have := r.end - r.start
-		if have >= r.room.most {
+		if have >= r.most {
 			return row{}, r.tooLong()
 		}
-		if err := r.fill(min(2*have, r.room.most)); err != nil {
+		if err := r.fill(min(2*have, r.most)); err != nil {
 			return row{}, err
 		}
 	}
 }
 
 func (r *rows) tooLong() error {
-	return fmt.Errorf("it is %w: more than the %d bytes of row.max.bytes", errTooMuch, r.room.most)
+	return fmt.Errorf("it is %w: more than the %d bytes of row.max.bytes", errTooMuch, r.most)
 }
 
 // peek returns the next byte that is not white space without taking it.

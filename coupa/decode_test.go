@@ -17,12 +17,12 @@ import (
 // split returns the rows of a body, whose lines are called lines,
 // copied, and the error at its end; nil where the body was whole.
 func split(src io.Reader) ([]row, error) {
-	return splitIn(src, &room{most: defaultRowBytes, large: NewLargeRows(nil)})
+	return splitIn(src, &room{large: NewLargeRows(nil)}, defaultRowBytes)
 }
 
 // splitIn is split with a room.
-func splitIn(src io.Reader, in *room) ([]row, error) {
-	r := newRows(context.Background(), src, in, "lines")
+func splitIn(src io.Reader, in *room, most int) ([]row, error) {
+	r := newRows(context.Background(), src, in, most, "lines")
 	defer r.release()
 	if err := r.open(); err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func TestMemoryIsBoundedByTheLargestRow(t *testing.T) {
 	t.Parallel()
 	text := `{"id":1,"text":"` + strings.Repeat("x", 2000) + `"}`
 	body := "[" + strings.Repeat(text+",", 10_000) + text + "]"
-	r := newRows(t.Context(), strings.NewReader(body), &room{most: defaultRowBytes}, "")
+	r := newRows(t.Context(), strings.NewReader(body), &room{}, defaultRowBytes, "")
 	if err := r.open(); err != nil {
 		t.Fatal(err)
 	}

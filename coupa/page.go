@@ -1,6 +1,7 @@
 package coupa
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func (c *Client) fetchPage(ctx context.Context, r pageRequest, a ask, yield func
 	if err := res.checkDate(c, q.Window); err != nil {
 		return page, err
 	}
-	rows := newRows(ctx, res, r.room, r.lines)
+	rows := newRows(ctx, res, r.room, c.collection(q.Path).bound(&q), r.lines)
 	defer rows.release()
 	checks := checker{op: r.op, query: q, last: q.After}
 	err = res.each(rows, func(r row) error {
@@ -229,9 +230,19 @@ func (k *checker) unstamped(id int64, updated time.Time, isInstant bool) (time.T
 type collection struct {
 	lines   string // its collection of lines, [Resource.Lines]
 	parent  string // [Resource.Parent]
+	most    int    // bytes of a row
 	answers answers
 
 	underway underway
+}
+
+// bound is how many bytes a row of a query's answer may have. Rows of ids alone are never
+// large, so that they can be asked for while a row that is large is being yielded.
+func (k *collection) bound(q *Query) int {
+	if q.Fields == `["id"]` {
+		return min(k.most, keptBuffer)
+	}
+	return k.most
 }
 
 // collection returns what is known of the resource at path.
@@ -239,7 +250,8 @@ func (c *Client) collection(path string) *collection {
 	known, ok := c.collections.Load(path)
 	if !ok {
 		resource, _ := LookupResource(path)
-		known, _ = c.collections.LoadOrStore(path, &collection{lines: resource.Lines, parent: resource.Parent})
+		most := int(cmp.Or(c.cfg.RowBytesOf[path], c.cfg.RowBytes))
+		known, _ = c.collections.LoadOrStore(path, &collection{lines: resource.Lines, parent: resource.Parent, most: most})
 	}
 	return known.(*collection)
 }

@@ -152,7 +152,7 @@ func (p *parts) fetchLarge(ctx context.Context, r partRow, yield func(Row) error
 		return p.page, err
 	}
 	defer p.request.room.large.shrink(held)
-	p.request.room, p.most = &room{most: p.request.room.most, large: NewLargeRows(nil)}, math.MaxInt
+	p.request.room, p.most = &room{large: NewLargeRows(nil)}, math.MaxInt
 	rows := []partRow{{id: r.id}}
 	if err := p.mend(ctx, rows); err != nil {
 		return p.page, err

@@ -74,7 +74,6 @@ func (l *LargeRows) shrink(had int64) {
 // room is what the bodies of a client are read into.
 type room struct {
 	small sync.Pool // of buffers up to keptBuffer
-	most  int       // bytes of a row
 	large *LargeRows
 }
 

@@ -79,8 +79,8 @@ func TestARowIsTakenUpToItsBound(t *testing.T) {
 	for _, most := range []int{200, 100_000, 1 << 20, 1<<20 + 1, 3_000_000} {
 		for _, over := range []int{-1, 0, 1, 5000} {
 			text := `{"id":1,"a":"` + strings.Repeat("x", most+over-len(`{"id":1,"a":""}`)) + `"}`
-			in := &room{most: most, large: NewLargeRows(nil)}
-			got, err := splitIn(strings.NewReader(`[{"id":0},`+text+`,{"id":2}]`), in)
+			in := &room{large: NewLargeRows(nil)}
+			got, err := splitIn(strings.NewReader(`[{"id":0},`+text+`,{"id":2}]`), in, most)
 			if fits := over <= 0; fits && (err != nil || len(got) != 3 || string(got[1].text) != text) || !fits && (!errors.Is(err, errTooMuch) || len(got) != 1) {
 				t.Errorf("a row of %d bytes where %d may be: %d rows, %v", most+over, most, len(got), err)
 			}
@@ -162,7 +162,7 @@ func TestALargeRowIsGivenBackBeforeTheNextSmallOnesAreRead(t *testing.T) {
 	t.Parallel()
 	account := &account{}
 	body := io.MultiReader(strings.NewReader("["+large(1, 2_000_000)), strings.NewReader(","+large(2, 100)+"]"))
-	r := newRows(t.Context(), body, &room{most: defaultRowBytes, large: NewLargeRows(account)}, "")
+	r := newRows(t.Context(), body, &room{large: NewLargeRows(account)}, defaultRowBytes, "")
 	if err := r.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -274,4 +274,46 @@ func TestAByteOrderMarkIsPassedOver(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestAResourceMayHaveAnotherBound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s", RowBytesOf: map[string]int64{"suppliers": 90_000},
+			Transport: &fake{api: pages("[" + large(1, 100_000) + "]")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := collect(t.Context(), c, Query{Path: "suppliers"}); KindOf(err) != BadRow || !strings.Contains(err.Error(), "90000 bytes of row.max.bytes") {
+			t.Errorf("suppliers: %v", err)
+		}
+		if ids, _, err := collect(t.Context(), c, Query{Path: "invoices"}); err != nil || len(ids) != 1 {
+			t.Errorf("invoices: %v, %v", ids, err)
+		}
+	})
+	if _, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s", RowBytesOf: map[string]int64{"invoices": -1}}); err == nil {
+		t.Error("a bound below 1 is taken")
+	}
+}
+
+// What is done with a large row may ask whether ids are there, with the turn of large rows taken.
+func TestIDsCanBeAskedForWhileALargeRowIsInHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{URL: "https://acme.coupahost.com", ClientID: "id", ClientSecret: "s", Transport: &fake{api: pages("[" + large(1, 3_000_000) + "]")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Fetch(t.Context(), Query{Path: "invoices"}, func(Row) error {
+			began := time.Now()
+			_, err := c.Fetch(t.Context(), Query{Path: "invoices", Fields: `["id"]`}, func(Row) error { return nil })
+			if KindOf(err) != BadRow || time.Since(began) > time.Minute {
+				t.Errorf("an id of 3 MB: %v after %v", err, time.Since(began))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -141,9 +141,9 @@ func devConfig(kafka, registry, listener, state, coupaURL string) (*config.Worke
 	return settings, []*config.Connector{c}, nil
 }
 
-func devSource(c *config.Connector) (stream.Source, error) {
+func devSource(c *config.Connector, large *coupa.LargeRows) (stream.Source, error) {
 	cfg := c.Coupa()
-	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = coupa.NewLimiter(c.RateLimit), userAgent(), devTokenHold
+	cfg.Limiter, cfg.UserAgent, cfg.TokenHold, cfg.LargeRows = coupa.NewLimiter(c.RateLimit), userAgent(), devTokenHold, large
 	return coupa.New(cfg)
 }
 

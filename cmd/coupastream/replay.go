@@ -66,7 +66,7 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if err != nil {
 		return err
 	}
-	source, err := newSources(settings.Egress()).client(connectors[0])
+	source, err := newSources(settings.Egress()).client(connectors[0], nil)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,17 @@ func printConnector(w io.Writer, h rest.Health) {
 	for _, t := range h.Tasks {
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", t.ID, t.Object, t.State, orDash(t.Condition), freshness(t), instantText(t.Mark), progressText(t.Progress), t.Published, t.DeadLetters)
 	}
+	printMalformed(w, h)
 	printTroubles(w, h)
+}
+
+// printMalformed tells of texts that are not in the topic as they are in Coupa.
+func printMalformed(w io.Writer, h rest.Health) {
+	for _, t := range h.Tasks {
+		if t.Malformed > 0 {
+			fmt.Fprintf(w, "\n%s: %d texts with bytes that are not UTF-8; U+FFFD stands in their place\n", t.Object, t.Malformed)
+		}
+	}
 }
 
 // printTroubles says what is wrong now, a line each.
@@ -166,7 +176,7 @@ func printTroubles(w io.Writer, all ...rest.Health) {
 
 func troubleOf(connector string, t rest.TaskHealth) string {
 	line := fmt.Sprintf("%s %s: %s", connector, t.Object, t.Trace)
-	if len(t.Errors) > 0 && t.Errors[0].Remedy != "" && !strings.Contains(t.Trace, t.Errors[0].Remedy) {
+	if len(t.Errors) > 0 && t.Errors[0].Remedy != "" && strings.Contains(t.Trace, t.Errors[0].Message) && !strings.Contains(t.Trace, t.Errors[0].Remedy) {
 		line += "; " + t.Errors[0].Remedy
 	}
 	if t.NextTry != nil {

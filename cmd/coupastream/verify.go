@@ -96,7 +96,7 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 	if err != nil {
 		return err
 	}
-	source, err := newSources(settings.Egress()).open(c)
+	source, err := newSources(settings.Egress()).open(c, nil)
 	if err != nil {
 		return err
 	}

@@ -118,15 +118,16 @@ func (s source) Close() error {
 	return nil
 }
 
-func (s *sources) client(c *config.Connector) (stream.Source, error) {
-	opened, err := s.open(c)
+// client makes a connector's client. large counts its large rows; nil: they are its own.
+func (s *sources) client(c *config.Connector, large *coupa.LargeRows) (stream.Source, error) {
+	opened, err := s.open(c, large)
 	if err != nil {
 		return nil, err
 	}
 	return opened, nil
 }
 
-func (s *sources) open(c *config.Connector) (source, error) {
+func (s *sources) open(c *config.Connector, large *coupa.LargeRows) (source, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return source{}, fmt.Errorf("coupa.url = %s: %w", c.URL, err)
@@ -136,7 +137,7 @@ func (s *sources) open(c *config.Connector) (source, error) {
 		return source{}, err
 	}
 	cfg := c.Coupa()
-	cfg.Limiter, cfg.UserAgent, cfg.TokenHold = limiter, userAgent(), tokenHold()
+	cfg.Limiter, cfg.UserAgent, cfg.TokenHold, cfg.LargeRows = limiter, userAgent(), tokenHold(), large
 	if c.Submitted {
 		apart := coupa.NewTransport()
 		apart.DisableKeepAlives = true

@@ -28,7 +28,7 @@ func TestConnectorsOverRESTGoWhereTheWorkerLetsThem(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := &config.Connector{Submitted: test.rest, URL: address, ClientID: "id", ClientSecret: "s", TokenPath: "/oauth2/token"}
-			source, err := newSources(test.policy).client(c)
+			source, err := newSources(test.policy).client(c, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

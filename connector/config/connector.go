@@ -117,6 +117,10 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 // without its scope fails by itself. Those that were written down are asked for as they are.
 func (c *Connector) Coupa() coupa.Config {
 	_, given := c.Raw["coupa.scope"]
+	rows := map[string]int64{}
+	for _, o := range c.Objects {
+		rows[o.Path] = int64(o.RowBytes)
+	}
 	return coupa.Config{
 		URL:            c.URL,
 		ClientID:       c.ClientID,
@@ -125,6 +129,7 @@ func (c *Connector) Coupa() coupa.Config {
 		Scopes:         strings.Fields(c.Scope),
 		AnyScope:       !given,
 		RequestTimeout: c.RequestTimeout,
+		RowBytesOf:     rows,
 	}
 }
 

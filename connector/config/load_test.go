@@ -180,6 +180,21 @@ func TestScopesComeFromTheObjects(t *testing.T) {
 	}
 }
 
+func TestEachObjectHasItsBoundOfARow(t *testing.T) {
+	c, err := ParseConnector(minimal("coupa.objects", "suppliers, invoices", "object.invoices.row.max.bytes", "1000000"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Coupa().RowBytesOf; len(got) != 2 || got["suppliers"] != 64<<20 || got["invoices"] != 1_000_000 {
+		t.Errorf("%v", got)
+	}
+	for _, bound := range []string{"65535", "1073741825", "64 MiB"} {
+		if _, err := ParseConnector(minimal("row.max.bytes", bound), env); err == nil || !strings.Contains(err.Error(), "row.max.bytes") {
+			t.Errorf("%s: %v", bound, err)
+		}
+	}
+}
+
 func TestUnreadableFilesAreOneProblem(t *testing.T) {
 	for path, want := range map[string]string{
 		"testdata/nowhere.yaml": "testdata/nowhere.yaml: there is no such file; check the path",

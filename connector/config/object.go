@@ -26,6 +26,7 @@ type Object struct {
 	Settle       time.Duration
 	// between two readings of all rows, where updated-at does not show every change
 	Reread          time.Duration
+	RowBytes        int // longest row, row.max.bytes
 	InitialFrom     InitialFrom
 	Freshness       time.Duration // objective of freshness; 0: none
 	Fields          string        // "schema" or "all"

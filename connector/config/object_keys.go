@@ -49,11 +49,21 @@ func pollSettings() []setting[Object] {
 			millis(func(o *Object) *time.Duration { return &o.Reread }, 1)},
 		{Key{Name: "initial.from", Type: String, Importance: Medium, Default: "earliest",
 			Doc: "Where a stream begins: `earliest`, `latest`, or an RFC 3339 instant of the years 1900 to 2100."}, initialFrom},
+		{Key{Name: "row.max.bytes", Type: Long, Importance: Low, Default: "67108864",
+			Doc: "Longest row that is read, in bytes of its JSON; a longer one stops its object, with the id before it."},
+			whole(func(o *Object) *int { return &o.RowBytes }, leastRowBytes, mostRowBytes)},
 		{Key{Name: "freshness.objective.ms", Type: Long, Importance: Medium, Default: "0", Example: "300000",
 			Doc: "How far an object may be behind Coupa before that is notified; 0: as far as it likes."},
 			millis(func(o *Object) *time.Duration { return &o.Freshness }, 0)},
 	}
 }
+
+// The least of row.max.bytes is what a row with all its fields has, the most is what one
+// row may cost a worker's memory: several times its length, while it is encoded.
+const (
+	leastRowBytes = 64 << 10
+	mostRowBytes  = 1 << 30
+)
 
 func recordSettings() []setting[Object] {
 	return []setting[Object]{

@@ -101,6 +101,7 @@ var families = []family{
 	counts("coupastream_lookback_finds_total", "Rows that a look-back found and the ledger did not know.", func(s *status.TaskStatus) int64 { return s.LookbackFinds }),
 	counts("coupastream_dead_letters_total", "Rows that could not go to their topic and went to the dead letter topic.", func(s *status.TaskStatus) int64 { return s.DeadLetters }),
 	counts("coupastream_records_trimmed_total", "Records whose longest texts were cut to what their topic takes.", func(s *status.TaskStatus) int64 { return s.Trimmed }),
+	counts("coupastream_malformed_texts_total", "Texts of rows published with bytes that are not UTF-8: U+FFFD stands in their place.", func(s *status.TaskStatus) int64 { return s.Malformed }),
 	counts("coupastream_custom_values_unmapped_total", "Values of custom fields that no typed field holds, kept as JSON text in unmapped.", func(s *status.TaskStatus) int64 {
 		return total(s.Unfit)
 	}),
@@ -122,8 +123,11 @@ var families = []family{
 		}),
 	shows("coupastream_mark_age_seconds", "How far the stream is behind: every change older than this is published.", math.Max,
 		func(s *status.TaskStatus, now time.Time) (float64, bool) {
-			if s.Mark.IsZero() {
+			switch {
+			case s.Mark.IsZero() && !s.Committed.Mark.After(now):
 				return since(s.Committed.Mark, now)
+			case s.Mark.IsZero(), s.Mark.After(now): // a clock that ran ahead has left it in the future
+				return since(s.Proven, now)
 			}
 			return since(s.Mark, now)
 		}),
@@ -148,6 +152,7 @@ var (
 	rateUsed      = prometheus.NewDesc("coupastream_rate", "Requests a second to the Coupa instance, of the last minute.", tenantLabels, nil)
 	rateThrottled = prometheus.NewDesc("coupastream_rate_throttled_seconds", "How long the rate has been below its ceiling because Coupa refused requests for their pace; 0: it is not.", tenantLabels, nil)
 	rateWaiting   = prometheus.NewDesc("coupastream_requests_waiting", "Requests that wait for their turn, by priority.", []string{"tenant", "priority"}, nil)
+	clockAhead    = prometheus.NewDesc("coupastream_clock_ahead_seconds", "How far the Date of Coupa's answers is ahead of this worker's clock; below 0: behind.", tenantLabels, nil)
 	tokenAge      = prometheus.NewDesc("coupastream_token_age_seconds", "Age of the access token.", tenantLabels, nil)
 	tokenFailures = prometheus.NewDesc("coupastream_token_failures_total", "Requests for an access token that failed.", tenantLabels, nil)
 )
@@ -264,6 +269,7 @@ func collectInstance(c *status.ConnectorStatus, out chan<- prometheus.Metric) {
 	for p, n := range c.Rate.Waiting {
 		tell(rateWaiting, prometheus.GaugeValue, float64(n), coupa.Priority(p).String())
 	}
+	tell(clockAhead, prometheus.GaugeValue, c.ClockAhead.Seconds())
 	if c.Token.Age > 0 {
 		tell(tokenAge, prometheus.GaugeValue, c.Token.Age.Seconds())
 	}

@@ -130,7 +130,7 @@ func allNames(t *testing.T) map[string]bool {
 		descs <- c.Desc
 	}
 	for _, d := range []*prometheus.Desc{
-		requests, condition, rateLimit, rateCeiling, rateUsed, rateThrottled, rateWaiting, tokenAge, tokenFailures, workerConnectors, workerTasks, coordConnectors, coordTasks,
+		requests, condition, rateLimit, rateCeiling, rateUsed, rateThrottled, rateWaiting, clockAhead, tokenAge, tokenFailures, workerConnectors, workerTasks, coordConnectors, coordTasks,
 		connectorState, connectorClass, connectorType, connectorVersion, taskState,
 	} {
 		descs <- d

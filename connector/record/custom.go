@@ -113,11 +113,11 @@ func (m *Maker) registeredFields(ctx context.Context) (typed bool, fields *custo
 			subjects = append(subjects, m.subjectIn(m.Object.LineTopic(l.Name), l.Schema))
 		}
 	}
+	kept, known := m.keptFields()
 	for _, subject := range subjects { // each has the custom fields of its records
-		text, err := m.Registry.Latest(ctx, subject)
+		text, err := m.latest(ctx, subject, known)
 		if err != nil {
-			kept, ok := m.keptFields()
-			if !ok || !status.IsTemporary(err) {
+			if !known || !status.IsTemporary(err) {
 				return false, nil, false, err
 			}
 			m.Log.Warn("the schema registry can't be reached; custom fields are as they were when it was last there", "error", err)
@@ -140,6 +140,19 @@ func (m *Maker) registeredFields(ctx context.Context) (typed bool, fields *custo
 		}
 	}
 	return typed, fields, there, nil
+}
+
+// keptPatience is how long the registry is waited for where it can be done without.
+const keptPatience = 2 * time.Second
+
+// latest is the text of a subject's last version, which is known from before, or not.
+func (m *Maker) latest(ctx context.Context, subject string, known bool) (string, error) {
+	if known {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, keptPatience)
+		defer cancel()
+	}
+	return m.Registry.Latest(ctx, subject)
 }
 
 // catchUp goes on from the registry's last version where that knows more than this worker does.

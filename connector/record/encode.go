@@ -159,6 +159,8 @@ type Tally struct {
 	Trimmed int             // records with cut texts
 	// values that can't be read as their fields' types and are in unmapped: the field of each
 	Unreadable []string
+	// texts of rows with bytes that are not UTF-8: U+FFFD stands in their place
+	Malformed int
 }
 
 // Chunk is a part of a page: records that were encoded and not

@@ -88,12 +88,15 @@ func (t *Topics) ensureWith(ctx context.Context, topic string, configs map[strin
 		return err
 	}
 	t.ask(ctx, topic)
-	return nil
+	return ctx.Err()
 }
 
 // ask learns a topic's limit.
 func (t *Topics) ask(ctx context.Context, topic string) {
 	limit := topicLimit{t.limit(ctx, topic), time.Now()}
+	if ctx.Err() != nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.limits[topic] = limit

@@ -18,7 +18,9 @@ type Health struct {
 	WorkerID string       `json:"worker_id"`       // who runs its tasks; "": nobody, as far as is known
 	Rate     *RateHealth  `json:"rate"`            // null where the owner did not tell
 	Token    *TokenHealth `json:"token"`           // as rate
-	Tasks    []TaskHealth `json:"tasks"`
+	// how far the Date of Coupa's answers is ahead of its owner's clock, below 0: behind; as rate
+	ClockAhead *int64       `json:"clock_ahead_ms"`
+	Tasks      []TaskHealth `json:"tasks"`
 }
 
 // TaskHealth is one object of a connector.
@@ -50,7 +52,8 @@ type TaskHealth struct {
 	LookbackFinds int64            `json:"lookback_finds"`
 	DeadLetters   int64            `json:"dead_letters"` // rows that went to the dead letter topic
 	DeadLetter    string           `json:"dead_letter,omitempty"`
-	Trimmed       int64            `json:"trimmed"` // records whose texts were cut
+	Trimmed       int64            `json:"trimmed"`         // records whose texts were cut
+	Malformed     int64            `json:"malformed_texts"` // see [status.TaskStatus]
 	Unfit         map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
 	PageRequests  int              `json:"requests_per_page,omitempty"` // that a page with rows takes
 	Unreadable    map[string]int64 `json:"unreadable_in_unmapped,omitempty"`
@@ -128,6 +131,8 @@ func HealthOf(c status.ConnectorStatus, now time.Time) Health {
 	}
 	if c.Owner.Local {
 		h.Rate, h.Token = rateHealth(c.Rate), &TokenHealth{c.Token.Age.Milliseconds(), c.Token.ExpiresIn.Milliseconds(), c.Token.Trouble}
+		ahead := c.ClockAhead.Milliseconds()
+		h.ClockAhead = &ahead
 	}
 	for _, t := range c.Tasks {
 		h.Tasks = append(h.Tasks, taskHealth(t, now))
@@ -141,7 +146,7 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		Mark: instant(t.Mark), Proven: instant(t.Proven),
 		Backfilling: t.Snapshot,
 		Rows:        t.Rows, Published: t.Published, Dropped: t.Dropped, Polls: t.Polls, Late: t.Late, Lateness: t.Lateness.Milliseconds(), Silent: t.Silent,
-		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Unfit: t.Unfit, Unreadable: t.Unreadable,
+		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Malformed: t.Malformed, Unfit: t.Unfit, Unreadable: t.Unreadable,
 		PageRequests: t.PageRequests, Undated: t.Undated, Round: t.Round.Milliseconds(), Passed: t.Committed.Passed[:min(len(t.Committed.Passed), 100)],
 		Errors: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
 	}

@@ -16,9 +16,9 @@ func TestHealthOfATaskThatNothingIsKnownOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"name":"acme","tenant":"acme","state":"RUNNING","from_file":false,"worker_id":"","rate":null,"token":null,` +
+	const want = `{"name":"acme","tenant":"acme","state":"RUNNING","from_file":false,"worker_id":"","rate":null,"token":null,"clock_ahead_ms":null,` +
 		`"tasks":[{"id":0,"object":"invoices","topic":"coupa.invoices","state":"UNASSIGNED","condition":"","mark":null,"proven":null,"freshness_ms":null,` +
-		`"backfilling":false,"progress":null,"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,"dead_letters":0,"trimmed":0,` +
+		`"backfilling":false,"progress":null,"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,"dead_letters":0,"trimmed":0,"malformed_texts":0,` +
 		`"errors":[],"restarts":0,"next_try":null,"circuit_open":false,"schema_versions":[]}]}`
 	if string(got) != want {
 		t.Errorf("%s\nwant %s", got, want)
@@ -44,10 +44,10 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 	}
 	const want = `{"name":"","tenant":"","state":"","from_file":false,"worker_id":"a:1",` +
 		`"rate":{"limit":15,"current":0,"used":0,"waiting":{"poll":1,"snapshot":2,"backfill":3,"sweep":4},"throttled_since":null,` +
-		`"history":[{"at":"2026-01-02T02:04:05Z","current":7,"used":0}]},"token":{"age_ms":1000,"expires_in_ms":60000},` +
+		`"history":[{"at":"2026-01-02T02:04:05Z","current":7,"used":0}]},"token":{"age_ms":1000,"expires_in_ms":60000},"clock_ahead_ms":0,` +
 		`"tasks":[{"id":0,"object":"","topic":"","state":"","condition":"","mark":null,"proven":"2026-01-02T02:04:05Z","freshness_ms":1500,"backfilling":false,` +
 		`"progress":{"done":3,"total":9,"left_ms":1000},"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,` +
-		`"dead_letters":0,"trimmed":0,"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],"restarts":0,"next_try":null,"circuit_open":false,` +
+		`"dead_letters":0,"trimmed":0,"malformed_texts":0,"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],"restarts":0,"next_try":null,"circuit_open":false,` +
 		`"schema_versions":[{"at":"2026-01-02T02:04:05Z","subject":"s","id":4}]}]}`
 	if string(got) != want {
 		t.Errorf("%s\nwant %s", got, want)

@@ -38,6 +38,7 @@ func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
 		t.Silent += int64(sub.Silent)
 		t.Trimmed += int64(sub.Trimmed)
 		t.CountUnreadable(sub.Unreadable)
+		t.Malformed += int64(sub.Malformed)
 		t.Late += int64(len(sub.Late))
 		for _, by := range sub.Late {
 			t.Lateness = max(t.Lateness, by)

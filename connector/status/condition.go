@@ -47,7 +47,7 @@ func (f facts) condition(now time.Time) Condition {
 		return Stuck
 	case f.snapshot:
 		return Backfilling
-	case f.news, f.proved.IsZero():
+	case f.news:
 		return Busy
 	default:
 		return Idle

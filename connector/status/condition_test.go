@@ -21,7 +21,8 @@ func TestTheConditionIsWhatAPersonHasToKnowFirst(t *testing.T) {
 	}{
 		{"a poll found nothing new", func(*facts) {}, Idle},
 		{"a poll published something", func(f *facts) { f.news = true }, Busy},
-		{"nothing was polled yet", func(f *facts) { f.proved, f.began = time.Time{}, ago(time.Second) }, Busy},
+		{"nothing was polled yet", func(f *facts) { f.proved, f.began = time.Time{}, ago(time.Second) }, Idle},
+		{"nothing was polled yet, but published", func(f *facts) { f.proved, f.began, f.news = time.Time{}, ago(time.Second), true }, Busy},
 		{"the backfill runs", func(f *facts) { f.snapshot, f.news = true, true }, Backfilling},
 		{"a poll is late, but not by much", func(f *facts) { f.proved = ago(122 * time.Second) }, Idle},
 		{"no poll ended for much longer than polls take", func(f *facts) { f.proved = ago(123 * time.Second) }, Stuck},

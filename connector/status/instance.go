@@ -18,10 +18,11 @@ const (
 type Instance struct {
 	source Source
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// the last two objects that Coupa answered well for, the later first
+	answers [2]answer
 	history [historySpan / historyStep]RatePoint // a ring
 	noted   int                                  // points ever
-	well    map[string]time.Time                 // when an object was last answered as it should be
 }
 
 // Source tells how requests to an instance go. It asks nothing of Coupa.
@@ -30,6 +31,16 @@ type Source interface {
 	Token() coupa.TokenStats
 	// Answers is how the requests for an object were answered, by status.
 	Answers(object string) map[string]uint64
+	// Underway is the request for an object that has been under way for longest; false: there is none.
+	Underway(object string) (coupa.Exchange, bool)
+	// Ahead is how far Coupa's clock is ahead of this machine's; below 0: behind.
+	Ahead() time.Duration
+}
+
+// answer is when Coupa last answered well for an object.
+type answer struct {
+	object string
+	at     time.Time
 }
 
 // NewInstance begins its history.
@@ -47,27 +58,29 @@ func (i *Instance) Note(now time.Time) {
 	i.noted++
 }
 
-// answered notes that an object was answered as it should be.
+// answered notes that Coupa has answered well for an object.
 func (i *Instance) answered(object string, now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.well == nil {
-		i.well = map[string]time.Time{}
+	if i.answers[0].object != object {
+		i.answers[1] = i.answers[0]
 	}
-	i.well[object] = now
+	i.answers[0] = answer{object, now}
 }
 
-// othersAnswered is when another object than this one was last answered as it should be; zero: never.
-func (i *Instance) othersAnswered(object string) (last time.Time) {
+// answersOthers tells whether Coupa has answered well for another object than that, since a time.
+func (i *Instance) answersOthers(object string, since time.Time) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for other, at := range i.well {
-		if other != object && at.After(last) {
-			last = at
-		}
+	other := i.answers[0]
+	if other.object == object {
+		other = i.answers[1]
 	}
-	return last
+	return other.at.After(since)
 }
+
+// Ahead is how far Coupa's clock is ahead of this machine's; below 0: behind.
+func (i *Instance) Ahead() time.Duration { return i.source.Ahead() }
 
 // Rate is how the limiter stands, with the history.
 func (i *Instance) Rate(now time.Time) RateStatus {

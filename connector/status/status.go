@@ -1,6 +1,9 @@
 package status
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +51,7 @@ type TaskStatus struct {
 	DeadLetters int64  // rows that went to the dead letter topic
 	DeadLetter  string // why the last of them did
 	Trimmed     int64  // records whose texts were cut to what the topic takes
+	Malformed   int64  // texts of rows published with bytes that are not UTF-8: U+FFFD stands in their place
 	// rows without updated-at, in an object that has one, that are known; and how long the last search for
 	// new ones took, 0: none was ended since the start
 	Undated int64
@@ -62,8 +66,9 @@ type TaskStatus struct {
 	Committed  checkpoint.Position
 
 	Condition Condition
-	// end of the last window that was drained: every change before it is in
-	// the topic, but for a backfill's. It stands while the task is BLIND
+	// end of the last window that was drained: every change before it is in the topic, but for a
+	// backfill's. It stands while the task is BLIND, and was past when it was proven: a mark that a
+	// clock which runs ahead has left in the future proves nothing of what comes until then
 	Proven   time.Time
 	Progress Progress  // of the backfill
 	Errors   []Trouble // the last ones, newest first; at most maxTroubles
@@ -90,7 +95,7 @@ type Condition string
 
 // The conditions of a task.
 const (
-	Idle        Condition = "IDLE"        // looked, and there was nothing new
+	Idle        Condition = "IDLE"        // has nothing new to publish
 	Busy        Condition = "BUSY"        // publishes changes
 	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, and the rate is below its limit
 	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
@@ -155,9 +160,11 @@ type ConnectorStatus struct {
 	Config   map[string]string // as given, with secrets that were written out hidden
 	FromFile bool              // its configuration can't be changed over REST
 	Owner    Owner
-	Rate     RateStatus   // on its owner only
-	Token    TokenStatus  // on its owner only
-	Tasks    []TaskStatus // live on its owner; elsewhere UNASSIGNED
+	Rate     RateStatus  // on its owner only
+	Token    TokenStatus // on its owner only
+	// how far Coupa's clock is ahead of this machine's, below 0: behind; on its owner only
+	ClockAhead time.Duration
+	Tasks      []TaskStatus // live on its owner; elsewhere UNASSIGNED
 }
 
 // Readings are measures of a task as Kafka Connect's metrics
@@ -176,6 +183,7 @@ type Task struct {
 	// Set once.
 	instance *Instance
 	period   time.Duration // from one poll to the next, as configured
+	settle   time.Duration // how far a window stays behind Coupa's clock
 	changed  func()        // called after each change; must not block
 
 	mu sync.Mutex
@@ -187,7 +195,7 @@ type Task struct {
 func NewTask(i int, o config.Object, state State, in *Instance, changed func()) *Task {
 	period := o.Period()
 	return &Task{
-		instance: in, period: period, changed: changed,
+		instance: in, period: period, settle: o.Settle, changed: changed,
 		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness, Interval: period},
 	}
 }
@@ -211,8 +219,9 @@ func (t *Task) note(f func(*TaskStatus, *vitals)) {
 func (t *Task) Status() TaskStatus {
 	var pace coupa.LimiterStats
 	var answers map[string]uint64
+	var ahead time.Duration
 	if t.instance != nil {
-		pace, answers = t.instance.source.Pace(), t.instance.source.Answers(t.s.Object)
+		pace, answers, ahead = t.instance.source.Pace(), t.instance.source.Answers(t.s.Object), t.instance.Ahead()
 	}
 	now := time.Now()
 	t.mu.Lock()
@@ -223,8 +232,46 @@ func (t *Task) Status() TaskStatus {
 		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
 	s.Condition, s.Answers = f.condition(now), answers
+	if s.State == Running && s.Trace == "" {
+		s.Trace = strings.Join(slices.DeleteFunc([]string{t.waitsFor(s.Condition, now), clocksApart(ahead)}, isEmpty), "; ")
+	}
 	s.Readings = Readings{
 		Poll: v.poll.Read(now), Commit: v.commit.Read(now), Batch: v.batch.Read(now), Rows: v.rows.Read(now), Running: v.running.Read(now), Paused: v.paused.Read(now),
 	}
 	return s
+}
+
+func isEmpty(text string) bool { return text == "" }
+
+// waitsFor says of a task that is stuck, and does not say why, which answer
+// it waits for; "" where it waits for none.
+func (t *Task) waitsFor(c Condition, now time.Time) string {
+	if c != Stuck || t.instance == nil {
+		return ""
+	}
+	e, waits := t.instance.source.Underway(t.s.Object)
+	switch since := now.Sub(e.Since).Round(time.Second); {
+	case !waits:
+		return ""
+	case e.Answered:
+		return fmt.Sprintf("the answer to %s has been arriving for %s, %d bytes so far", e.Op, since, e.Bytes)
+	default:
+		return fmt.Sprintf("there has been no answer to %s for %s", e.Op, since)
+	}
+}
+
+// mostApart is how far Coupa's clock and this machine's may differ without a word.
+const mostApart = time.Minute
+
+// clocksApart says that the two clocks differ, and what that does; "" where they do not.
+func clocksApart(ahead time.Duration) string {
+	apart := ahead.Abs().Round(time.Second)
+	switch {
+	case ahead > mostApart:
+		return fmt.Sprintf("the Date of Coupa's answers is %s ahead of this machine's clock; windows end by this machine's: set right the one that is wrong", apart)
+	case ahead < -mostApart:
+		return fmt.Sprintf("the Date of Coupa's answers is %s behind this machine's clock; windows end by it: set right the one that is wrong", apart)
+	default:
+		return ""
+	}
 }

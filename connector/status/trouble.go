@@ -41,6 +41,13 @@ func IsTemporary(err error) bool {
 	return kerr.IsRetriable(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// Passes reports whether an error may be over without anybody's help: one that is temporary, and one of
+// an incident at Coupa, which answers what its contract excludes or refuses the tokens that it issues.
+func Passes(err error) bool {
+	kind, fromCoupa := kindOf(err)
+	return IsTemporary(err) || fromCoupa && (kind == coupa.Broken || kind == coupa.Reauthenticate)
+}
+
 // kindOf classes an error for the condition of a task: what Coupa said, if it was Coupa.
 func kindOf(err error) (kind coupa.Kind, fromCoupa bool) {
 	var asked *coupa.Error

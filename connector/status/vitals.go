@@ -36,8 +36,16 @@ func (t *Task) Take() {
 		v.began, v.proved, v.moved, v.took = time.Now(), time.Time{}, time.Time{}, 0
 		v.noScope, v.vanished, v.throttled, v.troubled = false, false, false, false
 		v.quiet, v.speed = s.Published, Speed{}
-		s.Proven, s.Progress, s.Restarts = clock.Later(s.Mark, s.Committed.Mark), Progress{}, 0
+		s.Proven, s.Progress, s.Restarts = t.past(clock.Later(s.Mark, s.Committed.Mark), v.began), Progress{}, 0
 	})
+}
+
+// past is a mark, or where it lies in the future the latest that can be proven now.
+func (t *Task) past(mark, now time.Time) time.Time {
+	if latest := now.Add(-t.settle).UTC(); mark.After(latest) {
+		return latest
+	}
+	return mark
 }
 
 // Failed is called for each error that holds the stream up or stops it.
@@ -64,12 +72,10 @@ func (t *Task) Answered() {
 	}
 }
 
-// OthersAnswered is when another object of the instance was last answered as it should be; zero: never.
-func (t *Task) OthersAnswered() time.Time {
-	if t.instance == nil {
-		return time.Time{}
-	}
-	return t.instance.othersAnswered(t.s.Object)
+// AnswersOthers tells whether since a time Coupa has answered as
+// it should for another object of the connector.
+func (t *Task) AnswersOthers(since time.Time) bool {
+	return t.instance != nil && t.instance.answersOthers(t.s.Object, since)
 }
 
 // Proved is called when a poll has published all that was changed before mark, which it began at
@@ -82,7 +88,7 @@ func (t *Task) Proved(began time.Time, published int64, mark time.Time, vanished
 			v.quiet = published
 		}
 		if !vanished {
-			s.Proven = mark
+			s.Proven = t.past(mark, now)
 			return
 		}
 		s.Errors = remember(s.Errors, Trouble{

@@ -174,7 +174,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 		return err
 	}
 	f.compareClocks()
-	to, overlap := windowEnd(now, f.object), f.stretch.overlap(f.object, now)
+	to, overlap := windowEnd(now, f.object), f.stretch.overlap(f.object, now)+lead(f.source.Ahead())
 	pos := f.shard.Position(f.stream)
 	lower := pos.Floor
 	if pos.Backfill != nil && pos.Backfill.Kind != checkpoint.Split {
@@ -189,6 +189,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	if w != nil {
 		if w.To.Before(f.mark) {
 			f.log.Warn("Coupa's clock has run ahead and is back; the mark goes back with it", "mark", f.mark, "to", w.To)
+			w.From = f.reachBack(w.From, lower, overlap)
 		}
 		if err := f.walk(ctx, *w); err != nil {
 			return err
@@ -208,7 +209,20 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	if w = nextLines(f.lines, pos.Floor, to, overlap); w == nil {
 		return nil
 	}
+	if w.To.Before(f.lines) {
+		w.From = f.reachBack(w.From, pos.Floor, overlap)
+	}
 	return f.walk(ctx, *w)
+}
+
+// reachBack is where a window begins whose mark goes back: at the newest row known, less the overlap,
+// if that is earlier. As long as the clock ran ahead windows lay in the future, and nothing that was
+// stamped then was read; so what is newer than the newest row known may all have been missed.
+func (f *follower) reachBack(from, floor time.Time, overlap time.Duration) time.Time {
+	if newest := f.newest.Add(-overlap).Truncate(time.Second); newest.Before(from) {
+		return clock.Later(newest, floor)
+	}
+	return from
 }
 
 // walk carries out a poll or a walk by lines' stamps and takes over where it ended.

@@ -41,6 +41,7 @@ type Poller struct {
 	log      *slog.Logger
 
 	sampled time.Time // owned by Poller.attempt: when rows were last read to learn custom fields from
+	stopped complaint // owned by Run
 
 	trouble trouble
 	doubt   doubt
@@ -102,11 +103,14 @@ func (p *Poller) Forget() { p.maker.Forget(false) }
 // Task is where it tells how it does.
 func (p *Poller) Task() *status.Task { return p.task }
 
-// How long a failed object waits before it is tried again: soon where time heals, seldom where
-// a person has to act. A task that failed CircuitOpensAt times in a row, without one poll in
-// between, opens its circuit: it is tried about hourly, until it works or somebody restarts it.
+// How long a failed object waits before it is tried again: soon where time heals, seldom where a person has
+// to act. A task that failed CircuitOpensAt times in a row for what a person has to act on, without one poll
+// in between, opens its circuit: it is tried about hourly, until it works or somebody restarts it.
+//
+// What passes is tried again within wellAgain once Coupa has answered well for another object.
 var (
-	temporaryBackoff = clock.Backoff{Base: time.Second, Max: time.Minute}
+	temporaryBackoff = clock.Backoff{Base: time.Second, Max: wellAgain}
+	passingBackoff   = clock.Backoff{Base: wellAgain, Max: 2 * time.Minute}
 	lastingBackoff   = clock.Backoff{Base: 2 * time.Minute, Max: 15 * time.Minute}
 	circuitJitter    = clock.Backoff{Base: 30 * time.Minute, Max: 30 * time.Minute}
 )
@@ -114,6 +118,7 @@ var (
 const (
 	CircuitOpensAt = 6
 	circuitPause   = 45 * time.Minute
+	wellAgain      = 30 * time.Second
 )
 
 // Run polls until ctx ends. A failure stops this object alone:
@@ -125,7 +130,7 @@ func (p *Poller) Run(ctx context.Context) {
 			s.State = status.Running
 		}
 	})
-	var temporary, lasting int // failures in a row
+	var temporary, passing, lasting int // failures in a row
 	for {
 		polls := p.task.Status().Polls
 		err := p.attempt(ctx)
@@ -137,26 +142,46 @@ func (p *Poller) Run(ctx context.Context) {
 			return
 		}
 		if p.task.Status().Polls > polls {
-			temporary, lasting = 0, 0
+			temporary, passing, lasting, p.stopped = 0, 0, 0, complaint{}
 		}
 		if record.Blames(err) { // what is known of the topic may be why
 			p.maker.Forget(true)
 		}
-		var delay time.Duration
-		if status.IsTemporary(err) {
-			delay = temporaryBackoff.Delay(temporary, coupa.RetryAfter(err))
+		var goesOn bool
+		switch {
+		case status.IsTemporary(err):
+			delay := temporaryBackoff.Delay(temporary, coupa.RetryAfter(err))
 			temporary++
 			p.heldUp(err, delay)
-		} else {
-			delay = lastingDelay(lasting)
+			goesOn = clock.Sleep(ctx, delay)
+		case status.Passes(err):
+			delay := passingBackoff.Delay(passing, 0)
+			passing++
+			p.failed(err, delay, false)
+			goesOn = p.waitForOthers(ctx, delay)
+		default:
+			delay := lastingDelay(lasting)
 			lasting++
 			p.failed(err, delay, lasting >= CircuitOpensAt)
+			goesOn = clock.Sleep(ctx, delay)
 		}
-		if !clock.Sleep(ctx, delay) {
+		if !goesOn {
 			return
 		}
 		p.noteRetry(status.IsTemporary(err))
 	}
+}
+
+// waitForOthers waits for a time, or until Coupa has answered well for another object,
+// but not less than most of wellAgain. It returns false when ctx ends first.
+func (p *Poller) waitForOthers(ctx context.Context, most time.Duration) bool {
+	const step = wellAgain * 2 / 3
+	for began := time.Now(); most > 0 && !p.task.AnswersOthers(began); most -= step {
+		if !clock.Sleep(ctx, min(most, step)) {
+			return false
+		}
+	}
+	return ctx.Err() == nil
 }
 
 // lastingDelay is how long a task that FAILED n times before,
@@ -175,8 +200,24 @@ func (p *Poller) failed(err error, again time.Duration, open bool) {
 		s.State, s.Trace, s.NextTry, s.CircuitOpen = status.Failed, err.Error(), next, open
 	})
 	p.task.Failed(err)
-	p.log.Error("the object has stopped", "error", err, "again_in", again.Round(time.Second), "circuit_open", open)
+	what := err.Error()
+	if status.Passes(err) { // each answer of an incident is wrong in another way
+		what = coupa.KindOf(err).String()
+	}
+	if what != p.stopped.what || time.Since(p.stopped.said) >= sayAgain {
+		p.stopped = complaint{what, time.Now()}
+		p.log.Error("the object has stopped", "error", err, "again_in", again.Round(time.Second), "circuit_open", open)
+	}
 }
+
+// complaint is that the object has stopped, as the log was told.
+type complaint struct {
+	what string
+	said time.Time
+}
+
+// sayAgain is how long the log is not told of the same failure.
+const sayAgain = 10 * time.Minute
 
 // noteRetry is called before another attempt.
 func (p *Poller) noteRetry(heldUp bool) {
@@ -242,14 +283,16 @@ func (p *Poller) begin(ctx context.Context) error {
 	})
 }
 
-// compareClocks warns, once per connector, when the two clocks are further apart than the overlap. That is
-// harmless if this machine's clock is wrong. If Coupa's Date header runs ahead of the stamps on its rows,
-// though, windows end before the rows of their time are there, and nothing but another clock shows it.
+// compareClocks warns, once per connector, when the two clocks are further apart than the overlap, or a
+// minute. That is harmless if this machine's clock is wrong. If Coupa's Date header runs ahead of the stamps
+// on its rows, though, windows end before the rows of their time are there, and nothing but another clock
+// shows it.
 func (p *Poller) compareClocks() {
 	ahead := p.source.Ahead()
-	if apart := ahead.Abs(); apart > p.object.Overlap {
+	if apart := ahead.Abs(); apart > min(p.object.Overlap, time.Minute) {
 		p.clocks.Do(func() {
-			p.log.Warn("Coupa's clock and this machine's differ by more than overlap.ms; if Coupa stamps rows by another clock than its Date header shows, raise overlap.ms above the difference",
+			p.log.Warn("Coupa's clock and this machine's differ; windows end by the earlier one if Coupa's is more than a minute ahead, else by Coupa's. "+
+				"If Coupa stamps rows by another clock than its Date header shows, raise overlap.ms above the difference",
 				"coupa", time.Now().Add(ahead).UTC(), "here", time.Now().UTC(), "apart", apart.Round(time.Second), "overlap", p.object.Overlap)
 		})
 	}
@@ -337,13 +380,10 @@ func (p *Poller) unreadable(err error) error {
 	return fmt.Errorf("%w: %w", shard.ErrReleased, err)
 }
 
-// Preflight prepares the stream without reading any of it.
+// Preflight makes sure of topic and schemas. It asks nothing of Coupa, and must not run beside Run.
 func (p *Poller) Preflight(ctx context.Context) error {
 	if err := p.maker.Prepare(ctx); err != nil {
 		return fmt.Errorf("%s: %w", p.stream.Object, err)
-	}
-	if _, err := p.source.Now(ctx); err != nil {
-		return err
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ const besides = time.Minute
 // be, an incident most of all, passes. The row is a dead letter, or stops the object with the error.
 func (f *fetch) passOver(ctx context.Context, q coupa.Query, failure error) error {
 	p := f.ps.p
-	if time.Since(p.task.OthersAnswered()) > besides {
+	if !p.task.AnswersOthers(time.Now().Add(-besides)) {
 		return failure
 	}
 	id, err := p.source.MinID(ctx, q)

@@ -24,8 +24,6 @@ type Source interface {
 	Requests(q coupa.Query) int
 	// Now is a lower bound of Coupa's clock.
 	Now(ctx context.Context) (time.Time, error)
-	// Ahead is how far Coupa's clock is ahead of this machine's, for all that is known; it asks nothing.
-	Ahead() time.Duration
 	// Ready returns when Fetch need not wait for a token, and sees to it
 	// that there is a fresh one in good time, even if nothing is fetched.
 	Ready(ctx context.Context) error

@@ -23,6 +23,16 @@ func windowEnd(now time.Time, o config.Object) time.Time {
 	return now.Add(-o.Settle).Truncate(time.Second).UTC()
 }
 
+// lead is how far a poll looks back beyond its overlap where Coupa's clock is ahead of this machine's.
+// If it is Coupa's that is wrong, windows end that far in the future; further ahead, they end by this
+// machine's clock.
+func lead(ahead time.Duration) time.Duration {
+	if ahead > time.Minute {
+		return 0
+	}
+	return max(0, ahead)
+}
+
 // firstPosition is where a stream without one begins: the polls at to, and
 // beside them the backfill of everything from initial.from up to there.
 func firstPosition(to time.Time, o config.Object) checkpoint.Position {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/coupastream/coupastream/schemas/registry"
 )
@@ -50,6 +52,44 @@ func TestASchemaRegisteredOnceIsKnownWithoutTheRegistry(t *testing.T) {
 	if err != nil || strings.Contains(string(text), "hunter2") {
 		t.Errorf("the cache holds %s, %v", text, err)
 	}
+}
+
+func TestARegistryThatHangsIsNotWaitedForWhereTheIDIsKnown(t *testing.T) {
+	fake, _ := strictRegistry(t)
+	cache := filepath.Join(t.TempDir(), "ids.json")
+	before := client(t, registry.Config{URLs: []string{fake.URL()}, CacheFile: cache})
+	id, err := before.Register(t.Context(), subject, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := before.Register(t.Context(), "other", first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		hangs := roundTrip(func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		later := client(t, registry.Config{URLs: []string{fake.URL()}, CacheFile: cache, HTTPClient: &http.Client{Transport: hangs}})
+		ask := func(subject string, want int, within time.Duration) {
+			t.Helper()
+			began := time.Now()
+			got, err := later.Register(t.Context(), subject, first)
+			if took := time.Since(began); got != want || err != nil || took > within {
+				t.Errorf("%s: id %d, %v after %v, want %d within %v", subject, got, err, took, want, within)
+			}
+		}
+		ask(subject, id, 2*time.Second)
+		ask("other", other, 0) // it is known not to answer
+		began := time.Now()
+		if got, err := later.Register(t.Context(), "unknown", first); err == nil || time.Since(began) < 5*time.Second {
+			t.Errorf("an id that nobody knows: %d, %v after %v", got, err, time.Since(began))
+		}
+		time.Sleep(time.Minute)
+		ask(subject, id, 0) // asked for once
+		ask("other", other, 0)
+	})
 }
 
 func TestARefusalIsNotAnsweredFromTheCache(t *testing.T) {

@@ -52,9 +52,17 @@ type Client struct {
 	kept   *idCache
 	log    *slog.Logger
 
-	mu  sync.Mutex
-	ids map[idKey]int
+	mu     sync.Mutex
+	ids    map[idKey]int
+	silent time.Time // when an answer was last not waited for any longer
 }
+
+// keptPatience is how long the registry is waited for where CacheFile has the id: a registry that hangs is
+// to hold up nobody who can do without it. For silentFor after that it is asked, and not waited for at all.
+const (
+	keptPatience = 2 * time.Second
+	silentFor    = 30 * time.Second
+)
 
 type idKey struct{ subject, schema string }
 
@@ -87,7 +95,8 @@ func New(cfg Config) (*Client, error) {
 
 // Register gives the id of a schema under a subject, registering it if it is not there yet. If the
 // registry can't be reached, the id that CacheFile has of the same schema under the same subject is
-// given: it was registered once. A subject that is new and has no compatibility level of its own is
+// given: it was registered once. So it is if the registry takes longer than 2 s; the answer counts
+// when it comes. A subject that is new and has no compatibility level of its own is
 // given BACKWARD first, the rule that coupastream's schemas evolve by; a level that someone has set
 // is left as it is, as are subjects that exist. The error is an *Error, or that of ctx.
 func (r *Client) Register(ctx context.Context, subject, schema string) (int, error) {
@@ -122,14 +131,23 @@ func (r *Client) shared(ctx context.Context, verb string, k idKey, work func(con
 		r.remember(k, id)
 		return id, nil
 	})
+	id := r.kept.find(k)
+	var enough <-chan time.Time
+	if id != 0 {
+		enough = time.After(r.patience())
+	}
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
+	case <-enough:
+		r.noteSilence()
+		r.log.Warn("the schema registry takes long to answer; the schema's id of an earlier start is used", "subject", k.subject, "id", id)
+		return id, nil
 	case answer := <-done:
 		if answer.Err != nil {
 			return 0, answer.Err
 		}
-		id := answer.Val.(int)
+		id = answer.Val.(int)
 		r.kept.put(k, id)
 		return id, nil
 	}
@@ -154,6 +172,22 @@ func (r *Client) remember(k idKey, id int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ids[k] = id
+}
+
+// patience is how long an answer is waited for that can be done without.
+func (r *Client) patience() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.silent) < silentFor {
+		return 0
+	}
+	return keptPatience
+}
+
+func (r *Client) noteSilence() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.silent = time.Now()
 }
 
 // known is the id in memory, 0 for none: registries count from 1.

@@ -154,6 +154,7 @@ export class Detail {
         ["Look-back finds", count(t.lookback_finds), "Rows that polls had missed and a look-back found."],
         ["Dead letters", count(t.dead_letters), t.dead_letter ? `The last: ${t.dead_letter}` : "Rows that could not go to the topic."],
         ["Trimmed", count(t.trimmed), "Records whose longest texts were cut."],
+        ["Malformed texts", count(t.malformed_texts), "Texts with bytes that are not UTF-8; U+FFFD stands in their place."],
         ...Object.entries(t.custom_fields_in_unmapped ?? {}).map(([f, n]) => [`Unmapped: ${f}`, count(n), "Values of this custom field that are JSON text in unmapped."]),
         ...Object.entries(t.unreadable_in_unmapped ?? {}).map(([f, n]) => [`Unreadable: ${f}`, count(n), "Values of this field that can't be read as its type and are JSON text in unmapped."]))),
       section("Recent errors", t.errors.length === 0 ? h("p", { class: "empty" }, "None.") : h("ol", { class: "errors" }, t.errors.map((e) =>
