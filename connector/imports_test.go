@@ -28,7 +28,7 @@ var arrows = map[string]string{
 	"metrics": "status config coupa",
 	"status":  "config internal/clock checkpoint coupa",
 
-	"verify":        "stream record config internal/clock coupa schemas",
+	"verify":        "record config internal/clock coupa schemas",
 	"configtopic":   "internal/clock internal/txn",
 	"notify":        "internal/clock coupa",
 	"config":        "egress coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",

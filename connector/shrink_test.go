@@ -33,8 +33,11 @@ func TestARowThatCoupaFailsToSendIsNamed(t *testing.T) {
 		ids := rowIDs(h, "users")
 		h.tenant.Fail("users", ids[59], false)
 		r := h.start()
-		h.pass(3 * time.Minute)
 		tasks := r.Connectors()[0].Tasks
+		for n := 0; n < 100 && tasks[0].State != status.Failed; n++ {
+			h.pass(10 * time.Second)
+			tasks = r.Connectors()[0].Tasks
+		}
 		if tasks[0].State != status.Failed || !strings.Contains(tasks[0].Trace, fmt.Sprintf("users id %d: Coupa fails to send it", ids[59])) {
 			t.Errorf("users: %s %q", tasks[0].State, tasks[0].Trace)
 		}
