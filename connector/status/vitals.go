@@ -3,6 +3,7 @@ package status
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coupastream/coupastream/connector/internal/clock"
@@ -190,4 +191,30 @@ func (t *Task) Carries(subject string, id int) {
 		s.SchemaVersions = append(slices.Clone(kept), SchemaVersion{At: time.Now(), Subject: subject, ID: id})
 		s.Schemas++
 	})
+}
+
+// Status returns a copy, with what follows from the time.
+func (t *Task) Status() TaskStatus {
+	var pace coupa.LimiterStats
+	var answers map[string]uint64
+	var ahead time.Duration
+	if t.instance != nil {
+		pace, answers, ahead = t.instance.source.Pace(), t.instance.source.Answers(t.s.Object), t.instance.Ahead()
+	}
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v, s := &t.v, t.s
+	f := facts{
+		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
+		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
+	}
+	s.Condition, s.Answers = f.condition(now), answers
+	if s.State == Running && s.Trace == "" {
+		s.Trace = strings.Join(slices.DeleteFunc([]string{t.waitsFor(s.Condition, now), clocksApart(ahead)}, isEmpty), "; ")
+	}
+	s.Readings = Readings{
+		Poll: v.poll.Read(now), Commit: v.commit.Read(now), Batch: v.batch.Read(now), Rows: v.rows.Read(now), Running: v.running.Read(now), Paused: v.paused.Read(now),
+	}
+	return s
 }

@@ -144,3 +144,12 @@ func entries(r coupa.Row, horizon int64) []checkpoint.Entry {
 	}
 	return all
 }
+
+// undatedFrom is where entries of rows without updated-at stand in the ledger: behind those of all
+// times at which rows can be stamped, so that none of them ever expires.
+var undatedFrom = time.Date(5000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+
+// undatedEntry is what the ledger keeps of such a row, published now.
+func undatedEntry(r coupa.Row) checkpoint.Entry {
+	return checkpoint.Entry{ID: r.ID, At: undatedFrom + time.Now().Unix(), Digest: r.Digest}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
@@ -191,6 +192,46 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	}
 	c.Entries = append(c.Entries, entries(row, ps.horizon)...)
 	ps.count(c, row)
+	return nil
+}
+
+// takeUndated decides about a row without updated-at and encodes it if it is fresh.
+func (f *fetch) takeUndated(ctx context.Context, row coupa.Row) error {
+	c := f.chunk
+	c.Rows++
+	f.noteRead(row)
+	if f.ps.seen.last != nil && f.ps.seen.decide(row) != fresh {
+		c.Dropped++
+		return nil
+	}
+	if !f.ps.rules.unpublished {
+		if err := f.enc.Add(ctx, c, row); err != nil {
+			return err
+		}
+	}
+	if !f.ps.rules.linesAlone {
+		c.Entries = append(c.Entries, undatedEntry(row))
+	}
+	return nil
+}
+
+// takeUnplaced makes a dead letter of a row whose updated-at can't be read: it has no place in the order
+// of its versions. The letter goes once for each content.
+func (f *fetch) takeUnplaced(ctx context.Context, row coupa.Row) error {
+	ps, c := f.ps, f.chunk
+	c.Rows++
+	if _, sent := ps.seen.versions[record.Version{ID: row.ID, Digest: row.Digest}]; sent || ps.rules.linesAlone {
+		c.Dropped++
+		return nil
+	}
+	if err := f.enc.AddLetter(ctx, c, row, &record.StampError{Err: row.StampErr}); err != nil {
+		return err
+	}
+	at := ps.walk.To
+	if at.IsZero() {
+		at = time.Now()
+	}
+	c.Entries = append(c.Entries, checkpoint.Entry{ID: row.ID, At: at.Unix(), Digest: row.Digest})
 	return nil
 }
 

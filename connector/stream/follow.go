@@ -335,6 +335,26 @@ func (f *follower) rereadPassed(ctx context.Context) error {
 	return nil
 }
 
+// repairUndated publishes what has changed of rows without updated-at, and those that are new. Where the
+// stream began with what changes from then on, those that were there at first are only noted.
+func (f *follower) repairUndated(ctx context.Context, s suspects) error {
+	known, err := f.undated()
+	if err != nil {
+		return err
+	}
+	rules := undatedRules
+	if f.object.InitialFrom.Latest && f.shard.Position(f.stream).Rounded.IsZero() {
+		rules = notedRules
+	}
+	ps := &pass{
+		p: f.Poller, rules: rules, seen: known, ask: f.query(rules.priority, coupa.Window{}),
+		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()}, horizon: f.horizon(f.mark),
+		persisted: &f.persisted, finish: func(*checkpoint.Position) {},
+	}
+	ps.ask.IDs = s.ids
+	return ps.carryOut(ctx)
+}
+
 // horizon is that of a walk that ends at to. It goes by the
 // committed mark of the lines: after a crash they begin from there.
 func (f *follower) horizon(to time.Time) int64 {

@@ -197,14 +197,6 @@ func (p *Poller) listPage(ctx context.Context, at *listing, row func(coupa.Row))
 	return nil
 }
 
-// steppedOver says, once in a while, that of ids between two nothing was asked for.
-func (p *Poller) steppedOver(after, through int64) {
-	p.gaps.Do(func() {
-		p.log.Warn("Coupa shows nothing of thousands of ids although there are higher ones; they are passed over in steps that grow, and what is hidden between rows there may be missed",
-			"after_id", after, "through_id", through)
-	})
-}
-
 // stretch lengthens the overlap of a stream whose rows become visible later than overlap.ms, so
 // that polls find them and not only the next look-back. It forgets after a day without such a row.
 type stretch struct {

@@ -36,3 +36,11 @@ func (t *trouble) over(log *slog.Logger) {
 	}
 	t.tries, t.said = 0, time.Time{}
 }
+
+// steppedOver says, once in a while, that of ids between two nothing was asked for.
+func (p *Poller) steppedOver(after, through int64) {
+	p.gaps.Do(func() {
+		p.log.Warn("Coupa shows nothing of thousands of ids although there are higher ones; they are passed over in steps that grow, and what is hidden between rows there may be missed",
+			"after_id", after, "through_id", through)
+	})
+}

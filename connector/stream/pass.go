@@ -19,9 +19,6 @@ import (
 // maxRequests is the most requests that one walk has under way.
 const maxRequests = 4
 
-// pageRows is how many rows a page of Coupa holds at most.
-const pageRows = 50
-
 // pass is one walk being carried out. Its own goroutine (run) holds the
 // state; fetches run beside it, one page each, and send it what they read.
 //

@@ -124,3 +124,10 @@ func (p *Poller) sampleOn(ctx context.Context) error {
 	}
 	return ctx.Err()
 }
+
+// fitting is how many of the ids, counted from the first, are best asked for at once.
+func (p *Poller) fitting(ids []int64) int {
+	q := p.query(coupa.PriorityPoll, coupa.Window{})
+	q.IDs = ids
+	return p.source.Fits(q)
+}

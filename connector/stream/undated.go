@@ -8,7 +8,6 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
-	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -17,15 +16,6 @@ import (
 // that are there at first come with the backfill, which has no condition. Known ones are read again now
 // and then, and new ones are searched for: ids and stamps of all rows, at the pace of a look-back, again
 // and again. What is found goes to the follower, so that no two walks publish one row.
-
-// undatedFrom is where their entries stand in the ledger: behind those of all
-// times at which rows can be stamped, so that none of them ever expires.
-var undatedFrom = time.Date(5000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
-
-// undatedEntry is what the ledger keeps of such a row, published now.
-func undatedEntry(r coupa.Row) checkpoint.Entry {
-	return checkpoint.Entry{ID: r.ID, At: undatedFrom + time.Now().Unix(), Digest: r.Digest}
-}
 
 // undated are the rows without updated-at that were published, as they were.
 func (p *Poller) undated() (seen, error) {
@@ -132,65 +122,5 @@ func hand(ctx context.Context, found chan<- suspects, ids []int64) error {
 			return ctx.Err()
 		}
 	}
-	return nil
-}
-
-// repairUndated publishes what has changed of rows without updated-at, and those that are new. Where the
-// stream began with what changes from then on, those that were there at first are only noted.
-func (f *follower) repairUndated(ctx context.Context, s suspects) error {
-	known, err := f.undated()
-	if err != nil {
-		return err
-	}
-	rules := undatedRules
-	if f.object.InitialFrom.Latest && f.shard.Position(f.stream).Rounded.IsZero() {
-		rules = notedRules
-	}
-	ps := &pass{
-		p: f.Poller, rules: rules, seen: known, ask: f.query(rules.priority, coupa.Window{}),
-		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()}, horizon: f.horizon(f.mark),
-		persisted: &f.persisted, finish: func(*checkpoint.Position) {},
-	}
-	ps.ask.IDs = s.ids
-	return ps.carryOut(ctx)
-}
-
-// takeUndated decides about a row without updated-at and encodes it if it is fresh.
-func (f *fetch) takeUndated(ctx context.Context, row coupa.Row) error {
-	c := f.chunk
-	c.Rows++
-	f.noteRead(row)
-	if f.ps.seen.last != nil && f.ps.seen.decide(row) != fresh {
-		c.Dropped++
-		return nil
-	}
-	if !f.ps.rules.unpublished {
-		if err := f.enc.Add(ctx, c, row); err != nil {
-			return err
-		}
-	}
-	if !f.ps.rules.linesAlone {
-		c.Entries = append(c.Entries, undatedEntry(row))
-	}
-	return nil
-}
-
-// takeUnplaced makes a dead letter of a row whose updated-at can't be read: it has no place in the order
-// of its versions. The letter goes once for each content.
-func (f *fetch) takeUnplaced(ctx context.Context, row coupa.Row) error {
-	ps, c := f.ps, f.chunk
-	c.Rows++
-	if _, sent := ps.seen.versions[record.Version{ID: row.ID, Digest: row.Digest}]; sent || ps.rules.linesAlone {
-		c.Dropped++
-		return nil
-	}
-	if err := f.enc.AddLetter(ctx, c, row, &record.StampError{Err: row.StampErr}); err != nil {
-		return err
-	}
-	at := ps.walk.To
-	if at.IsZero() {
-		at = time.Now()
-	}
-	c.Entries = append(c.Entries, checkpoint.Entry{ID: row.ID, At: at.Unix(), Digest: row.Digest})
 	return nil
 }

@@ -171,6 +171,9 @@ func horizon(newest, lines time.Time, o config.Object) time.Time {
 	return h
 }
 
+// pageRows is how many rows a page of Coupa holds at most.
+const pageRows = 50
+
 // span is one range of ids of a walk while it is being walked.
 type span struct {
 	checkpoint.Range
