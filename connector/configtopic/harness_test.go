@@ -147,7 +147,7 @@ func (h *harness) write(key, value string) int64 {
 func (h *harness) records() []*kgo.Record {
 	h.t.Helper()
 	cl := h.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topicName: {0: kgo.NewOffset().AtStart()}}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	ends, err := kadm.NewClient(cl).ListCommittedOffsets(h.t.Context(), topicName)
 	if err != nil {
 		h.t.Fatal(err)
