@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -128,6 +129,16 @@ func (h *harness) client(opts ...kgo.Opt) *kgo.Client {
 	}
 	h.t.Cleanup(cl.Close)
 	return cl
+}
+
+// retain makes the topic, which keeps for so long what removes keys.
+func (h *harness) retain(kept time.Duration) {
+	h.t.Helper()
+	compact, ms := "compact", strconv.FormatInt(kept.Milliseconds(), 10)
+	configs := map[string]*string{"cleanup.policy": &compact, "delete.retention.ms": &ms}
+	if _, err := kadm.NewClient(h.client()).CreateTopic(h.t.Context(), 1, 1, configs, topicName); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // write puts a record into the topic as somebody else would.
