@@ -363,6 +363,28 @@ func TestLettersOfTwoVersionsOfASecondBothGo(t *testing.T) {
 	})
 }
 
+// Where rows have no updated-at, a letter of what the one before it holds is none of another version.
+func TestUndatedLettersAreToldApartByWhatTheyHold(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 111, Rows: 1, Objects: []string{"invoices"}}, func(h *harness) {
+		h.oversized(1)
+		first := *h.consume("coupa.dead")[0]
+		first.Headers = slices.DeleteFunc(slices.Clone(first.Headers), func(h kgo.RecordHeader) bool { return h.Key == record.HeaderUpdatedAt })
+		second := first
+		second.Value = append(slices.Clip(first.Value[:len(first.Value)-1]), `,"comments":"changed"}`...)
+		h.bury(&first, &first, &second, &second, &first)
+		h.mustReplay(replay.Result{Object: "invoices", Failing: 4, Overtaken: 2})
+		h.limit("coupa.invoices", 1<<20)
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 4})
+		var held []bool
+		for _, r := range h.consume("coupa.invoices") {
+			held = append(held, strings.Contains(string(r.Value), "changed"))
+		}
+		if !slices.Equal(held, []bool{false, false, true, false}) {
+			t.Errorf("%v, want the dated letter, and what was changed and changed back", held)
+		}
+	})
+}
+
 // What topics of lines hold is the worker's affair: a snapshot
 // publishes rows and lines, and the letters are done with.
 func TestLettersOfRowsWithLineTopicsGoByASnapshot(t *testing.T) {

@@ -122,11 +122,12 @@ type recordKey struct {
 	id    int64
 }
 
-// letterKey is what letters of are told apart by. One that was never read of Coupa holds no version of its
-// row, and so overtakes none that does.
+// letterKey is what letters are of that see each other. One that was never read of Coupa holds no version of
+// its row, and so overtakes none that does.
 type letterKey struct {
 	recordKey
-	unread bool
+	unread  bool
+	undated bool // without an updated-at: when it was written says nothing of what it holds
 }
 
 // sight is the newest version of a row that letters were taken of: several if they changed within a second.
@@ -136,8 +137,8 @@ type sight struct {
 }
 
 // with adds a version.
-func (s sight) with(stamp time.Time, content ...uint64) sight {
-	if stamp.After(s.stamp) {
+func (s sight) with(letter letterKey, stamp time.Time, content ...uint64) sight {
+	if letter.undated || stamp.After(s.stamp) {
 		return sight{stamp, content}
 	}
 	return sight{s.stamp, append(slices.Clip(s.contents), content...)}
@@ -145,9 +146,11 @@ func (s sight) with(stamp time.Time, content ...uint64) sight {
 
 // overtakes tells whether a letter is not newer than what was taken, in this transaction or in one before it:
 // if that has gone, the letter would repeat it or come behind a later version, and if it stands at the end
-// again, both would another time. Of letters that were never read of Coupa, one of a row is enough.
+// again, both would another time. One without an updated-at is newer if it differs from the one before it. Of
+// letters that were never read of Coupa, one of a row is enough.
 func (s sight) overtakes(letter letterKey, stamp time.Time, content uint64) bool {
-	return letter.unread || stamp.Before(s.stamp) || stamp.Equal(s.stamp) && slices.Contains(s.contents, content)
+	same := slices.Contains(s.contents, content) && (letter.undated || stamp.Equal(s.stamp))
+	return letter.unread || stamp.Before(s.stamp) || same
 }
 
 // keyOf reads a record's key. The same row's may differ from record to record, by the ids of the registry.
@@ -469,7 +472,8 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	if err != nil {
 		return err
 	}
-	stamp, letter, content := stampOf(rec), letterKey{key, record.IsUnread(rec)}, xxhash.Sum64(rec.Value)
+	stamp, content := stampOf(rec), xxhash.Sum64(rec.Value)
+	letter := letterKey{key, record.IsUnread(rec), headerOf(rec, record.HeaderUpdatedAt) == ""}
 	seen, again := out.taken[letter]
 	if !again {
 		seen, again = r.taken[letter]
@@ -481,7 +485,7 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	fails := func(reason string) {
 		n.Failing, n.Reason = n.Failing+1, reason
 		out.failing = append(out.failing, anew(rec, reason))
-		out.taken[letter] = seen.with(stamp, content)
+		out.taken[letter] = seen.with(letter, stamp, content)
 	}
 	if p.maker.HasLines() {
 		fails("lines of " + object + " have topics of their own, and the worker alone knows what these hold: ask it for a snapshot of the row, which publishes it with its lines")
@@ -511,7 +515,7 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	case err == nil && made.Buried == 0:
 		n.Replayed++
 		out.records, out.keys, out.stamps = append(out.records, made.Records[0]), append(out.keys, key), append(out.stamps, stamp)
-		out.taken[letter] = seen.with(stamp, content, is)
+		out.taken[letter] = seen.with(letter, stamp, content, is)
 	case err == nil:
 		fails(made.Cause)
 	case isRowError(err):
