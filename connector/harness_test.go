@@ -297,7 +297,8 @@ func (h *harness) recordsOf(tenant, topic string) []readRecord {
 // each gives every record of a topic to its end, under read_committed.
 func (h *harness) each(topic string, f func(*kgo.Record)) {
 	h.t.Helper()
-	cl, err := kgo.NewClient(append(h.kafka(), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+	cl, err := kgo.NewClient(append(h.kafka(), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -3,10 +3,12 @@ package connector
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,6 +19,7 @@ import (
 	"github.com/coupastream/coupastream/connector/replay"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // replay sends the dead letters again, as the program does.
@@ -230,6 +233,155 @@ func TestLettersOfAMappedObjectAreReadFromCoupaAgain(t *testing.T) {
 			if fmt.Sprint(was) != fmt.Sprint(is) {
 				t.Errorf("id %d: replayed with %v, published with %v", id, was, is)
 			}
+		}
+	})
+}
+
+// oversized makes n rows of invoices dead letters, since their topic takes none of them.
+func (h *harness) oversized(n int) {
+	h.t.Helper()
+	h.keys["record.oversize"], h.keys["errors.deadletterqueue.topic.name"] = "deadletter", "coupa.dead"
+	h.limit("coupa.invoices", 500)
+	h.start()
+	h.settle()
+	if dead := h.records("coupa.dead"); len(dead) != n {
+		h.t.Fatalf("%d dead letters, want %d", len(dead), n)
+	}
+}
+
+// bury appends letters to the dead letter topic.
+func (h *harness) bury(letters ...*kgo.Record) {
+	h.t.Helper()
+	cl, err := kgo.NewClient(h.kafka()...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer cl.Close()
+	for _, r := range letters {
+		r = &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
+		if err := cl.ProduceSync(h.t.Context(), r).FirstErr(); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// forget takes the offsets of the replay's group away, as Kafka does after offsets.retention.minutes.
+func (h *harness) forget() {
+	h.t.Helper()
+	cl, err := kgo.NewClient(h.kafka()...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer cl.Close()
+	admin, group := kadm.NewClient(cl), h.make().settings.GroupID+"-replay-acme"
+	if _, err := admin.DeleteGroup(h.t.Context(), group); err != nil {
+		h.t.Fatal(err)
+	}
+	if committed, err := admin.FetchOffsets(h.t.Context(), group); len(committed) > 0 {
+		h.t.Fatalf("the group has offsets still: %v, %v", committed, err)
+	}
+}
+
+// Letters of one version, which a snapshot makes, are one letter: they go once,
+// and those that fail stand at the end once, also where all are read again.
+func TestLettersOfOneVersionGoOnceAndDoNotMultiply(t *testing.T) {
+	longRaced(t)
+	for name, rows := range map[string]int{"in a transaction": 60, "in several": 520} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 108, Rows: rows, Objects: []string{"invoices"}}, func(h *harness) {
+				n := int64(rows)
+				h.oversized(rows)
+				h.snapshot(h.running, status.SnapshotRequest{})
+				h.pass(time.Minute)
+				h.mustReplay(replay.Result{Object: "invoices", Failing: n, Overtaken: n})
+				h.forget()
+				h.mustReplay(replay.Result{Object: "invoices", Failing: n, Overtaken: 2 * n})
+				if dead := h.records("coupa.dead"); len(dead) != 4*rows {
+					t.Errorf("%d letters of %d rows, want two of the worker and one of each replay", len(dead), rows)
+				}
+				h.forget()
+				h.limit("coupa.invoices", 1<<20)
+				h.mustReplay(replay.Result{Object: "invoices", Replayed: n, Overtaken: 3 * n})
+				if records := h.check("invoices"); len(records) != rows {
+					t.Errorf("%d records of %d rows", len(records), rows)
+				}
+				h.forget()
+				h.mustReplay(replay.Result{Object: "invoices", Overtaken: 4 * n})
+			})
+		})
+	}
+}
+
+// A letter that failed while its row changed stands behind
+// the letter of the later version, and stays behind.
+func TestALetterBehindALaterVersionIsOvertaken(t *testing.T) {
+	longRaced(t)
+	for _, fails := range []bool{false, true} {
+		t.Run(fmt.Sprint("fails once more ", fails), func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 109, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
+				h.oversized(20)
+				changed := map[int64]bool{}
+				for _, row := range h.tenant.Rows("invoices")[:5] {
+					changed[row.ID] = true
+				}
+				first := slices.DeleteFunc(h.consume("coupa.dead"), func(r *kgo.Record) bool {
+					_, id, err := schemas.ParseKey(r.Key)
+					return err != nil || !changed[id]
+				})
+				for id := range changed {
+					h.tenant.Update("invoices", id)
+				}
+				h.settle()
+				h.bury(first...)
+				if fails {
+					h.mustReplay(replay.Result{Object: "invoices", Failing: 25, Overtaken: 5})
+				}
+				h.limit("coupa.invoices", 1<<20)
+				h.mustReplay(replay.Result{Object: "invoices", Replayed: 25, Overtaken: map[bool]int64{false: 5}[fails]})
+				if records := h.check("invoices"); len(records) != 25 {
+					t.Errorf("%d records, want 20 rows and 5 changes", len(records))
+				}
+			})
+		})
+	}
+}
+
+// Two versions of a second have one updated-at, and both go.
+func TestLettersOfTwoVersionsOfASecondBothGo(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 110, Rows: 1, Objects: []string{"invoices"}}, func(h *harness) {
+		h.oversized(1)
+		first := h.consume("coupa.dead")[0]
+		second := *first
+		second.Value = append(slices.Clip(first.Value[:len(first.Value)-1]), `,"comments":"within the same second"}`...)
+		h.bury(&second, first, &second)
+		h.mustReplay(replay.Result{Object: "invoices", Failing: 2, Overtaken: 2})
+		h.limit("coupa.invoices", 1<<20)
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 2})
+		records := h.records("coupa.invoices")
+		if len(records) != 2 || strings.Contains(string(records[0].value), "same second") || !strings.Contains(string(records[1].value), "same second") {
+			t.Errorf("%d records, want both versions in their order", len(records))
+		}
+	})
+}
+
+// Where rows have no updated-at, a letter of what the one before it holds is none of another version.
+func TestUndatedLettersAreToldApartByWhatTheyHold(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 111, Rows: 1, Objects: []string{"invoices"}}, func(h *harness) {
+		h.oversized(1)
+		first := *h.consume("coupa.dead")[0]
+		first.Headers = slices.DeleteFunc(slices.Clone(first.Headers), func(h kgo.RecordHeader) bool { return h.Key == record.HeaderUpdatedAt })
+		second := first
+		second.Value = append(slices.Clip(first.Value[:len(first.Value)-1]), `,"comments":"changed"}`...)
+		h.bury(&first, &first, &second, &second, &first)
+		h.mustReplay(replay.Result{Object: "invoices", Failing: 4, Overtaken: 2})
+		h.limit("coupa.invoices", 1<<20)
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 4})
+		var held []bool
+		for _, r := range h.consume("coupa.invoices") {
+			held = append(held, strings.Contains(string(r.Value), "changed"))
+		}
+		if !slices.Equal(held, []bool{false, false, true, false}) {
+			t.Errorf("%v, want the dated letter, and what was changed and changed back", held)
 		}
 	})
 }

@@ -318,7 +318,8 @@ func keep(t *testing.T, settings *config.Worker, state string, found places) (da
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(settings.BootstrapServers...), kgo.KeepControlRecords())...)
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(settings.BootstrapServers...),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords())...)
 	if err != nil {
 		t.Fatal(err)
 	}

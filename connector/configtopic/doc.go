@@ -51,6 +51,12 @@
 // that was deleted, or made anew, under a running worker is not followed: the connectors
 // go on as they were last known, and the trouble is told by Ready and by each Update.
 //
+// What removes a key stays in the topic for its delete.retention.ms after compaction, so a
+// follower that comes to its place later would keep what was removed. One that has not had
+// all there is for a quarter of that time, six hours by default, reads the topic again from
+// its start; the view stays until that is done. Of what is committed it hears at once. Where
+// nothing is, it asks now and then where the topic ends: a fetch that finds nothing is silent.
+//
 // # Decisions
 //
 //   - There is no leader. Connect elects one that alone may write, and forwards to it; while it moves,

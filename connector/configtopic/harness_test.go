@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -130,6 +131,16 @@ func (h *harness) client(opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
+// retain makes the topic, which keeps for so long what removes keys.
+func (h *harness) retain(kept time.Duration) {
+	h.t.Helper()
+	compact, ms := "compact", strconv.FormatInt(kept.Milliseconds(), 10)
+	configs := map[string]*string{"cleanup.policy": &compact, "delete.retention.ms": &ms}
+	if _, err := kadm.NewClient(h.client()).CreateTopic(h.t.Context(), 1, 1, configs, topicName); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // write puts a record into the topic as somebody else would.
 func (h *harness) write(key, value string) int64 {
 	h.t.Helper()
@@ -147,7 +158,7 @@ func (h *harness) write(key, value string) int64 {
 func (h *harness) records() []*kgo.Record {
 	h.t.Helper()
 	cl := h.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topicName: {0: kgo.NewOffset().AtStart()}}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	ends, err := kadm.NewClient(cl).ListCommittedOffsets(h.t.Context(), topicName)
 	if err != nil {
 		h.t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -195,6 +198,93 @@ func TestBrokersThatAreAwayAreWaitedFor(t *testing.T) {
 		r.net.Cut(false)
 		if err := r.WaitFor(h.ctx(5*time.Minute), offset); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A follower that is cut off while a removal comes, and goes from the
+// topic by compaction, reads the topic from its start, and so learns of it.
+func TestAFollowerThatWasCutOffLearnsOfRemovals(t *testing.T) {
+	for name, cut := range map[string]func(*harness, *running) (restore func()){
+		"from the network": func(_ *harness, r *running) func() {
+			r.net.Cut(true)
+			return func() { r.net.Cut(false) }
+		},
+		"by a partition without a leader": func(h *harness, _ *running) func() {
+			return h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}, Topic: topicName, Err: kerr.NotLeaderForPartition, Count: -1}).Remove
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(h *harness) {
+				h.retain(time.Hour)
+				a, b := h.store(), h.store()
+				for _, connector := range []string{"acme", "other"} {
+					h.must(b.create(h.t.Context(), connector, map[string]string{}))
+				}
+				if err := a.WaitFor(h.ctx(time.Minute), b.View().Next-1); err != nil {
+					t.Fatal(err)
+				}
+				restore := cut(h, a)
+				time.Sleep(2 * fetchWait) // the fetch that is under way ends
+				removed := h.write("connector-acme", "")
+				time.Sleep(2 * time.Hour)
+				last := h.write("connector-more", `{"properties":{}}`)
+				h.cluster.Compact()
+				restore()
+				if slices.ContainsFunc(h.records(), func(r *kgo.Record) bool { return r.Offset == removed }) {
+					t.Fatal("the removal is in the topic still")
+				}
+				if err := a.WaitFor(h.ctx(time.Hour), last); err != nil {
+					t.Fatal(err)
+				}
+				if got := slices.Sorted(maps.Keys(a.View().Connectors)); !slices.Equal(got, []string{"more", "other"}) {
+					t.Errorf("connectors %q, want more and other: acme was removed", got)
+				}
+			})
+		})
+	}
+}
+
+// Whoever hears nothing because nothing happens reads nothing again, however long that is.
+func TestAFollowerOfAQuietTopicReadsOn(t *testing.T) {
+	simulate(t, func(h *harness) {
+		h.retain(time.Hour)
+		a := h.store()
+		listed := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: topicName, Count: -1, Observe: true})
+		time.Sleep(5 * time.Hour)
+		if n := listed.Hits(); n == 0 || n > 5*4*looks {
+			t.Errorf("it asked %d times in five hours where the topic ends", n)
+		}
+		a.net.Cut(true)
+		time.Sleep(8 * time.Minute) // of 15
+		a.net.Cut(false)
+		offset := h.write("connector-acme", `{"properties":{}}`)
+		if err := a.WaitFor(h.ctx(time.Minute), offset); err != nil {
+			t.Fatal(err)
+		}
+		if log := h.log.String(); strings.Contains(log, "again") {
+			t.Errorf("it read the topic again: %s", log)
+		}
+	})
+}
+
+// A follower goes by the time for which its topic keeps removals.
+func TestTheGapIsAQuarterOfWhatTheTopicKeepsRemovalsFor(t *testing.T) {
+	for kept, want := range map[time.Duration]time.Duration{
+		0: time.Minute, 2 * time.Minute: time.Minute, time.Hour: 15 * time.Minute, 24 * time.Hour: 6 * time.Hour, 1000 * time.Hour: 6 * time.Hour, math.MaxInt64: 6 * time.Hour,
+	} {
+		t.Run(kept.String(), func(t *testing.T) {
+			simulate(t, func(h *harness) {
+				h.retain(kept)
+				if got := h.store().gap(h.t.Context(), kadm.NewClient(h.client())); got != want {
+					t.Errorf("%v, want %v", got, want)
+				}
+			})
+		})
+	}
+	simulate(t, func(h *harness) {
+		if got := h.store().gap(h.t.Context(), kadm.NewClient(h.client())); got != 6*time.Hour {
+			t.Errorf("by default %v, want 6h", got)
 		}
 	})
 }

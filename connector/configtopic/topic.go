@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -38,7 +39,7 @@ func (s *Store) ensure(ctx context.Context, adm *kadm.Client) error {
 	if n := len(d.Partitions); n != 1 {
 		return fmt.Errorf("config.storage.topic = %s: %w: it has %d partitions, and changes have an order in one alone; name another topic, or delete it to have it made", s.cfg.Topic, errMisfit, n)
 	}
-	if policy, err := cleanupPolicy(ctx, adm, s.cfg.Topic); err == nil && policy != "compact" {
+	if policy, err := configOf(ctx, adm, s.cfg.Topic, "cleanup.policy"); err == nil && policy != "compact" {
 		return fmt.Errorf("config.storage.topic = %s: %w: its cleanup.policy is %s, and would delete them; set it to compact, or name another topic", s.cfg.Topic, errMisfit, policy)
 	}
 	s.mu.Lock()
@@ -97,7 +98,27 @@ func (s *Store) listed(all kadm.ListedOffsets, err error) (int64, error) {
 	return o.Offset, nil
 }
 
-func cleanupPolicy(ctx context.Context, adm *kadm.Client, topic string) (string, error) {
+// gap is how long a follower may go without having read all that there is: a quarter of the time for which
+// the topic keeps what removes keys, and no less than shortestGap.
+func (s *Store) gap(ctx context.Context, adm *kadm.Client) time.Duration {
+	kept := defaultDeleteRetention
+	if text, err := configOf(ctx, adm, s.cfg.Topic, "delete.retention.ms"); err == nil {
+		if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
+			kept = time.Duration(min(ms, defaultDeleteRetention.Milliseconds())) * time.Millisecond
+		}
+	}
+	return max(kept/4, shortestGap)
+}
+
+// defaultDeleteRetention is Kafka's delete.retention.ms where nobody sets it. A follower
+// goes by it also where a topic has a longer one: reading again costs little.
+const defaultDeleteRetention = 24 * time.Hour
+
+// shortestGap is that of topics that keep what removes keys for minutes or less.
+const shortestGap = time.Minute
+
+// configOf is the value of a topic's key.
+func configOf(ctx context.Context, adm *kadm.Client, topic, key string) (string, error) {
 	configs, err := adm.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
 		return "", err
@@ -107,9 +128,9 @@ func cleanupPolicy(ctx context.Context, adm *kadm.Client, topic string) (string,
 		return "", err
 	}
 	for _, c := range rc.Configs {
-		if c.Key == "cleanup.policy" && c.Value != nil {
+		if c.Key == key && c.Value != nil {
 			return *c.Value, nil
 		}
 	}
-	return "", errors.New("the topic has no cleanup.policy")
+	return "", fmt.Errorf("the topic has no %s", key)
 }

@@ -157,7 +157,8 @@ func (m *Membership) memberOpts(run context.Context, end context.CancelCauseFunc
 		kgo.ConsumerGroup(s.GroupID), kgo.ConsumeTopics(s.CheckpointTopic), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(s.SessionTimeout), kgo.HeartbeatInterval(s.HeartbeatInterval), kgo.RebalanceTimeout(RebalanceTimeout),
 		kgo.DisableAutoCommit(),
-		// No partition gets as far as having an offset to fetch from.
+		// No partition gets as far as having an offset to fetch from, and none is to be found for it.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.AdjustFetchOffsetsFn(func(context.Context, map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 			return nil, nil
 		}),

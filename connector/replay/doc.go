@@ -21,6 +21,9 @@
 //   - A letter whose row has gone out in the same or a later version is passed over. The objects' topics
 //     are read to the end before, and up to the records of the open transaction within it: if the worker
 //     has published the row meanwhile, the transaction is aborted and decided anew.
+//   - Letters of one row see each other, in a transaction and from one to the next: one that is not newer
+//     than a letter before it is passed over, whether that one went or stands at the end again. Letters of
+//     one second are told apart by what they hold. A version goes once, and letters do not multiply.
 //   - Letters of objects whose lines have topics of their own stay letters: the worker alone knows what
 //     those topics hold. A snapshot of the rows publishes them.
 //   - Where a mapping changes rows, they are read from Coupa again: a letter lacks what the mapping

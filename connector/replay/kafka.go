@@ -43,7 +43,9 @@ func readerOf(kafka []kgo.Opt, from, to offsets) (*topicReader, error) {
 		}
 		consume[p.topic][p.partition] = kgo.NewOffset().At(at)
 	}
-	cl, err := kgo.NewClient(append(slices.Clip(kafka), kgo.ConsumePartitions(consume), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+	cl, err := kgo.NewClient(append(slices.Clip(kafka), kgo.ConsumePartitions(consume),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // what retention takes meanwhile is passed over
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,10 +46,11 @@ type Result struct {
 // keys, schemas and topics of today. Each letter is published once, whatever happens and however often
 // Run is called: records and the letters' offsets are one transaction, and the offsets are those of the
 // consumer group <group.id>-replay-<connector>. A letter whose row has gone out meanwhile in the same or a
-// later version is passed over, so that versions of a row stay in order. Letters of objects whose lines have
-// topics of their own stay letters, as the worker alone knows what these topics hold: see Result.Snapshot.
-// Where a mapping changes the object's rows, these are read from Coupa again: a letter does not hold what
-// the mapping hides. Letters that come after the call has begun are left for the next one.
+// later version is passed over, and so is one that is not newer than a letter of the row that was taken in
+// this call: versions of a row stay in order, and letters do not multiply. Letters of objects whose lines
+// have topics of their own stay letters, as the worker alone knows what these topics hold: see
+// Result.Snapshot. Where a mapping changes the object's rows, these are read from Coupa again: a letter does
+// not hold what the mapping hides. Letters that come after the call has begun are left for the next one.
 //
 // The error is of what keeps all letters from going, such as brokers
 // that can't be reached; what was counted until then has happened.
@@ -61,7 +63,7 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 		return nil, err
 	}
 	defer cl.Close()
-	r := &run{Config: cfg, admin: kadm.NewClient(cl), streams: map[string]*stream{}, newest: map[recordKey]time.Time{}}
+	r := &run{Config: cfg, admin: kadm.NewClient(cl), streams: map[string]*stream{}, newest: map[recordKey]time.Time{}, taken: map[letterKey]sight{}}
 	topics := record.NewTopics(r.admin, cfg.Settings)
 	if _, err := topics.Reach(ctx); err != nil {
 		return nil, err
@@ -98,6 +100,7 @@ type run struct {
 	producer   *txn.Client
 	data       *topicReader            // of the objects' topics
 	newest     map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
+	taken      map[letterKey]sight     // the newest letters that have gone, or stand at the end again
 }
 
 // stream is an object whose letters are sent again.
@@ -117,6 +120,37 @@ func (*stream) Unfit(map[string]int64) {}
 type recordKey struct {
 	topic string
 	id    int64
+}
+
+// letterKey is what letters are of that see each other. One that was never read of Coupa holds no version of
+// its row, and so overtakes none that does.
+type letterKey struct {
+	recordKey
+	unread  bool
+	undated bool // without an updated-at: when it was written says nothing of what it holds
+}
+
+// sight is the newest version of a row that letters were taken of: several if they changed within a second.
+type sight struct {
+	stamp    time.Time
+	contents []uint64 // of letters, and of the rows that they became
+}
+
+// with adds a version.
+func (s sight) with(letter letterKey, stamp time.Time, content ...uint64) sight {
+	if letter.undated || stamp.After(s.stamp) {
+		return sight{stamp, content}
+	}
+	return sight{s.stamp, append(slices.Clip(s.contents), content...)}
+}
+
+// overtakes tells whether a letter is not newer than what was taken, in this transaction or in one
+// before it: if that has gone, the letter would repeat it or come behind a later version, and if it
+// stands at the end again, both would another time. One without an updated-at is newer if it
+// differs from the one before it. Of letters that were never read of Coupa, one of a row is enough.
+func (s sight) overtakes(letter letterKey, stamp time.Time, content uint64) bool {
+	same := slices.Contains(s.contents, content) && (letter.undated || stamp.Equal(s.stamp))
+	return letter.unread || stamp.Before(s.stamp) || same
 }
 
 // keyOf reads a record's key. The same row's may differ from record to record, by the ids of the registry.
@@ -359,16 +393,17 @@ func (r *run) send(ctx context.Context, letters []*kgo.Record, next offsets) err
 
 // outgoing is what is made of a batch of letters.
 type outgoing struct {
-	records []*kgo.Record // for the objects' topics
-	failing []*kgo.Record // for the end of the dead letter topic
-	keys    []recordKey   // of records
-	stamps  []time.Time   // likewise
+	records []*kgo.Record       // for the objects' topics
+	failing []*kgo.Record       // for the end of the dead letter topic
+	keys    []recordKey         // of records
+	stamps  []time.Time         // likewise
+	taken   map[letterKey]sight // of the letters of both
 	counts  map[string]*Result
 }
 
 // try makes one transaction of a batch. again: it was aborted since a row has gone out meanwhile.
 func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (again bool, err error) {
-	out := outgoing{counts: map[string]*Result{}}
+	out := outgoing{taken: map[letterKey]sight{}, counts: map[string]*Result{}}
 	for _, rec := range letters {
 		if p := r.streamOf(rec); p != nil {
 			if err := r.encode(ctx, p, rec, &out); err != nil {
@@ -403,9 +438,7 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 	if err := r.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return false, fmt.Errorf("outcome of the transaction is unknown, run it again, it goes on from what Kafka has: %w", err)
 	}
-	for i, key := range out.keys {
-		r.newest[key] = clock.Later(r.newest[key], out.stamps[i])
-	}
+	maps.Copy(r.taken, out.taken)
 	r.count(out)
 	return false, nil
 }
@@ -439,16 +472,24 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	if err != nil {
 		return err
 	}
-	stamp := stampOf(rec)
-	if !r.newest[key].Before(stamp) {
+	stamp, content := stampOf(rec), xxhash.Sum64(rec.Value)
+	letter := letterKey{key, record.IsUnread(rec), headerOf(rec, record.HeaderUpdatedAt) == ""}
+	seen, again := out.taken[letter]
+	if !again {
+		seen, again = r.taken[letter]
+	}
+	if !r.newest[key].Before(stamp) || again && seen.overtakes(letter, stamp, content) {
 		n.Overtaken++
 		return nil
 	}
+	fails := func(reason string) {
+		n.Failing, n.Reason = n.Failing+1, reason
+		out.failing = append(out.failing, anew(rec, reason))
+		out.taken[letter] = seen.with(letter, stamp, content)
+	}
 	if p.maker.HasLines() {
-		n.Failing++
-		n.Reason = "lines of " + object + " have topics of their own, and the worker alone knows what these hold: ask it for a snapshot of the row, which publishes it with its lines"
+		fails("lines of " + object + " have topics of their own, and the worker alone knows what these hold: ask it for a snapshot of the row, which publishes it with its lines")
 		n.Snapshot = append(n.Snapshot, key.id)
-		out.failing = append(out.failing, anew(rec, n.Reason))
 		return nil
 	}
 	if err := p.maker.Prepare(ctx); err != nil {
@@ -457,11 +498,16 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	made, enc := &record.Chunk{}, p.maker.Encoder(record.How{Op: headerOf(rec, record.HeaderOp)})
 	defer enc.Release()
 	row, err := r.rowOf(ctx, p, key.id, rec)
+	is := xxhash.Sum64(row.JSON)
 	switch {
 	case err != nil && !isRowError(err):
 		return err
+	// the worker publishes it as it is now
 	case err == nil && (row.UpdatedAt.After(stamp) || holdsTooLittle(rec)):
-		n.Overtaken++ // the worker publishes it as it is now
+		n.Overtaken++
+		return nil
+	case err == nil && again && seen.overtakes(letter, stamp, is):
+		n.Overtaken++
 		return nil
 	case err == nil:
 		err = enc.Add(ctx, made, row)
@@ -470,16 +516,14 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	case err == nil && made.Buried == 0:
 		n.Replayed++
 		out.records, out.keys, out.stamps = append(out.records, made.Records[0]), append(out.keys, key), append(out.stamps, stamp)
-		return nil
+		out.taken[letter] = seen.with(letter, stamp, content, is)
 	case err == nil:
-		n.Reason = made.Cause
+		fails(made.Cause)
 	case isRowError(err):
-		n.Reason = err.Error()
+		fails(err.Error())
 	default:
 		return err
 	}
-	n.Failing++
-	out.failing = append(out.failing, anew(rec, n.Reason))
 	return nil
 }
 

@@ -72,7 +72,9 @@ func (c *comparison) readTopic(ctx context.Context) (err error) {
 // over. truncated: the topic has lost its beginning. progress is called now and then.
 func (cfg Config) read(ctx context.Context, topic string, take func(r *kgo.Record, id int64) error, progress func()) (truncated bool, err error) {
 	cl, err := kgo.NewClient(append(slices.Clone(cfg.Kafka),
-		kgo.ClientID("coupastream-verify"), kgo.DisableClientMetrics(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+		kgo.ClientID("coupastream-verify"), kgo.DisableClientMetrics(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // what retention takes meanwhile is passed over
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		return false, err
 	}

@@ -10,8 +10,9 @@
 //	go test -tags e2e -short -skip TestCrash -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
-// With -short it leaves out a month of commits; a worker of several is frozen for 12 s and not for 75 s as
-// well, and ended once and not twice in each way; histories have 2000 rows, and change for 20 s.
+// With -short it leaves out a month of commits, and the runbook's steps for a transaction that hangs; a
+// worker of several is frozen for 12 s and not for 75 s as well, and ended once and not twice in each way;
+// histories have 2000 rows, and change for 20 s.
 //
 // It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see
 // kafka.sh, java.sh, consumer.sh, rounds.sh). The first run fetches Kafka and the registry
@@ -64,6 +65,7 @@
 //	crash_report_test.go          the table
 //	membership_real_test.go       several workers of one group
 //	configtopic_real_test.go      writers of one config topic, stopped and killed
+//	runbook_test.go               the runbook's steps for a transaction that hangs, played
 //	refuse_test.go                parts that do not answer, or say no
 //	faults_test.go                the judge is shown each fault that it must find; forge_test.go writes them
 //	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with.

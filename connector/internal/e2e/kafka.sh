@@ -6,6 +6,7 @@
 #   kafka.sh down [DIR]    stop both; the data stays in DIR
 #   kafka.sh install       only fill the cache
 #   kafka.sh kill-broker | start-broker | kill-registry | start-registry [DIR]      for crash tests
+#   kafka.sh transactions ARGUMENT …                        Kafka's kafka-transactions.sh, whichever broker it is told
 #
 # DIR (default ./.e2e) holds data, logs and process ids. The programs stay in a cache that all runs share.
 #
@@ -16,7 +17,7 @@
 #   OWNER                                       a process id: when that process is gone, both are stopped
 set -euo pipefail
 
-usage() { sed -n '5,8p' "$0" | cut -c3- >&2; exit 2; }
+usage() { sed -n '5,9p' "$0" | cut -c3- >&2; exit 2; }
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
 
 cmd=${1:-}
@@ -201,5 +202,10 @@ case $cmd in
   start-broker) start_broker ;;
   kill-registry) stop registry KILL ;;
   start-registry) start_registry ;;
+  transactions)
+    install
+    exec "$(java_of 17 "Kafka needs it; set JAVA_HOME")" -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+      -cp "$kafka_home/*" org.apache.kafka.tools.TransactionsCommand "${@:2}"
+    ;;
   *) usage ;;
 esac
