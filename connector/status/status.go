@@ -1,6 +1,7 @@
 package status
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -90,7 +91,7 @@ type Condition string
 const (
 	Idle        Condition = "IDLE"        // looked, and there was nothing new
 	Busy        Condition = "BUSY"        // publishes changes
-	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, and the rate is below its limit
+	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503 and the rate is below its limit, or Kafka's quota holds records back
 	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
 	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
 	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began
@@ -218,9 +219,12 @@ func (t *Task) Status() TaskStatus {
 	v, s := &t.v, t.s
 	f := facts{
 		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
-		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
+		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor || v.heldBack(now), snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
 	s.Condition, s.Answers = f.condition(now), answers
+	if s.State == Running && v.heldBack(now) {
+		s.Trace = strings.TrimSuffix(throttledByKafka+"; "+s.Trace, "; ")
+	}
 	s.Readings = Readings{
 		Poll: v.poll.Read(now), Commit: v.commit.Read(now), Batch: v.batch.Read(now), Rows: v.rows.Read(now), Running: v.running.Read(now), Paused: v.paused.Read(now),
 	}

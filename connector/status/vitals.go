@@ -13,7 +13,8 @@ type vitals struct {
 	began, proved, moved time.Time // see facts
 	took                 time.Duration
 	noScope, vanished    bool
-	throttled, troubled  bool // the object's last request failed; Coupa refused it for the pace of requests
+	throttled, troubled  bool      // the object's last request failed; Coupa refused it for the pace of requests
+	held                 time.Time // until when a broker holds the records of the shard back
 	// TaskStatus.Published as the last poll left it, which published nothing; -1: it published something
 	quiet int64
 	speed Speed
@@ -62,6 +63,24 @@ func (t *Task) Answered() {
 		t.instance.answered(t.s.Object, time.Now())
 	}
 }
+
+// throttledByKafka is said while it is so.
+const throttledByKafka = "Kafka throttles this worker: its quota takes less than there is to publish"
+
+// ThrottledByKafka is called when a broker has said that it holds the shard's producer back for so long.
+func (t *Task) ThrottledByKafka(by time.Duration) {
+	now := time.Now()
+	t.note(func(s *TaskStatus, v *vitals) {
+		v.held = clock.Later(v.held, now.Add(by))
+		s.Errors = remember(s.Errors, Trouble{
+			At: now, Message: throttledByKafka,
+			Remedy: "raise producer_byte_rate of this worker's user or client id (kafka-configs.sh --describe --entity-type clients, and users), or let it take its time",
+		})
+	})
+}
+
+// heldBack tells whether a broker holds records back, or did so of late.
+func (v *vitals) heldBack(now time.Time) bool { return now.Sub(v.held) < slowedFor }
 
 // OthersAnswered is when another object of the instance was last answered as it should be; zero: never.
 func (t *Task) OthersAnswered() time.Time {
