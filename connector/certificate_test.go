@@ -100,7 +100,8 @@ func (r *restartable) dial(ctx context.Context, network, address string) (net.Co
 	return conn, nil
 }
 
-// buffered is a pipe whose writes do not wait for the reader, as those of a socket: in TLS both sides may write at a time.
+// buffered is a pipe whose writes do not wait for the reader, as those of a socket:
+// in TLS both sides may write at a time.
 type buffered struct {
 	net.Conn
 	writes chan []byte

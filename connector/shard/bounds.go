@@ -13,7 +13,8 @@ import (
 const (
 	MaxBatchRecords = 5000
 	maxBatchBytes   = 4 << 20
-	// Transactions that shrink do not become smaller than this: about a page of rows, which is committed whole.
+	// Transactions that shrink do not become smaller than this:
+	// about a page of rows, which is committed whole.
 	minBatchRecords = 20
 	minBatchBytes   = 16 << 10
 )

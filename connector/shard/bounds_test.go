@@ -91,7 +91,8 @@ func TestARefusalNamesWhatItIsAboutAndTheRemedy(t *testing.T) {
 	}
 }
 
-// A transaction that outlasts its time-out finds the epoch moved, as one whose id another process has taken does.
+// A transaction that outlasts its time-out finds the epoch moved,
+// as one whose id another process has taken does.
 func TestTheCoordinatorsTimeOutIsNoOtherProcess(t *testing.T) {
 	for _, c := range []struct {
 		takes  time.Duration

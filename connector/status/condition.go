@@ -26,7 +26,8 @@ type facts struct {
 	took     time.Duration // by the last poll
 	noScope  bool          // the API client may not read the object
 	vanished bool          // nothing is there where rows used to be
-	// Coupa refuses requests for their pace, or Kafka holds records back, and nothing else is wrong with the object
+	// Coupa refuses requests for their pace, or Kafka holds
+	// records back, and nothing else is wrong with the object
 	slowed   bool
 	snapshot bool // what was there before the stream began is read
 	news     bool // the last poll published something, or the one under way has

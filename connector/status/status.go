@@ -91,7 +91,7 @@ type Condition string
 const (
 	Idle        Condition = "IDLE"        // looked, and there was nothing new
 	Busy        Condition = "BUSY"        // publishes changes
-	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503 and the rate is below its limit, or Kafka's quota holds records back
+	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, or a quota of Kafka holds records back
 	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
 	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
 	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began

@@ -13,8 +13,9 @@ type vitals struct {
 	began, proved, moved time.Time // see facts
 	took                 time.Duration
 	noScope, vanished    bool
-	throttled, troubled  bool      // the object's last request failed; Coupa refused it for the pace of requests
-	held                 time.Time // until when a broker holds the records of the shard back
+	throttled, troubled  bool // the object's last request failed; Coupa refused it for the pace of requests
+	// until when a broker holds the records of the shard back
+	held time.Time
 	// TaskStatus.Published as the last poll left it, which published nothing; -1: it published something
 	quiet int64
 	speed Speed

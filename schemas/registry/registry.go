@@ -32,7 +32,8 @@ type Config struct {
 	// for none. A URL may hold them instead (https://user:pw@…).
 	Username string
 	Password string
-	// Transport sends the requests, each with a timeout of 10 seconds; nil: NewTransport's, with the system's authorities.
+	// Transport sends the requests, each with a timeout of 10 seconds;
+	// nil: NewTransport's, with the system's authorities.
 	Transport http.RoundTripper
 	// HTTPClient does the requests in place of both; nil: Transport does. It excludes Transport.
 	HTTPClient *http.Client
