@@ -64,7 +64,7 @@ func (q *quota) control(req kmsg.Request) (kmsg.Response, error, bool) {
 func TestTransactionsShrinkToWhatAQuotaLetsThrough(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 171, Rows: 1500, Objects: []string{"invoices"}}, func(h *harness) {
-		q := &quota{rate: 16_000}
+		q := &quota{rate: 8_000}
 		h.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			h.cluster.KeepControl()
 			return q.control(req)

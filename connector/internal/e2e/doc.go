@@ -64,6 +64,7 @@
 //	crash_report_test.go          the table
 //	membership_real_test.go       several workers of one group
 //	configtopic_real_test.go      writers of one config topic, stopped and killed
+//	quota_real_test.go            transactions under a quota of the broker's
 //	refuse_test.go                parts that do not answer, or say no
 //	faults_test.go                the judge is shown each fault that it must find; forge_test.go writes them
 //	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with.
