@@ -81,6 +81,9 @@ func (w *Worker) Ready() error {
 // it is one. An error: they have not for longer than a session and a rebalance may take.
 func (w *Worker) Reachable() error {
 	if silent := w.heard.Silent(); silent > max(w.settings.SessionTimeout, group.RebalanceTimeout)+w.settings.HeartbeatInterval {
+		if trouble := w.heard.Trouble(); trouble != nil {
+			return fmt.Errorf("the brokers have not answered this worker for %s; nothing is published until they do: %w", silent.Round(time.Second), trouble)
+		}
 		return fmt.Errorf("the brokers have not answered this worker for %s; nothing is published until they do: look at bootstrap.servers, the network and the brokers", silent.Round(time.Second))
 	}
 	return nil

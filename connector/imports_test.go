@@ -31,8 +31,8 @@ var arrows = map[string]string{
 	"verify":        "record config internal/clock coupa schemas",
 	"configtopic":   "internal/clock internal/txn",
 	"notify":        "internal/clock coupa",
-	"config":        "egress coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",
-	"rest/security": "config coupa",
+	"config":        "egress internal/reload coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",
+	"rest/security": "config internal/reload coupa",
 	"rest/ui":       "rest rest/security",
 }
 

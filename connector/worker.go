@@ -127,6 +127,7 @@ func New(cfg Config) (*Worker, error) {
 		w.connectors[c.Name] = m
 	}
 	w.metrics = metrics.New(w.Connectors, cfg.Settings.MetricsPerObject, cfg.Version, shard.MaxBatchRecords)
+	w.metrics.Registry.MustRegister(metrics.Certificates(cfg.Settings.CertificateFiles()))
 	return w, nil
 }
 

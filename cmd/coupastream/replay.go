@@ -58,7 +58,7 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if !slices.ContainsFunc(connectors[0].Objects, func(o config.Object) bool { return o.DLQTopic != "" }) {
 		return usageError{fmt.Errorf("%s: there are no dead letters without errors.deadletterqueue.topic.name; give the topic that they are in, with errors.tolerance = all", connectorFile)}
 	}
-	kafka, err := settings.Security.KafkaOpts(ctx)
+	kafka, err := settings.Security.KafkaOpts(ctx, a.log)
 	if err != nil {
 		return err
 	}

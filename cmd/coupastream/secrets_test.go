@@ -314,7 +314,7 @@ func keep(t *testing.T, settings *config.Worker, state string, found places) (da
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts, err := settings.Security.KafkaOpts(t.Context())
+	opts, err := settings.Security.KafkaOpts(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

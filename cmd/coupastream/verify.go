@@ -92,7 +92,7 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 	if err != nil {
 		return usageError{err}
 	}
-	kafka, err := settings.Security.KafkaOpts(ctx)
+	kafka, err := settings.Security.KafkaOpts(ctx, r.log)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func version() string {
 // newWorker builds a worker from its files: the only place that
 // puts the parts together. ctx must live as long as the worker.
 func (a *app) newWorker(ctx context.Context, settings *config.Worker, connectors []*config.Connector, adjust func(*connector.Config)) (*connector.Worker, error) {
-	kafka, err := settings.Security.KafkaOpts(ctx)
+	kafka, err := settings.Security.KafkaOpts(ctx, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +81,12 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (record.Registry, er
 }
 
 func openRegistry(settings *config.Worker, log *slog.Logger) (*registry.Client, error) {
+	transport, err := settings.Registry.Transport(log)
+	if err != nil {
+		return nil, err
+	}
 	return registry.New(registry.Config{
-		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
+		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), Transport: transport,
 		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: logging.Named(log, "schemas"),
 	})
 }

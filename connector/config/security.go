@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -20,16 +22,16 @@ import (
 )
 
 // KafkaOpts gives the options that a Kafka client needs to reach the brokers: TLS and
-// SASL. Certificates are read here, so it fails, naming the key, when a file can't be
-// used. OAUTHBEARER tokens are fetched under ctx, which must live as long as the client.
-func (s Security) KafkaOpts(ctx context.Context) ([]kgo.Opt, error) {
+// SASL. Certificates are read here, so it fails, naming the key, when a file can't be used; see Dial.
+// OAUTHBEARER tokens are fetched under ctx, which must live as long as the client.
+func (s Security) KafkaOpts(ctx context.Context, log *slog.Logger) ([]kgo.Opt, error) {
 	var opts []kgo.Opt
 	if strings.HasSuffix(s.Protocol, "SSL") {
-		config, err := s.tls()
+		dial, err := s.Dial(log, new(net.Dialer).DialContext)
 		if err != nil {
 			return nil, err
 		}
-		opts = append(opts, kgo.DialTLSConfig(config))
+		opts = append(opts, kgo.Dialer(dial))
 	}
 	if strings.HasPrefix(s.Protocol, "SASL_") {
 		mechanism, err := s.sasl(ctx)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -61,7 +62,7 @@ func TestClientsReachASecuredBroker(t *testing.T) {
 // ping connects with the worker's options.
 func ping(t *testing.T, w *Worker) error {
 	t.Helper()
-	opts, err := w.Security.KafkaOpts(t.Context())
+	opts, err := w.Security.KafkaOpts(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,12 +115,12 @@ func TestUnusableCertificatesNameTheirKey(t *testing.T) {
 		{"no key in the file", Security{Protocol: "SSL", Cert: cert, Key: junk}, "ssl.certificate.location = "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := test.security.KafkaOpts(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := test.security.KafkaOpts(t.Context(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 		})
 	}
-	if opts, err := (Security{Protocol: "SSL", CA: cert, Cert: cert, Key: filepath.Join(folder, "key.pem")}).KafkaOpts(t.Context()); err != nil || len(opts) != 1 {
+	if opts, err := (Security{Protocol: "SSL", CA: cert, Cert: cert, Key: filepath.Join(folder, "key.pem")}).KafkaOpts(t.Context(), slog.New(slog.DiscardHandler)); err != nil || len(opts) != 1 {
 		t.Errorf("good files: %d options, %v", len(opts), err)
 	}
 }

@@ -48,13 +48,13 @@ func brokerSettings() []setting[Worker] {
 		{Key{Name: "sasl.oauthbearer.scope", Type: String, Importance: Low, Doc: "Scopes to ask for, separated by spaces."},
 			text(func(w *Worker) *string { return &w.Security.OAuth.Scope })},
 		{Key{Name: "ssl.ca.location", Type: String, Importance: Medium, Derived: "the system's roots",
-			Doc: "PEM file with the authorities that the brokers' certificates are checked against."},
+			Doc: "PEM file with the authorities that the brokers' certificates are checked against; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Security.CA })},
 		{Key{Name: "ssl.certificate.location", Type: String, Importance: Low, Example: "/etc/coupastream/client.pem",
-			Doc: "PEM file with the client's certificate, for brokers that ask for one."},
+			Doc: "PEM file with the client's certificate, for brokers that ask for one; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Security.Cert })},
 		{Key{Name: "ssl.key.location", Type: String, Importance: Low, Example: "/etc/coupastream/client.key",
-			Doc: "PEM file with the key of that certificate."},
+			Doc: "PEM file with the key of that certificate; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Security.Key })},
 	}
 }
@@ -67,7 +67,7 @@ func registrySettings() []setting[Worker] {
 		{Key{Name: "schema.registry.basic.auth.user.info", Type: Password, Importance: Medium, Example: "${env:SCHEMA_REGISTRY_USER_INFO}",
 			Doc: "user:password for the registry."}, userInfo},
 		{Key{Name: "schema.registry.ssl.ca.location", Type: String, Importance: Medium, Derived: "the system's roots",
-			Doc: "PEM file with the authorities that the registry's certificate is checked against."},
+			Doc: "PEM file with the authorities that the registry's certificate is checked against; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Registry.CA })},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,14 +45,40 @@ var ErrNotMember = errors.New("the group does not know this worker as a member")
 
 // Heard knows when the brokers answered a member last: heartbeats are asked for at
 // all times but while the group rebalances. It is a hook of the member's client.
-type Heard struct{ at atomic.Pointer[time.Time] }
+type Heard struct {
+	at      atomic.Pointer[time.Time]
+	trouble atomic.Pointer[config.CertificateError] // since then
+}
 
 // OnBrokerRead implements kgo.HookBrokerRead.
 func (h *Heard) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
 	if err == nil {
 		now := time.Now()
 		h.at.Store(&now)
+		h.trouble.Store(nil)
+		return
 	}
+	h.note(err)
+}
+
+// OnBrokerConnect implements kgo.HookBrokerConnect.
+func (h *Heard) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	h.note(err)
+}
+
+func (h *Heard) note(err error) {
+	var trouble *config.CertificateError
+	if errors.As(err, &trouble) {
+		h.trouble.Store(trouble)
+	}
+}
+
+// Trouble is why the brokers do not answer, where a certificate was not taken; nil otherwise.
+func (h *Heard) Trouble() error {
+	if trouble := h.trouble.Load(); trouble != nil {
+		return trouble
+	}
+	return nil
 }
 
 // Silent is how long the brokers have not answered; 0 before they first did, and after the end.

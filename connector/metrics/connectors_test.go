@@ -135,7 +135,7 @@ func allNames(t *testing.T) map[string]bool {
 	} {
 		descs <- d
 	}
-	for _, c := range []prometheus.Collector{m.duration, m.records, m.bytes, m.results, m.lateness, m.RowBytes, m.Group} {
+	for _, c := range []prometheus.Collector{m.duration, m.records, m.bytes, m.results, m.lateness, m.RowBytes, m.Group, Certificates(nil)} {
 		c.Describe(descs)
 	}
 	for _, c := range m.Kafka.live {

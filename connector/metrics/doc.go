@@ -12,9 +12,10 @@
 //
 // # Files
 //
-//	metrics.go     the registry; transactions, measured by shards
-//	connectors.go  tenants and objects; connectors and tasks in Connect's names
-//	kafka.go       Kafka clients, and the place in the group
+//	metrics.go       the registry; transactions, measured by shards
+//	connectors.go    tenants and objects; connectors and tasks in Connect's names
+//	kafka.go         Kafka clients, and the place in the group
+//	certificates.go  until when files of certificates are valid
 //
 // # Decisions
 //

@@ -13,13 +13,6 @@ import (
 	"github.com/coupastream/coupastream/connector/status"
 )
 
-// Bounds of one transaction. An open transaction holds back every
-// read_committed consumer of its topics, so it stays short.
-const (
-	MaxBatchRecords = 5000
-	maxBatchBytes   = 4 << 20
-)
-
 // Submission is a part of one stream's progress: records, what the ledger will know of them, and
 // what changes of the stream's position once they are committed. It is committed whole or not at
 // all. Submissions of a walk build on each other: when one fails, those behind it are dropped.
@@ -55,7 +48,7 @@ func (s *Shard) gather(ctx context.Context, first *Submission) []*Submission {
 	records, bytes := first.size(), first.Bytes
 	timer := time.NewTimer(s.Settings.CommitInterval)
 	defer timer.Stop()
-	for records < MaxBatchRecords && bytes < maxBatchBytes && s.reading.Load() > 0 {
+	for records < s.bounds.records && bytes < s.bounds.bytes && s.reading.Load() > 0 {
 		select {
 		case sub := <-s.in:
 			s.receive(sub)

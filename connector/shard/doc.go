@@ -38,6 +38,7 @@
 //	transaction.go  steps 5 to 9
 //	states.go       lines: which of them are new, changed or gone
 //	committed.go    what is told of what was committed
+//	bounds.go       how much goes into a transaction
 //	errors.go       what an error means for the shard
 //	tracing.go      the span of a transaction
 //
@@ -54,6 +55,10 @@
 //     the shard can know, and two that fence each other would publish nothing. If the group takes the
 //     partition away, that is the answer. If it does not for a whole session timeout, and confirms the
 //     membership then, whoever took the id was no member, or is none any more, and the shard goes on.
+//   - A transaction that outlasted its time-out is ended by Kafka as a successor would end it: the next
+//     request finds a stale epoch. The shard measures how long it was open, by the wall clock where that
+//     tells more, and then takes no other process for the cause. It is rebuilt at once; the group is
+//     asked before the fence, as ever.
 //   - A shard without connectors owns nothing: no producer, no fence, no store.
 //   - Pollers come and go within an ownership. Pausing a connector must not rebuild the shard of its
 //     neighbours. A poller that is stopped hands over nothing any more, what it handed over is answered,
@@ -67,6 +72,9 @@
 //   - A refused record takes its stream out. The transaction is aborted, the stream's submissions fail,
 //     the others go again. It costs one aborted transaction per bad record, and the object is then
 //     stopped.
+//   - Transactions shrink to what Kafka takes. Under a quota a full one may need longer than the time-out,
+//     and the same batch would fail for ever. One that was open for half of it halves the next ones, down
+//     to a page; those that are full and quick double them again. This outlives an ownership.
 //   - After an unknown outcome the shard is rebuilt, from fencing on. A client that got an error from a
 //     commit is never asked what happened: it may say that an abort succeeded though the transaction is
 //     committed.

@@ -43,6 +43,7 @@ type Shard struct {
 	producer Producer
 	store    *checkpoint.Store
 	ended    time.Time // end of the last transaction
+	bounds   bounds    // of the next one; kept from one ownership to the next
 	// the store could be opened once: from then on a failure may pass
 	opened bool
 	// of streams with a backfill or a snapshot: id → newest updated-at that polls handed over beside it
@@ -80,7 +81,7 @@ func New(c Config) *Shard {
 		Config: c,
 		log:    logging.Named(c.Log.With(slog.Int("shard", int(c.Partition))), "connector.shard"),
 		in:     make(chan *Submission), arrived: make(chan struct{}, 1), pollers: map[Poller]*berth{},
-		quiet: make(chan struct{}, 1), faults: make(chan error, 1),
+		quiet: make(chan struct{}, 1), faults: make(chan error, 1), bounds: fullBounds(),
 	}
 }
 
@@ -112,7 +113,7 @@ func (s *Shard) Run(ctx context.Context, member func(context.Context) error) err
 			attempt = -1
 			continue
 		case isRefused(err):
-			return err
+			return s.refusal(err)
 		}
 		if time.Since(started) > time.Minute {
 			attempt = 0
@@ -232,7 +233,7 @@ func (s *Shard) ownership(ctx context.Context, member func(context.Context) erro
 func (s *Shard) newProducer() (*txn.Client, error) {
 	id := s.transactionalID()
 	return txn.NewProducer(txn.Producer{ID: id, Placed: s.Settings.CheckpointTopic, BatchBytes: s.BatchBytes, Buffered: 4 * MaxBatchRecords},
-		append(slices.Clip(s.Kafka), s.Client("producer-"+id))...)
+		append(slices.Clip(s.Kafka), s.Client("producer-"+id), kgo.WithHooks(throttled{s}))...)
 }
 
 // open opens the local store of the shard.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
+	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/connector/record"
 )
 
@@ -123,9 +124,11 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 		time.Sleep(wait)
 	}
 	ctx, span := s.traceTransaction(ctx, batch)
+	began := time.Now()
 	defer func() {
 		s.ended = time.Now()
 		s.Meter.Leave()
+		err = s.lasted(openFor(began), batch, err)
 		endSpan(span, err)
 	}()
 
@@ -163,12 +166,13 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 	}
 	// Each promise is looked at before the commit: EndTransaction would
 	// commit the rest without a word about a record that was refused.
-	if len(t.failed) > 0 || t.fatal != nil {
+	if fatal := t.fatal.err(); len(t.failed) > 0 || fatal != nil {
 		if err := s.endTransaction(ctx, kgo.TryAbort); err != nil {
-			return nil, 0, fmt.Errorf("aborting a transaction: %w", errors.Join(err, t.fatal))
+			t.fatal.add(err)
+			return nil, 0, fmt.Errorf("aborting a transaction: %w", t.fatal.err())
 		}
-		if t.fatal != nil && len(t.failed) == 0 {
-			return nil, 0, fmt.Errorf("producing: %w", t.fatal)
+		if fatal != nil && len(t.failed) == 0 {
+			return nil, 0, fmt.Errorf("producing: %w", fatal)
 		}
 		for _, sub := range batch {
 			if t.failed[sub.Stream] != nil {
@@ -182,6 +186,21 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 		return nil, 0, fmt.Errorf("%w: %w", errUnknownOutcome, err)
 	}
 	return nil, t.next, nil
+}
+
+// lasted takes in how long a transaction was open, and gives the error that it ended with. A stale
+// epoch after the time-out is Kafka's own doing: it ends such a transaction in the same way in which
+// a successor would.
+func (s *Shard) lasted(took time.Duration, batch []*Submission, err error) error {
+	records, bytes := sizeOf(batch)
+	if s.bounds.note(took, records, bytes) {
+		s.log.Warn("a transaction took longer than half its time-out; smaller ones follow", "took", took.Round(time.Millisecond), "records", records, "bytes", bytes,
+			"next_records", s.bounds.records, "next_bytes", s.bounds.bytes)
+	}
+	if took >= txn.Timeout && isStale(err) {
+		return fmt.Errorf("%w of %v (transactional id %s, open for %v): %w", errTimedOut, txn.Timeout, s.transactionalID(), took.Round(time.Second), err)
+	}
+	return err
 }
 
 func (s *Shard) begin() error {
@@ -233,7 +252,7 @@ func (s *Shard) apply(batch []*Submission, commits []checkpoint.Commit, next int
 type outcome struct {
 	mu     sync.Mutex
 	failed map[checkpoint.Stream]error // streams whose records were refused
-	fatal  error                       // anything else
+	fatal  tally                       // anything else
 	next   int64
 }
 
@@ -244,7 +263,7 @@ func (t *outcome) data(sub *Submission, r *kgo.Record, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !record.Blames(err) {
-		t.fatal = errors.Join(t.fatal, err)
+		t.fatal.add(err)
 		return
 	}
 	if t.failed[sub.Stream] == nil {
@@ -259,7 +278,7 @@ func (t *outcome) checkpoint(r *kgo.Record, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
-		t.fatal = errors.Join(t.fatal, fmt.Errorf("checkpoint topic %s: %w", r.Topic, err))
+		t.fatal.add(fmt.Errorf("checkpoint topic %s: %w", r.Topic, err))
 		return
 	}
 	t.next = max(t.next, r.Offset+1)

@@ -11,7 +11,8 @@ const (
 	// stuckSlack is how long a task may be behind its own
 	// pace, above twice of it, before it counts as stuck.
 	stuckSlack = time.Minute
-	// slowedFor is how long a refusal of Coupa for the pace of requests shows in the tasks of the instance.
+	// slowedFor is how long a refusal of Coupa for the pace of requests shows in the tasks of the instance,
+	// and a quota of Kafka's, after its end, in those of the shard.
 	slowedFor = time.Minute
 )
 
@@ -25,7 +26,8 @@ type facts struct {
 	took     time.Duration // by the last poll
 	noScope  bool          // the API client may not read the object
 	vanished bool          // nothing is there where rows used to be
-	// Coupa refuses requests for their pace, and nothing else is wrong with the object
+	// Coupa refuses requests for their pace, or Kafka holds
+	// records back, and nothing else is wrong with the object
 	slowed   bool
 	snapshot bool // what was there before the stream began is read
 	news     bool // the last poll published something, or the one under way has

@@ -94,7 +94,7 @@ type Condition string
 const (
 	Idle        Condition = "IDLE"        // has nothing new to publish
 	Busy        Condition = "BUSY"        // publishes changes
-	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, and the rate is below its limit
+	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, or a quota of Kafka holds records back
 	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
 	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
 	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began

@@ -16,6 +16,8 @@ type vitals struct {
 	took                 time.Duration
 	noScope, vanished    bool
 	throttled, troubled  bool // the object's last request failed; Coupa refused it for the pace of requests
+	// until when a broker holds the records of the shard back
+	held time.Time
 	// TaskStatus.Published as the last poll left it, which published nothing; -1: it published something
 	quiet int64
 	speed Speed
@@ -78,6 +80,24 @@ func (t *Task) Answered() {
 func (t *Task) AnswersOthers(since time.Time) bool {
 	return t.instance != nil && t.instance.answersOthers(t.s.Object, since)
 }
+
+// throttledByKafka is said while it is so.
+const throttledByKafka = "Kafka throttles this worker: its quota takes less than there is to publish"
+
+// ThrottledByKafka is called when a broker has said that it holds the shard's producer back for so long.
+func (t *Task) ThrottledByKafka(by time.Duration) {
+	now := time.Now()
+	t.note(func(s *TaskStatus, v *vitals) {
+		v.held = clock.Later(v.held, now.Add(by))
+		s.Errors = remember(s.Errors, Trouble{
+			At: now, Message: throttledByKafka,
+			Remedy: "raise producer_byte_rate of this worker's user or client id (kafka-configs.sh --describe --entity-type clients, and users), or let it take its time",
+		})
+	})
+}
+
+// heldBack tells whether a broker holds records back, or did so of late.
+func (v *vitals) heldBack(now time.Time) bool { return now.Sub(v.held) < slowedFor }
 
 // Proved is called when a poll has published all that was changed before mark, which it began at
 // a time when so many records were published. Of rows that have vanished nothing can be proven.
@@ -207,11 +227,14 @@ func (t *Task) Status() TaskStatus {
 	v, s := &t.v, t.s
 	f := facts{
 		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
-		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
+		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor || v.heldBack(now), snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
 	s.Condition, s.Answers = f.condition(now), answers
 	if s.State == Running && s.Trace == "" {
 		s.Trace = strings.Join(slices.DeleteFunc([]string{t.waitsFor(s.Condition, now), clocksApart(ahead)}, isEmpty), "; ")
+	}
+	if s.State == Running && v.heldBack(now) {
+		s.Trace = strings.TrimSuffix(throttledByKafka+"; "+s.Trace, "; ")
 	}
 	s.Readings = Readings{
 		Poll: v.poll.Read(now), Commit: v.commit.Read(now), Batch: v.batch.Read(now), Rows: v.rows.Read(now), Running: v.running.Read(now), Paused: v.paused.Read(now),

@@ -2,12 +2,10 @@ package registry
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/sr"
@@ -69,34 +67,21 @@ func cleanURL(text string) (clean string, user *url.Userinfo, err error) {
 	return u.String(), user, nil
 }
 
-// httpClient is the one given, or one with a timeout and the authorities of CAFile.
-func (cfg Config) httpClient() (*http.Client, error) {
-	switch {
-	case cfg.HTTPClient != nil && cfg.CAFile != "":
-		return nil, errors.New("schema.registry.ssl.ca.location cannot be combined with an HTTP client of one's own; give that client the authorities")
-	case cfg.HTTPClient != nil:
-		return cfg.HTTPClient, nil
-	}
-	// A transport of our own: idle connections must not outlive the registry's certificates in a shared one.
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: requestTime * 3}
-	if cfg.CAFile != "" {
-		pool, err := readAuthorities(cfg.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	return &http.Client{Timeout: requestTime, Transport: transport}, nil
+// NewTransport is one of the registry's own: idle connections must
+// not outlive the registry's certificates in a shared one.
+func NewTransport(c *tls.Config) *http.Transport {
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: requestTime * 3, TLSClientConfig: c}
 }
 
-func readAuthorities(file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("schema.registry.ssl.ca.location: %w; give a readable PEM file", err)
+// httpClient is the one given, or one with a timeout.
+func (cfg Config) httpClient() (*http.Client, error) {
+	switch {
+	case cfg.HTTPClient != nil && cfg.Transport != nil:
+		return nil, errors.New("an HTTP client of one's own, which has schema.registry.ssl.ca.location's authorities or none, excludes a transport; give one of both")
+	case cfg.HTTPClient != nil:
+		return cfg.HTTPClient, nil
+	case cfg.Transport != nil:
+		return &http.Client{Timeout: requestTime, Transport: cfg.Transport}, nil
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("schema.registry.ssl.ca.location: %s holds no certificate; give a PEM file with -----BEGIN CERTIFICATE-----", file)
-	}
-	return pool, nil
+	return &http.Client{Timeout: requestTime, Transport: NewTransport(nil)}, nil
 }

@@ -1,14 +1,13 @@
 package registry_test
 
 import (
-	"encoding/pem"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -92,11 +91,10 @@ func TestAuthoritiesOfTheRegistry(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshake
 	server.StartTLS()
 	defer server.Close()
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if id, err := client(t, registry.Config{URLs: []string{server.URL}, CAFile: file}).Lookup(t.Context(), subject, first); id != 5 || err != nil {
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	trusting := registry.NewTransport(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
+	if id, err := client(t, registry.Config{URLs: []string{server.URL}, Transport: trusting}).Lookup(t.Context(), subject, first); id != 5 || err != nil {
 		t.Errorf("with its authority: id %d, %v", id, err)
 	}
 	if _, err := client(t, registry.Config{URLs: []string{server.URL}}).Lookup(t.Context(), subject, first); err == nil || !strings.Contains(err.Error(), "ssl.ca.location") {
@@ -105,10 +103,6 @@ func TestAuthoritiesOfTheRegistry(t *testing.T) {
 }
 
 func TestRegistrySettingsThatAreWrong(t *testing.T) {
-	empty := filepath.Join(t.TempDir(), "empty.pem")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		name string
 		cfg  registry.Config
@@ -117,10 +111,8 @@ func TestRegistrySettingsThatAreWrong(t *testing.T) {
 		{"no URL", registry.Config{}, []string{"schema.registry.url is missing"}},
 		{"a host alone", registry.Config{URLs: []string{"registry:8081"}}, []string{"address 1 is not a http or https URL"}},
 		{"a password that breaks the URL", registry.Config{URLs: []string{"http://ok", "http://user:hunter2%@host"}}, []string{"address 2 is not a URL", "percent-encode"}},
-		{"no such CA file", registry.Config{URLs: []string{"http://ok"}, CAFile: "/nowhere.pem"}, []string{"ssl.ca.location", "/nowhere.pem"}},
-		{"a CA file without certificates", registry.Config{URLs: []string{"http://ok"}, CAFile: empty}, []string{"holds no certificate"}},
-		{"a CA file beside a client", registry.Config{URLs: []string{"http://ok"}, CAFile: empty, HTTPClient: http.DefaultClient}, []string{"ssl.ca.location"}},
-		{"all problems at once", registry.Config{URLs: []string{"ftp://x"}, CAFile: empty}, []string{"address 1", "holds no certificate"}},
+		{"a transport beside a client", registry.Config{URLs: []string{"http://ok"}, Transport: http.DefaultTransport, HTTPClient: http.DefaultClient}, []string{"ssl.ca.location"}},
+		{"all problems at once", registry.Config{URLs: []string{"ftp://x"}, Transport: http.DefaultTransport, HTTPClient: http.DefaultClient}, []string{"address 1", "ssl.ca.location"}},
 	} {
 		_, err := registry.New(tt.cfg)
 		for _, part := range tt.want {

@@ -32,10 +32,10 @@ type Config struct {
 	// for none. A URL may hold them instead (https://user:pw@…).
 	Username string
 	Password string
-	// CAFile is a PEM file of the authorities that the registry's
-	// certificate is checked against, "" for the system's.
-	CAFile string
-	// HTTPClient does the requests; nil: one with a timeout of 10 seconds. It excludes CAFile.
+	// Transport sends the requests, each with a timeout of 10 seconds;
+	// nil: NewTransport's, with the system's authorities.
+	Transport http.RoundTripper
+	// HTTPClient does the requests in place of both; nil: Transport does. It excludes Transport.
 	HTTPClient *http.Client
 	// CacheFile keeps the ids that the registry gave, for
 	// starts while it can't be reached; "": none are kept.

@@ -66,6 +66,7 @@
 //	membership_real_test.go       several workers of one group
 //	configtopic_real_test.go      writers of one config topic, stopped and killed
 //	runbook_test.go               the runbook's steps for a transaction that hangs, played
+//	quota_real_test.go            transactions under a quota of the broker's
 //	refuse_test.go                parts that do not answer, or say no
 //	faults_test.go                the judge is shown each fault that it must find; forge_test.go writes them
 //	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with.

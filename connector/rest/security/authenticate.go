@@ -12,11 +12,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/coupastream/coupastream/connector/internal/reload"
 )
 
 // authenticator finds out who sends requests.
 type authenticator struct {
-	accounts *reloaded[*accounts]
+	accounts *reload.Value[*accounts]
 	failures *failures
 	log      *slog.Logger
 	// a place for each hash that is computed at one time: they take memory and a core each
@@ -35,7 +37,7 @@ const (
 )
 
 func newAuthenticator(path string, log *slog.Logger) (*authenticator, error) {
-	file, err := newReloaded(accountsKey, []string{path}, log, func() (*accounts, error) { return loadAccounts(path) })
+	file, err := reload.New(accountsKey, []string{path}, log, func() (*accounts, error) { return loadAccounts(path) })
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +49,7 @@ func newAuthenticator(path string, log *slog.Logger) (*authenticator, error) {
 // caller tells who sent a request. Credentials in the Authorization header count
 // before a certificate: a worker that forwards a request for somebody shows its own.
 func (a *authenticator) caller(r *http.Request) (Caller, *problem) {
-	list := a.accounts.get()
+	list := a.accounts.Get()
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {

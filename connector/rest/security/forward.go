@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/reload"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -24,7 +25,7 @@ const forwardTimeout = 90 * time.Second
 // request that no account has sent, such as this worker's own, gets rest.forward.token; whose certificate
 // a Guard has looked at goes by that of this worker. Redirects are not followed, and no proxy is used.
 func NewForwarder(settings *config.Worker, log *slog.Logger) (*http.Client, error) {
-	current, err := newReloaded("listeners.https.ssl.*", identityFiles(settings), log, func() (*http.Transport, error) {
+	current, err := reload.New("listeners.https.ssl.*", identityFiles(settings), log, func() (*http.Transport, error) {
 		id, err := loadIdentity(settings)
 		if err != nil {
 			return nil, err
@@ -48,7 +49,7 @@ func NewForwarder(settings *config.Worker, log *slog.Logger) (*http.Client, erro
 }
 
 type forwarder struct {
-	current *reloaded[*http.Transport]
+	current *reload.Value[*http.Transport]
 	token   coupa.Secret
 }
 
@@ -63,5 +64,5 @@ func (f forwarder) RoundTrip(r *http.Request) (*http.Response, error) {
 	if f.token != "" && r.Header.Get("Authorization") == "" && CallerOf(r.Context()).Name == "" {
 		r.Header.Set("Authorization", "Bearer "+string(f.token))
 	}
-	return f.current.get().RoundTrip(r)
+	return f.current.Get().RoundTrip(r)
 }

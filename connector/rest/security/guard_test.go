@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/reload"
 )
 
 const (
@@ -213,12 +214,12 @@ func TestAChangedAccountsFileCountsAtOnce(t *testing.T) {
 			t.Fatal(got)
 		}
 		write(t, path, "users: {ops: {password: s3cret, role: admin}}\n")
-		time.Sleep(lookEvery)
+		time.Sleep(reload.Interval)
 		if got := status(basic("ops", opsPassword)); got != 200 || !strings.Contains(log.String(), "what they held before stays in force") {
 			t.Errorf("a file that can't be used: %d\n%s", got, log)
 		}
 		write(t, path, fmt.Sprintf("users: {ops: {password: %q, role: read-only}}\n", HashPassword("other")))
-		time.Sleep(lookEvery)
+		time.Sleep(reload.Interval)
 		if got := []int{status(basic("ops", opsPassword)), status("Bearer " + token), status(basic("ops", "other"))}; fmt.Sprint(got) != "[401 401 200]" {
 			t.Errorf("the former password, the token taken out, the present password: %v", got)
 		}

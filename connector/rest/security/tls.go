@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/reload"
 )
 
 const certificateKey = "listeners.https.ssl.certificate.location"
@@ -41,10 +42,10 @@ func identityFiles(settings *config.Worker) []string {
 
 // clients is what https listeners ask of those who connect. What the files hold at the
 // time of a handshake counts, and for clients' certificates at that of each request.
-type clients struct{ current *reloaded[*tls.Config] }
+type clients struct{ current *reload.Value[*tls.Config] }
 
 func newClients(settings *config.Worker, log *slog.Logger) (*clients, error) {
-	current, err := newReloaded("listeners.https.ssl.*", identityFiles(settings), log, func() (*tls.Config, error) {
+	current, err := reload.New("listeners.https.ssl.*", identityFiles(settings), log, func() (*tls.Config, error) {
 		id, err := loadIdentity(settings)
 		if err != nil {
 			return nil, err
@@ -77,7 +78,7 @@ func clientAuth(setting string) tls.ClientAuthType {
 
 // config is that of a listener.
 func (c *clients) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.get(), nil }}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Get(), nil }}
 }
 
 type clientsKey struct{}
@@ -101,7 +102,7 @@ func vouched(r *http.Request) bool {
 		between.AddCert(one)
 	}
 	_, err := r.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots: c.current.get().ClientCAs, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Roots: c.current.Get().ClientCAs, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	return err == nil
 }

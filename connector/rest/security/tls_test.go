@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/reload"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -246,12 +247,12 @@ func changedCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, settings.ListenerCert, string(half[:len(half)/2]))
-	time.Sleep(lookEvery)
+	time.Sleep(reload.Interval)
 	if err := handshake(first, firstCert, firstKey); err != nil {
 		t.Errorf("a certificate that is half written: %v", err)
 	}
 	second.worker(t, folder, "listener", "required")
-	time.Sleep(lookEvery)
+	time.Sleep(reload.Interval)
 	if err := handshake(second, secondCert, secondKey); err != nil {
 		t.Errorf("the second authority: %v", err)
 	}
@@ -302,9 +303,7 @@ func TestAnAuthorityThatIsTakenOutCountsOnOpenConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, settings.ListenerCA, text.String())
-		l.clients.current.mu.Lock()
-		l.clients.current.looked = time.Time{}
-		l.clients.current.mu.Unlock()
+		l.clients.current.LookAgain()
 		if got := get(); got != 403 {
 			t.Errorf("%s: after the authority was taken out: %d", auth, got)
 		}

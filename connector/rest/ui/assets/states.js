@@ -4,7 +4,7 @@ export const kinds = [
   { kind: "stuck", level: 1, mark: "▲", label: "Stuck", means: "nothing was proven for much longer than its polls take" },
   { kind: "blind", level: 1, mark: "◆", label: "Blind", means: "a scope is missing, or nothing is there where rows used to be" },
   { kind: "unassigned", level: 1, mark: "?", label: "Unassigned", means: "no worker runs it, or the one that does can't be asked" },
-  { kind: "throttled", level: 2, mark: "▼", label: "Throttled", means: "Coupa slows this instance down" },
+  { kind: "throttled", level: 2, mark: "▼", label: "Throttled", means: "Coupa, or a quota of Kafka, slows it down" },
   { kind: "backfilling", level: 3, mark: "◐", label: "Backfilling", means: "reads what was there before the stream began, and follows changes beside it" },
   { kind: "busy", level: 4, mark: "●", label: "Busy", means: "publishes changes" },
   { kind: "idle", level: 4, mark: "○", label: "Idle", means: "looked, and there was nothing new" },

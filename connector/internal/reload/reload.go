@@ -1,4 +1,5 @@
-package security
+// Package reload keeps what was made from files, and makes it again when they change.
+package reload
 
 import (
 	"io/fs"
@@ -9,8 +10,8 @@ import (
 	"time"
 )
 
-// reloaded is a value that is made from files, and made again when they change.
-type reloaded[T any] struct {
+// Value is a value that is made from files, and made again when they change. Safe for concurrent use.
+type Value[T any] struct {
 	what  string // the files, in words for the log
 	paths []string
 	load  func() (T, error)
@@ -28,24 +29,24 @@ type stamp struct {
 	modified time.Time
 }
 
-// lookEvery is how often files are looked at, at most.
-const lookEvery = time.Second
+// Interval is how often files are looked at, at most.
+const Interval = time.Second
 
-// newReloaded makes the value for the first time. paths of "" are left out.
-func newReloaded[T any](what string, paths []string, log *slog.Logger, load func() (T, error)) (*reloaded[T], error) {
+// New makes the value for the first time. what names the files in the log, paths of "" are left out.
+func New[T any](what string, paths []string, log *slog.Logger, load func() (T, error)) (*Value[T], error) {
 	paths = slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return path == "" })
-	r := &reloaded[T]{what: what, paths: paths, load: load, log: log, looked: time.Now(), stamps: stampsOf(paths)}
+	r := &Value[T]{what: what, paths: paths, load: load, log: log, looked: time.Now(), stamps: stampsOf(paths)}
 	var err error
 	r.value, err = load()
 	return r, err
 }
 
-// get gives the value by the files as they are, give or take
+// Get gives the value by the files as they are, give or take
 // a second. While they can't be used it is the former one.
-func (r *reloaded[T]) get() T {
+func (r *Value[T]) Get() T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.looked) < lookEvery {
+	if time.Since(r.looked) < Interval {
 		return r.value
 	}
 	r.looked = time.Now()
@@ -62,6 +63,13 @@ func (r *reloaded[T]) get() T {
 	r.log.Info("changed files were read again", "files", r.what)
 	r.value = value
 	return value
+}
+
+// LookAgain lets the next Get look at the files, however soon it comes: what they held was of no use.
+func (r *Value[T]) LookAgain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looked = time.Time{}
 }
 
 func stampsOf(paths []string) []stamp {
