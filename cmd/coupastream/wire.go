@@ -79,7 +79,7 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (record.Registry, er
 	}
 	return registry.New(registry.Config{
 		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), CAFile: settings.Registry.CA,
-		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: logging.Named(log, "schemas"),
+		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), CheckInterval: settings.Registry.Check, Log: logging.Named(log, "schemas"),
 	})
 }
 

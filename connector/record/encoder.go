@@ -66,6 +66,11 @@ func (e *Encoder) AddLetter(ctx context.Context, c *Chunk, row coupa.Row, err er
 // that is made for them. Each turn but the last knows more of them than the one before.
 func (e *Encoder) encode(ctx context.Context, row coupa.Row) error {
 	for {
+		renewed, err := e.m.renew(ctx, e.rows.encoding)
+		if err != nil {
+			return err
+		}
+		e.use(renewed)
 		if err := e.rows.encode(row, e.Op); err != nil {
 			return err
 		}
@@ -77,7 +82,15 @@ func (e *Encoder) encode(ctx context.Context, row coupa.Row) error {
 		if err != nil || newer == nil {
 			return err
 		}
-		e.rows.release()
-		e.rows = newer.encoder()
+		e.use(newer)
 	}
+}
+
+// use goes on with an encoding; nil: with the one that it has.
+func (e *Encoder) use(newer *encoding) {
+	if newer == nil {
+		return
+	}
+	e.rows.release()
+	e.rows = newer.encoder()
 }

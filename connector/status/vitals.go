@@ -170,3 +170,11 @@ func (t *Task) Carries(subject string, id int) {
 		s.Schemas++
 	})
 }
+
+// Renumbered notes that a schema of the task's records got another id. It stops nothing.
+func (t *Task) Renumbered(err error) {
+	t.Update(func(s *TaskStatus) {
+		s.Errors = remember(s.Errors, troubleOf(err, time.Now()))
+		s.Renumbered++
+	})
+}

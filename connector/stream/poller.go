@@ -96,8 +96,8 @@ func New(c Config) *Poller {
 // Stream is what it reads.
 func (p *Poller) Stream() checkpoint.Stream { return p.stream }
 
-// Forget lets the next attempt make sure of the stream's schemas again. It must not run then.
-func (p *Poller) Forget() { p.maker.Forget(false) }
+// Forget lets the next attempt ask for the ids of the stream's schemas again. It must not run then.
+func (p *Poller) Forget() { p.maker.Forget() }
 
 // Task is where it tells how it does.
 func (p *Poller) Task() *status.Task { return p.task }
@@ -140,7 +140,7 @@ func (p *Poller) Run(ctx context.Context) {
 			temporary, lasting = 0, 0
 		}
 		if record.Blames(err) { // what is known of the topic may be why
-			p.maker.Forget(true)
+			p.maker.ForgetTopics()
 		}
 		var delay time.Duration
 		if status.IsTemporary(err) {

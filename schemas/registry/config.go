@@ -14,8 +14,9 @@ import (
 )
 
 // clientOptions checks the settings, all of them, and makes sr's options
-// of them. No error shows a URL as it was given: it may hold a password.
-func (cfg Config) clientOptions() ([]sr.ClientOpt, error) {
+// of them. No error shows a URL as it was given: it may hold a password. lost
+// is called when a connection ends; an HTTP client of one's own calls nothing.
+func (cfg Config) clientOptions(lost func()) ([]sr.ClientOpt, error) {
 	var errs []error
 	if len(cfg.URLs) == 0 {
 		errs = append(errs, errors.New("schema.registry.url is missing; give the registry's address, https://registry.example.com"))
@@ -34,7 +35,7 @@ func (cfg Config) clientOptions() ([]sr.ClientOpt, error) {
 			password, _ = user.Password()
 		}
 	}
-	client, err := cfg.httpClient()
+	client, err := cfg.httpClient(lost)
 	if err != nil {
 		errs = append(errs, err)
 	}
@@ -70,15 +71,16 @@ func cleanURL(text string) (clean string, user *url.Userinfo, err error) {
 }
 
 // httpClient is the one given, or one with a timeout and the authorities of CAFile.
-func (cfg Config) httpClient() (*http.Client, error) {
+func (cfg Config) httpClient(lost func()) (*http.Client, error) {
 	switch {
 	case cfg.HTTPClient != nil && cfg.CAFile != "":
 		return nil, errors.New("schema.registry.ssl.ca.location cannot be combined with an HTTP client of one's own; give that client the authorities")
 	case cfg.HTTPClient != nil:
 		return cfg.HTTPClient, nil
 	}
-	// A transport of our own: idle connections must not outlive the registry's certificates in a shared one.
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: requestTime * 3}
+	// A transport of our own, whose connections stay open: the end of one
+	// is a sign that the registry may not be the same when it is back.
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DialContext: dialer(lost)}
 	if cfg.CAFile != "" {
 		pool, err := readAuthorities(cfg.CAFile)
 		if err != nil {
