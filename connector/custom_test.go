@@ -268,6 +268,38 @@ func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 	})
 }
 
+// What the worker saw of a topic counts where the registry has lost it: its form, and its fields.
+func TestATopicKeepsItsFormWhenTheRegistryHasLostIt(t *testing.T) {
+	for _, mode := range []string{"map", "typed"} {
+		t.Run(mode, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 43, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+				h.keys["custom.fields"] = mode
+				h.start()
+				h.settle()
+				h.stop()
+				h.keys["custom.fields"] = "auto"
+				h.start()
+				h.settle()
+				h.stop()
+				before := h.registry.versionsOf("coupa.users-value")
+				h.registry.set(func(r *memoryRegistry) { r.all = nil })
+				h.start()
+				h.settle()
+				h.stop()
+				if after := h.registry.versionsOf("coupa.users-value"); len(after) != 1 || after[0] != before[len(before)-1] {
+					h.t.Errorf("%d versions, want the last of before alone", len(after))
+				}
+				h.keys["topic.template"] = "new.${object}"
+				h.start()
+				h.settle()
+				if _, typed, err := custom.FromSchema(h.registry.versionsOf("new.users-value")[0]); err != nil || !typed {
+					h.t.Errorf("a new topic of one tenant is not typed, %v", err)
+				}
+			})
+		})
+	}
+}
+
 // oneForm lets the registry refuse the other form of custom fields than a subject has, as real ones do.
 // With first, another stream gives the subject that form in the moment before this one registers its own.
 func (h *harness) oneForm(subject string, first string) {
