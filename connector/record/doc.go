@@ -44,25 +44,20 @@
 //     does not come up in the next one, so typing rests on the row itself: what lands in unmapped of an
 //     object with typed custom fields is learned, a version is registered, and the row is encoded again.
 //     Nearly all rows cost one look at an empty list.
-//
 //   - The registry's last version is the common memory of custom fields. Types stand in the schema's
 //     text, so that a worker that takes over, or one that shares the subject, goes on from there, and two
 //     that see the same rows make the same schema. No second truth in the checkpoint topic can disagree
 //     with it.
-//
 //   - The instance's own description of its API is not read for custom fields. Nobody outside knows
 //     whether it lists them; rows do.
-//
 //   - Lines are cut out of the encoded row. So a line is what it is within its row, whatever mapping,
 //     custom fields and unmapped make of it, and the plan for rows is the only one. Splitting costs a
 //     third of encoding; without the key lines nothing is split, and the path of a row is what it was.
-//
 //   - A row without a readable id is never a dead letter. The id is its key, its place in the walk and
 //     its name in the ledger. Without one, the row would be asked for again wherever it ends a page, and
 //     be met again in each overlap with nothing to know it by but its content, which two rows may share:
 //     it would go out again, or another one would not at all. It could not be replayed either. And where
 //     one id is missing, an API filter of the instance most likely leaves them all out.
-//
 //   - An encoding holds ids, so it has the registry's generation. Each row asks first whether that is
 //     another one by now, which costs one atomic load, and waits until the schemas have ids again: no row
 //     goes out by an id that is known to be wrong. The fields stay those that the encoding had.
