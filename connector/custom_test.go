@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -263,6 +264,175 @@ func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 		h.check("users")
 		if text := h.schemaOf(newest(t, h.records("coupa.users"), 7)); !strings.Contains(text, "only-now") {
 			t.Error("the field is not typed")
+		}
+	})
+}
+
+// What the worker saw of a topic counts where the registry has lost it: its form, and its fields.
+func TestATopicKeepsItsFormWhenTheRegistryHasLostIt(t *testing.T) {
+	for _, mode := range []string{"map", "typed"} {
+		t.Run(mode, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 43, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+				h.keys["custom.fields"] = mode
+				h.start()
+				h.settle()
+				h.stop()
+				h.keys["custom.fields"] = "auto"
+				h.start()
+				h.settle()
+				h.stop()
+				before := h.registry.versionsOf("coupa.users-value")
+				h.registry.set(func(r *memoryRegistry) { r.all = nil })
+				h.start()
+				h.settle()
+				h.stop()
+				if after := h.registry.versionsOf("coupa.users-value"); len(after) != 1 || after[0] != before[len(before)-1] {
+					h.t.Errorf("%d versions, want the last of before alone", len(after))
+				}
+				h.keys["topic.template"] = "new.${object}"
+				h.start()
+				h.settle()
+				if _, typed, err := custom.FromSchema(h.registry.versionsOf("new.users-value")[0]); err != nil || !typed {
+					h.t.Errorf("a new topic of one tenant is not typed, %v", err)
+				}
+			})
+		})
+	}
+}
+
+// oneForm lets the registry refuse the other form of custom fields than a subject has, as real ones do.
+// With first, another stream gives the subject that form in the moment before this one registers its own.
+func (h *harness) oneForm(subject string, first string) {
+	r, once := h.registry, new(sync.Once)
+	form := func(schema string) bool {
+		_, typed, err := custom.FromSchema(schema)
+		if err != nil {
+			h.t.Error(err)
+		}
+		return typed
+	}
+	r.set(func(r *memoryRegistry) {
+		r.refuse = func(schema string) bool {
+			if !strings.Contains(schema, `"name":"User"`) {
+				return false
+			}
+			if first != "" {
+				once.Do(func() { r.id(subject, first) })
+			}
+			versions := r.versionsOf(subject)
+			return len(versions) > 0 && form(versions[len(versions)-1]) != form(schema)
+		}
+	})
+}
+
+// The subject gets the other form between this stream's look at it and its registration.
+func TestAutoFollowsTheFormThatAnotherStreamGaveTheTopicMeanwhile(t *testing.T) {
+	for _, conflict := range []string{"halt", "deadletter", "widen"} {
+		t.Run(conflict, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 39, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+				h.keys["schema.conflict"] = conflict
+				if conflict == "deadletter" {
+					h.keys["errors.deadletterqueue.topic.name"] = "letters"
+				}
+				mapped, err := schemas.For("users", schemas.Options{})
+				if err != nil {
+					h.t.Fatal(err)
+				}
+				h.oneForm("coupa.users-value", mapped.JSON())
+				r := h.start()
+				h.pass(5 * time.Second)
+				if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || s.DeadLetters > 0 || s.Failures > 0 {
+					h.t.Errorf("%s %s, %d dead letters, %d failures", s.State, s.Trace, s.DeadLetters, s.Failures)
+				}
+				h.settle()
+				h.check("users")
+				if n := len(h.registry.versionsOf("coupa.users-value")); n != 1 {
+					h.t.Errorf("%d versions, want the other stream's alone", n)
+				}
+			})
+		})
+	}
+}
+
+// Connectors that are made in one second on two workers, for
+// one topic, have one form of custom fields in it.
+func TestConnectorsMadeInOneSecondOnSeveralWorkersAgreeOnOneForm(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 40, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.unfiled, h.shared, h.registry.slow = true, true, time.Second
+		workers := []*running{h.join(nil), h.join(nil)}
+		h.pass(20 * time.Second)
+		names := []string{"acme"}
+		cfg := coupatest.Config{Seed: 41, Rows: 60, Objects: []string{"users"}, ClientID: "id", ClientSecret: "secret"}
+		for n := range int32(2) {
+			name := h.tenantIn(n, cfg)
+			h.others[name] = coupatest.New(cfg) // with users
+			names = append(names, name)
+		}
+		h.oneForm("coupa.users-value", "")
+		for i, name := range names { // each while those before wait for what the registry says of the topic
+			if _, err := workers[i%2].Create(h.t.Context(), name, h.submitted(name, nil), ""); err != nil {
+				h.t.Error(err)
+			}
+			h.pass(300 * time.Millisecond)
+		}
+		h.settle()
+		for _, name := range names {
+			c, err := h.owner(name).Connector(name)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			if s := c.Tasks[0]; s.Failures > 0 || s.Published < 50 {
+				h.t.Errorf("%s: %d failures, %d records", name, s.Failures, s.Published)
+			}
+		}
+		forms := map[bool]bool{}
+		for _, text := range h.registry.versionsOf("coupa.users-value") {
+			_, typed, err := custom.FromSchema(text)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			forms[typed] = true
+		}
+		if len(forms) != 1 {
+			h.t.Errorf("the topic has %d forms", len(forms))
+		}
+	})
+}
+
+// A field of the global namespace is asked for when a row in full has shown its name. What is read
+// again in the overlap has it at once, under the updated_at that it went out with; what changed before
+// has it with its next change.
+func TestAGlobalFieldFoundMeanwhileReachesTheOverlapAtOnceAndOthersWithTheirNextChange(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 42, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.keys["fields"], h.keys["lookback.ms"] = "schema", "0"
+		h.start()
+		h.settle()
+		rows := h.tenant.Rows("users")
+		old, recent, sampled := rows[3].ID, rows[20].ID, rows[len(rows)-1].ID
+		h.tenant.SetMember("users", old, "found-later", `"a"`)
+		h.pass(stream.SampleEvery - time.Minute) // far behind the overlap when the name is found
+		h.tenant.SetMember("users", recent, "found-later", `"b"`)
+		h.tenant.SetMember("users", sampled, "found-later", `"c"`)
+		h.pass(3 * time.Minute)
+		of := func(id int64) (all []readRecord) {
+			for _, r := range h.records("coupa.users") {
+				if r.id == id {
+					all = append(all, r)
+				}
+			}
+			slices.SortFunc(all, func(a, b readRecord) int { return int(a.offset - b.offset) })
+			return all
+		}
+		last := of(recent)
+		n := len(last)
+		if n < 2 || last[n-1].updatedAt != last[n-2].updatedAt || !strings.Contains(string(last[n-1].value), "b") {
+			h.t.Errorf("the row of the overlap: %d records, the last of %s", n, last[n-1].updatedAt)
+		}
+		before := len(of(old))
+		h.tenant.Update("users", old)
+		h.settle()
+		if all := of(old); before != 2 || len(all) != 3 || !strings.Contains(h.schemaOf(all[2]), "found-later") || strings.Contains(h.schemaOf(all[1]), "found-later") {
+			h.t.Errorf("the row from before the overlap: %d records, then %d", before, len(all))
 		}
 	})
 }

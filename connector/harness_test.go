@@ -37,30 +37,31 @@ import (
 // harness is a simulated tenant, an in-process Kafka and workers that can be started,
 // killed and started again, in one synctest bubble. Its checker runs when the test ends.
 type harness struct {
-	t        *testing.T
-	tenant   *coupatest.Tenant            // acme
-	others   map[string]*coupatest.Tenant // by name; their topics are <name>.<object>
-	cluster  *kfake.Cluster
-	net      *lossy.Net
-	registry *memoryRegistry
-	state    string
-	keys     map[string]string // connector keys beside the usual ones
-	own      map[string]string // the same, of acme alone
-	worker   map[string]string // worker keys beside the usual ones
-	source   func(stream.Source) stream.Source
-	gateway  *gateway // between workers and tenants; nil: none
-	log      *syncBuffer
-	webhooks *http.Client
-	shared   bool // all tenants have one topic
-	unfiled  bool // workers get no connectors from files
-	env      map[string]string
-	traces   trace.TracerProvider
-	levels   func(logger, level string) // what workers do with levels
-	running  *running
-	members  []*running // workers beside it
-	made     atomic.Int32
-	slice    int                    // of a look-back; 0: as it is
-	texts    map[lineContent]string // of lines, which are compared again and again
+	t          *testing.T
+	tenant     *coupatest.Tenant            // acme
+	others     map[string]*coupatest.Tenant // by name; their topics are <name>.<object>
+	cluster    *kfake.Cluster
+	net        *lossy.Net
+	registry   *memoryRegistry
+	registryOf func() record.Registry // gives each worker its client; nil: all have registry
+	state      string
+	keys       map[string]string // connector keys beside the usual ones
+	own        map[string]string // the same, of acme alone
+	worker     map[string]string // worker keys beside the usual ones
+	source     func(stream.Source) stream.Source
+	gateway    *gateway // between workers and tenants; nil: none
+	log        *syncBuffer
+	webhooks   *http.Client
+	shared     bool // all tenants have one topic
+	unfiled    bool // workers get no connectors from files
+	env        map[string]string
+	traces     trace.TracerProvider
+	levels     func(logger, level string) // what workers do with levels
+	running    *running
+	members    []*running // workers beside it
+	made       atomic.Int32
+	slice      int                    // of a look-back; 0: as it is
+	texts      map[lineContent]string // of lines, which are compared again and again
 }
 
 // running is one worker's run.
@@ -151,12 +152,16 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 		connectors = nil
 	}
 	id := fmt.Sprintf("worker-%d:8083", h.made.Add(1))
+	var schemaRegistry record.Registry = h.registry
+	if h.registryOf != nil {
+		schemaRegistry = h.registryOf()
+	}
 	made, err := New(Config{
 		Traces:      h.traces,
 		Self:        status.Owner{WorkerID: id, URL: "http://" + id},
 		Env:         h.lookup,
 		LoggerLevel: h.levels,
-		Settings:    w, Connectors: connectors, Kafka: kafka, Registry: h.registry,
+		Settings:    w, Connectors: connectors, Kafka: kafka, Registry: schemaRegistry,
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
 		Source: h.client, Version: "v-test", Webhooks: h.webhooks,
 	})
@@ -466,6 +471,7 @@ type memoryRegistry struct {
 	refuse func(schema string) bool // as incompatible
 	// it answers nothing; what was registered once is known all the same, as registry.Client has it
 	hangs bool
+	slow  time.Duration // an answer of Latest is on its way for so long; set before anybody asks
 }
 
 // set changes how the registry answers, also while it is asked.
@@ -531,6 +537,7 @@ func silence(ctx context.Context) error {
 }
 
 func (r *memoryRegistry) Latest(ctx context.Context, subject string) (string, error) {
+	defer func() { time.Sleep(r.slow) }() // what it has said may be old then
 	r.mu.Lock()
 	if r.hangs {
 		r.mu.Unlock()
@@ -551,6 +558,17 @@ func (r *memoryRegistry) Latest(ctx context.Context, subject string) (string, er
 		}
 	}
 	return "", nil
+}
+
+// Watch has nothing to find: ids never change.
+func (*memoryRegistry) Watch(ctx context.Context) { <-ctx.Done() }
+
+func (*memoryRegistry) Generation() uint64 { return 0 }
+
+func (*memoryRegistry) Forget(string) {}
+
+func (*memoryRegistry) Replaced(string) (registry.Replacement, bool) {
+	return registry.Replacement{}, false
 }
 
 // syncBuffer is a log that can be read while it is written.

@@ -251,6 +251,9 @@ func (m *managed) restart(tasks []*stream.Poller) {
 // rebuild makes a connector anew from what it was given. The caller has w.applying.
 func (w *Worker) rebuild(m *managed) {
 	w.detach(m)
+	for _, p := range m.pollers {
+		p.Forget()
+	}
 	w.add(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
 	w.attachAll()
 }

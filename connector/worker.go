@@ -168,6 +168,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return ctxOr(ctx, err)
 	}
 	w.beside.Go(func() { w.holdTokens(running) })
+	if w.registry != nil {
+		w.beside.Go(func() { w.registry.Watch(running) })
+	}
 	w.beside.Go(func() { w.herd(running) })
 	w.beside.Go(func() { w.observe(running) })
 	if ctx.Err() == nil && w.takesOver(ctx, adm) {

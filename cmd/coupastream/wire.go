@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"runtime/debug"
@@ -81,13 +82,10 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (record.Registry, er
 }
 
 func openRegistry(settings *config.Worker, log *slog.Logger) (*registry.Client, error) {
-	transport, err := settings.Registry.Transport(log)
-	if err != nil {
-		return nil, err
-	}
 	return registry.New(registry.Config{
-		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password), Transport: transport,
-		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), Log: logging.Named(log, "schemas"),
+		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password),
+		Transport: func(lost func()) (http.RoundTripper, error) { return settings.Registry.Transport(lost, log) },
+		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), CheckInterval: settings.Registry.Check, Log: logging.Named(log, "schemas"),
 	})
 }
 

@@ -210,8 +210,9 @@ type registryTransport struct {
 	current *reload.Value[*http.Transport]
 }
 
-// Transport is how the registry is reached. The error names the key when the file can't be used.
-func (r Registry) Transport(log *slog.Logger) (http.RoundTripper, error) {
+// Transport is how the registry is reached. It calls lost when a connection ends.
+// The error names the key when the file can't be used.
+func (r Registry) Transport(lost func(), log *slog.Logger) (http.RoundTripper, error) {
 	t := registryTransport{trust: trust{ca: r.authorities()}}
 	var err error
 	t.current, err = reload.New(t.ca.Key, []string{r.CA}, log, func() (*http.Transport, error) {
@@ -223,7 +224,7 @@ func (r Registry) Transport(log *slog.Logger) (http.RoundTripper, error) {
 			}
 			c.RootCAs = roots
 		}
-		return registry.NewTransport(c), nil
+		return registry.NewTransport(c, lost), nil
 	})
 	t.refused = t.current.LookAgain
 	return t, err

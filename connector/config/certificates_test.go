@@ -200,10 +200,7 @@ func TestTheRegistrysAuthoritiesAreReadAgain(t *testing.T) {
 	defer server.Close()
 	r := Registry{CA: filepath.Join(t.TempDir(), "ca.pem")}
 	write(t, r.CA, first.pem)
-	transport, err := r.Transport(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	transport := func(lost func()) (http.RoundTripper, error) { return r.Transport(lost, slog.New(slog.DiscardHandler)) }
 	client, err := registry.New(registry.Config{URLs: []string{server.URL}, Transport: transport})
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +219,7 @@ func TestTheRegistrysAuthoritiesAreReadAgain(t *testing.T) {
 		if strings.HasSuffix(path, "empty.pem") {
 			write(t, path, "")
 		}
-		if _, err := (Registry{CA: path}).Transport(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "schema.registry.ssl.ca.location") || !strings.Contains(err.Error(), want) {
+		if _, err := (Registry{CA: path}).Transport(func() {}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "schema.registry.ssl.ca.location") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

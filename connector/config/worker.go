@@ -84,6 +84,8 @@ type Registry struct {
 	Username string // "" for no authentication
 	Password coupa.Secret
 	CA       string // PEM file; "" for the system's roots
+	// Check is how often a schema's id is looked up again
+	Check time.Duration
 }
 
 // Security is how to reach the brokers.

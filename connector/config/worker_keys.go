@@ -69,6 +69,10 @@ func registrySettings() []setting[Worker] {
 		{Key{Name: "schema.registry.ssl.ca.location", Type: String, Importance: Medium, Derived: "the system's roots",
 			Doc: "PEM file with the authorities that the registry's certificate is checked against; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Registry.CA })},
+		{Key{Name: "schema.registry.check.interval.ms", Type: Long, Default: "300000", Importance: Low,
+			Doc: "How often each schema id that records carry is looked up in the registry again, one a second at most; " +
+				"after a failed request or a lost connection, soon. An id that is another one, or is gone, is replaced and told of."},
+			millis(func(w *Worker) *time.Duration { return &w.Registry.Check }, 1000)},
 	}
 }
 

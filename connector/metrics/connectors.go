@@ -109,6 +109,8 @@ var families = []family{
 		return total(s.Unreadable)
 	}),
 	counts("coupastream_schema_versions_total", "Schemas that the object's records have had since the start, the first one included.", func(s *status.TaskStatus) int64 { return s.Schemas }),
+	counts("coupastream_schema_ids_changed_total", "Subjects of the object's schemas to which the registry gave another id than before, since the start.",
+		func(s *status.TaskStatus) int64 { return s.Renumbered }),
 	counts("coupastream_task_restarts_total", "Times that the object, having failed, was started again by itself.", func(s *status.TaskStatus) int64 { return s.Restarted }),
 
 	shows("coupastream_freshness_seconds", "How far the object is behind Coupa: from the end of the last window that was read to its end until now.", math.Max,

@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -56,8 +57,8 @@ func (m *Maker) undeliverable(ctx context.Context, fields *custom.Fields, refusa
 	return e, nil
 }
 
-// Reconsider offers a refused schema again now and then.
-func (m *Maker) Reconsider(ctx context.Context) error {
+// reconsider offers a refused schema again now and then.
+func (m *Maker) reconsider(ctx context.Context) error {
 	now := m.current.Load()
 	if now.refused.IsZero() || time.Since(now.refused) < reconsiderAfter {
 		return nil
@@ -86,7 +87,7 @@ func (m *Maker) onConflict(ctx context.Context, fields *custom.Fields, err error
 
 // isToWiden tells that a schema was refused, and is to be widened for that.
 func (m *Maker) isToWiden(err error) bool {
-	return isIncompatible(err) && m.Object.SchemaConflict == conflictWiden && m.Object.AutoRegister
+	return isIncompatible(err) && !errors.Is(err, errOtherForm) && m.Object.SchemaConflict == conflictWiden && m.Object.AutoRegister
 }
 
 // refusedWide is the error of a widened schema.
@@ -112,7 +113,7 @@ func (m *Maker) widened(ctx context.Context, subject string, refusal error, wide
 }
 
 // AwaitAccepted waits while the registry refuses the stream's schemas, so that
-// no row could be encoded. [Maker.Reconsider] offers them to it again.
+// no row could be encoded. [Maker.Refresh] offers them to it again.
 func (m *Maker) AwaitAccepted(ctx context.Context) error {
 	for m.Refuses() {
 		if !clock.Sleep(ctx, reconsiderAfter) {

@@ -69,9 +69,28 @@ const refusedFor = time.Hour
 // errNotTyped says that a subject holds the other form of custom fields than is configured.
 var errNotTyped = errors.New("it has custom_fields as a map")
 
-// startingFields tells how the object's custom fields are to stand in its
-// records. auto goes by what the subject holds, and for a new one by
-// whether the connectors of this worker give it rows of one tenant alone.
+// errOtherForm says that with custom.fields=auto a subject was given the other form meanwhile.
+var errOtherForm = errors.New("the subject has the other form of custom fields")
+
+// isOtherForm tells whether the registry refuses a schema, for err, because the subject's last version
+// has the other form of custom fields, where auto leaves it open which it is: another stream, here or on
+// another worker, was first.
+func (m *Maker) isOtherForm(ctx context.Context, subject, schema string, err error) bool {
+	if !isIncompatible(err) || m.Object.CustomFields != "auto" || m.Object.ValueFormat != config.FormatAvro {
+		return false
+	}
+	last, err := m.Registry.Latest(ctx, subject)
+	if err != nil || last == "" {
+		return false
+	}
+	_, theirs, err := custom.FromSchema(last)
+	_, ours, failed := custom.FromSchema(schema)
+	return err == nil && failed == nil && theirs != ours
+}
+
+// startingFields tells how the object's custom fields are to stand in its records. auto goes by what
+// the subject holds, or held when this worker saw it last, and for a new one by whether the
+// connectors of this worker give it rows of one tenant alone.
 func (m *Maker) startingFields(ctx context.Context) (*custom.Fields, error) {
 	mode := m.Object.CustomFields
 	if mode != "typed" && mode != "auto" || m.Object.ValueFormat != config.FormatAvro {
@@ -80,6 +99,9 @@ func (m *Maker) startingFields(ctx context.Context) (*custom.Fields, error) {
 	typed, fields, there, err := m.registeredFields(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if kept, ok := m.keptFields(); !there && ok && kept.Topic == m.Object.Topic && (kept.Typed || mode == "auto") {
+		typed, fields, there = kept.Typed, kept.Fields, true // the registry has lost what it had
 	}
 	if mode == "auto" && !there {
 		typed = !m.Shared
@@ -117,10 +139,10 @@ func (m *Maker) registeredFields(ctx context.Context) (typed bool, fields *custo
 	for _, subject := range subjects { // each has the custom fields of its records
 		text, err := m.latest(ctx, subject, known)
 		if err != nil {
-			if !known || !status.IsTemporary(err) {
+			if !known || !isAway(err) {
 				return false, nil, false, err
 			}
-			m.Log.Warn("the schema registry can't be reached; custom fields are as they were when it was last there", "error", err)
+			m.Log.Warn("the schema registry can't be asked; custom fields are as they were when it was last there", "error", err)
 			return kept.Typed, kept.Fields, true, nil
 		}
 		if text == "" {
@@ -321,6 +343,12 @@ func (m *Maker) noteUnfit(unfit []schemas.Unfit) {
 		m.customs.said[name] = true
 		m.Log.Warn("values of a custom field do not fit its type and stay JSON text in unmapped; the status counts them", "field", name)
 	}
+}
+
+// isAway tells that nobody who knows the schemas has answered.
+func isAway(err error) bool {
+	failed, ok := errors.AsType[*registry.Error](err)
+	return status.IsTemporary(err) || ok && failed.Away()
 }
 
 // isIncompatible tells that the registry refuses a schema because of those that the subject has.

@@ -4,8 +4,7 @@
 //
 // A [Maker] belongs to one stream; each fetch has an [Encoder] of its own, which puts records into a
 // [Chunk]. It asks the schema registry, and the brokers about topics. It reads nothing from Coupa,
-// produces nothing, and knows no positions, walks or shards. What it has to tell goes to a reporter of
-// two methods.
+// produces nothing, and knows no positions, walks or shards. What it has to tell goes to a reporter.
 //
 // # Goroutines and locks
 //
@@ -16,6 +15,7 @@
 //     field so wait for the one version. It guards what the maker knows of custom fields, but for the
 //     next.
 //   - customs.mu guards what Coupa is asked for.
+//   - ids.mu guards which subjects the records carry ids of.
 //   - Topics.mu guards the limits of topics, and deadLetters.mu when the log last told of a dead letter.
 //
 // No mutex is held while registry or brokers are asked, or another is taken; the turn comes before them.
@@ -31,6 +31,7 @@
 //	split.go       the schemas and topics of lines
 //	custom.go      custom fields: learned, registered, counted
 //	kept.go        how they are typed, kept for starts without the registry
+//	ids.go         the registry's ids: asked for again when they may be wrong, told of when they change
 //	conflict.go    a schema that the registry refuses
 //	oversize.go    records that are larger than their topic takes
 //	deadletter.go  rows that can't go, to a topic of their own
@@ -62,6 +63,9 @@
 //     be met again in each overlap with nothing to know it by but its content, which two rows may share:
 //     it would go out again, or another one would not at all. It could not be replayed either. And where
 //     one id is missing, an API filter of the instance most likely leaves them all out.
+//   - An encoding holds ids, so it has the registry's generation. Each row asks first whether that is
+//     another one by now, which costs one atomic load, and waits until the schemas have ids again: no row
+//     goes out by an id that is known to be wrong. The fields stay those that the encoding had.
 //
 // # Not obvious
 //

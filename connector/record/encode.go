@@ -52,6 +52,7 @@ type encoding struct {
 	encoders              sync.Pool // *rowEncoder
 	schema                *schemas.Schema
 	custom                *custom.Fields // as they are typed; nil: they are a map, or none
+	generation            uint64         // of the registry's ids
 	// when the registry refused the schema, so that no row can be encoded; zero: it did not
 	refused time.Time
 }

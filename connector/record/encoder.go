@@ -81,6 +81,11 @@ func (m *Maker) sayUnreadable(fields []string) {
 // that is made for them. Each turn but the last knows more of them than the one before.
 func (e *Encoder) encode(ctx context.Context, row coupa.Row) error {
 	for {
+		renewed, err := e.m.renew(ctx, e.rows.encoding)
+		if err != nil {
+			return err
+		}
+		e.use(renewed)
 		if err := e.rows.encode(row, e.Op); err != nil {
 			return err
 		}
@@ -92,7 +97,15 @@ func (e *Encoder) encode(ctx context.Context, row coupa.Row) error {
 		if err != nil || newer == nil {
 			return err
 		}
-		e.rows.release()
-		e.rows = newer.encoder()
+		e.use(newer)
 	}
+}
+
+// use goes on with an encoding; nil: with the one that it has.
+func (e *Encoder) use(newer *encoding) {
+	if newer == nil {
+		return
+	}
+	e.rows.release()
+	e.rows = newer.encoder()
 }

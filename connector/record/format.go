@@ -146,7 +146,7 @@ func (m *Maker) keyPrefix(ctx context.Context, topic string) ([]byte, error) {
 	if m.Object.ValueFormat == config.FormatJSONSchema {
 		text = schemas.KeyJSONSchema()
 	}
-	id, err := m.register(ctx, registry.Subject(m.Object.KeySubject, topic, "coupa.Key", true), text)
+	id, err := m.register(ctx, registry.Subject(m.Object.KeySubject, topic, "coupa.Key", true), text, true)
 	if isIncompatible(err) {
 		return nil, fmt.Errorf("key: %v", err)
 	}

@@ -16,10 +16,11 @@ import (
 
 // keptCustom is the content of the file that keeps how an object's custom
 // fields are typed, for starts without the registry. It holds names and
-// types, no values. The registry's word counts where it can be heard.
+// types, no values. The registry's word counts where it can be heard and has anything of the topic.
 type keptCustom struct {
 	Tenant string         `json:"tenant"`
 	Object string         `json:"object"`
+	Topic  string         `json:"topic,omitempty"`
 	Typed  bool           `json:"typed"`
 	Fields *custom.Fields `json:"fields,omitempty"`
 }
@@ -36,7 +37,7 @@ func (m *Maker) keepFields(fields *custom.Fields) {
 	if m.Object.CustomFields != "typed" && m.Object.CustomFields != "auto" {
 		return
 	}
-	kept := keptCustom{Tenant: m.Stream.Tenant, Object: m.Stream.Object, Typed: fields != nil, Fields: fields}
+	kept := keptCustom{Tenant: m.Stream.Tenant, Object: m.Stream.Object, Topic: m.Object.Topic, Typed: fields != nil, Fields: fields}
 	text, err := json.MarshalIndent(kept, "", "  ")
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(m.keptFile()), 0o700)

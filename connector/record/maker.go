@@ -9,6 +9,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // Maker makes records of the rows of one stream: it makes sure of topics and schemas, learns custom
@@ -24,6 +25,7 @@ type Maker struct {
 	customs customs
 	// fields of which the log has told that values can't be read and stay in unmapped
 	unreadable sync.Map
+	ids        carried
 }
 
 // Config is what a maker is made of.
@@ -48,23 +50,32 @@ type reporter interface {
 	// Unfit is called with how many values of custom fields stay in unmapped, by field.
 	// The map is the reporter's.
 	Unfit(counts map[string]int64)
+	// Renumbered is called with a [RenumberedError] when the registry
+	// gives a schema of the records another id than before.
+	Renumbered(error)
 }
 
 // NewMaker makes a maker. It asks nobody anything until Prepare.
 func NewMaker(c Config) *Maker {
-	return &Maker{Config: c, dead: newDeadLetters(c.Connector, c.Object), customs: newCustoms()}
+	return &Maker{Config: c, dead: newDeadLetters(c.Connector, c.Object), customs: newCustoms(), ids: newCarried()}
 }
 
 // Dir is where makers of a worker keep files.
 func Dir(s *config.Worker) string { return filepath.Join(s.StateDir, s.GroupID, "custom-fields") }
 
-// Forget lets Prepare make sure of schemas again, and with topics of topics and their limits too.
-func (m *Maker) Forget(topics bool) {
+// Forget lets Prepare ask the registry for the ids of schemas again.
+func (m *Maker) Forget() {
 	m.current.Store(nil)
-	if topics {
-		m.Topics.forget(m.Object.Topic)
-		m.Topics.forget(m.dead.topic)
+	for _, subject := range m.ids.subjects() {
+		m.Registry.Forget(subject)
 	}
+}
+
+// ForgetTopics lets Prepare make sure of topics and their limits again.
+func (m *Maker) ForgetTopics() {
+	m.current.Store(nil)
+	m.Topics.forget(m.Object.Topic)
+	m.Topics.forget(m.dead.topic)
 }
 
 // Refuses tells whether the registry refuses the stream's schemas, so that no row can be encoded.
@@ -78,4 +89,12 @@ type Registry interface {
 	Lookup(ctx context.Context, subject, schema string) (int, error)
 	// Latest is the text of the subject's last version, "" where there is none.
 	Latest(ctx context.Context, subject string) (string, error)
+	// Watch finds out, until ctx ends, whether ids are those of their schemas still.
+	Watch(ctx context.Context)
+	// Generation is another number as soon as ids that were given may be wrong.
+	Generation() uint64
+	// Forget lets the ids of a subject be asked for anew.
+	Forget(subject string)
+	// Replaced tells of the last schema under a subject that got another id; false where there is none.
+	Replaced(subject string) (registry.Replacement, bool)
 }

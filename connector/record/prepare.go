@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"errors"
 
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/custom"
@@ -27,15 +28,30 @@ func (m *Maker) Prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := m.encodingWith(ctx, fields, m.values)
+	made, err := m.makeEncoding(ctx, fields)
 	if err != nil {
-		if made, err = m.onConflict(ctx, fields, err); err != nil {
-			return err
-		}
+		return err
 	}
 	m.current.Store(made)
 	m.keepFields(made.custom)
 	return nil
+}
+
+// makeEncoding registers the schemas and makes what encodes by them, or what schema.conflict wants
+// where they are refused. If another stream has given the subject the other form of custom fields
+// meanwhile, it is followed.
+func (m *Maker) makeEncoding(ctx context.Context, fields *custom.Fields) (*encoding, error) {
+	made, err := m.encodingWith(ctx, fields, m.values)
+	if errors.Is(err, errOtherForm) {
+		if fields, err = m.startingFields(ctx); err != nil {
+			return nil, err
+		}
+		made, err = m.encodingWith(ctx, fields, m.values)
+	}
+	if err != nil {
+		return m.onConflict(ctx, fields, err)
+	}
+	return made, nil
 }
 
 // newValues gives, for a schema of values, the one that they have in
@@ -45,6 +61,7 @@ type newValues func(context.Context, *schemas.Schema) (*schemas.Schema, func() v
 // encodingWith registers the schemas and makes what encodes by them. With
 // fields, the custom fields are typed like that; nil: they are a map, or none.
 func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields, values newValues) (*encoding, error) {
+	generation := m.generation() // before any id is asked for
 	schema, err := m.schemaWith(fields)
 	if err != nil {
 		return nil, err
@@ -58,7 +75,7 @@ func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields, values 
 		return nil, err
 	}
 	e := newEncoding(m.Stream, m.Object, prefix, encoders)
-	e.schema, e.custom = schema, fields
+	e.schema, e.custom, e.generation = schema, fields, generation
 	return e, nil
 }
 
@@ -75,21 +92,4 @@ func (m *Maker) valueSubject(schema *schemas.Schema) string {
 // subjectIn is that of the values of a topic.
 func (m *Maker) subjectIn(topic string, schema *schemas.Schema) string {
 	return registry.Subject(m.Object.ValueSubject, topic, schema.Name(), false)
-}
-
-// registerFor gives the id of a schema of the stream's values, as register does.
-func (m *Maker) registerFor(ctx context.Context, subject, schema string) (int, error) {
-	id, err := m.register(ctx, subject, schema)
-	if err == nil {
-		m.Report.Carries(subject, id)
-	}
-	return id, err
-}
-
-// register gives the id of a schema, adding it to the subject where the object's keys allow that.
-func (m *Maker) register(ctx context.Context, subject, schema string) (int, error) {
-	if !m.Object.AutoRegister {
-		return m.Registry.Lookup(ctx, subject, schema)
-	}
-	return m.Registry.Register(ctx, subject, schema)
 }

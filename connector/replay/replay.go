@@ -116,6 +116,9 @@ func (*stream) Carries(string, int) {}
 // Unfit hears of values that stay in unmapped, which nobody asks for here.
 func (*stream) Unfit(map[string]int64) {}
 
+// Renumbered hears of schemas with another id, of which the registry's client tells the log.
+func (*stream) Renumbered(error) {}
+
 // recordKey is a row of the tenant in an object's topic.
 type recordKey struct {
 	topic string

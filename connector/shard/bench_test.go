@@ -181,7 +181,10 @@ func (f *feed) encode(b *testing.B, topic string) []*record.Chunk {
 }
 
 // benchRegistry takes every schema, and gives each the next id.
-type benchRegistry struct{ last int }
+type benchRegistry struct {
+	record.Registry
+	last int
+}
 
 func (r *benchRegistry) Register(context.Context, string, string) (int, error) {
 	r.last++
@@ -193,6 +196,8 @@ func (r *benchRegistry) Lookup(ctx context.Context, subject, schema string) (int
 }
 
 func (*benchRegistry) Latest(context.Context, string) (string, error) { return "", nil }
+
+func (*benchRegistry) Generation() uint64 { return 0 }
 
 func benchConnector(b *testing.B) *config.Connector {
 	b.Helper()

@@ -76,15 +76,17 @@ type TaskStatus struct {
 	SchemaVersions []SchemaVersion // registered or found since the start, oldest first
 	LookbackFinds  int64           // rows that a look-back found and the ledger did not know
 
-	Schemas   int64             // versions in all, those included that SchemaVersions has forgotten
-	Restarted int64             // automatic restarts since the start
-	Failures  int64             // errors that stopped the task, since the start
-	Retries   int64             // errors that it waited for, since the start
-	Objective time.Duration     // freshness.objective.ms; 0: none
-	Interval  time.Duration     // from one reading to the next, as configured
-	Answers   map[string]uint64 // of Coupa to the requests for the object, by status
-	Fill      float64           // share of a full page that the pages read of late held
-	Readings  Readings
+	Schemas int64 // versions in all, those included that SchemaVersions has forgotten
+	// subjects of schemas that the registry gave another id than before, since the start
+	Renumbered int64
+	Restarted  int64             // automatic restarts since the start
+	Failures   int64             // errors that stopped the task, since the start
+	Retries    int64             // errors that it waited for, since the start
+	Objective  time.Duration     // freshness.objective.ms; 0: none
+	Interval   time.Duration     // from one reading to the next, as configured
+	Answers    map[string]uint64 // of Coupa to the requests for the object, by status
+	Fill       float64           // share of a full page that the pages read of late held
+	Readings   Readings
 }
 
 // Condition says what a RUNNING task is like, beside Connect's closed set of states.

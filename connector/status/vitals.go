@@ -241,3 +241,11 @@ func (t *Task) Status() TaskStatus {
 	}
 	return s
 }
+
+// Renumbered notes that a schema of the task's records got another id. It stops nothing.
+func (t *Task) Renumbered(err error) {
+	t.Update(func(s *TaskStatus) {
+		s.Errors = remember(s.Errors, troubleOf(err, time.Now()))
+		s.Renumbered++
+	})
+}

@@ -166,7 +166,7 @@ func (f *follower) hadRows() (had bool, err error) {
 
 // pollChanges reads rows by their own stamp, then rows of which only lines have changed.
 func (f *follower) pollChanges(ctx context.Context) error {
-	if err := f.maker.Reconsider(ctx); err != nil {
+	if err := f.maker.Refresh(ctx); err != nil {
 		return err
 	}
 	now, err := f.source.Now(ctx)

@@ -97,8 +97,8 @@ func New(c Config) *Poller {
 // Stream is what it reads.
 func (p *Poller) Stream() checkpoint.Stream { return p.stream }
 
-// Forget lets the next attempt make sure of the stream's schemas again. It must not run then.
-func (p *Poller) Forget() { p.maker.Forget(false) }
+// Forget lets the next attempt ask for the ids of the stream's schemas again. It must not run then.
+func (p *Poller) Forget() { p.maker.Forget() }
 
 // Task is where it tells how it does.
 func (p *Poller) Task() *status.Task { return p.task }
@@ -145,7 +145,7 @@ func (p *Poller) Run(ctx context.Context) {
 			temporary, passing, lasting, p.stopped = 0, 0, 0, complaint{}
 		}
 		if record.Blames(err) { // what is known of the topic may be why
-			p.maker.Forget(true)
+			p.maker.ForgetTopics()
 		}
 		var goesOn bool
 		switch {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,8 +19,9 @@ import (
 )
 
 // idCache keeps the ids that a registry gave in a file, so that schemas that were
-// registered once can be used while the registry is away. A registry never changes
-// an id. The file belongs to one registry: with other addresses it is begun anew.
+// registered once can be used while the registry is away, and a registry that gives
+// another id than before is noticed. The file belongs to one registry: with other
+// addresses it is begun anew.
 type idCache struct {
 	file string // "": nothing is kept
 	log  *slog.Logger
@@ -32,6 +34,8 @@ type idCache struct {
 type cachedIDs struct {
 	Registry string         `json:"registry"` // digest of its addresses
 	IDs      map[string]int `json:"ids"`      // by cacheKey
+	// those that the registry has shown to be wrong, until it has given others
+	Former map[string]int `json:"former,omitempty"`
 }
 
 // openIDCache reads the file. One that can't be read, or is of another
@@ -65,6 +69,13 @@ func (c *idCache) find(k idKey) int {
 	return c.content.IDs[cacheKey(k)]
 }
 
+// former gives the id of an earlier answer, be it right or wrong by now; 0 for none.
+func (c *idCache) former(k idKey) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.content.IDs[cacheKey(k)], c.content.Former[cacheKey(k)])
+}
+
 // put keeps an id. A file that can't be written is complained of and changes nothing else.
 func (c *idCache) put(k idKey, id int) {
 	c.mu.Lock()
@@ -74,8 +85,28 @@ func (c *idCache) put(k idKey, id int) {
 		return
 	}
 	c.content.IDs[key] = id
+	delete(c.content.Former, key)
 	if err := c.write(); err != nil {
 		c.log.Warn("a schema's id can't be kept; without the registry the next start will wait for it", "file", c.file, "error", err)
+	}
+}
+
+// drop notes that an id is wrong.
+func (c *idCache) drop(k idKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := cacheKey(k)
+	id, ok := c.content.IDs[key]
+	if !ok {
+		return
+	}
+	if c.content.Former == nil {
+		c.content.Former = map[string]int{}
+	}
+	c.content.Former[key] = id
+	delete(c.content.IDs, key)
+	if err := c.write(); err != nil {
+		c.log.Warn("a schema's id that is wrong can't be taken out of the file; a start without the registry would use it", "file", c.file, "error", err)
 	}
 }
 

@@ -92,6 +92,34 @@ func TestARegistryThatHangsIsNotWaitedForWhereTheIDIsKnown(t *testing.T) {
 	})
 }
 
+// A page in the registry's place, or one that asks for a log-in, is
+// no word of the registry's. What was never kept gets the error.
+func TestASchemaRegisteredOnceIsKnownWhereSomethingElseAnswers(t *testing.T) {
+	fake, _ := strictRegistry(t)
+	cache := filepath.Join(t.TempDir(), "ids.json")
+	id, err := client(t, registry.Config{URLs: []string{fake.URL()}, CacheFile: cache}).Register(t.Context(), subject, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, said := range map[string]*http.Response{
+		"maintenance": answer(http.StatusOK, "<html>back soon</html>"),
+		"log-in":      answer(http.StatusUnauthorized, `{"error_code":401,"message":"who are you"}`),
+		"forbidden":   answer(http.StatusForbidden, "<html>blocked</html>"),
+	} {
+		cfg := away(fake.URL(), cache)
+		cfg.HTTPClient.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+			again := *said
+			return &again, nil
+		})
+		if got, err := client(t, cfg).Register(t.Context(), subject, first); got != id || err != nil {
+			t.Errorf("%s: id %d, %v, want %d", name, got, err, id)
+		}
+		if got, err := client(t, cfg).Register(t.Context(), subject, added); err == nil {
+			t.Errorf("%s: id %d of a schema that was never registered", name, got)
+		}
+	}
+}
+
 func TestARefusalIsNotAnsweredFromTheCache(t *testing.T) {
 	fake, _ := strictRegistry(t)
 	cache := filepath.Join(t.TempDir(), "ids.json")
@@ -100,11 +128,26 @@ func TestARefusalIsNotAnsweredFromTheCache(t *testing.T) {
 	}
 	cfg := away(fake.URL(), cache)
 	cfg.HTTPClient.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
-		return answer(http.StatusUnauthorized, `{"error_code":401,"message":"who are you"}`), nil
+		return answer(http.StatusUnprocessableEntity, `{"error_code":42201,"message":"not in this mode"}`), nil
 	})
 	var refused *registry.Error
-	if id, err := client(t, cfg).Register(t.Context(), subject, first); !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
-		t.Errorf("id %d, %v, want the 401", id, err)
+	if id, err := client(t, cfg).Register(t.Context(), subject, first); !errors.As(err, &refused) || refused.Status != http.StatusUnprocessableEntity {
+		t.Errorf("id %d, %v, want the 422", id, err)
+	}
+}
+
+// The framing has four bytes, which readers take for a signed number.
+func TestAnIdThatTheFramingCannotHoldIsRefused(t *testing.T) {
+	for _, id := range []string{"2147483648", "4294967303"} {
+		cfg := away("http://registry", "")
+		cfg.HTTPClient.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+			return answer(http.StatusOK, `{"subject":"s","id":`+id+`,"version":1,"schema":"{}"}`), nil
+		})
+		var refused *registry.Error
+		got, err := client(t, cfg).Register(t.Context(), subject, first)
+		if !errors.As(err, &refused) || refused.Temporary() || refused.Away() || !strings.Contains(err.Error(), id) || !strings.Contains(err.Error(), "four bytes") {
+			t.Errorf("%s: id %d, %v; want a lasting error that names it", id, got, err)
+		}
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 )
 
 // clientOptions checks the settings, all of them, and makes sr's options
-// of them. No error shows a URL as it was given: it may hold a password.
-func (cfg Config) clientOptions() ([]sr.ClientOpt, error) {
+// of them. No error shows a URL as it was given: it may hold a password. lost
+// is called when a connection ends; an HTTP client of one's own calls nothing.
+func (cfg Config) clientOptions(lost func()) ([]sr.ClientOpt, error) {
 	var errs []error
 	if len(cfg.URLs) == 0 {
 		errs = append(errs, errors.New("schema.registry.url is missing; give the registry's address, https://registry.example.com"))
@@ -32,7 +33,7 @@ func (cfg Config) clientOptions() ([]sr.ClientOpt, error) {
 			password, _ = user.Password()
 		}
 	}
-	client, err := cfg.httpClient()
+	client, err := cfg.httpClient(lost)
 	if err != nil {
 		errs = append(errs, err)
 	}
@@ -67,21 +68,26 @@ func cleanURL(text string) (clean string, user *url.Userinfo, err error) {
 	return u.String(), user, nil
 }
 
-// NewTransport is one of the registry's own: idle connections must
-// not outlive the registry's certificates in a shared one.
-func NewTransport(c *tls.Config) *http.Transport {
-	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: requestTime * 3, TLSClientConfig: c}
+// connectionRest is how long a connection may rest: longer than ids do. The
+// end of one is a sign that the registry may not be the same when it is back.
+const connectionRest = 2 * DefaultCheckInterval
+
+// NewTransport is one of the registry's own, which calls lost when a connection ends, unless this
+// side has closed it: idle connections must not outlive the registry's certificates in a shared one.
+func NewTransport(c *tls.Config, lost func()) *http.Transport {
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: connectionRest, TLSClientConfig: c, DialContext: dialer(lost)}
 }
 
 // httpClient is the one given, or one with a timeout.
-func (cfg Config) httpClient() (*http.Client, error) {
+func (cfg Config) httpClient(lost func()) (*http.Client, error) {
 	switch {
 	case cfg.HTTPClient != nil && cfg.Transport != nil:
 		return nil, errors.New("an HTTP client of one's own, which has schema.registry.ssl.ca.location's authorities or none, excludes a transport; give one of both")
 	case cfg.HTTPClient != nil:
 		return cfg.HTTPClient, nil
 	case cfg.Transport != nil:
-		return &http.Client{Timeout: requestTime, Transport: cfg.Transport}, nil
+		transport, err := cfg.Transport(lost)
+		return &http.Client{Timeout: requestTime, Transport: transport}, err
 	}
-	return &http.Client{Timeout: requestTime, Transport: NewTransport(nil)}, nil
+	return &http.Client{Timeout: requestTime, Transport: NewTransport(nil, lost)}, nil
 }

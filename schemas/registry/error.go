@@ -42,8 +42,20 @@ func (e *Error) Remedy() string { return e.Hint }
 // Temporary tells whether the same request may succeed later with nothing
 // changed: the registry was not reached, or is overloaded or broken.
 func (e *Error) Temporary() bool {
-	return e.Status == 0 && !noRegistry(e.Err) || e.Status == http.StatusTooManyRequests ||
+	return e.Status == 0 && !noRegistry(e.Err) && !errors.Is(e.Err, errLargeID) || e.Status == http.StatusTooManyRequests ||
 		e.Status == http.StatusRequestTimeout || e.Status >= http.StatusInternalServerError
+}
+
+// Away tells whether nobody answered who knows the schemas: the registry was not reached, is overloaded
+// or broken, or what stands before it answered, with a maintenance page or by asking for a log-in.
+func (e *Error) Away() bool {
+	return e.Temporary() || noRegistry(e.Err) || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden ||
+		e.Status == http.StatusNotFound && e.Code == 0
+}
+
+func isAway(err error) bool {
+	failed, ok := errors.AsType[*Error](err)
+	return ok && failed.Away()
 }
 
 // answerLength bounds what is quoted of a registry's answer:
@@ -61,8 +73,12 @@ const (
 	registerSchema step = "registering the schema"
 )
 
-// errNoID is a success without an id.
-var errNoID = errors.New("the answer holds no schema id")
+var (
+	// errNoID is a success without an id.
+	errNoID = errors.New("the answer holds no schema id")
+	// errLargeID is an id that no reader's framing can hold.
+	errLargeID = errors.New("the schema's id is above 2147483647, and records have four bytes for it")
+)
 
 // explain makes the error that users see, nil of nil.
 func explain(subject string, at step, err error) error {
@@ -78,6 +94,8 @@ func explain(subject string, at step, err error) error {
 // remedy says what to do next.
 func remedy(at step, e *Error) string {
 	switch {
+	case errors.Is(e.Err, errLargeID):
+		return "let the registry count from a lower number, or use another one"
 	case noRegistry(e.Err):
 		return "check that schema.registry.url is the root of a registry with Confluent's API (Apicurio: …/apis/ccompat/v7)"
 	case e.Status == 0:
@@ -109,6 +127,11 @@ func noRegistry(err error) bool {
 	_, notJSON := errors.AsType[*json.SyntaxError](err)
 	_, otherJSON := errors.AsType[*json.UnmarshalTypeError](err)
 	return notJSON || otherJSON || errors.Is(err, errNoID)
+}
+
+// isUnknown tells that the registry itself says that it does not have the schema under the subject.
+func isUnknown(err error) bool {
+	return statusOf(err) == http.StatusNotFound && (codeOf(err) == sr.ErrSchemaNotFound.Code || codeOf(err) == sr.ErrSubjectNotFound.Code)
 }
 
 func statusOf(err error) int {

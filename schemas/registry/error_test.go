@@ -93,7 +93,9 @@ func TestAuthoritiesOfTheRegistry(t *testing.T) {
 	defer server.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	trusting := registry.NewTransport(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
+	trusting := func(lost func()) (http.RoundTripper, error) {
+		return registry.NewTransport(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, lost), nil
+	}
 	if id, err := client(t, registry.Config{URLs: []string{server.URL}, Transport: trusting}).Lookup(t.Context(), subject, first); id != 5 || err != nil {
 		t.Errorf("with its authority: id %d, %v", id, err)
 	}
@@ -103,6 +105,7 @@ func TestAuthoritiesOfTheRegistry(t *testing.T) {
 }
 
 func TestRegistrySettingsThatAreWrong(t *testing.T) {
+	usual := func(func()) (http.RoundTripper, error) { return http.DefaultTransport, nil }
 	for _, tt := range []struct {
 		name string
 		cfg  registry.Config
@@ -111,8 +114,8 @@ func TestRegistrySettingsThatAreWrong(t *testing.T) {
 		{"no URL", registry.Config{}, []string{"schema.registry.url is missing"}},
 		{"a host alone", registry.Config{URLs: []string{"registry:8081"}}, []string{"address 1 is not a http or https URL"}},
 		{"a password that breaks the URL", registry.Config{URLs: []string{"http://ok", "http://user:hunter2%@host"}}, []string{"address 2 is not a URL", "percent-encode"}},
-		{"a transport beside a client", registry.Config{URLs: []string{"http://ok"}, Transport: http.DefaultTransport, HTTPClient: http.DefaultClient}, []string{"ssl.ca.location"}},
-		{"all problems at once", registry.Config{URLs: []string{"ftp://x"}, Transport: http.DefaultTransport, HTTPClient: http.DefaultClient}, []string{"address 1", "ssl.ca.location"}},
+		{"a transport beside a client", registry.Config{URLs: []string{"http://ok"}, Transport: usual, HTTPClient: http.DefaultClient}, []string{"ssl.ca.location"}},
+		{"all problems at once", registry.Config{URLs: []string{"ftp://x"}, Transport: usual, HTTPClient: http.DefaultClient}, []string{"address 1", "ssl.ca.location"}},
 	} {
 		_, err := registry.New(tt.cfg)
 		for _, part := range tt.want {

@@ -18,5 +18,8 @@ func (r *Client) Latest(ctx context.Context, subject string) (string, error) {
 	if statusOf(err) == http.StatusNotFound && (codeOf(err) == sr.ErrSubjectNotFound.Code || codeOf(err) == sr.ErrVersionNotFound.Code) {
 		return "", nil
 	}
-	return found.Schema.Schema, explain(subject, readLatest, err)
+	if err = explain(subject, readLatest, err); isAway(err) {
+		r.suspect()
+	}
+	return found.Schema.Schema, err
 }

@@ -4,12 +4,16 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
@@ -32,29 +36,38 @@ type Config struct {
 	// for none. A URL may hold them instead (https://user:pw@…).
 	Username string
 	Password string
-	// Transport sends the requests, each with a timeout of 10 seconds;
-	// nil: NewTransport's, with the system's authorities.
-	Transport http.RoundTripper
+	// Transport makes what sends the requests, each with a timeout of 10 seconds. It calls lost when a
+	// connection ends, any number of times. nil: it is NewTransport's, with the system's authorities.
+	Transport func(lost func()) (http.RoundTripper, error)
 	// HTTPClient does the requests in place of both; nil: Transport does. It excludes Transport.
 	HTTPClient *http.Client
 	// CacheFile keeps the ids that the registry gave, for
 	// starts while it can't be reached; "": none are kept.
 	CacheFile string
+	// CheckInterval is how often Watch looks an id up again; 0: every DefaultCheckInterval.
+	CheckInterval time.Duration
 	// Log takes what is worth saying of the cache; nil: nothing is said.
 	Log *slog.Logger
 }
 
-// Client is a client of a schema registry. It may be used by any number of goroutines. Ids
-// never change, so each is asked for once; goroutines that want the same one share the request.
+// Client is a client of a schema registry. It may be used by any number of goroutines. An id is asked for
+// once, and goroutines that want the same one share the request. A registry may come back with other ids
+// than it gave, empty, or imported without them; [Client.Watch] finds that out.
 type Client struct {
-	client *sr.Client
-	flight singleflight.Group
-	kept   *idCache
-	log    *slog.Logger
+	client   *sr.Client
+	flight   singleflight.Group
+	kept     *idCache
+	interval time.Duration
+	log      *slog.Logger
 
-	mu     sync.Mutex
-	ids    map[idKey]int
-	silent time.Time // when an answer was last not waited for any longer
+	generation atomic.Uint64
+	woken      chan struct{} // one signal: ids are to be looked up sooner than planned
+	alarm      atomic.Bool   // an id was wrong: all are to be looked up
+
+	mu       sync.Mutex // guards what follows
+	ids      map[idKey]*given
+	replaced map[string]Replacement // the last one, by subject
+	silent   time.Time              // when an answer was last not waited for any longer
 }
 
 // keptPatience is how long the registry is waited for where CacheFile has the id: a registry that hangs is
@@ -77,28 +90,31 @@ func (k idKey) document() sr.Schema {
 
 // New makes a client; nothing is sent yet. The error names the setting that is wrong.
 func New(cfg Config) (*Client, error) {
-	opts, err := cfg.clientOptions()
+	r := &Client{
+		interval: cmp.Or(cfg.CheckInterval, DefaultCheckInterval), log: cfg.Log, woken: make(chan struct{}, 1),
+		ids: map[idKey]*given{}, replaced: map[string]Replacement{},
+	}
+	opts, err := cfg.clientOptions(r.suspect)
 	if err != nil {
 		return nil, err
 	}
-	client, err := sr.NewClient(opts...)
-	if err != nil {
+	if r.client, err = sr.NewClient(opts...); err != nil {
 		// sr's own text might show a URL
 		return nil, errors.New("the schema registry's settings do not fit together")
 	}
-	log := cfg.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{client: client, kept: openIDCache(cfg.CacheFile, cfg.URLs, log), log: log, ids: map[idKey]int{}}, nil
+	r.kept = openIDCache(cfg.CacheFile, cfg.URLs, r.log)
+	return r, nil
 }
 
 // Register gives the id of a schema under a subject, registering it if it is not there yet. If the
-// registry can't be reached, the id that CacheFile has of the same schema under the same subject is
-// given: it was registered once. So it is if the registry takes longer than 2 s; the answer counts
-// when it comes. A subject that is new and has no compatibility level of its own is
-// given BACKWARD first, the rule that coupastream's schemas evolve by; a level that someone has set
-// is left as it is, as are subjects that exist. The error is an *Error, or that of ctx.
+// registry can't be asked, the id that it gave the same schema under the same subject before is
+// given, be it to an earlier process (CacheFile). So it is if the registry takes longer than 2 s; the
+// answer counts when it comes. A subject that is new and has no compatibility
+// level of its own is given BACKWARD first, the rule that coupastream's schemas evolve by; a level that
+// someone has set is left as it is, as are subjects that exist. The error is an *Error, or that of ctx.
 func (r *Client) Register(ctx context.Context, subject, schema string) (int, error) {
 	return r.shared(ctx, "register", idKey{subject, schema}, r.register)
 }
@@ -141,6 +157,7 @@ func (r *Client) shared(ctx context.Context, verb string, k idKey, work func(con
 		return 0, ctx.Err()
 	case <-enough:
 		r.noteSilence()
+		r.suspect()
 		r.log.Warn("the schema registry takes long to answer; the schema's id of an earlier start is used", "subject", k.subject, "id", id)
 		return id, nil
 	case answer := <-done:
@@ -153,25 +170,19 @@ func (r *Client) shared(ctx context.Context, verb string, k idKey, work func(con
 	}
 }
 
-// fallBack is what an earlier process was told, if the registry can't be reached now.
+// fallBack is what was given before, if the registry can't be asked now. An id that
+// the registry has shown to be wrong is none of that.
 func (r *Client) fallBack(k idKey, err error) (int, error) {
-	failed, ok := errors.AsType[*Error](err)
-	if !ok || !failed.Temporary() {
+	if !isAway(err) {
 		return 0, err
 	}
-	id := r.kept.find(k)
+	r.suspect()
+	id := r.resume(k)
 	if id == 0 {
 		return 0, err
 	}
-	r.log.Warn("the schema registry can't be reached; the schema's id of an earlier start is used", "subject", k.subject, "id", id, "error", err)
-	r.remember(k, id)
+	r.log.Warn("the schema registry can't be asked; the id that it gave the schema before is used", "subject", k.subject, "id", id, "error", err)
 	return id, nil
-}
-
-func (r *Client) remember(k idKey, id int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ids[k] = id
 }
 
 // patience is how long an answer is waited for that can be done without.
@@ -188,13 +199,6 @@ func (r *Client) noteSilence() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.silent = time.Now()
-}
-
-// known is the id in memory, 0 for none: registries count from 1.
-func (r *Client) known(k idKey) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ids[k]
 }
 
 // register looks first, so that a schema that is there already is found without the right to write.
@@ -238,10 +242,14 @@ func (r *Client) protect(ctx context.Context, subject string) error {
 	return explain(subject, setLevel, set.Err)
 }
 
-// checkID refuses an answer without an id: something that is no registry answered.
+// checkID refuses an answer without an id, which something that is no
+// registry gave, and an id that the framing's four bytes can't hold.
 func checkID(id int, err error) error {
-	if err == nil && id <= 0 {
+	switch {
+	case err == nil && id <= 0:
 		return errNoID
+	case err == nil && id > math.MaxInt32:
+		return fmt.Errorf("%w: %d", errLargeID, id)
 	}
 	return err
 }

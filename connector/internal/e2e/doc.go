@@ -47,6 +47,7 @@
 //	lines_real_test.go            lines in topics of their own; lines_verdict_test.go is what must hold
 //	                              of them
 //	levels_test.go                custom fields under levels of compatibility other than BACKWARD
+//	lost_registry_test.go         a registry that comes back empty
 //	parts_test.go                 the parts of one run: broker, registry, binary
 //	process_test.go               a child process, its logs, its CPU time and memory
 //	tenant_test.go                a simulated Coupa instance

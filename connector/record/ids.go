@@ -1,0 +1,130 @@
+package record
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// carried is what a maker knows of the subjects whose ids its records carry.
+type carried struct {
+	since time.Time // the maker was made
+
+	mu   sync.Mutex
+	told map[string]time.Time // by subject: of which replacement the reporter knows; zero: of none
+}
+
+func newCarried() carried { return carried{since: time.Now(), told: map[string]time.Time{}} }
+
+func (c *carried) subjects() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.told))
+}
+
+// note takes in a subject, and tells whether what was replaced there at that time is news.
+func (c *carried) note(subject string, replaced time.Time) (news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.told[subject]
+	news = !replaced.Before(c.since) && replaced.After(last)
+	if news {
+		last = replaced
+	}
+	c.told[subject] = last
+	return news
+}
+
+// RenumberedError says that the registry gives a schema another id than it gave before: it has lost
+// what it had, or was filled from a copy without the ids. It stops nothing.
+type RenumberedError struct {
+	Subject  string
+	Key      bool // of the records' keys
+	From, To int
+}
+
+func (e *RenumberedError) Error() string {
+	text := fmt.Sprintf("the schema registry gives the schema of subject %s the id %d, and gave %d before; records that carry %[3]d can't be read, or are read as something else",
+		e.Subject, e.To, e.From)
+	if e.Key {
+		text += ". The id is part of each key: from now on keys have other bytes, so that rows may be in another partition than before, and compaction keeps their last records of before too"
+	}
+	return text
+}
+
+// Remedy is how what went out meanwhile becomes readable.
+func (e *RenumberedError) Remedy() string {
+	return "give the registry its former content back, ids included, or publish again what went out since it lost it (coupastream snapshot start --from), " +
+		"as CoupastreamSchemaIdsChanged in deploy/RUNBOOK.md says"
+}
+
+// registerFor gives the id of a schema of the stream's values, as register does.
+func (m *Maker) registerFor(ctx context.Context, subject, schema string) (int, error) {
+	id, err := m.register(ctx, subject, schema, false)
+	switch {
+	case err == nil:
+		m.Report.Carries(subject, id)
+	case m.isOtherForm(ctx, subject, schema, err):
+		err = fmt.Errorf("%w: %w", errOtherForm, err)
+	}
+	return id, err
+}
+
+// register gives the id of a schema, adding it to the subject where the object's keys allow that.
+func (m *Maker) register(ctx context.Context, subject, schema string, key bool) (id int, err error) {
+	if m.Object.AutoRegister {
+		id, err = m.Registry.Register(ctx, subject, schema)
+	} else {
+		id, err = m.Registry.Lookup(ctx, subject, schema)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if last, _ := m.Registry.Replaced(subject); m.ids.note(subject, last.At) {
+		m.Report.Renumbered(&RenumberedError{Subject: subject, Key: key, From: last.From, To: last.To})
+	}
+	return id, nil
+}
+
+// generation is that of the registry's ids; 0 where records carry none.
+func (m *Maker) generation() uint64 {
+	if !m.Object.NeedsRegistry() {
+		return 0
+	}
+	return m.Registry.Generation()
+}
+
+// renew gives an encoding with the ids that the registry gives now, if that is another
+// than stale; nil: stale is right. Rows wait for it, and go out with no id that may be wrong.
+func (m *Maker) renew(ctx context.Context, stale *encoding) (*encoding, error) {
+	if stale.generation == m.generation() {
+		return nil, nil
+	}
+	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer m.customs.registering.Release(1)
+	now := m.current.Load()
+	if now.generation == m.generation() {
+		return now, nil
+	}
+	made, err := m.makeEncoding(ctx, now.custom)
+	if err != nil {
+		return nil, err
+	}
+	m.current.Store(made)
+	m.keepFields(made.custom)
+	return made, nil
+}
+
+// Refresh makes what the stream's records are made with what the registry says now: it asks for
+// ids again that may be wrong, and offers a refused schema again now and then.
+func (m *Maker) Refresh(ctx context.Context) error {
+	if _, err := m.renew(ctx, m.current.Load()); err != nil {
+		return err
+	}
+	return m.reconsider(ctx)
+}
