@@ -104,8 +104,9 @@ func handlingSettings() []setting[Object] {
 				"which the header `coupa.trimmed` lists."},
 			text(func(o *Object) *string { return &o.Oversize })},
 		{Key{Name: "schema.conflict", Type: String, Importance: Medium, Default: "halt", Values: []string{"halt", "deadletter", "widen"},
-			Doc: "What happens when the registry refuses the schema of an object's values, since the subject's versions contradict it: `halt` stops the object, " +
-				"`deadletter` sends its rows to the dead letter topic, `widen` offers a schema that has the last version's fields and types besides."},
+			Doc: "What happens when the registry refuses the schema of an object's values, since the subject's versions contradict it, or takes it although readers of one version would bend " +
+				"values of the other (another scale, decimal for string, other masks): `halt` stops the object, " +
+				"`deadletter` sends its rows to the dead letter topic, `widen` offers a schema that has the last version's fields and types besides, where Avro has a union of both."},
 			text(func(o *Object) *string { return &o.SchemaConflict })},
 		{Key{Name: deadLetterKey, Type: String, Importance: Low,
 			Doc: "Dead letter topic for `errors.tolerance=all` or `unmapped`, `record.oversize=deadletter` and `schema.conflict=deadletter`; several objects and connectors may share one."},

@@ -2,7 +2,9 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coupastream/coupastream/connector/internal/clock"
@@ -26,6 +28,42 @@ func (e *conflictError) Unwrap() error { return e.refusal }
 // Remedy is what lets rows be encoded again.
 func (*conflictError) Remedy() string {
 	return "make the registry take the schema, give the object a new topic (topic.template), or give schema.conflict = widen or deadletter"
+}
+
+// differenceError says that readers would take values of a subject's last version
+// for something else by the next one, or the other way round.
+type differenceError struct {
+	subject string
+	found   []schemas.Difference
+}
+
+// shownDifferences is how many an error tells of; the first ones show what was changed.
+const shownDifferences = 5
+
+func (e *differenceError) Error() string {
+	var all []string
+	for _, d := range e.found[:min(len(e.found), shownDifferences)] {
+		all = append(all, d.String())
+	}
+	if more := len(e.found) - len(all); more > 0 {
+		all = append(all, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("subject %q: readers would bend values of its last version: %s", e.subject, strings.Join(all, "; "))
+}
+
+// Remedy is what keeps the two versions apart.
+func (*differenceError) Remedy() string {
+	return "give the object a new topic (topic.template), or another subject; or take the change back (decimal.handling.mode, retype, hash and mask of the mapping)"
+}
+
+// unwidened names the first difference that a union can't have both sides of; "": there is none.
+func (e *differenceError) unwidened() string {
+	for _, d := range e.found {
+		if !d.Widens {
+			return fmt.Sprintf("no union tells values of both from each other (%s)", d)
+		}
+	}
+	return ""
 }
 
 // refusedValues encodes no row.
@@ -100,6 +138,9 @@ func refusedWide(err error) error {
 // widened gives, in place of a schema that the registry refused, one that
 // has besides what the subject's last version has: widen makes it of that.
 func (m *Maker) widened(ctx context.Context, subject string, refusal error, widen func(last string) (*schemas.Schema, error)) (*schemas.Schema, error) {
+	if differs, ok := errors.AsType[*differenceError](refusal); ok && differs.unwidened() != "" {
+		return nil, fmt.Errorf("%w; schema.conflict=widen can't help: %s", refusal, differs.unwidened())
+	}
 	last, err := m.Registry.Latest(ctx, subject)
 	if err != nil {
 		return nil, err

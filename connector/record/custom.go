@@ -310,8 +310,12 @@ func (m *Maker) noteUnfit(unfit []schemas.Unfit) {
 	}
 }
 
-// isIncompatible tells that the registry refuses a schema because of those that the subject has.
+// isIncompatible tells that a schema can't follow those that the subject
+// has: the registry refuses it, or readers would bend what it lets through.
 func isIncompatible(err error) bool {
+	if _, ok := errors.AsType[*differenceError](err); ok {
+		return true
+	}
 	failed, ok := errors.AsType[*registry.Error](err)
 	return ok && failed.Status == http.StatusConflict
 }

@@ -79,11 +79,31 @@ func (m *Maker) subjectIn(topic string, schema *schemas.Schema) string {
 
 // registerFor gives the id of a schema of the stream's values, as register does.
 func (m *Maker) registerFor(ctx context.Context, subject, schema string) (int, error) {
-	id, err := m.register(ctx, subject, schema)
+	id, err := m.registerNext(ctx, subject, schema)
 	if err == nil {
 		m.Report.Carries(subject, id)
 	}
 	return id, err
+}
+
+// registerNext registers a schema of values behind the subject's last version, unless readers
+// would take what one has for what the other has, which the registry does not look at.
+func (m *Maker) registerNext(ctx context.Context, subject, schema string) (int, error) {
+	if !m.Object.AutoRegister {
+		return m.register(ctx, subject, schema)
+	}
+	last, err := m.Registry.Latest(ctx, subject)
+	if err != nil {
+		// a version that was registered before goes on without the registry; a new one waits for it
+		if id, unknown := m.Registry.Lookup(ctx, subject, schema); unknown == nil {
+			return id, nil
+		}
+		return 0, err
+	}
+	if found := schemas.Differences(last, schema); len(found) > 0 {
+		return 0, &differenceError{subject, found}
+	}
+	return m.register(ctx, subject, schema)
 }
 
 // register gives the id of a schema, adding it to the subject where the object's keys allow that.
