@@ -7,8 +7,11 @@ import (
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
-// templateKey is the one key whose values hold placeholders.
-const templateKey = "topic.template"
+// templateKey and namespaceKey are the keys whose values hold placeholders.
+const (
+	templateKey  = "topic.template"
+	namespaceKey = "schema.namespace"
+)
 
 // linesKey says where lines go, deadLetterKey where rows that can't go.
 const (
@@ -64,6 +67,10 @@ func recordSettings() []setting[Object] {
 			Doc: "How custom fields stand in records: `typed` as fields of their own types, added to the schema as they appear; `map` as JSON text by name; `off` not at all. " +
 				"`auto` is what the topic's schema has, and for a new one `typed` if the worker's connectors give it rows of one tenant alone, else `map`."},
 			text(func(o *Object) *string { return &o.CustomFields })},
+		{Key{Name: namespaceKey, Type: String, Importance: Low, Default: schemas.DefaultNamespace, Example: "coupa.${tenant}",
+			Doc: "Namespace of the records in schemas of values, for who builds classes of two tenants or forms in one place; `${tenant}` is replaced, with `_` and two hexadecimal digits for each character that no Avro name has " +
+				"(`acme-eu`: `acme_2deu`; `_` is two). The key stays `coupa.Key`. A topic that has records wants a new one with another namespace."},
+			namespaceTemplate},
 		{Key{Name: "decimal.handling.mode", Type: String, Importance: Medium, Default: "precise", Values: []string{"precise", "string", "double"},
 			Doc: "Avro decimal, string or double."},
 			named(func(o *Object) *schemas.DecimalMode { return &o.Decimals })},

@@ -48,7 +48,7 @@ func newCustoms() customs {
 
 // SubjectOf names what objects must have in common for their values to have one schema.
 func SubjectOf(o config.Object) string {
-	return registry.Subject(o.ValueSubject, o.Topic, o.Path, false)
+	return registry.Subject(o.ValueSubject, o.Topic, o.Namespace+"."+o.Path, false)
 }
 
 // SharedSubjects are the subjects whose values come from more than one of the connectors' streams.
