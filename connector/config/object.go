@@ -31,6 +31,7 @@ type Object struct {
 	Freshness       time.Duration // objective of freshness; 0: none
 	Fields          string        // "schema" or "all"
 	CustomFields    string        // "auto", "typed", "map" or "off"
+	CustomConflict  string        // "unmapped" or "widen": what becomes of a value that is not of its typed field's type
 	Decimals        schemas.DecimalMode
 	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
 	Envelope        string // "none" or EnvelopeDebezium
@@ -78,6 +79,10 @@ const (
 
 // KeepsUnreadable tells whether values that can't be read as their fields' types stay in unmapped.
 func (o Object) KeepsUnreadable() bool { return o.ErrorsTolerance == ToleranceUnmapped }
+
+// WidensCustomFields tells whether a typed custom field gets a
+// further type where values of that come up. Else they stay in unmapped.
+func (o Object) WidensCustomFields() bool { return o.CustomConflict == "widen" }
 
 // LineTopic is the topic of the lines of a list, by the name of its field.
 func (o Object) LineTopic(list string) string { return o.Topic + "." + list }

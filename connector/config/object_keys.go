@@ -67,6 +67,10 @@ func recordSettings() []setting[Object] {
 			Doc: "How custom fields stand in records: `typed` as fields of their own types, added to the schema as they appear; `map` as JSON text by name; `off` not at all. " +
 				"`auto` is what the topic's schema has, and for a new one `typed` if the worker's connectors give it rows of one tenant alone, else `map`."},
 			text(func(o *Object) *string { return &o.CustomFields })},
+		{Key{Name: "custom.fields.conflict", Type: String, Importance: Medium, Default: "unmapped", Values: []string{"unmapped", "widen"},
+			Doc: "What becomes of a value that is not of its typed custom field's type: `unmapped` keeps it as JSON text there, and a number is learned as a decimal; `widen` makes the field a union of both types " +
+				"where the registry allows it, which typed tables can't follow."},
+			text(func(o *Object) *string { return &o.CustomConflict })},
 		{Key{Name: namespaceKey, Type: String, Importance: Low, Default: schemas.DefaultNamespace, Example: "coupa.${tenant}",
 			Doc: "Namespace of the records in schemas of values, for who builds classes of two tenants or forms in one place; `${tenant}` is replaced, with `_` and two hexadecimal digits for each character that no Avro name has " +
 				"(`acme-eu`: `acme_2deu`; `_` is two). The key stays `coupa.Key`. A topic that has records wants a new one with another namespace."},
