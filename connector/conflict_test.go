@@ -161,7 +161,8 @@ func TestAVersionThatReadersWouldBendIsAConflict(t *testing.T) {
 	}
 }
 
-// With schema.conflict=widen a union has both sides where Avro has one; elsewhere the object stops, and says why.
+// With schema.conflict=widen a union has both sides where Avro
+// has one; elsewhere the object stops, and says why.
 func TestADifferenceThatReadersBendIsWidenedWhereAvroAllowsIt(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 76, Rows: 10}, func(h *harness) {
 		h.keys["schema.conflict"], h.keys["custom.fields"] = "widen", "map"

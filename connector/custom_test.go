@@ -268,8 +268,9 @@ func TestAFieldThatIsNewWaitsForTheRegistry(t *testing.T) {
 	})
 }
 
-// Unless custom.fields.conflict says widen, a field has one type for good, so that typed tables go on: a number is a
-// decimal from the first on, whether 10 or 10.5 comes first, and what is of another form stays in unmapped.
+// Unless custom.fields.conflict says widen, a field has one type for good, so that typed
+// tables go on: a number is a decimal from the first on, whether 10 or 10.5 comes first,
+// and what is of another form stays in unmapped.
 func TestACustomFieldKeepsTheTypeThatItBeganWith(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 39, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
 		r := h.start()

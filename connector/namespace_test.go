@@ -7,7 +7,8 @@ import (
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
-// All records of a tenant's schemas are in its own namespace, in lines' topics and envelopes too; keys are not.
+// All records of a tenant's schemas are in its own namespace,
+// in lines' topics and envelopes too; keys are not.
 func TestRecordsAreInTheNamespaceOfTheirTenant(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 81, Rows: 10, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["schema.namespace"] = "coupa.t_${tenant}"

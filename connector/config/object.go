@@ -31,7 +31,7 @@ type Object struct {
 	Freshness       time.Duration // objective of freshness; 0: none
 	Fields          string        // "schema" or "all"
 	CustomFields    string        // "auto", "typed", "map" or "off"
-	CustomConflict  string        // "unmapped" or "widen": what becomes of a value that is not of its typed field's type
+	CustomConflict  string        // "unmapped" or "widen": of values of another type than their field's
 	Decimals        schemas.DecimalMode
 	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
 	Envelope        string // "none" or EnvelopeDebezium

@@ -44,7 +44,8 @@ func resolveAll(doc document, before Problems, key func(name string) Key, env Lo
 // foreignReference refuses ${NAME}, which other programs replace and this one
 // would take literally. Templates have placeholders of that form of their own.
 func foreignReference(k Key, raw string) *fault {
-	template := func(key string) bool { return k.Name == key || strings.HasSuffix(k.Name, "."+key) } // or of an object
+	// its own, or that of an object
+	template := func(key string) bool { return k.Name == key || strings.HasSuffix(k.Name, "."+key) }
 	if template(templateKey) || template(namespaceKey) || !regexp.MustCompile(`\$\{[^}:]*\}`).MatchString(raw) {
 		return nil
 	}

@@ -25,8 +25,9 @@ import (
 // Where custom fields are typed, a row is encoded only by a schema that knows all of its fields: the
 // encoder tells which it has no place for, and then a new version is registered before the row goes out.
 // The registry's last version is what every worker goes on from, so that workers who see the same rows
-// make the same schema. Fields that can't be typed stay JSON text in unmapped: those beyond custom.Max, values
-// of another form than their field's unless that is to be widened, and whatever the registry refuses.
+// make the same schema. Fields that can't be typed stay JSON text in unmapped: those beyond
+// custom.Max, values of another form than their field's unless that is to be widened, and
+// whatever the registry refuses.
 type customs struct {
 	// of one: who has it may register a new version, and holds what
 	// follows; fetches that met the same new field wait for the one version
