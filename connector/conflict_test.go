@@ -161,6 +161,39 @@ func TestAVersionThatReadersWouldBendIsAConflict(t *testing.T) {
 	}
 }
 
+// With schema.conflict=deadletter rows that readers would bend are dead
+// letters, with the reason, until the subject has another last version.
+func TestRowsThatReadersWouldBendAreDeadLetters(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 77, Rows: 10, Objects: []string{"invoices"}}, func(h *harness) {
+		h.keys["schema.conflict"], h.keys["errors.deadletterqueue.topic.name"], h.keys["custom.fields"] = "deadletter", "coupa.dead", "map"
+		var versions [2]string
+		for i, mode := range []schemas.DecimalMode{schemas.DecimalString, schemas.DecimalPrecise} {
+			s, err := schemas.For("invoices", schemas.Options{Decimals: mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			versions[i] = s.JSON()
+		}
+		h.registry.id("coupa.invoices-value", versions[0])
+		r := h.start()
+		h.settle()
+		dead := h.records("coupa.dead")
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || len(dead) != 10 || s.Published != 0 {
+			t.Fatalf("%s %q, %d dead letters, %d published", s.State, s.Trace, len(dead), s.Published)
+		}
+		if why := dead[0].headers[record.HeaderErrorMessage]; !strings.Contains(why, "gross_total was string, is decimal(38,9)") {
+			t.Errorf("a letter says %q", why)
+		}
+		h.registry.id("coupa.invoices-value", versions[1])
+		h.pass(2 * time.Minute)
+		for _, row := range h.tenant.Rows("invoices") {
+			h.tenant.Update("invoices", row.ID)
+		}
+		h.settle()
+		h.check("invoices")
+	})
+}
+
 // With schema.conflict=widen a union has both sides where Avro
 // has one; elsewhere the object stops, and says why.
 func TestADifferenceThatReadersBendIsWidenedWhereAvroAllowsIt(t *testing.T) {

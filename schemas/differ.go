@@ -18,6 +18,9 @@ type Difference = schematext.Difference
 // Of JSON Schemas, whose values say what they are, that alone counts. A last
 // version that coupastream can't have made has none: the registry alone decides.
 func Differences(last, next string) []Difference {
+	if last == next {
+		return nil
+	}
 	if strings.HasPrefix(next, jsonschema.Start) {
 		return schematext.RuleDifferences(jsonschema.Rules(last), jsonschema.Rules(next))
 	}

@@ -19,14 +19,18 @@ const (
 	conflictWiden      = "widen"
 )
 
-// conflictError says that the registry refuses the schema of the values, so that no row can be encoded.
+// conflictError says that the schema of the values can't follow those
+// that the subject has, so that no row can be encoded.
 type conflictError struct{ refusal error }
 
 func (e *conflictError) Error() string { return e.refusal.Error() }
 func (e *conflictError) Unwrap() error { return e.refusal }
 
 // Remedy is what lets rows be encoded again.
-func (*conflictError) Remedy() string {
+func (e *conflictError) Remedy() string {
+	if differs, ok := errors.AsType[*differenceError](e.refusal); ok {
+		return differs.Remedy()
+	}
 	return "make the registry take the schema, give the object a new topic (topic.template), or give schema.conflict = widen or deadletter"
 }
 
@@ -83,14 +87,14 @@ func (v refusedValues) by(_ context.Context, schema *schemas.Schema) (*schemas.S
 const reconsiderAfter = time.Minute
 
 // undeliverable is the encoding of a stream whose rows are dead letters because
-// the registry refuses its schema. The key's schema must be registered.
+// its schema contradicts what is registered. The key's schema must be registered.
 func (m *Maker) undeliverable(ctx context.Context, fields *custom.Fields, refusal error) (*encoding, error) {
 	e, err := m.encodingWith(ctx, fields, refusedValues{&conflictError{refusal}}.by)
 	if err != nil {
 		return nil, err
 	}
 	e.refused = time.Now()
-	m.Log.Error("the schema registry refuses the schema; rows go to the dead letter topic until it takes it", "topic", m.dead.topic, "error", refusal)
+	m.Log.Error("the schema contradicts what is registered; rows go to the dead letter topic until the registry takes it", "topic", m.dead.topic, "error", refusal)
 	return e, nil
 }
 
