@@ -110,3 +110,118 @@ func TestARefusedSchemaIsWidenedByTheLastVersion(t *testing.T) {
 		}
 	})
 }
+
+// A change that the registry lets through, and that readers of the topic would get wrong values by, is
+// a conflict: nothing is registered or published, until it is taken back or the topic is another one.
+func TestAVersionThatReadersWouldBendIsAConflict(t *testing.T) {
+	retyped := func(scale string) string {
+		return `objects: {invoices: {fields: {gross-total: {retype: "decimal(20,` + scale + `)"}}}}`
+	}
+	masked := func(field string) string { return "objects: {invoices: {fields: {" + field + "}}}" }
+	for name, c := range map[string]struct {
+		key, was, is string
+		says         string
+	}{
+		"decimal.handling.mode": {"object.invoices.decimal.handling.mode", "precise", "string", "gross_total was decimal(38,9), is string"},
+		"retype":                {"mapping", retyped("2"), retyped("4"), "gross_total was decimal(20,2), is decimal(20,4)"},
+		"hash":                  {"mapping", masked(`internal-note: {mask: "***"}`), masked("internal-note: {hash: true}"), "internal-note was hidden by mask:"},
+		"mask":                  {"mapping", masked("invoice-number: {hash: true}"), masked(`invoice-number: {hash: true}, internal-note: {mask: "***"}`), "internal-note was shown as Coupa sends it, is hidden by mask:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 75, Rows: 10}, func(h *harness) {
+				h.keys["custom.fields"], h.keys["mapping.hash.key"] = "map", "0123456789abcdef"
+				if c.key != "mapping" {
+					delete(h.keys, "mapping.hash.key")
+				}
+				h.keys[c.key] = c.was
+				h.start()
+				h.settle()
+				h.stop()
+				versions, records := len(h.registry.versionsOf("coupa.invoices-value")), len(h.records("coupa.invoices"))
+				h.keys[c.key] = c.is
+				r := h.start()
+				h.tenant.Update("invoices", 5)
+				h.settle()
+				s := r.Connectors()[0].Tasks[0]
+				if s.State != status.Failed || !strings.Contains(s.Trace, c.says) || len(s.Errors) == 0 || !strings.Contains(s.Errors[0].Remedy, "new topic") {
+					t.Errorf("%s %q, %+v, want FAILED for %q and the remedy", s.State, s.Trace, s.Errors, c.says)
+				}
+				if v, n := len(h.registry.versionsOf("coupa.invoices-value")), len(h.records("coupa.invoices")); v != versions || n != records {
+					t.Errorf("%d versions and %d records more", v-versions, n-records)
+				}
+				h.stop()
+				h.keys["topic.template"] = "other.${object}"
+				r = h.start()
+				h.settle()
+				if s := r.Connectors()[0].Tasks[0]; s.State != status.Running {
+					t.Errorf("with a new topic: %s %q", s.State, s.Trace)
+				}
+			})
+		})
+	}
+}
+
+// With schema.conflict=deadletter rows that readers would bend are dead
+// letters, with the reason, until the subject has another last version.
+func TestRowsThatReadersWouldBendAreDeadLetters(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 77, Rows: 10, Objects: []string{"invoices"}}, func(h *harness) {
+		h.keys["schema.conflict"], h.keys["errors.deadletterqueue.topic.name"], h.keys["custom.fields"] = "deadletter", "coupa.dead", "map"
+		var versions [2]string
+		for i, mode := range []schemas.DecimalMode{schemas.DecimalString, schemas.DecimalPrecise} {
+			s, err := schemas.For("invoices", schemas.Options{Decimals: mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			versions[i] = s.JSON()
+		}
+		h.registry.id("coupa.invoices-value", versions[0])
+		r := h.start()
+		h.settle()
+		dead := h.records("coupa.dead")
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || len(dead) != 10 || s.Published != 0 {
+			t.Fatalf("%s %q, %d dead letters, %d published", s.State, s.Trace, len(dead), s.Published)
+		}
+		if why := dead[0].headers[record.HeaderErrorMessage]; !strings.Contains(why, "gross_total was string, is decimal(38,9)") {
+			t.Errorf("a letter says %q", why)
+		}
+		h.registry.id("coupa.invoices-value", versions[1])
+		h.pass(2 * time.Minute)
+		for _, row := range h.tenant.Rows("invoices") {
+			h.tenant.Update("invoices", row.ID)
+		}
+		h.settle()
+		h.check("invoices")
+	})
+}
+
+// With schema.conflict=widen a union has both sides where Avro
+// has one; elsewhere the object stops, and says why.
+func TestADifferenceThatReadersBendIsWidenedWhereAvroAllowsIt(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 76, Rows: 10}, func(h *harness) {
+		h.keys["schema.conflict"], h.keys["custom.fields"] = "widen", "map"
+		h.start()
+		h.settle()
+		h.stop()
+		h.keys["decimal.handling.mode"] = "string"
+		r := h.start()
+		h.tenant.Update("invoices", 5)
+		h.settle()
+		unions := 0
+		for _, rec := range h.records("coupa.invoices") {
+			if strings.Contains(h.schemaOf(rec), `"scale":6},"string"]`) {
+				unions++
+			}
+		}
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Running || unions != 1 {
+			t.Fatalf("%s %q, %d records with unions of decimal and string, want that of the change", s.State, s.Trace, unions)
+		}
+		h.stop()
+		delete(h.keys, "decimal.handling.mode")
+		h.keys["mapping"] = `objects: {invoices: {fields: {gross-total: {retype: "decimal(20,4)"}}}}`
+		r = h.start()
+		h.settle()
+		if s := r.Connectors()[0].Tasks[0]; s.State != status.Failed || !strings.Contains(s.Trace, "widen can't help: no union tells values of both from each other (gross_total was") {
+			t.Errorf("%s %q", s.State, s.Trace)
+		}
+	})
+}

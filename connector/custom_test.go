@@ -86,7 +86,7 @@ func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
 	for _, fields := range []string{"schema", "all"}[:unlessRaced(2, 1)] {
 		t.Run(fields, func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 31, Rows: 200, Objects: []string{"invoices"}}, func(h *harness) {
-				h.keys["fields"] = fields
+				h.keys["fields"], h.keys["custom.fields.conflict"] = fields, "widen"
 				r := h.start()
 				h.settle()
 				rows := h.tenant.Rows("invoices")
@@ -210,6 +210,7 @@ func TestTypedCustomFieldsAreRefusedWhereTheTopicHasAMap(t *testing.T) {
 func TestWhatTheRegistryRefusesStaysInUnmapped(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 37, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		h.keys["custom.fields.conflict"] = "widen"
 		h.registry.set(func(r *memoryRegistry) {
 			r.refuse = func(schema string) bool { return strings.Contains(schema, `["null","long","string"]`) }
 		})
@@ -434,5 +435,47 @@ func TestAGlobalFieldFoundMeanwhileReachesTheOverlapAtOnceAndOthersWithTheirNext
 		if all := of(old); before != 2 || len(all) != 3 || !strings.Contains(h.schemaOf(all[2]), "found-later") || strings.Contains(h.schemaOf(all[1]), "found-later") {
 			h.t.Errorf("the row from before the overlap: %d records, then %d", before, len(all))
 		}
+	})
+}
+
+// Unless custom.fields.conflict says widen, a field has one type for good, so that typed
+// tables go on: a number is a decimal from the first on, whether 10 or 10.5 comes first,
+// and what is of another form stays in unmapped.
+func TestACustomFieldKeepsTheTypeThatItBeganWith(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 39, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		r := h.start()
+		h.settle()
+		for _, members := range []string{`{"score":10,"day":"2026-04-01T00:00:00Z","site":{"id":7,"name":"A"},"counts":[1],"code":"x"}`,
+			`{"score":10.5,"day":"soon","site":"A","counts":[1.5],"code":17}`, `{"score":"n/a","day":5,"site":true,"counts":"none","code":true,"late":1}`} {
+			h.tenant.SetMember("users", 7, "custom-fields", members)
+			h.settle()
+		}
+		last := newest(t, h.records("coupa.users"), 7)
+		text := h.schemaOf(last)
+		decimal := `{"type":"bytes","logicalType":"decimal","precision":38,"scale":9}`
+		for _, want := range []string{`{"name":"score","type":["null",` + decimal + `]`, `{"name":"day","type":["null",{"type":"long","logicalType":"timestamp-millis"}]`,
+			`{"name":"site","type":["null","coupa.CustomLookup"]`, `{"name":"counts","type":["null",{"type":"array","items":["null",` + decimal + `]}]`,
+			`{"name":"code","type":["null","string"]`, `{"name":"late","type":["null",` + decimal + `]`, `{"name":"id","type":["null","long"],"default":null,"coupa.name":"id","coupa.custom":["long"]}`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the schema lacks %s", want)
+			}
+		}
+		own := h.values("coupa.users")[7]["custom_fields"].(map[string]any)
+		if kept := fmt.Sprint(own["unmapped"]); kept != `map[counts:none day:5 score:n/a site:true]` || own["code"] != "true" || own["late"] != 1.0 {
+			t.Errorf("the last row is %v", own)
+		}
+		was := map[string]any{}
+		for _, rec := range h.records("coupa.users") {
+			if rec.id == 7 {
+				was[fmt.Sprint(h.decoded(rec)["custom_fields"])] = nil
+			}
+		}
+		if text := fmt.Sprint(was); !strings.Contains(text, "score:10 ") || !strings.Contains(text, "score:10.5") || !strings.Contains(text, "counts:[1.5]") {
+			t.Errorf("numbers are %s", text)
+		}
+		if n := r.Connectors()[0].Tasks[0].Unfit; n["User.custom-fields.score"] != 1 || n["User.custom-fields.day"] != 2 {
+			t.Errorf("the status counts %v", n)
+		}
+		h.check("users")
 	})
 }

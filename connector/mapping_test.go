@@ -29,21 +29,27 @@ func (h *harness) values(topic string) map[int64]map[string]any {
 	h.t.Helper()
 	all := map[int64]map[string]any{}
 	for _, r := range h.records(topic) {
-		plan, err := schemas.Compile(h.schemaOf(r))
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		text, err := plan.AppendJSON(nil, r.value[5:])
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		var v map[string]any
-		if err := json.Unmarshal(text, &v); err != nil {
-			h.t.Fatal(err)
-		}
-		all[r.id] = v
+		all[r.id] = h.decoded(r)
 	}
 	return all
+}
+
+// decoded is a record as JSON.
+func (h *harness) decoded(r readRecord) map[string]any {
+	h.t.Helper()
+	plan, err := schemas.Compile(h.schemaOf(r))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	text, err := plan.AppendJSON(nil, r.value[5:])
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(text, &v); err != nil {
+		h.t.Fatal(err)
+	}
+	return v
 }
 
 // The topic has what the mapping makes of each row, whatever Coupa is asked for, and what it hides is

@@ -110,7 +110,7 @@ func (e *Encoder) exactly(out []byte, n *planNode, c byte, text []byte) ([]byte,
 		return out, false
 	case n.kind == kindTimestamp:
 		ms, ok := custom.ExactInstant(text)
-		return binary.AppendVarint(out, ms), ok && c == '"'
+		return binary.AppendVarint(out, ms), ok && rowtext.InReach(ms) && c == '"'
 	}
 	d, ok := custom.ExactNumber(text)
 	if c != '"' {

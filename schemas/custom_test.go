@@ -165,17 +165,17 @@ func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
 
 func TestWhatAFieldDoesNotHoldExactlyGoesToUnmapped(t *testing.T) {
 	t.Parallel()
-	known := discovered(t, `{"n":1,"d":1.5,"b":true,"at":"2024-04-01T00:00:00Z","l":{"id":1},"ns":[1]}`)
+	known := discovered(t, `{"n":1,"d":1.5,"b":true,"at":"2024-04-01T00:00:00Z","l":{"id":1},"ns":[1],"end":"9999-12-31T23:59:59-08:00"}`)
 	p, err := customSchema(t, known).Plan()
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := `{"id":1,"custom-fields":{"n":"012","d":"1e3","b":"yes","at":"2024-04-01","l":"x","ns":[1,"a"],"new":{"x":[]}}}`
+	row := `{"id":1,"custom-fields":{"n":"012","d":"1e3","b":"yes","at":"2024-04-01","l":"x","ns":[1,"a"],"new":{"x":[]},"end":"9999-12-31T23:59:59-08:00"}}`
 	b, err := p.Encoder().Append(nil, []byte(row))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `custom_fields:{unmapped:{at:"\"2024-04-01\"" b:"\"yes\"" d:"\"1e3\"" l:"\"x\"" n:"\"012\"" new:"{\"x\":[]}" ns:"[1,\"a\"]"}}`
+	want := `custom_fields:{unmapped:{at:"\"2024-04-01\"" b:"\"yes\"" d:"\"1e3\"" end:"\"9999-12-31T23:59:59-08:00\"" l:"\"x\"" n:"\"012\"" new:"{\"x\":[]}" ns:"[1,\"a\"]"}}`
 	if got := decode(t, customSchema(t, known).JSON(), b); !strings.Contains(got, want) {
 		t.Errorf("%s, want %s", got, want)
 	}

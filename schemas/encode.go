@@ -85,7 +85,8 @@ func (p *Plan) Encoder() *Encoder {
 //     object as a list of one. A null or "" in a list of records is left out.
 //   - What the type has no room for stays, as the JSON text that was sent, in unmapped
 //     of the record around it, under its key, and its field is null: a decimal of more
-//     digits, an integer beyond 64 bits, an object for a number. So do unknown keys.
+//     digits, an integer beyond 64 bits, an instant before the year 1 or after 9999 in UTC,
+//     an object for a number. So do unknown keys.
 //   - Text that is no number, boolean or date where one is declared is an error: no reading of it is safe.
 //     In a typed custom field it goes to unmapped like anything else that the field cannot hold exactly.
 //     With KeepUnreadable it does so everywhere, and so does what has no room in a type that a mapping

@@ -356,3 +356,29 @@ func TestDecimalsAsJSONAgreeWithMathBig(t *testing.T) {
 		}
 	}
 }
+
+func TestAnInstantThatFitsNoReaderIsTextInUnmappedOfEveryFormat(t *testing.T) {
+	t.Parallel()
+	row := []byte(`{"id":1,"created-at":"9999-12-31T23:59:59-08:00","updated-at":"0001-01-01T00:00:00+14:00","delivery-date":"9999-12-31T23:59:59-08:00"}`)
+	s, err := For("invoices", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.Encoder().Append(nil, row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":1,"delivery_date":"9999-12-31","unmapped":{"created-at":"9999-12-31T23:59:59-08:00","updated-at":"0001-01-01T00:00:00+14:00"}}`
+	got, err := p.AppendJSON(nil, b)
+	if err != nil || string(got) != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+	want = `unmapped:{created-at:"\"9999-12-31T23:59:59-08:00\"" updated-at:"\"0001-01-01T00:00:00+14:00\""}`
+	if got := decode(t, s.JSON(), b); !strings.Contains(got, want) {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

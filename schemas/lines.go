@@ -145,6 +145,7 @@ func (s *Schema) line(i int) (*Schema, error) {
 	own.Fields = append([]schematext.Field{{
 		Name: ParentField, Type: schematext.Type{Name: "long"}, Role: schematext.RoleParent, Doc: "Id of the " + row.Name + " that the line is of.",
 	}}, line.Fields...)
+	own.Rules = schematext.RulesBelow(row.Rules, f.CoupaName)
 	schematext.Define(&own, all)
 	return newSchema(&own, &own, s.path+"."+f.Name, s.enveloped)
 }
@@ -159,6 +160,9 @@ func (s *Schema) without(lists []List) (*Schema, error) {
 	row.Fields = slices.DeleteFunc(row.Fields, func(f schematext.Field) bool {
 		return slices.ContainsFunc(lists, func(l List) bool { return l.Name == f.Name })
 	})
+	for _, l := range lists {
+		row.Rules = schematext.RulesBeside(row.Rules, l.Coupa)
+	}
 	schematext.Define(row, all)
 	return newSchema(row, row, s.path, s.enveloped)
 }

@@ -220,7 +220,8 @@ func (g rowMaker) scalar(s *avro.PrimitiveSchema) string {
 	case s.Logical() != nil:
 		at := time.UnixMilli(g.Int64N(4e12) - 2e12).Add(time.Duration(g.IntN(1e6))).In(time.FixedZone("", 60*(g.IntN(1400)-700)))
 		return g.pick(at.Format(`"2006-01-02T15:04:05.999Z07:00"`), at.Format(`"2006-01-02T15:04:05.999999999Z07:00"`), at.Format(`"2006-01-02T15:04:05Z07:00"`),
-			at.Format(`"2006-01-02t15:04:05-0700"`), at.Format(`"2006-01-02 15:04:05-0700"`), at.Format(`"2006-01-02"`), fmt.Sprint(at.Unix()))
+			at.Format(`"2006-01-02t15:04:05-0700"`), at.Format(`"2006-01-02 15:04:05-0700"`), at.Format(`"2006-01-02"`), fmt.Sprint(at.Unix()),
+			`"9999-12-31`+at.Format(`T15:04:05Z07:00"`), `"0001-01-01`+at.Format(`T15:04:05Z07:00"`))
 	case s.Type() == avro.Long:
 		n := g.Int64() >> g.IntN(64) * int64(1-2*g.IntN(2))
 		return g.pick(fmt.Sprint(n), fmt.Sprint(n), fmt.Sprintf(`"%d"`, n), fmt.Sprintf(`%d.0`, n), `9223372036854775807`, `-9223372036854775808`,

@@ -342,8 +342,8 @@ func fitsPlain(s *avro.PrimitiveSchema, text json.RawMessage) bool {
 		n.Mul(n, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(d.Scale())), nil)))
 		return n.IsInt() && len(new(big.Int).Abs(n.Num()).String()) <= d.Precision()
 	case s.Logical() != nil:
-		_, ok := instantOf(word)
-		return ok && text[0] == '"'
+		at, ok := instantOf(word)
+		return ok && text[0] == '"' && at.UTC().Year() >= 1 && at.UTC().Year() <= 9999
 	case s.Type() == avro.Boolean:
 		return slices.Contains([]string{"true", "false", "0", "1"}, word)
 	case s.Type() == avro.Long:

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -26,7 +27,10 @@ const (
 
 // Options shape a schema. The zero value is the default.
 type Options struct {
-	Decimals DecimalMode // "" is DecimalPrecise
+	// Namespace is that of every record, Avro names with dots between; "" is DefaultNamespace. The
+	// envelope's has the object's path behind it. The key's, coupa.Key, is always the default.
+	Namespace string
+	Decimals  DecimalMode // "" is DecimalPrecise
 	// WithoutCustomFields leaves custom_fields out of every record, and out of what is asked of Coupa.
 	WithoutCustomFields bool
 	// Custom makes custom_fields a record of typed fields in place of a map of JSON text; nil keeps
@@ -37,6 +41,9 @@ type Options struct {
 	// Mapping changes what the schema holds; nil changes nothing. It must be of the same object.
 	Mapping Mapping
 }
+
+// DefaultNamespace is that of all records that have no other.
+const DefaultNamespace = "coupa"
 
 // Mapping changes the schema of an object by the user's rules:
 // package mapping makes it, and rewrites the rows accordingly.
@@ -64,12 +71,13 @@ type Schema struct {
 }
 
 // made keeps schemas with their plans: a thousand tenants share one per
-// object and shape. Of those with typed custom fields or a mapping, of which
+// object and shape. Of those with typed custom fields, a mapping or a namespace, of which
 // there is one per tenant and version, it keeps just what somebody holds.
-var made sync.Map // shape → *Schema, or weak.Pointer[Schema] where the shape has custom fields or a mapping
+var made sync.Map // shape → *Schema, or weak.Pointer[Schema] where the shape has any of these
 
 type shape struct {
 	path     string
+	space    string // the namespace; "" for the default
 	decimals DecimalMode
 	without  bool
 	envelope bool
@@ -79,6 +87,9 @@ type shape struct {
 
 func shapeOf(path string, o Options) shape {
 	s := shape{path: path, decimals: o.Decimals, without: o.WithoutCustomFields, envelope: o.Envelope}
+	if o.Namespace != DefaultNamespace {
+		s.space = o.Namespace
+	}
 	if o.Custom != nil && !o.WithoutCustomFields {
 		s.custom = o.Custom.Hash()
 	}
@@ -116,7 +127,7 @@ func (key shape) made() *Schema {
 
 // keep gives the schema that callers share from now on: s, or one that was made meanwhile.
 func (key shape) keep(s *Schema) *Schema {
-	if key.custom == "" && key.mapping == "" {
+	if key.custom == "" && key.mapping == "" && key.space == "" {
 		first, _ := made.LoadOrStore(key, s)
 		return first.(*Schema)
 	}
@@ -139,6 +150,7 @@ func build(path string, o Options) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	row.Namespace = cmp.Or(o.Namespace, DefaultNamespace)
 	if err := carryDecimals(row, o.Decimals); err != nil {
 		return nil, err
 	}

@@ -57,6 +57,9 @@ func (e *Encoder) fromText(out []byte, n *planNode, text []byte) ([]byte, verdic
 		if !ok {
 			return out, misfit, errNoInstant
 		}
+		if !rowtext.InReach(ms) {
+			return out, misfit, nil
+		}
 		return binary.AppendVarint(out, ms), stored, nil
 	case kindDate:
 		day, ok := rowtext.ParseDate(text)

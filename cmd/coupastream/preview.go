@@ -218,7 +218,10 @@ func (p *previewer) customFields(rows []coupa.Row) (*custom.Fields, error) {
 			return nil, err
 		}
 	}
-	return d.Fields(), nil
+	if p.object.WidensCustomFields() {
+		return d.Fields(), nil
+	}
+	return d.Fields().Single(), nil
 }
 
 // record gives the record of a row, and those of its lines where they have their own, as JSON.

@@ -20,6 +20,7 @@ import (
 type Object struct {
 	Path         string // resource path, "invoices"
 	Topic        string
+	Namespace    string // of records in the values' schemas
 	PollInterval time.Duration
 	Overlap      time.Duration
 	Lookback     time.Duration // 0: no look-backs
@@ -31,6 +32,7 @@ type Object struct {
 	Freshness       time.Duration // objective of freshness; 0: none
 	Fields          string        // "schema" or "all"
 	CustomFields    string        // "auto", "typed", "map" or "off"
+	CustomConflict  string        // "unmapped" or "widen": of values of another type than their field's
 	Decimals        schemas.DecimalMode
 	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
 	Envelope        string // "none" or EnvelopeDebezium
@@ -50,7 +52,8 @@ type Object struct {
 	Mapping *mapping.Mapping `json:"-"` // nil: records hold what the schema does; see CheckBeside
 	hashKey coupa.Secret
 
-	template string
+	template  string
+	namespace string // with its placeholder
 }
 
 // Values of value.format and envelope.
@@ -78,6 +81,10 @@ const (
 // KeepsUnreadable tells whether values that can't be read as their fields' types stay in unmapped.
 func (o Object) KeepsUnreadable() bool { return o.ErrorsTolerance == ToleranceUnmapped }
 
+// WidensCustomFields tells whether a typed custom field gets a
+// further type where values of that come up. Else they stay in unmapped.
+func (o Object) WidensCustomFields() bool { return o.CustomConflict == "widen" }
+
 // LineTopic is the topic of the lines of a list, by the name of its field.
 func (o Object) LineTopic(list string) string { return o.Topic + "." + list }
 
@@ -87,7 +94,7 @@ func (o Object) NeedsRegistry() bool { return o.ValueFormat != FormatJSON }
 // SchemaOptions are what the object's keys say about its schema. Where custom fields are
 // typed, or auto, which counts as typed here, Custom types none: rows tell which there are.
 func (o Object) SchemaOptions() schemas.Options {
-	options := schemas.Options{Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
+	options := schemas.Options{Namespace: o.Namespace, Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
 	if o.ValueFormat == FormatAvro && (o.CustomFields == "auto" || o.CustomFields == "typed") {
 		options.Custom = new(custom.Fields)
 	}
@@ -117,6 +124,7 @@ func (c *Connector) readObjects(v *values) {
 			override(v, &o, s, objectKey(path, s.Name))
 		}
 		o.Topic = strings.NewReplacer("${object}", strings.ReplaceAll(path, "/", "_"), "${tenant}", c.Tenant).Replace(o.template)
+		o.Namespace = strings.ReplaceAll(o.namespace, "${tenant}", avroname.Segment(c.Tenant))
 		c.Objects = append(c.Objects, o)
 	}
 	for i, o := range c.Objects {
@@ -350,13 +358,29 @@ func LookupConnectorKey(name string) (Key, bool) {
 
 // topicTemplate checks the placeholders and stores the template.
 func topicTemplate(o *Object, value string) *fault {
-	placeholders := []string{"${object}", "${tenant}"}
-	for _, p := range regexp.MustCompile(`\$\{[^}]*\}?`).FindAllString(value, -1) {
-		if !slices.Contains(placeholders, p) {
-			return &fault{"has the unknown placeholder " + p, "did you mean " + nearest.Of(p, placeholders, keyMarks) + "?"}
+	o.template = value
+	return unknownPlaceholder(value, "${object}", "${tenant}")
+}
+
+// namespaceTemplate checks the placeholder, and that what stands around it makes an Avro name.
+func namespaceTemplate(o *Object, value string) *fault {
+	o.namespace = value
+	if f := unknownPlaceholder(value, "${tenant}"); f != nil {
+		return f
+	}
+	if !avroname.IsNamespace(strings.ReplaceAll(value, "${tenant}", "tenant")) {
+		return &fault{"no namespace of Avro's", "write names of letters, digits and _, none of which begins with a digit, with dots between: coupa.${tenant}"}
+	}
+	return nil
+}
+
+// unknownPlaceholder is the fault of a template that holds another one than these.
+func unknownPlaceholder(template string, known ...string) *fault {
+	for _, p := range regexp.MustCompile(`\$\{[^}]*\}?`).FindAllString(template, -1) {
+		if !slices.Contains(known, p) {
+			return &fault{"has the unknown placeholder " + p, "did you mean " + nearest.Of(p, known, keyMarks) + "?"}
 		}
 	}
-	o.template = value
 	return nil
 }
 

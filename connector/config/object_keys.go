@@ -7,8 +7,11 @@ import (
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
-// templateKey is the one key whose values hold placeholders.
-const templateKey = "topic.template"
+// templateKey and namespaceKey are the keys whose values hold placeholders.
+const (
+	templateKey  = "topic.template"
+	namespaceKey = "schema.namespace"
+)
 
 // linesKey says where lines go, deadLetterKey where rows that can't go.
 const (
@@ -74,6 +77,14 @@ func recordSettings() []setting[Object] {
 			Doc: "How custom fields stand in records: `typed` as fields of their own types, added to the schema as they appear; `map` as JSON text by name; `off` not at all. " +
 				"`auto` is what the topic's schema has, and for a new one `typed` if the worker's connectors give it rows of one tenant alone, else `map`."},
 			text(func(o *Object) *string { return &o.CustomFields })},
+		{Key{Name: "custom.fields.conflict", Type: String, Importance: Medium, Default: "unmapped", Values: []string{"unmapped", "widen"},
+			Doc: "What becomes of a value that is not of its typed custom field's type: `unmapped` keeps it as JSON text there, and a number is learned as a decimal; `widen` makes the field a union of both types " +
+				"where the registry allows it, which typed tables can't follow."},
+			text(func(o *Object) *string { return &o.CustomConflict })},
+		{Key{Name: namespaceKey, Type: String, Importance: Low, Default: schemas.DefaultNamespace, Example: "coupa.${tenant}",
+			Doc: "Namespace of the records in schemas of values, for who builds classes of two tenants or forms in one place; `${tenant}` is replaced, with `_` and two hexadecimal digits for each character that no Avro name has " +
+				"(`acme-eu`: `acme_2deu`; `_` is two). The key stays `coupa.Key`. A topic that has records wants a new one with another namespace."},
+			namespaceTemplate},
 		{Key{Name: "decimal.handling.mode", Type: String, Importance: Medium, Default: "precise", Values: []string{"precise", "string", "double"},
 			Doc: "Avro decimal, string or double."},
 			named(func(o *Object) *schemas.DecimalMode { return &o.Decimals })},
@@ -114,8 +125,9 @@ func handlingSettings() []setting[Object] {
 				"which the header `coupa.trimmed` lists."},
 			text(func(o *Object) *string { return &o.Oversize })},
 		{Key{Name: "schema.conflict", Type: String, Importance: Medium, Default: "halt", Values: []string{"halt", "deadletter", "widen"},
-			Doc: "What happens when the registry refuses the schema of an object's values, since the subject's versions contradict it: `halt` stops the object, " +
-				"`deadletter` sends its rows to the dead letter topic, `widen` offers a schema that has the last version's fields and types besides."},
+			Doc: "What happens when the registry refuses the schema of an object's values, since the subject's versions contradict it, or takes it although readers of one version would bend " +
+				"values of the other (another scale, decimal for string, other masks): `halt` stops the object, " +
+				"`deadletter` sends its rows to the dead letter topic, `widen` offers a schema that has the last version's fields and types besides, where Avro has a union of both."},
 			text(func(o *Object) *string { return &o.SchemaConflict })},
 		{Key{Name: deadLetterKey, Type: String, Importance: Low,
 			Doc: "Dead letter topic for `errors.tolerance=all` or `unmapped`, `record.oversize=deadletter` and `schema.conflict=deadletter`; several objects and connectors may share one."},

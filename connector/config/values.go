@@ -42,10 +42,11 @@ func resolveAll(doc document, before Problems, key func(name string) Key, env Lo
 }
 
 // foreignReference refuses ${NAME}, which other programs replace and this one
-// would take literally. A topic template has placeholders of that form of its own.
+// would take literally. Templates have placeholders of that form of their own.
 func foreignReference(k Key, raw string) *fault {
-	template := k.Name == templateKey || strings.HasSuffix(k.Name, "."+templateKey) // of an object
-	if template || !regexp.MustCompile(`\$\{[^}:]*\}`).MatchString(raw) {
+	// its own, or that of an object
+	template := func(key string) bool { return k.Name == key || strings.HasSuffix(k.Name, "."+key) }
+	if template(templateKey) || template(namespaceKey) || !regexp.MustCompile(`\$\{[^}:]*\}`).MatchString(raw) {
 		return nil
 	}
 	return &fault{"${…} without a provider is not replaced", "write ${env:NAME}, ${file:/path:key} or ${dir:/folder:file}"}

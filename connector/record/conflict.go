@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coupastream/coupastream/connector/internal/clock"
@@ -18,15 +19,55 @@ const (
 	conflictWiden      = "widen"
 )
 
-// conflictError says that the registry refuses the schema of the values, so that no row can be encoded.
+// conflictError says that the schema of the values can't follow those
+// that the subject has, so that no row can be encoded.
 type conflictError struct{ refusal error }
 
 func (e *conflictError) Error() string { return e.refusal.Error() }
 func (e *conflictError) Unwrap() error { return e.refusal }
 
 // Remedy is what lets rows be encoded again.
-func (*conflictError) Remedy() string {
+func (e *conflictError) Remedy() string {
+	if differs, ok := errors.AsType[*differenceError](e.refusal); ok {
+		return differs.Remedy()
+	}
 	return "make the registry take the schema, give the object a new topic (topic.template), or give schema.conflict = widen or deadletter"
+}
+
+// differenceError says that readers would take values of a subject's last version
+// for something else by the next one, or the other way round.
+type differenceError struct {
+	subject string
+	found   []schemas.Difference
+}
+
+// shownDifferences is how many an error tells of; the first ones show what was changed.
+const shownDifferences = 5
+
+func (e *differenceError) Error() string {
+	var all []string
+	for _, d := range e.found[:min(len(e.found), shownDifferences)] {
+		all = append(all, d.String())
+	}
+	if more := len(e.found) - len(all); more > 0 {
+		all = append(all, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("subject %q: readers would bend values of its last version: %s", e.subject, strings.Join(all, "; "))
+}
+
+// Remedy is what keeps the two versions apart.
+func (*differenceError) Remedy() string {
+	return "give the object a new topic (topic.template), or another subject; or take the change back (decimal.handling.mode, retype, hash and mask of the mapping)"
+}
+
+// unwidened names the first difference that a union can't have both sides of; "": there is none.
+func (e *differenceError) unwidened() string {
+	for _, d := range e.found {
+		if !d.Widens {
+			return fmt.Sprintf("no union tells values of both from each other (%s)", d)
+		}
+	}
+	return ""
 }
 
 // refusedValues encodes no row.
@@ -46,14 +87,14 @@ func (v refusedValues) by(_ context.Context, schema *schemas.Schema) (*schemas.S
 const reconsiderAfter = time.Minute
 
 // undeliverable is the encoding of a stream whose rows are dead letters because
-// the registry refuses its schema. The key's schema must be registered.
+// its schema contradicts what is registered. The key's schema must be registered.
 func (m *Maker) undeliverable(ctx context.Context, fields *custom.Fields, refusal error) (*encoding, error) {
 	e, err := m.encodingWith(ctx, fields, refusedValues{&conflictError{refusal}}.by)
 	if err != nil {
 		return nil, err
 	}
 	e.refused = time.Now()
-	m.Log.Error("the schema registry refuses the schema; rows go to the dead letter topic until it takes it", "topic", m.dead.topic, "error", refusal)
+	m.Log.Error("the schema contradicts what is registered; rows go to the dead letter topic until the registry takes it", "topic", m.dead.topic, "error", refusal)
 	return e, nil
 }
 
@@ -101,6 +142,9 @@ func refusedWide(err error) error {
 // widened gives, in place of a schema that the registry refused, one that
 // has besides what the subject's last version has: widen makes it of that.
 func (m *Maker) widened(ctx context.Context, subject string, refusal error, widen func(last string) (*schemas.Schema, error)) (*schemas.Schema, error) {
+	if differs, ok := errors.AsType[*differenceError](refusal); ok && differs.unwidened() != "" {
+		return nil, fmt.Errorf("%w; schema.conflict=widen can't help: %s", refusal, differs.unwidened())
+	}
 	last, err := m.Registry.Latest(ctx, subject)
 	if err != nil {
 		return nil, err

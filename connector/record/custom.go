@@ -26,7 +26,8 @@ import (
 // encoder tells which it has no place for, and then a new version is registered before the row goes out.
 // The registry's last version is what every worker goes on from, so that workers who see the same rows
 // make the same schema. Fields that can't be typed stay JSON text in unmapped: those beyond
-// custom.Max, values of another form than their field's, and whatever the registry refuses.
+// custom.Max, values of another form than their field's unless that is to be widened, and
+// whatever the registry refuses.
 type customs struct {
 	// of one: who has it may register a new version, and holds what
 	// follows; fetches that met the same new field wait for the one version
@@ -48,7 +49,7 @@ func newCustoms() customs {
 
 // SubjectOf names what objects must have in common for their values to have one schema.
 func SubjectOf(o config.Object) string {
-	return registry.Subject(o.ValueSubject, o.Topic, o.Path, false)
+	return registry.Subject(o.ValueSubject, o.Topic, o.Namespace+"."+o.Path, false)
 }
 
 // SharedSubjects are the subjects whose values come from more than one of the connectors' streams.
@@ -191,10 +192,18 @@ func (m *Maker) catchUp(ctx context.Context) error {
 	if err != nil || !there || !typed {
 		return ctx.Err() // what is known goes on
 	}
-	if all := fields.Evolve(now.custom); all.Hash() != now.custom.Hash() {
+	if all := m.behind(fields, now.custom); all.Hash() != now.custom.Hash() {
 		return m.retype(ctx, all)
 	}
 	return nil
+}
+
+// behind gives what the registry has with what is known besides, as custom.fields.conflict says.
+func (m *Maker) behind(registered, known *custom.Fields) *custom.Fields {
+	if m.Object.WidensCustomFields() {
+		return registered.Evolve(known)
+	}
+	return registered.Extend(known)
 }
 
 // retype makes the encoding with other typed fields the present one. The caller has customs.registering.
@@ -256,15 +265,19 @@ func (c *customs) without(unfit []schemas.Unfit, globals map[string][]string) []
 	})
 }
 
-// learn registers a new version if learned says anything new. Where the registry
-// refuses that, which is for a type that a field is to have besides, it is
-// offered the fields alone that are new altogether. The caller has customs.registering.
+// learn registers a new version if learned says anything new. Where no field is to have a
+// further type, or the registry refuses that, it is offered the fields alone that are new
+// altogether. The caller has customs.registering.
 func (m *Maker) learn(ctx context.Context, learned *custom.Fields) (changed bool, err error) {
 	if !m.Object.AutoRegister {
 		return false, nil
 	}
 	now := m.current.Load().custom
-	for _, next := range []*custom.Fields{now.Evolve(learned), now.Extend(learned)} {
+	offers := []*custom.Fields{now.Evolve(learned), now.Extend(learned)}
+	if !m.Object.WidensCustomFields() {
+		offers = []*custom.Fields{now.Extend(learned.Single())}
+	}
+	for _, next := range offers {
 		if changed, err := m.offer(ctx, now, next); changed || err != nil {
 			return changed, err
 		}
@@ -281,7 +294,7 @@ func (m *Maker) offer(ctx context.Context, now, next *custom.Fields) (changed bo
 		return false, nil
 	}
 	if typed, fields, there, err := m.registeredFields(ctx); err == nil && there && typed {
-		next = fields.Evolve(next)
+		next = m.behind(fields, next)
 	}
 	err = m.retype(ctx, next)
 	switch {
@@ -351,8 +364,12 @@ func isAway(err error) bool {
 	return status.IsTemporary(err) || ok && failed.Away()
 }
 
-// isIncompatible tells that the registry refuses a schema because of those that the subject has.
+// isIncompatible tells that a schema can't follow those that the subject
+// has: the registry refuses it, or readers would bend what it lets through.
 func isIncompatible(err error) bool {
+	if _, ok := errors.AsType[*differenceError](err); ok {
+		return true
+	}
 	failed, ok := errors.AsType[*registry.Error](err)
 	return ok && failed.Status == http.StatusConflict
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // carried is what a maker knows of the subjects whose ids its records carry.
@@ -63,7 +65,7 @@ func (e *RenumberedError) Remedy() string {
 
 // registerFor gives the id of a schema of the stream's values, as register does.
 func (m *Maker) registerFor(ctx context.Context, subject, schema string) (int, error) {
-	id, err := m.register(ctx, subject, schema, false)
+	id, err := m.registerNext(ctx, subject, schema)
 	switch {
 	case err == nil:
 		m.Report.Carries(subject, id)
@@ -73,13 +75,39 @@ func (m *Maker) registerFor(ctx context.Context, subject, schema string) (int, e
 	return id, err
 }
 
-// register gives the id of a schema, adding it to the subject where the object's keys allow that.
-func (m *Maker) register(ctx context.Context, subject, schema string, key bool) (id int, err error) {
-	if m.Object.AutoRegister {
-		id, err = m.Registry.Register(ctx, subject, schema)
-	} else {
-		id, err = m.Registry.Lookup(ctx, subject, schema)
+// registerNext registers a schema of values behind the subject's last version, unless readers
+// would take what one has for what the other has, which the registry does not look at.
+func (m *Maker) registerNext(ctx context.Context, subject, schema string) (int, error) {
+	if !m.Object.AutoRegister {
+		return m.register(ctx, subject, schema, false)
 	}
+	last, err := m.latest(ctx, subject, true)
+	if err != nil {
+		// a version that was registered before goes on without the registry; a new one waits for it
+		if id, unknown := m.ask(ctx, m.Registry.Lookup, subject, schema, false); unknown == nil {
+			return id, nil
+		}
+		if last, err = m.Registry.Latest(ctx, subject); err != nil {
+			return 0, err
+		}
+	}
+	if found := schemas.Differences(last, schema); len(found) > 0 {
+		return 0, &differenceError{subject, found}
+	}
+	return m.register(ctx, subject, schema, false)
+}
+
+// register gives the id of a schema, adding it to the subject where the object's keys allow that.
+func (m *Maker) register(ctx context.Context, subject, schema string, key bool) (int, error) {
+	if !m.Object.AutoRegister {
+		return m.ask(ctx, m.Registry.Lookup, subject, schema, key)
+	}
+	return m.ask(ctx, m.Registry.Register, subject, schema, key)
+}
+
+// ask gives the id of a schema by one of the registry's ways, and tells of one that was replaced.
+func (m *Maker) ask(ctx context.Context, way func(context.Context, string, string) (int, error), subject, schema string, key bool) (int, error) {
+	id, err := way(ctx, subject, schema)
 	if err != nil {
 		return 0, err
 	}

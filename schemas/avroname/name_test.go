@@ -3,6 +3,7 @@ package avroname_test
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/coupastream/coupastream/schemas/avroname"
@@ -60,6 +61,53 @@ func FuzzFieldNames(f *testing.F) {
 		}
 		if before := avroname.Fields([]string{a, b}); !slices.Equal(before, names[:2]) {
 			t.Errorf("a third name changed %q to %q", before, names[:2])
+		}
+	})
+}
+
+func TestSegment(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"acme": "acme", "acme-eu": "acme_2deu", "acme_eu": "acme__eu", "3m": "_33m", "a3": "a3", "a.b": "a_2eb", "ö": "_c3_b6", "_2d": "__2d", "-": "_2d"} {
+		if got := avroname.Segment(text); got != want || !avroname.IsNamespace(got) {
+			t.Errorf("Segment(%q) = %q, want %q", text, got, want)
+		}
+	}
+	for _, no := range []string{"", "a.", ".a", "a..b", "3a", "a-b", "a b"} {
+		if avroname.IsNamespace(no) {
+			t.Errorf("%q is taken for a namespace", no)
+		}
+	}
+}
+
+// No two texts have one name: each can be read back.
+func FuzzSegment(f *testing.F) {
+	for _, text := range []string{"acme-eu", "3m", "_33m", "__", "ö"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		name := avroname.Segment(text)
+		if text != "" && !avroname.IsNamespace(name) {
+			t.Errorf("%q is no Avro name", name)
+		}
+		var back []byte
+		for i := 0; i < len(name); i++ {
+			switch {
+			case name[i] != '_':
+				back = append(back, name[i])
+			case name[i+1] == '_':
+				back = append(back, '_')
+				i++
+			default:
+				c, err := strconv.ParseUint(name[i+1:i+3], 16, 8)
+				if err != nil {
+					t.Fatal(err)
+				}
+				back = append(back, byte(c))
+				i += 2
+			}
+		}
+		if string(back) != text {
+			t.Errorf("%q became %q, which reads %q", text, name, back)
 		}
 	})
 }

@@ -193,6 +193,31 @@ func (c *Fields) Extend(next *Fields) *Fields {
 	return c.Evolve(added)
 }
 
+// Single gives c with one type for each field, that of most of what may come: a number is a
+// decimal, so that a first 10 leaves room for 10.5, and a field of which values of several types
+// were seen is a string, which holds every plain value as its text. c does not change.
+func (c *Fields) Single() *Fields {
+	single := &Fields{records: make(map[string][]Field, len(c.records))}
+	for record, fields := range c.records {
+		fields = slices.Clone(fields)
+		for i := range fields {
+			fields[i].Types = []Type{singleType(fields[i].Types)}
+		}
+		single.records[record] = fields
+	}
+	return single
+}
+
+func singleType(types []Type) Type {
+	switch {
+	case len(types) > 1:
+		return String
+	case types[0] == Long:
+		return Decimal
+	}
+	return types[0]
+}
+
 func evolveFields(old, next []Field) []Field {
 	fields := slices.Clone(old)
 	places := make(map[fieldKey]int, len(fields))

@@ -94,6 +94,27 @@ func TestTypesSeenTogetherMakeOneField(t *testing.T) {
 	}
 }
 
+func TestASingleTypeIsThatOfMostOfWhatMayCome(t *testing.T) {
+	t.Parallel()
+	for members, want := range map[string]string{
+		`{"a":1}`: `["decimal"]`, `{"a":1.5}`: `["decimal"]`, `{"a":"x"}`: `["string"]`, `{"a":true}`: `["boolean"]`, `{"a":{"id":1}}`: `["lookup"]`,
+		`{"a":"2024-04-01T00:00:00Z"}`: `["instant"]`, `{"a":[1,2]}`: `["decimal"],"list":true`, `{"a":["x"]}`: `["string"],"list":true`,
+		`{"a":1} {"a":true}`: `["string"]`, `{"a":1.5} {"a":"2024-04-01T00:00:00Z"}`: `["string"]`,
+	} {
+		known := discovered(t, strings.Fields(members)...)
+		before := mustMarshal(t, known)
+		if got, want := mustMarshal(t, known.Single()), `{"InvoiceHeader":[{"name":"a","types":`+want+`}]}`; got != want {
+			t.Errorf("%s: %s, want %s", members, got, want)
+		}
+		if after := mustMarshal(t, known); after != before {
+			t.Errorf("%s: it has changed to %s", members, after)
+		}
+		if again := known.Single().Single(); again.Hash() != known.Single().Hash() {
+			t.Errorf("%s: once more it is %s", members, mustMarshal(t, again))
+		}
+	}
+}
+
 func TestCustomFieldsAreFoundInEveryRecordThatHasThem(t *testing.T) {
 	t.Parallel()
 	d := newDiscovery(t)

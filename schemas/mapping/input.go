@@ -210,7 +210,7 @@ func scalar(p *place, text string, quoted bool) ref.Val {
 		}
 	case kindTimestamp:
 		for _, form := range []string{time.RFC3339, time.DateOnly} {
-			if t, err := time.Parse(form, text); err == nil && quoted {
+			if t, err := time.Parse(form, text); err == nil && quoted && rowtext.InReach(t.UnixMilli()) {
 				return types.Timestamp{Time: t}
 			}
 		}

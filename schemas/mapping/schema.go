@@ -1,7 +1,10 @@
 package mapping
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -37,7 +40,35 @@ func (m *Mapping) Apply(row *schematext.Record) (asked *schematext.Record, err e
 		return nil, err
 	}
 	*row = *changed
+	row.Rules = m.top.hidden()
 	return asked, nil
+}
+
+// hidden lists what the rules hide in rows, in order: of a mask that it is one, and which
+// other masks differ from it, but not what it shows.
+func (p *place) hidden() []string {
+	var all []string
+	add := func(path string, r *rules) {
+		switch {
+		case r.leftOut:
+		case r.hash:
+			all = append(all, "hash "+path)
+		case r.mask != nil:
+			sum := sha256.Sum256(fmt.Append(nil, *r.mask))
+			all = append(all, "mask:"+hex.EncodeToString(sum[:4])+" "+path)
+		}
+	}
+	for name, r := range p.extra {
+		add(join(p.path, name), r)
+	}
+	for _, f := range p.fields {
+		if f.kept() {
+			add(f.path, &f.rules)
+			all = append(all, f.hidden()...)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // expand copies a record with every record within in its place.

@@ -185,3 +185,59 @@ func TestAWidenedSchemaHasARenamedFieldOnce(t *testing.T) {
 		t.Errorf("%s, %v", value, err)
 	}
 }
+
+// What rows are hidden by stands in the schema, and in that of lines what
+// theirs are: two versions that hide other things differ, and no others.
+func TestASchemaTellsWhatItsMappingHides(t *testing.T) {
+	t.Parallel()
+	base := "supplier.number: {hash: true}, invoice-lines.description: {mask: x}, custom-fields.key: {mask: y}"
+	for name, c := range map[string]struct{ was, is, rows, lines string }{
+		"nothing else":        {base, base + ", status: {rename: state}", "", ""},
+		"a rule more":         {base, base + ", internal-note: {mask: x}", "internal-note was shown as Coupa sends it, is hidden by mask:", ""},
+		"another mask":        {base, strings.Replace(base, "mask: y", "mask: z", 1), "custom-fields.key was hidden by mask:", ""},
+		"a rule less":         {base, strings.Replace(base, "supplier.number: {hash: true}, ", "", 1), "supplier.number was hidden by hash, is shown as Coupa sends it", ""},
+		"a rule of the lines": {base, strings.Replace(base, "{mask: x}", "{hash: true}", 1), "", "invoice-lines.description was hidden by mask:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, envelope := range []bool{false, true} {
+				was := schema(t, "invoices", compile(t, "invoices", "fields: {"+c.was+"}"), schemas.Options{Envelope: envelope})
+				is := schema(t, "invoices", compile(t, "invoices", "fields: {"+c.is+"}"), schemas.Options{Envelope: envelope})
+				one, other := split(t, was), split(t, is)
+				differ(t, one.Row, other.Row, c.rows)
+				differ(t, one.Lists[0].Schema, other.Lists[0].Schema, c.lines)
+			}
+		})
+	}
+	if text := schema(t, "invoices", compile(t, "invoices", "fields: {status: {rename: state}}"), schemas.Options{}).JSON(); strings.Contains(text, "coupa.rules") {
+		t.Error("a mapping that hides nothing stands in the schema")
+	}
+}
+
+func split(t *testing.T, s *schemas.Schema) *schemas.Split {
+	t.Helper()
+	parts, err := s.Split(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parts
+}
+
+// differ compares two versions in either format: want is how their one difference begins.
+func differ(t *testing.T, was, is *schemas.Schema, want string) {
+	t.Helper()
+	wasJSON, err := was.JSONSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	isJSON, err := is.JSONSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range [][]schemas.Difference{schemas.Differences(was.JSON(), is.JSON()), schemas.Differences(wasJSON, isJSON)} {
+		switch {
+		case want == "" && len(found) == 0:
+		case want == "" || len(found) != 1 || !strings.HasPrefix(found[0].String(), want) || found[0].Widens:
+			t.Errorf("%s: %v, want %q", is.Name(), found, want)
+		}
+	}
+}

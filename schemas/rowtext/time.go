@@ -21,6 +21,17 @@ func ParseInstant(text []byte) (int64, bool) {
 	return day*msPerDay + ms - minutes*60_000, ok
 }
 
+// The first and the last millisecond of the years 1 to 9999 in UTC.
+const (
+	firstInstant = -62_135_596_800_000
+	lastInstant  = 253_402_300_799_999
+)
+
+// InReach tells that readers can have the instant, in milliseconds since 1970: within the years
+// 1 to 9999 in UTC. Beyond them Python has no time, and RFC 3339 no text. What Coupa writes as
+// 9999-12-31T23:59:59-08:00 is beyond.
+func InReach(ms int64) bool { return ms >= firstInstant && ms <= lastInstant }
+
 // ParseDate gives days since 1970 of the calendar day as written: Coupa sends dates as
 // midnight, or the last second, of the day at the company's offset, so another offset's
 // day would be wrong. What follows must still be a time of day, with an offset or without.

@@ -35,6 +35,7 @@
 //
 //	kafka.sh rig.xml              broker and registry: install, start, stop, kill
 //	java.sh                       compiles and runs the programs in Java
+//	classes.sh classes/           Java classes of all schemas in one build (make classes)
 //	judge/                        the judge: what a tenant went through against what its topics hold
 //	unwrap/                       topics read through Debezium's ExtractNewRecordState, as a sink of Kafka
 //	                              Connect does

@@ -31,7 +31,7 @@ func (p *parts) levels(t *testing.T) {
 		"invoices":  {"FORWARD", `["long"]`},
 	}
 	tenant := p.tenant(t, "levels", "--rows", "120", "--changes-per-second", "0")
-	w := p.worker(t, tenant, map[string]string{"coupa.objects": "suppliers,users,contracts,invoices", "custom.fields": "typed"})
+	w := p.worker(t, tenant, map[string]string{"coupa.objects": "suppliers,users,contracts,invoices", "custom.fields": "typed", "custom.fields.conflict": "widen"})
 	for object, of := range want {
 		s, err := schemas.For(object, schemas.Options{Custom: new(custom.Fields)})
 		if err != nil {

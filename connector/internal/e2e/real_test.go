@@ -81,7 +81,7 @@ func TestConfigTopic(t *testing.T) {
 func (p *parts) snapshotAndStream(t *testing.T) {
 	begun := time.Now()
 	changes := setting(t, "E2E_CHANGES", usually(time.Minute, 20*time.Second), time.ParseDuration)
-	w := p.worker(t, p.tenant(t, "stream", "--rows", rows(t), "--changes-per-second", "10"), nil)
+	w := p.worker(t, p.tenant(t, "stream", "--rows", rows(t), "--changes-per-second", "10"), map[string]string{"custom.fields.conflict": "widen"})
 	w.start()
 	phase := func(name string, run func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {

@@ -72,14 +72,14 @@ func (d *drafter) row(object string) (*schematext.Record, error) {
 	return row, nil
 }
 
-// part is the full view of an object within another's row. It has a
-// name of its own where it shows less than a row of the object does.
+// part is the full view of an object within another's row. It has a name of its own where
+// rows of the object are streamed, whose record has an id that is never null, and custom fields.
 func (d *drafter) part(object string) (schematext.Type, error) {
-	name, whole := avroname.Of(object), d.fieldsInFull(object)
-	fields := slices.DeleteFunc(slices.Clone(whole), func(field string) bool { return d.leaveOutOfParts[object+"."+field] })
-	if len(fields) < len(whole) {
+	name := avroname.Of(object)
+	if d.streamed(object) {
 		name += "Part"
 	}
+	fields := slices.DeleteFunc(d.fieldsInFull(object), func(field string) bool { return d.leaveOutOfParts[object+"."+field] })
 	return d.fullView(name, object, fields)
 }
 

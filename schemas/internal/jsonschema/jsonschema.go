@@ -15,6 +15,7 @@ const Dialect = "http://json-schema.org/draft-07/schema#"
 // schema is a JSON Schema, as far as these schemas need it. Members stand in this order.
 type schema struct {
 	Dialect     string             `json:"$schema,omitempty"`
+	Comment     string             `json:"$comment,omitempty"`
 	Title       string             `json:"title,omitempty"`
 	Description string             `json:"description,omitempty"`
 	Ref         string             `json:"$ref,omitempty"`
@@ -68,8 +69,37 @@ func Of(r *schematext.Record) (string, error) {
 		top.Title = r.Namespace + "." + r.Name
 	}
 	top.Dialect, top.Definitions = Dialect, d.definitions
+	if rules := schematext.RowOf(r).Rules; len(rules) > 0 {
+		list, err := json.Marshal(rules)
+		if err != nil {
+			return "", err
+		}
+		top.Comment = rulesComment + string(list)
+	}
 	text, err := json.Marshal(top)
 	return string(text), err
+}
+
+// Start is how each text of Of begins.
+const Start = `{"$schema":"` + Dialect + `"`
+
+// rulesComment stands before a mapping's rules, a JSON list, in the comment of the schema: validators
+// that are strict refuse members that they do not know.
+const rulesComment = "coupa.rules "
+
+// Rules gives what a mapping hides in values of a schema that Of has made, as schematext.Record has it.
+func Rules(text string) (rules []string) {
+	var s struct {
+		Comment string `json:"$comment"`
+	}
+	if json.Unmarshal([]byte(text), &s) != nil {
+		return nil
+	}
+	list, ok := strings.CutPrefix(s.Comment, rulesComment)
+	if !ok || json.Unmarshal([]byte(list), &rules) != nil {
+		return nil
+	}
+	return rules
 }
 
 // describer collects the records below the top by their names.

@@ -4,6 +4,7 @@
 //
 //	coupa.object  on a record: the Coupa object that it shows
 //	coupa.record  on a record: its name before a mapping gave it one of its own
+//	coupa.rules   on the record of rows or lines: what a mapping hides in them, by Coupa's path
 //	coupa.name    on a field: its key in Coupa's JSON
 //	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped; or what
 //	              else is no field of Coupa's, RoleComputed or RoleParent
@@ -53,13 +54,15 @@ const TypeText = "text"
 
 // Record is an Avro record.
 type Record struct {
-	Type      string  `json:"type"` // "record"
-	Name      string  `json:"name"`
-	Namespace string  `json:"namespace,omitempty"`
-	Doc       string  `json:"doc,omitempty"`
-	Object    string  `json:"coupa.object,omitempty"`
-	Record    string  `json:"coupa.record,omitempty"`
-	Fields    []Field `json:"fields"`
+	Type      string `json:"type"` // "record"
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+	Doc       string `json:"doc,omitempty"`
+	Object    string `json:"coupa.object,omitempty"`
+	Record    string `json:"coupa.record,omitempty"`
+	// what a mapping hides in rows: "hash supplier.name", "mask:5e884898 supplier.number"
+	Rules  []string `json:"coupa.rules,omitempty"`
+	Fields []Field  `json:"fields"`
 }
 
 // Field is a field of a record. A nullable field has the default null.
@@ -167,6 +170,7 @@ func recordOf(m map[string]any) (*Record, error) {
 		Type: textOf(m["type"]), Name: textOf(m["name"]), Namespace: textOf(m["namespace"]), Doc: textOf(m["doc"]),
 		Object: textOf(m["coupa.object"]), Record: textOf(m["coupa.record"]),
 	}
+	r.Rules = textsOf(m["coupa.rules"])
 	fields, ok := m["fields"].([]any)
 	if r.Type != "record" || r.Name == "" || !ok {
 		return nil, fmt.Errorf("a record has the type \"record\", a name and fields, not %.200v", m)
@@ -190,11 +194,7 @@ func fieldOf(v any) (Field, error) {
 	if f.Name == "" {
 		return f, fmt.Errorf("a field without a name: %.200v", v)
 	}
-	if custom, ok := m["coupa.custom"].([]any); ok {
-		for _, t := range custom {
-			f.Custom = append(f.Custom, textOf(t))
-		}
-	}
+	f.Custom = textsOf(m["coupa.custom"])
 	var err error
 	if f.Type, err = typeOf(m["type"]); err != nil {
 		return f, fmt.Errorf("%s: %w", f.Name, err)
@@ -249,6 +249,14 @@ func unionOf(members []any) (Type, error) {
 func textOf(v any) string {
 	s, _ := v.(string)
 	return s
+}
+
+func textsOf(v any) (all []string) {
+	list, _ := v.([]any)
+	for _, one := range list {
+		all = append(all, textOf(one))
+	}
+	return all
 }
 
 func numberOf(v any) int {

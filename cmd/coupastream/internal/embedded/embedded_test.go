@@ -31,6 +31,10 @@ func TestTheRegistryEnforcesBackwardCompatibility(t *testing.T) {
 		{"a nullable addition", record(`{"name":"id","type":"long"},{"name":"a","type":["null","string"],"default":null}`), ""},
 		{"an addition without a default", record(`{"name":"id","type":"long"},{"name":"b","type":"string"}`), "incompatible"},
 		{"another type", record(`{"name":"id","type":"string"}`), "incompatible"},
+		{"a decimal", record(`{"name":"id","type":"long"},{"name":"d","type":["null",{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}],"default":null}`), ""},
+		{"another scale, which real registries let through", record(`{"name":"id","type":"long"},{"name":"d","type":["null",{"type":"bytes","logicalType":"decimal","precision":9,"scale":4}],"default":null}`), ""},
+		{"a string for a decimal", record(`{"name":"id","type":"long"},{"name":"d","type":["null","string"],"default":null}`), ""},
+		{"a double for it", record(`{"name":"id","type":"long"},{"name":"d","type":["null","double"],"default":null}`), "incompatible"},
 		{"no Avro at all", sr.Schema{Schema: `{"type":"nonsense"}`}, "Invalid Avro schema"},
 	} {
 		_, err := cl.CreateSchema(context.Background(), "s-value", c.schema)
