@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/custom"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // Values of schema.conflict.
@@ -82,10 +84,6 @@ func (v refusedValues) by(_ context.Context, schema *schemas.Schema) (*schemas.S
 	return schema, func() valueEncoder { return v }, nil
 }
 
-// reconsiderAfter is how long a schema that the registry refused
-// is not offered again while rows go to the dead letter topic.
-const reconsiderAfter = time.Minute
-
 // undeliverable is the encoding of a stream whose rows are dead letters because
 // its schema contradicts what is registered. The key's schema must be registered.
 func (m *Maker) undeliverable(ctx context.Context, fields *custom.Fields, refusal error) (*encoding, error) {
@@ -96,26 +94,6 @@ func (m *Maker) undeliverable(ctx context.Context, fields *custom.Fields, refusa
 	e.refused = time.Now()
 	m.Log.Error("the schema contradicts what is registered; rows go to the dead letter topic until the registry takes it", "topic", m.dead.topic, "error", refusal)
 	return e, nil
-}
-
-// reconsider offers a refused schema again now and then.
-func (m *Maker) reconsider(ctx context.Context) error {
-	now := m.current.Load()
-	if now.refused.IsZero() || time.Since(now.refused) < reconsiderAfter {
-		return nil
-	}
-	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer m.customs.registering.Release(1)
-	made, err := m.encodingWith(ctx, now.custom, m.values)
-	if err == nil {
-		m.Log.Info("the schema registry takes the schema; records go to their topic again")
-	} else if made, err = m.onConflict(ctx, now.custom, err); err != nil {
-		return err
-	}
-	m.current.Store(made)
-	return nil
 }
 
 // onConflict is what becomes of a schema that could not be registered for err.
@@ -156,13 +134,31 @@ func (m *Maker) widened(ctx context.Context, subject string, refusal error, wide
 	return wide, nil
 }
 
-// AwaitAccepted waits while the registry refuses the stream's schemas, so that
-// no row could be encoded. [Maker.Refresh] offers them to it again.
-func (m *Maker) AwaitAccepted(ctx context.Context) error {
-	for m.Refuses() {
-		if !clock.Sleep(ctx, reconsiderAfter) {
-			return ctx.Err()
-		}
+// errOtherForm says that with custom.fields=auto a subject was given the other form meanwhile.
+var errOtherForm = errors.New("the subject has the other form of custom fields")
+
+// isOtherForm tells whether the registry refuses a schema, for err, because the subject's last version
+// has the other form of custom fields, where auto leaves it open which it is: another stream, here or on
+// another worker, was first.
+func (m *Maker) isOtherForm(ctx context.Context, subject, schema string, err error) bool {
+	if !isIncompatible(err) || m.Object.CustomFields != "auto" || m.Object.ValueFormat != config.FormatAvro {
+		return false
 	}
-	return nil
+	last, err := m.Registry.Latest(ctx, subject)
+	if err != nil || last == "" {
+		return false
+	}
+	_, theirs, err := custom.FromSchema(last)
+	_, ours, failed := custom.FromSchema(schema)
+	return err == nil && failed == nil && theirs != ours
+}
+
+// isIncompatible tells that a schema can't follow those that the subject
+// has: the registry refuses it, or readers would bend what it lets through.
+func isIncompatible(err error) bool {
+	if _, ok := errors.AsType[*differenceError](err); ok {
+		return true
+	}
+	failed, ok := errors.AsType[*registry.Error](err)
+	return ok && failed.Status == http.StatusConflict
 }

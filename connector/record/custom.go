@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -69,25 +68,6 @@ const refusedFor = time.Hour
 
 // errNotTyped says that a subject holds the other form of custom fields than is configured.
 var errNotTyped = errors.New("it has custom_fields as a map")
-
-// errOtherForm says that with custom.fields=auto a subject was given the other form meanwhile.
-var errOtherForm = errors.New("the subject has the other form of custom fields")
-
-// isOtherForm tells whether the registry refuses a schema, for err, because the subject's last version
-// has the other form of custom fields, where auto leaves it open which it is: another stream, here or on
-// another worker, was first.
-func (m *Maker) isOtherForm(ctx context.Context, subject, schema string, err error) bool {
-	if !isIncompatible(err) || m.Object.CustomFields != "auto" || m.Object.ValueFormat != config.FormatAvro {
-		return false
-	}
-	last, err := m.Registry.Latest(ctx, subject)
-	if err != nil || last == "" {
-		return false
-	}
-	_, theirs, err := custom.FromSchema(last)
-	_, ours, failed := custom.FromSchema(schema)
-	return err == nil && failed == nil && theirs != ours
-}
 
 // startingFields tells how the object's custom fields are to stand in its records. auto goes by what
 // the subject holds, or held when this worker saw it last, and for a new one by whether the
@@ -163,19 +143,6 @@ func (m *Maker) registeredFields(ctx context.Context) (typed bool, fields *custo
 		}
 	}
 	return typed, fields, there, nil
-}
-
-// keptPatience is how long the registry is waited for where it can be done without.
-const keptPatience = 2 * time.Second
-
-// latest is the text of a subject's last version, which is known from before, or not.
-func (m *Maker) latest(ctx context.Context, subject string, known bool) (string, error) {
-	if known {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, keptPatience)
-		defer cancel()
-	}
-	return m.Registry.Latest(ctx, subject)
 }
 
 // catchUp goes on from the registry's last version where that knows more than this worker does.
@@ -362,16 +329,6 @@ func (m *Maker) noteUnfit(unfit []schemas.Unfit) {
 func isAway(err error) bool {
 	failed, ok := errors.AsType[*registry.Error](err)
 	return status.IsTemporary(err) || ok && failed.Away()
-}
-
-// isIncompatible tells that a schema can't follow those that the subject
-// has: the registry refuses it, or readers would bend what it lets through.
-func isIncompatible(err error) bool {
-	if _, ok := errors.AsType[*differenceError](err); ok {
-		return true
-	}
-	failed, ok := errors.AsType[*registry.Error](err)
-	return ok && failed.Status == http.StatusConflict
 }
 
 // Fields is what Coupa is asked for.

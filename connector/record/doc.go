@@ -23,16 +23,16 @@
 // # Files
 //
 //	maker.go       the maker, what it is made of, and the registry as it sees it
-//	prepare.go     topics and schemas, before the first record
+//	prepare.go     topics and schemas, before the first record, and again when they changed or were refused
 //	encoder.go     one row into the chunk: encoded, shrunk, or a dead letter
 //	encode.go      the value of a row; records, headers and slabs
-//	format.go      a value: Avro or JSON, with an envelope or without
+//	format.go      the encoding of values: Avro or JSON, with an envelope or without
 //	lines.go       lines with topics of their own, cut out of their rows
 //	split.go       the schemas and topics of lines
 //	custom.go      custom fields: learned, registered, counted
 //	kept.go        how they are typed, kept for starts without the registry
-//	ids.go         the registry's ids: asked for again when they may be wrong, told of when they change
-//	conflict.go    a schema that the registry refuses
+//	ids.go         subjects, and the ids that the registry gives their schemas
+//	conflict.go    a schema that can't follow those of its subject
 //	oversize.go    records that are larger than their topic takes
 //	deadletter.go  rows that can't go, to a topic of their own
 //	row_error.go   which row can't go, and whether Kafka blames a record

@@ -8,6 +8,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
@@ -154,4 +155,29 @@ func (m *Maker) keyPrefix(ctx context.Context, topic string) ([]byte, error) {
 		return nil, err
 	}
 	return schemas.AppendHeader(nil, id), nil
+}
+
+// newValues gives, for a schema of values, the one that they have in
+// the end, registered where need be, and what makes their encoders.
+type newValues func(context.Context, *schemas.Schema) (*schemas.Schema, func() valueEncoder, error)
+
+// encodingWith registers the schemas and makes what encodes by them. With
+// fields, the custom fields are typed like that; nil: they are a map, or none.
+func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields, values newValues) (*encoding, error) {
+	generation := m.generation() // before any id is asked for
+	schema, err := m.schemaWith(fields)
+	if err != nil {
+		return nil, err
+	}
+	prefix, err := m.keyPrefix(ctx, m.Object.Topic)
+	if err != nil {
+		return nil, err
+	}
+	schema, encoders, err := values(ctx, schema)
+	if err != nil {
+		return nil, err
+	}
+	e := newEncoding(m.Stream, m.Object, prefix, encoders)
+	e.schema, e.custom, e.generation = schema, fields, generation
+	return e, nil
 }

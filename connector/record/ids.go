@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // carried is what a maker knows of the subjects whose ids its records carry.
@@ -125,34 +127,30 @@ func (m *Maker) generation() uint64 {
 	return m.Registry.Generation()
 }
 
-// renew gives an encoding with the ids that the registry gives now, if that is another
-// than stale; nil: stale is right. Rows wait for it, and go out with no id that may be wrong.
-func (m *Maker) renew(ctx context.Context, stale *encoding) (*encoding, error) {
-	if stale.generation == m.generation() {
-		return nil, nil
-	}
-	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer m.customs.registering.Release(1)
-	now := m.current.Load()
-	if now.generation == m.generation() {
-		return now, nil
-	}
-	made, err := m.makeEncoding(ctx, now.custom)
-	if err != nil {
-		return nil, err
-	}
-	m.current.Store(made)
-	m.keepFields(made.custom)
-	return made, nil
+func (m *Maker) schemaWith(fields *custom.Fields) (*schemas.Schema, error) {
+	options := m.Object.SchemaOptions()
+	options.Custom = fields
+	return schemas.For(m.Stream.Object, options)
 }
 
-// Refresh makes what the stream's records are made with what the registry says now: it asks for
-// ids again that may be wrong, and offers a refused schema again now and then.
-func (m *Maker) Refresh(ctx context.Context) error {
-	if _, err := m.renew(ctx, m.current.Load()); err != nil {
-		return err
+func (m *Maker) valueSubject(schema *schemas.Schema) string {
+	return m.subjectIn(m.Object.Topic, schema)
+}
+
+// subjectIn is that of the values of a topic.
+func (m *Maker) subjectIn(topic string, schema *schemas.Schema) string {
+	return registry.Subject(m.Object.ValueSubject, topic, schema.Name(), false)
+}
+
+// keptPatience is how long the registry is waited for where it can be done without.
+const keptPatience = 2 * time.Second
+
+// latest is the text of a subject's last version, which is known from before, or not.
+func (m *Maker) latest(ctx context.Context, subject string, known bool) (string, error) {
+	if known {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, keptPatience)
+		defer cancel()
 	}
-	return m.reconsider(ctx)
+	return m.Registry.Latest(ctx, subject)
 }

@@ -3,10 +3,10 @@ package record
 import (
 	"context"
 	"errors"
+	"time"
 
-	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/schemas/custom"
-	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // Prepare makes sure of the topic and the schemas: once for the life of the
@@ -54,42 +54,69 @@ func (m *Maker) makeEncoding(ctx context.Context, fields *custom.Fields) (*encod
 	return made, nil
 }
 
-// newValues gives, for a schema of values, the one that they have in
-// the end, registered where need be, and what makes their encoders.
-type newValues func(context.Context, *schemas.Schema) (*schemas.Schema, func() valueEncoder, error)
-
-// encodingWith registers the schemas and makes what encodes by them. With
-// fields, the custom fields are typed like that; nil: they are a map, or none.
-func (m *Maker) encodingWith(ctx context.Context, fields *custom.Fields, values newValues) (*encoding, error) {
-	generation := m.generation() // before any id is asked for
-	schema, err := m.schemaWith(fields)
+// renew gives an encoding with the ids that the registry gives now, if that is another
+// than stale; nil: stale is right. Rows wait for it, and go out with no id that may be wrong.
+func (m *Maker) renew(ctx context.Context, stale *encoding) (*encoding, error) {
+	if stale.generation == m.generation() {
+		return nil, nil
+	}
+	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer m.customs.registering.Release(1)
+	now := m.current.Load()
+	if now.generation == m.generation() {
+		return now, nil
+	}
+	made, err := m.makeEncoding(ctx, now.custom)
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := m.keyPrefix(ctx, m.Object.Topic)
-	if err != nil {
-		return nil, err
+	m.current.Store(made)
+	m.keepFields(made.custom)
+	return made, nil
+}
+
+// Refresh makes what the stream's records are made with what the registry says now: it asks for
+// ids again that may be wrong, and offers a refused schema again now and then.
+func (m *Maker) Refresh(ctx context.Context) error {
+	if _, err := m.renew(ctx, m.current.Load()); err != nil {
+		return err
 	}
-	schema, encoders, err := values(ctx, schema)
-	if err != nil {
-		return nil, err
+	return m.reconsider(ctx)
+}
+
+// reconsiderAfter is how long a schema that the registry refused
+// is not offered again while rows go to the dead letter topic.
+const reconsiderAfter = time.Minute
+
+// reconsider offers a refused schema again now and then.
+func (m *Maker) reconsider(ctx context.Context) error {
+	now := m.current.Load()
+	if now.refused.IsZero() || time.Since(now.refused) < reconsiderAfter {
+		return nil
 	}
-	e := newEncoding(m.Stream, m.Object, prefix, encoders)
-	e.schema, e.custom, e.generation = schema, fields, generation
-	return e, nil
+	if err := m.customs.registering.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer m.customs.registering.Release(1)
+	made, err := m.encodingWith(ctx, now.custom, m.values)
+	if err == nil {
+		m.Log.Info("the schema registry takes the schema; records go to their topic again")
+	} else if made, err = m.onConflict(ctx, now.custom, err); err != nil {
+		return err
+	}
+	m.current.Store(made)
+	return nil
 }
 
-func (m *Maker) schemaWith(fields *custom.Fields) (*schemas.Schema, error) {
-	options := m.Object.SchemaOptions()
-	options.Custom = fields
-	return schemas.For(m.Stream.Object, options)
-}
-
-func (m *Maker) valueSubject(schema *schemas.Schema) string {
-	return m.subjectIn(m.Object.Topic, schema)
-}
-
-// subjectIn is that of the values of a topic.
-func (m *Maker) subjectIn(topic string, schema *schemas.Schema) string {
-	return registry.Subject(m.Object.ValueSubject, topic, schema.Name(), false)
+// AwaitAccepted waits while the registry refuses the stream's schemas, so that
+// no row could be encoded. [Maker.Refresh] offers them to it again.
+func (m *Maker) AwaitAccepted(ctx context.Context) error {
+	for m.Refuses() {
+		if !clock.Sleep(ctx, reconsiderAfter) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
