@@ -98,6 +98,7 @@ type run struct {
 	producer   *txn.Client
 	data       *topicReader            // of the objects' topics
 	newest     map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
+	positions  map[checkpoint.Stream]checkpoint.Position
 }
 
 // stream is an object whose letters are sent again.
@@ -182,6 +183,9 @@ func (r *run) run(ctx context.Context) error {
 		return err
 	}
 	defer r.producer.Close()
+	if r.positions, err = checkpoint.ReadPositions(ctx, r.Kafka, r.Settings.CheckpointTopic, r.Connector.Tenant); err != nil {
+		return err
+	}
 	// whoever replays this connector's letters too is out from here on
 	if _, _, err := r.producer.ProducerID(ctx); err != nil {
 		return fmt.Errorf("transactional id %s: %w", r.group, err)
@@ -363,6 +367,7 @@ type outgoing struct {
 	failing []*kgo.Record // for the end of the dead letter topic
 	keys    []recordKey   // of records
 	stamps  []time.Time   // likewise
+	objects []string      // likewise
 	counts  map[string]*Result
 }
 
@@ -386,6 +391,12 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 	if err := r.producer.BeginTransaction(); err != nil {
 		return false, err
 	}
+	for i, rec := range out.records {
+		rec.Partition = r.partitionOf(out.objects[i], rec)
+	}
+	for _, rec := range out.failing {
+		rec.Partition = txn.ByKey
+	}
 	if err := r.producer.ProduceSync(ctx, slices.Concat(out.records, out.failing)...).FirstErr(); err != nil {
 		return false, errors.Join(fmt.Errorf("producing: %w", err), r.abort(ctx))
 	}
@@ -408,6 +419,15 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 	}
 	r.count(out)
 	return false, nil
+}
+
+// partitionOf is where the worker puts a record of the object: a row's versions are in one partition.
+func (r *run) partitionOf(object string, rec *kgo.Record) int32 {
+	at := r.positions[checkpoint.Stream{Tenant: r.Connector.Tenant, Object: object}]
+	if n := at.Partitions(rec.Topic); n > 0 {
+		return txn.PartitionOf(rec.Key, n)
+	}
+	return txn.ByKey
 }
 
 func (r *run) abort(ctx context.Context) error {
@@ -470,6 +490,7 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	case err == nil && made.Buried == 0:
 		n.Replayed++
 		out.records, out.keys, out.stamps = append(out.records, made.Records[0]), append(out.keys, key), append(out.stamps, stamp)
+		out.objects = append(out.objects, object)
 		return nil
 	case err == nil:
 		n.Reason = made.Cause

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
+	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/connector/record"
 )
 
@@ -142,10 +143,13 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 	s.Meter.Begin(sizeOf(batch))
 	for _, sub := range batch {
 		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
+		position := s.Position(sub.Stream)
 		for _, r := range sub.Records {
+			place(r, position)
 			s.producer.Produce(ctx, r, promise)
 		}
 		for _, r := range sub.lineRecords {
+			place(r.Record, position)
 			s.producer.Produce(ctx, r.Record, promise)
 		}
 	}
@@ -182,6 +186,15 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 		return nil, 0, fmt.Errorf("%w: %w", errUnknownOutcome, err)
 	}
 	return nil, t.next, nil
+}
+
+// place gives a record its partition: among as many as its topic had when the stream began with it, so that
+// an id stays where it is. Dead letters go by key over what there is: their topic is in no position.
+func place(r *kgo.Record, at checkpoint.Position) {
+	r.Partition = txn.ByKey
+	if n := at.Partitions(r.Topic); n > 0 {
+		r.Partition = txn.PartitionOf(r.Key, n)
+	}
 }
 
 func (s *Shard) begin() error {

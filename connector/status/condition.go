@@ -25,6 +25,8 @@ type facts struct {
 	took     time.Duration // by the last poll
 	noScope  bool          // the API client may not read the object
 	vanished bool          // nothing is there where rows used to be
+	// a topic of the object was deleted and made again, and not all was published once more
+	incomplete bool
 	// Coupa refuses requests for their pace, and nothing else is wrong with the object
 	slowed   bool
 	snapshot bool // what was there before the stream began is read
@@ -45,6 +47,8 @@ func (f facts) condition(now time.Time) Condition {
 		return Throttled
 	case now.Sub(clock.Later(clock.Later(f.began, f.proved), f.moved)) > 2*(f.period+f.took)+stuckSlack:
 		return Stuck
+	case f.incomplete:
+		return Incomplete
 	case f.snapshot:
 		return Backfilling
 	case f.news, f.proved.IsZero():

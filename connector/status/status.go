@@ -67,6 +67,7 @@ type TaskStatus struct {
 	Proven   time.Time
 	Progress Progress  // of the backfill
 	Errors   []Trouble // the last ones, newest first; at most maxTroubles
+	Notices  []Trouble // what stays so until a person acts
 	Restarts int       // automatic restarts of the failed task since a poll was last drained
 	// of a FAILED task: when it restarts itself; zero: nobody knows, or it is not FAILED
 	NextTry        time.Time
@@ -95,6 +96,7 @@ const (
 	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, and the rate is below its limit
 	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
 	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
+	Incomplete  Condition = "INCOMPLETE"  // a topic was deleted and made again, and lacks rows
 	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began
 )
 
@@ -175,6 +177,7 @@ type Readings struct {
 type Task struct {
 	// Set once.
 	instance *Instance
+	object   config.Object
 	period   time.Duration // from one poll to the next, as configured
 	changed  func()        // called after each change; must not block
 
@@ -187,7 +190,7 @@ type Task struct {
 func NewTask(i int, o config.Object, state State, in *Instance, changed func()) *Task {
 	period := o.Period()
 	return &Task{
-		instance: in, period: period, changed: changed,
+		instance: in, object: o, period: period, changed: changed,
 		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness, Interval: period},
 	}
 }
@@ -218,8 +221,10 @@ func (t *Task) Status() TaskStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v, s := &t.v, t.s
+	var incomplete bool
+	s.Notices, incomplete = v.noticesOf(&s, t.object)
 	f := facts{
-		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
+		incomplete: incomplete, state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
 		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor, snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
 	s.Condition, s.Answers = f.condition(now), answers

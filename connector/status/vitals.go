@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -19,6 +20,9 @@ type vitals struct {
 	quiet int64
 	speed Speed
 	pages int64
+	// what the object's topics were found to be, and when that was first so
+	found   []checkpoint.Topic
+	foundAt time.Time
 
 	poll, commit, batch, rows, running, paused Measure
 }
