@@ -297,3 +297,40 @@ func TestATopicThatIsMadeAgainIsNoticedUntilItsRowsAreThere(t *testing.T) {
 		})
 	}
 }
+
+// The client that is told to forget a topic takes the next one of that name. Streams of the shard
+// that did not fail may not go on there by the number of partitions that the former one had.
+func TestATopicOfSeveralTenantsThatIsMadeAgainHasEachIdInOnePartition(t *testing.T) {
+	longRaced(t)
+	simulate(t, coupatest.Config{Seed: 205, Rows: 40}, func(h *harness) {
+		h.shared = true
+		other := h.tenantIn(checkpoint.PartitionOf("acme", h.partitions()), coupatest.Config{Seed: 206, Rows: 40})
+		r := h.start()
+		h.settle()
+		h.deleteTopic("coupa.invoices")
+		h.createTopic("coupa.invoices", 7)
+		h.tenant.Update("invoices", 5)
+		for _, after := range []time.Duration{3 * time.Second, 3 * time.Minute} {
+			h.pass(after)
+			for _, row := range h.others[other].Rows("invoices")[:8] {
+				h.others[other].Update("invoices", row.ID)
+			}
+		}
+		h.settle()
+		in := map[string]int32{}
+		h.each("coupa.invoices", func(rec *kgo.Record) {
+			if at, seen := in[string(rec.Key)]; seen && at != rec.Partition {
+				t.Errorf("key %x is in partitions %d and %d", rec.Key, at, rec.Partition)
+			}
+			in[string(rec.Key)] = rec.Partition
+		})
+		if len(in) < 9 {
+			t.Errorf("%d ids were published, want 9", len(in))
+		}
+		for _, c := range r.Connectors() {
+			if s := c.Tasks[0]; s.Condition != status.Incomplete {
+				t.Errorf("%s: %s %s %q", c.Name, s.State, s.Condition, s.Trace)
+			}
+		}
+	})
+}

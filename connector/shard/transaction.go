@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -179,6 +180,9 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 				s.producer.PurgeTopicsFromProducing(sub.topics()...)
 			}
 		}
+		if t.gone != "" && s.isShared(t.gone) {
+			return nil, 0, fmt.Errorf("topic %s is gone, and several streams write to it", t.gone)
+		}
 		return t.failed, 0, nil
 	}
 	// 8 commit: the truth. Before it, it never was; after it, it happened, whatever follows.
@@ -195,6 +199,21 @@ func place(r *kgo.Record, at checkpoint.Position) {
 	if n := at.Partitions(r.Topic); n > 0 {
 		r.Partition = txn.PartitionOf(r.Key, n)
 	}
+}
+
+// isShared tells whether several of the shard's streams write to a topic. If such a topic is gone the shard
+// is rebuilt: the client that was told to forget it takes the next topic of that name, and a stream that
+// did not fail would go on there by the former one's number of partitions.
+func (s *Shard) isShared(topic string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	streams := 0
+	for _, position := range s.positions {
+		if position.Partitions(topic) > 0 {
+			streams++
+		}
+	}
+	return streams > 1
 }
 
 func (s *Shard) begin() error {
@@ -247,6 +266,7 @@ type outcome struct {
 	mu     sync.Mutex
 	failed map[checkpoint.Stream]error // streams whose records were refused
 	fatal  error                       // anything else
+	gone   string                      // a topic that is not there any more
 	next   int64
 }
 
@@ -259,6 +279,9 @@ func (t *outcome) data(sub *Submission, r *kgo.Record, err error) {
 	if !record.Blames(err) {
 		t.fatal = errors.Join(t.fatal, err)
 		return
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
+		t.gone = r.Topic
 	}
 	if t.failed[sub.Stream] == nil {
 		t.failed[sub.Stream] = &record.RowError{
