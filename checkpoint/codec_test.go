@@ -28,6 +28,7 @@ func TestRecordsOfACommit(t *testing.T) {
 			Looked:   []time.Time{at("2026-11-23T18:00:00Z"), {}},
 			Walk:     &Walk{From: at("2026-11-23T18:59:00Z"), To: at("2026-11-23T19:00:28Z"), Ranges: []Range{{After: 1500}}, Rows: 1500},
 			Backfill: &Walk{Kind: Snapshot, To: at("2026-11-20T00:00:00Z"), Ranges: []Range{{0, 50}, {70, 0}}, Rows: 9},
+			Topics:   []Topic{{Name: "coupa.invoices", ID: [16]byte{0x2c, 0x5f, 2, 0xab, 0x23, 0x2c, 0x43, 0x4c, 0x99, 0xf2, 0x45, 6, 0x7f, 0x66, 0xd4, 0x4e}, Partitions: 3}},
 		},
 		Entries: []Entry{
 			{ID: 9, At: noon, UpdatedAt: noon, Digest: 3},
@@ -50,7 +51,8 @@ func TestRecordsOfACommit(t *testing.T) {
 		{`{"v":1,"type":"row","tenant":"acme","object":"invoices","id":17}`, "\x01" + "\x01a\x01\x07\x00\x00\x00\x00\x00\x00\x00\x02" + "\x09tax_lines\x02\x02\x00\x00\x00\x00\x00\x00\x00\x03\xaa\x02\x00\x00\x00\x00\x00\x00\x00\x01"},
 		{`{"v":1,"type":"position","tenant":"acme","object":"invoices"}`, `{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z","looked":["2026-11-23T18:00:00Z",""],` +
 			`"walk":{"kind":"poll","from":"2026-11-23T18:59:00Z","to":"2026-11-23T19:00:28Z","ranges":[[1500,0]],"rows":1500},` +
-			`"backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9}}`},
+			`"backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9},` +
+			`"topics":[{"name":"coupa.invoices","id":"LF8CqyMsQ0yZ8kUGf2bUTg","partitions":3}]}`},
 	}
 	if len(records) != len(want) {
 		t.Fatalf("%d records, want %d", len(records), len(want))
@@ -90,12 +92,16 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 			{ID: "a", State: RequestRunning, Asked: mark, To: mark, Filter: "status=new", Rows: 3, Walk: &Walk{Kind: Asked, To: mark, Ranges: []Range{{50, 0}}, Rows: 50}},
 			{ID: "b", State: RequestPaused, Asked: mark, IDs: []int64{4, 9}},
 			{ID: "c", State: RequestFailed, Asked: mark, Ended: mark.Add(time.Second), From: mark.Add(-week), Why: "no"},
+			{ID: "d", State: RequestDone, Asked: mark, Ended: mark, To: mark, All: true},
 		}}},
 		"a walk with nothing left": {kind: move, stream: acme, position: Position{Seq: 3, Walk: &Walk{From: mark, To: mark}}},
 		"rows that Coupa failed to send, and those without updated-at": {
 			kind: move, stream: acme, position: Position{Seq: 4, Passed: []int64{7}, Rounded: mark, Round: &Walk{Kind: Undated, From: mark, Ranges: []Range{{50, 0}}}},
 		},
-		"lines with topics of their own":  {kind: move, stream: acme, position: Position{Seq: 3, LineTopics: true, LineEpoch: 7, Moved: []int64{5, 9}, Backfill: &Walk{Kind: Split, To: mark, Ranges: []Range{{1, 0}}}}},
+		"lines with topics of their own": {kind: move, stream: acme, position: Position{Seq: 3, LineTopics: true, LineEpoch: 7, Moved: []int64{5, 9}, Backfill: &Walk{Kind: Split, To: mark, Ranges: []Range{{1, 0}}}}},
+		"topics of rows and lines": {kind: move, stream: acme, position: Position{Seq: 5, Mark: mark, Topics: []Topic{
+			{Name: "coupa.invoices", ID: [16]byte{1, 255, 62, 63}, Partitions: 3}, {Name: "coupa.invoices.invoice_lines", Partitions: math.MaxInt32, Remade: mark},
+		}}},
 		"a stream that is forgotten":      {kind: forget, stream: acme},
 		"a chunk of one":                  {kind: put, stream: odd, chunk: ChunkKey{odd, noon + 1, 4}, entries: []Entry{{0, noon, noon, 0}}},
 		"a chunk of the widest values":    {kind: put, stream: acme, chunk: ChunkKey{acme, maxUnix + 1, 4}, entries: []Entry{{math.MaxInt64, minUnix, minUnix, math.MaxUint64}, {0, maxUnix, maxUnix, 1}, {math.MaxInt64, maxUnix, maxUnix, 1}}},
@@ -160,6 +166,12 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		"a backfill with a malformed window": {position, `{"seq":1,"backfill":{"kind":"closing","from":"?","ranges":[],"rows":0}}`, false},
 		"a position with a malformed window": {position, `{"seq":1,"walk":{"kind":"snapshot","to":"?","ranges":[],"rows":0}}`, false},
 		"an empty position":                  {position, "", false},
+		"a topic without partitions":         {position, `{"seq":1,"topics":[{"name":"a"}]}`, false},
+		"a topic without a name":             {position, `{"seq":1,"topics":[{"partitions":3}]}`, false},
+		"a topic whose id is too short":      {position, `{"seq":1,"topics":[{"name":"a","id":"LF8C","partitions":3}]}`, false},
+		"a topic whose id is no base64":      {position, `{"seq":1,"topics":[{"name":"a","id":"!","partitions":3}]}`, false},
+		"a topic with a malformed time":      {position, `{"seq":1,"topics":[{"name":"a","partitions":3,"remade":"noon"}]}`, false},
+		"a topic with an unknown member":     {position, `{"seq":1,"topics":[{"name":"a","partitions":3,"leader":1}]}`, false},
 		"a chunk without an end":             {`{"v":1,"type":"ledger","tenant":"a","object":"b","until":"?","seq":1}`, string(two), false},
 		"an empty chunk":                     {ledger, "", false},
 		"a chunk of a newer version":         {ledger, chunk(2, 0), true},
@@ -289,12 +301,14 @@ func TestAClonedPositionSharesNothing(t *testing.T) {
 		Seq: 3, Mark: mark, Lines: mark, Floor: mark, Looked: []time.Time{mark},
 		Walk: &Walk{Kind: Lines, Ranges: []Range{{1, 2}}}, Backfill: &Walk{Kind: Snapshot, Ranges: []Range{{3, 4}}},
 		Requests: []Request{{ID: "a", State: RequestRunning, IDs: []int64{5}, Walk: &Walk{Kind: Asked, Ranges: []Range{{5, 6}}}}}, LineTopics: true,
+		Topics: []Topic{{Name: "a", Partitions: 3}},
 	}
 	before, c := encodePosition(p), p.Clone()
 	if !reflect.DeepEqual(c, p) {
 		t.Fatalf("the clone is %+v", c)
 	}
 	c.Looked[0], c.Walk.Ranges[0].After, c.Backfill.Ranges[0].After, c.Walk.Rows, c.Backfill.Rows = time.Time{}, 9, 9, 9, 9
+	c.Topics[0].Partitions = 9
 	c.Requests[0].State, c.Requests[0].IDs[0], c.Requests[0].Walk.Ranges[0].After = RequestDone, 9, 9
 	if !bytes.Equal(before, encodePosition(p)) {
 		t.Errorf("a change of the clone shows: %s", encodePosition(p))

@@ -81,6 +81,8 @@ type Position struct {
 	// worker's clock; nil: none. Rounded is when the last one ended; zero: never.
 	Round   *Walk
 	Rounded time.Time
+	// Topics are those of the rows and of their lines, and those of names that the stream had before.
+	Topics []Topic
 }
 
 // Request is a snapshot that somebody asked for: rows as
@@ -92,6 +94,7 @@ type Request struct {
 	Ended time.Time // zero: it has not
 	// From and To are the window; zero: no bound.
 	From, To time.Time
+	All      bool    // no bound, condition or id was given
 	Filter   string  // further conditions, as a query string
 	IDs      []int64 // rows that are left to read, in order; nil: all of the window
 	Walk     *Walk   // the walk under way, over the window or over the first of IDs; nil: none
@@ -119,6 +122,7 @@ func (p Position) Clone() Position {
 	p.Looked = slices.Clone(p.Looked)
 	p.Walk, p.Backfill, p.Round = p.Walk.clone(), p.Backfill.clone(), p.Round.clone()
 	p.Moved, p.Passed = slices.Clone(p.Moved), slices.Clone(p.Passed)
+	p.Topics = slices.Clone(p.Topics)
 	p.Requests = slices.Clone(p.Requests)
 	for i := range p.Requests {
 		r := &p.Requests[i]
@@ -151,6 +155,11 @@ func (p Position) check() error {
 			return fmt.Errorf("position %d: a walk is of the unknown kind %v", p.Seq, w.Kind)
 		}
 	}
+	for _, t := range p.Topics {
+		if err := t.check(); err != nil {
+			return fmt.Errorf("position %d: %w", p.Seq, err)
+		}
+	}
 	for _, t := range times {
 		if s := t.Unix(); s < minUnix || s > maxUnix {
 			return fmt.Errorf("position %d: times lie in the years 1 to 9999", p.Seq)
@@ -175,6 +184,7 @@ type positionJSON struct {
 	Passed   []int64       `json:"passed,omitempty"`
 	Round    *walkJSON     `json:"round,omitempty"`
 	Rounded  string        `json:"rounded,omitempty"`
+	Topics   []topicJSON   `json:"topics,omitempty"`
 }
 
 type requestJSON struct {
@@ -189,6 +199,7 @@ type requestJSON struct {
 	Rows   int64        `json:"rows"`
 	Walk   *walkJSON    `json:"walk,omitempty"`
 	Why    string       `json:"why,omitempty"`
+	All    bool         `json:"all,omitempty"`
 }
 
 type walkJSON struct {
@@ -203,7 +214,7 @@ func encodePosition(p Position) []byte {
 	v := positionJSON{
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
 		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch, Moved: p.Moved, Passed: p.Passed,
-		Round: walkForm(p.Round), Rounded: formatTime(p.Rounded),
+		Round: walkForm(p.Round), Rounded: formatTime(p.Rounded), Topics: topicForms(p.Topics),
 	}
 	for _, t := range p.Looked {
 		v.Looked = append(v.Looked, formatTime(t))
@@ -211,7 +222,7 @@ func encodePosition(p Position) []byte {
 	for _, r := range p.Requests {
 		v.Requests = append(v.Requests, requestJSON{
 			ID: r.ID, State: r.State, Asked: formatTime(r.Asked), Ended: formatTime(r.Ended), From: formatTime(r.From), To: formatTime(r.To),
-			Filter: r.Filter, IDs: r.IDs, Rows: r.Rows, Walk: walkForm(r.Walk), Why: r.Why,
+			Filter: r.Filter, IDs: r.IDs, Rows: r.Rows, Walk: walkForm(r.Walk), Why: r.Why, All: r.All,
 		})
 	}
 	return marshal(v)
@@ -259,6 +270,13 @@ func decodePosition(value []byte) (Position, error) {
 		}
 		p.Requests = append(p.Requests, request)
 	}
+	for _, form := range v.Topics {
+		topic, err := form.topic()
+		if err != nil {
+			return Position{}, err
+		}
+		p.Topics = append(p.Topics, topic)
+	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return Position{}, err
 	}
@@ -272,7 +290,7 @@ func (r requestJSON) request() (Request, error) {
 		return Request{}, fmt.Errorf("unknown state %q: %w", r.State, ErrNewer)
 	}
 	var errs [5]error
-	out := Request{ID: r.ID, State: r.State, Filter: r.Filter, IDs: r.IDs, Rows: r.Rows, Why: r.Why}
+	out := Request{ID: r.ID, State: r.State, Filter: r.Filter, IDs: r.IDs, Rows: r.Rows, Why: r.Why, All: r.All}
 	out.Asked, errs[0] = parseTime(r.Asked)
 	out.Ended, errs[1] = parseTime(r.Ended)
 	out.From, errs[2] = parseTime(r.From)

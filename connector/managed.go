@@ -101,7 +101,7 @@ func (m *managed) close() {
 
 // shardFor is the shard of a tenant.
 func (w *Worker) shardFor(tenant string) *shard.Shard {
-	return w.shards[shardOf(tenant, int32(len(w.shards)))]
+	return w.shards[checkpoint.PartitionOf(tenant, int32(len(w.shards)))]
 }
 
 // attach puts the connector into its shard.

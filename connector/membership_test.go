@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
@@ -83,7 +84,7 @@ func (h *harness) tenantIn(partition int32, cfg coupatest.Config) string {
 	cfg.Objects = []string{"invoices", "suppliers"}
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("tenant%d", i)
-		if _, taken := h.others[name]; !taken && shardOf(name, h.partitions()) == partition {
+		if _, taken := h.others[name]; !taken && checkpoint.PartitionOf(name, h.partitions()) == partition {
 			h.others[name] = coupatest.New(cfg)
 			return name
 		}
@@ -142,7 +143,7 @@ func (h *harness) restores() map[string]int {
 func shared(t *testing.T, seed uint64, f func(h *harness, other string)) {
 	t.Helper()
 	simulate(t, coupatest.Config{Seed: seed, Rows: 130}, func(h *harness) {
-		f(h, h.tenantIn(1-shardOf("acme", h.partitions()), coupatest.Config{Seed: seed + 1, Rows: 130}))
+		f(h, h.tenantIn(1-checkpoint.PartitionOf("acme", h.partitions()), coupatest.Config{Seed: seed + 1, Rows: 130}))
 	})
 }
 
@@ -273,7 +274,7 @@ func (h *harness) idOf(tenant string) string {
 		h.t.Fatal(err)
 	}
 	for _, m := range groups["coupastream"].Members {
-		if c, ok := m.Assigned.AsConsumer(); ok && len(c.Topics) == 1 && slices.Contains(c.Topics[0].Partitions, shardOf(tenant, h.partitions())) {
+		if c, ok := m.Assigned.AsConsumer(); ok && len(c.Topics) == 1 && slices.Contains(c.Topics[0].Partitions, checkpoint.PartitionOf(tenant, h.partitions())) {
 			return m.MemberID
 		}
 	}
@@ -287,7 +288,7 @@ func (h *harness) takes(tenant string) *kfake.FaultHandle {
 }
 
 func (h *harness) transactionalID(tenant string) string {
-	return fmt.Sprintf("coupastream-%d", shardOf(tenant, h.partitions()))
+	return fmt.Sprintf("coupastream-%d", checkpoint.PartitionOf(tenant, h.partitions()))
 }
 
 // TestAWorkerThatTheGroupHasGivenUpDoesNotTakeTheIdBack: a worker that has been
@@ -401,7 +402,7 @@ func TestARollingRestartOfStaticMembersMovesNoShard(t *testing.T) {
 		h.worker["checkpoint.topic.partitions"] = "6"
 		var tenants []string
 		for n := range int32(6) {
-			if n != shardOf("acme", h.partitions()) {
+			if n != checkpoint.PartitionOf("acme", h.partitions()) {
 				tenants = append(tenants, h.tenantIn(n, coupatest.Config{Seed: uint64(361 + n), Rows: 60}))
 			}
 		}

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -253,12 +252,6 @@ func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions in
 			"partitions", partitions, "checkpoint.topic.partitions", w.settings.CheckpointPartitions)
 	}
 	return partitions, err
-}
-
-// shardOf is the partition that a tenant belongs to, with all its
-// objects: one limiter then sees every request to its Coupa instance.
-func shardOf(tenant string, partitions int32) int32 {
-	return int32(xxhash.Sum64String(tenant) % uint64(partitions))
 }
 
 // preflightTime is how long a start waits for what is not Kafka. Who hangs, a token endpoint or the

@@ -81,7 +81,8 @@ func healthy() map[string]any {
 		Rate: status.RateStatus{Limit: 15, Current: 7.5, Used: 3.14, ThrottledSince: now.Add(-time.Minute)},
 		Tasks: []status.TaskStatus{
 			{ID: 0, Object: "invoices", Topic: "coupa.invoices", State: status.Running, Condition: status.Backfilling, Mark: now.Add(-2 * time.Second), Proven: now.Add(-2 * time.Second),
-				Progress: status.Progress{Done: 400, Total: 1000, Left: 3 * time.Minute}, Published: 401, Malformed: 3},
+				Progress: status.Progress{Done: 400, Total: 1000, Left: 3 * time.Minute}, Published: 401, Malformed: 3,
+				Notices: []status.Trouble{{At: now, Message: "the topic lacks rows", Remedy: "publish them"}}},
 			{ID: 1, Object: "expense_lines/expense_artifacts", State: status.Failed, Trace: "scope core.expense.read is missing", Proven: now.Add(-26 * time.Hour), NextTry: now.Add(time.Minute),
 				Errors: []status.Trouble{{At: now, Message: "scope", Remedy: "grant it"}}, DeadLetters: 2},
 		},
@@ -103,6 +104,7 @@ const statusOfAll = `CONNECTOR  TENANT  STATE    WORKER   TASKS                F
 acme       acme    RUNNING  w1:8083  1 FAILED, 1 RUNNING  26h        3.1 of 7.5
 globex     gx      PAUSED   -        1 PAUSED             -          -
 
+acme invoices: the topic lacks rows; publish them
 acme expense_lines/expense_artifacts: scope core.expense.read is missing; grant it (tried again at 2026-01-02T03:05:05Z)
 `
 
@@ -115,6 +117,7 @@ TASK  OBJECT                           STATE    CONDITION    FRESHNESS  MARK    
 
 invoices: 3 texts with bytes that are not UTF-8; U+FFFD stands in their place
 
+acme invoices: the topic lacks rows; publish them
 acme expense_lines/expense_artifacts: scope core.expense.read is missing; grant it (tried again at 2026-01-02T03:05:05Z)
 `
 

@@ -167,6 +167,9 @@ func printTroubles(w io.Writer, all ...rest.Health) {
 			if t.Trace != "" && t.Trace != h.Trace {
 				lines = append(lines, troubleOf(h.Name, t))
 			}
+			for _, n := range t.Notices {
+				lines = append(lines, fmt.Sprintf("%s %s: %s; %s", h.Name, t.Object, n.Message, n.Remedy))
+			}
 		}
 	}
 	if len(lines) > 0 {

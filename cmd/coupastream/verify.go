@@ -46,6 +46,8 @@ changed in the last two polls are not compared: they may be on their way. Rows w
 for reread.interval.ms. Where lines have topics of their own, it is compared which lines there are and whose they are. What differs in lines or content is looked at again
 after two polls. It ends with status 1 if something differs.
 
+Ids that have versions in several partitions, since the topic got more partitions while they went by that number, are counted: nothing takes them together again but a new topic.
+
 Rows that Coupa hides end nothing: it goes on behind them up to the highest id. Where more than 2,000 ids in a row are hidden its steps grow, and the result says which ids were stepped over.
 
 With --repair the running worker at --url (else COUPASTREAM_URL, else http://127.0.0.1:8083) is asked to read again what is missing or stale, and rows whose lines differ, by id, as a
@@ -195,6 +197,9 @@ func (a *app) printTables(reports []verify.Report, most int) error {
 		}
 		if r.Undated > 0 {
 			fmt.Fprintf(a.stdout, "%s: without updated-at: %d\n", r.Object, r.Undated)
+		}
+		if r.Spread > 0 {
+			fmt.Fprintf(a.stdout, "%s: ids with versions in several partitions, where nothing orders them: %d\n", r.Topic, r.Spread)
 		}
 		for _, ids := range r.Skipped {
 			fmt.Fprintf(a.stdout, "%s: ids %d to %d were stepped over: Coupa shows none of many ids before them\n", r.Object, ids.First, ids.Last)

@@ -13,7 +13,7 @@ import (
 func TestTheResultOfAComparisonSaysWhatItCouldNotLookAt(t *testing.T) {
 	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	reports := []verify.Report{{
-		Object: "invoices", Topic: "coupa.invoices", Rows: 60, Records: 70, Undated: 3, Skipped: []verify.Range{{First: 2101, Last: 2150}}, Until: until,
+		Object: "invoices", Topic: "coupa.invoices", Rows: 60, Records: 70, Undated: 3, Spread: 2, Skipped: []verify.Range{{First: 2101, Last: 2150}}, Until: until,
 		Findings: []verify.Finding{
 			{Difference: verify.StaleLines, ID: 11, Coupa: until, Topic: until, Partition: 1, Offset: 9}, {Difference: verify.NotCovered, ID: 12},
 		},
@@ -22,11 +22,12 @@ func TestTheResultOfAComparisonSaysWhatItCouldNotLookAt(t *testing.T) {
 		"text": `OBJECT    TOPIC           ROWS  RECORDS  MISSING  STALE  STALE_LINES  DUPLICATE  EXTRA  NOT_COVERED
 invoices  coupa.invoices  60    70       0        0      1            0          0      1
 invoices: without updated-at: 3
+coupa.invoices: ids with versions in several partitions, where nothing orders them: 2
 invoices: ids 2101 to 2150 were stepped over: Coupa shows none of many ids before them
 invoices id 11: stale_lines, Coupa has 2026-01-02T03:04:05Z, the topic 2026-01-02T03:04:05Z at 1/9
 invoices id 12: not_covered
 `,
-		"json": `[{"object":"invoices","topic":"coupa.invoices","rows":60,"records":70,"without_updated_at":3,"skipped":[{"first":2101,"last":2150}],` +
+		"json": `[{"object":"invoices","topic":"coupa.invoices","rows":60,"records":70,"without_updated_at":3,"in_several_partitions":2,"skipped":[{"first":2101,"last":2150}],` +
 			`"until":"2026-01-02T03:04:05Z","findings":[{"difference":"stale_lines","id":11,"coupa_updated_at":"2026-01-02T03:04:05Z",` +
 			`"topic_updated_at":"2026-01-02T03:04:05Z","partition":1,"offset":9},{"difference":"not_covered","id":12,"partition":0,"offset":0}],"truncated":false}]`,
 	} {

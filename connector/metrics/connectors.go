@@ -146,7 +146,7 @@ var families = []family{
 
 var (
 	requests  = prometheus.NewDesc("coupastream_requests_total", "Requests to Coupa, by the status of the answer; none: there was no answer.", []string{"tenant", "object", "status"}, nil)
-	condition = prometheus.NewDesc("coupastream_condition", "Objects that are in a condition: IDLE, BUSY, THROTTLED, STUCK, BLIND, BACKFILLING. No series: 0.", []string{"tenant", "object", "condition"}, nil)
+	condition = prometheus.NewDesc("coupastream_condition", "Objects that are in a condition: IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, BACKFILLING. No series: 0.", []string{"tenant", "object", "condition"}, nil)
 
 	tenantLabels  = []string{"tenant"}
 	rateLimit     = prometheus.NewDesc("coupastream_rate_limit", "Requests a second to the Coupa instance that are allowed now; +Inf: any.", tenantLabels, nil)

@@ -37,6 +37,7 @@
 //	deadletter.go  rows that can't go, to a topic of their own
 //	row_error.go   which row can't go, and whether Kafka blames a record
 //	topics.go      topics: made, checked, their limits
+//	find.go        topics: their ids and numbers of partitions, asked for seldom
 //
 // # Decisions
 //

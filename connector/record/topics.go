@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
@@ -27,8 +28,11 @@ type Topics struct {
 	admin    *kadm.Client
 	settings *config.Worker
 
+	asking *semaphore.Weighted // of one: who asks what topics are
+
 	mu     sync.Mutex
-	limits map[string]topicLimit // of the topics made sure of
+	limits map[string]topicLimit  // of the topics made sure of
+	seen   map[string]topicDetail // of the topics that Find was asked for
 }
 
 // topicLimit is a topic's max.message.bytes.
@@ -39,7 +43,7 @@ type topicLimit struct {
 
 // NewTopics knows of no topic yet.
 func NewTopics(admin *kadm.Client, s *config.Worker) *Topics {
-	return &Topics{admin: admin, settings: s, limits: map[string]topicLimit{}}
+	return &Topics{admin: admin, settings: s, asking: semaphore.NewWeighted(1), limits: map[string]topicLimit{}, seen: map[string]topicDetail{}}
 }
 
 // reachTimeout is how long brokers may take to answer at the start.

@@ -101,6 +101,7 @@ type run struct {
 	data       *topicReader            // of the objects' topics
 	newest     map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
 	taken      map[letterKey]sight     // the newest letters that have gone, or stand at the end again
+	positions  map[checkpoint.Stream]checkpoint.Position
 }
 
 // stream is an object whose letters are sent again.
@@ -219,6 +220,9 @@ func (r *run) run(ctx context.Context) error {
 		return err
 	}
 	defer r.producer.Close()
+	if r.positions, err = checkpoint.ReadPositions(ctx, r.Kafka, r.Settings.CheckpointTopic, r.Connector.Tenant); err != nil {
+		return err
+	}
 	// whoever replays this connector's letters too is out from here on
 	if _, _, err := r.producer.ProducerID(ctx); err != nil {
 		return fmt.Errorf("transactional id %s: %w", r.group, err)
@@ -401,6 +405,7 @@ type outgoing struct {
 	keys    []recordKey         // of records
 	stamps  []time.Time         // likewise
 	taken   map[letterKey]sight // of the letters of both
+	objects []string            // of records
 	counts  map[string]*Result
 }
 
@@ -424,6 +429,12 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 	if err := r.producer.BeginTransaction(); err != nil {
 		return false, err
 	}
+	for i, rec := range out.records {
+		rec.Partition = r.partitionOf(out.objects[i], rec)
+	}
+	for _, rec := range out.failing {
+		rec.Partition = txn.ByKey
+	}
 	if err := r.producer.ProduceSync(ctx, slices.Concat(out.records, out.failing)...).FirstErr(); err != nil {
 		return false, errors.Join(fmt.Errorf("producing: %w", err), r.abort(ctx))
 	}
@@ -444,6 +455,15 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 	maps.Copy(r.taken, out.taken)
 	r.count(out)
 	return false, nil
+}
+
+// partitionOf is where the worker puts a record of the object: a row's versions are in one partition.
+func (r *run) partitionOf(object string, rec *kgo.Record) int32 {
+	at := r.positions[checkpoint.Stream{Tenant: r.Connector.Tenant, Object: object}]
+	if n := at.Partitions(rec.Topic); n > 0 {
+		return txn.PartitionOf(rec.Key, n)
+	}
+	return txn.ByKey
 }
 
 func (r *run) abort(ctx context.Context) error {
@@ -519,6 +539,7 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	case err == nil && made.Buried == 0:
 		n.Replayed++
 		out.records, out.keys, out.stamps = append(out.records, made.Records[0]), append(out.keys, key), append(out.stamps, stamp)
+		out.objects = append(out.objects, object)
 		out.taken[letter] = seen.with(letter, stamp, content, is)
 	case err == nil:
 		fails(made.Cause)

@@ -29,7 +29,7 @@ type TaskHealth struct {
 	Object string `json:"object"`
 	Topic  string `json:"topic"`
 	State  string `json:"state"` // Connect's
-	// IDLE, BUSY, THROTTLED, STUCK, BLIND, BACKFILLING; "" where the task does not run
+	// IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, BACKFILLING; "" where the task does not run
 	Condition string `json:"condition"`
 	Trace     string `json:"trace,omitempty"`
 	// every change stamped before it is published, but for a backfill's
@@ -63,6 +63,7 @@ type TaskHealth struct {
 	Passed []int64 `json:"not_covered,omitempty"`
 
 	Errors         []TroubleHealth `json:"errors"`   // newest first, ten at most
+	Notices        []TroubleHealth `json:"notices"`  // what stays so until a person acts
 	Restarts       int             `json:"restarts"` // of itself, since it last worked
 	NextTry        *time.Time      `json:"next_try"`
 	CircuitOpen    bool            `json:"circuit_open"`
@@ -148,7 +149,7 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		Rows:        t.Rows, Published: t.Published, Dropped: t.Dropped, Polls: t.Polls, Late: t.Late, Lateness: t.Lateness.Milliseconds(), Silent: t.Silent,
 		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Malformed: t.Malformed, Unfit: t.Unfit, Unreadable: t.Unreadable,
 		PageRequests: t.PageRequests, Undated: t.Undated, Round: t.Round.Milliseconds(), Passed: t.Committed.Passed[:min(len(t.Committed.Passed), 100)],
-		Errors: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
+		Errors: []TroubleHealth{}, Notices: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
 	}
 	if !t.Proven.IsZero() {
 		freshness := max(0, now.Sub(t.Proven)).Milliseconds()
@@ -162,6 +163,9 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 	}
 	for _, e := range t.Errors {
 		h.Errors = append(h.Errors, TroubleHealth{e.At.UTC(), e.Message, e.Remedy})
+	}
+	for _, n := range t.Notices {
+		h.Notices = append(h.Notices, TroubleHealth{n.At.UTC(), n.Message, n.Remedy})
 	}
 	for _, v := range t.SchemaVersions {
 		h.SchemaVersions = append(h.SchemaVersions, SchemaHealth{v.At.UTC(), v.Subject, v.ID})

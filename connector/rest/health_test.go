@@ -19,7 +19,7 @@ func TestHealthOfATaskThatNothingIsKnownOf(t *testing.T) {
 	const want = `{"name":"acme","tenant":"acme","state":"RUNNING","from_file":false,"worker_id":"","rate":null,"token":null,"clock_ahead_ms":null,` +
 		`"tasks":[{"id":0,"object":"invoices","topic":"coupa.invoices","state":"UNASSIGNED","condition":"","mark":null,"proven":null,"freshness_ms":null,` +
 		`"backfilling":false,"progress":null,"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,` +
-		`"errors":[],"restarts":0,"next_try":null,"circuit_open":false,"schema_versions":[]}]}`
+		`"errors":[],"notices":[],"restarts":0,"next_try":null,"circuit_open":false,"schema_versions":[]}]}`
 	if string(got) != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
@@ -35,6 +35,7 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 		Tasks: []status.TaskStatus{{
 			Proven: at, Progress: status.Progress{Done: 3, Total: 9, Left: time.Second},
 			Errors:         []status.Trouble{{At: at, Message: "m", Remedy: "r"}},
+			Notices:        []status.Trouble{{At: at, Message: "lacks", Remedy: "fill"}},
 			SchemaVersions: []status.SchemaVersion{{At: at, Subject: "s", ID: 4}},
 		}},
 	}, at.Add(1500*time.Millisecond))
@@ -47,7 +48,8 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 		`"history":[{"at":"2026-01-02T02:04:05Z","current":7,"used":0}]},"token":{"age_ms":1000,"expires_in_ms":60000},"clock_ahead_ms":0,` +
 		`"tasks":[{"id":0,"object":"","topic":"","state":"","condition":"","mark":null,"proven":"2026-01-02T02:04:05Z","freshness_ms":1500,"backfilling":false,` +
 		`"progress":{"done":3,"total":9,"left_ms":1000},"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,` +
-		`"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],"restarts":0,"next_try":null,"circuit_open":false,` +
+		`"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],` +
+		`"notices":[{"at":"2026-01-02T02:04:05Z","message":"lacks","remedy":"fill"}],"restarts":0,"next_try":null,"circuit_open":false,` +
 		`"schema_versions":[{"at":"2026-01-02T02:04:05Z","subject":"s","id":4}]}]}`
 	if string(got) != want {
 		t.Errorf("%s\nwant %s", got, want)

@@ -42,6 +42,15 @@
 //	errors.go       what an error means for the shard
 //	tracing.go      the span of a transaction
 //
+// # Decisions: partitions
+//
+//   - A record's partition is set here, from its key and the number of partitions that the stream's
+//     position keeps of the topic. The topic's present number may grow under a running producer, and each
+//     client learns of it at another time: versions of an id would part. Streams in one topic may keep
+//     different numbers, since their keys differ.
+//   - A topic that is made again is noticed by its id. Until its stream has noted it the client fails it
+//     (UNKNOWN_TOPIC_ID), so that nothing goes there by the former one's number.
+//
 // # Decisions: ownership
 //
 //   - The store is opened before fencing. Its file lock stops a second process with the same state.dir

@@ -232,7 +232,7 @@ func (s *Shard) ownership(ctx context.Context, member func(context.Context) erro
 
 func (s *Shard) newProducer() (*txn.Client, error) {
 	id := s.transactionalID()
-	return txn.NewProducer(txn.Producer{ID: id, Placed: s.Settings.CheckpointTopic, BatchBytes: s.BatchBytes, Buffered: 4 * MaxBatchRecords},
+	return txn.NewProducer(txn.Producer{ID: id, BatchBytes: s.BatchBytes, Buffered: 4 * MaxBatchRecords},
 		append(slices.Clip(s.Kafka), s.Client("producer-"+id), kgo.WithHooks(throttled{s}))...)
 }
 

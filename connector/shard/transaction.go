@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -145,10 +146,13 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 	s.Meter.Begin(sizeOf(batch))
 	for _, sub := range batch {
 		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
+		position := s.Position(sub.Stream)
 		for _, r := range sub.Records {
+			place(r, position)
 			s.producer.Produce(ctx, r, promise)
 		}
 		for _, r := range sub.lineRecords {
+			place(r.Record, position)
 			s.producer.Produce(ctx, r.Record, promise)
 		}
 	}
@@ -179,6 +183,9 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 				s.producer.PurgeTopicsFromProducing(sub.topics()...)
 			}
 		}
+		if t.gone != "" && s.isShared(t.gone) {
+			return nil, 0, fmt.Errorf("topic %s is gone, and several streams write to it", t.gone)
+		}
 		return t.failed, 0, nil
 	}
 	// 8 commit: the truth. Before it, it never was; after it, it happened, whatever follows.
@@ -201,6 +208,30 @@ func (s *Shard) lasted(took time.Duration, batch []*Submission, err error) error
 		return fmt.Errorf("%w of %v (transactional id %s, open for %v): %w", errTimedOut, txn.Timeout, s.transactionalID(), took.Round(time.Second), err)
 	}
 	return err
+}
+
+// place gives a record its partition: among as many as its topic had when the stream began with it, so that
+// an id stays where it is. Dead letters go by key over what there is: their topic is in no position.
+func place(r *kgo.Record, at checkpoint.Position) {
+	r.Partition = txn.ByKey
+	if n := at.Partitions(r.Topic); n > 0 {
+		r.Partition = txn.PartitionOf(r.Key, n)
+	}
+}
+
+// isShared tells whether several of the shard's streams write to a topic. If such a topic is gone the shard
+// is rebuilt: the client that was told to forget it takes the next topic of that name, and a stream that
+// did not fail would go on there by the former one's number of partitions.
+func (s *Shard) isShared(topic string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	streams := 0
+	for _, position := range s.positions {
+		if position.Partitions(topic) > 0 {
+			streams++
+		}
+	}
+	return streams > 1
 }
 
 func (s *Shard) begin() error {
@@ -253,6 +284,7 @@ type outcome struct {
 	mu     sync.Mutex
 	failed map[checkpoint.Stream]error // streams whose records were refused
 	fatal  tally                       // anything else
+	gone   string                      // a topic that is not there any more
 	next   int64
 }
 
@@ -265,6 +297,9 @@ func (t *outcome) data(sub *Submission, r *kgo.Record, err error) {
 	if !record.Blames(err) {
 		t.fatal.add(err)
 		return
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
+		t.gone = r.Topic
 	}
 	if t.failed[sub.Stream] == nil {
 		t.failed[sub.Stream] = &record.RowError{

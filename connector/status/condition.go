@@ -26,6 +26,8 @@ type facts struct {
 	took     time.Duration // by the last poll
 	noScope  bool          // the API client may not read the object
 	vanished bool          // nothing is there where rows used to be
+	// a topic of the object was deleted and made again, and not all was published once more
+	incomplete bool
 	// Coupa refuses requests for their pace, or Kafka holds
 	// records back, and nothing else is wrong with the object
 	slowed   bool
@@ -47,6 +49,8 @@ func (f facts) condition(now time.Time) Condition {
 		return Throttled
 	case now.Sub(clock.Later(clock.Later(f.began, f.proved), f.moved)) > 2*(f.period+f.took)+stuckSlack:
 		return Stuck
+	case f.incomplete:
+		return Incomplete
 	case f.snapshot:
 		return Backfilling
 	case f.news:

@@ -36,6 +36,9 @@ func TestTheConditionIsWhatAPersonHasToKnowFirst(t *testing.T) {
 		{"rows have vanished, and polls go well", func(f *facts) { f.vanished = true }, Blind},
 		{"it has failed for another reason", func(f *facts) { f.state = Failed }, Stuck},
 		{"it has failed while Coupa was slow", func(f *facts) { f.state, f.slowed = Failed, true }, Stuck},
+		{"a topic lacks rows, and polls go well", func(f *facts) { f.incomplete, f.news = true, true }, Incomplete},
+		{"a topic lacks rows, which are being published", func(f *facts) { f.incomplete, f.snapshot = true, true }, Incomplete},
+		{"a topic lacks rows, and nothing advances", func(f *facts) { f.incomplete, f.proved = true, ago(time.Hour) }, Stuck},
 		{"it is paused", func(f *facts) { f.state, f.vanished = Paused, true }, ""},
 		{"it is another worker's", func(f *facts) { f.state = Unassigned }, ""},
 	} {

@@ -20,6 +20,7 @@
 //	status.go     what is told: states, tasks, connectors
 //	vitals.go     what the pipeline reports of a task
 //	condition.go  pure: what a task is like beside its state
+//	notice.go     what stays so until a person acts: of topics
 //	trouble.go    an error, and apart from it the remedy; whether it passes by itself
 //	progress.go   pure: how fast a count grows, and how long the rest takes
 //	measure.go    pure: averages and paces of late

@@ -69,6 +69,7 @@ type TaskStatus struct {
 	Proven   time.Time
 	Progress Progress  // of the backfill
 	Errors   []Trouble // the last ones, newest first; at most maxTroubles
+	Notices  []Trouble // what stays so until a person acts
 	Restarts int       // automatic restarts of the failed task since a poll was last drained
 	// of a FAILED task: when it restarts itself; zero: nobody knows, or it is not FAILED
 	NextTry        time.Time
@@ -99,6 +100,7 @@ const (
 	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, or a quota of Kafka holds records back
 	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
 	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
+	Incomplete  Condition = "INCOMPLETE"  // a topic was deleted and made again, and lacks rows
 	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began
 )
 
@@ -181,6 +183,7 @@ type Readings struct {
 type Task struct {
 	// Set once.
 	instance *Instance
+	object   config.Object
 	period   time.Duration // from one poll to the next, as configured
 	settle   time.Duration // how far a window stays behind Coupa's clock
 	changed  func()        // called after each change; must not block
@@ -194,7 +197,7 @@ type Task struct {
 func NewTask(i int, o config.Object, state State, in *Instance, changed func()) *Task {
 	period := o.Period()
 	return &Task{
-		instance: in, period: period, settle: o.Settle, changed: changed,
+		instance: in, object: o, period: period, settle: o.Settle, changed: changed,
 		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness, Interval: period},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -22,6 +23,9 @@ type vitals struct {
 	quiet int64
 	speed Speed
 	pages int64
+	// what the object's topics were found to be, and when that was first so
+	found   []checkpoint.Topic
+	foundAt time.Time
 
 	poll, commit, batch, rows, running, paused Measure
 }
@@ -225,8 +229,10 @@ func (t *Task) Status() TaskStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v, s := &t.v, t.s
+	var incomplete bool
+	s.Notices, incomplete = v.noticesOf(&s, t.object)
 	f := facts{
-		state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
+		incomplete: incomplete, state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
 		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor || v.heldBack(now), snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
 	s.Condition, s.Answers = f.condition(now), answers

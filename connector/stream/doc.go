@@ -11,9 +11,9 @@
 // # Goroutines and locks
 //
 //   - [Poller.Run], one per stream and ownership, makes one attempt after the other.
-//   - An attempt runs polls (follower.run), the backfill with look-backs after it, snapshots that are
-//     asked for, and samples, beside each other until one fails; or readWhole in place of the first
-//     three.
+//   - An attempt runs polls (follower.run), the backfill with look-backs after
+//     it, snapshots that are asked for, samples, and a look at the topics, beside
+//     each other until one fails; or readWhole in place of the first three.
 //   - The goroutine that begins a walk carries it out (pass.run) and alone holds its state.
 //   - pass.fetch, up to 4 per walk, reads one page each and sends what it read to pass.run.
 //   - What requests ask for runs on goroutines of the shard's ([Poller.Move], [Poller.AskFor],
@@ -46,6 +46,7 @@
 //	estimate.go   pure: how many rows a walk has in all
 //	sight.go      pure: when polls that find nothing are doubted
 //	positions.go  positions: told, and moved by request
+//	topics.go     what the position keeps of the topics, and what is found of them
 //	sample.go     rows read in full, to learn custom fields from
 //	memory.go     the budget of bytes
 //	outage.go     what the log is told of trouble, once

@@ -241,6 +241,9 @@ func (p *Poller) attempt(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.noteTopics(ctx, topicsFresh); err != nil {
+		return err
+	}
 	if err := p.noteLines(ctx); err != nil {
 		return err
 	}
@@ -251,6 +254,7 @@ func (p *Poller) attempt(ctx context.Context) error {
 	suspects := make(chan suspects)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.sampleOn(ctx) })
+	g.Go(func() error { return p.watchTopics(ctx) })
 	if p.object.IsWhole() {
 		g.Go(func() error { return p.readWhole(ctx) })
 		return g.Wait()
@@ -275,11 +279,15 @@ func (p *Poller) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	topics, err := p.currentTopics(ctx, topicsFresh)
+	if err != nil {
+		return err
+	}
 	first := firstPosition(windowEnd(now, p.object), p.object)
 	return p.record(ctx, func(pos *checkpoint.Position) {
 		seq, epoch := pos.Seq, pos.LineEpoch
 		*pos = first.Clone()
-		pos.Seq, pos.LineTopics, pos.LineEpoch = seq, p.maker.HasLines(), epoch
+		pos.Seq, pos.LineTopics, pos.LineEpoch, pos.Topics = seq, p.maker.HasLines(), epoch, topics
 	})
 }
 

@@ -106,7 +106,7 @@ func (p *Poller) Move(ctx context.Context, o status.Offset) error {
 			was := *pos
 			*pos = to.Clone()
 			pos.Seq, pos.LineTopics, pos.LineEpoch = was.Seq, was.LineTopics, was.LineEpoch+1
-			pos.Requests, pos.Moved = was.Requests, was.Moved
+			pos.Requests, pos.Moved, pos.Topics = was.Requests, was.Moved, checkpoint.Filled(was.Topics, time.Now())
 			for i := range pos.Requests { // their windows are of the position before
 				if r := &pos.Requests[i]; !r.Over() {
 					endRequest(r, checkpoint.RequestCancelled)

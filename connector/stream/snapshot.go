@@ -138,6 +138,9 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 			at.Rows += rows
 			if at.IDs = slices.Clone(at.IDs[len(ids):]); len(at.IDs) == 0 {
 				at.State, at.Ended, at.IDs = checkpoint.RequestDone, time.Now().UTC(), nil
+				if at.All && p.task.Status().Undated == 0 { // rows without updated-at are in no window
+					pos.Topics = checkpoint.Filled(pos.Topics, at.Asked)
+				}
 			}
 		}
 	}
@@ -212,6 +215,7 @@ func (p *Poller) AskFor(ctx context.Context, r status.SnapshotRequest) (status.S
 	asked := checkpoint.Request{
 		ID: rand.Text(), State: checkpoint.RequestRunning, Asked: time.Now().UTC().Truncate(time.Millisecond), Filter: r.Filter.Encode(),
 		IDs: slices.Compact(slices.Sorted(slices.Values(r.IDs))), From: r.From.UTC().Truncate(time.Second),
+		All: r.From.IsZero() && r.To.IsZero() && len(r.IDs) == 0 && len(r.Filter) == 0,
 	}
 	err := p.record(ctx, func(pos *checkpoint.Position) {
 		if asked.To = pos.Mark; !r.To.IsZero() && r.To.Before(pos.Mark) {

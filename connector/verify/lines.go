@@ -220,6 +220,7 @@ func (c *lineComparison) readTopic(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("reading topic %s: %w", c.Topic, err)
 	}
+	c.Spread = int64(len(c.topic.spread))
 	return nil
 }
 

@@ -22,11 +22,12 @@ type topicContent struct {
 	latest   map[int64]place
 	versions map[version]struct{}
 	repeated map[int64]struct{} // ids of which a version stands there twice
+	spread   map[int64]struct{} // ids with versions in several partitions
 	oldest   time.Time          // stamp
 }
 
 func newTopicContent() topicContent {
-	return topicContent{latest: map[int64]place{}, versions: map[version]struct{}{}, repeated: map[int64]struct{}{}}
+	return topicContent{latest: map[int64]place{}, versions: map[version]struct{}{}, repeated: map[int64]struct{}{}, spread: map[int64]struct{}{}}
 }
 
 // place is the last record of an id.
@@ -201,7 +202,8 @@ func (c *comparison) placeOf(ctx context.Context, r *kgo.Record, id int64) (plac
 	return in, nil
 }
 
-// add takes in a record of an id. A row without updated-at may be again what it was.
+// add takes in a record of an id. A row without updated-at may be again what it was. Of versions
+// in several partitions, which come in no order, the one with the latest updated-at counts.
 func (t *topicContent) add(id int64, in place, value []byte) {
 	at := in.updatedAt
 	if !in.deleted && !at.IsZero() {
@@ -213,6 +215,13 @@ func (t *topicContent) add(id int64, in place, value []byte) {
 	}
 	if !at.IsZero() && (t.oldest.IsZero() || at.Before(t.oldest)) {
 		t.oldest = at
+	}
+	before, known := t.latest[id]
+	if known && before.partition != in.partition {
+		t.spread[id] = struct{}{}
+		if before.updatedAt.After(at) {
+			return
+		}
 	}
 	t.latest[id] = in
 }

@@ -64,6 +64,9 @@ type Report struct {
 	Records int64  `json:"records"` // of them that the topic holds
 	// Undated is how many of the rows have no updated-at, though others of the object do.
 	Undated int64 `json:"without_updated_at"`
+	// Spread is how many ids have versions in several partitions, where nothing orders them: the topic's
+	// number of partitions was raised while they went by that number. No record takes them together again.
+	Spread int64 `json:"in_several_partitions,omitempty"`
 	// Skipped are ranges of ids that Coupa was not asked for: it shows nothing of
 	// many ids around them, though there are rows with higher ones.
 	Skipped []Range `json:"skipped,omitempty"`
@@ -117,6 +120,7 @@ func Object(ctx context.Context, cfg Config) (Report, error) {
 	if err := c.readTopic(ctx); err != nil {
 		return c.Report, fmt.Errorf("reading topic %s: %w", cfg.Object.Topic, err)
 	}
+	c.Spread = int64(len(c.topic.spread))
 	if err := c.compare(ctx); err != nil {
 		return c.Report, fmt.Errorf("looking again at what differs in %s: %w", cfg.Object.Path, err)
 	}

@@ -148,6 +148,33 @@ func TestATopicThatHoldsWhatCoupaHoldsDoesNotDiffer(t *testing.T) {
 	})
 }
 
+// Nothing orders records of two partitions: the version with
+// the latest stamp counts, whichever is read first.
+func TestIdsInSeveralPartitionsAreCountedAndTheirLatestVersionCounts(t *testing.T) {
+	compare(t, func(s *scene) {
+		writer, err := kgo.NewClient(append(s.kafka, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer writer.Close()
+		for i, row := range s.tenant.Rows("suppliers") {
+			older, newer := recordOf("acme", row.ID, row.UpdatedAt.Add(-time.Minute), "old"), recordOf("acme", row.ID, row.UpdatedAt, "new")
+			switch i {
+			case 0:
+				older.Partition, newer.Partition = 0, 2
+			case 1:
+				older.Partition, newer.Partition = 2, 0
+			}
+			if err := writer.ProduceSync(s.t.Context(), older, newer).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r, found := s.report(); found != nil || r.Spread != 2 {
+			t.Errorf("%v, %+v", found, r)
+		}
+	})
+}
+
 func TestEachDifferenceIsFound(t *testing.T) {
 	compare(t, func(s *scene) {
 		rows := s.tenant.Rows("suppliers")

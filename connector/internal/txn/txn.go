@@ -49,34 +49,22 @@ const (
 
 // Producer says what kind of transactional producer is made.
 type Producer struct {
-	ID string // transactional.id
-	// Placed is a topic whose records say their partition; others go by key, as with Kafka's own clients.
-	Placed     string
+	ID         string                   // transactional.id
 	BatchBytes func(topic string) int32 // the largest batch that a topic takes
 	Buffered   int                      // records that may wait at once
 }
 
-// NewProducer makes a client that produces in transactions of Timeout.
+// NewProducer makes a client that produces in transactions of Timeout. Each
+// record says its partition, or ByKey; see [PartitionOf].
 func NewProducer(p Producer, opts ...kgo.Opt) (*Client, error) {
 	return New(append(slices.Clip(opts),
 		kgo.TransactionalID(p.ID),
 		kgo.TransactionTimeout(Timeout),
 		kgo.RecordDeliveryTimeout(ProduceTimeout),
-		kgo.RecordPartitioner(partitioner{p.Placed}),
+		kgo.RecordPartitioner(partitioner{}),
 		kgo.ProducerBatchMaxBytesFn(p.BatchBytes),
 		kgo.MaxBufferedRecords(p.Buffered),
 	)...)
-}
-
-// partitioner puts records of one topic where they say, and all others by key.
-type partitioner struct{ placed string }
-
-// ForTopic implements kgo.Partitioner.
-func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	if topic == p.placed {
-		return kgo.ManualPartitioner().ForTopic(topic)
-	}
-	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
 }
 
 // EndTransaction commits or aborts. Nil for a commit: the broker has committed.

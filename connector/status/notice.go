@@ -1,0 +1,55 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+)
+
+// FoundTopics takes in what the object's topics were found to be.
+func (t *Task) FoundTopics(found []checkpoint.Topic) {
+	now := time.Now()
+	t.note(func(_ *TaskStatus, v *vitals) {
+		if slices.Equal(v.found, found) {
+			return
+		}
+		v.found, v.foundAt = slices.Clone(found), now
+	})
+}
+
+// RemadeRemedy is what brings back rows of an object whose topic was deleted and made again.
+func RemadeRemedy(o config.Object) string {
+	if o.IsWhole() {
+		return "reset the offset of the object: all its rows are published again"
+	}
+	return "publish all its rows once more with `coupastream snapshot start`, which ends this notice; `coupastream verify --repair` publishes those that are missing, and the notice ends when the offset is set then"
+}
+
+// noticesOf are what stays as it is until a person acts: topics that were made again, and partitions
+// that were added. They follow from the committed position and what the topics were found to be.
+func (v *vitals) noticesOf(s *TaskStatus, o config.Object) (all []Trouble, incomplete bool) {
+	for _, t := range s.Committed.Topics {
+		if t.Name != s.Topic && !slices.Contains(s.LineTopics, t.Name) {
+			continue
+		}
+		if !t.Remade.IsZero() {
+			incomplete = true
+			all = append(all, Trouble{
+				At: t.Remade, Remedy: RemadeRemedy(o),
+				Message: fmt.Sprintf("topic %s was deleted and made again: what was published before is not in it", t.Name),
+			})
+		}
+		i := slices.IndexFunc(v.found, func(f checkpoint.Topic) bool { return f.Name == t.Name && f.Partitions > t.Partitions })
+		if i >= 0 && v.found[i].ID == t.ID {
+			all = append(all, Trouble{
+				At:      v.foundAt,
+				Message: fmt.Sprintf("topic %s has %d partitions now; ids stay in the %d that it had when the object began, so that each one's versions are in one partition", t.Name, v.found[i].Partitions, t.Partitions),
+				Remedy:  "leave it so; or, to spread ids over all of them, name another topic (topic.template), or delete this one and make it with that number, and publish all rows once more",
+			})
+		}
+	}
+	return all, incomplete
+}
