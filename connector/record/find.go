@@ -9,18 +9,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 )
-
-// topicDetail is what brokers said of a topic.
-type topicDetail struct {
-	kadm.TopicDetail
-	asked time.Time
-}
 
 // spread is how long brokers may take to know a topic that was just made.
 const spread = 2 * time.Second

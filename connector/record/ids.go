@@ -3,44 +3,12 @@ package record
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
-
-// carried is what a maker knows of the subjects whose ids its records carry.
-type carried struct {
-	since time.Time // the maker was made
-
-	mu   sync.Mutex
-	told map[string]time.Time // by subject: of which replacement the reporter knows; zero: of none
-}
-
-func newCarried() carried { return carried{since: time.Now(), told: map[string]time.Time{}} }
-
-func (c *carried) subjects() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Collect(maps.Keys(c.told))
-}
-
-// note takes in a subject, and tells whether what was replaced there at that time is news.
-func (c *carried) note(subject string, replaced time.Time) (news bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	last := c.told[subject]
-	news = !replaced.Before(c.since) && replaced.After(last)
-	if news {
-		last = replaced
-	}
-	c.told[subject] = last
-	return news
-}
 
 // RenumberedError says that the registry gives a schema another id than it gave before: it has lost
 // what it had, or was filled from a copy without the ids. It stops nothing.

@@ -3,9 +3,12 @@ package record
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
@@ -97,4 +100,33 @@ type Registry interface {
 	Forget(subject string)
 	// Replaced tells of the last schema under a subject that got another id; false where there is none.
 	Replaced(subject string) (registry.Replacement, bool)
+}
+
+// carried is what a maker knows of the subjects whose ids its records carry.
+type carried struct {
+	since time.Time // the maker was made
+
+	mu   sync.Mutex
+	told map[string]time.Time // by subject: of which replacement the reporter knows; zero: of none
+}
+
+func newCarried() carried { return carried{since: time.Now(), told: map[string]time.Time{}} }
+
+func (c *carried) subjects() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.told))
+}
+
+// note takes in a subject, and tells whether what was replaced there at that time is news.
+func (c *carried) note(subject string, replaced time.Time) (news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.told[subject]
+	news = !replaced.Before(c.since) && replaced.After(last)
+	if news {
+		last = replaced
+	}
+	c.told[subject] = last
+	return news
 }

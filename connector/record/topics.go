@@ -262,3 +262,9 @@ func (t *Topics) BatchBytes(topic string) int32 {
 	bytes, _ := t.known(topic)
 	return int32(bytes)
 }
+
+// topicDetail is what brokers said of a topic.
+type topicDetail struct {
+	kadm.TopicDetail
+	asked time.Time
+}

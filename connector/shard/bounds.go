@@ -3,8 +3,6 @@ package shard
 import (
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/coupastream/coupastream/connector/internal/txn"
 )
 
@@ -46,21 +44,4 @@ func (b *bounds) note(took time.Duration, records, bytes int) (shrank bool) {
 func openFor(began time.Time) time.Duration {
 	now := time.Now()
 	return max(now.Sub(began), now.Round(0).Sub(began.Round(0)))
-}
-
-// throttled hears from the producer that brokers hold it back, and tells the shard's tasks.
-type throttled struct{ shard *Shard }
-
-// leastThrottle is how long a broker has to hold requests back for people to hear of it.
-const leastThrottle = time.Second
-
-// OnBrokerThrottle implements kgo.HookBrokerThrottle.
-func (t throttled) OnBrokerThrottle(broker kgo.BrokerMetadata, by time.Duration, _ bool) {
-	if by < leastThrottle {
-		return
-	}
-	t.shard.log.Debug("a broker throttles the producer", "broker", broker.NodeID, "for", by)
-	for _, p := range t.shard.working() {
-		p.Task().ThrottledByKafka(by)
-	}
 }

@@ -79,7 +79,7 @@ func TestARefusalNamesWhatItIsAboutAndTheRemedy(t *testing.T) {
 		if !isRefused(err) {
 			t.Errorf("%v is tried again", err)
 		}
-		told := s.refusal(err)
+		told := refusal(err, s.transactionalID(), s.Settings)
 		if !errors.Is(told, refused) {
 			t.Errorf("%v hides its cause", told)
 		}

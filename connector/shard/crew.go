@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/status"
@@ -203,4 +205,21 @@ func (s *Shard) Restored(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// throttled hears from the producer that brokers hold it back, and tells the shard's tasks.
+type throttled struct{ shard *Shard }
+
+// leastThrottle is how long a broker has to hold requests back for people to hear of it.
+const leastThrottle = time.Second
+
+// OnBrokerThrottle implements kgo.HookBrokerThrottle.
+func (t throttled) OnBrokerThrottle(broker kgo.BrokerMetadata, by time.Duration, _ bool) {
+	if by < leastThrottle {
+		return
+	}
+	t.shard.log.Debug("a broker throttles the producer", "broker", broker.NodeID, "for", by)
+	for _, p := range t.shard.working() {
+		p.Task().ThrottledByKafka(by)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/txn"
 )
 
@@ -38,33 +39,34 @@ func isStale(err error) bool {
 // refusals are what Kafka refuses in a way that trying again does not change, each with what to do about it.
 var refusals = []struct {
 	err    error
-	remedy func(s *Shard) string
+	remedy func(id string, w *config.Worker) string
 }{
-	{kerr.TransactionalIDAuthorizationFailed, func(s *Shard) string {
+	{kerr.TransactionalIDAuthorizationFailed, func(id string, w *config.Worker) string {
 		return fmt.Sprintf("no right to use transactional id %s; allow this principal WRITE and DESCRIBE on transactional ids with the prefix %s-",
-			s.transactionalID(), s.Settings.GroupID)
+			id, w.GroupID)
 	}},
-	{kerr.TopicAuthorizationFailed, func(s *Shard) string { // those of data topics blame their streams
-		return fmt.Sprintf("no right to use topic %s; allow this principal READ, WRITE and DESCRIBE on it", s.Settings.CheckpointTopic)
+	// those of data topics blame their streams
+	{kerr.TopicAuthorizationFailed, func(id string, w *config.Worker) string {
+		return fmt.Sprintf("no right to use topic %s; allow this principal READ, WRITE and DESCRIBE on it", w.CheckpointTopic)
 	}},
-	{kerr.ClusterAuthorizationFailed, func(s *Shard) string {
-		return fmt.Sprintf("no right to write idempotently with transactional id %s; allow this principal IDEMPOTENT_WRITE on the cluster", s.transactionalID())
+	{kerr.ClusterAuthorizationFailed, func(id string, w *config.Worker) string {
+		return fmt.Sprintf("no right to write idempotently with transactional id %s; allow this principal IDEMPOTENT_WRITE on the cluster", id)
 	}},
-	{kerr.GroupAuthorizationFailed, func(s *Shard) string {
-		return fmt.Sprintf("no right to use group %s; allow this principal READ on it", s.Settings.GroupID)
+	{kerr.GroupAuthorizationFailed, func(id string, w *config.Worker) string {
+		return fmt.Sprintf("no right to use group %s; allow this principal READ on it", w.GroupID)
 	}},
-	{kerr.UnsupportedVersion, func(s *Shard) string {
+	{kerr.UnsupportedVersion, func(id string, w *config.Worker) string {
 		return fmt.Sprintf("the brokers do not take transactions of transactional id %s any more in the form in which they offered to, which they do when the feature transaction.version "+
-			"is taken back to 0; set it to 2 again (kafka-features.sh upgrade --feature transaction.version=2), restart the brokers, then this worker", s.transactionalID())
+			"is taken back to 0; set it to 2 again (kafka-features.sh upgrade --feature transaction.version=2), restart the brokers, then this worker", id)
 	}},
-	{kerr.InvalidTransactionTimeout, func(s *Shard) string {
+	{kerr.InvalidTransactionTimeout, func(id string, w *config.Worker) string {
 		return fmt.Sprintf("the brokers do not take transactions of %v with transactional id %s; set transaction.max.timeout.ms of the brokers to %d or more",
-			txn.Timeout, s.transactionalID(), txn.Timeout.Milliseconds())
+			txn.Timeout, id, txn.Timeout.Milliseconds())
 	}},
-	{kerr.SaslAuthenticationFailed, func(s *Shard) string {
-		return fmt.Sprintf("the brokers refuse the producer of transactional id %s; check sasl.username and sasl.password", s.transactionalID())
+	{kerr.SaslAuthenticationFailed, func(id string, w *config.Worker) string {
+		return fmt.Sprintf("the brokers refuse the producer of transactional id %s; check sasl.username and sasl.password", id)
 	}},
-	{kerr.UnsupportedSaslMechanism, func(*Shard) string {
+	{kerr.UnsupportedSaslMechanism, func(string, *config.Worker) string {
 		return "the brokers do not know the mechanism; give one that they have as sasl.mechanism"
 	}},
 }
@@ -82,11 +84,12 @@ func isRefused(err error) bool {
 	return false
 }
 
-// refusal puts in front of an error that isRefused what it is about, and what to do.
-func (s *Shard) refusal(err error) error {
+// refusal puts in front of an error that isRefused, and came
+// with a transactional id, what it is about, and what to do.
+func refusal(err error, id string, w *config.Worker) error {
 	for _, r := range refusals {
 		if errors.Is(err, r.err) {
-			return fmt.Errorf("%s: %w", r.remedy(s), err)
+			return fmt.Errorf("%s: %w", r.remedy(id, w), err)
 		}
 	}
 	return err // it says so itself

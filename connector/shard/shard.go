@@ -113,7 +113,7 @@ func (s *Shard) Run(ctx context.Context, member func(context.Context) error) err
 			attempt = -1
 			continue
 		case isRefused(err):
-			return s.refusal(err)
+			return refusal(err, s.transactionalID(), s.Settings)
 		}
 		if time.Since(started) > time.Minute {
 			attempt = 0

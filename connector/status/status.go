@@ -110,45 +110,11 @@ type Progress struct {
 	Left        time.Duration // at the speed of late; 0: not known
 }
 
-// Trouble is something that went wrong with a task.
-type Trouble struct {
-	At      time.Time
-	Message string
-	Remedy  string // what a person can do; "" where it passes by itself
-}
-
-// maxTroubles is how many are kept per task.
-const maxTroubles = 10
-
 // SchemaVersion is a schema that a task's records carry.
 type SchemaVersion struct {
 	At      time.Time
 	Subject string
 	ID      int
-}
-
-// RateStatus is the pace of requests to one Coupa instance, in requests a second.
-type RateStatus struct {
-	Limit   float64 // coupa.rate.limit; 0: none
-	Current float64 // what the limiter allows now
-	Used    float64 // of the last minute
-	Waiting [4]int  // requests that wait, by priority: poll, snapshot, backfill, sweep
-	// ThrottledSince is when Coupa began to slow this instance down; zero: it does not.
-	ThrottledSince time.Time
-	History        []RatePoint // oldest first, of the last hour
-}
-
-// RatePoint is the pace at one time.
-type RatePoint struct {
-	At            time.Time
-	Current, Used float64
-}
-
-// TokenStatus is the connector's access token.
-type TokenStatus struct {
-	Age, ExpiresIn time.Duration
-	Trouble        string // why there is none; "" otherwise
-	Failures       uint64 // requests for one that failed, since the start
 }
 
 // ConnectorStatus is a connector with its tasks, as known on this worker.

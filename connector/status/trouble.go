@@ -70,3 +70,13 @@ func remember(kept []Trouble, t Trouble) []Trouble {
 	}
 	return append([]Trouble{t}, kept[:min(len(kept), maxTroubles-1)]...)
 }
+
+// Trouble is something that went wrong with a task.
+type Trouble struct {
+	At      time.Time
+	Message string
+	Remedy  string // what a person can do; "" where it passes by itself
+}
+
+// maxTroubles is how many are kept per task.
+const maxTroubles = 10
