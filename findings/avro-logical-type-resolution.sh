@@ -101,7 +101,8 @@ public class Finding {
 		encoder.flush();
 
 		var decoder = DecoderFactory.get().binaryDecoder(bytes.toByteArray(), null);
-		Object read = new GenericDatumReader<GenericRecord>(writer, reader, data).read(null, decoder).get("v");
+		var resolving = new GenericDatumReader<GenericRecord>(writer, reader, data);
+		Object read = resolving.read(null, decoder).get("v");
 		System.out.println(change + ": " + verdict + "; " + value + " is read as " + read);
 		return verdict == SchemaCompatibilityType.COMPATIBLE && read.toString().equals(wrong);
 	}
@@ -159,8 +160,9 @@ func asTold(change, before, after string, value any, wrong string) bool {
 	return verdict == "compatible" && read == wrong
 }
 
-func schema(field string) avro.Schema {
-	return avro.MustParse(`{"type":"record","name":"R","fields":[{"name":"v","type":{"type":` + field + `}}]}`)
+func schema(definition string) avro.Schema {
+	field := `{"name":"v","type":{"type":` + definition + `}}`
+	return avro.MustParse(`{"type":"record","name":"R","fields":[` + field + `]}`)
 }
 
 func text(value any) string {
