@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 const atRandom = "kill -9 at a random moment"
@@ -29,11 +31,15 @@ var (
 	stateCorrupt = kind{name: "a state file damaged at a kill -9", strike: strikeCorrupt}
 	diskFull     = kind{name: "the disk of state.dir full for a while", strike: strikeDiskFull}
 	coupaFault   = kind{name: "Coupa", strike: strikeCoupa}
+	coupaEndless = kind{name: "Coupa: rows without an end, then a restart", strike: strikeEndless}
 	coupaAway    = kind{name: "Coupa: stopped for a while", strike: strikeAway}
 )
 
 func coupaFaults() []string {
-	return []string{"throttle", "unavailable", "html", "error", "login", "reset", "truncate", "hang", "hang-body", "redirect", "unauthorized"}
+	return []string{
+		"throttle", "unavailable", "html", "error", "login", "reset", "truncate", "hang", "hang-body", "redirect", "unauthorized",
+		"web-403", "web-404", "web-504", "bom", "blanks", "drip",
+	}
 }
 
 // strikeAtPoint starts a worker that kills itself at a point.
@@ -246,12 +252,38 @@ func strikeCoupa(s *scene, i *incident) {
 	m := s.worker()
 	s.moment(i)
 	s.struck(i, m, "")
-	fault := map[string]any{"kind": i.detail, "count": 1 + s.random.IntN(3), "after": s.random.IntN(3)}
+	fault := coupatest.Fault{Kind: coupatest.FaultKind(i.detail), Count: 1 + s.random.IntN(3), After: s.random.IntN(3)}
 	if s.random.IntN(3) == 0 {
-		fault["retry_after"] = time.Second
+		fault.RetryAfter = time.Second
 	}
-	s.tenants[0].must(s, http.MethodPost, "/_tenant/faults", fault, nil)
+	if fault.Kind == coupatest.Blanks {
+		fault.Bytes = 512 << 10 // as many as are read over
+	}
+	s.tenants[0].answer(s, fault)
 	s.while(300*time.Millisecond, time.Second)
+}
+
+// strikeEndless makes one or two requests be answered with rows without an end. Each
+// stops its object, which somebody restarts.
+func strikeEndless(s *scene, i *incident) {
+	m, t := s.worker(), s.tenants[0]
+	s.moment(i)
+	s.struck(i, m, "")
+	for range 1 + s.random.IntN(2) {
+		t.answer(s, coupatest.Fault{Kind: coupatest.EndlessRow})
+		err := await(s.Context(), "an object to fail", time.Minute, func() error {
+			s.supervise()
+			tasks, err := tasksOf(m.url, t.name)
+			if err == nil && len(failed(tasks, "row.max.bytes")) == 0 {
+				err = fmt.Errorf("none has: %+v", tasks)
+			}
+			return err
+		})
+		if err != nil {
+			s.fault("%v", err)
+		}
+		s.ask(request{http.MethodPost, "/connectors/" + t.name + "/restart?includeTasks=true&onlyFailed=true", nil})
+	}
 }
 
 func strikeAway(s *scene, i *incident) {

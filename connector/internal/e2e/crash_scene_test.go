@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // scene is one play: its own tenants, topics and group, some
@@ -62,7 +64,7 @@ func (p *parts) play(t *testing.T, plan *scenePlan, tally *tally) {
 // setUp starts the tenants and the watch, and writes the
 // workers' files. Workers are started by the incidents.
 func (s *scene) setUp() {
-	tenants, rows, changes, workers := 1, 800, 25, 1
+	tenants, rows, changes, workers := 1, 800, 25.0, 1
 	s.objects = []string{"invoices", "suppliers", "users"}
 	if s.class == group {
 		tenants, rows, changes, workers = 4, 400, 8, 3
@@ -71,8 +73,9 @@ func (s *scene) setUp() {
 	var connectors []string
 	history := map[string]map[int64]bool{}
 	for n := range tenants {
-		t := s.p.tenantIn(s, s.dir, s.nameOf(n), "--objects", strings.Join(s.objects, ","), "--rows", fmt.Sprint(rows),
-			"--changes-per-second", fmt.Sprint(changes), "--late-by", s.lateBy(), "--seed", fmt.Sprint(s.p.seed+uint64(100*s.number+n)))
+		cfg := coupatest.Config{Objects: s.objects, Rows: rows, ChangesPerSecond: changes, LateBy: s.lateBy(), Seed: s.p.seed + uint64(100*s.number+n)}
+		s.strange(&cfg)
+		t := s.p.tenantOf(s, s.dir, s.nameOf(n), cfg)
 		s.tenants = append(s.tenants, t)
 		if s.class != group {
 			connectors = append(connectors, s.connector(t))
@@ -116,11 +119,20 @@ func (s *scene) nameOf(n int) string {
 
 // lateBy is how long after their stamps some rows become visible: within the
 // overlap, or, in one scene of ten, behind it, so that look-backs have to find them.
-func (s *scene) lateBy() string {
+func (s *scene) lateBy() time.Duration {
 	if s.number%10 == 9 {
-		return "8s"
+		return 8 * time.Second
 	}
-	return "1s"
+	return time.Second
+}
+
+// strange gives the tenants of some scenes an oddity: joined lines that count against
+// the limit, a gateway that gives up pages of more than 30 rows, or both.
+func (s *scene) strange(cfg *coupatest.Config) {
+	cfg.CollapseParents = s.number%4 < 2
+	if s.class != alone && s.number%3 == 1 { // its history is read page by page, in three attempts each
+		cfg.MaxRows, cfg.Rows = 30, 200
+	}
 }
 
 // connector writes the file of a connector.
@@ -145,6 +157,7 @@ func (s *scene) settings(t *tenant) map[string]string {
 		"settle.ms":                "300",
 		"overlap.ms":               "5000",
 		"lookback.ms":              "120000",
+		"row.max.bytes":            "4194304",
 	}
 }
 
