@@ -18,6 +18,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // scene is one play: its own tenants, topics and group, some
@@ -130,10 +131,13 @@ func (s *scene) lateBy() time.Duration {
 // the limit, a gateway that gives up pages of more than 30 rows, or both.
 func (s *scene) strange(cfg *coupatest.Config) {
 	cfg.CollapseParents = s.number%4 < 2
-	if s.class != alone && s.number%3 == 1 { // its history is read page by page, in three attempts each
+	if s.givesUp() { // each page of the history takes three attempts
 		cfg.MaxRows, cfg.Rows = 30, 200
 	}
 }
+
+// givesUp tells whether there is a gateway that gives up pages of more than 30 rows.
+func (s *scene) givesUp() bool { return s.class != alone && s.number%3 == 1 }
 
 // connector writes the file of a connector.
 func (s *scene) connector(t *tenant) string {
@@ -143,7 +147,12 @@ func (s *scene) connector(t *tenant) string {
 }
 
 func (s *scene) settings(t *tenant) map[string]string {
+	custom := "auto"
+	if s.givesUp() { // custom fields are learned from whole pages, which never come
+		custom = "off"
+	}
 	return map[string]string{
+		"custom.fields":            custom,
 		"connector.class":          "CoupaSource",
 		"tenant":                   t.name,
 		"coupa.url":                t.url,
@@ -352,11 +361,24 @@ func (s *scene) dockets() []docket {
 	for _, t := range s.tenants {
 		d := docket{s.p.bootstrap, s.p.registry, t.url, t.name, 300 * time.Millisecond, s.began, map[string]string{}, map[string]string{}}
 		for _, o := range s.objects {
-			d.topics[o], d.fields[o] = t.name+"."+o, selection(s, o)
+			d.topics[o], d.fields[o] = t.name+"."+o, s.selection(o)
 		}
 		ds = append(ds, d)
 	}
 	return ds
+}
+
+// selection is the value of Coupa's parameter `fields` with which an object is asked for.
+func (s *scene) selection(object string) string {
+	s.Helper()
+	if !s.givesUp() {
+		return selection(s, object)
+	}
+	schema, err := schemas.For(object, schemas.Options{WithoutCustomFields: true})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return schema.Fields()
 }
 
 // topicsOf are a tenant's topics.
