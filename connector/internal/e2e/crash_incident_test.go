@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -31,14 +30,13 @@ var (
 	stateCorrupt = kind{name: "a state file damaged at a kill -9", strike: strikeCorrupt}
 	diskFull     = kind{name: "the disk of state.dir full for a while", strike: strikeDiskFull}
 	coupaFault   = kind{name: "Coupa", strike: strikeCoupa}
-	coupaEndless = kind{name: "Coupa: rows without an end, then a restart", strike: strikeEndless}
 	coupaAway    = kind{name: "Coupa: stopped for a while", strike: strikeAway}
 )
 
 func coupaFaults() []string {
 	return []string{
 		"throttle", "unavailable", "html", "error", "login", "reset", "truncate", "hang", "hang-body", "redirect", "unauthorized",
-		"web-403", "web-404", "web-504", "bom", "blanks", "drip",
+		"web-403", "web-404", "web-504", "bom", "blanks", "endless-row", "drip",
 	}
 }
 
@@ -256,34 +254,14 @@ func strikeCoupa(s *scene, i *incident) {
 	if s.random.IntN(3) == 0 {
 		fault.RetryAfter = time.Second
 	}
-	if fault.Kind == coupatest.Blanks {
+	switch fault.Kind {
+	case coupatest.Blanks:
 		fault.Bytes = 512 << 10 // as many as are read over
+	case coupatest.EndlessRow:
+		fault.Count = 1 // a page that has one twice stops its object, until somebody looks
 	}
 	s.tenants[0].answer(s, fault)
 	s.while(300*time.Millisecond, time.Second)
-}
-
-// strikeEndless makes one or two requests be answered with rows without an end. Each
-// stops its object, which somebody restarts.
-func strikeEndless(s *scene, i *incident) {
-	m, t := s.worker(), s.tenants[0]
-	s.moment(i)
-	s.struck(i, m, "")
-	for range 1 + s.random.IntN(2) {
-		t.answer(s, coupatest.Fault{Kind: coupatest.EndlessRow})
-		err := await(s.Context(), "an object to fail", time.Minute, func() error {
-			s.supervise()
-			tasks, err := tasksOf(m.url, t.name)
-			if err == nil && len(failed(tasks, "row.max.bytes")) == 0 {
-				err = fmt.Errorf("none has: %+v", tasks)
-			}
-			return err
-		})
-		if err != nil {
-			s.fault("%v", err)
-		}
-		s.ask(request{http.MethodPost, "/connectors/" + t.name + "/restart?includeTasks=true&onlyFailed=true", nil})
-	}
 }
 
 func strikeAway(s *scene, i *incident) {

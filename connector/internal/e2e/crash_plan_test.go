@@ -170,7 +170,6 @@ func singleDeck() []incident {
 			d = append(d, incident{kind: coupaFault, aim: aim, detail: fault})
 		}
 	}
-	add(coupaEndless, snapshot, streaming)
 	add(coupaAway, snapshot, streaming)
 	return d
 }
