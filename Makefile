@@ -59,7 +59,8 @@ bench: ## benchmarks of the hot path, then of the built program and of a shard a
 		at=$$($$kafka up $$rig) || exit 1; at=$${at#KAFKA=}; \
 		E2E_BOOTSTRAP=$${at%% *} $(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -count 3 -timeout 20m ./connector/shard/
 
-# SHORT= plays what can wait for the night, too: e2e/doc.go says which scenes.
+# SHORT= plays what can wait for the night, too: e2e/doc.go says which scenes. One needs nginx, or apt-get
+# to fetch it with.
 e2e: SHORT ?= -short
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients (SHORT=)
 	$(GO) test -tags e2e $(SHORT) -skip TestCrash -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/

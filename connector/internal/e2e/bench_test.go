@@ -26,6 +26,8 @@ func BenchmarkReal(b *testing.B) {
 	b.Run("Huge", p.benchmarkHuge)
 	b.Run("Latency", p.benchmarkLatency)
 	b.Run("Idle", p.benchmarkIdle)
+	b.Run("Hostile", p.benchmarkHostile)
+	b.Run("Hanging", p.benchmarkHanging)
 }
 
 // benchmarkSnapshot reads 100,000 invoices of 3 KB (E2E_BENCH_ROWS) from a tenant that answers at once.
@@ -121,30 +123,7 @@ func (m measurement) report(b *testing.B) {
 // the admin client's offsets: a consumer beside it would take from the same processors.
 func (p *parts) measure(b *testing.B, t *tenant, n int, settings map[string]string) measurement {
 	b.Helper()
-	w := p.worker(b, t, settings)
-	w.start()
-	adm, topic := p.admin(b), w.topicNames()[0]
-	err := await(b.Context(), fmt.Sprint(n, " records"), 10*time.Minute, func() error {
-		if !w.running() {
-			return fmt.Errorf("%w: %s", errEnded, tail(w.stderr, 3))
-		}
-		ends, err := endOffsets(b.Context(), adm, []string{topic})
-		if err == nil && ends[topic] < int64(n) {
-			err = fmt.Errorf("%d offsets are used", ends[topic])
-		}
-		return err
-	})
-	if err == nil {
-		err = atRest(b.Context(), adm, []string{topic}, 3*time.Second, time.Minute)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	m := measurement{usage: w.usage(b)}
-	w.stop(b)
-	first, last := p.stamps(b, topic, n)
-	m.records, m.span = n, last.Sub(first)
-	return m
+	return p.measureAll(b, []*worker{p.worker(b, t, settings)}, n)
 }
 
 // stamps reads n committed records of a topic and gives their earliest and latest timestamp.

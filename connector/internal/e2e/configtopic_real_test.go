@@ -40,6 +40,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if config := os.Getenv(tenantEnv); config != "" {
+		fmt.Fprintln(os.Stderr, serveTenant([]byte(config)))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 const atRandom = "kill -9 at a random moment"
@@ -33,7 +34,10 @@ var (
 )
 
 func coupaFaults() []string {
-	return []string{"throttle", "unavailable", "html", "error", "login", "reset", "truncate", "hang", "hang-body", "redirect", "unauthorized"}
+	return []string{
+		"throttle", "unavailable", "html", "error", "login", "reset", "truncate", "hang", "hang-body", "redirect", "unauthorized",
+		"web-403", "web-404", "web-504", "bom", "blanks", "endless-row", "drip",
+	}
 }
 
 // strikeAtPoint starts a worker that kills itself at a point.
@@ -246,11 +250,17 @@ func strikeCoupa(s *scene, i *incident) {
 	m := s.worker()
 	s.moment(i)
 	s.struck(i, m, "")
-	fault := map[string]any{"kind": i.detail, "count": 1 + s.random.IntN(3), "after": s.random.IntN(3)}
+	fault := coupatest.Fault{Kind: coupatest.FaultKind(i.detail), Count: 1 + s.random.IntN(3), After: s.random.IntN(3)}
 	if s.random.IntN(3) == 0 {
-		fault["retry_after"] = time.Second
+		fault.RetryAfter = time.Second
 	}
-	s.tenants[0].must(s, http.MethodPost, "/_tenant/faults", fault, nil)
+	switch fault.Kind {
+	case coupatest.Blanks:
+		fault.Bytes = 512 << 10 // as many as are read over
+	case coupatest.EndlessRow:
+		fault.Count = 1 // a page that has one twice stops its object, until somebody looks
+	}
+	s.tenants[0].answer(s, fault)
 	s.while(300*time.Millisecond, time.Second)
 }
 

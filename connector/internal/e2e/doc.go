@@ -10,12 +10,13 @@
 //	go test -tags e2e -short -skip TestCrash -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
-// With -short it leaves out a month of commits, and the runbook's steps for a transaction that hangs; a
-// worker of several is frozen for 12 s and not for 75 s as well, and ended once and not twice in each way;
+// With -short it leaves out a month of commits, nginx, and the runbook's steps for a transaction that hangs;
+// a worker of several is frozen for 12 s and not for 75 s as well, and ended once and not twice in each way;
 // histories have 2000 rows, and change for 20 s.
 //
 // It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see
-// kafka.sh, java.sh, consumer.sh, rounds.sh). The first run fetches Kafka and the registry
+// kafka.sh, java.sh, consumer.sh, rounds.sh); without -short it needs nginx, or apt-get to fetch it
+// with (nginx.sh). The first run fetches Kafka and the registry
 // from Maven Central, and the consumer's libraries by pip, into a cache; later ones don't.
 //
 //	E2E_SEED       the seed of everything that is random: the tenant's data, the moments of the kills;
@@ -70,7 +71,10 @@
 //	runbook_test.go               the runbook's steps for a transaction that hangs, played
 //	quota_real_test.go            transactions under a quota of the broker's
 //	refuse_test.go                parts that do not answer, or say no
+//	answers_test.go               what Coupa answers against its contract, beside tenants that answer well
+//	nginx_test.go nginx.sh        Debian's nginx before a tenant, over HTTP/1.1 and HTTP/2
 //	faults_test.go                the judge is shown each fault that it must find; forge_test.go writes them
 //	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with.
+//	                              hostile_bench_test.go: tenants beside those that answer badly, or hang.
 //	                              Of a shard alone: shard_bench_test.go of package connector
 package e2e

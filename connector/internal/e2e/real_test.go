@@ -34,7 +34,7 @@ func usually[T any](all, short T) T {
 	return all
 }
 
-// TestReal runs scenarios on one broker and one registry, in four lanes: what each does most is wait.
+// TestReal runs scenarios on one broker and one registry, in five lanes: what each does most is wait.
 // The judge is tried, too: a verdict of a judge that finds nothing is worth nothing.
 func TestReal(t *testing.T) {
 	t.Parallel()
@@ -63,6 +63,14 @@ func TestReal(t *testing.T) {
 		t.Run("a schema that contradicts the subject is widened", p.widening)
 		t.Run("custom fields under each level of compatibility", p.levels)
 		t.Run("rows that are too large are cut", p.trimming)
+	})
+	t.Run("whatever Coupa answers", func(t *testing.T) {
+		t.Parallel()
+		t.Run("pages that rows are left out of", p.leftOutRows)
+		t.Run("joined lines that count against the limit", p.joinedLines)
+		t.Run("a row without an end", p.endlessRow)
+		t.Run("a token endpoint that hangs", p.hangingTenant)
+		t.Run("nginx before Coupa", p.nginx)
 	})
 	t.Run("several workers", func(t *testing.T) {
 		t.Parallel()

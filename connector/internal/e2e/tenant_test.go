@@ -3,16 +3,23 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
 // objects are what the simulated instance holds, and the connector streams by default.
@@ -46,6 +53,56 @@ func (p *parts) tenantIn(tb testing.TB, dir, name string, flags ...string) *tena
 		"--rate-limit", "0", "--token-hold", "0s",
 	}, flags...)
 	t.process = launch(tb, filepath.Join(dir, t.name+"-tenant"), p.binary, args...)
+	t.await(tb)
+	return t
+}
+
+// tenantEnv has what a process of the test's own binary serves: a servedTenant as JSON.
+const tenantEnv = "E2E_TENANT"
+
+// servedTenant is a simulated instance, and where it listens.
+type servedTenant struct {
+	Listen string
+	Config coupatest.Config
+}
+
+// tenantOf is tenantIn for an instance that answers in ways for which `coupastream simulate` has no flag.
+func (p *parts) tenantOf(tb testing.TB, dir, name string, cfg coupatest.Config) *tenant {
+	tb.Helper()
+	t := &tenant{name: name + p.run, url: fmt.Sprintf("http://127.0.0.1:%d", freePort(tb)), clientID: "e2e", secret: "e2e-secret"}
+	cfg.ClientID, cfg.ClientSecret, cfg.RateLimit, cfg.TokenHold = t.clientID, t.secret, -1, -1
+	cfg.Seed = cmp.Or(cfg.Seed, p.seed)
+	config, err := json.Marshal(servedTenant{t.url[len("http://"):], cfg})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	t.process = launchWith(tb, []string{tenantEnv + "=" + string(config)}, filepath.Join(dir, t.name+"-tenant"), os.Args[0], "tenant")
+	t.await(tb)
+	return t
+}
+
+// serveTenant is the process of tenantOf; it runs until it is killed.
+func serveTenant(config []byte) error {
+	var served servedTenant
+	if err := json.Unmarshal(config, &served); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", served.Listen)
+	if err != nil {
+		return err
+	}
+	simulated := coupatest.New(served.Config)
+	var g errgroup.Group
+	g.Go(func() error { return http.Serve(listener, simulated) })
+	if served.Config.ChangesPerSecond > 0 {
+		g.Go(func() error { return simulated.Run(context.Background()) })
+	}
+	return g.Wait()
+}
+
+// await waits until the tenant answers.
+func (t *tenant) await(tb testing.TB) {
+	tb.Helper()
 	err := await(tb.Context(), "the tenant", 60*time.Second, func() error {
 		if !t.running() {
 			return fmt.Errorf("%w: %s", errEnded, tail(t.stderr, 3))
@@ -56,7 +113,25 @@ func (p *parts) tenantIn(tb testing.TB, dir, name string, flags ...string) *tena
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return t
+}
+
+// as is the same instance under another name: that of another tenant's topics and group.
+func (t *tenant) as(name string) *tenant {
+	other := *t
+	other.name = name
+	return &other
+}
+
+// answer lets the instance answer wrongly.
+func (t *tenant) answer(tb testing.TB, f coupatest.Fault) {
+	tb.Helper()
+	t.must(tb, http.MethodPost, "/_tenant/faults", f, nil)
+}
+
+// answerWell ends that.
+func (t *tenant) answerWell(tb testing.TB) {
+	tb.Helper()
+	t.must(tb, http.MethodDelete, "/_tenant/faults", nil, nil)
 }
 
 // pause stops all changes; resume lets rows change again.

@@ -122,13 +122,26 @@ func judge(ctx context.Context, d docket) ([]verdict, error) {
 // and fails the test unless every row arrived, once, in order, as it was.
 func (w *worker) mustHold(tb testing.TB, since time.Time) {
 	tb.Helper()
-	w.tenant.pause(tb)
+	mustHold(tb, since, w)
+}
+
+// mustHold is that of several.
+func mustHold(tb testing.TB, since time.Time, ws ...*worker) {
+	tb.Helper()
 	begun := time.Now()
-	d := docket{w.parts.bootstrap, w.parts.registry, w.tenant.url, w.tenant.name, w.poll, since, w.topics(), w.fields(tb)}
-	adm := w.parts.admin(tb)
-	verdicts, err := hold(tb.Context(), []docket{d}, func() error {
-		w.alive(tb)
-		return atRest(tb.Context(), adm, w.topicNames(), 5*time.Second, 2*time.Minute)
+	var dockets []docket
+	var topics []string
+	for _, w := range ws {
+		w.tenant.pause(tb)
+		dockets = append(dockets, docket{w.parts.bootstrap, w.parts.registry, w.tenant.url, w.tenant.name, w.poll, since, w.topics(), w.fields(tb)})
+		topics = append(topics, w.topicNames()...)
+	}
+	adm := ws[0].parts.admin(tb)
+	verdicts, err := hold(tb.Context(), dockets, func() error {
+		for _, w := range ws {
+			w.alive(tb)
+		}
+		return atRest(tb.Context(), adm, topics, 5*time.Second, 2*time.Minute)
 	})
 	for _, v := range verdicts {
 		tb.Log(v)

@@ -31,6 +31,9 @@ type worker struct {
 	poll      time.Duration
 	listener  string // its REST API's address
 	logs      string
+	beside    []*worker // whose connectors run in the same process
+	env       []string  // additions to its environment
+	globals   []string  // names of custom fields that rows have beyond those of every simulated instance
 }
 
 // worker writes the files of a worker for all objects, with the given settings over the defaults of these
@@ -101,13 +104,14 @@ func (w *worker) fields(tb testing.TB) map[string]string {
 	tb.Helper()
 	out := map[string]string{}
 	for _, o := range w.objects {
-		out[o] = selection(tb, o)
+		out[o] = selection(tb, o, w.globals...)
 	}
 	return out
 }
 
-// selection is the value of Coupa's parameter `fields` with which the connector asks for an object.
-func selection(tb testing.TB, object string) string {
+// selection is the value of Coupa's parameter `fields` with which the connector
+// asks for an object whose rows have more custom fields of the global namespace.
+func selection(tb testing.TB, object string, globals ...string) string {
 	tb.Helper()
 	schema, err := schemas.For(object, schemas.Options{})
 	if err != nil {
@@ -122,6 +126,17 @@ func selection(tb testing.TB, object string) string {
 		if err := d.Observe(row.JSON); err != nil {
 			tb.Fatal(err)
 		}
+	}
+	more := map[string]any{"id": 1}
+	for _, name := range globals {
+		more[name] = "a text"
+	}
+	row, err := json.Marshal(more)
+	if err == nil {
+		err = d.Observe(row)
+	}
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return schema.FieldsWith(d.Globals())
 }
@@ -152,7 +167,14 @@ func (w *worker) topicNames() []string {
 // start runs the worker; it is not waited for.
 func (w *worker) start() {
 	w.owner.Helper()
-	w.process = launch(w.owner, w.logs, w.parts.binary, "run", w.worker, w.connector)
+	args := []string{"run", w.worker, w.connector}
+	for _, other := range w.beside {
+		args = append(args, other.connector)
+	}
+	w.process = launchWith(w.owner, w.env, w.logs, w.parts.binary, args...)
+	for _, other := range w.beside {
+		other.process = w.process
+	}
 }
 
 // stop is SIGTERM. The process must end by itself, with status 0, within the five seconds that are promised.
