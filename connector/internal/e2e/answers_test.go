@@ -17,9 +17,9 @@ import (
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
-// leftOutRows reads pages that are short although more follows: seventy rows in a row are left
-// out of every answer, and others of one. What is behind them must come; they must come when
-// they are shown again and change, though then some are left out of the first answer once more.
+// leftOutRows reads pages that are short although more follows: seventy rows in a row are left out of every
+// answer, and others of one. What is behind them must come; they must come when they are shown again and
+// change, though then some are left out of the first answer once more.
 func (p *parts) leftOutRows(t *testing.T) {
 	begun := time.Now()
 	tenant := p.tenant(t, "leftout", "--objects", "suppliers,invoices", "--rows", "300", "--changes-per-second", "0")
@@ -123,8 +123,7 @@ func (p *parts) endlessRow(t *testing.T) {
 	hostile.stop(t)
 }
 
-// fails reports whether one object of the connector alone has
-// failed, for a reason. An error says how they are instead.
+// fails is nil if one object of the connector alone has failed for a reason; else it says how they are.
 func (w *worker) fails(reason string) error {
 	tasks, err := tasksOf(w.listener, w.tenant.name)
 	if err == nil && len(failed(tasks, reason)) != 1 {

@@ -21,7 +21,7 @@ import (
 //	rec/s        of the four together, beside the other one
 //	alone-rec/s  of the four alone, in the same run
 //	x-alone      the one over the other; 0.95 is the aim
-//	peak-MiB     of the worker, beside the other one; at most 350 at the defaults and 200 with 16 MiB is the aim
+//	peak-MiB     of the worker, beside the other one; the aim: at most 350, and 200 with 16 MiB
 //	alone-peak-MiB    of the worker, of the four alone
 //	hostile-requests  how often the other one was asked for rows
 func (p *parts) benchmarkHostile(b *testing.B) {
@@ -102,8 +102,8 @@ func (p *parts) benchmarkHanging(b *testing.B) {
 	}
 }
 
-// measureAll runs a worker, the first of several that share
-// a process, until n records of each are committed.
+// measureAll runs a worker, the first of several that share a process, until n
+// records of each are committed.
 func (p *parts) measureAll(b *testing.B, ws []*worker, n int) measurement {
 	b.Helper()
 	var topics []string

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs nginx in the foreground, with a file of its own and all that it writes in a folder: nginx.sh CONF DIR. Without
-# arguments it only sees to it that there is one.
-# It takes the nginx that is installed, or unpacks Debian's package into E2E_CACHE: nothing is installed, and no service
-# is started.
+# Runs nginx in the foreground, with a file of its own and all that it writes in a folder: nginx.sh CONF DIR.
+# Without arguments it only sees to it that there is one.
+# It takes the nginx that is installed, or unpacks Debian's package into E2E_CACHE: nothing is installed, and
+# no service is started.
 set -euo pipefail
 cache=${E2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coupastream-e2e}
 fail() { echo "nginx.sh: $*" >&2; exit 2; }
