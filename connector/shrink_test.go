@@ -15,13 +15,38 @@ import (
 
 // A gateway gives up pages of more than ten rows. They are asked for smaller until they come.
 func TestPagesShrinkUntilTheyCome(t *testing.T) {
-	simulate(t, coupatest.Config{Seed: 611, Rows: 120, MaxRows: 10, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {
-		h.keys["custom.fields"] = "off"
+	for _, fields := range []string{"off", "auto"} { // without a sample of the custom fields, and with one
+		t.Run(fields, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 611, Rows: 120, MaxRows: 10, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {
+				h.keys["custom.fields"] = fields
+				h.start()
+				h.pass(20 * time.Minute)
+				h.check("users")
+				h.tenant.Update("users", rowIDs(h, "users")[70])
+				h.pass(time.Minute)
+				h.check("users")
+			})
+		})
+	}
+}
+
+// A sample of rows that Coupa fails to send holds up nothing: custom fields are learned as rows come.
+func TestASampleThatCoupaFailsToSendIsPassedOver(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 615, Rows: 120, RateLimit: -1, Objects: []string{"users", "suppliers"}}, func(h *harness) {
+		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
+		bad := rowIDs(h, "users")[70:] // the first that a sample asks for is one of them
+		for _, id := range bad {
+			h.tenant.Fail("users", id, false)
+		}
 		h.start()
-		h.pass(20 * time.Minute)
-		h.check("users")
-		h.tenant.Update("users", rowIDs(h, "users")[70])
-		h.pass(time.Minute)
+		h.pass(30 * time.Minute)
+		if got := h.missing("users"); !slices.Equal(got, bad) {
+			t.Errorf("missing: %v, want %v", got, bad)
+		}
+		for _, id := range bad {
+			h.tenant.Mend("users", id)
+		}
+		h.pass(time.Hour)
 		h.check("users")
 	})
 }

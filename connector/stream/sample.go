@@ -3,6 +3,8 @@ package stream
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -60,16 +62,31 @@ func (p *Poller) sample(ctx context.Context, priority coupa.Priority) error {
 	}
 	var ids, full []int64
 	q := coupa.Query{Path: p.stream.Object, After: max(0, highest-many), Fields: p.maker.Fields(), Priority: priority}
-	if _, err := p.source.Fetch(ctx, q, observe(&ids)); err != nil {
+	if err := p.fetchSome(ctx, q, observe(&ids)); err != nil {
 		return err
 	}
 	if p.object.Fields != "all" && len(ids) > 0 {
 		q = coupa.Query{Path: p.stream.Object, IDs: ids[max(0, len(ids)-fullRows):], Priority: priority}
-		if _, err := p.source.Fetch(ctx, q, observe(&full)); err != nil {
+		if err := p.fetchSome(ctx, q, observe(&full)); err != nil {
 			return err
 		}
 	}
 	return p.maker.Study(ctx, d)
+}
+
+// errUnsampled says that Coupa fails to send even a small sample.
+var errUnsampled = errors.New("Coupa fails to send a sample of rows")
+
+// fetchSome reads a page, a smaller one where Coupa fails to send it:
+// a gateway may wait too long for fifty rows, or one of them be bad.
+func (p *Poller) fetchSome(ctx context.Context, q coupa.Query, each func(coupa.Row) error) error {
+	var err error
+	for _, q.Limit = range []int{0, 10, 3, 1} {
+		if _, err = p.source.Fetch(ctx, q, each); !coupa.Overtaxed(err) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", errUnsampled, err)
 }
 
 // noteRequests says, when it changes, that a page takes more than one request. What Coupa is asked for is
@@ -107,7 +124,7 @@ func (p *Poller) sampleFirst(ctx context.Context) error {
 	case err == nil:
 		p.sampled = time.Now()
 		return nil
-	case !slices.Contains([]coupa.Kind{coupa.BadRow, coupa.Misconfigured}, coupa.KindOf(err)):
+	case !errors.Is(err, errUnsampled) && !slices.Contains([]coupa.Kind{coupa.BadRow, coupa.Misconfigured}, coupa.KindOf(err)):
 		return err
 	}
 	p.log.Warn("no rows could be read to learn custom fields from; they are learned as rows come", "error", err)

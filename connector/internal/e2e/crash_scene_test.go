@@ -19,7 +19,6 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/coupastream/coupastream/coupa/coupatest"
-	"github.com/coupastream/coupastream/schemas"
 )
 
 // scene is one play: its own tenants, topics and group, some
@@ -148,12 +147,7 @@ func (s *scene) connector(t *tenant) string {
 }
 
 func (s *scene) settings(t *tenant) map[string]string {
-	custom := "auto"
-	if s.givesUp() { // custom fields are learned from whole pages, which never come
-		custom = "off"
-	}
 	return map[string]string{
-		"custom.fields":            custom,
 		"connector.class":          "CoupaSource",
 		"tenant":                   t.name,
 		"coupa.url":                t.url,
@@ -365,24 +359,11 @@ func (s *scene) dockets() []docket {
 	for _, t := range s.tenants {
 		d := docket{s.p.bootstrap, s.p.registry, t.url, t.name, 300 * time.Millisecond, s.began, map[string]string{}, map[string]string{}}
 		for _, o := range s.objects {
-			d.topics[o], d.fields[o] = t.name+"."+o, s.selection(o)
+			d.topics[o], d.fields[o] = t.name+"."+o, selection(s, o)
 		}
 		ds = append(ds, d)
 	}
 	return ds
-}
-
-// selection is the value of Coupa's parameter `fields` with which an object is asked for.
-func (s *scene) selection(object string) string {
-	s.Helper()
-	if !s.givesUp() {
-		return selection(s, object)
-	}
-	schema, err := schemas.For(object, schemas.Options{WithoutCustomFields: true})
-	if err != nil {
-		s.Fatal(err)
-	}
-	return schema.Fields()
 }
 
 // topicsOf are a tenant's topics.
