@@ -142,7 +142,7 @@ func (p *Poller) Run(ctx context.Context) {
 			return
 		}
 		if p.task.Status().Polls > polls {
-			temporary, passing, lasting, p.stopped = 0, 0, 0, complaint{}
+			temporary, passing, lasting = 0, 0, 0
 		}
 		if record.Blames(err) { // what is known of the topic may be why
 			p.maker.ForgetTopics()
@@ -216,7 +216,7 @@ type complaint struct {
 	said time.Time
 }
 
-// sayAgain is how long the log is not told of the same failure.
+// sayAgain is how long the log is not told of the same failure, be there good polls in between or not.
 const sayAgain = 10 * time.Minute
 
 // noteRetry is called before another attempt.
