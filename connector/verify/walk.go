@@ -96,7 +96,7 @@ func (cfg Config) fetchNext(ctx context.Context, q *coupa.Query, take func(coupa
 			}
 			return page, 0, nil
 		}
-		if !passes(err) {
+		if !coupa.Overtaxed(err) {
 			return page, 0, err
 		}
 		if size > 1 {
@@ -164,7 +164,7 @@ func (cfg Config) askList(ctx context.Context, q coupa.Query, ids []int64, take 
 		}
 	}
 	switch {
-	case !passes(err) || len(left) == 0:
+	case !coupa.Overtaxed(err) || len(left) == 0:
 		return nil, err
 	case len(left) > 1:
 		first, err := cfg.askList(ctx, q, left[:len(left)/2], take)
@@ -185,7 +185,7 @@ func (cfg Config) askList(ctx context.Context, q coupa.Query, ids []int64, take 
 	return left, nil
 }
 
-// fetch reads a page and moves q behind it, in so many turns.
+// fetch reads a page and moves q behind it, in so many turns as patiently has them.
 func (cfg Config) fetch(ctx context.Context, q *coupa.Query, row func(coupa.Row), turns int) (page coupa.Page, err error) {
 	err = patiently(ctx, turns, func() (err error) {
 		page, err = cfg.Source.Fetch(ctx, *q, func(r coupa.Row) error {
@@ -209,11 +209,12 @@ var backoff = clock.Backoff{Base: time.Second, Max: 30 * time.Second}
 // tries is how often something is tried in turn: for some minutes.
 const tries = 9
 
-// patiently tries what Coupa fails to do for a cause that passes, so many times.
+// patiently tries what Coupa fails to do for a cause that passes: so many turns where
+// it may have been asked for too much at once, which less would show, else tries.
 func patiently(ctx context.Context, turns int, do func() error) error {
 	for try := 0; ; {
 		err := do()
-		if try++; !passes(err) || try == turns {
+		if try++; !passes(err) || try == tries || try >= turns && coupa.Overtaxed(err) {
 			return err
 		}
 		if !clock.Sleep(ctx, backoff.Delay(try-1, 0)) {
