@@ -461,7 +461,7 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 func (r *run) partitionOf(object string, rec *kgo.Record) int32 {
 	at := r.positions[checkpoint.Stream{Tenant: r.Connector.Tenant, Object: object}]
 	if n := at.Partitions(rec.Topic); n > 0 {
-		return txn.PartitionOf(rec.Key, n)
+		return txn.PartitionOf(rec, n)
 	}
 	return txn.ByKey
 }

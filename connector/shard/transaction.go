@@ -215,7 +215,7 @@ func (s *Shard) lasted(took time.Duration, batch []*Submission, err error) error
 func place(r *kgo.Record, at checkpoint.Position) {
 	r.Partition = txn.ByKey
 	if n := at.Partitions(r.Topic); n > 0 {
-		r.Partition = txn.PartitionOf(r.Key, n)
+		r.Partition = txn.PartitionOf(r, n)
 	}
 }
 

@@ -19,7 +19,7 @@ func TestKeysBelongWhereKafkasOwnClientsPutThem(t *testing.T) {
 			key[i] = byte(random.Uint32())
 		}
 		n := 1 + random.Int32N(200)
-		if got, want := txn.PartitionOf(key, n), theirs.Partition(&kgo.Record{Key: key}, int(n)); int(got) != want {
+		if got, want := txn.PartitionOf(&kgo.Record{Key: key}, n), theirs.Partition(&kgo.Record{Key: key}, int(n)); int(got) != want {
 			t.Fatalf("key %x among %d partitions: %d, want %d", key, n, got, want)
 		}
 	}
@@ -27,7 +27,7 @@ func TestKeysBelongWhereKafkasOwnClientsPutThem(t *testing.T) {
 	for key, hash := range map[string]int32{
 		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536, "a-little-bit-longer-string": -1486304829, "abc": 479470107,
 	} {
-		if got, want := txn.PartitionOf([]byte(key), math.MaxInt32), hash&math.MaxInt32; got != want {
+		if got, want := txn.PartitionOf(&kgo.Record{Key: []byte(key)}, math.MaxInt32), hash&math.MaxInt32; got != want {
 			t.Errorf("%q: %d, want %d", key, got, want)
 		}
 	}
