@@ -125,29 +125,16 @@ const noKey = "\xff"
 // one (postal_code for postal-code), since some of Coupa's older endpoints answer so;
 // where two fields share a twin it leads to neither. The error names the record and field.
 func Compile(avsc string) (*Plan, error) {
-	root, err := parse(avsc)
-	if err != nil {
-		return nil, fmt.Errorf("compiling schema: %w", err)
-	}
-	return compile(root)
-}
-
-// parse reads the text of a record's schema.
-func parse(avsc string) (*avro.RecordSchema, error) {
 	// An own cache: schemas share names, such as
 	// coupa.SupplierRef, and hamba's default cache would mix them.
 	parsed, err := avro.ParseWithCache(avsc, "", &avro.SchemaCache{})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("compiling schema: %w", err)
 	}
 	root, ok := parsed.(*avro.RecordSchema)
 	if !ok {
-		return nil, fmt.Errorf("the top is of type %s, not a record", parsed.Type())
+		return nil, fmt.Errorf("compiling schema: the top is of type %s, not a record", parsed.Type())
 	}
-	return root, nil
-}
-
-func compile(root *avro.RecordSchema) (*Plan, error) {
 	c := compiler{records: map[string]*planRecord{}}
 	rec, err := c.record(root)
 	if err != nil {

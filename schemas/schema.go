@@ -193,19 +193,10 @@ func newSchema(row, asked *schematext.Record, path string, envelope bool) (*Sche
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := parse(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("it is not valid Avro: %w", err)
-	}
 	s := &Schema{
 		name: whole.Namespace + "." + whole.Name, text: string(text), pretty: string(pretty), fields: requestFields(asked), row: row, asked: asked, path: path, enveloped: envelope,
 	}
-	s.plan = sync.OnceValues(func() (*Plan, error) {
-		if envelope {
-			return Compile(string(plain))
-		}
-		return compile(parsed)
-	})
+	s.plan = sync.OnceValues(func() (*Plan, error) { return Compile(string(plain)) })
 	s.splits[0] = sync.OnceValues(func() (*Split, error) { return s.split(false) })
 	s.splits[1] = sync.OnceValues(func() (*Split, error) { return s.split(true) })
 	s.jsonSchema = sync.OnceValues(func() (string, error) { return jsonschema.Of(whole) })
