@@ -62,6 +62,7 @@ type harness struct {
 	made       atomic.Int32
 	slice      int                    // of a look-back; 0: as it is
 	texts      map[lineContent]string // of lines, which are compared again and again
+	encoders   map[encodedBy]func(row []byte) []byte
 }
 
 // running is one worker's run.
@@ -93,7 +94,7 @@ func simulateAlone(t *testing.T, cfg coupatest.Config, f func(*harness)) {
 			t: t, net: &lossy.Net{Dial: network.DialContext}, registry: &memoryRegistry{}, state: state,
 			keys:   map[string]string{"coupa.objects": strings.Join(cfg.Objects, ","), "fields": "all", "poll.interval.ms": "1000", "coupa.rate.limit": "0"},
 			worker: map[string]string{}, others: map[string]*coupatest.Tenant{}, log: &syncBuffer{},
-			texts: map[lineContent]string{},
+			texts: map[lineContent]string{}, encoders: map[encodedBy]func([]byte) []byte{},
 		}
 		h.env = map[string]string{"COUPA_SECRET": "secret"}
 		h.tenant = coupatest.New(cfg)
@@ -443,19 +444,37 @@ func (h *harness) encoder(object string, options schemas.Options) func(row []byt
 		h.t.Fatal(err)
 	}
 	kept.Store(s, true)
+	keepsUnreadable := h.keys["errors.tolerance"] == config.ToleranceUnmapped
+	by := encodedBy{s, keepsUnreadable}
+	if h.encoders[by] != nil {
+		return h.encoders[by]
+	}
 	plan, err := s.Plan()
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	enc := plan.Encoder()
-	enc.KeepUnreadable = h.keys["errors.tolerance"] == config.ToleranceUnmapped
-	return func(row []byte) []byte {
-		b, err := enc.Append(nil, row)
-		if err != nil {
-			return nil
+	enc.KeepUnreadable = keepsUnreadable
+	encoded := map[string][]byte{} // by row: tests encode the same ones again and again
+	h.encoders[by] = func(row []byte) []byte {
+		b, known := encoded[string(row)]
+		if !known {
+			var err error
+			if b, err = enc.Append(nil, row); err != nil {
+				b = nil
+			}
+			b = slices.Clip(b)
+			encoded[string(row)] = b
 		}
 		return b
 	}
+	return h.encoders[by]
+}
+
+// encodedBy is what an encoder of the harness is made of.
+type encodedBy struct {
+	schema          *schemas.Schema
+	keepsUnreadable bool
 }
 
 // kept holds on to schemas, which package schemas shares as long as somebody holds
