@@ -57,7 +57,7 @@ func (h *harness) recordsPublished(object string) int { return len(h.records("co
 
 func TestAChangeOfALineBesideABackfillLongerThanTheLedgerIsPublished(t *testing.T) {
 	longRaced(t)
-	simulate(t, coupatest.Config{Seed: 503, Rows: 4000, Objects: orders, Latency: 100 * time.Millisecond}, func(h *harness) {
+	simulate(t, coupatest.Config{Seed: 503, Rows: 2500, Objects: orders, Latency: 100 * time.Millisecond}, func(h *harness) {
 		h.keys["lookback.ms"], h.keys["coupa.rate.limit"], h.keys["poll.interval.ms"] = "0", "0.05", "120000"
 		h.worker["session.timeout.ms"], h.worker["heartbeat.interval.ms"] = "60000", "20000"
 		h.start()

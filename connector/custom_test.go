@@ -86,7 +86,7 @@ func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
 	for _, fields := range []string{"schema", "all"}[:unlessRaced(2, 1)] {
 		t.Run(fields, func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 31, Rows: 200, Objects: []string{"invoices"}}, func(h *harness) {
-				h.keys["fields"], h.keys["custom.fields.conflict"] = fields, "widen"
+				h.keys["fields"], h.keys["custom.fields.conflict"], h.keys["poll.interval.ms"] = fields, "widen", "3000"
 				r := h.start()
 				h.settle()
 				rows := h.tenant.Rows("invoices")

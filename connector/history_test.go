@@ -25,6 +25,7 @@ func TestAPageInTheWrongOrderSkipsNoRow(t *testing.T) {
 	for _, kind := range []coupatest.FaultKind{coupatest.WrongOrder, coupatest.RepeatRow, coupatest.LongPage, coupatest.IgnoreFilter} {
 		t.Run(string(kind), func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 101, Rows: 130}, func(h *harness) {
+				h.keys["poll.interval.ms"] = "5000"
 				h.tenant.Inject(coupatest.Fault{Kind: kind, Object: "invoices", Count: 1})
 				h.start()
 				h.pass(30 * time.Minute)
@@ -37,7 +38,7 @@ func TestAPageInTheWrongOrderSkipsNoRow(t *testing.T) {
 func TestAPageOfHugeRowsInTheWrongOrderSkipsNoRow(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 124, Rows: 60, RowBytes: 300 << 10, Objects: []string{"invoices"}}, func(h *harness) {
-		h.keys["fields"] = "schema"
+		h.keys["fields"], h.keys["poll.interval.ms"] = "schema", "5000"
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.WrongOrder, Object: "invoices", Count: 1})
 		h.start()
 		h.pass(30 * time.Minute)
@@ -93,7 +94,7 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 	longRaced(t)
 	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			simulate(t, coupatest.Config{Seed: 200 + seed, Rows: 700, Latency: 50 * time.Millisecond}, func(h *harness) {
+			simulate(t, coupatest.Config{Seed: 200 + seed, Rows: 300, Latency: 50 * time.Millisecond}, func(h *harness) {
 				rng := rand.New(rand.NewPCG(seed, 1))
 				kinds := []coupatest.FaultKind{coupatest.Throttle429, coupatest.HTML503, coupatest.ServerError500, coupatest.LoginPage, coupatest.Reset,
 					coupatest.Truncate, coupatest.RedirectAway, coupatest.Unauthorized401, coupatest.WrongOrder, coupatest.RepeatRow, coupatest.LongPage, coupatest.IgnoreFilter, coupatest.ClockBack, coupatest.Hang, coupatest.HangBody}
@@ -134,7 +135,7 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 						}
 					}
 					for range rng.IntN(40) {
-						h.tenant.Update("invoices", int64(1+rng.IntN(800)))
+						h.tenant.Update("invoices", int64(1+rng.IntN(350)))
 					}
 					h.tenant.CreateLate("suppliers", time.Duration(rng.IntN(20))*time.Second)
 					h.tenant.Tie("invoices", rng.IntN(60))

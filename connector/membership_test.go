@@ -225,7 +225,7 @@ func TestAWorkerThatWasCutOffComesBackAndDisturbsNobody(t *testing.T) {
 				during(off)
 				zombie.link.mend()
 				during(20 * time.Second)
-				h.pass(2 * time.Minute)
+				h.pass(time.Minute)
 				h.owner("acme")
 				h.owner(other)
 				if h.owner("acme") == h.owner(other) {

@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,12 +74,17 @@ func (g rowMaker) row(t testing.TB, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := avro.ParseWithCache(s.JSON(), "", &avro.SchemaCache{})
-	if err != nil {
-		t.Fatal(err)
+	parsed, known := ofRows.Load(path)
+	if !known {
+		if parsed, err = avro.ParseWithCache(s.JSON(), "", &avro.SchemaCache{}); err != nil {
+			t.Fatal(err)
+		}
+		ofRows.Store(path, parsed)
 	}
 	return g.object(parsed.(*avro.RecordSchema), 2+g.IntN(12))
 }
+
+var ofRows sync.Map // path → its schema, parsed
 
 // taught is what a few rows tell of their custom fields.
 func (g rowMaker) taught(t testing.TB, path string) *custom.Fields {
