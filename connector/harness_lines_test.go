@@ -155,24 +155,31 @@ func (h *harness) checkLines(name, object string) {
 	h.t.Helper()
 	tenant, _ := h.named(name)
 	versions, rows := tenant.Versions(object), tenant.Rows(object)
-	type lines struct{ want, ever map[tenantLine]bool }
-	as := map[*schemas.Schema]lines{} // as rows of this schema give them
+	as := map[*schemas.Schema]func(tenantLine) (tenantLine, bool){} // by what records have: as in the last schema
 	for _, list := range h.split(object, schemas.Options{}).Lists {
-		options := h.lastOptions(name, object, list.Name)
-		s, err := schemas.For(object, options)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		if _, made := as[s]; !made {
-			liner := h.liner(object, options)
-			as[s] = lines{linesOfAll(rows, liner), linesOfAll(versions, liner)}
-		}
-		want, ever := as[s].want, as[s].ever
-		got := h.compacted(name, object, list.Name, func(l tenantLine) {
-			if !ever[l] {
+		last := h.liner(object, h.lastOptions(name, object, list.Name))
+		got := h.compacted(name, object, list.Name, func(schema int, l tenantLine) tenantLine {
+			options := h.registry.options(h.t, schema)
+			s, err := schemas.For(object, options)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			if as[s] == nil {
+				as[s] = formerLines(versions, h.liner(object, options), last)
+			}
+			now, ever := as[s](l)
+			if !ever {
 				h.t.Errorf("line %d of %s: its record equals nothing that the tenant had: %s", l.id, list.Name, l.text)
 			}
+			return now
 		})
+		clear(as)
+		want := map[tenantLine]bool{}
+		for _, row := range rows {
+			for _, l := range last(row.ID, row.JSON) {
+				want[l] = true
+			}
+		}
 		for l := range want {
 			if l.list == list.Name && got[l.id] != l {
 				h.t.Errorf("line %d of %s: the topic has %v, the tenant %v", l.id, list.Name, got[l.id], l)
@@ -186,21 +193,28 @@ func (h *harness) checkLines(name, object string) {
 	}
 }
 
-func linesOfAll(rows []coupatest.Version, liner func(id int64, row []byte) []tenantLine) map[tenantLine]bool {
-	all := map[tenantLine]bool{}
-	for _, row := range rows {
-		for _, l := range liner(row.ID, row.JSON) {
-			all[l] = true
+// formerLines gives lines of the versions, as former gives them, in the form that
+// last gives them: what a schema has no type for yet stands elsewhere in a record.
+func formerLines(versions []coupatest.Version, former, last func(id int64, row []byte) []tenantLine) func(tenantLine) (tenantLine, bool) {
+	forms := map[tenantLine]tenantLine{}
+	for _, row := range versions {
+		now := last(row.ID, row.JSON)
+		for i, l := range former(row.ID, row.JSON) {
+			forms[l] = now[i]
 		}
 	}
-	return all
+	return func(l tenantLine) (tenantLine, bool) {
+		now, ever := forms[l]
+		return now, ever
+	}
 }
 
-// compacted is what stays of a topic of lines when it is compacted. each is told of every line in it.
-func (h *harness) compacted(name, object, list string, each func(tenantLine)) map[int64]tenantLine {
+// compacted is what stays of a topic of lines when it is compacted, each line
+// as form gives what a record of the schema with this id holds; nil: as it is.
+func (h *harness) compacted(name, object, list string, form func(schema int, l tenantLine) tenantLine) map[int64]tenantLine {
 	h.t.Helper()
 	records, texts := h.lineRecords(name, object, list)
-	got, stamps := map[int64]tenantLine{}, map[int64]string{}
+	got, formed, stamps := map[int64]tenantLine{}, map[int64]tenantLine{}, map[int64]string{}
 	for i, r := range records {
 		last, there := got[r.id]
 		if (r.op == record.OpDelete) != (texts[i] == "") {
@@ -211,6 +225,7 @@ func (h *harness) compacted(name, object, list string, each func(tenantLine)) ma
 				h.t.Errorf("line %d of %s: a tombstone of a line that is not there", r.id, list)
 			}
 			delete(got, r.id)
+			delete(formed, r.id)
 			continue
 		}
 		var parent struct {
@@ -227,11 +242,11 @@ func (h *harness) compacted(name, object, list string, each func(tenantLine)) ma
 			h.t.Errorf("line %d of %s of row %d: the version of %s came after that of %s", r.id, list, parent.ID, r.updatedAt, stamps[r.id])
 		}
 		got[r.id], stamps[r.id] = l, r.updatedAt
-		if each != nil {
-			each(l)
+		if formed[r.id] = l; form != nil {
+			formed[r.id] = form(schemaID(r.value), l)
 		}
 	}
-	return got
+	return formed
 }
 
 // lastOptions are those of the last schema that the records of a list's lines have.
