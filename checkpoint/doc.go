@@ -104,7 +104,9 @@
 // sign bit flipped, so that keys sort by it. Every value ends in 4 bytes of CRC-32C over key and value.
 //
 //	meta     format → 8 bytes: 3; identity → JSON of Identity;
-//	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below
+//	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below;
+//	         file → the name of the file, once it has owned the partition;
+//	         end 0x00, 4 bytes partition, data topic → 8 bytes offset, see Store.Ends
 //	streams  uvarint length of tenant, tenant, object
 //	         → 4 bytes number of the stream, position JSON or nothing
 //	ledger   4 bytes stream, 8 bytes at, 8 bytes id, 8 bytes updated-at, 8 bytes digest → nothing

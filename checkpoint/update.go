@@ -105,7 +105,7 @@ func (u *update) commit(c Commit) error {
 			return err
 		}
 	}
-	return nil
+	return u.putEnds(c.Written)
 }
 
 // take carries out one change.
