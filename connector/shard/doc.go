@@ -36,6 +36,7 @@
 //	crew.go         the pollers of a shard: they come and go within an ownership
 //	batch.go        what goes into one transaction, and in which order
 //	transaction.go  steps 5 to 9
+//	lost.go         positions that Kafka has lost: found, and made up for; the claim that tells of it
 //	states.go       lines: which of them are new, changed or gone
 //	committed.go    what is told of what was committed
 //	bounds.go       how much goes into a transaction
@@ -50,6 +51,18 @@
 //     different numbers, since their keys differ.
 //   - A topic that is made again is noticed by its id. Until its stream has noted it the client fails it
 //     (UNKNOWN_TOPIC_ID), so that nothing goes there by the former one's number.
+//
+// # Decisions: positions that are lost
+//
+//   - What tells of a loss stands outside of the checkpoint topic: a claim in the config topic, which names
+//     the topic's id and the state file that owned the shard last. Compaction leaves the first offset of a
+//     partition where it is, so that one that has grown means records which were deleted.
+//   - Making up for a loss ends with the claim. A crash before it has the next owner do the same once more:
+//     records have the same keys, and the old file stays in its place until the claim is there.
+//   - After the claim the ownership begins from the topic like any other. Nothing is taken over in memory.
+//   - In an ordinary ownership the claim comes late, beside the work: a config topic that can't be written
+//     must not stop publishing. The file knows how far it has written to the data topics, so a claim that
+//     is out of date makes local refuse, and never go on from a state that they are ahead of.
 //
 // # Decisions: ownership
 //

@@ -1,0 +1,415 @@
+package shard
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/internal/txn"
+	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/status"
+)
+
+// Claim says where a shard's positions are, and which state file knew them last.
+type Claim struct {
+	Cluster    string   // of Kafka
+	TopicID    [16]byte // of the checkpoint topic
+	Partitions int32    // that it has
+	Begin      int64    // first offset of the shard's partition
+	Generation int64    // counts the files that owned the shard; who writes it sets it
+	File       string   // the last one's name
+	WorkerID   string   // who has it
+}
+
+// Claims are kept where all workers read them, and not in the checkpoint topic, whose loss they tell.
+type Claims interface {
+	// Claimed is the last claim on a shard.
+	Claimed(shard int32) (Claim, bool)
+	// Claim makes one; on return without an error it is there for all.
+	Claim(ctx context.Context, shard int32, c Claim) error
+}
+
+// LostError says that Kafka has lost the positions of a shard.
+type LostError struct{ what, remedy string }
+
+func (e *LostError) Error() string { return e.what + "; " + e.remedy }
+
+// Remedy says how to go on.
+func (e *LostError) Remedy() string { return e.remedy }
+
+// loss is what is known of positions that are lost.
+type loss struct {
+	what    string
+	begin   int64 // of the partition
+	claim   Claim
+	claimed bool
+	local   checkpoint.Local
+	there   bool // local is
+}
+
+const remedyOfLoss = "set checkpoint.lost of the workers to local, which goes on from the state.dir that had the positions last, or to anew, which begins again by initial.from, and restart them"
+
+// lookAgain is how often it is looked whether positions that are lost are back.
+const lookAgain = 30 * time.Second
+
+// standStill shows what was lost until it is time to look again; false when ctx ended.
+func (s *Shard) standStill(ctx context.Context, lost *LostError) bool {
+	said := false
+	for _, p := range s.working() {
+		var known bool
+		p.Task().Update(func(t *status.TaskStatus) {
+			known = t.State == status.Failed && t.Trace == lost.Error()
+			t.State, t.Trace = status.Failed, lost.Error()
+		})
+		if known {
+			continue
+		}
+		p.Task().Failed(lost)
+		if !said {
+			said = true
+			s.log.Error("the shard's positions are lost; nothing is published of it until somebody says how to go on", "error", lost.what, "remedy", lost.remedy)
+		}
+	}
+	return clock.Sleep(ctx, lookAgain)
+}
+
+// findLoss compares the checkpoint topic with what was claimed of it; nil: it is what it was, or there was none.
+func (s *Shard) findLoss(ctx context.Context) (*loss, error) {
+	cl, err := kgo.NewClient(s.Kafka...)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	topic := s.Settings.CheckpointTopic
+	id, err := checkpoint.Identify(ctx, cl, topic, s.Partition)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) || err == nil && id.TopicID != s.TopicID {
+		return nil, &LostError{fmt.Sprintf("checkpoint.topic %s was deleted while this worker runs, and the positions with it", topic), remedyOfLoss}
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := &loss{}
+	if l.begin, err = checkpoint.Begin(ctx, cl, topic, s.Partition); err != nil {
+		return nil, err
+	}
+	l.claim, l.claimed = s.Claims.Claimed(s.Partition)
+	if l.local, l.there, err = checkpoint.Peek(s.path()); err != nil {
+		return nil, fmt.Errorf("state.dir = %s: %w: %w", s.Settings.StateDir, errState, err)
+	}
+	switch {
+	case l.claimed && l.claim.Cluster != s.ClusterID: // the topics were copied to another cluster
+	case l.claimed && l.claim.TopicID != s.TopicID,
+		!l.claimed && l.there && l.local.ClusterID == s.ClusterID && l.local.Topic == topic && l.local.TopicID != s.TopicID:
+		l.what = fmt.Sprintf("checkpoint.topic %s was deleted and made again: the positions are gone", topic)
+		return l, nil
+	case l.claimed && l.begin > l.claim.Begin:
+		l.what = fmt.Sprintf("checkpoint.topic %s has lost the records of partition %d below offset %d, by retention or because somebody deleted them: positions are gone", topic, s.Partition, l.begin)
+		return l, nil
+	}
+	return nil, nil
+}
+
+// makeUp goes on after a loss as checkpoint.lost says. Nil: the topic holds
+// what it is to hold, the claim says so, and the ownership may begin.
+func (s *Shard) makeUp(ctx context.Context, member func(context.Context) error, l *loss, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case s.Settings.CheckpointLost == config.LostAnew:
+		return s.beginAnew(ctx, member, l)
+	case s.Settings.CheckpointLost == config.LostLocal:
+		return s.bringBack(ctx, member, l)
+	}
+	return &LostError{l.what, remedyOfLoss}
+}
+
+// beginAnew takes what is left of the shard's positions out of the topic.
+func (s *Shard) beginAnew(ctx context.Context, member func(context.Context) error, l *loss) error {
+	s.log.Error("the shard's positions are lost; it begins anew by initial.from, as checkpoint.lost says", "reason", l.what)
+	if err := s.open(); err != nil {
+		return err
+	}
+	defer func() { _ = s.store.Close() }()
+	return s.rewrite(ctx, member, l, func(ctx context.Context, cl *txn.Client, nonce string) (string, error) {
+		if err := s.restore(ctx, nonce); err != nil {
+			return "", err
+		}
+		if err := s.store.Forgotten(s.Settings.CheckpointTopic, s.Partition, writer(ctx, cl)); err != nil {
+			return "", err
+		}
+		return s.store.Own(nil)
+	})
+}
+
+// bringBack writes what the local store knows to the topic, if it was the last one to know it.
+func (s *Shard) bringBack(ctx context.Context, member func(context.Context) error, l *loss) error {
+	refuse := func(why string) error {
+		has := "nothing tells which worker has the state that counts"
+		if l.claimed {
+			has = fmt.Sprintf("worker %s has it, as far as is known", l.claim.WorkerID)
+		}
+		return &LostError{l.what + "; checkpoint.lost = local, but " + why, has + ": let that one have the shard, with its state.dir, or set checkpoint.lost to anew"}
+	}
+	switch {
+	case !l.there:
+		return refuse("this worker has no state of the shard")
+	case !l.claimed || l.local.File != l.claim.File || l.local.TopicID != l.claim.TopicID:
+		return refuse("the state of this worker is not the last one")
+	case l.claim.Partitions != s.Partitions:
+		return refuse(fmt.Sprintf("the topic has %d partitions now, and had %d: make it with that number", s.Partitions, l.claim.Partitions))
+	}
+	s.log.Error("the shard's positions are lost; they are written back from the local state, as checkpoint.lost says", "reason", l.what)
+	if err := s.openAs(l.local.Identity); err != nil {
+		return err
+	}
+	defer func() { _ = s.store.Close() }()
+	return s.rewrite(ctx, member, l, func(ctx context.Context, cl *txn.Client, _ string) (string, error) {
+		why, err := s.outdated(ctx, cl.Client)
+		if err == nil && why != "" {
+			err = refuse(why)
+		}
+		if err != nil {
+			return "", err
+		}
+		return l.local.File, s.store.Whole(s.Settings.CheckpointTopic, s.Partition, writer(ctx, cl))
+	})
+}
+
+// rewrite fences the former owner, has the partition written, and claims it. Until the claim
+// is there the positions count as lost: whoever comes next does the same once more.
+func (s *Shard) rewrite(ctx context.Context, member func(context.Context) error, l *loss,
+	write func(ctx context.Context, cl *txn.Client, nonce string) (file string, err error)) error {
+	cl, err := s.newProducer()
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if err := s.confirm(ctx, member); err != nil {
+		return err
+	}
+	nonce := rand.Text()
+	if err := s.fence(ctx, cl, nonce); err != nil {
+		return err
+	}
+	file, err := write(ctx, cl, nonce)
+	if err != nil {
+		return err
+	}
+	if err := s.Claims.Claim(ctx, s.Partition, s.claimOf(l.begin, file)); err != nil {
+		return fmt.Errorf("noting where the positions are: %w", err)
+	}
+	s.log.Info("the shard goes on", "checkpoint.lost", s.Settings.CheckpointLost)
+	return nil
+}
+
+func (s *Shard) claimOf(begin int64, file string) Claim {
+	return Claim{Cluster: s.ClusterID, TopicID: s.TopicID, Partitions: s.Partitions, Begin: begin, File: file, WorkerID: s.WorkerID}
+}
+
+// writer produces records, each call in a transaction of its own.
+func writer(ctx context.Context, cl *txn.Client) func([]*kgo.Record) error {
+	return func(records []*kgo.Record) error {
+		if err := cl.BeginTransaction(); err != nil {
+			return err
+		}
+		if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
+			return errors.Join(err, cl.EndTransaction(ctx, kgo.TryAbort))
+		}
+		return cl.EndTransaction(ctx, kgo.TryCommit)
+	}
+}
+
+// own makes the restored store the one that counts: it notes how far the data topics are accounted for, and
+// claims the positions, beside the work and until ctx ends. A claim that is late only makes checkpoint.lost =
+// local refuse what it could take: it never takes a state that the data topics are ahead of. The channel
+// is closed when nothing of it runs any more.
+func (s *Shard) own(ctx context.Context) (done <-chan struct{}, err error) {
+	cl, err := kgo.NewClient(s.Kafka...)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	begin, err := checkpoint.Begin(ctx, cl, s.Settings.CheckpointTopic, s.Partition)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := s.dataEnds(ctx, cl)
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.store.Own(ends)
+	if err != nil {
+		return nil, fmt.Errorf("writing the local state: %w", err)
+	}
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		want := s.claimOf(begin, file)
+		for tries := 0; ; tries++ {
+			had, _ := s.Claims.Claimed(s.Partition)
+			if want.Generation = had.Generation; had == want {
+				return
+			}
+			err := s.Claims.Claim(ctx, s.Partition, want)
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			if tries == 0 {
+				s.log.Warn("the config topic can't be told where the shard's positions are, so that a loss of them would not be made up for; it is tried again", "error", err)
+			}
+			if !clock.Sleep(ctx, claimAgain.Delay(tries, 0)) {
+				return
+			}
+		}
+	}()
+	return finished, nil
+}
+
+// claimAgain spaces the attempts to claim positions.
+var claimAgain = clock.Backoff{Base: time.Second, Max: time.Minute}
+
+// dataEnds are the ends of the topics that the shard's streams write to. Its former
+// owner is fenced: what of it is committed lies before them, and is restored.
+func (s *Shard) dataEnds(ctx context.Context, cl *kgo.Client) (map[checkpoint.TopicPartition]int64, error) {
+	s.mu.Lock()
+	topics := topicsOf(s.positions)
+	s.mu.Unlock()
+	ends := map[checkpoint.TopicPartition]int64{}
+	if len(topics) == 0 {
+		return ends, nil
+	}
+	listed, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("asking where the data topics end: %w", err)
+	}
+	listed.Each(func(o kadm.ListedOffset) {
+		if o.Err == nil {
+			ends[checkpoint.TopicPartition{Topic: o.Topic, Partition: o.Partition}] = o.Offset
+		}
+	})
+	return ends, nil
+}
+
+func topicsOf(positions map[checkpoint.Stream]checkpoint.Position) []string {
+	var topics []string
+	for _, p := range positions {
+		for _, t := range p.Topics {
+			topics = append(topics, t.Name)
+		}
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+// noteWritten notes in the commits how far their records reach in the data topics.
+func noteWritten(batch []*Submission, commits []checkpoint.Commit) {
+	for i := range commits {
+		written := map[checkpoint.TopicPartition]int64{}
+		note := func(r *kgo.Record) {
+			at := checkpoint.TopicPartition{Topic: r.Topic, Partition: r.Partition}
+			written[at] = max(written[at], r.Offset+1)
+		}
+		for _, sub := range batch {
+			if sub.Stream != commits[i].Stream {
+				continue
+			}
+			for _, r := range sub.Records {
+				note(r)
+			}
+			for _, r := range sub.lineRecords {
+				note(r.Record)
+			}
+		}
+		commits[i].Written = written
+	}
+}
+
+// outdated tells why the open store is not the last state of its streams: their topics hold records of
+// theirs that it does not account for, or end before what it has written. "": it is the last one.
+func (s *Shard) outdated(ctx context.Context, cl *kgo.Client) (string, error) {
+	positions, err := s.store.Positions()
+	if err != nil {
+		return "", err
+	}
+	ends, err := s.store.Ends()
+	if err != nil {
+		return "", err
+	}
+	topics := topicsOf(positions)
+	if len(topics) == 0 {
+		return "", nil
+	}
+	admin := kadm.NewClient(cl)
+	starts, startErr := admin.ListStartOffsets(ctx, topics...)
+	stable, endErr := admin.ListCommittedOffsets(ctx, topics...)
+	if err := errors.Join(startErr, endErr); err != nil {
+		return "", fmt.Errorf("asking where the data topics end: %w", err)
+	}
+	for _, topic := range topics {
+		for partition, end := range stable[topic] {
+			at := checkpoint.TopicPartition{Topic: topic, Partition: partition}
+			start, _ := starts.Lookup(topic, partition)
+			switch from := max(ends[at], start.Offset); {
+			case end.Err != nil: // it is gone, which its stream will tell
+			case end.Offset < ends[at]:
+				return fmt.Sprintf("partition %d of topic %s ends before what this state has written to it", partition, topic), nil
+			case end.Offset > from:
+				ahead, err := s.holdsMore(ctx, at, from, end.Offset, positions)
+				if err != nil {
+					return "", err
+				}
+				if ahead {
+					return fmt.Sprintf("partition %d of topic %s holds records that this state does not know", partition, topic), nil
+				}
+			}
+		}
+	}
+	return "", nil
+}
+
+// holdsMore tells whether a partition has committed records of the streams in [from, end).
+func (s *Shard) holdsMore(ctx context.Context, at checkpoint.TopicPartition, from, end int64, streams map[checkpoint.Stream]checkpoint.Position) (bool, error) {
+	cl, err := kgo.NewClient(append(slices.Clip(s.Kafka), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{at.Topic: {at.Partition: kgo.NewOffset().At(from)}}))...)
+	if err != nil {
+		return false, err
+	}
+	defer cl.Close()
+	for next, found := from, false; ; {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return false, fmt.Errorf("reading partition %d of topic %s: %w", at.Partition, at.Topic, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			next = r.Offset + 1
+			_, ours := streams[streamOf(r)]
+			found = found || ours && !r.Attrs.IsControl() && r.Offset < end
+		})
+		if found || next >= end {
+			return found, nil
+		}
+	}
+}
+
+// streamOf is what a record is of, by its headers.
+func streamOf(r *kgo.Record) (st checkpoint.Stream) {
+	for _, h := range r.Headers {
+		switch h.Key {
+		case record.HeaderTenant:
+			st.Tenant = string(h.Value)
+		case record.HeaderObject:
+			st.Object = string(h.Value)
+		}
+	}
+	return st
+}
