@@ -213,9 +213,18 @@ func TestPositionsThatAreLostWhileTheWorkerRunsStopTheShard(t *testing.T) {
 			h.deleteTopic(checkpointTopic)
 			h.createTopic(checkpointTopic, 3)
 		},
+		"made again with fewer partitions": func(h *harness) {
+			h.deleteTopic(checkpointTopic)
+			h.createTopic(checkpointTopic, 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 305, Rows: 60}, func(h *harness) {
+				n := int32(2)
+				for checkpoint.PartitionOf("acme", n) == 0 { // that one is there in each of them
+					n++
+				}
+				h.worker["checkpoint.topic.partitions"] = fmt.Sprint(n)
 				r := h.start()
 				h.settle()
 				lose(h)

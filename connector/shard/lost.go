@@ -92,7 +92,8 @@ func (s *Shard) findLoss(ctx context.Context) (*loss, error) {
 	defer cl.Close()
 	topic := s.Settings.CheckpointTopic
 	id, err := checkpoint.Identify(ctx, cl, topic, s.Partition)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) || err == nil && id.TopicID != s.TopicID {
+	another := id != (checkpoint.Identity{}) && id.TopicID != s.TopicID // with fewer partitions there is an error too
+	if errors.Is(err, kerr.UnknownTopicOrPartition) || another {
 		return nil, &LostError{fmt.Sprintf("checkpoint.topic %s was deleted while this worker runs, and the positions with it", topic), remedyOfLoss}
 	}
 	if err != nil {
@@ -313,25 +314,25 @@ func topicsOf(positions map[checkpoint.Stream]checkpoint.Position) []string {
 
 // noteWritten notes in the commits how far their records reach in the data topics.
 func noteWritten(batch []*Submission, commits []checkpoint.Commit) {
+	written := make(map[checkpoint.Stream]map[checkpoint.TopicPartition]int64, len(commits))
 	for i := range commits {
-		written := map[checkpoint.TopicPartition]int64{}
-		note := func(r *kgo.Record) {
-			at := checkpoint.TopicPartition{Topic: r.Topic, Partition: r.Partition}
-			written[at] = max(written[at], r.Offset+1)
-		}
-		for _, sub := range batch {
-			if sub.Stream != commits[i].Stream {
-				continue
-			}
-			for _, r := range sub.Records {
-				note(r)
-			}
-			for _, r := range sub.lineRecords {
-				note(r.Record)
-			}
-		}
-		commits[i].Written = written
+		commits[i].Written = map[checkpoint.TopicPartition]int64{}
+		written[commits[i].Stream] = commits[i].Written
 	}
+	for _, sub := range batch {
+		ends := written[sub.Stream]
+		for _, r := range sub.Records {
+			noteEnd(ends, r)
+		}
+		for _, r := range sub.lineRecords {
+			noteEnd(ends, r.Record)
+		}
+	}
+}
+
+func noteEnd(ends map[checkpoint.TopicPartition]int64, r *kgo.Record) {
+	at := checkpoint.TopicPartition{Topic: r.Topic, Partition: r.Partition}
+	ends[at] = max(ends[at], r.Offset+1)
 }
 
 // outdated tells why the open store is not the last state of its streams: their topics hold records of
