@@ -44,6 +44,7 @@
 //	{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}
 //	{"v":1,"type":"row","tenant":"acme","object":"invoices","id":17}
 //	{"v":1,"type":"fence","partition":3}
+//	{"v":1,"type":"anchor","partition":3,"nonce":"…"}
 //
 // until is the end, exclusive, of the bucket; seq is that of the commit that began the chunk.
 //
@@ -69,7 +70,8 @@
 // writes none; whoever does must write one for each of the stream's chunks and rows too, since Seq
 // begins at 1 again.
 //
-// The value of a fence is {"nonce":"…"}: any text that no other fence of the partition has.
+// The value of a fence is {"nonce":"…"}: any text that no other fence of the partition has. An anchor has
+// such a nonce in its key, which no other record has therefore, and the value {}; see [AnchorRecord].
 //
 // The value of a ledger chunk is binary:
 //

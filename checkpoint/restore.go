@@ -138,8 +138,7 @@ func (r *restorer) describe(ctx context.Context) (partitionState, error) {
 	return partitionState{Identity: id, Start: start, End: end.Offset}, end.Err
 }
 
-// Begin asks the cluster for the first offset that a partition of the checkpoint topic has. Compaction
-// leaves it where it is: it grows where records are deleted, be they still needed or not.
+// Begin asks the cluster for the first offset that a partition of the checkpoint topic has; see AnchorRecord.
 func Begin(ctx context.Context, cl *kgo.Client, topic string, partition int32) (int64, error) {
 	starts, err := kadm.NewClient(cl).ListStartOffsets(ctx, topic)
 	if err != nil {

@@ -110,7 +110,7 @@ func (u *update) commit(c Commit) error {
 
 // take carries out one change.
 func (u *update) take(c change) error {
-	if c.kind == fence {
+	if c.kind == fence || c.kind == anchor {
 		return nil
 	}
 	state, err := u.state(c.stream)
