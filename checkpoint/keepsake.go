@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -123,12 +122,16 @@ func (s *Store) Ends() (map[TopicPartition]int64, error) {
 	return ends, err
 }
 
-// atOnce bounds how many changes Whole and Forgotten give at once.
-const atOnce = 500
+// Whole and Forgotten give about so many records, or bytes of them, at once.
+const (
+	atOnce      = 500
+	soManyBytes = 4 << 20
+)
 
 // Whole gives, some at a time, the records that say all that the file holds: of each stream the ledger, the
-// rows' states, and last the position. A topic that has them all restores to the same. fn must not call the
-// store.
+// rows' states, and last the position. A topic that has them all restores to the same. All chunks of a bucket
+// come at once, since entries move between them: where each call is one transaction, a topic that held it all
+// before still does after each. fn must not call the store.
 func (s *Store) Whole(topic string, partition int32, fn func([]*kgo.Record) error) error {
 	return s.tell(topic, partition, tables.whole, fn)
 }
@@ -154,14 +157,20 @@ func (s *Store) tell(topic string, partition int32, of func(tables, Stream, stre
 			if err != nil {
 				return err
 			}
-			for some := range slices.Chunk(changes, atOnce) {
-				var records []*kgo.Record
-				for _, c := range some {
-					records = append(records, c.record(topic, partition))
+			var records []*kgo.Record
+			bytes := 0
+			for i, c := range changes {
+				records = append(records, c.record(topic, partition))
+				bytes += len(records[len(records)-1].Value)
+				last := i == len(changes)-1
+				full := len(records) >= atOnce || bytes >= soManyBytes
+				if !last && (!full || c.kind == put && changes[i+1].chunk.Until == c.chunk.Until) {
+					continue
 				}
 				if err := fn(records); err != nil {
 					return err
 				}
+				records, bytes = nil, 0
 			}
 			return nil
 		})
