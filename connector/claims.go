@@ -23,6 +23,19 @@ func (c claims) Claimed(n int32) (shard.Claim, bool) {
 	return shard.Claim(claim), ok
 }
 
+// Latest implements shard.Claims.
+func (c claims) Latest(ctx context.Context, n int32) (latest shard.Claim, claimed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	_, err = c.store.Update(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
+		var claim configtopic.Claim
+		claim, claimed = v.Claims[n]
+		latest = shard.Claim(claim)
+		return nil, nil
+	})
+	return latest, claimed, err
+}
+
 // Claim implements shard.Claims.
 func (c claims) Claim(ctx context.Context, n int32, claim shard.Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)

@@ -152,7 +152,7 @@ func TestPositionsThatAreLostBeginAnew(t *testing.T) {
 func TestALocalStateThatIsNotTheLastIsRefused(t *testing.T) {
 	longRaced(t)
 	for name, c := range map[string]struct {
-		between func(h *harness, first, second string) // between the loss and the start; the first was before the second
+		between func(h *harness, first, second string) // the loss and the start; first was before second
 		says    string
 	}{
 		"one of another worker":    {func(h *harness, first, _ string) { h.state = first }, "worker-2:8083 has it"},

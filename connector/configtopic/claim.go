@@ -12,7 +12,7 @@ type Claim struct {
 	Cluster    string   // of Kafka
 	TopicID    [16]byte // of the checkpoint topic
 	Partitions int32    // that it has
-	Begin      int64    // first offset of the shard's partition
+	Begin      int64    // offset of the anchor in the shard's partition; see checkpoint.AnchorRecord
 	Generation int64    // counts the files that owned the shard
 	File       string   // the last one's name
 	WorkerID   string   // who has it

@@ -17,7 +17,7 @@
 //
 // A checkpoint's generation counts the state files that owned the shard, file is the last one's name,
 // and worker_id who has it. topic_id is that of the checkpoint topic, as Kafka prints it, and begin the
-// first offset that its partition had: positions are lost where it is another topic, or begins later.
+// offset of the anchor in its partition: positions are lost where it is another topic, or begins later.
 // A shard's generation is that of the group in which the worker was given it.
 // state.v2 is the target state: STARTED, PAUSED or STOPPED. state is for readers that do not know
 // STOPPED and has PAUSED in its place; it counts where state.v2 is not there. Keys of other kinds are

@@ -25,7 +25,7 @@ type Claim struct {
 	Cluster    string   // of Kafka
 	TopicID    [16]byte // of the checkpoint topic
 	Partitions int32    // that it has
-	Begin      int64    // first offset of the shard's partition
+	Begin      int64    // offset of the anchor, behind which all records are that the positions need
 	Generation int64    // counts the files that owned the shard; who writes it sets it
 	File       string   // the last one's name
 	WorkerID   string   // who has it
@@ -33,8 +33,10 @@ type Claim struct {
 
 // Claims are kept where all workers read them, and not in the checkpoint topic, whose loss they tell.
 type Claims interface {
-	// Claimed is the last claim on a shard.
+	// Claimed is the last claim on a shard, as far as is known here.
 	Claimed(shard int32) (Claim, bool)
+	// Latest is the last one that any worker has made before the call.
+	Latest(ctx context.Context, shard int32) (c Claim, claimed bool, err error)
 	// Claim makes one; on return without an error it is there for all.
 	Claim(ctx context.Context, shard int32, c Claim) error
 }
@@ -50,7 +52,6 @@ func (e *LostError) Remedy() string { return e.remedy }
 // loss is what is known of positions that are lost.
 type loss struct {
 	what    string
-	begin   int64 // of the partition
 	claim   Claim
 	claimed bool
 	local   checkpoint.Local
@@ -83,7 +84,7 @@ func (s *Shard) standStill(ctx context.Context, lost *LostError) bool {
 	return clock.Sleep(ctx, lookAgain)
 }
 
-// findLoss compares the checkpoint topic with what was claimed of it; nil: it is what it was, or there was none.
+// findLoss compares the checkpoint topic with what was claimed of it; nil: it is what it was, or nothing was.
 func (s *Shard) findLoss(ctx context.Context) (*loss, error) {
 	cl, err := kgo.NewClient(s.Kafka...)
 	if err != nil {
@@ -92,17 +93,18 @@ func (s *Shard) findLoss(ctx context.Context) (*loss, error) {
 	defer cl.Close()
 	topic := s.Settings.CheckpointTopic
 	id, err := checkpoint.Identify(ctx, cl, topic, s.Partition)
-	another := id != (checkpoint.Identity{}) && id.TopicID != s.TopicID // with fewer partitions there is an error too
+	another := id != (checkpoint.Identity{}) && id.TopicID != s.TopicID // where it has fewer partitions, beside an error
 	if errors.Is(err, kerr.UnknownTopicOrPartition) || another {
 		return nil, &LostError{fmt.Sprintf("checkpoint.topic %s was deleted while this worker runs, and the positions with it", topic), remedyOfLoss}
 	}
 	if err != nil {
 		return nil, err
 	}
-	l := &loss{}
-	if l.begin, err = checkpoint.Begin(ctx, cl, topic, s.Partition); err != nil {
+	begin, err := checkpoint.Begin(ctx, cl, topic, s.Partition)
+	if err != nil {
 		return nil, err
 	}
+	l := &loss{}
 	l.claim, l.claimed = s.Claims.Claimed(s.Partition)
 	if l.local, l.there, err = checkpoint.Peek(s.path()); err != nil {
 		return nil, fmt.Errorf("state.dir = %s: %w: %w", s.Settings.StateDir, errState, err)
@@ -113,8 +115,8 @@ func (s *Shard) findLoss(ctx context.Context) (*loss, error) {
 		!l.claimed && l.there && l.local.ClusterID == s.ClusterID && l.local.Topic == topic && l.local.TopicID != s.TopicID:
 		l.what = fmt.Sprintf("checkpoint.topic %s was deleted and made again: the positions are gone", topic)
 		return l, nil
-	case l.claimed && l.begin > l.claim.Begin:
-		l.what = fmt.Sprintf("checkpoint.topic %s has lost the records of partition %d below offset %d, by retention or because somebody deleted them: positions are gone", topic, s.Partition, l.begin)
+	case l.claimed && begin > l.claim.Begin:
+		l.what = fmt.Sprintf("checkpoint.topic %s has lost the records of partition %d below offset %d, by retention or because somebody deleted them: positions are gone", topic, s.Partition, begin)
 		return l, nil
 	}
 	return nil, nil
@@ -141,14 +143,8 @@ func (s *Shard) beginAnew(ctx context.Context, member func(context.Context) erro
 		return err
 	}
 	defer func() { _ = s.store.Close() }()
-	return s.rewrite(ctx, member, l, func(ctx context.Context, cl *txn.Client, nonce string) (string, error) {
-		if err := s.restore(ctx, nonce); err != nil {
-			return "", err
-		}
-		if err := s.store.Forgotten(s.Settings.CheckpointTopic, s.Partition, writer(ctx, cl)); err != nil {
-			return "", err
-		}
-		return s.store.Own(nil)
+	return s.rewrite(ctx, member, l, s.store.Forgotten, func(ctx context.Context, _ *kgo.Client, nonce string) error {
+		return s.restore(ctx, nonce)
 	})
 }
 
@@ -174,22 +170,23 @@ func (s *Shard) bringBack(ctx context.Context, member func(context.Context) erro
 		return err
 	}
 	defer func() { _ = s.store.Close() }()
-	return s.rewrite(ctx, member, l, func(ctx context.Context, cl *txn.Client, _ string) (string, error) {
-		why, err := s.outdated(ctx, cl.Client)
+	return s.rewrite(ctx, member, l, s.store.Whole, func(ctx context.Context, cl *kgo.Client, _ string) error {
+		why, err := s.outdated(ctx, cl)
 		if err == nil && why != "" {
 			err = refuse(why)
 		}
-		if err != nil {
-			return "", err
-		}
-		return l.local.File, s.store.Whole(s.Settings.CheckpointTopic, s.Partition, writer(ctx, cl))
+		return err
 	})
 }
 
-// rewrite fences the former owner, has the partition written, and claims it. Until the claim
-// is there the positions count as lost: whoever comes next does the same once more.
-func (s *Shard) rewrite(ctx context.Context, member func(context.Context) error, l *loss,
-	write func(ctx context.Context, cl *txn.Client, nonce string) (file string, err error)) error {
+// teller gives records that a store would have in the topic; see checkpoint.Store.Whole.
+type teller func(topic string, partition int32, fn func([]*kgo.Record) error) error
+
+// rewrite fences the former owner, asks whether it may go on, has the store tell the topic what it is to
+// hold, and claims it. Until the claim is there the positions count as lost: whoever comes next does the
+// same once more. Of what another worker has made up for meanwhile this one's view may not know yet.
+func (s *Shard) rewrite(ctx context.Context, member func(context.Context) error, l *loss, tell teller,
+	may func(ctx context.Context, cl *kgo.Client, nonce string) error) error {
 	cl, err := s.newProducer()
 	if err != nil {
 		return err
@@ -202,49 +199,73 @@ func (s *Shard) rewrite(ctx context.Context, member func(context.Context) error,
 	if err := s.fence(ctx, cl, nonce); err != nil {
 		return err
 	}
-	file, err := write(ctx, cl, nonce)
+	switch latest, claimed, err := s.Claims.Latest(ctx, s.Partition); {
+	case err != nil:
+		return fmt.Errorf("asking where the positions are: %w", err)
+	case claimed != l.claimed || latest != l.claim:
+		return errClaimed
+	}
+	if err := may(ctx, cl.Client, nonce); err != nil {
+		return err
+	}
+	begin, err := s.writeAll(ctx, cl, tell)
 	if err != nil {
 		return err
 	}
-	if err := s.Claims.Claim(ctx, s.Partition, s.claimOf(l.begin, file)); err != nil {
+	file, err := s.store.Own(nil)
+	if err != nil {
+		return fmt.Errorf("writing the local state: %w", err)
+	}
+	if err := s.Claims.Claim(ctx, s.Partition, s.claimOf(begin, file)); err != nil {
 		return fmt.Errorf("noting where the positions are: %w", err)
 	}
 	s.log.Info("the shard goes on", "checkpoint.lost", s.Settings.CheckpointLost)
 	return nil
 }
 
-func (s *Shard) claimOf(begin int64, file string) Claim {
-	return Claim{Cluster: s.ClusterID, TopicID: s.TopicID, Partitions: s.Partitions, Begin: begin, File: file, WorkerID: s.WorkerID}
+// errClaimed says that a claim has changed since it was looked at.
+var errClaimed = errors.New("another worker has claimed the shard's positions meanwhile")
+
+// writeAll writes an anchor, and behind it, in one transaction after the
+// other, what a store tells. begin is the anchor's offset.
+func (s *Shard) writeAll(ctx context.Context, cl *txn.Client, tell teller) (begin int64, err error) {
+	anchor := checkpoint.AnchorRecord(s.Settings.CheckpointTopic, s.Partition, rand.Text())
+	if err := s.write(ctx, cl, anchor); err != nil {
+		return 0, err
+	}
+	return anchor.Offset, tell(s.Settings.CheckpointTopic, s.Partition, func(records []*kgo.Record) error {
+		return s.write(ctx, cl, records...)
+	})
 }
 
-// writer produces records, each call in a transaction of its own.
-func writer(ctx context.Context, cl *txn.Client) func([]*kgo.Record) error {
-	return func(records []*kgo.Record) error {
-		if err := cl.BeginTransaction(); err != nil {
-			return err
-		}
-		if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
-			return errors.Join(err, cl.EndTransaction(ctx, kgo.TryAbort))
-		}
-		return cl.EndTransaction(ctx, kgo.TryCommit)
+// anchored gives the offset behind which all records are that the shard's positions need. Where none is
+// claimed, an anchor is written and behind it once more what was restored: one that dies before it has
+// claimed this leaves some records twice, which restore to the same.
+func (s *Shard) anchored(ctx context.Context, cl *txn.Client) (begin int64, err error) {
+	if claim, ok := s.Claims.Claimed(s.Partition); ok && claim.Cluster == s.ClusterID && claim.TopicID == s.TopicID {
+		return claim.Begin, nil
 	}
+	begin, err = s.writeAll(ctx, cl, s.store.Whole)
+	if err != nil || s.store.Stats().Streams == 0 {
+		return begin, err
+	}
+	nonce := rand.Text()
+	if err := s.write(ctx, cl, checkpoint.FenceRecord(s.Settings.CheckpointTopic, s.Partition, nonce)); err != nil {
+		return 0, err
+	}
+	return begin, s.restore(ctx, nonce)
+}
+
+func (s *Shard) claimOf(begin int64, file string) Claim {
+	return Claim{Cluster: s.ClusterID, TopicID: s.TopicID, Partitions: s.Partitions, Begin: begin, File: file, WorkerID: s.WorkerID}
 }
 
 // own makes the restored store the one that counts: it notes how far the data topics are accounted for, and
 // claims the positions, beside the work and until ctx ends. A claim that is late only makes checkpoint.lost =
 // local refuse what it could take: it never takes a state that the data topics are ahead of. The channel
 // is closed when nothing of it runs any more.
-func (s *Shard) own(ctx context.Context) (done <-chan struct{}, err error) {
-	cl, err := kgo.NewClient(s.Kafka...)
-	if err != nil {
-		return nil, err
-	}
-	defer cl.Close()
-	begin, err := checkpoint.Begin(ctx, cl, s.Settings.CheckpointTopic, s.Partition)
-	if err != nil {
-		return nil, err
-	}
-	ends, err := s.dataEnds(ctx, cl)
+func (s *Shard) own(ctx context.Context, begin int64) (done <-chan struct{}, err error) {
+	ends, err := s.dataEnds(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -281,7 +302,7 @@ var claimAgain = clock.Backoff{Base: time.Second, Max: time.Minute}
 
 // dataEnds are the ends of the topics that the shard's streams write to. Its former
 // owner is fenced: what of it is committed lies before them, and is restored.
-func (s *Shard) dataEnds(ctx context.Context, cl *kgo.Client) (map[checkpoint.TopicPartition]int64, error) {
+func (s *Shard) dataEnds(ctx context.Context) (map[checkpoint.TopicPartition]int64, error) {
 	s.mu.Lock()
 	topics := topicsOf(s.positions)
 	s.mu.Unlock()
@@ -289,6 +310,11 @@ func (s *Shard) dataEnds(ctx context.Context, cl *kgo.Client) (map[checkpoint.To
 	if len(topics) == 0 {
 		return ends, nil
 	}
+	cl, err := kgo.NewClient(s.Kafka...)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
 	listed, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("asking where the data topics end: %w", err)
@@ -381,13 +407,16 @@ func (s *Shard) outdated(ctx context.Context, cl *kgo.Client) (string, error) {
 // holdsMore tells whether a partition has committed records of the streams in [from, end).
 func (s *Shard) holdsMore(ctx context.Context, at checkpoint.TopicPartition, from, end int64, streams map[checkpoint.Stream]checkpoint.Position) (bool, error) {
 	cl, err := kgo.NewClient(append(slices.Clip(s.Kafka), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // what is deleted meanwhile is asked for anew
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{at.Topic: {at.Partition: kgo.NewOffset().At(from)}}))...)
 	if err != nil {
 		return false, err
 	}
 	defer cl.Close()
 	for next, found := from, false; ; {
-		fetches := cl.PollFetches(ctx)
+		poll, cancel := context.WithTimeout(ctx, txn.ProduceTimeout) // what is there to read comes sooner
+		fetches := cl.PollFetches(poll)
+		cancel()
 		if err := fetches.Err(); err != nil {
 			return false, fmt.Errorf("reading partition %d of topic %s: %w", at.Partition, at.Topic, err)
 		}

@@ -238,9 +238,13 @@ func (s *Shard) ownership(ctx context.Context, member func(context.Context) erro
 	if err := failpoint.After(failpoint.Restore); err != nil {
 		return err
 	}
+	begin, err := s.anchored(ctx, cl)
+	if err != nil {
+		return err
+	}
 	pollCtx, stop := context.WithCancel(ctx)
 	defer stop()
-	claimed, err := s.own(pollCtx)
+	claimed, err := s.own(pollCtx, begin)
 	if err != nil {
 		return err
 	}
@@ -298,10 +302,17 @@ func (s *Shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 		return fmt.Errorf("taking transactional id %s: %w", s.transactionalID(), err)
 	}
 	s.Meter.Close() // what was left open of this worker's is aborted
+	return s.write(ctx, cl, checkpoint.FenceRecord(s.Settings.CheckpointTopic, s.Partition, nonce))
+}
+
+// write commits records of the checkpoint topic, without data, in a transaction of their own.
+func (s *Shard) write(ctx context.Context, cl *txn.Client, records ...*kgo.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, txn.ProduceTimeout)
+	defer cancel()
 	if err := cl.BeginTransaction(); err != nil {
-		return fmt.Errorf("beginning the first transaction: %w", err)
+		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	if err := cl.ProduceSync(ctx, checkpoint.FenceRecord(s.Settings.CheckpointTopic, s.Partition, nonce)).FirstErr(); err != nil {
+	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return fmt.Errorf("writing to the checkpoint topic %s: %w", s.Settings.CheckpointTopic, errors.Join(err, cl.EndTransaction(ctx, kgo.TryAbort)))
 	}
 	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
