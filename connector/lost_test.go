@@ -69,7 +69,7 @@ func TestPositionsThatAreLostStopTheShardUntilSomebodySaysHowToGoOn(t *testing.T
 	longRaced(t)
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, coupatest.Config{Seed: 301, Rows: 60}, func(h *harness) {
+			simulate(t, coupatest.Config{Seed: 301, Rows: 12}, func(h *harness) {
 				h.stopped()
 				lose(h)
 				before := len(h.records("coupa.invoices"))
@@ -96,7 +96,7 @@ func TestPositionsThatAreLostAreWrittenBackFromTheLocalState(t *testing.T) {
 	for name, lose := range losses {
 		for _, lines := range []string{config.LinesEmbedded, config.LinesTopics} {
 			t.Run(name+", lines "+lines, func(t *testing.T) {
-				simulate(t, invoices(302, 60), func(h *harness) {
+				simulate(t, invoices(302, 12), func(h *harness) {
 					h.keys["lines"] = lines
 					h.stopped()
 					lose(h)
@@ -122,7 +122,7 @@ func TestPositionsThatAreLostBeginAnew(t *testing.T) {
 	for name, lose := range losses {
 		for _, kept := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {
-				simulate(t, invoices(303, 60), func(h *harness) {
+				simulate(t, invoices(303, 12), func(h *harness) {
 					h.stopped()
 					before := len(h.records("coupa.invoices"))
 					lose(h)
@@ -132,7 +132,7 @@ func TestPositionsThatAreLostBeginAnew(t *testing.T) {
 					}
 					h.start()
 					h.settle()
-					if n := len(h.records("coupa.invoices")); n != before+60 {
+					if n := len(h.records("coupa.invoices")); n != before+12 {
 						t.Errorf("%d records, want %d and all rows once more", n, before)
 					}
 					h.stop()
@@ -140,7 +140,7 @@ func TestPositionsThatAreLostBeginAnew(t *testing.T) {
 					h.touch(8)
 					h.start()
 					h.settle()
-					if n := len(h.records("coupa.invoices")); n != before+61 {
+					if n := len(h.records("coupa.invoices")); n != before+13 {
 						t.Errorf("%d records, want one more", n)
 					}
 				})
@@ -167,7 +167,7 @@ func TestALocalStateThatIsNotTheLastIsRefused(t *testing.T) {
 		}, "and had 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, invoices(304, 60), func(h *harness) {
+			simulate(t, invoices(304, 12), func(h *harness) {
 				first := h.state
 				h.stopped()
 				h.state = t.TempDir()
@@ -180,6 +180,13 @@ func TestALocalStateThatIsNotTheLastIsRefused(t *testing.T) {
 				h.settle()
 				if why := h.failedOf(r); !strings.Contains(why, c.says) {
 					t.Errorf("%q, want %q", why, c.says)
+				}
+				h.pass(2 * time.Minute) // it is tried again
+				h.stop()
+				r = h.start()
+				h.settle()
+				if why := h.failedOf(r); !strings.Contains(why, c.says) {
+					t.Errorf("the next start: %q, want %q", why, c.says)
 				}
 				if n := len(h.records("coupa.invoices")); n > before+1 {
 					t.Errorf("%d records, want %d as before", n, before)
@@ -219,7 +226,7 @@ func TestPositionsThatAreLostWhileTheWorkerRunsStopTheShard(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, coupatest.Config{Seed: 305, Rows: 60}, func(h *harness) {
+			simulate(t, coupatest.Config{Seed: 305, Rows: 12}, func(h *harness) {
 				n := int32(2)
 				for checkpoint.PartitionOf("acme", n) == 0 { // that one is there in each of them
 					n++
@@ -237,6 +244,137 @@ func TestPositionsThatAreLostWhileTheWorkerRunsStopTheShard(t *testing.T) {
 	}
 }
 
+// killed runs a worker that dies at the nth commit of its shard, or at the first one to the config topic
+// behind that: before Kafka has applied it, or after.
+func (h *harness) killed(n int, claim, applied bool) {
+	h.t.Helper()
+	shard, commits, died := h.transactionalID("acme"), 0, make(chan struct{})
+	fault := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.CoordinatorNotAvailable, Count: -1, When: func(r kmsg.Request) bool {
+		ofShard := r.(*kmsg.EndTxnRequest).TransactionalID == shard
+		if ofShard {
+			commits++
+		}
+		select {
+		case <-died:
+			return true
+		default:
+		}
+		if commits != n || ofShard == claim {
+			return false
+		}
+		h.net.Cut(true)
+		close(died)
+		return !applied
+	}})
+	r := h.start()
+	select {
+	case <-died:
+	case <-time.After(10 * time.Minute):
+		h.t.Fatalf("the worker lives: %d commits of the shard", commits)
+	}
+	r.cancel()
+	<-r.done
+	h.running = nil
+	fault.Remove()
+	h.net.Cut(false)
+}
+
+// Until the claim is there, positions that are made up for are lost still, wherever the worker dies.
+func TestPositionsAreLostUntilTheyAreClaimed(t *testing.T) {
+	longRaced(t)
+	for _, c := range []struct{ loss, lost string }{
+		{"the topic is deleted", "local"}, {"some of its records are gone", "local"}, {"the topic is deleted", "anew"}, {"some of its records are gone", "anew"},
+	} {
+		t.Run(c.loss+", "+c.lost, func(t *testing.T) {
+			simulate(t, invoices(306, 8), func(h *harness) {
+				h.worker["group.instance.id"] = "worker-1"
+				h.stopped()
+				commits := 3 // fence, anchor, what is written
+				if c.lost == "anew" && c.loss == "the topic is deleted" {
+					commits = 2 // nothing is there to be taken out
+				}
+				for n := 1; n <= commits+1; n++ {
+					for _, applied := range []bool{false, true} {
+						if n == 1 && !applied || n == commits+1 && applied {
+							losses[c.loss](h) // for the first time, and once more while it is lost
+						}
+						h.touch(n % 4)
+						before := len(h.records("coupa.invoices"))
+						h.worker["checkpoint.lost"] = c.lost
+						if n <= commits {
+							h.killed(n, false, applied)
+						} else if c.lost == "anew" {
+							h.killed(2, true, applied) // what was there is taken out
+						} else {
+							h.killed(commits, true, applied)
+						}
+						h.worker["checkpoint.lost"] = "fail"
+						r := h.start()
+						h.settle()
+						if claimed := n > commits && applied; claimed == (r.Connectors()[0].Tasks[0].State == status.Failed) {
+							t.Errorf("died at commit %d, applied %v: %+v", n, applied, r.Connectors()[0].Tasks[0])
+						}
+						if got, want := len(h.records("coupa.invoices")), before; (n <= commits || !applied) && got != want {
+							t.Errorf("died at commit %d, applied %v: %d records, want %d as before", n, applied, got, want)
+						} else if n > commits && applied && c.lost == "anew" && got != want+8 {
+							t.Errorf("%d records, want %d and all rows once more", got, want)
+						}
+						h.stop()
+					}
+				}
+				if c.lost == "local" {
+					h.state = t.TempDir()
+					h.start()
+					h.settle()
+					h.check("invoices")
+				}
+			})
+		})
+	}
+}
+
+// An owner that finds no claim writes all that the positions need behind an anchor, wherever one before it died.
+func TestWhatIsBeforeAnAnchorIsNotNeeded(t *testing.T) {
+	longRaced(t)
+	simulate(t, invoices(308, 8), func(h *harness) {
+		h.worker["group.instance.id"] = "worker-1"
+		h.stopped()
+		h.deleteTopic("coupastream-configs")
+		for n := 1; n <= 5; n++ { // fence, anchor, what was restored, fence, claim
+			for _, applied := range []bool{false, true} {
+				h.touch(n % 4)
+				h.state = t.TempDir()
+				h.killed(min(n, 4), n > 4, applied)
+			}
+		}
+		r := h.start()
+		h.settle()
+		begin := r.store.View().Claims[checkpoint.PartitionOf("acme", h.partitions())].Begin
+		h.stop()
+		for _, lost := range []bool{false, true} {
+			h.admin(func(adm *kadm.Client) error {
+				upTo := kadm.Offsets{}
+				if lost {
+					begin++
+				}
+				upTo.AddOffset(checkpointTopic, checkpoint.PartitionOf("acme", h.partitions()), begin, -1)
+				_, err := adm.DeleteRecords(h.t.Context(), upTo)
+				return err
+			})
+			h.state = t.TempDir()
+			h.touch(1)
+			r = h.start()
+			h.settle()
+			if !lost {
+				h.check("invoices")
+			} else if why := h.failedOf(r); !strings.Contains(why, "has lost the records") {
+				t.Errorf("%q", why)
+			}
+			h.stop()
+		}
+	})
+}
+
 // TestTheClaimOnPositionsFailsBothWays fails the commit of what is written to the config topic.
 func TestTheClaimOnPositionsFailsBothWays(t *testing.T) {
 	longRaced(t)
@@ -251,7 +389,7 @@ func TestTheClaimOnPositionsFailsBothWays(t *testing.T) {
 			},
 		} {
 			t.Run(lost+" "+name, func(t *testing.T) {
-				simulate(t, invoices(306, 60), func(h *harness) {
+				simulate(t, invoices(309, 12), func(h *harness) {
 					before := 0
 					if lost != "" {
 						h.stopped()
@@ -268,7 +406,7 @@ func TestTheClaimOnPositionsFailsBothWays(t *testing.T) {
 					}
 					switch n := len(h.records("coupa.invoices")); lost {
 					case "anew":
-						if n != before+60 {
+						if n != before+12 {
 							t.Errorf("%d records, want %d and all rows once", n, before)
 						}
 					default:
@@ -282,7 +420,7 @@ func TestTheClaimOnPositionsFailsBothWays(t *testing.T) {
 
 func TestAnotherCleanupPolicyOfTheCheckpointTopicIsToldWhileItIsSo(t *testing.T) {
 	longRaced(t)
-	simulate(t, coupatest.Config{Seed: 307, Rows: 40}, func(h *harness) {
+	simulate(t, coupatest.Config{Seed: 307, Rows: 12}, func(h *harness) {
 		r := h.start()
 		h.settle()
 		set := func(policy string) {
