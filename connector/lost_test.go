@@ -333,7 +333,7 @@ func TestPositionsAreLostUntilTheyAreClaimed(t *testing.T) {
 	}
 }
 
-// An owner that finds no claim writes all that the positions need behind an anchor, wherever one before it died.
+// An owner without a claim writes all that positions need behind an anchor, wherever one before it died.
 func TestWhatIsBeforeAnAnchorIsNotNeeded(t *testing.T) {
 	longRaced(t)
 	simulate(t, invoices(308, 8), func(h *harness) {
@@ -416,6 +416,40 @@ func TestTheClaimOnPositionsFailsBothWays(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A worker whose copy of the config topic is behind does not make up for what another one has made up for.
+func TestALossThatAnotherWorkerHasMadeUpForIsLeftAlone(t *testing.T) {
+	longRaced(t)
+	simulate(t, invoices(310, 12), func(h *harness) {
+		h.stopped()
+		h.deletePositions(2)
+		h.worker["checkpoint.lost"] = "anew"
+		fencing, claimed := make(chan struct{}), make(chan struct{})
+		shard := h.transactionalID("acme")
+		h.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			if r.(*kmsg.EndTxnRequest).TransactionalID != shard {
+				return nil, nil, false
+			}
+			h.cluster.DropControl()
+			h.cluster.SleepControl(func() { close(fencing); <-claimed })
+			return nil, nil, false
+		})
+		r := h.start()
+		<-fencing
+		n := checkpoint.PartitionOf("acme", h.partitions())
+		claim := r.store.View().Claims[n]
+		claim.WorkerID, claim.Begin = "another", claim.Begin+1000
+		if err := r.store.SetClaim(h.t.Context(), n, claim); err != nil {
+			t.Error(err)
+		}
+		close(claimed)
+		h.settle()
+		h.check("invoices")
+		if !strings.Contains(h.log.String(), "another worker has claimed") {
+			t.Error("it was not noticed")
+		}
+	})
 }
 
 func TestAnotherCleanupPolicyOfTheCheckpointTopicIsToldWhileItIsSo(t *testing.T) {

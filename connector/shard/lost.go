@@ -93,7 +93,7 @@ func (s *Shard) findLoss(ctx context.Context) (*loss, error) {
 	defer cl.Close()
 	topic := s.Settings.CheckpointTopic
 	id, err := checkpoint.Identify(ctx, cl, topic, s.Partition)
-	another := id != (checkpoint.Identity{}) && id.TopicID != s.TopicID // where it has fewer partitions, beside an error
+	another := id != (checkpoint.Identity{}) && id.TopicID != s.TopicID // of fewer partitions, it may be
 	if errors.Is(err, kerr.UnknownTopicOrPartition) || another {
 		return nil, &LostError{fmt.Sprintf("checkpoint.topic %s was deleted while this worker runs, and the positions with it", topic), remedyOfLoss}
 	}

@@ -112,7 +112,9 @@ func (s *Shard) Run(ctx context.Context, member func(context.Context) error) err
 		case ctx.Err() != nil:
 			return nil
 		case err == nil: // what was lost is made up for
-			attempt = -1
+			if !clock.Sleep(ctx, backoff.Delay(attempt, 0)) {
+				return nil
+			}
 			continue
 		case errors.As(err, &lost):
 			if !s.standStill(ctx, lost) {
