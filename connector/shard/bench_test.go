@@ -140,8 +140,9 @@ func newFeed(b *testing.B) *feed {
 // noClaims has none and keeps none.
 type noClaims struct{}
 
-func (noClaims) Claimed(int32) (Claim, bool)               { return Claim{}, false }
-func (noClaims) Claim(context.Context, int32, Claim) error { return nil }
+func (noClaims) Claimed(int32) (Claim, bool)                        { return Claim{}, false }
+func (noClaims) Latest(context.Context, int32) (Claim, bool, error) { return Claim{}, false, nil }
+func (noClaims) Claim(context.Context, int32, Claim) error          { return nil }
 
 // run runs the shard until the benchmark ends.
 func (f *feed) run(b *testing.B) {
