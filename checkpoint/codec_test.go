@@ -110,6 +110,7 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 		"a row's state":                   {kind: set, stream: odd, row: RowState{ID: 17, Lines: []Line{{"a", 0, math.MaxUint64}, {"a", math.MaxInt64, 0}, {"b", 0, 1}}}},
 		"a row without a state any more":  {kind: unset, stream: acme, row: RowState{ID: math.MaxInt64}},
 		"a fence":                         {kind: fence, partition: 0, nonce: "b3f1"},
+		"an anchor":                       {kind: anchor, partition: 3, nonce: "b3f1"},
 		"a fence of the last partition":   {kind: fence, partition: math.MaxInt32, nonce: ""},
 		"a chunk of versions in a second": {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 4}, entries: []Entry{{1, noon, noon, 1}, {1, noon, noon, 2}, {1, noon, noon + 9, 0}}},
 		"a chunk of lines":                {kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 4}, entries: []Entry{{1, noon, minUnix, 1}, {1, noon, noon, 1}}},
@@ -190,6 +191,9 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		"a chunk with a row of a later day":  {ledger, string(encodeChunk([]Entry{{1, noon + day, noon + day, 1}})), false},
 		"a chunk whose ids overflow":         {ledger, string(overflowing()), false},
 		"a fence without a partition":        {`{"v":1,"type":"fence"}`, `{"nonce":"x"}`, false},
+		"an anchor without a partition":      {`{"v":1,"type":"anchor","nonce":"x"}`, `{}`, false},
+		"an anchor without a nonce":          {`{"v":1,"type":"anchor","partition":1}`, `{}`, false},
+		"an anchor that says something":      {`{"v":1,"type":"anchor","partition":1,"nonce":"x"}`, `{"seq":1}`, false},
 		"a fence that is not JSON":           {`{"v":1,"type":"fence","partition":1}`, `x`, false},
 	}
 	for name, tt := range tests {
@@ -350,6 +354,7 @@ func FuzzRecord(f *testing.F) {
 		{kind: put, stream: acme, chunk: ChunkKey{acme, noon + 1, 2}, entries: []Entry{{1, noon, noon, 9}, {2, noon, noon, 9}}},
 		{kind: expire, stream: acme, chunk: ChunkKey{acme, noon, 2}},
 		{kind: fence, partition: 3, nonce: "n"},
+		{kind: anchor, partition: 3, nonce: "n"},
 		{kind: set, stream: acme, row: RowState{ID: 17, Lines: []Line{{"a", 1, 9}, {"a", 300, 1}, {"b", 1, 0}}}},
 	} {
 		f.Add(c.key(), c.value(), c.kind == expire)

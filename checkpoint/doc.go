@@ -44,6 +44,7 @@
 //	{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}
 //	{"v":1,"type":"row","tenant":"acme","object":"invoices","id":17}
 //	{"v":1,"type":"fence","partition":3}
+//	{"v":1,"type":"anchor","partition":3,"nonce":"…"}
 //
 // until is the end, exclusive, of the bucket; seq is that of the commit that began the chunk.
 //
@@ -69,7 +70,8 @@
 // writes none; whoever does must write one for each of the stream's chunks and rows too, since Seq
 // begins at 1 again.
 //
-// The value of a fence is {"nonce":"…"}: any text that no other fence of the partition has.
+// The value of a fence is {"nonce":"…"}: any text that no other fence of the partition has. An anchor has
+// such a nonce in its key, which no other record has therefore, and the value {}; see [AnchorRecord].
 //
 // The value of a ledger chunk is binary:
 //
@@ -104,7 +106,9 @@
 // sign bit flipped, so that keys sort by it. Every value ends in 4 bytes of CRC-32C over key and value.
 //
 //	meta     format → 8 bytes: 3; identity → JSON of Identity;
-//	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below
+//	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below;
+//	         file → the name of the file, once it has owned the partition;
+//	         end 0x00, 4 bytes partition, data topic → 8 bytes offset, see Store.Ends
 //	streams  uvarint length of tenant, tenant, object
 //	         → 4 bytes number of the stream, position JSON or nothing
 //	ledger   4 bytes stream, 8 bytes at, 8 bytes id, 8 bytes updated-at, 8 bytes digest → nothing

@@ -18,7 +18,8 @@ type Identity struct {
 	Partition int32    `json:"partition"`
 }
 
-// Identify asks the cluster for the identity of a partition of the checkpoint topic.
+// Identify asks the cluster for the identity of a partition of the checkpoint topic. Where the topic
+// is there and has no such partition, the identity comes beside the error.
 func Identify(ctx context.Context, cl *kgo.Client, topic string, partition int32) (Identity, error) {
 	md, err := kadm.NewClient(cl).Metadata(ctx, topic)
 	if err != nil {
@@ -31,10 +32,11 @@ func Identify(ctx context.Context, cl *kgo.Client, topic string, partition int32
 	if detail.Err != nil {
 		return Identity{}, fmt.Errorf("checkpoint: topic %s: %w", topic, detail.Err)
 	}
+	id := Identity{ClusterID: md.Cluster, TopicID: detail.ID, Topic: topic, Partition: partition}
 	if _, ok := detail.Partitions[partition]; !ok {
-		return Identity{}, fmt.Errorf("checkpoint: topic %s has %d partitions, no partition %d: checkpoint.topic.partitions is fixed at creation", topic, len(detail.Partitions), partition)
+		return id, fmt.Errorf("checkpoint: topic %s has %d partitions, no partition %d: checkpoint.topic.partitions is fixed at creation", topic, len(detail.Partitions), partition)
 	}
-	return Identity{ClusterID: md.Cluster, TopicID: detail.ID, Topic: topic, Partition: partition}, nil
+	return id, nil
 }
 
 func (id Identity) encode() []byte { return marshal(id) }

@@ -26,6 +26,7 @@ const (
 	typeLedger   = "ledger"
 	typeRow      = "row"
 	typeFence    = "fence"
+	typeAnchor   = "anchor"
 )
 
 // kind says what a record does to the state.
@@ -39,6 +40,7 @@ const (
 	unset                  // row has none any more
 	forget                 // the stream is gone: position, chunks, entries and rows' states
 	fence                  // nothing; marks how far a reader has to come
+	anchor                 // nothing; holds the front of the log
 )
 
 // change is one record, decoded.
@@ -49,8 +51,8 @@ type change struct {
 	chunk     ChunkKey // put, expire
 	entries   []Entry  // put; sorted, each once
 	row       RowState // set, unset
-	partition int32    // fence
-	nonce     string   // fence
+	partition int32    // fence, anchor
+	nonce     string   // fence, anchor
 }
 
 // FenceRecord is what an owner commits, alone, right after InitProducerID has fenced its forerunner.
@@ -58,6 +60,14 @@ type change struct {
 // and never arrives as a record. The nonce tells it from the fences of earlier owners.
 func FenceRecord(topic string, partition int32, nonce string) *kgo.Record {
 	return change{kind: fence, partition: partition, nonce: nonce}.record(topic, partition)
+}
+
+// AnchorRecord says nothing, and is never compacted away: no other record has its key, which holds the
+// nonce. So the first offset of a partition gets beyond that of an anchor only where records are deleted,
+// and whoever keeps the anchor's offset elsewhere can tell that records behind it are gone. Some brokers
+// move the first offset when compaction removes what is at the front; Apache Kafka leaves it.
+func AnchorRecord(topic string, partition int32, nonce string) *kgo.Record {
+	return change{kind: anchor, partition: partition, nonce: nonce}.record(topic, partition)
 }
 
 func (c change) record(topic string, partition int32) *kgo.Record {
@@ -74,6 +84,7 @@ type keyJSON struct {
 	Seq       uint64 `json:"seq,omitempty"`
 	ID        *int64 `json:"id,omitempty"`
 	Partition *int32 `json:"partition,omitempty"`
+	Nonce     string `json:"nonce,omitempty"`
 }
 
 type fenceJSON struct {
@@ -91,6 +102,8 @@ func (c change) key() []byte {
 		k.Type, k.ID = typeRow, &c.row.ID
 	case fence:
 		k.Type, k.Partition = typeFence, &c.partition
+	case anchor:
+		k.Type, k.Partition, k.Nonce = typeAnchor, &c.partition, c.nonce
 	}
 	return marshal(k)
 }
@@ -105,6 +118,8 @@ func (c change) value() []byte {
 		return appendLines([]byte{rowVersion}, c.row.Lines)
 	case fence:
 		return marshal(fenceJSON{Nonce: c.nonce})
+	case anchor:
+		return []byte("{}")
 	default:
 		return nil
 	}
@@ -124,6 +139,8 @@ func decode(key, value []byte) (change, error) {
 	switch k.Type {
 	case typeFence:
 		err = c.readFence(k, value)
+	case typeAnchor:
+		err = c.readAnchor(k, value)
 	case typePosition:
 		err = c.readPosition(value)
 	case typeLedger:
@@ -176,6 +193,18 @@ func (c *change) readFence(k keyJSON, value []byte) error {
 	err := unmarshal(value, &v)
 	c.nonce = v.Nonce
 	return err
+}
+
+func (c *change) readAnchor(k keyJSON, value []byte) error {
+	c.kind = anchor
+	if k.Partition == nil || k.Nonce == "" {
+		return errors.New("no partition or no nonce")
+	}
+	c.partition, c.nonce = *k.Partition, k.Nonce
+	if value == nil {
+		return nil
+	}
+	return unmarshal(value, &struct{}{})
 }
 
 func (c *change) readPosition(value []byte) error {

@@ -126,18 +126,26 @@ func (r *restorer) describe(ctx context.Context) (partitionState, error) {
 	if err != nil {
 		return partitionState{}, err
 	}
-	adm := kadm.NewClient(r.admin)
-	starts, err := adm.ListStartOffsets(ctx, r.cfg.Topic)
+	start, err := Begin(ctx, r.admin, r.cfg.Topic, r.cfg.Partition)
 	if err != nil {
-		return partitionState{}, fmt.Errorf("asking where the partition begins: %w", err)
+		return partitionState{}, err
 	}
-	ends, err := adm.ListEndOffsets(ctx, r.cfg.Topic)
+	ends, err := kadm.NewClient(r.admin).ListEndOffsets(ctx, r.cfg.Topic)
 	if err != nil {
 		return partitionState{}, fmt.Errorf("asking where the partition ends: %w", err)
 	}
-	start, _ := starts.Lookup(r.cfg.Topic, r.cfg.Partition)
 	end, _ := ends.Lookup(r.cfg.Topic, r.cfg.Partition)
-	return partitionState{Identity: id, Start: start.Offset, End: end.Offset}, errors.Join(start.Err, end.Err)
+	return partitionState{Identity: id, Start: start, End: end.Offset}, end.Err
+}
+
+// Begin asks the cluster for the first offset that a partition of the checkpoint topic has; see AnchorRecord.
+func Begin(ctx context.Context, cl *kgo.Client, topic string, partition int32) (int64, error) {
+	starts, err := kadm.NewClient(cl).ListStartOffsets(ctx, topic)
+	if err != nil {
+		return 0, fmt.Errorf("checkpoint: asking where partition %d of topic %s begins: %w", partition, topic, err)
+	}
+	start, _ := starts.Lookup(topic, partition)
+	return start.Offset, start.Err
 }
 
 // read applies the partition from the offset on, up to the fence.

@@ -105,12 +105,12 @@ func (u *update) commit(c Commit) error {
 			return err
 		}
 	}
-	return nil
+	return u.putEnds(c.Written)
 }
 
 // take carries out one change.
 func (u *update) take(c change) error {
-	if c.kind == fence {
+	if c.kind == fence || c.kind == anchor {
 		return nil
 	}
 	state, err := u.state(c.stream)

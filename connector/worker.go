@@ -90,6 +90,7 @@ type Worker struct {
 	// Set by Run, before anything else starts.
 	topics       *record.Topics
 	checkpointID [16]byte
+	partitions   int32          // of the checkpoint topic
 	shards       []*shard.Shard // by partition
 
 	beside sync.WaitGroup // of what Run has started
@@ -153,6 +154,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil {
 		return ctxOr(ctx, err)
 	}
+	w.partitions = partitions
 	for n := range partitions {
 		w.shards = append(w.shards, w.newShard(n))
 	}
@@ -172,6 +174,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.beside.Go(func() { w.herd(running) })
 	w.beside.Go(func() { w.observe(running) })
+	w.beside.Go(func() { w.watchCheckpoint(running) })
 	if ctx.Err() == nil && w.takesOver(ctx, adm) {
 		w.waitForTokens(ctx)
 	}
@@ -333,6 +336,7 @@ func (w *Worker) newMembership() *group.Membership {
 func (w *Worker) newShard(partition int32) *shard.Shard {
 	return shard.New(shard.Config{
 		Settings: w.settings, Partition: partition, ClusterID: w.ClusterID(), TopicID: w.checkpointID,
+		Partitions: w.partitions, Claims: claims{w.store}, WorkerID: w.cfg.Self.WorkerID,
 		Kafka: w.clientOpts(), Client: w.metrics.Kafka.Named, BatchBytes: w.topics.BatchBytes,
 		Tracer: w.tracer, Meter: w.metrics.NewMeter(partition), Published: w.cfg.Published, Log: w.log,
 	})

@@ -50,6 +50,7 @@ type Worker struct {
 
 	CheckpointTopic      string
 	CheckpointPartitions int
+	CheckpointLost       string // LostFail, LostLocal or LostAnew
 	ConfigTopic          string
 	CommitInterval       time.Duration
 
@@ -70,6 +71,13 @@ type Worker struct {
 
 	mapping *mapping.Layer
 }
+
+// Values of checkpoint.lost.
+const (
+	LostFail  = "fail"
+	LostLocal = "local"
+	LostAnew  = "anew"
+)
 
 // Values of metrics.per.object.
 const (

@@ -12,7 +12,12 @@
 //	target-state-<name>     {"state":"PAUSED","state.v2":"STOPPED"}      what the connector is to do
 //	logger-cluster-<name>   {"level":"DEBUG"}                            a level for all workers
 //	shard-<n>               {"worker_id":"…","url":"…","generation":7}   who runs the shard
+//	checkpoint-<n>          {"cluster":"…","topic_id":"…","partitions":8,"begin":0,
+//	                         "generation":3,"file":"…","worker_id":"…"}  where its positions are
 //
+// A checkpoint's generation counts the state files that owned the shard, file is the last one's name,
+// and worker_id who has it. topic_id is that of the checkpoint topic, as Kafka prints it, and begin the
+// offset of the anchor in its partition: positions are lost where it is another topic, or begins later.
 // A shard's generation is that of the group in which the worker was given it.
 // state.v2 is the target state: STARTED, PAUSED or STOPPED. state is for readers that do not know
 // STOPPED and has PAUSED in its place; it counts where state.v2 is not there. Keys of other kinds are

@@ -19,22 +19,24 @@ const (
 	targetState
 	logger
 	shard
+	claim
 )
 
 // prefixes of keys. None is the beginning of another.
-var prefixes = map[kind]string{connector: "connector-", targetState: "target-state-", logger: "logger-cluster-", shard: "shard-"}
+var prefixes = map[kind]string{connector: "connector-", targetState: "target-state-", logger: "logger-cluster-", shard: "shard-", claim: "checkpoint-"}
 
 // entry is a record's meaning.
 type entry struct {
 	kind  kind
 	name  string // of the connector or the logger
-	shard int32
-	gone  bool // the record removes what its key names; the fields below count otherwise
+	shard int32  // of an owner or a claim
+	gone  bool   // the record removes what its key names; the fields below count otherwise
 
 	properties map[string]string
 	state      TargetState
 	level      string
 	owner      Owner
+	claim      Claim
 }
 
 // decode reads a record. Keys of kinds that this version does not know give
@@ -51,10 +53,10 @@ func decode(key string, value []byte) (entry, error) {
 		return entry{}, nil
 	case e.name == "":
 		return entry{}, errors.New("the key names nothing")
-	case e.kind == shard:
+	case e.kind == shard || e.kind == claim:
 		n, err := strconv.ParseInt(e.name, 10, 32)
 		if err != nil || n < 0 || strconv.FormatInt(n, 10) != e.name {
-			return entry{}, errors.New("the key names no shard: shard-0, shard-1, …")
+			return entry{}, fmt.Errorf("the key names no shard: %s0, %[1]s1, …", prefixes[e.kind])
 		}
 		e.name, e.shard = "", int32(n)
 	}
@@ -87,6 +89,8 @@ func (e *entry) decodeValue(fields map[string]json.RawMessage) (err error) {
 			err3 = errors.New("generation is no whole number of 32 bits")
 		}
 		err = errors.Join(err1, err2, err3)
+	case claim:
+		e.claim, err = claimOf(fields)
 	}
 	return err
 }
@@ -152,8 +156,8 @@ func stateOf(fields map[string]json.RawMessage) (TargetState, error) {
 // encode makes the record of an entry; the value is nil if it removes.
 func (e entry) encode() (key string, value []byte) {
 	key = prefixes[e.kind] + e.name
-	if e.kind == shard {
-		key = prefixes[shard] + strconv.FormatInt(int64(e.shard), 10)
+	if e.kind == shard || e.kind == claim {
+		key = prefixes[e.kind] + strconv.FormatInt(int64(e.shard), 10)
 	}
 	if e.gone {
 		return key, nil
@@ -183,6 +187,8 @@ func (e entry) encode() (key string, value []byte) {
 			URL        string `json:"url"`
 			Generation int32  `json:"generation"`
 		}{e.owner.WorkerID, e.owner.URL, e.owner.Generation}
+	case claim:
+		v = claimForm(e.claim)
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -36,6 +36,12 @@ func TestRecordsAreReadAsConnectWritesThem(t *testing.T) {
 		{"shard-012", "-", entry{}, "no shard"},
 		{"shard--1", "-", entry{}, "no shard"},
 		{"shard-2147483648", "-", entry{}, "no shard"},
+		{"checkpoint-3", `{"cluster":"c","topic_id":"LF8CqyMsQ0yZ8kUGf2bUTg","partitions":8,"begin":5,"generation":2,"file":"f","worker_id":"h:1"}`,
+			entry{kind: claim, shard: 3, claim: Claim{"c", [16]byte{0x2c, 0x5f, 2, 0xab, 0x23, 0x2c, 0x43, 0x4c, 0x99, 0xf2, 0x45, 6, 0x7f, 0x66, 0xd4, 0x4e}, 8, 5, 2, "f", "h:1"}}, ""},
+		{"checkpoint-3", "-", entry{kind: claim, shard: 3, gone: true}, ""},
+		{"checkpoint-x", "-", entry{}, "no shard: checkpoint-0"},
+		{"checkpoint-3", `{"cluster":"c","topic_id":"LF8C","partitions":8,"begin":5,"generation":2,"file":"f","worker_id":"h:1"}`, entry{}, "no id of a topic"},
+		{"checkpoint-3", `{"cluster":"c","topic_id":"LF8CqyMsQ0yZ8kUGf2bUTg","partitions":8,"generation":2,"file":"f","worker_id":"h:1"}`, entry{}, "begin is not"},
 		{"task-a-0", `{"properties":{}}`, entry{}, ""},
 		{"commit-a", `x`, entry{}, ""},
 		{"", "-", entry{}, ""},
@@ -61,6 +67,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("target-state-a", []byte(`{"state":"PAUSED","state.v2":"STOPPED"}`))
 	f.Add("logger-cluster-root", []byte(`{"level":"INFO"}`))
 	f.Add("shard-7", []byte(`{"worker_id":"h:1","url":"http://h:1","generation":3}`))
+	f.Add("checkpoint-7", []byte(`{"cluster":"c","topic_id":"LF8CqyMsQ0yZ8kUGf2bUTg","partitions":8,"begin":5,"generation":2,"file":"f","worker_id":"h:1"}`))
 	f.Add("shard-7", []byte(nil))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		e, err := decode(key, value)

@@ -24,6 +24,8 @@ type View struct {
 	Loggers map[string]Level
 	// Owners of shards.
 	Owners map[int32]Owner
+	// Claims are the last owners' on the shards' positions.
+	Claims map[int32]Claim
 	// Unreadable says, by key, why the last record of the key can't be used.
 	Unreadable map[string]string
 	// Next is the offset that the topic goes on from: all records before it are in the view.
@@ -61,7 +63,7 @@ type topic struct {
 
 func newTopic() *topic {
 	return &topic{changed: true, View: View{
-		Connectors: map[string]Connector{}, States: map[string]TargetState{}, Loggers: map[string]Level{}, Owners: map[int32]Owner{},
+		Connectors: map[string]Connector{}, States: map[string]TargetState{}, Loggers: map[string]Level{}, Owners: map[int32]Owner{}, Claims: map[int32]Claim{},
 		Unreadable: map[string]string{},
 	}}
 }
@@ -87,6 +89,8 @@ func (t *topic) apply(key string, value []byte, offset int64) error {
 		put(t.Loggers, e.name, Level{e.level, offset}, e.gone)
 	case shard:
 		put(t.Owners, e.shard, e.owner, e.gone)
+	case claim:
+		put(t.Claims, e.shard, e.claim, e.gone)
 	}
 	return nil
 }
@@ -104,7 +108,7 @@ func (t *topic) snapshot(former View, next int64) View {
 	v := former
 	if t.changed {
 		v = View{
-			Connectors: maps.Clone(t.Connectors), States: maps.Clone(t.States), Loggers: maps.Clone(t.Loggers), Owners: maps.Clone(t.Owners),
+			Connectors: maps.Clone(t.Connectors), States: maps.Clone(t.States), Loggers: maps.Clone(t.Loggers), Owners: maps.Clone(t.Owners), Claims: maps.Clone(t.Claims),
 			Unreadable: maps.Clone(t.Unreadable),
 		}
 	}

@@ -140,6 +140,23 @@ func (t *Topics) EnsureCheckpoint(ctx context.Context, topic string) (id [16]byt
 	return d.ID, int32(len(d.Partitions)), nil
 }
 
+// Checkpoint tells the id of the checkpoint topic and its cleanup.policy; "" if that may not be read.
+func (t *Topics) Checkpoint(ctx context.Context, topic string) (id [16]byte, policy string, err error) {
+	details, err := t.admin.ListTopics(ctx, topic)
+	if err != nil {
+		return id, "", err
+	}
+	d := details[topic]
+	if d.Err != nil {
+		return id, "", d.Err
+	}
+	policy, err = t.config(ctx, topic, "cleanup.policy")
+	if err != nil {
+		policy = ""
+	}
+	return d.ID, policy, nil
+}
+
 // describe asks for a topic until the brokers know it: a topic that was just made takes a moment to spread.
 func (t *Topics) describe(ctx context.Context, topic string) (kadm.TopicDetail, error) {
 	for {

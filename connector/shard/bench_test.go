@@ -125,7 +125,7 @@ func newFeed(b *testing.B) *feed {
 		task: status.NewTask(0, config.Object{Path: "invoices"}, status.Running, nil, func() {}),
 		shard: New(Config{
 			Settings: settings, ClusterID: cluster, TopicID: id, Kafka: kafka, Client: told.Kafka.Named, BatchBytes: topics.BatchBytes,
-			Tracer: noop.NewTracerProvider().Tracer(""), Meter: told.NewMeter(0), Log: slog.New(slog.DiscardHandler),
+			Claims: noClaims{}, Tracer: noop.NewTracerProvider().Tracer(""), Meter: told.NewMeter(0), Log: slog.New(slog.DiscardHandler),
 		}),
 	}
 	f.pages = f.encode(b, topic)
@@ -136,6 +136,13 @@ func newFeed(b *testing.B) *feed {
 	f.transactions(b, benchWarmUp)
 	return f
 }
+
+// noClaims has none and keeps none.
+type noClaims struct{}
+
+func (noClaims) Claimed(int32) (Claim, bool)                        { return Claim{}, false }
+func (noClaims) Latest(context.Context, int32) (Claim, bool, error) { return Claim{}, false, nil }
+func (noClaims) Claim(context.Context, int32, Claim) error          { return nil }
 
 // run runs the shard until the benchmark ends.
 func (f *feed) run(b *testing.B) {

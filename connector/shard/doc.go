@@ -36,6 +36,7 @@
 //	crew.go         the pollers of a shard: they come and go within an ownership
 //	batch.go        what goes into one transaction, and in which order
 //	transaction.go  steps 5 to 9
+//	lost.go         positions that Kafka has lost: found, and made up for; the claim that tells of it
 //	states.go       lines: which of them are new, changed or gone
 //	committed.go    what is told of what was committed
 //	bounds.go       how much goes into a transaction
@@ -50,6 +51,23 @@
 //     different numbers, since their keys differ.
 //   - A topic that is made again is noticed by its id. Until its stream has noted it the client fails it
 //     (UNKNOWN_TOPIC_ID), so that nothing goes there by the former one's number.
+//
+// # Decisions: positions that are lost
+//
+//   - What tells of a loss stands outside of the checkpoint topic: a claim in the config topic, which names
+//     the topic's id and the state file that owned the shard last, and the offset of an anchor: a record that
+//     compaction keeps, with all that the positions need behind it. Where the partition begins behind the
+//     anchor, records were deleted. The first offset alone does not tell: some brokers compact it away.
+//   - An owner that finds no claim writes an anchor, and behind it what it has restored. Had it not, records
+//     before the anchor could go unnoticed. The config topic may be lost alone, too, or the owner before died
+//     before its claim: its anchor stays behind, and is a hundred bytes.
+//   - Making up for a loss ends with the claim. A crash before it has the next owner do the same once more:
+//     records have the same keys, and the old file stays in its place until the claim is there. What the
+//     group made up for meanwhile stands in the config topic, which is read to its end behind the fence.
+//   - After the claim the ownership begins from the topic like any other. Nothing is taken over in memory.
+//   - In an ordinary ownership the claim comes late, beside the work: a config topic that can't be written
+//     must not stop publishing. The file knows how far it has written to the data topics, so a claim that
+//     is out of date makes local refuse, and never go on from a state that they are ahead of.
 //
 // # Decisions: ownership
 //

@@ -63,9 +63,13 @@ type Config struct {
 	Partition int32          // of the checkpoint topic
 	ClusterID string
 	TopicID   [16]byte // of the checkpoint topic
+	WorkerID  string
 	// Kafka are the options of every client, and Client those by which it has a name in the metrics.
 	Kafka  []kgo.Opt
 	Client func(name string) kgo.Opt
+	// Partitions is how many the checkpoint topic has, and Claims what the group remembers of its positions.
+	Partitions int32
+	Claims     Claims
 	// BatchBytes is the largest batch that a topic takes.
 	BatchBytes func(topic string) int32
 	Tracer     trace.Tracer
@@ -103,9 +107,21 @@ func (s *Shard) Run(ctx context.Context, member func(context.Context) error) err
 	for attempt := 0; ; attempt++ {
 		started := time.Now()
 		err := s.ownership(ctx, member)
+		var lost *LostError
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case err == nil: // what was lost is made up for
+			if !clock.Sleep(ctx, backoff.Delay(attempt, 0)) {
+				return nil
+			}
+			continue
+		case errors.As(err, &lost):
+			if !s.standStill(ctx, lost) {
+				return nil
+			}
+			attempt = -1
+			continue
 		case isFenced(err):
 			if !s.standBack(ctx, err) {
 				return nil
@@ -194,6 +210,9 @@ func (s *Shard) transactionalID() string {
 // one. The group is asked last before the fence: a worker that was stopped, replaced and
 // continued sees its own time-outs first, and would steal the id from its successor.
 func (s *Shard) ownership(ctx context.Context, member func(context.Context) error) error {
+	if lost, err := s.findLoss(ctx); lost != nil || err != nil {
+		return s.makeUp(ctx, member, lost, err)
+	}
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -221,8 +240,21 @@ func (s *Shard) ownership(ctx context.Context, member func(context.Context) erro
 	if err := failpoint.After(failpoint.Restore); err != nil {
 		return err
 	}
+	begin, err := s.anchored(ctx, cl)
+	if err != nil {
+		return err
+	}
 	pollCtx, stop := context.WithCancel(ctx)
 	defer stop()
+	claimed, err := s.own(pollCtx, begin)
+	if err != nil {
+		return err
+	}
+	defer func() { stop(); <-claimed }()
+	select {
+	case <-s.faults: // of an ownership before
+	default:
+	}
 	s.startWork(pollCtx)
 	err = s.serve(ctx)
 	stop()
@@ -238,10 +270,19 @@ func (s *Shard) newProducer() (*txn.Client, error) {
 
 // open opens the local store of the shard.
 func (s *Shard) open() error {
-	path := filepath.Join(s.Settings.StateDir, s.Settings.GroupID, fmt.Sprintf("shard-%d.db", s.Partition))
-	store, err := checkpoint.Open(path, checkpoint.Identity{
+	return s.openAs(checkpoint.Identity{
 		ClusterID: s.ClusterID, Topic: s.Settings.CheckpointTopic, TopicID: s.TopicID, Partition: s.Partition,
 	})
+}
+
+// path is where the local store is.
+func (s *Shard) path() string {
+	return filepath.Join(s.Settings.StateDir, s.Settings.GroupID, fmt.Sprintf("shard-%d.db", s.Partition))
+}
+
+// openAs opens the local store as one of a partition, which may be of a topic that is gone.
+func (s *Shard) openAs(id checkpoint.Identity) error {
+	store, err := checkpoint.Open(s.path(), id)
 	if err != nil {
 		err = fmt.Errorf("state.dir = %s: %w", s.Settings.StateDir, err)
 		if !s.opened || errors.Is(err, checkpoint.ErrLocked) {
@@ -263,10 +304,17 @@ func (s *Shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 		return fmt.Errorf("taking transactional id %s: %w", s.transactionalID(), err)
 	}
 	s.Meter.Close() // what was left open of this worker's is aborted
+	return s.write(ctx, cl, checkpoint.FenceRecord(s.Settings.CheckpointTopic, s.Partition, nonce))
+}
+
+// write commits records of the checkpoint topic, without data, in a transaction of their own.
+func (s *Shard) write(ctx context.Context, cl *txn.Client, records ...*kgo.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, txn.ProduceTimeout)
+	defer cancel()
 	if err := cl.BeginTransaction(); err != nil {
-		return fmt.Errorf("beginning the first transaction: %w", err)
+		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	if err := cl.ProduceSync(ctx, checkpoint.FenceRecord(s.Settings.CheckpointTopic, s.Partition, nonce)).FirstErr(); err != nil {
+	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return fmt.Errorf("writing to the checkpoint topic %s: %w", s.Settings.CheckpointTopic, errors.Join(err, cl.EndTransaction(ctx, kgo.TryAbort)))
 	}
 	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {

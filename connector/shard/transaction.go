@@ -260,6 +260,7 @@ func (s *Shard) endTransaction(ctx context.Context, end kgo.TransactionEndTry) e
 // it. A failure here loses nothing, since the topic has it; the shard is rebuilt from there.
 func (s *Shard) apply(batch []*Submission, commits []checkpoint.Commit, next int64) error {
 	err := failpoint.Before(failpoint.Apply)
+	noteWritten(batch, commits)
 	if err == nil {
 		err = errors.Join(s.store.Apply(commits, next), failpoint.After(failpoint.Apply))
 	}

@@ -20,6 +20,16 @@ func (t *Task) FoundTopics(found []checkpoint.Topic) {
 	})
 }
 
+// Warn tells of something beside the object that a person has to see to, in place of what was told before;
+// nil: there is nothing. What is told again keeps its time.
+func (t *Task) Warn(warning *Trouble) {
+	t.note(func(_ *TaskStatus, v *vitals) {
+		if warning == nil || v.warning == nil || warning.Message != v.warning.Message {
+			v.warning = warning
+		}
+	})
+}
+
 // RemadeRemedy is what brings back rows of an object whose topic was deleted and made again.
 func RemadeRemedy(o config.Object) string {
 	if o.IsWhole() {
@@ -50,6 +60,9 @@ func (v *vitals) noticesOf(s *TaskStatus, o config.Object) (all []Trouble, incom
 				Remedy:  "leave it so; or, to spread ids over all of them, name another topic (topic.template), or delete this one and make it with that number, and publish all rows once more",
 			})
 		}
+	}
+	if v.warning != nil {
+		all = append(all, *v.warning)
 	}
 	return all, incomplete
 }

@@ -26,6 +26,7 @@ type vitals struct {
 	// what the object's topics were found to be, and when that was first so
 	found   []checkpoint.Topic
 	foundAt time.Time
+	warning *Trouble // see Task.Warn
 
 	poll, commit, batch, rows, running, paused Measure
 }

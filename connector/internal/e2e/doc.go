@@ -12,7 +12,7 @@
 //
 // With -short it leaves out a month of commits, nginx, and the runbook's steps for a transaction that hangs;
 // a worker of several is frozen for 12 s and not for 75 s as well, and ended once and not twice in each way;
-// histories have 2000 rows, and change for 20 s.
+// histories have 2000 rows, and change for 20 s; the checkpoint topic is deleted and not purged as well.
 //
 // It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see
 // kafka.sh, java.sh, consumer.sh, rounds.sh); without -short it needs nginx, or apt-get to fetch it
@@ -50,6 +50,7 @@
 //	                              of them
 //	levels_test.go                custom fields under levels of compatibility other than BACKWARD
 //	lost_registry_test.go         a registry that comes back empty
+//	lost_positions_test.go        a checkpoint topic that is deleted or purged
 //	parts_test.go                 the parts of one run: broker, registry, binary
 //	process_test.go               a child process, its logs, its CPU time and memory
 //	tenant_test.go                a simulated Coupa instance

@@ -79,6 +79,21 @@ func (p *parts) worker(tb testing.TB, t *tenant, settings map[string]string) *wo
 	return w
 }
 
+// set gives a key of the worker's file another value, from the next start on.
+func (w *worker) set(tb testing.TB, key, value string) {
+	tb.Helper()
+	run := map[string]string{}
+	text, err := os.ReadFile(w.worker)
+	if err == nil {
+		err = json.Unmarshal(text, &run)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	run[key] = value
+	write(tb, w.worker, run)
+}
+
 func write(tb testing.TB, path string, v any) {
 	tb.Helper()
 	data, err := json.MarshalIndent(v, "", "  ")
