@@ -155,7 +155,8 @@ func (h *harness) checkLines(name, object string) {
 	h.t.Helper()
 	tenant, _ := h.named(name)
 	versions, rows := tenant.Versions(object), tenant.Rows(object)
-	as := map[*schemas.Schema]func(tenantLine) (tenantLine, bool){} // by what records have: as in the last schema
+	// by what records have: as in the last schema
+	as := map[*schemas.Schema]func(tenantLine) (tenantLine, bool){}
 	for _, list := range h.split(object, schemas.Options{}).Lists {
 		last := h.liner(object, h.lastOptions(name, object, list.Name))
 		got := h.compacted(name, object, list.Name, func(schema int, l tenantLine) tenantLine {
