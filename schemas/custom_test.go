@@ -53,7 +53,7 @@ func mustMarshal(t testing.TB, v any) string {
 
 func TestWorkersThatSeeTheSameRowsMakeTheSameSchema(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(histories(t, 15)) {
+	for seed := range uint64(histories(t, 4, 15)) {
 		g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 7))}
 		rows := make([]string, 30)
 		for i := range rows {
@@ -134,7 +134,7 @@ func (g rowMaker) customValue(kind int) string {
 func TestTypedCustomFieldsAreReadAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString} {
-		for seed := range uint64(histories(t, 12)) {
+		for seed := range uint64(histories(t, 4, 12)) {
 			g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 3))}
 			d, known := newDiscovery(t), new(custom.Fields)
 			var rows []string
@@ -184,7 +184,7 @@ func TestWhatAFieldDoesNotHoldExactlyGoesToUnmapped(t *testing.T) {
 func TestAReaderOfTheNextSchemaReadsTheLast(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble} {
-		for seed := range uint64(histories(t, 4)) {
+		for seed := range uint64(histories(t, 25, 4)) {
 			g := rowMaker{Rand: rand.New(rand.NewPCG(seed, 11))}
 			known := new(custom.Fields)
 			var last avro.Schema

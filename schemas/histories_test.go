@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// histories is how many random runs a property gets: as many as the
-// environment variable HISTORIES says, or short where it says nothing.
-func histories(t testing.TB, short int) int {
+// histories is how many random runs a property gets: short, or, where the environment
+// variable HISTORIES says more, one for each costs of what it says.
+func histories(t testing.TB, costs, short int) int {
 	t.Helper()
 	text := os.Getenv("HISTORIES")
 	if text == "" {
@@ -19,16 +19,16 @@ func histories(t testing.TB, short int) int {
 	if err != nil || n < 1 {
 		t.Fatalf("HISTORIES is %q, and should be a count", text)
 	}
-	return n
+	return max(short, n/costs)
 }
 
 // inShapes runs a test on random rows of every object, as often for each as histories says. A run has one
 // of the decimal modes and one of the forms of custom fields ("map", "off", "typed"). The short form takes
-// every object through all modes, and each form with other objects. With HISTORIES=9 or more every object
+// every object through all modes, and each form with other objects. With HISTORIES=450 or more every object
 // is in every mode with every form.
 func inShapes(t *testing.T, forms []string, test func(t *testing.T, g rowMaker, path string, o Options)) {
 	modes := []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble}
-	runs := histories(t, len(modes))
+	runs := histories(t, 50, len(modes))
 	for i, path := range Objects() {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
