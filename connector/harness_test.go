@@ -217,7 +217,7 @@ func (h *harness) client(c *config.Connector, large *coupa.LargeRows) (stream.So
 		cfg.Transport = h.gateway.before(cfg.Transport)
 		cfg.Apart = cfg.Transport
 	}
-	cfg.Limiter = coupa.NewLimiter(c.RateLimit)
+	cfg.Limiter = c.Limiter()
 	client, err := coupa.New(cfg)
 	if err != nil || h.source == nil {
 		return client, err

@@ -120,7 +120,7 @@ func (w *Worker) pollersOf(m *managed, s *shard.Shard) []*stream.Poller {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		all = append(all, stream.New(stream.Config{
-			Stream: st, Object: o, Source: m.source, Shard: s, Rate: m.c.RateLimit, Task: m.tasks[i], Clocks: clocks,
+			Stream: st, Object: o, Source: m.source, Shard: s, Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks,
 			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
 			Maker: record.NewMaker(record.Config{
 				Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,

@@ -23,6 +23,8 @@
 //     during the first 5 s ("OAuth 2.0 Getting Started", "Design Considerations").
 //   - 25 requests a second are allowed, and a queue of 20 ("Rate Limits").
 //     Beyond it: 429. A [Limiter] stays below and gives its turns by [Priority].
+//     Whether the queue waits, and what others use of it, is not documented: [NewAutoLimiter]
+//     finds what is left. Why it does so as it does, and not as others do, stands at seeker.
 //
 // # What it does not promise, and what is done about it
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -41,23 +42,27 @@ func (p Priority) String() string {
 	return fmt.Sprintf("priority %d", uint8(p))
 }
 
-// Limiter paces the requests to one Coupa instance. The rate finds itself below a ceiling: it halves when
-// Coupa throttles and climbs back by a twentieth of the ceiling for each second of success. Requests are
-// spaced evenly, with no burst, so that no second holds more of them than the ceiling. A turn that is due
-// goes to the waiter of the first [Priority], and within one to the waiter that came first; but a
-// priority that was passed over twenty times while it waited gets the next turn, so that history is read
-// also where changes alone could use up the rate. Safe for concurrent use; it needs no closing.
+// Limiter paces the requests to one Coupa instance. Below a ceiling that is given, the rate halves when
+// Coupa throttles and climbs back by a twentieth of the ceiling for each second of success; one that finds
+// its limit ([NewAutoLimiter]) also goes by how long answers take: see seeker. Requests are spaced evenly,
+// with no burst, so that no second holds more of them than the ceiling. A turn that is due goes to the
+// waiter of the first [Priority], and within one to the waiter that came first; but a priority that was
+// passed over twenty times while it waited gets the next turn, so that history is read also where changes
+// alone could use up the rate. Safe for concurrent use; it needs no closing.
 type Limiter struct {
 	ceiling float64       // set once; requests a second, 0: no limit
-	sweeps  time.Duration // set once; least time between two turns of sweeps
+	sweeps  time.Duration // set once; least time between two turns of sweeps; 0: by the present rate
 
 	mu      sync.Mutex
-	current float64   // requests a second
+	seek    *seeker   // nil: the limit is given
+	current float64   // requests a second; seek's where there is one
 	cut     time.Time // last halving
 	raised  time.Time // last climb, or the halving that restarts it
 	waiters [priorities][]*waiter
 	passed  [priorities]int // turns that others got while one of this priority waited
-	last    time.Time       // last turn, whoever's
+	last    time.Time       // last turn, whoever's, but for how late it was on purpose
+	delay   float64         // how late the next one is, as a share of the most that it may be
+	chance  *rand.Rand      // of delay
 	swept   time.Time       // last turn of a sweep
 	timer   *time.Timer     // runs wake at due; nil: nobody waits
 	due     time.Time
@@ -71,7 +76,7 @@ type waiter struct {
 	turn chan struct{} // closed when it is there
 
 	// Guarded by Limiter.mu.
-	at                time.Time // of the turn; zero until then
+	at, lastIs        time.Time // of the turn, and Limiter.last with it; zero until then
 	lastWas, sweptWas time.Time // Limiter.last and swept before it
 }
 
@@ -82,6 +87,38 @@ func NewLimiter(rps float64) *Limiter {
 		return &Limiter{sweeps: interval(sweepShare * allowedRate)}
 	}
 	return &Limiter{ceiling: rps, current: rps, sweeps: interval(sweepShare * rps)}
+}
+
+// NewAutoLimiter returns a limiter that finds what an instance leaves over for it, at most a ceiling of
+// most requests a second (above 0), by how long answers take and by refusals. It begins at ten a second,
+// or at what [Limiter.Remember] says, and climbs while requests wait. Sweeps get a tenth of what it is at.
+func NewAutoLimiter(most float64) *Limiter {
+	l := &Limiter{ceiling: most, seek: newSeeker(most), chance: rand.New(rand.NewPCG(0, 0))}
+	l.current = l.seek.rate
+	return l
+}
+
+// Found is the rate in requests a second that was last found to be the limit under load, or of which load
+// has shown since that it is granted. Time without load does not change it. 0: none was found yet, or the
+// limit is given.
+func (l *Limiter) Found() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seek == nil {
+		return 0
+	}
+	return l.seek.found
+}
+
+// Remember begins at a rate that was [Limiter.Found] before, as by an earlier run of the program. It
+// does nothing where this limiter has found one already, where rps is not above 0, or the limit is given.
+func (l *Limiter) Remember(rps float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seek != nil {
+		l.seek.remember(rps)
+		l.follow()
+	}
 }
 
 // interval returns the time between turns at a rate, rounded up so that no second holds more of them.
@@ -144,8 +181,13 @@ func (l *Limiter) grant() {
 		l.waiters[p][0] = nil
 		l.waiters[p] = l.waiters[p][1:]
 		w.at, w.lastWas, w.sweptWas = now, l.last, l.swept
-		l.last = now
+		l.last = now.Add(-l.late(now))
+		w.lastIs = l.last
 		l.used.add(now, 1)
+		if l.seek != nil {
+			l.seek.turns++
+			l.delay = l.chance.Float64()
+		}
 		if p == PrioritySweep {
 			l.swept = now
 		}
@@ -160,11 +202,15 @@ func (l *Limiter) grant() {
 func (l *Limiter) next() (Priority, time.Time, bool) {
 	due := l.last
 	if l.current > 0 {
-		due = due.Add(interval(l.current))
+		due = due.Add(interval(l.current) + l.lateBy())
 	}
 	sweep := len(l.waiters[PrioritySweep]) > 0
 	sweepDue := due
-	if share := l.swept.Add(l.sweeps); share.After(due) {
+	sweeps := l.sweeps
+	if l.seek != nil {
+		sweeps = interval(sweepShare * l.current)
+	}
+	if share := l.swept.Add(sweeps); share.After(due) {
 		sweepDue = share
 	}
 	if sweep && l.passed[PrioritySweep] >= patience && !sweepDue.After(due) {
@@ -184,6 +230,25 @@ func (l *Limiter) next() (Priority, time.Time, bool) {
 	default:
 		return 0, time.Time{}, false
 	}
+}
+
+// lateBy is how much later than evenly the next turn is due: by chance, so that requests do not fall in
+// step with others', but by no more than leaves every second below the ceiling. mu is held.
+func (l *Limiter) lateBy() time.Duration {
+	if l.seek == nil {
+		return 0
+	}
+	return time.Duration(uneven * min(1, l.ceiling-l.current) * l.delay * float64(interval(l.current)))
+}
+
+// late is how much of the time until a turn now is such lateness; 0
+// where nobody waited for it when it was due. mu is held.
+func (l *Limiter) late(now time.Time) time.Duration {
+	by := l.lateBy()
+	if by == 0 || now.Sub(l.last) > 2*interval(l.current) {
+		return 0
+	}
+	return by
 }
 
 // passOver counts a turn of priority p against those that wait. mu is held.
@@ -240,11 +305,26 @@ func (l *Limiter) leave(w *waiter, p Priority) {
 // given, unless a later one counts from it already. mu is held.
 func (l *Limiter) takeBack(w *waiter) {
 	l.used.add(time.Now(), -1)
-	if l.last.Equal(w.at) {
+	if l.last.Equal(w.lastIs) {
 		l.last = w.lastWas
 	}
 	if l.swept.Equal(w.at) {
 		l.swept = w.sweptWas
+	}
+}
+
+// slowed notes that Coupa holds the rate down. mu is held.
+func (l *Limiter) slowed(now time.Time) {
+	if l.throttledLast = now; l.throttledSince.IsZero() {
+		l.throttledSince = now
+	}
+}
+
+// follow takes over the rate that was found. mu is held.
+func (l *Limiter) follow() {
+	if l.current != l.seek.rate {
+		l.current = l.seek.rate
+		l.grant()
 	}
 }
 
@@ -255,9 +335,14 @@ func (l *Limiter) throttled(sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if l.throttledLast = now; l.throttledSince.IsZero() {
-		l.throttledSince = now
+	if l.seek != nil {
+		if l.seek.throttled(now, sent); l.seek.heldDown() {
+			l.slowed(now)
+		}
+		l.follow()
+		return
 	}
+	l.slowed(now)
 	if l.ceiling == 0 || sent.Before(l.cut) {
 		return
 	}
@@ -265,10 +350,18 @@ func (l *Limiter) throttled(sent time.Time) {
 	l.current = max(l.current/2, min(slowestRate, l.ceiling))
 }
 
-// succeeded lets the rate climb. Time without requests proves nothing, so at most a second counts.
-func (l *Limiter) succeeded() {
+// succeeded lets the rate climb, for a good answer to a request that went out at sent and whose
+// header came behind latency. Time without requests proves nothing, so at most a second counts.
+func (l *Limiter) succeeded(sent time.Time, k kind, latency time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.seek != nil {
+		if l.seek.succeeded(time.Now(), sent, k, latency); !l.seek.heldDown() {
+			l.throttledSince, l.throttledLast = time.Time{}, time.Time{}
+		}
+		l.follow()
+		return
+	}
 	if l.current >= l.ceiling {
 		l.throttledSince, l.throttledLast = time.Time{}, time.Time{}
 		return

@@ -69,15 +69,15 @@ func TestRateHalvesAndClimbsBack(t *testing.T) {
 		rate(5, "a later one does")
 		for range 10 {
 			pass(100 * time.Millisecond)
-			l.succeeded()
+			l.succeeded(time.Now(), kind{}, 0)
 		}
 		rate(6, "a second of success gives back a twentieth of the ceiling")
 		pass(time.Hour)
-		l.succeeded()
+		l.succeeded(time.Now(), kind{}, 0)
 		rate(7, "time without requests counts for a second at most")
 		for range 100 {
 			pass(time.Second)
-			l.succeeded()
+			l.succeeded(time.Now(), kind{}, 0)
 		}
 		rate(20, "the ceiling holds")
 		for range 100 {
@@ -116,7 +116,7 @@ func TestNoLimit(t *testing.T) {
 		for range 1000 {
 			_ = l.Wait(t.Context(), PriorityPoll)
 			l.throttled(time.Now())
-			l.succeeded()
+			l.succeeded(time.Now(), kind{}, 0)
 		}
 		if time.Since(began) != 0 || l.Rate() != 0 {
 			t.Errorf("1000 turns took %s, rate %v", time.Since(began), l.Rate())
@@ -372,7 +372,7 @@ func TestWaitersFollowTheRate(t *testing.T) {
 		s.l.throttled(time.Now())
 		s.wait(t.Context(), PriorityPoll, "0") // at 0.5 a second
 		pass(time.Second)
-		s.l.succeeded() // at 0.55 a second
+		s.l.succeeded(time.Now(), kind{}, 0) // at 0.55 a second
 		s.check(t, "0 1.818s")
 	})
 }

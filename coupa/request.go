@@ -61,6 +61,15 @@ type ask struct {
 // page tells the page from others, as [Query.name] does.
 func (a *ask) page() string { return a.path + "?" + a.of.name() }
 
+// kind is what the time that an answer takes depends on, as far as it is known beforehand.
+func (a *ask) kind() kind {
+	k := kind{object: a.object, fields: len(a.of.Fields)}
+	if a.of.Path != "" {
+		k.rows = a.of.limit()
+	}
+	return k
+}
+
 // ask is the request for a page of q's rows at a path below /api.
 func (c *Client) ask(op, path string, q Query) ask {
 	a := ask{op: op, object: q.Path, path: path, query: q.page(), priority: q.Priority, of: q}

@@ -9,11 +9,14 @@ import (
 // LimiterStats is how a [Limiter] stands.
 type LimiterStats struct {
 	Limit   float64 // the ceiling, requests a second; 0: none
+	Auto    bool    // the limit is found, below the ceiling: see [NewAutoLimiter]
 	Current float64 // what it allows now; 0: no limit
 	Used    float64 // turns a second of the last minute
 	Waiting [4]int  // for a turn, by [Priority]
 	// ThrottledSince is when Coupa first refused a request for its pace since the rate was
 	// last at the ceiling, and Throttled when it last did. Zero: the rate is not held down.
+	// Where the limit is found, refusals count that go on although the rate was cut, until
+	// there is a second without any: a single one is how a limit is found.
 	ThrottledSince, Throttled time.Time
 }
 
@@ -23,7 +26,7 @@ func (l *Limiter) Stats() LimiterStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return LimiterStats{
-		Limit: l.ceiling, Current: l.current, Used: float64(l.used.sum(time.Now())) / minuteSeconds, Waiting: waiting,
+		Limit: l.ceiling, Auto: l.seek != nil, Current: l.current, Used: float64(l.used.sum(time.Now())) / minuteSeconds, Waiting: waiting,
 		ThrottledSince: l.throttledSince, Throttled: l.throttledLast,
 	}
 }

@@ -47,7 +47,7 @@ func TestALimiterIsThrottledFromTheFirstRefusalUntilItIsBackAtItsCeiling(t *test
 		}
 		for range 20 {
 			pass(time.Second)
-			l.succeeded()
+			l.succeeded(time.Now(), kind{}, 0)
 		}
 		if s := l.Stats(); !s.ThrottledSince.IsZero() || s.Current != 20 {
 			t.Errorf("%+v, want no throttling at the ceiling", s)

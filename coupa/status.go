@@ -23,7 +23,7 @@ const (
 func (c *Client) judge(r *response, a *ask, sent time.Time) (*response, error) {
 	path := a.object
 	if r.StatusCode == http.StatusOK {
-		c.limiter.succeeded()
+		c.limiter.succeeded(sent, a.kind(), r.latency)
 		if err := r.checkType(); err != nil {
 			r.close()
 			return nil, err

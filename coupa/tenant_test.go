@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -411,6 +412,45 @@ func TestAnObjectWithoutItsScopeFailsByItself(t *testing.T) {
 			if _, err := c.MaxID(t.Context(), coupa.Query{Path: "users"}); coupa.KindOf(err) != coupa.Scope || !strings.Contains(err.Error(), "core.user.read") {
 				t.Errorf("AnyScope %v: users: %v, want the missing scope", fallBack, err)
 			}
+		})
+	}
+}
+
+// TestAClientFindsWhatATenantGrants reads side by side as a backfill
+// does, for three minutes, of which the last two count.
+func TestAClientFindsWhatATenantGrants(t *testing.T) {
+	t.Parallel()
+	for _, waits := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			tenant := coupatest.New(coupatest.Config{Rows: 1, Objects: []string{"users"}, TokenHold: -1, RateLimit: 12, RateWaits: waits, Latency: 100 * time.Millisecond})
+			c, err := coupa.New(coupa.Config{URL: "https://tenant.coupahost.com", ClientID: "id", ClientSecret: "secret", Transport: tenant.Transport(), Limiter: coupa.NewAutoLimiter(25)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			defer cancel()
+			var wg sync.WaitGroup
+			for range 16 {
+				wg.Go(func() {
+					for ctx.Err() == nil {
+						if _, err := c.MaxID(ctx, coupa.Query{Path: "users", Priority: coupa.PriorityBackfill}); coupa.KindOf(err) == coupa.Throttled {
+							<-time.After(time.Second)
+						}
+					}
+				})
+			}
+			<-time.After(time.Minute)
+			begin := c.Stats()
+			<-time.After(2 * time.Minute)
+			s := c.Stats()
+			granted, refused := s.ByClass[2]-begin.ByClass[2], s.Throttled-begin.Throttled
+			if granted < 12*120*93/100 || refused > granted/200 || waits && refused > granted/1000 {
+				t.Errorf("waits %v: %d requests granted and %d refused in two minutes at 12 a second", waits, granted, refused)
+			}
+			if pace := c.Pace(); !pace.Auto || pace.Limit != 25 || pace.Current < 10 || pace.Current > 17 || !pace.Throttled.IsZero() {
+				t.Errorf("waits %v: %+v", waits, pace)
+			}
+			wg.Wait()
 		})
 	}
 }

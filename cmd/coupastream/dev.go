@@ -143,7 +143,7 @@ func devConfig(kafka, registry, listener, state, coupaURL string) (*config.Worke
 
 func devSource(c *config.Connector, large *coupa.LargeRows) (stream.Source, error) {
 	cfg := c.Coupa()
-	cfg.Limiter, cfg.UserAgent, cfg.TokenHold, cfg.LargeRows = coupa.NewLimiter(c.RateLimit), userAgent(), devTokenHold, large
+	cfg.Limiter, cfg.UserAgent, cfg.TokenHold, cfg.LargeRows = c.Limiter(), userAgent(), devTokenHold, large
 	return coupa.New(cfg)
 }
 

@@ -90,7 +90,7 @@ func (a *app) preview(ctx context.Context, connectorFile, path string, s preview
 	if c.Coupa().AnyScope {
 		scopes = coupa.Scopes([]string{path})
 	}
-	client, err := a.newClient(c, coupa.NewLimiter(c.RateLimit), scopes)
+	client, err := a.newClient(c, c.Limiter(), scopes)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 // probe reads one row of every object of a connector. What somebody has to put right in the
 // configuration or in Coupa comes back as problems, what may pass by itself as failures.
 func (a *app) probe(ctx context.Context, c *config.Connector) (config.Problems, []error) {
-	limiter := coupa.NewLimiter(c.RateLimit)
+	limiter := c.Limiter()
 	client, err := a.newClient(c, limiter, nil)
 	if err == nil {
 		err = client.CheckToken(ctx)

@@ -41,6 +41,7 @@ func newSimulateCommand(a *app) *cobra.Command {
 	flags.IntVar(&f.tenant.RowBytes, "row-bytes", 0, "bytes of JSON per row, about; 0 for a natural size")
 	flags.Float64Var(&f.tenant.ChangesPerSecond, "changes-per-second", 2, "changes a second, all objects together; 0 for none")
 	flags.Float64Var(&f.tenant.RateLimit, "rate-limit", 25, "requests a second that are served before 429; 0 for no limit")
+	flags.BoolVar(&f.tenant.RateWaits, "rate-waits", false, "up to 20 requests above that wait for their turn, instead of passing at once")
 	flags.DurationVar(&f.tenant.Latency, "latency", 0, "wait before each answer")
 	flags.DurationVar(&f.tenant.TokenHold, "token-hold", 5*time.Second, "time for which a new token is refused with 401")
 	flags.DurationVar(&f.tenant.TokenTTL, "token-ttl", 24*time.Hour, "time for which a token is good")

@@ -223,6 +223,8 @@ func rateText(r *rest.RateHealth) string {
 	switch {
 	case r == nil:
 		return "-"
+	case r.Auto:
+		return fmt.Sprintf("%.1f of %.1f (auto)", r.Used, r.Current)
 	case r.Current > 0:
 		return fmt.Sprintf("%.1f of %.1f", r.Used, r.Current)
 	}

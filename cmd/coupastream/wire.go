@@ -100,7 +100,7 @@ type sources struct {
 // pace is the limiter of one host, for as long as a connector uses it.
 type pace struct {
 	limiter *coupa.Limiter
-	rate    float64
+	asked   string // see config.Connector.Pace
 	users   int
 }
 
@@ -159,12 +159,12 @@ func (s *sources) acquire(host string, c *config.Connector) (*coupa.Limiter, fun
 	defer s.mu.Unlock()
 	p := s.paces[host]
 	if p == nil {
-		p = &pace{limiter: coupa.NewLimiter(c.RateLimit), rate: c.RateLimit}
+		p = &pace{limiter: c.Limiter(), asked: c.Pace()}
 		s.paces[host] = p
 	}
-	if p.rate != c.RateLimit {
-		return nil, nil, config.Problem{File: c.File, Key: "coupa.rate.limit", Value: fmt.Sprint(c.RateLimit),
-			Message: fmt.Sprintf("another connector to %s has %v, and an instance has one limit", host, p.rate), Remedy: "give both the same"}
+	if p.asked != c.Pace() {
+		return nil, nil, config.Problem{File: c.File, Key: "coupa.rate.limit", Value: c.Pace(),
+			Message: fmt.Sprintf("another connector to %s has %s, and an instance has one limit", host, p.asked), Remedy: "give both the same"}
 	}
 	p.users++
 	return p.limiter, func() {

@@ -39,3 +39,30 @@ func TestConnectorsOverRESTGoWhereTheWorkerLetsThem(t *testing.T) {
 		})
 	}
 }
+
+func TestConnectorsToOneHostShareALimiterAndMustAgreeOnIt(t *testing.T) {
+	t.Parallel()
+	auto, more, number := &config.Connector{RateAuto: true, RateMax: 25}, &config.Connector{RateAuto: true, RateMax: 60}, &config.Connector{RateLimit: 25}
+	s := newSources(egress.Policy{})
+	first, release, err := s.acquire("a.example", auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, releaseToo, err := s.acquire("a.example", auto)
+	if err != nil || second != first {
+		t.Errorf("%v: another limiter for the same host: %v", err, second != first)
+	}
+	for _, c := range []*config.Connector{more, number} {
+		if _, _, err := s.acquire("a.example", c); err == nil {
+			t.Errorf("%s beside %s is taken", c.Pace(), auto.Pace())
+		}
+		if _, _, err := s.acquire(c.Pace(), c); err != nil {
+			t.Error(err)
+		}
+	}
+	release()
+	releaseToo()
+	if _, _, err := s.acquire("a.example", number); err != nil {
+		t.Error(err)
+	}
+}

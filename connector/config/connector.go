@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -28,7 +29,9 @@ type Connector struct {
 	Scope          string // separated by spaces; what the objects need when the user gave none
 	TokenPath      string
 	Objects        []Object // in the order of coupa.objects
-	RateLimit      float64  // requests a second; 0: no limit
+	RateAuto       bool     // coupa.rate.limit is auto: it is found, at most RateMax
+	RateLimit      float64  // otherwise, requests a second; 0: no limit
+	RateMax        float64
 	RequestTimeout time.Duration
 	InitialState   string // RUNNING, PAUSED, STOPPED
 
@@ -108,6 +111,30 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 		return nil, err
 	}
 	return c, nil
+}
+
+// Limiter makes the limiter of the connector's instance.
+func (c *Connector) Limiter() *coupa.Limiter {
+	if c.RateAuto {
+		return coupa.NewAutoLimiter(c.RateMax)
+	}
+	return coupa.NewLimiter(c.RateLimit)
+}
+
+// MostRequests is the most requests a second that the limiter ever allows; 0: there is no limit.
+func (c *Connector) MostRequests() float64 {
+	if c.RateAuto {
+		return c.RateMax
+	}
+	return c.RateLimit
+}
+
+// Pace says in words what limiter the connector asks for: the same ones mean the same.
+func (c *Connector) Pace() string {
+	if c.RateAuto {
+		return fmt.Sprintf("auto, at most %v", c.RateMax)
+	}
+	return fmt.Sprint(c.RateLimit)
 }
 
 // Coupa is the part that package coupa needs for a client. The limiter

@@ -124,6 +124,35 @@ func TestTopicsHoldOneThingEach(t *testing.T) {
 	}
 }
 
+func TestTheRateIsFoundUnlessANumberIsGiven(t *testing.T) {
+	for _, test := range []struct {
+		key, value string
+		most       float64
+		pace       string
+		auto       bool
+	}{
+		{"tenant", "acme", 25, "auto, at most 25", true},
+		{"coupa.rate.limit", "AUTO", 25, "auto, at most 25", true},
+		{"coupa.rate.limit.max", "60", 60, "auto, at most 60", true},
+		{"coupa.rate.limit", "15", 15, "15", false},
+		{"coupa.rate.limit", "0", 0, "0", false},
+	} {
+		c, err := ParseConnector(minimal(test.key, test.value), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := c.Limiter().Stats()
+		if s.Limit != test.most || c.MostRequests() != test.most || c.Pace() != test.pace || s.Auto != test.auto {
+			t.Errorf("%s = %s: %+v, at most %v, %s; want %+v", test.key, test.value, s, c.MostRequests(), c.Pace(), test)
+		}
+	}
+	for _, value := range []string{"0", "-0.0", "-1", "0.0009", "auto", "NaN"} {
+		if _, err := ParseConnector(minimal("coupa.rate.limit.max", value), env); err == nil {
+			t.Errorf("coupa.rate.limit.max = %s is taken", value)
+		}
+	}
+}
+
 func TestTheLeastRateIsOneThatIsEverReached(t *testing.T) {
 	for value, ok := range map[string]bool{"0": true, "0.001": true, "15": true, "1e-300": false, "0.0009": false} {
 		if _, err := ParseConnector(minimal("coupa.rate.limit", value), env); (err == nil) != ok {

@@ -133,6 +133,27 @@ func rate[T any](field func(*T) *float64) func(*T, string) *fault {
 	}
 }
 
+// above0 refuses what is not above 0 before a number is stored.
+func above0[T any](set func(*T, string) *fault) func(*T, string) *fault {
+	return func(into *T, value string) *fault {
+		if n, err := strconv.ParseFloat(value, 64); err == nil && n <= 0 {
+			return &fault{"lets nothing through", "give a number above 0, e.g. 25"}
+		}
+		return set(into, value)
+	}
+}
+
+// rateLimit stores coupa.rate.limit: a number, or auto.
+func rateLimit(c *Connector, value string) *fault {
+	if c.RateAuto = strings.EqualFold(value, "auto"); c.RateAuto {
+		return nil
+	}
+	if _, err := strconv.ParseFloat(value, 64); err != nil {
+		return &fault{"neither auto nor a number of requests a second", "give auto, a number, e.g. 15, or 0 for no limit"}
+	}
+	return rate(func(c *Connector) *float64 { return &c.RateLimit })(c, value)
+}
+
 // fraction stores a number from 0 to 1.
 func fraction[T any](field func(*T) *float64) func(*T, string) *fault {
 	return func(into *T, value string) *fault {

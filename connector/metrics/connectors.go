@@ -150,9 +150,9 @@ var (
 
 	tenantLabels  = []string{"tenant"}
 	rateLimit     = prometheus.NewDesc("coupastream_rate_limit", "Requests a second to the Coupa instance that are allowed now; +Inf: any.", tenantLabels, nil)
-	rateCeiling   = prometheus.NewDesc("coupastream_rate_ceiling", "coupa.rate.limit: the most requests a second that are ever allowed; +Inf: any.", tenantLabels, nil)
+	rateCeiling   = prometheus.NewDesc("coupastream_rate_ceiling", "coupa.rate.limit, or coupa.rate.limit.max by auto: the most requests a second that are ever allowed; +Inf: any.", tenantLabels, nil)
 	rateUsed      = prometheus.NewDesc("coupastream_rate", "Requests a second to the Coupa instance, of the last minute.", tenantLabels, nil)
-	rateThrottled = prometheus.NewDesc("coupastream_rate_throttled_seconds", "How long the rate has been below its ceiling because Coupa refused requests for their pace; 0: it is not.", tenantLabels, nil)
+	rateThrottled = prometheus.NewDesc("coupastream_rate_throttled_seconds", "How long the rate has been below its ceiling, or by auto how long requests were refused although it was cut, because Coupa refused requests for their pace; 0: it is not.", tenantLabels, nil)
 	rateWaiting   = prometheus.NewDesc("coupastream_requests_waiting", "Requests that wait for their turn, by priority.", []string{"tenant", "priority"}, nil)
 	clockAhead    = prometheus.NewDesc("coupastream_clock_ahead_seconds", "How far the Date of Coupa's answers is ahead of this worker's clock; below 0: behind.", tenantLabels, nil)
 	tokenAge      = prometheus.NewDesc("coupastream_token_age_seconds", "Age of the access token.", tenantLabels, nil)

@@ -130,7 +130,7 @@ func (k *watched) look(before, now time.Time, c Connector) []Event {
 		tell(RateLimited, Data{Message: fmt.Sprintf("Coupa has slowed the worker down for %v", now.Sub(c.ThrottledSince).Round(time.Second)), Limit: c.Limit, Ceiling: c.Ceiling,
 			Remedy: "lower coupa.rate.limit to what Coupa grants, or find out who else uses the instance's limit"})
 	case cleared:
-		tell(RateRecovered, Data{Message: "requests go out as fast as coupa.rate.limit allows", Since: &began, Limit: c.Limit, Ceiling: c.Ceiling})
+		tell(RateRecovered, Data{Message: "Coupa slows the worker down no more", Since: &began, Limit: c.Limit, Ceiling: c.Ceiling})
 	}
 	objects := map[string]*watchedObject{}
 	for _, o := range c.Objects {

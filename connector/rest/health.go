@@ -94,6 +94,7 @@ type SchemaHealth struct {
 // RateHealth is the pace of requests to the Coupa instance, in requests a second; a limit of 0 is none.
 type RateHealth struct {
 	Limit          float64       `json:"limit"`
+	Auto           bool          `json:"auto"` // the limit is found, below limit
 	Current        float64       `json:"current"`
 	Used           float64       `json:"used"`
 	Waiting        WaitingHealth `json:"waiting"`
@@ -175,7 +176,7 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 
 func rateHealth(r status.RateStatus) *RateHealth {
 	h := &RateHealth{
-		Limit: r.Limit, Current: r.Current, Used: r.Used, ThrottledSince: instant(r.ThrottledSince),
+		Limit: r.Limit, Auto: r.Auto, Current: r.Current, Used: r.Used, ThrottledSince: instant(r.ThrottledSince),
 		Waiting: WaitingHealth{Poll: r.Waiting[0], Snapshot: r.Waiting[1], Backfill: r.Waiting[2], Sweep: r.Waiting[3]},
 		History: []RatePoint{},
 	}

@@ -44,7 +44,7 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"name":"","tenant":"","state":"","from_file":false,"worker_id":"a:1",` +
-		`"rate":{"limit":15,"current":0,"used":0,"waiting":{"poll":1,"snapshot":2,"backfill":3,"sweep":4},"throttled_since":null,` +
+		`"rate":{"limit":15,"auto":false,"current":0,"used":0,"waiting":{"poll":1,"snapshot":2,"backfill":3,"sweep":4},"throttled_since":null,` +
 		`"history":[{"at":"2026-01-02T02:04:05Z","current":7,"used":0}]},"token":{"age_ms":1000,"expires_in_ms":60000},"clock_ahead_ms":0,` +
 		`"tasks":[{"id":0,"object":"","topic":"","state":"","condition":"","mark":null,"proven":"2026-01-02T02:04:05Z","freshness_ms":1500,"backfilling":false,` +
 		`"progress":{"done":3,"total":9,"left_ms":1000},"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,` +

@@ -86,7 +86,7 @@ func (i *Instance) Ahead() time.Duration { return i.source.Ahead() }
 func (i *Instance) Rate(now time.Time) RateStatus {
 	pace := i.source.Pace()
 	r := RateStatus{
-		Limit: pace.Limit, Current: pace.Current, Used: pace.Used, Waiting: pace.Waiting, ThrottledSince: pace.ThrottledSince,
+		Limit: pace.Limit, Auto: pace.Auto, Current: pace.Current, Used: pace.Used, Waiting: pace.Waiting, ThrottledSince: pace.ThrottledSince,
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -120,7 +120,8 @@ func tokenStatus(s coupa.TokenStats, now time.Time) TokenStatus {
 
 // RateStatus is the pace of requests to one Coupa instance, in requests a second.
 type RateStatus struct {
-	Limit   float64 // coupa.rate.limit; 0: none
+	Limit   float64 // coupa.rate.limit, or coupa.rate.limit.max where that is auto; 0: none
+	Auto    bool    // the limit is found, below Limit
 	Current float64 // what the limiter allows now
 	Used    float64 // of the last minute
 	Waiting [4]int  // requests that wait, by priority: poll, snapshot, backfill, sweep

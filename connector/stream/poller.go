@@ -59,7 +59,7 @@ type Config struct {
 	Source   Source
 	Shard    Shard
 	Maker    *record.Maker
-	Rate     float64 // coupa.rate.limit, for the number of requests side by side; 0: unlimited
+	Rate     float64 // the most requests a second, for the number of them side by side; 0: unlimited
 	Task     *status.Task
 	Clocks   *sync.Once // of the connector: whether its clock was complained of
 	Memory   *Memory

@@ -3,6 +3,7 @@ package coupatest
 import (
 	"cmp"
 	"compress/gzip"
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -51,17 +52,26 @@ func (t *Tenant) serveAPI(w http.ResponseWriter, r *http.Request) {
 		Time: time.Now(), Method: r.Method, Path: r.URL.Path, Object: path, Query: r.URL.Query(),
 		Line: len(r.Method) + len(r.URL.RequestURI()) + len("  HTTP/1.1"),
 	}
-	if t.cfg.Latency > 0 {
-		select {
-		case <-time.After(t.cfg.Latency):
-		case <-r.Context().Done():
-			return
-		}
+	if !passes(r.Context(), t.cfg.Latency) {
+		return
 	}
 	a := t.answerAPI(r, path, id, req)
 	req.Status, req.Rows, req.Fault = a.status, a.rows, a.fault.Kind
 	t.note(req)
 	t.deliver(w, r, a)
+}
+
+// passes waits for d; false: the request's end came first.
+func passes(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // route parts a path below /api into a collection's and the id
@@ -87,8 +97,11 @@ func (t *Tenant) answerAPI(r *http.Request, path, id string, req Request) answer
 	if t.cfg.MaxLine > 0 && req.Line > t.cfg.MaxLine {
 		return answer{status: http.StatusRequestURITooLong, contentType: htmlType, body: webPage("414 Request-URI Too Large")}
 	}
-	if !t.limit.take() {
+	switch queued, granted := t.limit.take(); {
+	case !granted:
 		return answer{status: http.StatusTooManyRequests, contentType: "text/plain", body: []byte("Retry later\n")}
+	case !passes(r.Context(), queued):
+		return answer{fault: Fault{Kind: Hang}} // nobody is there to have one
 	}
 	tb := t.tables[path]
 	if tb == nil {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,6 +87,33 @@ func TestTheRateLimitIsALeakyBucket(t *testing.T) {
 		<-time.After(400 * time.Millisecond)
 		if n := burst(); n != 10 {
 			t.Errorf("%d of 60 after 0.4 s, want 10", n)
+		}
+	})
+}
+
+func TestABucketThatWaitsAnswersLaterBeforeItRefuses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, Config{Rows: 1, RateLimit: 25, RateWaits: true})
+		began := time.Now()
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		took, refused := map[time.Duration]bool{}, 0
+		for range 25 {
+			wg.Go(func() {
+				status, _, _ := r.do(http.MethodGet, "/api/users", nil, nil)
+				mu.Lock()
+				defer mu.Unlock()
+				if status == 429 {
+					refused++
+					return
+				}
+				took[time.Since(began).Round(time.Millisecond)] = true
+			})
+		}
+		wg.Wait()
+		if refused != 5 || len(took) != 20 || !took[0] || !took[40*time.Millisecond] || !took[760*time.Millisecond] {
+			t.Errorf("%d of 25 at once were refused, and the others took %v; want five, and one each 40 ms", refused, took)
 		}
 	})
 }

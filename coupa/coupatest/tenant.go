@@ -35,6 +35,9 @@ type Config struct {
 	// beyond them: 429. 0: 25 and 20, as Coupa documents. Negative RateLimit: no limit.
 	RateLimit float64
 	Burst     int
+	// RateWaits lets those on top wait for their turn, so that answers come later
+	// the more there are; otherwise they pass at once.
+	RateWaits bool
 	// Latency is waited before each answer of the API.
 	Latency time.Duration
 	// PageCap is the most rows of a page; 0: 50.
@@ -146,7 +149,7 @@ func New(cfg Config) *Tenant {
 		cfg: cfg, cat: cat,
 		paint: painter{seed: cfg.Seed, zone: cfg.Location, epoch: cfg.Epoch.Unix()},
 		full:  map[string]*plan{}, sizes: map[string]size{},
-		limit:  bucket{rate: cfg.RateLimit, burst: float64(cfg.Burst)},
+		limit:  bucket{rate: cfg.RateLimit, burst: float64(cfg.Burst), waits: cfg.RateWaits},
 		tables: map[string]*table{}, plans: map[string]*plan{},
 		rng: rand.New(rand.NewPCG(cfg.Seed, 0x636f757061)),
 	}

@@ -202,11 +202,11 @@ export class Detail {
       h("p", { class: "hint" }, "Of the whole instance: its objects share one limiter."),
       facts(
         ["Used", `${rate(r.used)} / s`, "Requests a second, of the last minute."],
-        ["Allowed", r.limit || r.current ? `${rate(r.current)} / s` : "any", r.limit ? `The limit, coupa.rate.limit, is ${rate(r.limit)}.` : "There is no limit."],
+        ["Allowed", r.limit || r.current ? `${rate(r.current)} / s` : "any", r.auto ? `What others leave over is found: coupa.rate.limit is auto, at most ${rate(r.limit)}.` : r.limit ? `The limit, coupa.rate.limit, is ${rate(r.limit)}.` : "There is no limit."],
         ["Throttled", r.throttled_since ? `for ${span((live.now() - Date.parse(r.throttled_since)) / 1000)}` : "no", r.throttled_since ? "Coupa answers 429 or 503; the rate comes back by itself." : ""],
         ["Waiting", count(w.poll + w.snapshot + w.backfill + w.sweep), `Polls ${w.poll}, snapshots ${w.snapshot}, backfills ${w.backfill}, sweeps ${w.sweep}.`],
         token && !token.trouble && token.expires_in_ms > 0 && ["Access token", `${span(token.age_ms / 1000, 1)} old`, `Expires in ${span(token.expires_in_ms / 1000)}; renewed before that.`]),
-      ratePlot(r.history.map((p) => ({ ...p, at: Date.parse(p.at) })), r.limit));
+      ratePlot(r.history.map((p) => ({ ...p, at: Date.parse(p.at) })), r.auto ? 0 : r.limit));
   }
 
   #configuration() {
