@@ -279,3 +279,60 @@ func TestPollsOfLinesStayBehind(t *testing.T) {
 		h.linesFitRows("purchase_orders")
 	})
 }
+
+// The mark speaks for all rows before it, also where a poll that found a short page read no further.
+func TestTheMarkPassesNoRowThatAShortPageHides(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 910, Rows: 20, PageCap: 5, Objects: []string{"users"}}, func(h *harness) {
+		published := map[string]bool{} // by id and stamp
+		h.published = func(p shard.Publication) { published[fmt.Sprint(p.ID, p.UpdatedAt)] = true }
+		h.keys["poll.interval.ms"], h.keys["settle.ms"] = "200", "0"
+		h.start()
+		h.settle()
+		early, moved, mark := 0, 0, time.Time{}
+		for i := range 160 {
+			if i%8 == 0 {
+				h.tenant.Tie("users", 12)
+			}
+			h.pass(250 * time.Millisecond)
+			s := h.task("acme", "users")
+			for _, v := range h.tenant.Rows("users") {
+				out := published[fmt.Sprint(v.ID, stampOf(v))]
+				if !out && v.UpdatedAt.Before(s.Mark) {
+					t.Fatalf("the mark is at %v, and id %d of %v is not published", s.Mark, v.ID, v.UpdatedAt)
+				}
+				if out && !v.UpdatedAt.Before(s.Mark) {
+					early++
+				}
+			}
+			if s.Mark.After(mark) {
+				mark, moved = s.Mark, moved+1
+			}
+		}
+		if early == 0 || moved < 10 || moved > 16 {
+			t.Errorf("%d rows were seen ahead of the mark, which moved %d times in 40 s", early, moved)
+		}
+		h.pass(5 * time.Second)
+		h.check("users")
+	})
+}
+
+// A snapshot leaves to the polls what they have not published yet, also in the stretch where others went out.
+func TestASnapshotOvertakesNoPollAheadOfTheMark(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 911, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
+		h.keys["poll.interval.ms"] = "400"
+		r := h.start()
+		h.settle()
+		h.pass(time.Until(time.Now().Truncate(time.Second).Add(time.Second + 10*time.Millisecond)))
+		first := h.tenant.Update("invoices", 5)
+		for last, _ := h.last("invoices", 5); last.updatedAt != stampOf(first); last, _ = h.last("invoices", 5) {
+			h.pass(50 * time.Millisecond)
+		}
+		second := h.tenant.Update("invoices", 6)
+		_, n := h.last("invoices", 6)
+		h.snapshot(r, status.SnapshotRequest{From: time.Now().Add(-time.Minute)})
+		h.pass(10 * time.Second)
+		if last, now := h.last("invoices", 6); stampOf(second) != stampOf(first) || now != n+1 || last.op != record.OpUpsert {
+			t.Errorf("%d records more of a row that the polls had not seen, the last %s", now-n, last.op)
+		}
+	})
+}

@@ -64,7 +64,7 @@ type TaskStatus struct {
 	Committed  checkpoint.Position
 
 	Condition Condition
-	// end of the last window that was drained: every change before it is in the topic, but for a
+	// where the mark was after the last poll: every change before it is in the topic, but for a
 	// backfill's. It stands while the task is BLIND, and was past when it was proven: a mark that a
 	// clock which runs ahead has left in the future proves nothing of what comes until then
 	Proven   time.Time

@@ -166,7 +166,7 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 		},
 	}
 	if len(ids) > 0 && walk.From.IsZero() { // some may have no updated-at
-		ps.rules, ps.ask.Window = idsRules, coupa.Window{}
+		ps.rules, ps.ask.Window, ps.ask.Over = idsRules, coupa.Window{}, time.Time{}
 	}
 	ps.finish = func(pos *checkpoint.Position) { finish(ps.walk.Rows)(pos) }
 	p.log.Info("a snapshot is read", "snapshot", r.ID)
