@@ -376,12 +376,15 @@ func (h *harness) checkOf(name, object string) []readRecord {
 	contentOf := h.contents(tenant, object)
 	latest := map[int64]readRecord{}
 	seen := map[string]bool{}
-	order := map[string]int{}
-	for i, v := range tenant.Versions(object) {
-		order[fmt.Sprint(v.ID, string(h.rowEncoder(object, schemas.Options{})(v.JSON)))] = i
-	}
+	order := sync.OnceValue(func() map[string]int {
+		order := map[string]int{}
+		for i, v := range tenant.Versions(object) {
+			order[fmt.Sprint(v.ID, string(h.rowEncoder(object, schemas.Options{})(v.JSON)))] = i
+		}
+		return order
+	})
 	// saved is when the tenant made a record's version: it may have set the row's stamp back.
-	saved := func(r readRecord) int { return order[fmt.Sprint(r.id, contentOf(r))] }
+	saved := func(r readRecord) int { return order()[fmt.Sprint(r.id, contentOf(r))] }
 	for _, r := range records {
 		content := contentOf(r)
 		if content == "" {
