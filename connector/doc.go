@@ -25,6 +25,7 @@
 // value in stream/rules.go:
 //
 //	poll      rows by their own updated-at, [mark − overlap, now − settle)      stream/follow.go
+//	ahead     the same, up to the second that runs; the mark stays behind       stream/follow.go
 //	lines     rows of which a line was stamped since the last such walk         stream/follow.go
 //	repair    rows that a look-back found and the ledger does not know          stream/follow.go
 //	moved     rows between which lines have moved, once more for their lines    stream/follow.go
@@ -40,7 +41,7 @@
 //	first     the first such walk, in place of a backfill                       stream/whole.go
 //	latest    the same where only later changes are to be published             stream/whole.go
 //
-// The first six publish changes, one after the other, and the next six publish beside them. Look-backs
+// The first seven publish changes, one after the other, and the next six publish beside them. Look-backs
 // (stream/lookback.go) list ids and stamps behind the overlap, and publish nothing. The ten steps of a row:
 //
 //	1 fetch    a page of the walk                                   stream/fetch.go, coupa.Client.Fetch
@@ -59,13 +60,14 @@
 //
 // # What is guaranteed
 //
-//  1. No row is skipped. A window is closed below and open above, in whole seconds, and its upper end lies
-//     behind Coupa's own clock. A row that changes during the walk leaves the window and is in the next one;
-//     ids only grow; nothing is counted in offsets, so nothing shifts.
+//  1. No row is skipped. A window is closed below and open above, in whole seconds, and what the mark passes
+//     of it lies behind Coupa's own clock, by the Date of every answer. A row that changes during the walk
+//     leaves that and is in the next window; ids only grow; nothing is counted in offsets, so nothing shifts.
 //  2. No row is repeated. What a walk reads again is compared by id, updated-at and content with the ledger,
 //     and the ledger is written in the transaction that published the row.
 //  3. Versions of one id come in the order of updated-at: a walk reads each id once, a walk starts when the
-//     one before is committed, and a row that is older than what was published is dropped. The backfill's
+//     one before is committed, and a row that is older than what was published is dropped. Where it is Coupa
+//     that has set a row's updated-at back, the row goes out as it is, half an overlap later. The backfill's
 //     window ends where the polls' begin, and what the polls hand over of an id takes out what the backfill
 //     hands over later of it.
 //  4. Where lines have topics, these hold at every commit what the rows published last have of lines:

@@ -75,6 +75,7 @@ type story struct {
 	object string
 	lines  string
 	poll   time.Duration
+	clocks []time.Duration
 	told   []string
 }
 
@@ -82,12 +83,15 @@ func newStory(seed uint64) *story {
 	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), seed: seed}
 	s.object = []string{"users", "purchase_orders", "invoices"}[s.IntN(3)]
 	s.lines = []string{config.LinesEmbedded, config.LinesTopics, config.LinesBoth}[s.IntN(3)]
-	s.poll = []time.Duration{time.Second, 4 * time.Second, 10 * time.Second}[s.IntN(3)]
+	s.poll = []time.Duration{300 * time.Millisecond, time.Second, 4 * time.Second, 10 * time.Second}[s.IntN(4)]
+	if s.IntN(2) == 0 {
+		s.clocks = []time.Duration{-2 * time.Second, 2 * time.Second} // settle.ms apart from what is right
+	}
 	return s
 }
 
 func (s *story) run(t *testing.T) {
-	cfg := coupatest.Config{Seed: s.seed, Rows: s.IntN(25) - 1, Objects: []string{s.object}, PageCap: 1 + s.IntN(8), Latency: time.Duration(s.IntN(3)*20) * time.Millisecond}
+	cfg := coupatest.Config{Seed: s.seed, Rows: s.IntN(25) - 1, Objects: []string{s.object}, PageCap: 1 + s.IntN(8), Clocks: s.clocks, Latency: time.Duration(s.IntN(3)*20) * time.Millisecond}
 	simulate(t, cfg, func(h *harness) {
 		h.keys["poll.interval.ms"] = fmt.Sprint(s.poll.Milliseconds())
 		h.keys["overlap.ms"] = []string{"20000", "60000"}[s.IntN(2)]
@@ -108,6 +112,9 @@ func (s *story) run(t *testing.T) {
 		h.net.Lose(kmsg.EndTxn, 0)
 		h.pass(15 * time.Second) // the latest row is there
 		h.catchUp(s.poll)
+		if s.clocks != nil {
+			h.pass(40 * time.Second) // what was set back is believed after half the overlap
+		}
 		h.check(s.object)
 		if t.Failed() {
 			t.Logf("seed %d: %+v, keys %v, steps %v", s.seed, cfg, h.keys, s.told)
@@ -140,7 +147,7 @@ func (s *story) tell(format string, args ...any) {
 
 func (s *story) step(h *harness, states *[]string) {
 	id := int64(1 + s.IntN(24))
-	switch s.IntN(14) {
+	switch s.IntN(17) {
 	case 0, 1, 2:
 		n := 1 + s.IntN(4)
 		s.tell("update %d, %d times", id, n)
@@ -189,6 +196,22 @@ func (s *story) step(h *harness, states *[]string) {
 		}
 		s.tell("kafka: %d times %v to %s", f.Count, f.Err, f.Keys[0].Name())
 		h.cluster.Fault(f)
+	case 12:
+		apart := time.Duration(s.IntN(8000)) * time.Millisecond
+		s.tell("update %d in steps %v apart", id, apart)
+		h.tenant.UpdateInSteps(s.object, id, apart)
+	case 13:
+		s.tell("%d changes again and again, and is as it was before", id)
+		for i := range 3 + s.IntN(3) {
+			h.tenant.SetMember(s.object, id, "login", fmt.Sprintf("%q", []string{"one", "other"}[i%2]))
+			h.pass(time.Duration(s.IntN(500)) * time.Millisecond)
+		}
+	case 14:
+		s.tell("changes while rows are read")
+		for i := range 20 {
+			h.tenant.Update(s.object, 1+(id+int64(i))%24)
+			h.pass(time.Duration(s.IntN(200)) * time.Millisecond)
+		}
 	default:
 		h.stop()
 		switch s.IntN(3) {

@@ -151,7 +151,7 @@ func (c *Client) firstID(ctx context.Context, op string, q Query, dir string) (i
 		return 0, err
 	}
 	defer res.close()
-	if err := res.checkDate(c, q.Window); err != nil {
+	if err := res.checkDate(c, q); err != nil {
 		return 0, err
 	}
 	rows := newRows(ctx, res, &c.room, c.collection(q.Path).most, "")

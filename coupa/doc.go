@@ -75,8 +75,8 @@
 // # Not obvious
 //
 //   - The Date header is cut to the second and set before the answer travels, so Date plus the time since
-//     is a lower bound of Coupa's clock: a window that ends settle.ms before it is closed. A response
-//     whose Date lies before its window's end is refused.
+//     is a lower bound of Coupa's clock: what lies settle.ms before it is closed. A response whose Date lies
+//     before that is refused: before the window's end, or where polls read ahead, before the mark to be.
 //   - The length of a page tells nothing of an end: Coupa's cap is 50, but an instance may cap lower, leave
 //     rows out after the limit, or count joined lines for it.
 package coupa

@@ -104,7 +104,7 @@ func (c *Client) fetchPage(ctx context.Context, r pageRequest, a ask, yield func
 	defer res.close()
 	page.Date, _ = dateOf(res.Header)
 	page.Latency = res.latency
-	if err := res.checkDate(c, q.Window); err != nil {
+	if err := res.checkDate(c, q); err != nil {
 		return page, err
 	}
 	rows := newRows(ctx, res, r.room, c.collection(q.Path).bound(&q), r.lines)

@@ -279,6 +279,21 @@ func TestWindowThatIsNotOverByCoupasClockIsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestAWindowMayEndInTheSecondThatRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, &fake{api: func(int, *http.Request) *http.Response {
+			return answer(200, array("2024-03-31T23:59:59Z", 1), "Date", "Sun, 31 Mar 2024 23:59:59 GMT")
+		}})
+		for over, taken := range map[time.Duration]int{-2 * time.Second: 1, -time.Second: 1, 0: 0} {
+			q := Query{Path: "invoices", Window: Window{From: march, To: april}, Over: april.Add(over)}
+			if ids, _, err := collect(t.Context(), c, q); len(ids) != taken || (err == nil) != (taken > 0) {
+				t.Errorf("over %v from its end: got %v, %v", over, ids, err)
+			}
+		}
+	})
+}
+
 func TestAPageIsEmptyOnlyIfNothingCame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

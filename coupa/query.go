@@ -40,10 +40,13 @@ func bound(t time.Time) string {
 
 // Query is one page request of a walk by id.
 type Query struct {
-	Path    string // resource path below /api, "invoices"
-	Window  Window // updated_at[gt_or_eq] and updated_at[lt]
-	After   int64  // id[gt]
-	Through int64  // id[lt_or_eq]; 0: no upper bound
+	Path   string // resource path below /api, "invoices"
+	Window Window // updated_at[gt_or_eq] and updated_at[lt]
+	// Over is the instant that the answer's Date has reached, or the answer is refused; zero: Window.To, so
+	// that no row comes into the window any more, but for late ones.
+	Over    time.Time
+	After   int64 // id[gt]
+	Through int64 // id[lt_or_eq]; 0: no upper bound
 	// id[in], at most 50 of them, all above 0, in place of After and Through; none: not sent
 	IDs []int64
 	// most rows of the page, 1 to 50; 0: 50. Only an empty answer to a request for

@@ -126,16 +126,20 @@ func isWebPage(h http.Header, body []byte) bool {
 	return isHTML(h.Get("Content-Type")) && len(bytes.TrimSpace(body)) > 0
 }
 
-// checkDate takes over the Date of the answer, and refuses a
-// window that is not over by it: rows could still come into it.
-func (r *response) checkDate(c *Client, w Window) error {
+// checkDate takes over the Date of the answer, and refuses one by which what must
+// be over of the window is not: rows could still come into it.
+func (r *response) checkDate(c *Client, q Query) error {
 	date, ok := dateOf(r.Header)
 	if !ok {
-		return broken(r.op, "Coupa answered without a Date header, so nothing shows that the window %s is over", w)
+		return broken(r.op, "Coupa answered without a Date header, so nothing shows that the window %s is over", q.Window)
 	}
 	c.clock.set(date)
-	if date.Before(w.To) {
-		return &Error{Op: r.op, Kind: Retry, Err: fmt.Errorf("by Coupa's clock it is %s, and the window %s is not over", bound(date), w),
+	over := Window{From: q.Window.From, To: q.Over}
+	if q.Over.IsZero() {
+		over = q.Window
+	}
+	if date.Before(over.To) {
+		return &Error{Op: r.op, Kind: Retry, Err: fmt.Errorf("by Coupa's clock it is %s, and the window %s is not over", bound(date), over),
 			Hint: "its clock was set back, or its servers disagree; a window that ends earlier will do"}
 	}
 	return nil

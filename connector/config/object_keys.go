@@ -45,7 +45,7 @@ func pollSettings() []setting[Object] {
 		{Key{Name: "lookback.ms", Type: Long, Importance: Medium, Default: "604800000",
 			Doc: "How far the deeper, rarer look-backs go; 0: none."},
 			millis(func(o *Object) *time.Duration { return &o.Lookback }, 0)},
-		{Key{Name: "settle.ms", Type: Long, Importance: Low, Default: "2000", Doc: "How far a poll stays behind Coupa's clock."},
+		{Key{Name: "settle.ms", Type: Long, Importance: Low, Default: "2000", Doc: "How far a stream's mark stays behind Coupa's clock. Rows beyond the mark may go out before it; where lines have topics of their own, polls stay behind too."},
 			millis(func(o *Object) *time.Duration { return &o.Settle }, 0)},
 		{Key{Name: "reread.interval.ms", Type: Long, Importance: Low, Default: "3600000",
 			Doc: "Time from one reading of all rows to the next, for objects whose `updated-at` does not show every change: `currencies`, `budget_line_adjustments`, `budget_lines`, and those that are read through the rows that they are below, as `contracts/legal_documents`."},

@@ -97,6 +97,7 @@ var families = []family{
 	counts("coupastream_records_published_total", "Data records committed.", func(s *status.TaskStatus) int64 { return s.Published }),
 	counts("coupastream_lines_published_total", "Records of lines committed to topics of their own, tombstones included.", func(s *status.TaskStatus) int64 { return s.Lines }),
 	counts("coupastream_late_rows_total", "Rows published that became visible only after the mark had passed their updated-at.", func(s *status.TaskStatus) int64 { return s.Late }),
+	counts("coupastream_rows_set_back_total", "Rows published with an older updated-at than they had been published with.", func(s *status.TaskStatus) int64 { return s.SetBack }),
 	counts("coupastream_silent_changes_total", "Changes published that did not move their row's updated-at.", func(s *status.TaskStatus) int64 { return s.Silent }),
 	counts("coupastream_lookback_finds_total", "Rows that a look-back found and the ledger did not know.", func(s *status.TaskStatus) int64 { return s.LookbackFinds }),
 	counts("coupastream_dead_letters_total", "Rows that could not go to their topic and went to the dead letter topic.", func(s *status.TaskStatus) int64 { return s.DeadLetters }),

@@ -155,6 +155,7 @@ type Version struct {
 type Tally struct {
 	Late    []time.Duration // of rows that became visible behind the mark: how far behind
 	Silent  int             // changes that did not move their row's updated-at
+	SetBack int             // rows whose updated-at is older than that of a version published before
 	Buried  int             // dead letters
 	Cause   string          // of the last of them
 	Trimmed int             // records with cut texts

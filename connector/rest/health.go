@@ -34,7 +34,7 @@ type TaskHealth struct {
 	Trace     string `json:"trace,omitempty"`
 	// every change stamped before it is published, but for a backfill's
 	Mark      *time.Time `json:"mark"`
-	Proven    *time.Time `json:"proven"`       // end of the last window that was drained
+	Proven    *time.Time `json:"proven"`       // the mark after the last poll
 	Freshness *int64     `json:"freshness_ms"` // from proven to now
 
 	Backfilling bool            `json:"backfilling"`

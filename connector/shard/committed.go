@@ -36,6 +36,7 @@ func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
 		}
 		t.Committed = position
 		t.Silent += int64(sub.Silent)
+		t.SetBack += int64(sub.SetBack)
 		t.Trimmed += int64(sub.Trimmed)
 		t.CountUnreadable(sub.Unreadable)
 		t.Malformed += int64(sub.Malformed)

@@ -45,6 +45,7 @@ type TaskStatus struct {
 	Lateness time.Duration // how far behind the mark the latest of them was
 	// changes published that did not move their row's updated-at: of lines, most of them
 	Silent      int64
+	SetBack     int64  // rows published with an older updated-at than they had been published with
 	DeadLetters int64  // rows that went to the dead letter topic
 	DeadLetter  string // why the last of them did
 	Trimmed     int64  // records whose texts were cut to what the topic takes
@@ -63,7 +64,7 @@ type TaskStatus struct {
 	Committed  checkpoint.Position
 
 	Condition Condition
-	// end of the last window that was drained: every change before it is in the topic, but for a
+	// where the mark was after the last poll: every change before it is in the topic, but for a
 	// backfill's. It stands while the task is BLIND, and was past when it was proven: a mark that a
 	// clock which runs ahead has left in the future proves nothing of what comes until then
 	Proven   time.Time

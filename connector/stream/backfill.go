@@ -57,7 +57,11 @@ func (p *Poller) backfill(ctx context.Context) error {
 		ps.finish = func(*checkpoint.Position) {}
 		switch w.Kind {
 		case checkpoint.Split:
-			ps.rules = splitRules
+			published, err := p.published(pos.Mark, time.Time{})
+			if err != nil {
+				return err
+			}
+			ps.rules, ps.seen, ps.mark, ps.ask.Over = splitRules, published, pos.Mark, pos.Mark
 		case checkpoint.Closing:
 			published, err := p.published(w.From, w.To)
 			if err != nil {
@@ -113,10 +117,14 @@ func (p *Poller) noteLines(ctx context.Context) error {
 // beginSplit begins to read again what is published, for its lines. With initial.from=latest
 // nothing tells how far back that goes: lines get to their topics with their row's next change.
 func (p *Poller) beginSplit(ctx context.Context) error {
+	end, err := p.publishedEnd(p.shard.Position(p.stream))
+	if err != nil {
+		return err
+	}
 	return p.record(ctx, func(pos *checkpoint.Position) {
 		pos.LineTopics = true
 		if from := p.object.InitialFrom; !from.Latest {
-			pos.Backfill = &checkpoint.Walk{Kind: checkpoint.Split, From: from.At.Truncate(time.Second).UTC(), To: pos.Mark, Ranges: everything()}
+			pos.Backfill = &checkpoint.Walk{Kind: checkpoint.Split, From: from.At.Truncate(time.Second).UTC(), To: end, Ranges: everything()}
 		}
 	})
 }

@@ -19,7 +19,14 @@ const (
 	duplicate                // published with this updated-at and content: drop
 	// a later version is published already: drop, or versions of one id would run backwards
 	stale
+	// another version of its stamp is published, and the stamp is not settled: drop, and read it again
+	held
+	// a later version is published already, and for long enough Coupa has shown this one: publish
+	setBack
 )
+
+// publishes tells whether a row of this verdict goes out.
+func (v verdict) publishes() bool { return v == fresh || v == setBack }
 
 // seen is the part of the ledger that a walk can meet again. It is loaded once per walk
 // and then read by the walk's fetches side by side; the zero value has seen nothing.
@@ -32,6 +39,17 @@ type seen struct {
 	latest   map[int64]int64 // id → newest updated-at published
 	// last, if it is not nil, takes the place of both: of rows without updated-at, what was published last.
 	last map[int64]content
+	// Of a poll, in unix seconds, else 0: a row that was published with a stamp before passed is believed
+	// to have an older one; from settled on stamps may still be given, where it reads ahead of the mark.
+	passed, settled int64
+}
+
+// ofPoll sets what a poll decides by that moves the mark to an instant. A row that shows an older stamp than
+// it was published with is believed half of the overlap later: until then a server that lags may show it.
+func (s *seen) ofPoll(to time.Time, overlap time.Duration, ahead bool) {
+	if s.passed = to.Add(-overlap / 2).Unix(); ahead {
+		s.settled = to.Unix()
+	}
 }
 
 // content is what was published last of a row without updated-at.
@@ -69,7 +87,9 @@ func loadSeen(l shard.Ledger, st checkpoint.Stream, from, to time.Time, of ...in
 }
 
 // decide compares a row with what was published of its id. The same updated-at with other content
-// is a change: lines move without their header's stamp, and two saves can fall into one second.
+// is a change: lines move without their header's stamp, and two saves can fall into one second. Before the
+// second is settled, such a change waits: it may be undone within it, and what was published first is not
+// published again then.
 func (s seen) decide(r coupa.Row) verdict {
 	if s.last != nil {
 		if e, known := s.last[r.ID]; known && e.digest == r.Digest && !e.twice {
@@ -82,13 +102,23 @@ func (s seen) decide(r coupa.Row) verdict {
 	if !known {
 		return fresh
 	}
-	if at < last {
-		return stale
-	}
-	if _, published := s.versions[record.Version{ID: r.ID, UpdatedAt: at, Digest: r.Digest}]; published {
+	switch {
+	case s.has(r):
 		return duplicate
+	case at < last && last < s.passed:
+		return setBack
+	case at < last:
+		return stale
+	case at == last && s.settled > 0 && at >= s.settled:
+		return held
 	}
 	return fresh
+}
+
+// has tells whether the row was published with this updated-at and content.
+func (s seen) has(r coupa.Row) bool {
+	_, published := s.versions[record.Version{ID: r.ID, UpdatedAt: r.UpdatedAt.Unix(), Digest: r.Digest}]
+	return published
 }
 
 // knows tells whether the row was published with this updated-at, whatever its content was.

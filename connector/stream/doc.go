@@ -83,6 +83,16 @@
 //     end, for rows that became visible behind the backfill. Lines and look-backs wait for its end.
 //   - A page that breaks the contract is not believed at all, rows before the breach included: the walk
 //     goes back to the page's start and the object stops.
+//   - Polls read ahead of the mark: up to the end of the second that runs, by the earliest clock of the last
+//     minutes. What lies between, up to settle.ms and a little more, is read again by the polls that follow,
+//     and the ledger, which is loaded without an upper end, drops what is known of it. The end is there so
+//     that a walk ends where rows keep coming, and so that what a server stamps whose clock runs ahead waits
+//     for the others. Polls of streams whose lines have topics, or whose rows are read in parts, stay
+//     behind the clock: a save in two steps would show as tombstones of lines and then the lines
+//     again, and two versions of one stamp could be put together to one.
+//   - The mark moves by a poll that has come to an empty page, every few seconds at most. A poll in between
+//     may end with a short page, which saves a request; what such a page hides is read a few seconds later.
+//     A walk that is cut so leaves no trace in the position, so that nothing takes it for whole.
 //   - The mark of an idle stream is kept in memory for up to a minute. A poll that found nothing moves
 //     it, and nothing else; a thousand idle tenants would otherwise make a steady load of transactions
 //     without records. After a crash the window is larger, the result the same.
@@ -91,6 +101,16 @@
 //
 //   - A version is (id, updated-at, content), and any number of them is remembered per second. So nothing
 //     goes out twice even where a change is undone within its second.
+//   - Ahead of the mark, one version of a row goes out for each stamp; others of that stamp wait until it is
+//     settled, which is when they went out before polls read ahead. If the second one went out too, and the
+//     save were undone within the second, the first would be the last, and could not go out twice.
+//   - A row that shows an older updated-at than it was published with is one of two things. An answer may
+//     come from a server that lags behind: the version that it shows must not go out. Or it is how the row
+//     is now: a server saved it whose clock is behind and which has answered none of our requests, or the
+//     instance was restored. Only time tells. So if polls still show it when the mark has passed the newer
+//     stamp by half the overlap, it goes out with the stamp that it has, is counted
+//     (coupastream_rows_set_back_total) and told. Until then the mark does not speak for it. A row that was
+//     set back by more than half the overlap is found by no poll.
 //   - Only the overlap is loaded from the ledger, once per walk; see seen in dedupe.go.
 //   - The position carries the ledger's floor. A longer overlap than the ledger remembers would publish
 //     old rows again; windows don't begin below the floor.
@@ -144,8 +164,9 @@
 //     who moves a position back wants that once more.
 //   - A snapshot that is asked for is part of the position, with what is left of it. It resumes at the
 //     row, pauses and ends in the stream's own transactions, and each row goes out once for each request.
-//     Its window ends at the mark, so that it overtakes no poll, and what polls publish beside it takes
-//     out what it has read before, as with a backfill. The ledger is not asked: publishing once more is
+//     Its window ends behind what polls have published, ahead of the mark too, and of that stretch it repeats
+//     what the ledger knows, so that it overtakes no poll. What polls publish beside it takes out what it
+//     has read before, as with a backfill. The ledger is not asked: publishing once more is
 //     what it is for.
 //
 // # Not obvious

@@ -29,6 +29,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax,
 		start := f.r.After
 		f.given = nil
 		end.page, end.err = f.page(ctx)
+		end.short = end.page.Rows < pageRows && f.limit == 0
 		if f.failed(end.err, f.r.After) {
 			end.err = f.passOver(ctx, f.query(), end.err)
 		}
@@ -44,7 +45,7 @@ func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax,
 		}
 		// A row that is no JSON may have been mangled on the way.
 		again := status.IsTemporary(end.err) || coupa.KindOf(end.err) == coupa.BadRow && tries < 3
-		if end.err == nil || ctx.Err() != nil || !again || ps.rules.clocked && ps.p.isAhead(ctx, ps.walk.To) {
+		if end.err == nil || ctx.Err() != nil || !again || ps.rules.clocked && ps.p.isAhead(ctx, ps.over()) {
 			break
 		}
 		delay := temporaryBackoff.Delay(f.patience(tries), coupa.RetryAfter(end.err))
@@ -156,9 +157,14 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		return f.takeUndated(ctx, row)
 	case ps.rules.undated, ps.rules.border && !row.UpdatedAt.Before(ps.walk.To):
 		return nil // the polls publish it
+	case ps.rules.repeats && !row.UpdatedAt.Before(ps.mark) && !ps.seen.has(row):
+		return nil // the polls will, or do so beside it
 	}
 	c.Newest = clock.Later(c.Newest, clock.Later(row.UpdatedAt, row.LinesAt))
-	verdict := ps.seen.decide(row)
+	verdict := fresh
+	if !ps.rules.repeats {
+		verdict = ps.seen.decide(row)
+	}
 	if ps.p.doubt.has(row) || f.have(row) {
 		verdict = duplicate
 	}
@@ -173,7 +179,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 	if err := errors.Join(failpoint.After(failpoint.Decide), failpoint.Before(failpoint.Encode)); err != nil {
 		return err
 	}
-	if verdict != fresh {
+	if !verdict.publishes() {
 		f.noteRead(row)
 		c.Rows++
 		c.Dropped++
@@ -191,7 +197,7 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		return nil
 	}
 	c.Entries = append(c.Entries, entries(row, ps.horizon)...)
-	ps.count(c, row)
+	ps.count(c, row, verdict)
 	return nil
 }
 
@@ -242,9 +248,14 @@ func (f *fetch) noteRead(row coupa.Row) {
 	}
 }
 
-// count notes a row that the polls alone would have missed: one that became
-// visible after the mark had passed its stamp, or that changed without it.
-func (ps *pass) count(c *record.Chunk, r coupa.Row) {
+// count notes a row that is out of the order of stamps, or that the polls alone would have missed: one
+// that became visible after the mark had passed its stamp, or that changed without it.
+func (ps *pass) count(c *record.Chunk, r coupa.Row, v verdict) {
+	if v == setBack {
+		c.SetBack++
+		ps.p.wasSetBack(r, ps.seen.latest[r.ID])
+		return
+	}
 	if !ps.rules.changes || !r.UpdatedAt.Before(ps.mark) {
 		return
 	}

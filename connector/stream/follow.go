@@ -18,6 +18,7 @@ type follower struct {
 	collection string    // of lines, as Coupa's filters spell it; "": the object has none
 	mark       time.Time // as drained; the position in Kafka may be a little behind, see markPersistence
 	lines      time.Time // the same of lines' stamps
+	marked     time.Time // when a poll last moved the mark
 	persisted  time.Time // when the position last went to Kafka
 	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
 	// the newest stamp of a row known; at the start, that which the ledger's floor follows from
@@ -40,9 +41,16 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 		return err
 	}
 	unfinished := f.shard.Position(f.stream).Walk
-	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") && !f.isAhead(ctx, unfinished.To) {
-		if err := f.walk(ctx, *unfinished); err != nil {
-			return err
+	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") {
+		rules, to := linesRules, unfinished.To
+		if unfinished.Kind == checkpoint.Poll {
+			// It may not have been one that reads ahead: then it is for the next poll to move the mark.
+			rules, to = aheadRules, clock.Later(f.mark, to.Add(-reach(f.object)))
+		}
+		if !f.isAhead(ctx, to) {
+			if err := f.walk(ctx, *unfinished, rules, to); err != nil {
+				return err
+			}
 		}
 	}
 	for {
@@ -180,18 +188,22 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	if pos.Backfill != nil && pos.Backfill.Kind != checkpoint.Split {
 		lower = clock.Later(lower, pos.Backfill.To) // what lies before is the backfill's
 	}
-	w := nextPoll(f.mark, lower, to, overlap)
-	if w == nil && to.Before(f.mark.Add(-clockSlack)) {
+	rules, ahead := pollRules, time.Duration(0)
+	if f.readsAhead() {
+		rules, ahead = aheadRules, reach(f.object)
+	}
+	w := nextPoll(f.mark, lower, to, ahead, overlap)
+	if w == nil && ranAhead(f.mark, to) {
 		// A clock that is this far back is only put right by an answer, and nothing else asks.
 		_, err := f.source.MaxID(ctx, coupa.Query{Path: f.stream.Object})
 		return err
 	}
 	if w != nil {
-		if w.To.Before(f.mark) {
-			f.log.Warn("Coupa's clock has run ahead and is back; the mark goes back with it", "mark", f.mark, "to", w.To)
-			w.From = f.reachBack(w.From, lower, overlap)
+		if ranAhead(f.mark, to) {
+			f.log.Warn("Coupa's clock has run ahead and is back; the mark goes back with it", "mark", f.mark, "to", to)
+			w.From = f.reachBack(w.From, lower, overlap+ahead)
 		}
-		if err := f.walk(ctx, *w); err != nil {
+		if err := f.walk(ctx, *w, rules, to); err != nil {
 			return err
 		}
 	}
@@ -212,7 +224,16 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	if w.To.Before(f.lines) {
 		w.From = f.reachBack(w.From, pos.Floor, overlap)
 	}
-	return f.walk(ctx, *w)
+	return f.walk(ctx, *w, linesRules, w.To)
+}
+
+// readsAhead tells whether polls read ahead of the mark. A save in two steps, of the row and then of its
+// lines, would show as tombstones of lines and then the lines again, and a row that is read in parts could
+// be put together of two versions that have one stamp.
+func (f *follower) readsAhead() bool {
+	q := f.query(aheadRules.priority, coupa.Window{From: f.mark, To: f.mark})
+	q.After = coupa.LongestID
+	return !f.maker.HasLines() && f.source.Requests(q) == 1
 }
 
 // reachBack is where a window begins whose mark goes back: at the newest row known, less the overlap,
@@ -225,43 +246,60 @@ func (f *follower) reachBack(from, floor time.Time, overlap time.Duration) time.
 	return from
 }
 
-// walk carries out a poll or a walk by lines' stamps and takes over where it ended.
-func (f *follower) walk(ctx context.Context, w checkpoint.Walk) error {
+// walk carries out a poll or a walk by lines' stamps and takes over
+// where it ended: to is where its mark goes.
+func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules, to time.Time) error {
 	ps := &pass{
-		p: f.Poller, rules: pollRules, walk: w, mark: f.mark, horizon: f.horizon(w.To), persisted: &f.persisted,
+		p: f.Poller, rules: rules, walk: w, mark: f.mark, horizon: f.horizon(w.To), persisted: &f.persisted,
 		place: func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Walk },
 	}
-	mark, lines := f.mark, f.lines
+	wasMark, wasLines := f.mark, f.lines
+	mark, lines := wasMark, wasLines
 	var err error
 	if w.Kind == checkpoint.Lines {
-		lines, ps.rules = w.To, linesRules
+		lines = to
 		ps.ask = f.query(ps.rules.priority, coupa.Window{To: f.mark})
 		ps.ask.Lines, ps.ask.LinesFrom = f.collection, w.From
 		ps.seen, err = f.published(w.From.Add(-linesSlack), time.Time{})
 	} else {
-		mark = w.To
+		if to.After(mark) || ranAhead(mark, to) {
+			mark = to
+		}
 		if f.collection == "" {
 			lines = mark
 		}
 		ps.ask = f.query(ps.rules.priority, coupa.Window{From: w.From, To: w.To})
 		ps.seen, err = f.published(w.From, time.Time{}) // behind the mark too: it may have gone back
+		ps.seen.ofPoll(to, f.object.Overlap, rules.ahead)
+		if rules.ahead {
+			ps.ask.Over, ps.short = to, !mark.Before(wasMark) && time.Since(f.marked) < markInterval
+		}
 	}
 	if err != nil {
 		return err
 	}
-	ps.finish = func(pos *checkpoint.Position) { pos.Mark, pos.Lines = mark, lines }
+	ps.finish = func(pos *checkpoint.Position) {
+		if pos.Mark, pos.Lines = mark, lines; ps.cut {
+			pos.Mark, pos.Lines = wasMark, wasLines
+		}
+	}
 	if err := ps.carryOut(ctx); err != nil {
 		return err
 	}
-	f.mark, f.lines = mark, lines
+	if !ps.cut {
+		f.mark, f.lines = mark, lines
+	}
 	if ps.newest.After(f.newest) && ps.newest.Before(w.To) {
 		f.newest = ps.newest
 	}
 	f.stretch.note(ps.latest, f.object, w.To)
 	if w.Kind == checkpoint.Poll {
+		if !ps.cut {
+			f.marked = time.Now()
+		}
 		f.rows, f.missing = ps.rows, ps.rows == 0 && len(ps.seen.latest) > 0
 		f.task.Update(func(s *status.TaskStatus) {
-			s.Mark = mark
+			s.Mark = f.mark
 			s.Polls++
 			s.Restarts = 0
 		})

@@ -41,6 +41,7 @@ type pass struct {
 	finish    func(*checkpoint.Position)
 	passed    map[int64]bool          // rows that Coupa failed to send before, as the walk begins
 	finishes  bool                    // finish is written also where the walk found nothing
+	short     bool                    // a short page may end it, see cut
 	progress  func(rows, total int64) // hears how far it is; nil: nobody asks
 	persisted *time.Time              // when the position last went to Kafka
 
@@ -54,6 +55,7 @@ type pass struct {
 	newest      time.Time     // of the stamps of the rows, their lines' included
 	latest      time.Duration // how far behind the mark a row was that became visible late, at most
 	latency     time.Duration
+	cut         bool // it ended with a short page: nothing shows that there are no more rows
 	pending     []*shard.Submission
 	outstanding int // accepted by the shard and not answered
 	reading     bool
@@ -72,6 +74,7 @@ type event struct {
 	after   int64 // rows of the span up to this id are in chunk or in an earlier one
 	page    coupa.Page
 	pageEnd bool // the fetch is over
+	short   bool // fewer rows came than a page may have
 	rewound bool // after lies before what was handed over already: that was not to be trusted
 	maxID   int64
 	err     error
@@ -238,7 +241,10 @@ func (ps *pass) handle(ev event) {
 				sp.empty = 0
 			}
 		}
-		if ev.err == nil && ev.page.Empty && !ps.stepOn(sp) || ps.isThrough(sp) {
+		ended := ev.err == nil && ev.page.Empty && !ps.stepOn(sp) || ps.isThrough(sp)
+		// Only what is left last may be cut: what others have read is in no position any more then.
+		ps.cut = !ended && ev.err == nil && ev.short && ps.short && len(ps.spans) == 1
+		if ended || ps.cut {
 			ps.spans = slices.DeleteFunc(ps.spans, func(s *span) bool { return s == sp })
 		}
 	}
@@ -283,6 +289,15 @@ func (ps *pass) isThrough(sp *span) bool {
 		return sp.After >= slices.Max(ps.ask.IDs)
 	}
 	return sp.Through > 0 && sp.After >= sp.Through
+}
+
+// over is what must be over by Coupa's clock: the window, or where
+// the walk reads ahead of the mark that it sets, all before that.
+func (ps *pass) over() time.Time {
+	if ps.ask.Over.IsZero() {
+		return ps.walk.To
+	}
+	return ps.ask.Over
 }
 
 // left is what is still to be read.

@@ -47,6 +47,7 @@ type Poller struct {
 	doubt   doubt
 	owners  owners
 	gaps    sync.Once // whether ids that show nothing were told of
+	backs   sync.Once // whether a row was told of whose updated-at went back
 
 	asked chan struct{} // one signal: the requests in the position have changed
 	ask   asking
@@ -312,6 +313,14 @@ func (p *Poller) compareClocks() {
 func (p *Poller) isAhead(ctx context.Context, to time.Time) bool {
 	now, err := p.source.Now(ctx)
 	return err == nil && windowEnd(now, p.object).Add(clockSlack).Before(to)
+}
+
+// wasSetBack tells, once, of a row that is published with an older stamp than it was before.
+func (p *Poller) wasSetBack(row coupa.Row, published int64) {
+	p.backs.Do(func() {
+		p.log.Warn("Coupa shows a row with an older updated-at than before: clocks of its servers differ, or the instance was restored; "+
+			"the row is published as it is, behind its newer stamp", "id", row.ID, "updated_at", row.UpdatedAt, "published", time.Unix(published, 0).UTC())
+	})
 }
 
 // record commits a change of the position without records.

@@ -14,6 +14,9 @@ type walkRules struct {
 	priority coupa.Priority
 	// clocked: its window ends by Coupa's clock, which may turn out to have run ahead.
 	clocked bool
+	// ahead: its window ends behind the second that runs, and the mark follows it settle.ms behind Coupa's
+	// clock. Of a stamp that is not settled it publishes one version of a row, see [seen.decide].
+	ahead bool
 	// byLines: it asks for rows by their lines' stamps, and drops those that show no such line.
 	byLines bool
 	// repeats: what it reads was published before; a version that changes publish beside it takes out
@@ -41,6 +44,7 @@ type walkRules struct {
 
 var (
 	pollRules    = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, prunes: true}
+	aheadRules   = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, prunes: true, ahead: true}
 	linesRules   = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, byLines: true}
 	repairRules  = pollRules
 	movedRules   = walkRules{changes: true, priority: coupa.PriorityPoll, clocked: true, linesAlone: true}

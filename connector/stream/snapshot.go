@@ -12,16 +12,18 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 )
 
 // A snapshot that somebody asks for reads rows as they are and publishes them, whether or not they
-// were published before. Its window ends at the mark at most, so that it publishes no version
-// before the polls do, and what the polls publish meanwhile of a row takes out what the snapshot
-// has read of it before (Shard.receive). Requests stand in the position with what is left of
-// them: they survive whatever the stream survives, and each row goes out once for each request.
+// were published before. Its window ends behind what the polls have published, and of what is ahead of the
+// mark it publishes what the ledger knows, so that it publishes no version before the polls do. What the
+// polls publish meanwhile of a row takes out what it has read of it before (Shard.receive). Requests stand
+// in the position with what is left of them: they survive whatever the stream survives, and each row goes
+// out once for each request.
 
 const (
 	// endedRequests are kept, so that who asked can see what came of it.
@@ -148,8 +150,13 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 	if len(ids) > 0 && ids[len(ids)-1] <= walk.Ranges[0].After {
 		return p.record(ctx, finish(walk.Rows))
 	}
+	published, err := p.published(pos.Mark, time.Time{})
+	if err != nil {
+		return err
+	}
+	ask.Over = pos.Mark
 	ps := &pass{
-		p: p, rules: snapshotRules, walk: walk, ask: ask,
+		p: p, rules: snapshotRules, seen: published, mark: pos.Mark, walk: walk, ask: ask,
 		progress: p.ask.progress, horizon: pos.Mark.Add(-retention(p.object)).Unix(), persisted: persisted,
 		place: func(pos *checkpoint.Position) **checkpoint.Walk {
 			if at := requestIn(pos, r.ID); at != nil && !at.Over() {
@@ -159,7 +166,7 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 		},
 	}
 	if len(ids) > 0 && walk.From.IsZero() { // some may have no updated-at
-		ps.rules, ps.ask.Window = idsRules, coupa.Window{}
+		ps.rules, ps.ask.Window, ps.ask.Over = idsRules, coupa.Window{}, time.Time{}
 	}
 	ps.finish = func(pos *checkpoint.Position) { finish(ps.walk.Rows)(pos) }
 	p.log.Info("a snapshot is read", "snapshot", r.ID)
@@ -217,8 +224,12 @@ func (p *Poller) AskFor(ctx context.Context, r status.SnapshotRequest) (status.S
 		IDs: slices.Compact(slices.Sorted(slices.Values(r.IDs))), From: r.From.UTC().Truncate(time.Second),
 		All: r.From.IsZero() && r.To.IsZero() && len(r.IDs) == 0 && len(r.Filter) == 0,
 	}
-	err := p.record(ctx, func(pos *checkpoint.Position) {
-		if asked.To = pos.Mark; !r.To.IsZero() && r.To.Before(pos.Mark) {
+	end, err := p.publishedEnd(pos)
+	if err != nil {
+		return status.Snapshot{}, err
+	}
+	err = p.record(ctx, func(pos *checkpoint.Position) {
+		if asked.To = clock.Later(end, pos.Mark); !r.To.IsZero() && r.To.Before(asked.To) {
 			asked.To = r.To.UTC().Truncate(time.Second)
 		}
 		pos.Requests = append(forget(pos.Requests), asked)
@@ -228,6 +239,16 @@ func (p *Poller) AskFor(ctx context.Context, r status.SnapshotRequest) (status.S
 	}
 	p.poke()
 	return p.told(asked), nil
+}
+
+// publishedEnd is behind all that polls have published: the mark, or where they have read ahead of it.
+func (p *Poller) publishedEnd(pos checkpoint.Position) (time.Time, error) {
+	published, err := p.published(pos.Mark, time.Time{})
+	end := pos.Mark
+	for _, at := range published.latest {
+		end = clock.Later(end, time.Unix(at+1, 0).UTC())
+	}
+	return end, err
 }
 
 // forget drops the oldest ended requests, so that one more can be kept.

@@ -17,11 +17,25 @@ const markPersistence = time.Minute
 // clockSlack is how far Coupa's clock may seem to go back before it is taken to have run ahead until then.
 const clockSlack = 5 * time.Second
 
-// windowEnd is where a walk that begins now ends: in whole seconds as
-// Coupa stamps rows, settle behind now, a lower bound of Coupa's clock.
+// windowEnd is where a walk that begins now ends, and where the mark goes by a poll: in whole
+// seconds as Coupa stamps rows, settle behind now, a lower bound of Coupa's clock.
 func windowEnd(now time.Time, o config.Object) time.Time {
 	return now.Add(-o.Settle).Truncate(time.Second).UTC()
 }
+
+// running is how far behind a lower bound of Coupa's clock, cut to the second, the second ends that runs by
+// it: Date is cut to the second, so that the bound is up to one less.
+const running = 2 * time.Second
+
+// reach is how far behind [windowEnd] a poll ends that reads ahead of the mark: with the
+// second that runs. One with an end has to be, or a walk would not end where rows keep coming.
+func reach(o config.Object) time.Duration {
+	return running + (o.Settle + time.Second - 1).Truncate(time.Second)
+}
+
+// markInterval is how often a poll that finds rows moves the mark, at most: for that it has to read up to an
+// empty page, which is a request more.
+const markInterval = 3 * time.Second
 
 // lead is how far a poll looks back beyond its overlap where Coupa's clock is ahead of this machine's.
 // If it is Coupa's that is wrong, windows end that far in the future; further ahead, they end by this
@@ -100,29 +114,32 @@ func lookbackEvery(o config.Object, depth time.Duration) time.Duration {
 	return depth / lookbackShare
 }
 
-// nextPoll decides the window of the next poll: [mark − overlap, to), and nothing
-// below floor. It returns nil when no whole second has passed since the mark.
+// nextPoll decides the window of the next poll: [mark − overlap, to + ahead), and nothing below floor; to is
+// where the mark goes. It returns nil when the window would end at the mark: no whole second has passed.
 //
 // A mark in the future is one that a clock which ran ahead has left behind: rows that are stamped
 // now would lie before it, so the window is laid behind the clock as it is, and the mark goes back.
-func nextPoll(mark, floor, to time.Time, overlap time.Duration) *checkpoint.Walk {
-	if to.Before(mark.Add(-clockSlack)) {
+func nextPoll(mark, floor, to time.Time, ahead, overlap time.Duration) *checkpoint.Walk {
+	if ranAhead(mark, to) {
 		mark = to
-	} else if !to.After(mark) {
+	} else if !to.Add(ahead).After(mark) {
 		return nil
 	}
-	w := &checkpoint.Walk{Kind: checkpoint.Poll, From: clock.Later(mark.Add(-overlap).Truncate(time.Second), floor), To: to, Ranges: everything()}
-	if !w.From.Before(to) {
+	w := &checkpoint.Walk{Kind: checkpoint.Poll, From: clock.Later(mark.Add(-overlap).Truncate(time.Second), floor), To: to.Add(ahead), Ranges: everything()}
+	if !w.From.Before(w.To) {
 		return nil
 	}
 	return w
 }
 
+// ranAhead tells whether a mark is that of a clock which ran ahead: by the clock as it is, it would be at to.
+func ranAhead(mark, to time.Time) bool { return to.Before(mark.Add(-clockSlack)) }
+
 // nextLines decides the walk by lines' stamps that follows a poll: lines stamped
 // since the last such walk, less the overlap, of rows whose own stamp the polls
 // have passed. A mark in the future goes back as that of the polls does.
 func nextLines(lines, floor, to time.Time, overlap time.Duration) *checkpoint.Walk {
-	if to.Before(lines.Add(-clockSlack)) {
+	if ranAhead(lines, to) {
 		lines = to
 	} else if !to.After(lines) {
 		return nil

@@ -3,6 +3,8 @@ package stream
 import (
 	"testing"
 	"time"
+
+	"github.com/coupastream/coupastream/connector/config"
 )
 
 func TestALookBackThatIsAlwaysDueLeavesRoomForTheDeeperOnes(t *testing.T) {
@@ -33,5 +35,24 @@ func TestAStampOfLinesInTheFutureGoesBack(t *testing.T) {
 	}
 	if w := nextLines(now.Add(time.Second), now.Add(-24*time.Hour), now, time.Minute); w != nil {
 		t.Errorf("the walk is %+v although no second has passed", w)
+	}
+}
+
+// By a lower bound of Coupa's clock, which is up to a second behind it.
+func TestAPollThatReadsAheadEndsBehindTheSecondThatRuns(t *testing.T) {
+	second := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	for _, settle := range []time.Duration{0, 300 * time.Millisecond, 2 * time.Second, 2500 * time.Millisecond} {
+		o := config.Object{Settle: settle, Overlap: time.Minute}
+		for at := time.Duration(0); at < time.Second; at += 100 * time.Millisecond {
+			now := second.Add(at)
+			to := windowEnd(now, o)
+			w := nextPoll(to, second.Add(-time.Hour), to, reach(o), time.Minute)
+			if w == nil || w.To.Before(second.Add(2*time.Second)) || w.To.After(second.Add(3*time.Second)) {
+				t.Errorf("settle %v, %v: the window is %+v", settle, now, w)
+			}
+			if plain := nextPoll(to, second.Add(-time.Hour), to, 0, time.Minute); plain != nil {
+				t.Errorf("settle %v, %v: a poll that stays behind reads %+v although no second has passed", settle, now, plain)
+			}
+		}
 	}
 }

@@ -127,8 +127,11 @@ func Object(ctx context.Context, cfg Config) (Report, error) {
 	return c.Report, nil
 }
 
-// onItsWay is how long a change may take to its topic: two polls.
-func (cfg Config) onItsWay() time.Duration { return cfg.Object.Settle + 2*cfg.Object.PollInterval }
+// onItsWay is how long a change may take to its topic: two polls that
+// stay behind, and the few seconds for which a short page may hide it.
+func (cfg Config) onItsWay() time.Duration {
+	return cfg.Object.Settle + 2*cfg.Object.PollInterval + 3*time.Second
+}
 
 // comparison is one run of Object.
 type comparison struct {

@@ -34,12 +34,12 @@ func (t *Tenant) Create(object string, options ...Option) Version {
 }
 
 func (t *Tenant) create(object string, options ...Option) *version {
-	c := creation{lines: -1, stamp: time.Now()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := creation{lines: -1, stamp: t.stamp()}
 	for _, option := range options {
 		option(&c)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	tb := t.tables[object]
 	if tb == nil {
 		return nil
@@ -100,6 +100,24 @@ func (t *Tenant) update(object string, id int64, late time.Duration) *version {
 		}
 		return true
 	})
+}
+
+// UpdateInSteps is Update whose save is seen half done: at once its row, and so long after that its line,
+// or where it has none, the row once more. The stamp of the row is that of the first step.
+func (t *Tenant) UpdateInSteps(object string, id int64, apart time.Duration) Version {
+	t.change(object, id, 0, func(_ *table, v *version, now int64) bool {
+		v.gen++
+		v.updated = now
+		return true
+	})
+	return t.version(object, t.change(object, id, apart, func(_ *table, v *version, now int64) bool {
+		if len(v.lines) == 0 {
+			v.gen++
+			return true
+		}
+		v.touch(int(mix(uint64(id), uint64(v.gen))%uint64(len(v.lines))), now+int64(apart/time.Second))
+		return true
+	}))
 }
 
 // UpdateLine changes one line of a row and nothing else: the header's updated-at
@@ -249,10 +267,26 @@ func (t *Tenant) change(object string, id int64, late time.Duration, edit func(t
 		return nil
 	}
 	v := r.last().next()
-	if !edit(tb, v, time.Now().Unix()) {
+	if !edit(tb, v, t.stamp().Unix()) {
 		return nil
 	}
 	return t.put(tb, v, late)
+}
+
+// stamp is the time by the clock of one of the servers; mu is held.
+func (t *Tenant) stamp() time.Time {
+	if len(t.cfg.Clocks) == 0 {
+		return time.Now()
+	}
+	return time.Now().Add(t.clock(t.rng.Uint64()))
+}
+
+// clock is how far the clock of a server is ahead, by its number modulo how many there are.
+func (t *Tenant) clock(server uint64) time.Duration {
+	if len(t.cfg.Clocks) == 0 {
+		return 0
+	}
+	return t.cfg.Clocks[server%uint64(len(t.cfg.Clocks))]
 }
 
 // put makes v visible now or later. It waits for a version of the same row that

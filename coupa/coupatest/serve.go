@@ -297,7 +297,7 @@ func (t *Tenant) deliver(w http.ResponseWriter, r *http.Request, a answer) {
 	case Reset:
 		panic(http.ErrAbortHandler)
 	}
-	header, now := w.Header(), time.Now().UTC()
+	header, now := w.Header(), time.Now().UTC().Add(t.clock(t.turn.Add(1)))
 	switch a.fault.Kind {
 	case ClockBack:
 		now = now.Add(-time.Hour)

@@ -52,6 +52,9 @@ type Config struct {
 	Scopes []string
 	// Location is the company's zone; nil: America/Los_Angeles.
 	Location *time.Location
+	// Clocks are how far the clocks of the instance's servers are ahead of the time: answers come from
+	// the servers in turns, and each change is stamped by any of them. nil: one server, that is right.
+	Clocks []time.Duration
 	// LateBy is how long after their stamp one in twenty changes of Run become
 	// visible; 0: 2 s, negative: none do.
 	LateBy time.Duration
@@ -127,6 +130,8 @@ type Tenant struct {
 	gzips   sync.Pool
 	scratch sync.Pool // *appender, to render into
 	control http.Handler
+
+	turn atomic.Uint64 // of the server that answers next
 
 	run    sync.Mutex  // held while Run makes one change
 	paused atomic.Bool // Run makes none
