@@ -29,6 +29,7 @@ type Connector struct {
 	TokenPath      string
 	Objects        []Object // in the order of coupa.objects
 	RateLimit      float64  // requests a second; 0: no limit
+	PollShare      float64  // of the rate, for polls by auto
 	RequestTimeout time.Duration
 	InitialState   string // RUNNING, PAUSED, STOPPED
 
@@ -42,6 +43,12 @@ type Connector struct {
 	tasksMax int
 	paths    []string
 	mapping  *mapping.Layer
+}
+
+// Host is that of the instance: who shares it shares what Coupa grants.
+func (c *Connector) Host() string {
+	_, host, _ := strings.Cut(c.URL, "://")
+	return strings.ToLower(host)
 }
 
 // LoadConnector reads a connector file. The error is Problems.
