@@ -98,6 +98,7 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 		"rows that Coupa failed to send, and those without updated-at": {
 			kind: move, stream: acme, position: Position{Seq: 4, Passed: []int64{7}, Rounded: mark, Round: &Walk{Kind: Undated, From: mark, Ranges: []Range{{50, 0}}}},
 		},
+		"what polls have learned":        {kind: move, stream: acme, position: Position{Seq: 5, Mark: mark, Learned: Learned{Rows: 0.412, Lines: 1e-300, Rate: 14.2}}},
 		"lines with topics of their own": {kind: move, stream: acme, position: Position{Seq: 3, LineTopics: true, LineEpoch: 7, Moved: []int64{5, 9}, Backfill: &Walk{Kind: Split, To: mark, Ranges: []Range{{1, 0}}}}},
 		"topics of rows and lines": {kind: move, stream: acme, position: Position{Seq: 5, Mark: mark, Topics: []Topic{
 			{Name: "coupa.invoices", ID: [16]byte{1, 255, 62, 63}, Partitions: 3}, {Name: "coupa.invoices.invoice_lines", Partitions: math.MaxInt32, Remade: mark},

@@ -55,8 +55,9 @@
 // lines; passed those that Coupa failed to send; round is a search for rows without updated-at; topics are
 // those that the stream writes to, each with its id as Kafka prints it, absent where the brokers give none,
 // with the number of partitions that it had when the stream began with it, and, as remade, when it was
-// noticed that it had been deleted and made again; ranges are [after, through], ids above after up to and
-// including through, where a through of 0 is no upper end:
+// noticed that it had been deleted and made again; learned has changes a second, of rows and of lines alone,
+// and requests a second that the instance took, each absent where it is not known; ranges are
+// [after, through], ids above after up to and including through, where a through of 0 is no upper end:
 //
 //	{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z",
 //	 "looked":["2026-11-23T18:00:00Z",""],
@@ -64,7 +65,8 @@
 //	         "ranges":[[1500,0]],"rows":1500},
 //	 "backfill":{"kind":"snapshot","to":"2026-11-20T00:00:00Z","ranges":[[0,50],[70,0]],"rows":9},
 //	 "line_topics":true,
-//	 "topics":[{"name":"coupa.invoices","id":"LF8CqyMsQ0yZ8kUGf2bUTg","partitions":3}]}
+//	 "topics":[{"name":"coupa.invoices","id":"LF8CqyMsQ0yZ8kUGf2bUTg","partitions":3}],
+//	 "learned":{"rows":0.412,"lines":0.0173,"rate":14.2}}
 //
 // A tombstone of a position forgets the stream: position, chunks, entries and rows' states. coupastream
 // writes none; whoever does must write one for each of the stream's chunks and rows too, since Seq

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -81,8 +82,25 @@ type Position struct {
 	// worker's clock; nil: none. Rounded is when the last one ended; zero: never.
 	Round   *Walk
 	Rounded time.Time
+	Learned Learned
 	// Topics are those of the rows and of their lines, and those of names that the stream had before.
 	Topics []Topic
+}
+
+// Learned is what polls have learned of how often the
+// stream's object changes, and of its instance; 0 is not known.
+type Learned struct {
+	Rows, Lines float64 // changes a second, of rows and of lines alone
+	Rate        float64 // requests a second that the instance took under load
+}
+
+func (l Learned) check() error {
+	for _, n := range []float64{l.Rows, l.Lines, l.Rate} {
+		if !(n >= 0 && n <= math.MaxFloat32) {
+			return fmt.Errorf("%v is no rate", n)
+		}
+	}
+	return nil
 }
 
 // Request is a snapshot that somebody asked for: rows as
@@ -155,6 +173,9 @@ func (p Position) check() error {
 			return fmt.Errorf("position %d: a walk is of the unknown kind %v", p.Seq, w.Kind)
 		}
 	}
+	if err := p.Learned.check(); err != nil {
+		return fmt.Errorf("position %d: %w", p.Seq, err)
+	}
 	for _, t := range p.Topics {
 		if err := t.check(); err != nil {
 			return fmt.Errorf("position %d: %w", p.Seq, err)
@@ -185,6 +206,13 @@ type positionJSON struct {
 	Round    *walkJSON     `json:"round,omitempty"`
 	Rounded  string        `json:"rounded,omitempty"`
 	Topics   []topicJSON   `json:"topics,omitempty"`
+	Learned  *learnedJSON  `json:"learned,omitempty"`
+}
+
+type learnedJSON struct {
+	Rows  float64 `json:"rows,omitempty"`
+	Lines float64 `json:"lines,omitempty"`
+	Rate  float64 `json:"rate,omitempty"`
 }
 
 type requestJSON struct {
@@ -215,6 +243,9 @@ func encodePosition(p Position) []byte {
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
 		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch, Moved: p.Moved, Passed: p.Passed,
 		Round: walkForm(p.Round), Rounded: formatTime(p.Rounded), Topics: topicForms(p.Topics),
+	}
+	if p.Learned != (Learned{}) {
+		v.Learned = (*learnedJSON)(&p.Learned)
 	}
 	for _, t := range p.Looked {
 		v.Looked = append(v.Looked, formatTime(t))
@@ -256,6 +287,9 @@ func decodePosition(value []byte) (Position, error) {
 	p.Backfill, errs[4] = v.Backfill.walk()
 	p.Round, errs[5] = v.Round.walk()
 	p.Rounded, errs[6] = parseTime(v.Rounded)
+	if v.Learned != nil {
+		p.Learned = Learned(*v.Learned)
+	}
 	for _, s := range v.Looked {
 		t, err := parseTime(s)
 		if err != nil {

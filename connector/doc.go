@@ -4,7 +4,7 @@
 //
 //	cmd ──▶ rest ──▶ connector ──▶ group    the place in Kafka's consumer group ◀── shard: when to stop
 //	 │                   │
-//	 │                   └───────▶ stream   what to read of Coupa, and when
+//	 │                   └───────▶ stream   what to read of Coupa, and when ──▶ polls: how often
 //	 │                               ▼
 //	 │                             shard    one partition: batch, transaction, restoring ──▶ metrics
 //	 │                               ▼

@@ -12,6 +12,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
+	"github.com/coupastream/coupastream/connector/polls"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
@@ -116,11 +117,16 @@ func (w *Worker) attach(m *managed) {
 func (w *Worker) pollersOf(m *managed, s *shard.Shard) []*stream.Poller {
 	var all []*stream.Poller
 	clocks, shared := new(sync.Once), record.SharedSubjects(w.usable())
+	limit := polls.Limit{Fixed: m.c.RateLimit}
+	if m.c.RateAuto {
+		limit = polls.Limit{Found: m.source.Found, Remember: m.source.Remember}
+	}
+	budget := w.polls.Budget(m.c.Host(), m.c.PollShare, limit)
 	for i, o := range m.c.Objects {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		all = append(all, stream.New(stream.Config{
-			Stream: st, Object: o, Source: m.source, Shard: s, Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks,
+			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks,
 			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
 			Maker: record.NewMaker(record.Config{
 				Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,

@@ -24,6 +24,7 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/metrics"
+	"github.com/coupastream/coupastream/connector/polls"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
@@ -80,6 +81,7 @@ type Worker struct {
 	memory   *stream.Memory
 	large    *coupa.LargeRows // of memory
 	slice    int              // see lookbackSlice
+	polls    polls.Schedule
 	metrics  *metrics.Set
 	tracer   trace.Tracer
 	cluster  atomic.Value // string

@@ -58,6 +58,12 @@ func (c *Client) Token() TokenStats {
 // Pace returns how the limiter stands that the client goes by.
 func (c *Client) Pace() LimiterStats { return c.limiter.Stats() }
 
+// Found is [Limiter.Found] of the limiter that the client goes by.
+func (c *Client) Found() float64 { return c.limiter.Found() }
+
+// Remember is [Limiter.Remember] of the limiter that the client goes by.
+func (c *Client) Remember(rps float64) { c.limiter.Remember(rps) }
+
 // statuses are those that are counted by themselves; of the others, the hundred counts.
 var statuses = [...]int{200, 400, 401, 403, 404, 408, 422, 429, 500, 502, 503, 504}
 

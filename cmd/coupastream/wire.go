@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -130,11 +128,7 @@ func (s *sources) client(c *config.Connector, large *coupa.LargeRows) (stream.So
 }
 
 func (s *sources) open(c *config.Connector, large *coupa.LargeRows) (source, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil {
-		return source{}, fmt.Errorf("coupa.url = %s: %w", c.URL, err)
-	}
-	limiter, release, err := s.acquire(strings.ToLower(u.Host), c)
+	limiter, release, err := s.acquire(c.Host(), c)
 	if err != nil {
 		return source{}, err
 	}

@@ -32,6 +32,7 @@ type Connector struct {
 	RateAuto       bool     // coupa.rate.limit is auto: it is found, at most RateMax
 	RateLimit      float64  // otherwise, requests a second; 0: no limit
 	RateMax        float64
+	PollShare      float64 // of the rate, for polls by auto
 	RequestTimeout time.Duration
 	InitialState   string // RUNNING, PAUSED, STOPPED
 
@@ -45,6 +46,12 @@ type Connector struct {
 	tasksMax int
 	paths    []string
 	mapping  *mapping.Layer
+}
+
+// Host is that of the instance: who shares it shares what Coupa grants.
+func (c *Connector) Host() string {
+	_, host, _ := strings.Cut(c.URL, "://")
+	return strings.ToLower(host)
 }
 
 // LoadConnector reads a connector file. The error is Problems.

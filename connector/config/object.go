@@ -20,8 +20,9 @@ import (
 type Object struct {
 	Path         string // resource path, "invoices"
 	Topic        string
-	Namespace    string // of records in the values' schemas
-	PollInterval time.Duration
+	Namespace    string        // of records in the values' schemas
+	PollInterval time.Duration // of PollAuto: the longest
+	PollAuto     bool          // the time from one poll to the next follows from how often objects change
 	Overlap      time.Duration
 	Lookback     time.Duration // 0: no look-backs
 	Settle       time.Duration

@@ -118,7 +118,7 @@ var families = []family{
 		func(s *status.TaskStatus, now time.Time) (float64, bool) { return since(s.Proven, now) }),
 	shows("coupastream_freshness_objective_seconds", "freshness.objective.ms, where it is given.", math.Min,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Objective.Seconds(), s.Objective > 0 }),
-	shows("coupastream_poll_interval_seconds", "From one reading of the object to the next, as configured.", math.Max,
+	shows("coupastream_poll_interval_seconds", "From one reading of the object to the next, at present.", math.Max,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Interval.Seconds(), s.Interval > 0 }),
 	shows("coupastream_page_requests", "Requests that a page with rows takes: more than one where the address of one would be longer than servers take.", math.Max,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) {

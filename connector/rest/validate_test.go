@@ -49,7 +49,7 @@ func TestAValidConfigurationHasEveryKeyAndNoErrors(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	for name, want := range map[string]string{"tasks.max": "3", "poll.interval.ms": "30000", "coupa.client.secret": "[hidden]", "coupa.url": "https://acme.coupahost.com"} {
+	for name, want := range map[string]string{"tasks.max": "3", "poll.interval.ms": "auto", "poll.rate.share": "0.2", "coupa.client.secret": "[hidden]", "coupa.url": "https://acme.coupahost.com"} {
 		if got := infos.of(name).Value.Value; got == nil || *got != want {
 			t.Errorf("%s: %v, want %s", name, got, want)
 		}

@@ -22,7 +22,7 @@ type facts struct {
 	began    time.Time     // when this worker took the task over
 	proved   time.Time     // when the last window was drained; zero: none yet
 	moved    time.Time     // when a page of the walk that publishes changes was last read
-	period   time.Duration // from one poll to the next, as configured
+	period   time.Duration // from one poll to the next, at present
 	took     time.Duration // by the last poll
 	noScope  bool          // the API client may not read the object
 	vanished bool          // nothing is there where rows used to be

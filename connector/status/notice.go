@@ -38,9 +38,16 @@ func RemadeRemedy(o config.Object) string {
 	return "publish all its rows once more with `coupastream snapshot start`, which ends this notice; `coupastream verify --repair` publishes those that are missing, and the notice ends when the offset is set then"
 }
 
-// noticesOf are what stays as it is until a person acts: topics that were made again, and partitions
-// that were added. They follow from the committed position and what the topics were found to be.
+// noticesOf are what stays as it is until a person acts: topics that were made again, and partitions that
+// were added, by the committed position and what the topics were found to be; and polls that are too rare.
 func (v *vitals) noticesOf(s *TaskStatus, o config.Object) (all []Trouble, incomplete bool) {
+	if !v.slow.IsZero() {
+		all = append(all, Trouble{
+			At:      v.slow,
+			Message: fmt.Sprintf("the object is polled every %s: polls of all objects every %s would take more than poll.rate.share of the rate of requests", s.Interval.Round(time.Second), o.PollInterval),
+			Remedy:  "raise poll.rate.share or coupa.rate.limit, or stream fewer objects",
+		})
+	}
 	for _, t := range s.Committed.Topics {
 		if t.Name != s.Topic && !slices.Contains(s.LineTopics, t.Name) {
 			continue

@@ -85,7 +85,7 @@ type TaskStatus struct {
 	Failures   int64             // errors that stopped the task, since the start
 	Retries    int64             // errors that it waited for, since the start
 	Objective  time.Duration     // freshness.objective.ms; 0: none
-	Interval   time.Duration     // from one reading to the next, as configured
+	Interval   time.Duration     // from one reading to the next, at present
 	Answers    map[string]uint64 // of Coupa to the requests for the object, by status
 	Fill       float64           // share of a full page that the pages read of late held
 	Readings   Readings
@@ -151,7 +151,6 @@ type Task struct {
 	// Set once.
 	instance *Instance
 	object   config.Object
-	period   time.Duration // from one poll to the next, as configured
 	settle   time.Duration // how far a window stays behind Coupa's clock
 	changed  func()        // called after each change; must not block
 
@@ -164,7 +163,7 @@ type Task struct {
 func NewTask(i int, o config.Object, state State, in *Instance, changed func()) *Task {
 	period := o.Period()
 	return &Task{
-		instance: in, object: o, period: period, settle: o.Settle, changed: changed,
+		instance: in, object: o, settle: o.Settle, changed: changed,
 		s: TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: state, Objective: o.Freshness, Interval: period},
 	}
 }

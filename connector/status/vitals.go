@@ -24,6 +24,7 @@ type vitals struct {
 	speed Speed
 	pages int64
 	// what the object's topics were found to be, and when that was first so
+	slow    time.Time // since when the budget of polls does not allow the longest interval; zero: it does
 	found   []checkpoint.Topic
 	foundAt time.Time
 	warning *Trouble // see Task.Warn
@@ -45,6 +46,19 @@ func (t *Task) Take() {
 		v.noScope, v.vanished, v.throttled, v.troubled = false, false, false, false
 		v.quiet, v.speed = s.Published, Speed{}
 		s.Proven, s.Progress, s.Restarts = t.past(clock.Later(s.Mark, s.Committed.Mark), v.began), Progress{}, 0
+	})
+}
+
+// Paced is called when the next poll is decided on; interval is the present time between two.
+func (t *Task) Paced(interval time.Duration) {
+	t.note(func(s *TaskStatus, v *vitals) {
+		s.Interval = interval
+		if slow := t.object.PollAuto && interval > t.object.PollInterval; slow != !v.slow.IsZero() {
+			v.slow = time.Time{}
+			if slow {
+				v.slow = time.Now()
+			}
+		}
 	})
 }
 
@@ -233,7 +247,7 @@ func (t *Task) Status() TaskStatus {
 	var incomplete bool
 	s.Notices, incomplete = v.noticesOf(&s, t.object)
 	f := facts{
-		incomplete: incomplete, state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: t.period, took: v.took, noScope: v.noScope, vanished: v.vanished,
+		incomplete: incomplete, state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: s.Interval, took: v.took, noScope: v.noScope, vanished: v.vanished,
 		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor || v.heldBack(now), snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
 	s.Condition, s.Answers = f.condition(now), answers

@@ -127,9 +127,10 @@
 //
 // # Decisions: lines
 //
-//   - Lines are asked for by their own stamps, once per poll, bounded above by the mark of the headers:
-//     order_lines[updated_at][gt_or_eq]=…. It is one more request an idle poll, for objects that have
-//     lines.
+//   - Lines are asked for by their own stamps, bounded above by the mark of the headers:
+//     order_lines[updated_at][gt_or_eq]=…. With a fixed poll.interval.ms that is one more request in each
+//     idle poll; by auto, in as many polls as lines change, see package polls. What is proven ends at the
+//     earlier of the two marks.
 //   - Whether a row was published with this content is told by the ledger, which keeps a row under its
 //     own stamp, and once more under its newest line's where that is more than a minute later. A row
 //     whose header is a year old is so known by its line of yesterday. Without the second entry it would

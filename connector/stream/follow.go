@@ -7,6 +7,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/polls"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -15,9 +16,11 @@ import (
 // one walk compares with is what the walk before has committed. Owned by the goroutine of run.
 type follower struct {
 	*Poller
+	times      *polls.Timetable
 	collection string    // of lines, as Coupa's filters spell it; "": the object has none
 	mark       time.Time // as drained; the position in Kafka may be a little behind, see markPersistence
 	lines      time.Time // the same of lines' stamps
+	read       time.Time // where the window of the last poll ended, ahead of the mark
 	marked     time.Time // when a poll last moved the mark
 	persisted  time.Time // when the position last went to Kafka
 	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
@@ -32,11 +35,12 @@ type follower struct {
 
 func newFollower(p *Poller) *follower {
 	pos := p.shard.Position(p.stream)
-	return &follower{Poller: p, newest: pos.Floor.Add(retention(p.object)), mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
+	return &follower{Poller: p, times: p.timetable(), newest: pos.Floor.Add(retention(p.object)), mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
 }
 
 // run polls until ctx ends or something fails, and between polls looks after suspects.
 func (f *follower) run(ctx context.Context, found <-chan suspects) error {
+	defer f.times.Leave()
 	if err := f.probeLines(ctx); err != nil {
 		return err
 	}
@@ -57,7 +61,9 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 		if err := f.poll(ctx); err != nil {
 			return err
 		}
-		timer := time.NewTimer(f.untilNextPoll(time.Now()))
+		interval, wait := f.times.Wait(time.Now())
+		f.task.Paced(interval)
+		timer := time.NewTimer(wait)
 		for waiting := true; waiting; {
 			select {
 			case <-timer.C:
@@ -123,6 +129,7 @@ func (f *follower) probeLines(ctx context.Context) error {
 func (f *follower) poll(ctx context.Context) error {
 	began, published := time.Now(), f.task.Published()
 	f.rows, f.missing = 0, false
+	f.times.Begin(began)
 	if err := f.pollChanges(ctx); err != nil {
 		return err
 	}
@@ -136,7 +143,7 @@ func (f *follower) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.task.Proved(began, published, f.mark, vanished)
+	f.task.Proved(began, published, f.proven(), vanished)
 	return nil
 }
 
@@ -212,11 +219,14 @@ func (f *follower) pollChanges(ctx context.Context) error {
 			return err
 		}
 	}
-	if beside := f.shard.Position(f.stream).Backfill; f.collection == "" || beside != nil && beside.Kind != checkpoint.Split {
+	if !f.walksByLines() {
 		return nil
 	}
 	if f.lines.IsZero() {
 		f.lines = f.mark
+	}
+	if !f.times.ByLines() {
+		return nil
 	}
 	if w = nextLines(f.lines, pos.Floor, to, overlap); w == nil {
 		return nil
@@ -234,6 +244,20 @@ func (f *follower) readsAhead() bool {
 	q := f.query(aheadRules.priority, coupa.Window{From: f.mark, To: f.mark})
 	q.After = coupa.LongestID
 	return !f.maker.HasLines() && f.source.Requests(q) == 1
+}
+
+// walksByLines tells whether changes of lines are asked for by their own stamps now.
+func (f *follower) walksByLines() bool {
+	beside := f.shard.Position(f.stream).Backfill
+	return f.collection != "" && (beside == nil || beside.Kind == checkpoint.Split)
+}
+
+// proven is the instant before which every change is published: not each poll asks for those of lines.
+func (f *follower) proven() time.Time {
+	if f.walksByLines() && f.lines.Before(f.mark) {
+		return f.lines
+	}
+	return f.mark
 }
 
 // reachBack is where a window begins whose mark goes back: at the newest row known, less the overlap,
@@ -278,13 +302,20 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 	if err != nil {
 		return err
 	}
+	learned := checkpoint.Learned(f.times.Learned(time.Now()))
 	ps.finish = func(pos *checkpoint.Position) {
-		if pos.Mark, pos.Lines = mark, lines; ps.cut {
+		if pos.Mark, pos.Lines, pos.Learned = mark, lines, learned; ps.cut {
 			pos.Mark, pos.Lines = wasMark, wasLines
 		}
 	}
 	if err := ps.carryOut(ctx); err != nil {
 		return err
+	}
+	if w.Kind == checkpoint.Lines {
+		f.times.Note(true, ps.published, ps.asked(), lines.Sub(f.lines))
+	} else {
+		f.times.Note(false, ps.published, ps.asked(), w.To.Sub(clock.Later(f.read, f.mark)))
+		f.read = w.To
 	}
 	if !ps.cut {
 		f.mark, f.lines = mark, lines

@@ -52,6 +52,8 @@ type pass struct {
 	maxID       int64 // 0: not known
 	covered     int64 // ids walked over, for the density of rows
 	rows        int64
+	published   int // rows
+	pages       int
 	newest      time.Time     // of the stamps of the rows, their lines' included
 	latest      time.Duration // how far behind the mark a row was that became visible late, at most
 	latency     time.Duration
@@ -220,6 +222,7 @@ func (ps *pass) handle(ev event) {
 		ps.covered += ev.after - sp.After
 		ps.rows += int64(ev.chunk.Rows)
 		ps.walk.Rows += int64(ev.chunk.Rows)
+		ps.published += len(ev.chunk.Published)
 		sp.After = ev.after
 		if ev.maxID > 0 {
 			ps.maxID = ev.maxID
@@ -228,6 +231,7 @@ func (ps *pass) handle(ev event) {
 	if ev.pageEnd {
 		sp.busy = false
 		ps.busy--
+		ps.pages++
 		if ev.page.Latency > 0 {
 			ps.latency = ev.page.Latency
 		}
@@ -281,6 +285,15 @@ func (ps *pass) stepOn(sp *span) bool {
 	}
 	sp.After += step
 	return sp.After < end
+}
+
+// asked is how many requests the walk took. A page with
+// rows may take several, and the last one has none.
+func (ps *pass) asked() int {
+	if ps.rows == 0 {
+		return ps.pages
+	}
+	return ps.pages + (ps.pages-1)*(ps.p.source.Requests(ps.ask)-1)
 }
 
 // isThrough tells whether the last id that a span asks for was reached.

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
@@ -17,6 +16,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/polls"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
@@ -29,6 +29,7 @@ type Poller struct {
 	object   config.Object
 	source   Source
 	shard    Shard
+	polls    polls.Budget
 	maker    *record.Maker
 	rate     float64
 	below    bool // the rows are below those of another collection
@@ -59,6 +60,7 @@ type Config struct {
 	Object   config.Object
 	Source   Source
 	Shard    Shard
+	Polls    polls.Budget // of the instance
 	Maker    *record.Maker
 	Rate     float64 // the most requests a second, for the number of them side by side; 0: unlimited
 	Task     *status.Task
@@ -90,7 +92,7 @@ func New(c Config) *Poller {
 	resource, _ := coupa.LookupResource(c.Object.Path)
 	return &Poller{
 		below:  resource.Parent != "",
-		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, maker: c.Maker, rate: c.Rate, task: c.Task,
+		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, maker: c.Maker, rate: c.Rate, task: c.Task,
 		clocks: c.Clocks, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log, asked: make(chan struct{}, 1),
 	}
 }
@@ -368,13 +370,13 @@ func (p *Poller) going() {
 	}
 }
 
-// untilNextPoll puts the polls of a stream on a grid of its own,
-// shifted by its name, so that a thousand streams do not ask at once.
-func (p *Poller) untilNextPoll(now time.Time) time.Duration {
-	every := p.object.PollInterval
-	shift := time.Duration(xxhash.Sum64String(p.stream.Tenant+"\x00"+p.stream.Object) % uint64(every))
-	since := (time.Duration(now.UnixNano()) - shift) % every
-	return every - since
+// timetable says when the stream is polled, by what was learned before of how often it changes.
+func (p *Poller) timetable() *polls.Timetable {
+	name := p.stream.Tenant + "\x00" + p.stream.Object
+	if p.object.PollAuto {
+		return p.polls.Auto(name, polls.Learned(p.shard.Position(p.stream).Learned))
+	}
+	return polls.Every(p.object.PollInterval, name)
 }
 
 // query is what every page of the stream is asked for with.

@@ -24,6 +24,10 @@ type Source interface {
 	Requests(q coupa.Query) int
 	// Now is a lower bound of Coupa's clock.
 	Now(ctx context.Context) (time.Time, error)
+	// Found is the rate that was last found to be the limit, in requests a second; 0: none
+	// was. Remember begins with one that was found before.
+	Found() float64
+	Remember(rps float64)
 	// Ready returns when Fetch need not wait for a token, and sees to it
 	// that there is a fresh one in good time, even if nothing is fetched.
 	Ready(ctx context.Context) error

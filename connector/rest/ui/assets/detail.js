@@ -140,6 +140,7 @@ export class Detail {
       c.trace && c.state !== "FAILED" && trouble("Why not all is known", c.trace),
       section("Position", facts(
         ["Freshness", fresh(t), "What changed in Coupa longer ago than that is in the topic."],
+        ["Read every", span(t.interval_ms / 1000), "The present time from one poll to the next, or from one reading of all rows to the next."],
         ["Proven until", time(t.proven), "The end of the last window that was read to its end."],
         ["Mark", time(t.mark), "The next poll begins there, less overlap.ms. A backfill may still have older rows to read."],
         ...this.#offset(t)),

@@ -1,0 +1,41 @@
+// Package polls says how often objects are polled whose poll.interval.ms is auto. It asks nobody, and
+// starts nothing: it is told what polls found and cost, and gives the time from one to the next.
+//
+//	plan.go       pure: polls a second from changes, requests and a budget
+//	pace.go       pure: how often an object changes, learned from what polls find
+//	timetable.go  when an object is polled, and with which walks
+//	schedule.go   who shares a budget
+//
+// [Schedule] has one lock, held while a plan is made. A [Timetable] belongs to the goroutine that polls.
+//
+// # Decisions
+//
+//   - A change waits for half an interval on average, 1/2f at f polls a second. Over all objects, with λ
+//     changes a second and c requests a poll, that is Σ λᵢ/2fᵢ for each second's changes. Under
+//     Σ cᵢfᵢ = budget it is least where a further request a second saves each object the same,
+//     λᵢ/2cᵢfᵢ²: at fᵢ ∝ √(λᵢ/cᵢ). An object that changes a hundred times as often is polled ten times
+//     as often. Polling all alike costs Σλ·Σc in place of (Σ√λᵢcᵢ)² for the same wait; polling in
+//     proportion to the changes is as bad, on the other side.
+//   - Rows by their own stamps and rows by those of their lines are two walks, with a pace and a cost each,
+//     and only the first is in every poll. Most changes of lines come with one of their row's; polls that
+//     looked for both would spend half of the budget on the walk that finds little. Where lines alone change
+//     more often than rows, both walks are in each poll and share what both deserve, which is the optimum
+//     under the bound that no walk by lines goes without one over rows.
+//   - The requests of a walk are counted, not reckoned: a row of the overlap costs a page and the empty
+//     page behind it at each poll, and long lists of fields take several requests a page. One walk moves
+//     what is held of it by little, so that an import does not.
+//   - A change a second is all that counts, since nothing is polled more often than that. So an import of
+//     10,000 rows in a second weighs as much as the seconds since the last poll.
+//   - At most six polls a change: a change waits for a twelfth of the time between two on average, and more
+//     polls would find nothing. What an object costs above its rest is bounded by what it changes. With less
+//     than one change in six minutes it rests, at a minute.
+//   - An object that is silent changes no more, whatever it did before. If it changed r times a second,
+//     a silence of 5/r would come once in 150 times; so it is taken to change at most five times in the
+//     silence so far, and rests after half an hour. Its pace is kept for the moment at which it changes
+//     again: it is forgotten by half in four hours in which the object is in use, and in ten days of rest,
+//     so that mornings and Mondays begin as the days before.
+//   - A new object is taken to change every two minutes, which is polled every 20 s, and that weighs as much
+//     as ten minutes of learning.
+//   - What is learned stands in the stream's position, which is written with each commit anyway; it changes
+//     there every ten minutes at most, in three digits. What is read from there counts an hour's learning.
+package polls
