@@ -78,7 +78,7 @@ type Worker struct {
 	cfg      Config
 	log      *slog.Logger
 	registry record.Registry
-	memory   *stream.Memory
+	memory   *shard.Memory
 	large    *coupa.LargeRows // of memory
 	slice    int              // see lookbackSlice
 	polls    polls.Schedule
@@ -112,7 +112,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: stream.NewMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.large = coupa.NewLargeRows(w.memory.LargeRow())
 	w.store = configtopic.New(configtopic.Config{

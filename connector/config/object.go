@@ -124,6 +124,9 @@ func (c *Connector) readObjects(v *values) {
 		for _, s := range settings {
 			override(v, &o, s, objectKey(path, s.Name))
 		}
+		if o.PollAuto {
+			o.PollInterval = longestPoll
+		}
 		o.Topic = strings.NewReplacer("${object}", strings.ReplaceAll(path, "/", "_"), "${tenant}", c.Tenant).Replace(o.template)
 		o.Namespace = strings.ReplaceAll(o.namespace, "${tenant}", avroname.Segment(c.Tenant))
 		c.Objects = append(c.Objects, o)

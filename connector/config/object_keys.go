@@ -40,7 +40,7 @@ func pollSettings() []setting[Object] {
 			topicTemplate},
 		{Key{Name: "poll.interval.ms", Type: String, Importance: High, Default: "auto",
 			Doc: "Time from one poll of an object to the next: a number, or `auto`: polls share `poll.rate.share` of the rate by how often objects change, between 1 s and 60 s."},
-			pollInterval},
+			orAuto(func(o *Object) *bool { return &o.PollAuto }, millis(func(o *Object) *time.Duration { return &o.PollInterval }, 1))},
 		{Key{Name: "overlap.ms", Type: Long, Importance: Medium, Default: "60000", Doc: "How far each poll looks back behind its mark."},
 			millis(func(o *Object) *time.Duration { return &o.Overlap }, 0)},
 		{Key{Name: "lookback.ms", Type: Long, Importance: Medium, Default: "604800000",

@@ -118,14 +118,18 @@ func millisExample(value string) string {
 	return "100"
 }
 
-// rate stores a number of at least zero.
-func rate[T any](field func(*T) *float64) func(*T, string) *fault {
+// rate stores a number of requests a second; 0, where it may be, is no limit.
+func rate[T any](field func(*T) *float64, zero bool) func(*T, string) *fault {
 	return func(into *T, value string) *fault {
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) || n < 0 {
-			return &fault{"not a number of requests a second", "give a number, e.g. 15, or 0 for no limit"}
+			remedy := "give a number, e.g. 15"
+			if zero {
+				remedy += ", or 0 for no limit"
+			}
+			return &fault{"not a number of requests a second", remedy}
 		}
-		if n > 0 && n < 0.001 {
+		if n < 0.001 && (n > 0 || !zero) {
 			return &fault{"less than a request in 1000 seconds", "give at least 0.001; a connector that is to ask for nothing is PAUSED"}
 		}
 		*field(into) = n
@@ -133,33 +137,26 @@ func rate[T any](field func(*T) *float64) func(*T, string) *fault {
 	}
 }
 
-// above0 refuses what is not above 0 before a number is stored.
-func above0[T any](set func(*T, string) *fault) func(*T, string) *fault {
+// orAuto notes that auto was given, or stores a number.
+func orAuto[T any](auto func(*T) *bool, set func(*T, string) *fault) func(*T, string) *fault {
 	return func(into *T, value string) *fault {
-		if n, err := strconv.ParseFloat(value, 64); err == nil && n <= 0 {
-			return &fault{"lets nothing through", "give a number above 0, e.g. 25"}
+		if *auto(into) = strings.EqualFold(value, "auto"); *auto(into) {
+			return nil
 		}
-		return set(into, value)
+		f := set(into, value)
+		if f != nil {
+			f.remedy += ", or auto"
+		}
+		return f
 	}
 }
 
-// rateLimit stores coupa.rate.limit: a number, or auto.
-func rateLimit(c *Connector, value string) *fault {
-	if c.RateAuto = strings.EqualFold(value, "auto"); c.RateAuto {
-		return nil
-	}
-	if _, err := strconv.ParseFloat(value, 64); err != nil {
-		return &fault{"neither auto nor a number of requests a second", "give auto, a number, e.g. 15, or 0 for no limit"}
-	}
-	return rate(func(c *Connector) *float64 { return &c.RateLimit })(c, value)
-}
-
-// fraction stores a number from 0 to 1.
-func fraction[T any](field func(*T) *float64) func(*T, string) *fault {
+// fraction stores a number from low to 1.
+func fraction[T any](field func(*T) *float64, low float64) func(*T, string) *fault {
 	return func(into *T, value string) *fault {
 		n, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(n >= 0 && n <= 1) {
-			return &fault{"not a number from 0 to 1", "give a share, e.g. 0.1"}
+		if err != nil || !(n >= low && n <= 1) {
+			return &fault{fmt.Sprintf("not a number from %v to 1", low), "give a share, e.g. 0.1"}
 		}
 		*field(into) = n
 		return nil

@@ -157,6 +157,6 @@ func metricsSettings() []setting[Worker] {
 			text(func(w *Worker) *string { return &w.TracesEndpoint }, httpURL)},
 		{Key{Name: "otel.traces.sampler.ratio", Type: Double, Importance: Low, Default: "1",
 			Doc: "Share of the traces that are sent, from 0 to 1."},
-			fraction(func(w *Worker) *float64 { return &w.TracesRatio })},
+			fraction(func(w *Worker) *float64 { return &w.TracesRatio }, 0)},
 	}
 }

@@ -40,6 +40,7 @@
 //	states.go       lines: which of them are new, changed or gone
 //	committed.go    what is told of what was committed
 //	bounds.go       how much goes into a transaction
+//	memory.go       how much waits for all of them, in bytes
 //	errors.go       what an error means for the shard
 //	tracing.go      the span of a transaction
 //

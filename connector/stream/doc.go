@@ -19,7 +19,7 @@
 //   - What requests ask for runs on goroutines of the shard's ([Poller.Move], [Poller.AskFor],
 //     [Poller.SetSnapshot]), and changes the position by a submission like any other.
 //
-// Memory of what waits for its commit is bounded for all streams together ([Memory]): a fetch acquires it
+// Memory of what waits for its commit is bounded for all streams together ([shard.Memory]): a fetch acquires it
 // before it hands a chunk over, and the answer gives it back. A chunk that is larger than the budget
 // takes all of it.
 //
@@ -44,11 +44,9 @@
 //	walk.go       pure: the first position, the next window, splitting a range
 //	dedupe.go     pure: a row against what was published, and what the ledger keeps of it
 //	estimate.go   pure: how many rows a walk has in all
-//	sight.go      pure: when polls that find nothing are doubted
 //	positions.go  positions: told, and moved by request
 //	topics.go     what the position keeps of the topics, and what is found of them
 //	sample.go     rows read in full, to learn custom fields from
-//	memory.go     the budget of bytes
 //	outage.go     what the log is told of trouble, once
 //	source.go     Coupa as a poller sees it
 //	tracing.go    the span of a page

@@ -128,7 +128,7 @@ func (f *fetch) patience(tries int) int {
 
 // hand sends what was read to run once there is memory for it. An error: it was not sent.
 func (f *fetch) hand(ctx context.Context, ev event) error {
-	if err := f.ps.p.memory.acquire(ctx, f.chunk.Bytes); err != nil {
+	if err := f.ps.p.memory.Acquire(ctx, f.chunk.Bytes); err != nil {
 		return err
 	}
 	ev.chunk, ev.after = f.chunk, f.r.After

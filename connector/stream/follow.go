@@ -27,7 +27,7 @@ type follower struct {
 	// the newest stamp of a row known; at the start, that which the ledger's floor follows from
 	newest  time.Time
 	stretch stretch
-	sight   sight
+	sight   polls.Sight
 	reread  time.Time // when rows that Coupa failed to send were last asked for
 	missing bool      // of the last walk over changes: it read no row where some were published before
 	rows    int64     // that it read
@@ -151,7 +151,7 @@ func (f *follower) poll(ctx context.Context) error {
 // some or have found none for long. An error that passes leaves the question to the next poll.
 func (f *follower) look(ctx context.Context) (vanished bool, err error) {
 	known := f.task.IsBlind()
-	if !f.sight.note(time.Now(), f.rows, f.missing || known) {
+	if !f.sight.Note(time.Now(), f.rows, f.missing || known) {
 		return known && f.rows == 0, nil
 	}
 	highest, err := f.source.MaxID(ctx, coupa.Query{Path: f.stream.Object})
@@ -161,7 +161,7 @@ func (f *follower) look(ctx context.Context) (vanished bool, err error) {
 	case err != nil:
 		return known, err
 	case highest > 0:
-		f.sight.seen = time.Now()
+		f.sight.Seen = time.Now()
 		return false, nil
 	}
 	return f.hadRows()

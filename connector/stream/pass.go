@@ -167,7 +167,7 @@ func (ps *pass) doneReading() {
 // drop gives back what was not submitted yet.
 func (ps *pass) drop() {
 	for _, sub := range ps.pending {
-		ps.p.memory.release(sub.Bytes)
+		ps.p.memory.Release(sub.Bytes)
 	}
 	ps.pending = nil
 }
@@ -217,7 +217,7 @@ func (ps *pass) trySplit(sp *span) {
 func (ps *pass) handle(ev event) {
 	sp := ev.span
 	if ps.broken {
-		ps.p.memory.release(ev.chunk.Bytes)
+		ps.p.memory.Release(ev.chunk.Bytes)
 	} else {
 		ps.covered += ev.after - sp.After
 		ps.rows += int64(ev.chunk.Rows)
@@ -341,7 +341,7 @@ func (ps *pass) submit(c *record.Chunk, must bool) {
 		Backfill: !ps.rules.changes, Repeats: ps.rules.repeats, Move: ps.move(finished, c.Passed, c.Read), Keep: retention(p.object), Dead: &ps.dead,
 	}
 	sub.Done = func(err error) {
-		p.memory.release(sub.Bytes)
+		p.memory.Release(sub.Bytes)
 		ps.acks <- err
 	}
 	if finished && ps.rules.prunes {

@@ -35,7 +35,7 @@ type Poller struct {
 	below    bool // the rows are below those of another collection
 	task     *status.Task
 	clocks   *sync.Once
-	memory   *Memory
+	memory   *shard.Memory
 	rowBytes prometheus.Observer
 	slice    int
 	tracer   trace.Tracer
@@ -65,7 +65,7 @@ type Config struct {
 	Rate     float64 // the most requests a second, for the number of them side by side; 0: unlimited
 	Task     *status.Task
 	Clocks   *sync.Once // of the connector: whether its clock was complained of
-	Memory   *Memory
+	Memory   *shard.Memory
 	RowBytes prometheus.Observer // bytes of rows
 	Slice    int                 // ledger entries that a look-back holds in memory at a time
 	Tracer   trace.Tracer

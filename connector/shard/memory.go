@@ -1,12 +1,10 @@
-package stream
+package shard
 
 import (
 	"context"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
-
-	"github.com/coupastream/coupastream/coupa"
 )
 
 // Memory is a budget of bytes, one for all shards of a worker. Two take of it: encoded records that wait for
@@ -31,20 +29,22 @@ func NewMemory(bytes int64) *Memory {
 	return &Memory{free: semaphore.NewWeighted(bytes), half: bytes / 2}
 }
 
-// acquire waits until there is room for encoded records. An error is ctx's: nothing was taken.
-func (m *Memory) acquire(ctx context.Context, bytes int) error {
+// Acquire waits until there is room for encoded records. An error is ctx's: nothing was taken.
+func (m *Memory) Acquire(ctx context.Context, bytes int) error {
 	return m.free.Acquire(ctx, min(int64(bytes), m.half))
 }
 
-// release gives back what acquire took.
-func (m *Memory) release(bytes int) { m.free.Release(min(int64(bytes), m.half)) }
+// Release gives back what Acquire took.
+func (m *Memory) Release(bytes int) { m.free.Release(min(int64(bytes), m.half)) }
 
 // LargeRow is the account of a row that is large while it is read.
-func (m *Memory) LargeRow() coupa.Memory { return largeRow{m} }
+func (m *Memory) LargeRow() LargeRow { return LargeRow{m} }
 
-type largeRow struct{ m *Memory }
+// LargeRow is what a row takes of a budget while it is read.
+type LargeRow struct{ m *Memory }
 
-func (l largeRow) Acquire(ctx context.Context, bytes int64) error {
+// Acquire waits until there is room for so many bytes more.
+func (l LargeRow) Acquire(ctx context.Context, bytes int64) error {
 	more := l.resize(bytes)
 	if err := l.m.free.Acquire(ctx, more); err != nil {
 		l.resize(-bytes)
@@ -53,10 +53,11 @@ func (l largeRow) Acquire(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-func (l largeRow) Release(bytes int64) { l.m.free.Release(-l.resize(-bytes)) }
+// Release gives so many bytes back.
+func (l LargeRow) Release(bytes int64) { l.m.free.Release(-l.resize(-bytes)) }
 
 // resize makes the row larger, or smaller, and returns by how much more of the budget it counts then.
-func (l largeRow) resize(by int64) (more int64) {
+func (l LargeRow) resize(by int64) (more int64) {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
 	before := min(l.m.row, l.m.half)

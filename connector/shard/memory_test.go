@@ -1,4 +1,4 @@
-package stream
+package shard
 
 import (
 	"context"
@@ -15,10 +15,10 @@ func TestARowThatIsLargerThanTheBudgetNeverWaitsForItself(t *testing.T) {
 		m := NewMemory(16 << 20)
 		row, held := m.LargeRow(), int64(0)
 		for want := int64(2 << 20); want <= 64<<20; want *= 2 {
-			if err := m.acquire(t.Context(), 6<<20); err != nil { // of another stream
+			if err := m.Acquire(t.Context(), 6<<20); err != nil { // of another stream
 				t.Fatal(err)
 			}
-			time.AfterFunc(time.Second, func() { m.release(6 << 20) }) // committed
+			time.AfterFunc(time.Second, func() { m.Release(6 << 20) }) // committed
 			if err := row.Acquire(t.Context(), want-held); err != nil {
 				t.Fatalf("for %d bytes: %v", want, err)
 			}
@@ -26,10 +26,10 @@ func TestARowThatIsLargerThanTheBudgetNeverWaitsForItself(t *testing.T) {
 		}
 		began := time.Now()
 		for _, size := range []int{1 << 20, 8 << 20, 200 << 20} {
-			if err := m.acquire(t.Context(), size); err != nil {
+			if err := m.Acquire(t.Context(), size); err != nil {
 				t.Fatal(err)
 			}
-			m.release(size)
+			m.Release(size)
 		}
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("its own records waited for %v", took)
@@ -45,7 +45,7 @@ func TestALargeRowWaitsForMemoryThatRecordsHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory(16 << 20)
 		for range 2 { // records of two large rows, until they are committed
-			if err := m.acquire(t.Context(), 9<<20); err != nil {
+			if err := m.Acquire(t.Context(), 9<<20); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -55,12 +55,12 @@ func TestALargeRowWaitsForMemoryThatRecordsHold(t *testing.T) {
 		if err := row.Acquire(ctx, 2<<20); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("with no memory left: %v", err)
 		}
-		m.release(9 << 20)
+		m.Release(9 << 20)
 		if err := row.Acquire(t.Context(), 2<<20); err != nil {
 			t.Error(err)
 		}
 		row.Release(2 << 20)
-		m.release(9 << 20)
+		m.Release(9 << 20)
 		if !m.free.TryAcquire(16 << 20) {
 			t.Error("not all came back")
 		}
