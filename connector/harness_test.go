@@ -391,7 +391,8 @@ func (h *harness) checkOf(name, object string) []readRecord {
 			h.t.Errorf("%s id %d of %s: the record equals no version that the tenant had", object, r.id, r.updatedAt)
 		}
 		key := fmt.Sprint(r.id, r.updatedAt, content)
-		if h.linesOf(object) == config.LinesTopics { // a change of its lines shows the row in its present form
+		// a change of its lines shows the row in its present form
+		if h.linesOf(object) == config.LinesTopics {
 			key += fmt.Sprint(" ", schemaID(r.value))
 		}
 		if seen[key] {

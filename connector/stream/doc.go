@@ -19,9 +19,9 @@
 //   - What requests ask for runs on goroutines of the shard's ([Poller.Move], [Poller.AskFor],
 //     [Poller.SetSnapshot]), and changes the position by a submission like any other.
 //
-// Memory of what waits for its commit is bounded for all streams together ([shard.Memory]): a fetch acquires it
-// before it hands a chunk over, and the answer gives it back. A chunk that is larger than the budget
-// takes all of it.
+// Memory of what waits for its commit is bounded for all streams together
+// ([shard.Memory]): a fetch acquires it before it hands a chunk over, and the
+// answer gives it back. A chunk that is larger than the budget takes all of it.
 //
 // trouble.mu guards what was said of a stream's trouble, doubt.mu and owners.mu what fetches remember
 // side by side, asking.mu the request that is worked on. None is held while Coupa or the shard is asked,
@@ -161,12 +161,11 @@
 //   - Positions are moved by the owner, in the transactions of the shard, so that what a request asks for
 //     and what a poller does are in one order. The ledger goes with them: it says what was published, and
 //     who moves a position back wants that once more.
-//   - A snapshot that is asked for is part of the position, with what is left of it. It resumes at the
-//     row, pauses and ends in the stream's own transactions, and each row goes out once for each request.
-//     Its window ends behind what polls have published, ahead of the mark too, and of that stretch it repeats
+//   - A snapshot that is asked for is part of the position, with what is left of it. It resumes at the row,
+//     pauses and ends in the stream's own transactions, and each row goes out once for each request. Its
+//     window ends behind what polls have published, ahead of the mark too, and of that stretch it repeats
 //     what the ledger knows, so that it overtakes no poll. What polls publish beside it takes out what it
-//     has read before, as with a backfill. The ledger is not asked: publishing once more is
-//     what it is for.
+//     has read before, as with a backfill. The ledger is not asked: publishing once more is what it is for.
 //
 // # Not obvious
 //
