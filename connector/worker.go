@@ -263,6 +263,10 @@ func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions in
 // registry, holds up nobody else for longer: the streams go on from where the preflight was, each by itself.
 const preflightTime = 3 * time.Second
 
+// preflightAtOnce is how many streams are prepared at once. Most of them wait for the
+// same: tenants that share topics share the requests that are made for these.
+const preflightAtOnce = 256
+
 // preflight prepares every stream, also those of shards that other workers own: topic,
 // schemas, Coupa's token. Coupa's tokens can't be used in their first seconds, so a worker
 // that takes over in time must hold them before. What fails here is FAILED from the start and
@@ -283,11 +287,13 @@ func (w *Worker) preflight(ctx context.Context) error {
 		}
 	}
 	var g errgroup.Group
-	g.SetLimit(16)
+	g.SetLimit(preflightAtOnce)
 	for _, one := range all {
 		for i, p := range one.pollers {
 			g.Go(func() error {
-				one.objects[i] = p.Preflight(ctx)
+				if one.objects[i] = ctx.Err(); ctx.Err() == nil {
+					one.objects[i] = p.Preflight(ctx)
+				}
 				return nil
 			})
 		}
