@@ -116,7 +116,7 @@ func (w *Worker) attach(m *managed) {
 // pollersOf makes the pollers of a connector, for a shard.
 func (w *Worker) pollersOf(m *managed, s *shard.Shard) []*stream.Poller {
 	var all []*stream.Poller
-	clocks, shared := new(sync.Once), record.SharedSubjects(w.usable())
+	clocks, turns, shared := new(sync.Once), w.turns.Instance(), record.SharedSubjects(w.usable())
 	limit := polls.Limit{Fixed: m.c.RateLimit}
 	if m.c.RateAuto {
 		limit = polls.Limit{Found: m.source.Found, Remember: m.source.Remember}
@@ -126,7 +126,7 @@ func (w *Worker) pollersOf(m *managed, s *shard.Shard) []*stream.Poller {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		all = append(all, stream.New(stream.Config{
-			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks,
+			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks, Turns: turns,
 			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
 			Maker: record.NewMaker(record.Config{
 				Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,

@@ -82,6 +82,7 @@ type Worker struct {
 	large    *coupa.LargeRows // of memory
 	slice    int              // see lookbackSlice
 	polls    polls.Schedule
+	turns    *stream.Turns
 	metrics  *metrics.Set
 	tracer   trace.Tracer
 	cluster  atomic.Value // string
@@ -112,7 +113,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, turns: stream.NewTurns(), applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.large = coupa.NewLargeRows(w.memory.LargeRow())
 	w.store = configtopic.New(configtopic.Config{

@@ -49,6 +49,7 @@
 //	positions.go  positions: told, and moved by request
 //	topics.go     what the position keeps of the topics, and what is found of them
 //	sample.go     rows read in full, to learn custom fields from
+//	turns.go      how many streams begin at once, and sweep
 //	outage.go     what the log is told of trouble, once
 //	source.go     Coupa as a poller sees it
 //	tracing.go    the span of a page

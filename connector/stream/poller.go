@@ -34,6 +34,7 @@ type Poller struct {
 	below    bool // the rows are below those of another collection
 	task     *status.Task
 	clocks   *sync.Once
+	turns    *InstanceTurns
 	memory   *shard.Memory
 	rowBytes prometheus.Observer
 	slice    int
@@ -64,6 +65,7 @@ type Config struct {
 	Rate     float64 // the most requests a second, for the number of them side by side; 0: unlimited
 	Task     *status.Task
 	Clocks   *sync.Once // of the connector: whether its clock was complained of
+	Turns    *InstanceTurns
 	Memory   *shard.Memory
 	RowBytes prometheus.Observer // bytes of rows
 	Slice    int                 // ledger entries that a look-back holds in memory at a time
@@ -92,7 +94,7 @@ func New(c Config) *Poller {
 	return &Poller{
 		below:  resource.Parent != "",
 		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, maker: c.Maker, rate: c.Rate, task: c.Task,
-		clocks: c.Clocks, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log,
+		clocks: c.Clocks, turns: c.Turns, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log,
 	}
 }
 
@@ -235,7 +237,12 @@ func (p *Poller) noteRetry(heldUp bool) {
 // attempt works from the committed position until something fails: polls, and beside them
 // first the backfill, then look-backs. Rows without updated-at are read whole instead.
 func (p *Poller) attempt(ctx context.Context) error {
-	if err := apart(func() error { return p.prepare(ctx) }); err != nil {
+	done, err := p.turns.begins(ctx)
+	if err != nil {
+		return err
+	}
+	err = apart(func() error { return p.prepare(ctx) })
+	if done(); err != nil {
 		return err
 	}
 	c := newChores(ctx)
@@ -250,14 +257,26 @@ func (p *Poller) attempt(ctx context.Context) error {
 			return err
 		}
 		p.asked.Store(c.add(0, p.snapshots))
-		c.add(0, func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, suspects) })
+		c.add(0, p.inTurn(func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, suspects) }))
 		c.add(p.object.Reread, func(ctx context.Context) (time.Duration, error) { return p.rereadUndated(ctx, suspects) })
 		if depths := lookbackDepths(p.object); len(depths) > 0 {
-			c.add(0, p.lookBack(depths, suspects))
+			c.add(0, p.inTurn(p.lookBack(depths, suspects)))
 		}
 		return nil
 	})
 	return c.end(p.follow(c.ctx, suspects))
+}
+
+// inTurn makes a chore of a sweep wait for its turn, without a goroutine.
+func (p *Poller) inTurn(sweep func(context.Context) (time.Duration, error)) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) {
+		done, ok := p.turns.sweep.try()
+		if !ok {
+			return sweepRetries, nil
+		}
+		defer done()
+		return sweep(ctx)
+	}
 }
 
 // prepare makes sure of all that polls need.
