@@ -199,7 +199,7 @@ func TestACheckpointThatCannotBeStopsItsObjectAlone(t *testing.T) {
 		// the configuration refuses that
 		m.shard.Load().Detach(attached(m.pollers))
 		m.c.Objects[1].InitialFrom = config.InitialFrom{At: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
-		r.attach(m)
+		r.attach(m, nil)
 		h.set(r, status.Running)
 		h.settle()
 		h.tenant.Update("invoices", 5)

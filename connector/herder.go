@@ -18,6 +18,7 @@ import (
 	"github.com/coupastream/coupastream/connector/configtopic"
 	"github.com/coupastream/coupastream/connector/group"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/status"
 )
 
@@ -308,7 +309,7 @@ func (w *Worker) add(name string, one wanted) {
 // topic past this worker's check, be it while the other's configuration could not be used, or beside a file.
 func (w *Worker) attachAll() {
 	placed := map[checkpoint.Stream]string{}
-	var waiting []*managed
+	var waiting, fitting []*managed
 	for _, m := range w.all() {
 		switch {
 		case m.c == nil && m.outline == nil:
@@ -336,10 +337,17 @@ func (w *Worker) attachAll() {
 			w.failConnector(m, err)
 			continue
 		}
-		w.attach(m)
-		for _, p := range m.pollers {
-			placed[p.Stream()] = m.name
+		fitting = append(fitting, m)
+		for _, o := range m.c.Objects {
+			placed[checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}] = m.name
 		}
+	}
+	if len(fitting) == 0 {
+		return
+	}
+	shared := record.SharedSubjects(w.usable())
+	for _, m := range fitting {
+		w.attach(m, shared)
 	}
 }
 

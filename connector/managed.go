@@ -105,18 +105,18 @@ func (w *Worker) shardFor(tenant string) *shard.Shard {
 	return w.shards[checkpoint.PartitionOf(tenant, int32(len(w.shards)))]
 }
 
-// attach puts the connector into its shard.
-func (w *Worker) attach(m *managed) {
+// attach puts the connector into its shard. shared are the subjects of more than one stream.
+func (w *Worker) attach(m *managed, shared map[string]bool) {
 	s := w.shardFor(m.c.Tenant)
-	m.pollers = w.pollersOf(m, s)
+	m.pollers = w.pollersOf(m, s, shared)
 	m.shard.Store(s)
 	s.Attach(attached(m.pollers), m.state() == status.Running)
 }
 
 // pollersOf makes the pollers of a connector, for a shard.
-func (w *Worker) pollersOf(m *managed, s *shard.Shard) []*stream.Poller {
+func (w *Worker) pollersOf(m *managed, s *shard.Shard, shared map[string]bool) []*stream.Poller {
 	var all []*stream.Poller
-	clocks, shared := new(sync.Once), record.SharedSubjects(w.usable())
+	clocks, turns := new(sync.Once), w.turns.Instance()
 	limit := polls.Limit{Fixed: m.c.RateLimit}
 	if m.c.RateAuto {
 		limit = polls.Limit{Found: m.source.Found, Remember: m.source.Remember}
@@ -126,7 +126,7 @@ func (w *Worker) pollersOf(m *managed, s *shard.Shard) []*stream.Poller {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		all = append(all, stream.New(stream.Config{
-			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks,
+			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks, Turns: turns,
 			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
 			Maker: record.NewMaker(record.Config{
 				Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,

@@ -82,6 +82,7 @@ type Worker struct {
 	large    *coupa.LargeRows // of memory
 	slice    int              // see lookbackSlice
 	polls    polls.Schedule
+	turns    *stream.Turns
 	metrics  *metrics.Set
 	tracer   trace.Tracer
 	cluster  atomic.Value // string
@@ -112,7 +113,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, turns: stream.NewTurns(), applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.large = coupa.NewLargeRows(w.memory.LargeRow())
 	w.store = configtopic.New(configtopic.Config{
@@ -263,6 +264,10 @@ func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions in
 // registry, holds up nobody else for longer: the streams go on from where the preflight was, each by itself.
 const preflightTime = 3 * time.Second
 
+// preflightAtOnce is how many streams are prepared at once. Most of them wait for the
+// same: tenants that share topics share the requests that are made for these.
+const preflightAtOnce = 256
+
 // preflight prepares every stream, also those of shards that other workers own: topic,
 // schemas, Coupa's token. Coupa's tokens can't be used in their first seconds, so a worker
 // that takes over in time must hold them before. What fails here is FAILED from the start and
@@ -283,11 +288,13 @@ func (w *Worker) preflight(ctx context.Context) error {
 		}
 	}
 	var g errgroup.Group
-	g.SetLimit(16)
+	g.SetLimit(preflightAtOnce)
 	for _, one := range all {
 		for i, p := range one.pollers {
 			g.Go(func() error {
-				one.objects[i] = p.Preflight(ctx)
+				if one.objects[i] = ctx.Err(); ctx.Err() == nil {
+					one.objects[i] = p.Preflight(ctx)
+				}
 				return nil
 			})
 		}

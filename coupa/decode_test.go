@@ -266,7 +266,7 @@ func TestMemoryIsBoundedByTheLargestRow(t *testing.T) {
 	t.Parallel()
 	text := `{"id":1,"text":"` + strings.Repeat("x", 2000) + `"}`
 	body := "[" + strings.Repeat(text+",", 10_000) + text + "]"
-	r := newRows(t.Context(), strings.NewReader(body), &room{}, defaultRowBytes, "")
+	r := newRows(t.Context(), strings.NewReader(body), &room{large: NewLargeRows(nil)}, defaultRowBytes, "")
 	if err := r.open(); err != nil {
 		t.Fatal(err)
 	}

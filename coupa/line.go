@@ -54,8 +54,11 @@ func (c *Client) MaxLine() int { return c.lines.most() }
 // Requests is how many requests a page of q with rows takes: more than one where the line of one would be
 // longer than [Client.MaxLine]. Its fields are then asked for in parts, by the ids of the rows.
 func (c *Client) Requests(q Query) int {
+	if c.Line(q) <= c.MaxLine() {
+		return 1
+	}
 	list, ok := parseFields(q.Fields)
-	if c.Line(q) <= c.MaxLine() || !ok {
+	if !ok {
 		return 1
 	}
 	ids := q.IDs

@@ -30,6 +30,7 @@ type Memory interface {
 type LargeRows struct {
 	memory Memory
 	turn   chan struct{} // holds one value while some row is large
+	small  sync.Pool     // of buffers up to keptBuffer, of all clients: each is in use for a moment
 }
 
 // NewLargeRows returns one that counts buffers above 1 MiB in memory; nil: they are not counted.
@@ -73,13 +74,12 @@ func (l *LargeRows) shrink(had int64) {
 
 // room is what the bodies of a client are read into.
 type room struct {
-	small sync.Pool // of buffers up to keptBuffer
 	large *LargeRows
 }
 
 // buffer returns a small buffer.
 func (r *room) buffer() []byte {
-	if b, ok := r.small.Get().(*[]byte); ok {
+	if b, ok := r.large.small.Get().(*[]byte); ok {
 		return *b
 	}
 	return make([]byte, firstBuffer)
@@ -88,6 +88,6 @@ func (r *room) buffer() []byte {
 // keep takes a buffer back, for the next body.
 func (r *room) keep(buf []byte) {
 	if len(buf) <= keptBuffer {
-		r.small.Put(&buf)
+		r.large.small.Put(&buf)
 	}
 }

@@ -13,12 +13,21 @@ func NewDiscovery(path string) (*custom.Discovery, error) {
 	if err != nil {
 		return nil, err
 	}
+	shape, err := s.shape()
+	if err != nil {
+		return nil, err
+	}
+	return custom.NewDiscovery(path, shape), nil
+}
+
+// shapeOfRows is where rows of the schema have their custom fields.
+func (s *Schema) shapeOfRows() (*custom.Shape, error) {
 	p, err := s.Plan()
 	if err != nil {
 		return nil, err
 	}
 	shapes := shaper{documented: documentedOf(s.row), made: map[*planRecord]*custom.Shape{}}
-	return custom.NewDiscovery(path, shapes.record(p.root)), nil
+	return shapes.record(p.root), nil
 }
 
 // shaper tells the shape of a plan's records: custom fields are looked for where the encoder finds them.

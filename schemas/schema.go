@@ -67,6 +67,7 @@ type Schema struct {
 	enveloped  bool
 	plan       func() (*Plan, error)
 	jsonSchema func() (string, error)
+	shape      func() (*custom.Shape, error)
 	splits     [2]func() (*Split, error) // lines cut out of the rows, and kept in them
 }
 
@@ -197,6 +198,7 @@ func newSchema(row, asked *schematext.Record, path string, envelope bool) (*Sche
 		name: whole.Namespace + "." + whole.Name, text: string(text), pretty: string(pretty), fields: requestFields(asked), row: row, asked: asked, path: path, enveloped: envelope,
 	}
 	s.plan = sync.OnceValues(func() (*Plan, error) { return Compile(string(plain)) })
+	s.shape = sync.OnceValues(s.shapeOfRows)
 	s.splits[0] = sync.OnceValues(func() (*Split, error) { return s.split(false) })
 	s.splits[1] = sync.OnceValues(func() (*Split, error) { return s.split(true) })
 	s.jsonSchema = sync.OnceValues(func() (string, error) { return jsonschema.Of(whole) })

@@ -3,6 +3,7 @@ package config
 import (
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/coupastream/coupastream/coupa"
@@ -10,13 +11,15 @@ import (
 
 // ConnectorKeys is the declaration of every key of a connector, in the order of the
 // reference; those with PerObject set may also be given as object.<path>.<name>.
-func ConnectorKeys() []Key { return append(keysOf(connectorSettings()), keysOf(objectSettings())...) }
+func ConnectorKeys() []Key {
+	return append(keysOf(connectorSettings()), keysOf(objectSettings())...)
+}
 
 // connectorSettings is the table of keys that hold for a whole Coupa instance.
-func connectorSettings() []setting[Connector] {
+var connectorSettings = sync.OnceValue(func() []setting[Connector] {
 	return slices.Concat(grouped("Common", identitySettings()), grouped("Coupa", instanceSettings()), grouped("Mapping", mappingSettings()),
 		grouped("Notifications", notificationSettings(func(c *Connector) *Notifications { return &c.Notifications })))
-}
+})
 
 // ConnectorClass is the one value of connector.class.
 const ConnectorClass = "CoupaSource"

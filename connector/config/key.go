@@ -158,8 +158,12 @@ func names(keys []Key) []string {
 
 // keyNamed looks declarations up; an unknown name may be a mistyped secret and is treated as one.
 func keyNamed(keys []Key) func(name string) Key {
+	named := make(map[string]Key, len(keys))
+	for _, k := range keys {
+		named[k.Name] = k
+	}
 	return func(name string) Key {
-		if k, found := find(keys, name); found {
+		if k, found := named[name]; found {
 			return k
 		}
 		return Key{Name: name, Type: Password}

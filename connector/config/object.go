@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coupastream/coupastream/coupa"
@@ -118,10 +119,14 @@ func (c *Connector) readObjects(v *values) {
 	var base Object
 	settings := objectSettings()
 	fill(v, &base, settings)
+	overrides := v.haveOverrides()
 	for _, path := range c.paths {
 		o := base
 		o.Path = path
 		for _, s := range settings {
+			if !overrides {
+				break
+			}
 			override(v, &o, s, objectKey(path, s.Name))
 		}
 		if o.PollAuto {
@@ -138,8 +143,21 @@ func (c *Connector) readObjects(v *values) {
 	checkStreamed(v, c.paths)
 }
 
+// ofObjects begins the name of every key for one object.
+const ofObjects = "object."
+
 // objectKey is the name of a key for one object.
-func objectKey(path, key string) string { return "object." + path + "." + key }
+func objectKey(path, key string) string { return ofObjects + path + "." + key }
+
+// haveOverrides tells whether any key may be for one object.
+func (v *values) haveOverrides() bool {
+	for name := range v.raw {
+		if strings.HasPrefix(name, ofObjects) {
+			return true
+		}
+	}
+	return false
+}
 
 // deciding is the name under which the value that holds for
 // an object was given: its override, or the connector's key.
@@ -300,7 +318,7 @@ func checkTopic(v *values, o Object, others []Object) {
 
 // checkStreamed refuses overrides for objects that the connector does not stream.
 func checkStreamed(v *values, paths []string) {
-	if v.problems.touch("coupa.objects") {
+	if v.problems.touch("coupa.objects") || !v.haveOverrides() {
 		return
 	}
 	settings := objectSettings()
@@ -316,6 +334,9 @@ func checkStreamed(v *values, paths []string) {
 
 // wholeConnector reports overrides of keys that can't differ from object to object.
 func (v *values) wholeConnector() {
+	if !v.haveOverrides() {
+		return
+	}
 	settings := connectorSettings()
 	for _, path := range catalogue() {
 		for _, s := range settings {
@@ -328,37 +349,33 @@ func (v *values) wholeConnector() {
 
 // connectorNames lists every key that a connector may have,
 // with the overrides, and the lookup of their declarations.
-func connectorNames() ([]string, func(name string) Key) {
-	keys, ofObjects := ConnectorKeys(), keysOf(objectSettings())
+var connectorNames = sync.OnceValues(func() ([]string, func(name string) Key) {
+	keys, perObject := ConnectorKeys(), keysOf(objectSettings())
 	for _, path := range catalogue() {
-		for _, k := range ofObjects {
+		for _, k := range perObject {
 			k.Name = objectKey(path, k.Name)
 			keys = append(keys, k)
 		}
 	}
 	return names(keys), keyNamed(keys)
-}
+})
 
 // LookupConnectorKey finds the declaration of a connector's key,
 // also of one that holds for one object: object.<path>.<key>.
 func LookupConnectorKey(name string) (Key, bool) {
-	if k, found := find(ConnectorKeys(), name); found {
-		return k, true
-	}
-	rest, isObject := strings.CutPrefix(name, "object.")
-	if !isObject {
-		return Key{}, false
-	}
-	for _, path := range catalogue() {
-		if key, of := strings.CutPrefix(rest, path+"."); of {
-			if k, found := find(keysOf(objectSettings()), key); found {
-				k.Name = name
-				return k, true
-			}
-		}
-	}
-	return Key{}, false
+	k, declared := declaredKeys()[name]
+	return k, declared
 }
+
+// declaredKeys are the declarations of every key that a connector may have, with the overrides.
+var declaredKeys = sync.OnceValue(func() map[string]Key {
+	known, lookup := connectorNames()
+	all := make(map[string]Key, len(known))
+	for _, name := range known {
+		all[name] = lookup(name)
+	}
+	return all
+})
 
 // topicTemplate checks the placeholders and stores the template.
 func topicTemplate(o *Object, value string) *fault {

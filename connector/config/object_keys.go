@@ -1,6 +1,7 @@
 package config
 
 import (
+	"sync"
 	"time"
 
 	"github.com/coupastream/coupastream/schemas"
@@ -20,7 +21,7 @@ const (
 )
 
 // objectSettings is the table of keys that may differ from object to object.
-func objectSettings() []setting[Object] {
+var objectSettings = sync.OnceValue(func() []setting[Object] {
 	var all []setting[Object]
 	for _, part := range [][]setting[Object]{
 		grouped("Polling", pollSettings()), grouped("Records", recordSettings()), grouped("Error Handling", handlingSettings()),
@@ -31,7 +32,7 @@ func objectSettings() []setting[Object] {
 		}
 	}
 	return all
-}
+})
 
 func pollSettings() []setting[Object] {
 	return []setting[Object]{

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Lookup reads one variable of the environment; os.LookupEnv is one.
@@ -13,9 +14,9 @@ type Lookup func(name string) (value string, found bool)
 
 // referencePattern is Kafka's (ConfigTransformer.DEFAULT_PATTERN): ${provider:[path:]key}.
 // What has no colon, such as ${object} in a topic template, is not a reference.
-func referencePattern() *regexp.Regexp {
+var referencePattern = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
-}
+})
 
 // hasReference tells whether a value takes something from outside the configuration.
 func hasReference(value string) bool { return referencePattern().MatchString(value) }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/coupastream/coupastream/schemas/nearest"
 )
@@ -41,12 +42,15 @@ func resolveAll(doc document, before Problems, key func(name string) Key, env Lo
 	return v
 }
 
+// foreignPattern is a reference without a provider.
+var foreignPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$\{[^}:]*\}`) })
+
 // foreignReference refuses ${NAME}, which other programs replace and this one
 // would take literally. Templates have placeholders of that form of their own.
 func foreignReference(k Key, raw string) *fault {
 	// its own, or that of an object
 	template := func(key string) bool { return k.Name == key || strings.HasSuffix(k.Name, "."+key) }
-	if template(templateKey) || template(namespaceKey) || !regexp.MustCompile(`\$\{[^}:]*\}`).MatchString(raw) {
+	if template(templateKey) || template(namespaceKey) || !foreignPattern().MatchString(raw) {
 		return nil
 	}
 	return &fault{"${…} without a provider is not replaced", "write ${env:NAME}, ${file:/path:key} or ${dir:/folder:file}"}

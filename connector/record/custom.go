@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unique"
 
 	"golang.org/x/sync/semaphore"
 
@@ -38,8 +39,10 @@ type customs struct {
 
 	mu        sync.Mutex        // guards what follows
 	discovery *custom.Discovery // of rows in full: the names to ask for
-	asked     string            // what Coupa is asked for, by the discovery and by the schema askedFor
-	askedFor  *schemas.Schema   // nil: asked is to be made anew
+	// what Coupa is asked for, by the discovery and by the schema askedFor;
+	// streams that ask for the same share the text
+	asked    unique.Handle[string]
+	askedFor *schemas.Schema // nil: asked is to be made anew
 }
 
 func newCustoms() customs {
@@ -81,7 +84,7 @@ func (m *Maker) startingFields(ctx context.Context) (*custom.Fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	if kept, ok := m.keptFields(); !there && ok && kept.Topic == m.Object.Topic && (kept.Typed || mode == "auto") {
+	if kept, ok := m.keptFields(); !there && ok && (kept.Typed || mode == "auto") {
 		typed, fields, there = kept.Typed, kept.Fields, true // the registry has lost what it had
 	}
 	if mode == "auto" && !there {
@@ -120,7 +123,7 @@ func (m *Maker) registeredFields(ctx context.Context) (typed bool, fields *custo
 	for _, subject := range subjects { // each has the custom fields of its records
 		text, err := m.latest(ctx, subject, known)
 		if err != nil {
-			if !known || !isAway(err) {
+			if !known || !isAway(err) || ctx.Err() != nil {
 				return false, nil, false, err
 			}
 			m.Log.Warn("the schema registry can't be asked; custom fields are as they were when it was last there", "error", err)
@@ -344,9 +347,9 @@ func (m *Maker) Fields() string {
 		if c.discovery != nil {
 			globals = c.discovery.Globals()
 		}
-		c.asked, c.askedFor = schema.FieldsWith(globals), schema
+		c.asked, c.askedFor = unique.Make(schema.FieldsWith(globals)), schema
 	}
-	return c.asked
+	return c.asked.Value()
 }
 
 // takeIn adds what a sample of rows in full tells.

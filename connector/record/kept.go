@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,31 +15,35 @@ import (
 	"github.com/coupastream/coupastream/schemas/custom"
 )
 
-// keptCustom is the content of the file that keeps how an object's custom
-// fields are typed, for starts without the registry. It holds names and
-// types, no values. The registry's word counts where it can be heard and has anything of the topic.
+// keptCustom is the content of the file that keeps how the custom fields of an object's records
+// in a topic are typed, for starts without the registry. It holds names and types, no values, and is of
+// all tenants that share the topic, as the schema is: a thousand of them would else write a thousand
+// files. The registry's word counts where it can be heard and has anything of the topic.
 type keptCustom struct {
-	Tenant string         `json:"tenant"`
 	Object string         `json:"object"`
-	Topic  string         `json:"topic,omitempty"`
+	Topic  string         `json:"topic"`
 	Typed  bool           `json:"typed"`
 	Fields *custom.Fields `json:"fields,omitempty"`
 }
 
-// keptFile is named by a digest: tenants' names may hold what a file's can't.
+// keptFile is named by a digest: topics' names may be too long with the object's behind them.
 func (m *Maker) keptFile() string {
-	sum := sha256.Sum256([]byte(m.Stream.Tenant + "\x00" + m.Stream.Object))
+	sum := sha256.Sum256([]byte(m.Object.Topic + "\x00" + m.Stream.Object))
 	return filepath.Join(m.Dir, hex.EncodeToString(sum[:16])+".json")
 }
 
 // keepFields keeps them; nil: as a map. A file that can't be written, or was broken by a
 // crash (on Windows alone), costs the next start without a registry, and nothing else.
+// What the file holds already is not written again.
 func (m *Maker) keepFields(fields *custom.Fields) {
 	if m.Object.CustomFields != "typed" && m.Object.CustomFields != "auto" {
 		return
 	}
-	kept := keptCustom{Tenant: m.Stream.Tenant, Object: m.Stream.Object, Topic: m.Object.Topic, Typed: fields != nil, Fields: fields}
+	kept := keptCustom{Object: m.Stream.Object, Topic: m.Object.Topic, Typed: fields != nil, Fields: fields}
 	text, err := json.MarshalIndent(kept, "", "  ")
+	if there, _ := os.ReadFile(m.keptFile()); err == nil && bytes.Equal(there, text) {
+		return
+	}
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(m.keptFile()), 0o700)
 	}
@@ -67,5 +72,5 @@ func (m *Maker) keptFields() (keptCustom, bool) {
 	if kept.Typed && kept.Fields == nil {
 		kept.Fields = new(custom.Fields)
 	}
-	return kept, kept.Tenant == m.Stream.Tenant && kept.Object == m.Stream.Object
+	return kept, kept.Object == m.Stream.Object && kept.Topic == m.Object.Topic
 }

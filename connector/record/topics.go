@@ -29,6 +29,8 @@ type Topics struct {
 	settings *config.Worker
 
 	asking *semaphore.Weighted // of one: who asks what topics are
+	// topic → *semaphore.Weighted, of one: who makes sure of it; a thousand tenants begin with the same ones
+	ensuring sync.Map
 
 	mu     sync.Mutex
 	limits map[string]topicLimit  // of the topics made sure of
@@ -80,10 +82,16 @@ func (t *Topics) ensureDeadLetters(ctx context.Context, topic string) error {
 const deadLetterBytes = 32 << 20
 
 func (t *Topics) ensureWith(ctx context.Context, topic string, configs map[string]*string) error {
-	t.mu.Lock()
-	_, known := t.limits[topic]
-	t.mu.Unlock()
-	if known {
+	if t.isSure(topic) {
+		return nil
+	}
+	kept, _ := t.ensuring.LoadOrStore(topic, semaphore.NewWeighted(1))
+	turn := kept.(*semaphore.Weighted)
+	if err := turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer turn.Release(1)
+	if t.isSure(topic) {
 		return nil
 	}
 	all := map[string]*string{"cleanup.policy": &t.settings.TopicCleanup}
@@ -93,6 +101,13 @@ func (t *Topics) ensureWith(ctx context.Context, topic string, configs map[strin
 	}
 	t.ask(ctx, topic)
 	return ctx.Err()
+}
+
+func (t *Topics) isSure(topic string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, known := t.limits[topic]
+	return known
 }
 
 // ask learns a topic's limit.

@@ -152,6 +152,13 @@ func (t *Task) Published() int64 {
 	return t.s.Published
 }
 
+// Polls is how many polls have ended.
+func (t *Task) Polls() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.s.Polls
+}
+
 // Page takes in a page that was read; changes: of the walk that publishes them, not of one beside it.
 func (t *Task) Page(p coupa.Page, changes bool) {
 	now := time.Now()

@@ -13,7 +13,7 @@ import (
 )
 
 // follower polls one stream: everything that publishes changes, one after the other, so that what
-// one walk compares with is what the walk before has committed. Owned by the goroutine of run.
+// one walk compares with is what the walk before has committed. Owned by the goroutine of Poller.follow.
 type follower struct {
 	*Poller
 	times      *polls.Timetable
@@ -38,27 +38,19 @@ func newFollower(p *Poller) *follower {
 	return &follower{Poller: p, times: p.timetable(), newest: pos.Floor.Add(retention(p.object)), mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
 }
 
-// run polls until ctx ends or something fails, and between polls looks after suspects.
-func (f *follower) run(ctx context.Context, found <-chan suspects) error {
+// follow polls until ctx ends or something fails, and between polls looks after suspects.
+func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
+	var f *follower
+	err := apart(func() error {
+		f = newFollower(p)
+		return f.resume(ctx)
+	})
 	defer f.times.Leave()
-	if err := f.probeLines(ctx); err != nil {
+	if err != nil {
 		return err
 	}
-	unfinished := f.shard.Position(f.stream).Walk
-	if unfinished != nil && (unfinished.Kind == checkpoint.Poll || f.collection != "") {
-		rules, to := linesRules, unfinished.To
-		if unfinished.Kind == checkpoint.Poll {
-			// It may not have been one that reads ahead: then it is for the next poll to move the mark.
-			rules, to = aheadRules, clock.Later(f.mark, to.Add(-reach(f.object)))
-		}
-		if !f.isAhead(ctx, to) {
-			if err := f.walk(ctx, *unfinished, rules, to); err != nil {
-				return err
-			}
-		}
-	}
 	for {
-		if err := f.poll(ctx); err != nil {
+		if err := apart(func() error { return f.poll(ctx) }); err != nil {
 			return err
 		}
 		interval, wait := f.times.Wait(time.Now())
@@ -73,7 +65,7 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 				if s.undated {
 					repair = f.repairUndated
 				}
-				if err := repair(ctx, s); err != nil {
+				if err := apart(func() error { return repair(ctx, s) }); err != nil {
 					return err
 				}
 			case <-ctx.Done():
@@ -82,6 +74,26 @@ func (f *follower) run(ctx context.Context, found <-chan suspects) error {
 			}
 		}
 	}
+}
+
+// resume carries out what is left of a walk that was under way.
+func (f *follower) resume(ctx context.Context) error {
+	if err := f.probeLines(ctx); err != nil {
+		return err
+	}
+	unfinished := f.shard.Position(f.stream).Walk
+	if unfinished == nil || unfinished.Kind != checkpoint.Poll && f.collection == "" {
+		return nil
+	}
+	rules, to := linesRules, unfinished.To
+	if unfinished.Kind == checkpoint.Poll {
+		// It may not have been one that reads ahead: then it is for the next poll to move the mark.
+		rules, to = aheadRules, clock.Later(f.mark, to.Add(-reach(f.object)))
+	}
+	if f.isAhead(ctx, to) {
+		return nil
+	}
+	return f.walk(ctx, *unfinished, rules, to)
 }
 
 // linesProbes is how often Coupa must ignore the condition on lines in turn

@@ -17,36 +17,34 @@ import (
 // asked for, with a tenth of the request budget (coupa.PrioritySweep); what the ledger does not
 // know goes to the follower, which reads and publishes it between two polls. Where updated-at
 // does not show every change, whole rows are asked for, all there are, and compared by content.
-func (p *Poller) lookBack(ctx context.Context, found chan<- suspects) error {
-	depths := lookbackDepths(p.object)
-	if len(depths) == 0 {
-		return nil
-	}
+// It is a chore, and its first turn only finds out when the next one is due.
+func (p *Poller) lookBack(depths []time.Duration, found chan<- suspects) func(context.Context) (time.Duration, error) {
 	every := make([]time.Duration, len(depths))
 	for i, d := range depths {
 		every[i] = lookbackEvery(p.object, d)
 	}
-	for {
+	next, due := -1, time.Time{} // which one is due, and when
+	return func(ctx context.Context) (time.Duration, error) {
+		if next >= 0 {
+			if err := p.lookBackBy(ctx, depths[next], found); err != nil {
+				return never, err
+			}
+			err := p.record(ctx, func(pos *checkpoint.Position) {
+				looked := make([]time.Time, len(depths))
+				copy(looked, pos.Looked)
+				looked[next], pos.Looked = due, looked
+			})
+			if err != nil {
+				return never, err
+			}
+		}
 		now, err := p.source.Now(ctx)
 		if err != nil {
-			return err
+			return never, err
 		}
 		i, wait := nextLookBack(every, p.shard.Position(p.stream).Looked, now)
-		if !clock.Sleep(ctx, wait) {
-			return ctx.Err()
-		}
-		if err := p.lookBackBy(ctx, depths[i], found); err != nil {
-			return err
-		}
-		began := now.Add(wait).Truncate(time.Second).UTC()
-		err = p.record(ctx, func(pos *checkpoint.Position) {
-			looked := make([]time.Time, len(depths))
-			copy(looked, pos.Looked)
-			looked[i], pos.Looked = began, looked
-		})
-		if err != nil {
-			return err
-		}
+		next, due = i, now.Add(wait).Truncate(time.Second).UTC()
+		return wait, nil
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
@@ -35,6 +34,7 @@ type Poller struct {
 	below    bool // the rows are below those of another collection
 	task     *status.Task
 	clocks   *sync.Once
+	turns    *InstanceTurns
 	memory   *shard.Memory
 	rowBytes prometheus.Observer
 	slice    int
@@ -50,7 +50,7 @@ type Poller struct {
 	gaps    sync.Once // whether ids that show nothing were told of
 	backs   sync.Once // whether a row was told of whose updated-at went back
 
-	asked chan struct{} // one signal: the requests in the position have changed
+	asked atomic.Pointer[chore] // works on the requests in the position; nil: nothing does yet
 	ask   asking
 }
 
@@ -65,6 +65,7 @@ type Config struct {
 	Rate     float64 // the most requests a second, for the number of them side by side; 0: unlimited
 	Task     *status.Task
 	Clocks   *sync.Once // of the connector: whether its clock was complained of
+	Turns    *InstanceTurns
 	Memory   *shard.Memory
 	RowBytes prometheus.Observer // bytes of rows
 	Slice    int                 // ledger entries that a look-back holds in memory at a time
@@ -93,7 +94,7 @@ func New(c Config) *Poller {
 	return &Poller{
 		below:  resource.Parent != "",
 		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, maker: c.Maker, rate: c.Rate, task: c.Task,
-		clocks: c.Clocks, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log, asked: make(chan struct{}, 1),
+		clocks: c.Clocks, turns: c.Turns, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log,
 	}
 }
 
@@ -135,7 +136,7 @@ func (p *Poller) Run(ctx context.Context) {
 	})
 	var temporary, passing, lasting int // failures in a row
 	for {
-		polls := p.task.Status().Polls
+		polls := p.task.Polls()
 		err := p.attempt(ctx)
 		if ctx.Err() != nil {
 			return
@@ -144,7 +145,7 @@ func (p *Poller) Run(ctx context.Context) {
 			<-ctx.Done() // the shard is being rebuilt and ends this ownership
 			return
 		}
-		if p.task.Status().Polls > polls {
+		if p.task.Polls() > polls {
 			temporary, passing, lasting = 0, 0, 0
 		}
 		if record.Blames(err) { // what is known of the topic may be why
@@ -236,6 +237,50 @@ func (p *Poller) noteRetry(heldUp bool) {
 // attempt works from the committed position until something fails: polls, and beside them
 // first the backfill, then look-backs. Rows without updated-at are read whole instead.
 func (p *Poller) attempt(ctx context.Context) error {
+	done, err := p.turns.begins(ctx)
+	if err != nil {
+		return err
+	}
+	err = apart(func() error { return p.prepare(ctx) })
+	if done(); err != nil {
+		return err
+	}
+	c := newChores(ctx)
+	c.add(SampleEvery, p.sampleAgain)
+	c.add(topicsCheck, p.lookAtTopics)
+	if p.object.IsWhole() {
+		return c.end(p.readWhole(c.ctx))
+	}
+	suspects := make(chan suspects)
+	c.once(func(ctx context.Context) error {
+		if err := p.backfill(ctx); err != nil {
+			return err
+		}
+		p.asked.Store(c.add(0, p.snapshots))
+		c.add(0, p.inTurn(func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, suspects) }))
+		c.add(p.object.Reread, func(ctx context.Context) (time.Duration, error) { return p.rereadUndated(ctx, suspects) })
+		if depths := lookbackDepths(p.object); len(depths) > 0 {
+			c.add(0, p.inTurn(p.lookBack(depths, suspects)))
+		}
+		return nil
+	})
+	return c.end(p.follow(c.ctx, suspects))
+}
+
+// inTurn makes a chore of a sweep wait for its turn, without a goroutine.
+func (p *Poller) inTurn(sweep func(context.Context) (time.Duration, error)) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) {
+		done, ok := p.turns.sweep.try()
+		if !ok {
+			return sweepRetries, nil
+		}
+		defer done()
+		return sweep(ctx)
+	}
+}
+
+// prepare makes sure of all that polls need.
+func (p *Poller) prepare(ctx context.Context) error {
 	if err := p.maker.Prepare(ctx); err != nil {
 		return err
 	}
@@ -254,25 +299,7 @@ func (p *Poller) attempt(ctx context.Context) error {
 		return err
 	}
 	p.noteRequests()
-	suspects := make(chan suspects)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.sampleOn(ctx) })
-	g.Go(func() error { return p.watchTopics(ctx) })
-	if p.object.IsWhole() {
-		g.Go(func() error { return p.readWhole(ctx) })
-		return g.Wait()
-	}
-	g.Go(func() error { return newFollower(p).run(ctx, suspects) })
-	g.Go(func() error {
-		if err := p.backfill(ctx); err != nil {
-			return err
-		}
-		g.Go(func() error { return p.snapshots(ctx) })
-		g.Go(func() error { return p.searchUndated(ctx, suspects) })
-		g.Go(func() error { return p.rereadUndated(ctx, suspects) })
-		return p.lookBack(ctx, suspects)
-	})
-	return g.Wait()
+	return nil
 }
 
 // begin gives a new stream its first position. It is committed before anything is read,

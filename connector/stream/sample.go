@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
@@ -131,15 +130,13 @@ func (p *Poller) sampleFirst(ctx context.Context) error {
 	return nil
 }
 
-// sampleOn samples again now and then until ctx ends.
-func (p *Poller) sampleOn(ctx context.Context) error {
-	for clock.Sleep(ctx, SampleEvery) {
-		if err := p.sample(ctx, coupa.PrioritySweep); err != nil && ctx.Err() == nil {
-			p.log.Debug("no rows could be read to learn custom fields from", "error", err)
-		}
-		p.noteRequests()
+// sampleAgain samples now and then.
+func (p *Poller) sampleAgain(ctx context.Context) (time.Duration, error) {
+	if err := p.sample(ctx, coupa.PrioritySweep); err != nil && ctx.Err() == nil {
+		p.log.Debug("no rows could be read to learn custom fields from", "error", err)
 	}
-	return ctx.Err()
+	p.noteRequests()
+	return SampleEvery, nil
 }
 
 // fitting is how many of the ids, counted from the first, are best asked for at once.

@@ -79,19 +79,14 @@ func (a *asking) left(r checkpoint.Request) (total int64, left time.Duration) {
 	return a.total, a.speed.Left(a.total - r.Walk.Rows)
 }
 
-// snapshots works on the requests in the position, one after the other, until ctx ends.
-func (p *Poller) snapshots(ctx context.Context) error {
+// snapshots works on the requests in the position, one after the other.
+func (p *Poller) snapshots(ctx context.Context) (time.Duration, error) {
 	persisted := time.Now()
 	for {
 		pos := p.shard.Position(p.stream)
 		i := slices.IndexFunc(pos.Requests, func(r checkpoint.Request) bool { return r.State == checkpoint.RequestRunning })
 		if i < 0 {
-			select {
-			case <-p.asked:
-				continue
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return never, nil
 		}
 		working, stop := context.WithCancel(ctx)
 		p.ask.begin(pos.Requests[i].ID, stop)
@@ -100,13 +95,13 @@ func (p *Poller) snapshots(ctx context.Context) error {
 		stop()
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return never, ctx.Err()
 		case err == nil || stopped: // paused, cancelled or at the end of a part
 		case errors.Is(err, shard.ErrReleased) || errors.Is(err, shard.ErrOvertaken) || status.IsTemporary(err):
-			return err
+			return never, err
 		default:
 			if err := p.giveUpSnapshot(ctx, pos.Requests[i], err); err != nil {
-				return err
+				return never, err
 			}
 		}
 	}
@@ -200,9 +195,8 @@ func endRequest(r *checkpoint.Request, s checkpoint.RequestState) {
 
 // poke tells the poller that its requests have changed.
 func (p *Poller) poke() {
-	select {
-	case p.asked <- struct{}{}:
-	default: // one signal is enough
+	if c := p.asked.Load(); c != nil {
+		c.soon()
 	}
 }
 

@@ -92,14 +92,12 @@ func keepTopics(kept, found []checkpoint.Topic, now time.Time) ([]checkpoint.Top
 	return topics, nil
 }
 
-// watchTopics looks now and then what the stream's topics are, until one is gone, so that it is made again.
-func (p *Poller) watchTopics(ctx context.Context) error {
-	for clock.Sleep(ctx, topicsCheck) {
-		err := p.noteTopics(ctx, topicsCheck)
-		var fewer *fewerError
-		if record.Blames(err) || errors.As(err, &fewer) || errors.Is(err, shard.ErrReleased) {
-			return err
-		}
+// lookAtTopics looks now and then what the stream's topics are, until one is gone, so that it is made again.
+func (p *Poller) lookAtTopics(ctx context.Context) (time.Duration, error) {
+	err := p.noteTopics(ctx, topicsCheck)
+	var fewer *fewerError
+	if record.Blames(err) || errors.As(err, &fewer) || errors.Is(err, shard.ErrReleased) {
+		return never, err
 	}
-	return ctx.Err()
+	return topicsCheck, nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
-	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -31,34 +30,32 @@ const roundPlace = time.Minute
 
 // searchUndated looks for new rows without updated-at. A search goes on where it was, and another
 // begins when reread.interval.ms have passed since the last one began.
-func (p *Poller) searchUndated(ctx context.Context, found chan<- suspects) error {
-	for {
-		pos := p.shard.Position(p.stream)
-		if pos.Round == nil {
-			if !clock.Sleep(ctx, time.Until(pos.Rounded.Add(p.object.Reread))) {
-				return ctx.Err()
-			}
-			w := &checkpoint.Walk{Kind: checkpoint.Undated, From: time.Now().UTC().Truncate(time.Second), Ranges: everything()}
-			if err := p.record(ctx, func(pos *checkpoint.Position) { pos.Round = w }); err != nil {
-				return err
-			}
-			continue
+func (p *Poller) searchUndated(ctx context.Context, found chan<- suspects) (time.Duration, error) {
+	pos := p.shard.Position(p.stream)
+	if pos.Round == nil {
+		if wait := time.Until(pos.Rounded.Add(p.object.Reread)); wait > 0 {
+			return wait, nil
 		}
-		if err := p.search(ctx, *pos.Round, found); err != nil {
-			return err
+		pos.Round = &checkpoint.Walk{Kind: checkpoint.Undated, From: time.Now().UTC().Truncate(time.Second), Ranges: everything()}
+		if err := p.record(ctx, func(committed *checkpoint.Position) { committed.Round = pos.Round }); err != nil {
+			return never, err
 		}
-		began := pos.Round.From
-		if err := p.record(ctx, func(pos *checkpoint.Position) { pos.Round, pos.Rounded = nil, began }); err != nil {
-			return err
-		}
-		known, err := p.undated()
-		if err != nil {
-			return err
-		}
-		p.task.Update(func(s *status.TaskStatus) {
-			s.Undated, s.Round = int64(len(known.last)), max(time.Since(began), time.Second)
-		})
 	}
+	if err := p.search(ctx, *pos.Round, found); err != nil {
+		return never, err
+	}
+	began := pos.Round.From
+	if err := p.record(ctx, func(pos *checkpoint.Position) { pos.Round, pos.Rounded = nil, began }); err != nil {
+		return never, err
+	}
+	known, err := p.undated()
+	if err != nil {
+		return never, err
+	}
+	p.task.Update(func(s *status.TaskStatus) {
+		s.Undated, s.Round = int64(len(known.last)), max(time.Since(began), time.Second)
+	})
+	return 0, nil
 }
 
 // search is one search, or what is left of it.
@@ -100,17 +97,12 @@ func (p *Poller) search(ctx context.Context, w checkpoint.Walk, found chan<- sus
 }
 
 // rereadUndated hands the known ones over to be compared with what was published of them.
-func (p *Poller) rereadUndated(ctx context.Context, found chan<- suspects) error {
-	for clock.Sleep(ctx, p.object.Reread) {
-		known, err := p.undated()
-		if err != nil {
-			return err
-		}
-		if err := hand(ctx, found, slices.Sorted(maps.Keys(known.last))); err != nil {
-			return err
-		}
+func (p *Poller) rereadUndated(ctx context.Context, found chan<- suspects) (time.Duration, error) {
+	known, err := p.undated()
+	if err != nil {
+		return never, err
 	}
-	return ctx.Err()
+	return p.object.Reread, hand(ctx, found, slices.Sorted(maps.Keys(known.last)))
 }
 
 // hand gives rows without updated-at to the follower, a page at a time.

@@ -29,7 +29,11 @@ func (p *Poller) readWhole(ctx context.Context) error {
 		first := pos.Mark.IsZero()
 		p.task.Update(func(s *status.TaskStatus) { s.Snapshot = first })
 		began, published := time.Now(), p.task.Published()
-		vanished, err := p.walkWhole(ctx, *w, first, &persisted)
+		var vanished bool
+		err := apart(func() (err error) {
+			vanished, err = p.walkWhole(ctx, *w, first, &persisted)
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/coupastream/coupastream/schemas/avroname"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
@@ -15,11 +16,19 @@ const lookupRecord = "CustomLookup"
 // suffix stands behind a record's name in that of the record of its custom fields.
 const suffix = "CustomFields"
 
+// withMap has the digests of texts in which FromSchema found the map: a thousand
+// tenants that share a topic ask of the same text, and it is parsed for the first alone.
+var withMap sync.Map // schematext.Digest → true
+
 // FromSchema reads back how the custom fields are typed from the text of a
 // schema that was made with Fields: that of the last version in a registry,
 // whatever has been put around it. typed is false for the schema that has the map
 // in place of the types. The error is that of a text that coupastream has not made.
 func FromSchema(avsc string) (fields *Fields, typed bool, err error) {
+	digest := schematext.Digest(avsc)
+	if _, known := withMap.Load(digest); known {
+		return new(Fields), false, nil
+	}
 	row, err := schematext.Parse([]byte(avsc))
 	if err != nil {
 		return nil, false, err
@@ -37,6 +46,9 @@ func FromSchema(avsc string) (fields *Fields, typed bool, err error) {
 		if err := check(fields); err != nil {
 			return nil, false, fmt.Errorf("custom fields of %s: %w", record, err)
 		}
+	}
+	if !typed {
+		withMap.Store(digest, true)
 	}
 	return c, typed, nil
 }

@@ -28,6 +28,7 @@ type idCache struct {
 
 	mu      sync.Mutex
 	content cachedIDs
+	has     map[idKey]int // what content was told last of a key, so that it is digested once
 }
 
 // cachedIDs is the file's content.
@@ -41,7 +42,7 @@ type cachedIDs struct {
 // openIDCache reads the file. One that can't be read, or is of another
 // registry, counts as empty: all that is lost is the start without a registry.
 func openIDCache(file string, urls []string, log *slog.Logger) *idCache {
-	c := &idCache{file: file, log: log, content: cachedIDs{Registry: digestOf(strings.Join(addresses(urls), "\n")), IDs: map[string]int{}}}
+	c := &idCache{file: file, log: log, has: map[idKey]int{}, content: cachedIDs{Registry: digestOf(strings.Join(addresses(urls), "\n")), IDs: map[string]int{}}}
 	if file == "" {
 		return c
 	}
@@ -80,8 +81,12 @@ func (c *idCache) former(k idKey) int {
 func (c *idCache) put(k idKey, id int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.file == "" || c.has[k] == id {
+		return
+	}
+	c.has[k] = id
 	key := cacheKey(k)
-	if c.file == "" || c.content.IDs[key] == id {
+	if c.content.IDs[key] == id {
 		return
 	}
 	c.content.IDs[key] = id
@@ -95,6 +100,7 @@ func (c *idCache) put(k idKey, id int) {
 func (c *idCache) drop(k idKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.has, k)
 	key := cacheKey(k)
 	id, ok := c.content.IDs[key]
 	if !ok {

@@ -60,6 +60,8 @@ type Client struct {
 	interval time.Duration
 	log      *slog.Logger
 
+	asking chan struct{} // holds one for each question of latest that is asked
+
 	generation atomic.Uint64
 	woken      chan struct{} // one signal: ids are to be looked up sooner than planned
 	alarm      atomic.Bool   // an id was wrong: all are to be looked up
@@ -67,7 +69,9 @@ type Client struct {
 	mu       sync.Mutex // guards what follows
 	ids      map[idKey]*given
 	replaced map[string]Replacement // the last one, by subject
-	silent   time.Time              // when an answer was last not waited for any longer
+	// by subject for whose last version is asked: the next request; nil: nobody waits for one
+	latest map[string]*question
+	silent time.Time // when an answer was last not waited for any longer
 }
 
 // keptPatience is how long the registry is waited for where CacheFile has the id: a registry that hangs is
@@ -92,7 +96,7 @@ func (k idKey) document() sr.Schema {
 func New(cfg Config) (*Client, error) {
 	r := &Client{
 		interval: cmp.Or(cfg.CheckInterval, DefaultCheckInterval), log: cfg.Log, woken: make(chan struct{}, 1),
-		ids: map[idKey]*given{}, replaced: map[string]Replacement{},
+		ids: map[idKey]*given{}, replaced: map[string]Replacement{}, latest: map[string]*question{}, asking: make(chan struct{}, latestAtOnce),
 	}
 	opts, err := cfg.clientOptions(r.suspect)
 	if err != nil {

@@ -28,6 +28,8 @@ func BenchmarkReal(b *testing.B) {
 	b.Run("Idle", p.benchmarkIdle)
 	b.Run("Hostile", p.benchmarkHostile)
 	b.Run("Hanging", p.benchmarkHanging)
+	b.Run("Tenants", p.benchmarkTenants)
+	b.Run("Connectors", p.benchmarkConnectors)
 }
 
 // benchmarkSnapshot reads 100,000 invoices of 3 KB (E2E_BENCH_ROWS) from a tenant that answers at once.

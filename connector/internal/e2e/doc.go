@@ -25,6 +25,8 @@
 //	E2E_BINARY     a coupastream that is built already
 //	E2E_WORK       a folder for files and logs that stays after the run
 //	E2E_ROWS       rows of each object in a snapshot (5000; in short 2000)
+//	E2E_BENCH_TENANTS    tenants of a benchmark (200), of so many objects (E2E_BENCH_OBJECTS, 20)
+//	E2E_BENCH_CONNECTORS connectors of another (2000)
 //	E2E_ALLOW      faults, by comma, that are told and don't fail a test: stale_lines, …
 //	E2E_CHANGES    how long rows change while the connector streams (60s; in short 20s)
 //	E2E_INCIDENTS  how many incidents the crash suite draws (60)
@@ -76,6 +78,7 @@
 //	nginx_test.go nginx.sh        Debian's nginx before a tenant, over HTTP/1.1 and HTTP/2
 //	faults_test.go                the judge is shown each fault that it must find; forge_test.go writes them
 //	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with.
-//	                              hostile_bench_test.go: tenants beside those that answer badly, or hang.
+//	                              hostile_bench_test.go: tenants beside those that answer badly, or hang;
+//	                              tenants_bench_test.go: hundreds of them, and thousands of connectors.
 //	                              Of a shard alone: shard_bench_test.go of package connector
 package e2e

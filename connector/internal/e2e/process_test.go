@@ -104,8 +104,9 @@ func (p *process) running() bool {
 
 // usage is what a process has used since it began.
 type usage struct {
-	cpu  time.Duration // user and system
-	peak int64         // bytes: the most that was resident at once
+	cpu      time.Duration // user and system
+	peak     int64         // bytes: the most that was resident at once
+	resident int64         // bytes, now
 }
 
 // usage reads Linux's /proc, whose CPU times count in hundredths of a second.
@@ -130,6 +131,9 @@ func (p *process) usage(tb testing.TB) usage {
 		var kib int64
 		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
 			u.peak = kib << 10
+		}
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+			u.resident = kib << 10
 		}
 	}
 	return u

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,16 +64,23 @@ const tenantEnv = "E2E_TENANT"
 // servedTenant is a simulated instance, and where it listens.
 type servedTenant struct {
 	Listen string
+	Hosts  int // how many more addresses it has, on the same port: those of tenant.hostURL
 	Config coupatest.Config
 }
 
 // tenantOf is tenantIn for an instance that answers in ways for which `coupastream simulate` has no flag.
 func (p *parts) tenantOf(tb testing.TB, dir, name string, cfg coupatest.Config) *tenant {
 	tb.Helper()
+	return p.tenantsOf(tb, dir, name, 0, cfg)
+}
+
+// tenantsOf is tenantOf for an instance that is at n more addresses, as if it were n instances of equal rows.
+func (p *parts) tenantsOf(tb testing.TB, dir, name string, n int, cfg coupatest.Config) *tenant {
+	tb.Helper()
 	t := &tenant{name: name + p.run, url: fmt.Sprintf("http://127.0.0.1:%d", freePort(tb)), clientID: "e2e", secret: "e2e-secret"}
 	cfg.ClientID, cfg.ClientSecret, cfg.RateLimit, cfg.TokenHold = t.clientID, t.secret, -1, -1
 	cfg.Seed = cmp.Or(cfg.Seed, p.seed)
-	config, err := json.Marshal(servedTenant{t.url[len("http://"):], cfg})
+	config, err := json.Marshal(servedTenant{t.url[len("http://"):], n, cfg})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -87,17 +95,36 @@ func serveTenant(config []byte) error {
 	if err := json.Unmarshal(config, &served); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", served.Listen)
+	_, port, err := net.SplitHostPort(served.Listen)
 	if err != nil {
 		return err
 	}
 	simulated := coupatest.New(served.Config)
 	var g errgroup.Group
-	g.Go(func() error { return http.Serve(listener, simulated) })
+	for i := -1; i < served.Hosts; i++ {
+		at := served.Listen
+		if i >= 0 {
+			at = net.JoinHostPort(loopback(i), port)
+		}
+		listener, err := net.Listen("tcp", at)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return http.Serve(listener, simulated) })
+	}
 	if served.Config.ChangesPerSecond > 0 {
 		g.Go(func() error { return simulated.Run(context.Background()) })
 	}
 	return g.Wait()
+}
+
+// loopback is the i-th of the addresses that are this machine's beside
+// 127.0.0.1, as all of 127.0.0.0/8 are on Linux.
+func loopback(i int) string { return fmt.Sprintf("127.1.%d.%d", i/250, i%250+1) }
+
+// hostURL is the i-th address of tenantsOf.
+func (t *tenant) hostURL(i int) string {
+	return strings.Replace(t.url, "127.0.0.1", loopback(i), 1)
 }
 
 // await waits until the tenant answers.

@@ -109,7 +109,7 @@ func write(tb testing.TB, path string, v any) {
 func (w *worker) topics() map[string]string {
 	out := map[string]string{}
 	for _, o := range w.objects {
-		out[o] = w.tenant.name + "." + o
+		out[o] = w.tenant.name + "." + strings.ReplaceAll(o, "/", "_")
 	}
 	return out
 }

@@ -1,0 +1,85 @@
+package stream
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Turns are what all streams of a worker take to begin, so that a start costs memory for some of them at a
+// time: of twenty thousand that begin at once, each would hold a request that waits, and a deep stack. A turn
+// that takes long, because Coupa does not answer, ends before its work does: who hangs holds up
+// nobody for long.
+type Turns struct{ begin turns }
+
+// InstanceTurns are what the streams of one instance take, of the worker's and of their own.
+type InstanceTurns struct {
+	worker, begin, sweep turns
+}
+
+const (
+	beginAtOnce  = 1024            // streams of a worker
+	beginOfOne   = 4               // streams of one instance
+	beginAtMost  = 5 * time.Second // of a turn
+	sweepsOfOne  = 4               // look-backs and searches of one instance, which share a tenth of its rate
+	sweepAtMost  = time.Minute     // of a turn
+	sweepRetries = 5 * time.Second // how often a sweep that waits looks for a turn
+)
+
+// NewTurns makes those of a worker.
+func NewTurns() *Turns { return &Turns{newTurns(beginAtOnce, beginAtMost)} }
+
+// Instance makes those of one instance.
+func (t *Turns) Instance() *InstanceTurns {
+	return &InstanceTurns{t.begin, newTurns(beginOfOne, beginAtMost), newTurns(sweepsOfOne, sweepAtMost)}
+}
+
+// begins waits for a turn to begin a stream. The error is ctx's.
+func (t *InstanceTurns) begins(ctx context.Context) (done func(), err error) {
+	own, err := t.begin.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := t.worker.wait(ctx)
+	if err != nil {
+		own()
+		return nil, err
+	}
+	return func() { shared(); own() }, nil
+}
+
+// turns lets some through at once, each for a time.
+type turns struct {
+	free   *semaphore.Weighted
+	atMost time.Duration
+}
+
+func newTurns(atOnce int64, atMost time.Duration) turns {
+	return turns{semaphore.NewWeighted(atOnce), atMost}
+}
+
+func (t turns) wait(ctx context.Context) (done func(), err error) {
+	if err := t.free.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return t.taken(), nil
+}
+
+// try takes a turn if one is free.
+func (t turns) try() (done func(), ok bool) {
+	if !t.free.TryAcquire(1) {
+		return nil, false
+	}
+	return t.taken(), true
+}
+
+func (t turns) taken() (done func()) {
+	give := sync.OnceFunc(func() { t.free.Release(1) })
+	early := time.AfterFunc(t.atMost, give)
+	return func() {
+		early.Stop()
+		give()
+	}
+}
