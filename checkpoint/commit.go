@@ -42,8 +42,8 @@ type Commit struct {
 	// Retention is how far back the stream's rows may be read again. It only chooses the width of
 	// the buckets (see BucketEnd), and may change from one commit to the next.
 	Retention time.Duration
-	// Written are the offsets behind the last records of the commit's rows in the data topics. They go to the
-	// file alone; see Store.Ends.
+	// Written are the offsets behind the last records of the commit's
+	// rows in the data topics. They go to the file alone; see Store.Ends.
 	Written map[TopicPartition]int64
 
 	joined []young // by Store.Join; each of another bucket

@@ -128,16 +128,16 @@ const (
 	soManyBytes = 4 << 20
 )
 
-// Whole gives, some at a time, the records that say all that the file holds: of each stream the ledger, the
-// rows' states, and last the position. A topic that has them all restores to the same. All chunks of a bucket
-// come at once, since entries move between them: where each call is one transaction, a topic that held it all
-// before still does after each. fn must not call the store.
+// Whole gives, some at a time, the records that say all that the file holds: of each stream the
+// ledger, the rows' states, and last the position. A topic that has them all restores to the same.
+// All chunks of a bucket come at once, since entries move between them: where each call is one
+// transaction, a topic that held it all before still does after each. fn must not call the store.
 func (s *Store) Whole(topic string, partition int32, fn func([]*kgo.Record) error) error {
 	return s.tell(topic, partition, tables.whole, fn)
 }
 
-// Forgotten gives, some at a time, the tombstones that take all that the file holds out of the topic. fn must
-// not call the store.
+// Forgotten gives, some at a time, the tombstones that take all
+// that the file holds out of the topic. fn must not call the store.
 func (s *Store) Forgotten(topic string, partition int32, fn func([]*kgo.Record) error) error {
 	return s.tell(topic, partition, tables.forgotten, fn)
 }

@@ -138,7 +138,8 @@ func (r *restorer) describe(ctx context.Context) (partitionState, error) {
 	return partitionState{Identity: id, Start: start, End: end.Offset}, end.Err
 }
 
-// Begin asks the cluster for the first offset that a partition of the checkpoint topic has; see AnchorRecord.
+// Begin asks the cluster for the first offset that a
+// partition of the checkpoint topic has; see AnchorRecord.
 func Begin(ctx context.Context, cl *kgo.Client, topic string, partition int32) (int64, error) {
 	starts, err := kadm.NewClient(cl).ListStartOffsets(ctx, topic)
 	if err != nil {

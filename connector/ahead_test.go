@@ -316,7 +316,8 @@ func TestTheMarkPassesNoRowThatAShortPageHides(t *testing.T) {
 	})
 }
 
-// A snapshot leaves to the polls what they have not published yet, also in the stretch where others went out.
+// A snapshot leaves to the polls what they have not
+// published yet, also in the stretch where others went out.
 func TestASnapshotOvertakesNoPollAheadOfTheMark(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 911, Rows: 20, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["poll.interval.ms"] = "400"

@@ -60,9 +60,10 @@
 //
 // # What is guaranteed
 //
-//  1. No row is skipped. A window is closed below and open above, in whole seconds, and what the mark passes
-//     of it lies behind Coupa's own clock, by the Date of every answer. A row that changes during the walk
-//     leaves that and is in the next window; ids only grow; nothing is counted in offsets, so nothing shifts.
+//  1. No row is skipped. A window is closed below and open above, in whole seconds,
+//     and what the mark passes of it lies behind Coupa's own clock, by the Date of
+//     every answer. A row that changes during the walk leaves that and is in the
+//     next window; ids only grow; nothing is counted in offsets, so nothing shifts.
 //  2. No row is repeated. What a walk reads again is compared by id, updated-at and content with the ledger,
 //     and the ledger is written in the transaction that published the row.
 //  3. Versions of one id come in the order of updated-at: a walk reads each id once, a walk starts when the

@@ -21,6 +21,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
 	"github.com/coupastream/coupastream/connector/group"
+	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/metrics"
@@ -82,7 +83,7 @@ type Worker struct {
 	large    *coupa.LargeRows // of memory
 	slice    int              // see lookbackSlice
 	polls    polls.Schedule
-	turns    *stream.Turns
+	turns    *chores.Turns
 	metrics  *metrics.Set
 	tracer   trace.Tracer
 	cluster  atomic.Value // string
@@ -113,7 +114,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, turns: stream.NewTurns(), applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, turns: chores.NewTurns(), applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.large = coupa.NewLargeRows(w.memory.LargeRow())
 	w.store = configtopic.New(configtopic.Config{

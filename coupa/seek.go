@@ -63,23 +63,23 @@ const (
 //
 // # What others do
 //
-// Vegas keeps a few of its requests queued, by latency against the least that was ever seen. It finds the
-// limit without a loss, but takes whatever slows the server down for its own queue and stays slow for as
-// long, and where no queue waits it sees nothing. Gradient limiters (Netflix's) compare a short with a long
-// average and so forget a slow spell, but also a queue that stands. BBR measures the rate of delivery, probes
-// at 1.25 of it and drains at 0.75: each probe here would be refused where no queue waits, and beside a
-// client that does not give way it takes that one's share. CUBIC remembers where it was refused and
-// approaches that slowly. All of them bound what is under way; here the rate itself is bound, so a slow
-// server alone lowers nothing. AIMD, what a [Limiter] with a given ceiling does, climbs at a pace that has
-// nothing to do with the limit: one request in a hundred is refused near it, one in five far above, and of
-// others' as many.
+// Vegas keeps a few of its requests queued, by latency against the least that was ever seen. It
+// finds the limit without a loss, but takes whatever slows the server down for its own queue and
+// stays slow for as long, and where no queue waits it sees nothing. Gradient limiters (Netflix's)
+// compare a short with a long average and so forget a slow spell, but also a queue that stands. BBR
+// measures the rate of delivery, probes at 1.25 of it and drains at 0.75: each probe here would be
+// refused where no queue waits, and beside a client that does not give way it takes that one's
+// share. CUBIC remembers where it was refused and approaches that slowly. All of them bound what is
+// under way; here the rate itself is bound, so a slow server alone lowers nothing. AIMD, what a
+// [Limiter] with a given ceiling does, climbs at a pace that has nothing to do with the limit: one
+// request in a hundred is refused near it, one in five far above, and of others' as many.
 //
 // # What this one does
 //
-// The limit shows by a sign: a refusal, or a delay of about three queued requests. At a sign the rate falls
-// to a little below what was granted, and comes back along CUBIC's curve: fast, then flat where the limit was
-// found, then ever faster. So most of the time is spent just below the limit with an empty queue, a probe
-// goes a few percent above it, and room that others leave is found in seconds.
+// The limit shows by a sign: a refusal, or a delay of about three queued requests. At a sign the rate
+// falls to a little below what was granted, and comes back along CUBIC's curve: fast, then flat where
+// the limit was found, then ever faster. So most of the time is spent just below the limit with an
+// empty queue, a probe goes a few percent above it, and room that others leave is found in seconds.
 //
 // What was granted is measured, not guessed. Between two signs the bucket took what it let out, so the
 // answers between them are its rate; and of any span at most a queue's length is more than the rate gave
@@ -87,16 +87,17 @@ const (
 //
 // Signs that go on although the rate was cut say that others have come: the rate is cut further, each time
 // by more, until they end; what is found so is believed in part, as some of it was for the bucket to get
-// emptier. A refusal is always what it seems. A delay is put to the test: a queue of our own gets shorter by
-// a second for each second's worth of requests that are held back. A delay that does not, is the server's, is
-// taken off all that follow (slower), and the rate returns. Latency alone never pushes far.
+// emptier. A refusal is always what it seems. A delay is put to the test: a queue of our own gets shorter
+// by a second for each second's worth of requests that are held back. A delay that does not, is the
+// server's, is taken off all that follow (slower), and the rate returns. Latency alone never pushes far.
 //
-// Latency is read as a low quantile of a second's answers, each against what its kind takes at that quantile:
-// a large page is no queue, and neither are single slow answers. The quantile of a kind follows so slowly
-// that a queue that builds up is not taken for it; the empty queue of most of the time keeps it right.
+// Latency is read as a low quantile of a second's answers, each against what its
+// kind takes at that quantile: a large page is no queue, and neither are single
+// slow answers. The quantile of a kind follows so slowly that a queue that builds
+// up is not taken for it; the empty queue of most of the time keeps it right.
 //
-// A rate that is not used proves nothing, so it rises only while requests wait for their turns; and a refusal
-// at less than that halves the rate but does not touch what is known of the limit.
+// A rate that is not used proves nothing, so it rises only while requests wait for their turns;
+// and a refusal at less than that halves the rate but does not touch what is known of the limit.
 //
 // # Not in step
 //
@@ -268,7 +269,8 @@ func (s *seeker) endSeries() {
 
 // queued gives way to a queue, or finds that there is none.
 func (s *seeker) queued(now time.Time, took, delay time.Duration) {
-	held := time.Duration((1 - s.rate/s.before) * float64(took)) // by which a queue of our own is shorter now
+	// by which a queue of our own is shorter now
+	held := time.Duration((1 - s.rate/s.before) * float64(took))
 	switch {
 	case s.cuts == 0:
 		s.startSeries(now, 1, 1, 0.7)

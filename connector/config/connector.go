@@ -98,8 +98,6 @@ func Outline(raw map[string]string) *Connector {
 func parseConnector(doc document, problems Problems, env Lookup) (*Connector, error) {
 	known, keys := connectorNames()
 	v := resolveAll(doc, problems, keys, env)
-	v.wholeConnector()
-	v.unknown(known, WorkerKeys(), "worker")
 	c := &Connector{File: doc.file, Submitted: doc.worker != nil, Raw: doc.values}
 	fill(v, c, connectorSettings())
 	if _, given := v.raw["tenant"]; !given && !v.problems.touch("coupa.url") {
@@ -111,6 +109,7 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 	c.checkSubmitted(v)
 	c.readObjects(v)
 	c.readMapping(v)
+	v.unknown(known, WorkerKeys(), "worker")
 	if c.Scope == "" {
 		c.Scope = strings.Join(coupa.Scopes(c.paths), " ")
 	}

@@ -11,9 +11,7 @@ import (
 
 // ConnectorKeys is the declaration of every key of a connector, in the order of the
 // reference; those with PerObject set may also be given as object.<path>.<name>.
-func ConnectorKeys() []Key {
-	return append(keysOf(connectorSettings()), keysOf(objectSettings())...)
-}
+func ConnectorKeys() []Key { return append(keysOf(connectorSettings()), keysOf(objectSettings())...) }
 
 // connectorSettings is the table of keys that hold for a whole Coupa instance.
 var connectorSettings = sync.OnceValue(func() []setting[Connector] {

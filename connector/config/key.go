@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/coupastream/coupastream/schemas/nearest"
@@ -137,14 +138,9 @@ func keysOf[T any](settings []setting[T]) []Key {
 	return keys
 }
 
-// find looks a key up by name.
-func find(keys []Key, name string) (Key, bool) {
-	for _, k := range keys {
-		if k.Name == name {
-			return k, true
-		}
-	}
-	return Key{}, false
+// has tells whether a key of that name is among them.
+func has(keys []Key, name string) bool {
+	return slices.ContainsFunc(keys, func(k Key) bool { return k.Name == name })
 }
 
 // names lists the keys' names.

@@ -57,7 +57,7 @@ func checkRegistry(worker *Worker, connectors []*Connector) Problems {
 
 // count is 1 when name is among the keys.
 func count(keys []Key, name string) int {
-	if _, found := find(keys, name); found {
+	if has(keys, name) {
 		return 1
 	}
 	return 0

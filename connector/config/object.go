@@ -119,14 +119,10 @@ func (c *Connector) readObjects(v *values) {
 	var base Object
 	settings := objectSettings()
 	fill(v, &base, settings)
-	overrides := v.haveOverrides()
 	for _, path := range c.paths {
 		o := base
 		o.Path = path
 		for _, s := range settings {
-			if !overrides {
-				break
-			}
 			override(v, &o, s, objectKey(path, s.Name))
 		}
 		if o.PollAuto {
@@ -140,7 +136,7 @@ func (c *Connector) readObjects(v *values) {
 		checkObject(v, o, c.Tenant != "")
 		checkTopic(v, o, c.Objects[:i])
 	}
-	checkStreamed(v, c.paths)
+	v.checkOverrides(c.paths)
 }
 
 // ofObjects begins the name of every key for one object.
@@ -316,30 +312,20 @@ func checkTopic(v *values, o Object, others []Object) {
 		"give each a topic of its own, with ${object} in the template or with "+objectKey(o.Path, templateKey))
 }
 
-// checkStreamed refuses overrides for objects that the connector does not stream.
-func checkStreamed(v *values, paths []string) {
-	if v.problems.touch("coupa.objects") || !v.haveOverrides() {
-		return
-	}
-	settings := objectSettings()
-	for _, path := range catalogue() {
-		for _, s := range settings {
-			name := objectKey(path, s.Name)
-			if _, given := v.raw[name]; given && !slices.Contains(paths, path) {
-				v.problem(name, "", path+" is not in coupa.objects", "add it there, or leave this key out")
-			}
-		}
-	}
-}
-
-// wholeConnector reports overrides of keys that can't differ from object to object.
-func (v *values) wholeConnector() {
+// checkOverrides refuses overrides for objects that the connector does
+// not stream, and of keys that can't differ from object to object.
+func (v *values) checkOverrides(streamed []string) {
 	if !v.haveOverrides() {
 		return
 	}
-	settings := connectorSettings()
 	for _, path := range catalogue() {
-		for _, s := range settings {
+		for _, s := range objectSettings() {
+			name := objectKey(path, s.Name)
+			if _, given := v.raw[name]; given && !slices.Contains(streamed, path) && !v.problems.touch("coupa.objects") {
+				v.problem(name, "", path+" is not in coupa.objects", "add it there, or leave this key out")
+			}
+		}
+		for _, s := range connectorSettings() {
 			if _, given := v.raw[objectKey(path, s.Name)]; given {
 				v.problem(objectKey(path, s.Name), "", "holds for the whole connector", "write "+s.Name+" instead")
 			}

@@ -77,7 +77,7 @@ func (v *values) unknown(known []string, others []Key, otherFile string) {
 		if slices.Contains(known, name) || v.problems.touch(name) {
 			continue
 		}
-		if _, elsewhere := find(others, name); elsewhere {
+		if has(others, name) {
 			v.problem(name, "", "a key of the "+otherFile+" file", "move it there")
 			continue
 		}

@@ -56,12 +56,12 @@
 // # Decisions: positions that are lost
 //
 //   - What tells of a loss stands outside of the checkpoint topic: a claim in the config topic, which names
-//     the topic's id and the state file that owned the shard last, and the offset of an anchor: a record that
-//     compaction keeps, with all that the positions need behind it. Where the partition begins behind the
-//     anchor, records were deleted. The first offset alone does not tell: some brokers compact it away.
-//   - An owner that finds no claim writes an anchor, and behind it what it has restored. Had it not, records
-//     before the anchor could go unnoticed. The config topic may be lost alone, too, or the owner before died
-//     before its claim: its anchor stays behind, and is a hundred bytes.
+//     the topic's id and the state file that owned the shard last, and the offset of an anchor: a record
+//     that compaction keeps, with all that the positions need behind it. Where the partition begins behind
+//     the anchor, records were deleted. The first offset alone does not tell: some brokers compact it away.
+//   - An owner that finds no claim writes an anchor, and behind it what it has restored. Had it
+//     not, records before the anchor could go unnoticed. The config topic may be lost alone, too,
+//     or the owner before died before its claim: its anchor stays behind, and is a hundred bytes.
 //   - Making up for a loss ends with the claim. A crash before it has the next owner do the same once more:
 //     records have the same keys, and the old file stays in its place until the claim is there. What the
 //     group made up for meanwhile stands in the config topic, which is read to its end behind the fence.

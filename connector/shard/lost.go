@@ -84,7 +84,8 @@ func (s *Shard) standStill(ctx context.Context, lost *LostError) bool {
 	return clock.Sleep(ctx, lookAgain)
 }
 
-// findLoss compares the checkpoint topic with what was claimed of it; nil: it is what it was, or nothing was.
+// findLoss compares the checkpoint topic with what was
+// claimed of it; nil: it is what it was, or nothing was.
 func (s *Shard) findLoss(ctx context.Context) (*loss, error) {
 	cl, err := kgo.NewClient(s.Kafka...)
 	if err != nil {
@@ -260,10 +261,10 @@ func (s *Shard) claimOf(begin int64, file string) Claim {
 	return Claim{Cluster: s.ClusterID, TopicID: s.TopicID, Partitions: s.Partitions, Begin: begin, File: file, WorkerID: s.WorkerID}
 }
 
-// own makes the restored store the one that counts: it notes how far the data topics are accounted for, and
-// claims the positions, beside the work and until ctx ends. A claim that is late only makes checkpoint.lost =
-// local refuse what it could take: it never takes a state that the data topics are ahead of. The channel
-// is closed when nothing of it runs any more.
+// own makes the restored store the one that counts: it notes how far the data topics are
+// accounted for, and claims the positions, beside the work and until ctx ends. A claim that is
+// late only makes checkpoint.lost = local refuse what it could take: it never takes a state
+// that the data topics are ahead of. The channel is closed when nothing of it runs any more.
 func (s *Shard) own(ctx context.Context, begin int64) (done <-chan struct{}, err error) {
 	ends, err := s.dataEnds(ctx)
 	if err != nil {

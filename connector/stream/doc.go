@@ -11,10 +11,10 @@
 // # Goroutines and locks
 //
 //   - [Poller.Run], one per stream and ownership, makes one attempt after the other.
-//   - It carries polls (Poller.follow) or readWhole through itself, each poll and walk on a goroutine
-//     that ends with it (apart). Beside them there are [chores] until one fails: the backfill with
-//     look-backs after it, searches, snapshots that are asked for, samples, and a look at the topics. A
-//     chore that waits has no goroutine, so that a stream at rest has one, with a small stack.
+//   - It carries polls (Poller.follow) or readWhole through itself, each poll and walk on a goroutine that
+//     ends with it ([chores.Apart]). Beside them there are [chores.List] until one fails: the backfill
+//     with look-backs after it, searches, snapshots that are asked for, samples, and a look at the topics.
+//     A chore that waits has no goroutine, so that a stream at rest has one, with a small stack.
 //   - The goroutine that begins a walk carries it out (pass.run) and alone holds its state.
 //   - pass.fetch, up to 4 per walk, reads one page each and sends what it read to pass.run.
 //   - What requests ask for runs on goroutines of the shard's ([Poller.Move], [Poller.AskFor],
@@ -24,14 +24,13 @@
 // ([shard.Memory]): a fetch acquires it before it hands a chunk over, and the
 // answer gives it back. A chunk that is larger than the budget takes all of it.
 //
-// chores.mu guards what is due, trouble.mu what was said of a stream's trouble, doubt.mu and owners.mu what
+// trouble.mu what was said of a stream's trouble, doubt.mu and owners.mu what
 // fetches remember side by side, asking.mu the request that is worked on. None is held while Coupa or the
 // shard is asked, or another is taken.
 //
 // # Files
 //
 //	poller.go     one stream: prepare, begin, fail, try again
-//	chores.go     what is done beside the polls, and costs no goroutine while it waits
 //	rules.go      what one kind of walk does otherwise than another
 //	follow.go     what publishes changes: polls, lines, repairs, moved lines, one after the other
 //	backfill.go   what was there before, beside the polls
@@ -49,7 +48,6 @@
 //	positions.go  positions: told, and moved by request
 //	topics.go     what the position keeps of the topics, and what is found of them
 //	sample.go     rows read in full, to learn custom fields from
-//	turns.go      how many streams begin at once, and sweep
 //	outage.go     what the log is told of trouble, once
 //	source.go     Coupa as a poller sees it
 //	tracing.go    the span of a page

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/polls"
 	"github.com/coupastream/coupastream/connector/status"
@@ -41,7 +42,7 @@ func newFollower(p *Poller) *follower {
 // follow polls until ctx ends or something fails, and between polls looks after suspects.
 func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
 	var f *follower
-	err := apart(func() error {
+	err := chores.Apart(func() error {
 		f = newFollower(p)
 		return f.resume(ctx)
 	})
@@ -50,7 +51,7 @@ func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
 		return err
 	}
 	for {
-		if err := apart(func() error { return f.poll(ctx) }); err != nil {
+		if err := chores.Apart(func() error { return f.poll(ctx) }); err != nil {
 			return err
 		}
 		interval, wait := f.times.Wait(time.Now())
@@ -65,7 +66,7 @@ func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
 				if s.undated {
 					repair = f.repairUndated
 				}
-				if err := apart(func() error { return repair(ctx, s) }); err != nil {
+				if err := chores.Apart(func() error { return repair(ctx, s) }); err != nil {
 					return err
 				}
 			case <-ctx.Done():

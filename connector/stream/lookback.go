@@ -7,6 +7,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
@@ -27,7 +28,7 @@ func (p *Poller) lookBack(depths []time.Duration, found chan<- suspects) func(co
 	return func(ctx context.Context) (time.Duration, error) {
 		if next >= 0 {
 			if err := p.lookBackBy(ctx, depths[next], found); err != nil {
-				return never, err
+				return chores.Never, err
 			}
 			err := p.record(ctx, func(pos *checkpoint.Position) {
 				looked := make([]time.Time, len(depths))
@@ -35,12 +36,12 @@ func (p *Poller) lookBack(depths []time.Duration, found chan<- suspects) func(co
 				looked[next], pos.Looked = due, looked
 			})
 			if err != nil {
-				return never, err
+				return chores.Never, err
 			}
 		}
 		now, err := p.source.Now(ctx)
 		if err != nil {
-			return never, err
+			return chores.Never, err
 		}
 		i, wait := nextLookBack(every, p.shard.Position(p.stream).Looked, now)
 		next, due = i, now.Add(wait).Truncate(time.Second).UTC()

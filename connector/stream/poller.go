@@ -14,6 +14,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/polls"
 	"github.com/coupastream/coupastream/connector/record"
@@ -34,7 +35,7 @@ type Poller struct {
 	below    bool // the rows are below those of another collection
 	task     *status.Task
 	clocks   *sync.Once
-	turns    *InstanceTurns
+	turns    *chores.InstanceTurns
 	memory   *shard.Memory
 	rowBytes prometheus.Observer
 	slice    int
@@ -50,7 +51,7 @@ type Poller struct {
 	gaps    sync.Once // whether ids that show nothing were told of
 	backs   sync.Once // whether a row was told of whose updated-at went back
 
-	asked atomic.Pointer[chore] // works on the requests in the position; nil: nothing does yet
+	asked atomic.Pointer[chores.Chore] // works on the requests in the position; nil: nothing does yet
 	ask   asking
 }
 
@@ -65,7 +66,7 @@ type Config struct {
 	Rate     float64 // the most requests a second, for the number of them side by side; 0: unlimited
 	Task     *status.Task
 	Clocks   *sync.Once // of the connector: whether its clock was complained of
-	Turns    *InstanceTurns
+	Turns    *chores.InstanceTurns
 	Memory   *shard.Memory
 	RowBytes prometheus.Observer // bytes of rows
 	Slice    int                 // ledger entries that a look-back holds in memory at a time
@@ -237,46 +238,34 @@ func (p *Poller) noteRetry(heldUp bool) {
 // attempt works from the committed position until something fails: polls, and beside them
 // first the backfill, then look-backs. Rows without updated-at are read whole instead.
 func (p *Poller) attempt(ctx context.Context) error {
-	done, err := p.turns.begins(ctx)
+	done, err := p.turns.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	err = apart(func() error { return p.prepare(ctx) })
+	err = chores.Apart(func() error { return p.prepare(ctx) })
 	if done(); err != nil {
 		return err
 	}
-	c := newChores(ctx)
-	c.add(SampleEvery, p.sampleAgain)
-	c.add(topicsCheck, p.lookAtTopics)
+	c := chores.New(ctx)
+	c.Add(SampleEvery, p.sampleAgain)
+	c.Add(topicsCheck, p.lookAtTopics)
 	if p.object.IsWhole() {
-		return c.end(p.readWhole(c.ctx))
+		return c.End(p.readWhole(c.Context()))
 	}
 	suspects := make(chan suspects)
-	c.once(func(ctx context.Context) error {
+	c.Once(func(ctx context.Context) error {
 		if err := p.backfill(ctx); err != nil {
 			return err
 		}
-		p.asked.Store(c.add(0, p.snapshots))
-		c.add(0, p.inTurn(func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, suspects) }))
-		c.add(p.object.Reread, func(ctx context.Context) (time.Duration, error) { return p.rereadUndated(ctx, suspects) })
+		p.asked.Store(c.Add(0, p.snapshots))
+		c.Add(0, p.turns.InTurn(func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, suspects) }))
+		c.Add(p.object.Reread, func(ctx context.Context) (time.Duration, error) { return p.rereadUndated(ctx, suspects) })
 		if depths := lookbackDepths(p.object); len(depths) > 0 {
-			c.add(0, p.inTurn(p.lookBack(depths, suspects)))
+			c.Add(0, p.turns.InTurn(p.lookBack(depths, suspects)))
 		}
 		return nil
 	})
-	return c.end(p.follow(c.ctx, suspects))
-}
-
-// inTurn makes a chore of a sweep wait for its turn, without a goroutine.
-func (p *Poller) inTurn(sweep func(context.Context) (time.Duration, error)) func(context.Context) (time.Duration, error) {
-	return func(ctx context.Context) (time.Duration, error) {
-		done, ok := p.turns.sweep.try()
-		if !ok {
-			return sweepRetries, nil
-		}
-		defer done()
-		return sweep(ctx)
-	}
+	return c.End(p.follow(c.Context(), suspects))
 }
 
 // prepare makes sure of all that polls need.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
@@ -86,7 +87,7 @@ func (p *Poller) snapshots(ctx context.Context) (time.Duration, error) {
 		pos := p.shard.Position(p.stream)
 		i := slices.IndexFunc(pos.Requests, func(r checkpoint.Request) bool { return r.State == checkpoint.RequestRunning })
 		if i < 0 {
-			return never, nil
+			return chores.Never, nil
 		}
 		working, stop := context.WithCancel(ctx)
 		p.ask.begin(pos.Requests[i].ID, stop)
@@ -95,13 +96,13 @@ func (p *Poller) snapshots(ctx context.Context) (time.Duration, error) {
 		stop()
 		switch {
 		case ctx.Err() != nil:
-			return never, ctx.Err()
+			return chores.Never, ctx.Err()
 		case err == nil || stopped: // paused, cancelled or at the end of a part
 		case errors.Is(err, shard.ErrReleased) || errors.Is(err, shard.ErrOvertaken) || status.IsTemporary(err):
-			return never, err
+			return chores.Never, err
 		default:
 			if err := p.giveUpSnapshot(ctx, pos.Requests[i], err); err != nil {
-				return never, err
+				return chores.Never, err
 			}
 		}
 	}
@@ -196,7 +197,7 @@ func endRequest(r *checkpoint.Request, s checkpoint.RequestState) {
 // poke tells the poller that its requests have changed.
 func (p *Poller) poke() {
 	if c := p.asked.Load(); c != nil {
-		c.soon()
+		c.Soon()
 	}
 }
 

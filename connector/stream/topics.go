@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/shard"
@@ -97,7 +98,7 @@ func (p *Poller) lookAtTopics(ctx context.Context) (time.Duration, error) {
 	err := p.noteTopics(ctx, topicsCheck)
 	var fewer *fewerError
 	if record.Blames(err) || errors.As(err, &fewer) || errors.Is(err, shard.ErrReleased) {
-		return never, err
+		return chores.Never, err
 	}
 	return topicsCheck, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -38,19 +39,19 @@ func (p *Poller) searchUndated(ctx context.Context, found chan<- suspects) (time
 		}
 		pos.Round = &checkpoint.Walk{Kind: checkpoint.Undated, From: time.Now().UTC().Truncate(time.Second), Ranges: everything()}
 		if err := p.record(ctx, func(committed *checkpoint.Position) { committed.Round = pos.Round }); err != nil {
-			return never, err
+			return chores.Never, err
 		}
 	}
 	if err := p.search(ctx, *pos.Round, found); err != nil {
-		return never, err
+		return chores.Never, err
 	}
 	began := pos.Round.From
 	if err := p.record(ctx, func(pos *checkpoint.Position) { pos.Round, pos.Rounded = nil, began }); err != nil {
-		return never, err
+		return chores.Never, err
 	}
 	known, err := p.undated()
 	if err != nil {
-		return never, err
+		return chores.Never, err
 	}
 	p.task.Update(func(s *status.TaskStatus) {
 		s.Undated, s.Round = int64(len(known.last)), max(time.Since(began), time.Second)
@@ -100,7 +101,7 @@ func (p *Poller) search(ctx context.Context, w checkpoint.Walk, found chan<- sus
 func (p *Poller) rereadUndated(ctx context.Context, found chan<- suspects) (time.Duration, error) {
 	known, err := p.undated()
 	if err != nil {
-		return never, err
+		return chores.Never, err
 	}
 	return p.object.Reread, hand(ctx, found, slices.Sorted(maps.Keys(known.last)))
 }

@@ -132,7 +132,8 @@ func nextPoll(mark, floor, to time.Time, ahead, overlap time.Duration) *checkpoi
 	return w
 }
 
-// ranAhead tells whether a mark is that of a clock which ran ahead: by the clock as it is, it would be at to.
+// ranAhead tells whether a mark is that of a clock which ran
+// ahead: by the clock as it is, it would be at to.
 func ranAhead(mark, to time.Time) bool { return to.Before(mark.Add(-clockSlack)) }
 
 // nextLines decides the walk by lines' stamps that follows a poll: lines stamped

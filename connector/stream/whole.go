@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
@@ -30,7 +31,7 @@ func (p *Poller) readWhole(ctx context.Context) error {
 		p.task.Update(func(s *status.TaskStatus) { s.Snapshot = first })
 		began, published := time.Now(), p.task.Published()
 		var vanished bool
-		err := apart(func() (err error) {
+		err := chores.Apart(func() (err error) {
 			vanished, err = p.walkWhole(ctx, *w, first, &persisted)
 			return err
 		})

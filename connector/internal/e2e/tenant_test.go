@@ -74,7 +74,8 @@ func (p *parts) tenantOf(tb testing.TB, dir, name string, cfg coupatest.Config) 
 	return p.tenantsOf(tb, dir, name, 0, cfg)
 }
 
-// tenantsOf is tenantOf for an instance that is at n more addresses, as if it were n instances of equal rows.
+// tenantsOf is tenantOf for an instance that is at n more
+// addresses, as if it were n instances of equal rows.
 func (p *parts) tenantsOf(tb testing.TB, dir, name string, n int, cfg coupatest.Config) *tenant {
 	tb.Helper()
 	t := &tenant{name: name + p.run, url: fmt.Sprintf("http://127.0.0.1:%d", freePort(tb)), clientID: "e2e", secret: "e2e-secret"}

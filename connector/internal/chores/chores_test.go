@@ -1,4 +1,4 @@
-package stream
+package chores
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 
 func TestAChoreIsDoneAfterEachOfItsWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, began := newChores(t.Context()), time.Now()
+		c, began := New(t.Context()), time.Now()
 		var at []time.Duration
-		c.add(time.Hour, func(context.Context) (time.Duration, error) {
+		c.Add(time.Hour, func(context.Context) (time.Duration, error) {
 			at = append(at, time.Since(began))
 			return time.Duration(len(at)) * time.Minute, nil
 		})
@@ -22,7 +22,7 @@ func TestAChoreIsDoneAfterEachOfItsWaits(t *testing.T) {
 		if want := []time.Duration{time.Hour, time.Hour + time.Minute, time.Hour + 3*time.Minute}; len(at) != 3 || at[0] != want[0] || at[1] != want[1] || at[2] != want[2] {
 			t.Errorf("done at %v, want %v", at, want)
 		}
-		if err := c.end(errors.New("over")); err == nil || err.Error() != "over" {
+		if err := c.End(errors.New("over")); err == nil || err.Error() != "over" {
 			t.Errorf("ended with %v", err)
 		}
 		time.Sleep(time.Hour)
@@ -34,30 +34,30 @@ func TestAChoreIsDoneAfterEachOfItsWaits(t *testing.T) {
 
 func TestAChoreThatIsAskedForWhileItWorksIsDoneOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, done, underWay := newChores(t.Context()), 0, 0
-		one := c.add(0, func(context.Context) (time.Duration, error) {
+		c, done, underWay := New(t.Context()), 0, 0
+		one := c.Add(0, func(context.Context) (time.Duration, error) {
 			if underWay++; underWay > 1 {
 				t.Error("done twice at once")
 			}
 			time.Sleep(time.Second)
 			underWay--
 			done++
-			return never, nil
+			return Never, nil
 		})
 		time.Sleep(time.Millisecond)
-		one.soon()
-		one.soon()
+		one.Soon()
+		one.Soon()
 		time.Sleep(time.Minute)
 		if done != 2 {
 			t.Errorf("done %d times, want 2", done)
 		}
-		one.soon()
+		one.Soon()
 		time.Sleep(time.Minute)
 		if done != 3 {
 			t.Errorf("done %d times, want 3", done)
 		}
-		_ = c.end(context.Canceled)
-		one.soon()
+		_ = c.End(context.Canceled)
+		one.Soon()
 		time.Sleep(time.Minute)
 		if done != 3 {
 			t.Error("done after the end")
@@ -67,17 +67,17 @@ func TestAChoreThatIsAskedForWhileItWorksIsDoneOnceMore(t *testing.T) {
 
 func TestTheFirstChoreThatFailsEndsTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, failure := newChores(t.Context()), errors.New("broken")
+		c, failure := New(t.Context()), errors.New("broken")
 		ended := false
-		c.once(func(ctx context.Context) error {
+		c.Once(func(ctx context.Context) error {
 			<-ctx.Done()
 			time.Sleep(time.Second) // what it takes to stop
 			ended = true
 			return errors.New("stopped")
 		})
-		c.add(time.Minute, func(context.Context) (time.Duration, error) { return 0, failure })
+		c.Add(time.Minute, func(context.Context) (time.Duration, error) { return 0, failure })
 		<-c.ctx.Done()
-		if err := c.end(c.ctx.Err()); err != failure {
+		if err := c.End(c.ctx.Err()); err != failure {
 			t.Errorf("%v, want %v", err, failure)
 		}
 		if !ended {
@@ -89,16 +89,16 @@ func TestTheFirstChoreThatFailsEndsTheOthers(t *testing.T) {
 func TestWhatWaitsHasNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := runtime.NumGoroutine()
-		c := newChores(t.Context())
+		c := New(t.Context())
 		for range 100 {
-			c.add(0, func(context.Context) (time.Duration, error) { return time.Hour, nil })
+			c.Add(0, func(context.Context) (time.Duration, error) { return time.Hour, nil })
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if more := runtime.NumGoroutine() - before; more > 50 {
 			t.Errorf("%d goroutines for 100 chores that wait", more)
 		}
-		_ = c.end(context.Canceled)
+		_ = c.End(context.Canceled)
 	})
 }
 
@@ -108,7 +108,7 @@ func TestATurnThatTakesLongEndsByItself(t *testing.T) {
 		began := time.Now()
 		var hang []func()
 		for range 2 * beginOfOne { // the second half waits for the first
-			done, err := one.begins(t.Context())
+			done, err := one.Begin(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,14 +122,14 @@ func TestATurnThatTakesLongEndsByItself(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		for range beginOfOne {
-			done, err := one.begins(ctx)
+			done, err := one.Begin(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer done()
 		}
 		cancel()
-		if _, err := one.begins(ctx); !errors.Is(err, context.Canceled) {
+		if _, err := one.Begin(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("a wait that was ended gives %v", err)
 		}
 	})

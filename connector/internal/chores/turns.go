@@ -1,4 +1,4 @@
-package stream
+package chores
 
 import (
 	"context"
@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Turns are what all streams of a worker take to begin, so that a start costs memory for some of them at a
-// time: of twenty thousand that begin at once, each would hold a request that waits, and a deep stack. A turn
-// that takes long, because Coupa does not answer, ends before its work does: who hangs holds up
-// nobody for long.
+// Turns are what all streams of a worker take to begin, so that a start costs memory
+// for some of them at a time: of twenty thousand that begin at once, each would hold
+// a request that waits, and a deep stack. A turn that takes long, because Coupa does
+// not answer, ends before its work does: who hangs holds up nobody for long.
 type Turns struct{ begin turns }
 
 // InstanceTurns are what the streams of one instance take, of the worker's and of their own.
@@ -23,7 +23,8 @@ const (
 	beginAtOnce  = 1024            // streams of a worker
 	beginOfOne   = 4               // streams of one instance
 	beginAtMost  = 5 * time.Second // of a turn
-	sweepsOfOne  = 4               // look-backs and searches of one instance, which share a tenth of its rate
+	// look-backs and searches of one instance, which share a tenth of its rate
+	sweepsOfOne  = 4
 	sweepAtMost  = time.Minute     // of a turn
 	sweepRetries = 5 * time.Second // how often a sweep that waits looks for a turn
 )
@@ -36,8 +37,8 @@ func (t *Turns) Instance() *InstanceTurns {
 	return &InstanceTurns{t.begin, newTurns(beginOfOne, beginAtMost), newTurns(sweepsOfOne, sweepAtMost)}
 }
 
-// begins waits for a turn to begin a stream. The error is ctx's.
-func (t *InstanceTurns) begins(ctx context.Context) (done func(), err error) {
+// Begin waits for a turn to begin a stream. The error is ctx's.
+func (t *InstanceTurns) Begin(ctx context.Context) (done func(), err error) {
 	own, err := t.begin.wait(ctx)
 	if err != nil {
 		return nil, err
@@ -48,6 +49,18 @@ func (t *InstanceTurns) begins(ctx context.Context) (done func(), err error) {
 		return nil, err
 	}
 	return func() { shared(); own() }, nil
+}
+
+// InTurn makes a chore of a sweep wait for its turn, without a goroutine.
+func (t *InstanceTurns) InTurn(sweep func(context.Context) (time.Duration, error)) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) {
+		done, ok := t.sweep.try()
+		if !ok {
+			return sweepRetries, nil
+		}
+		defer done()
+		return sweep(ctx)
+	}
 }
 
 // turns lets some through at once, each for a time.
