@@ -20,9 +20,9 @@ type InstanceTurns struct {
 }
 
 const (
-	beginAtOnce  = 1024            // streams of a worker
-	beginOfOne   = 4               // streams of one instance
-	beginAtMost  = 5 * time.Second // of a turn
+	beginAtOnce = 1024            // streams of a worker
+	beginOfOne  = 4               // streams of one instance
+	beginAtMost = 5 * time.Second // of a turn
 	// look-backs and searches of one instance, which share a tenth of its rate
 	sweepsOfOne  = 4
 	sweepAtMost  = time.Minute     // of a turn
