@@ -98,6 +98,10 @@ func Outline(raw map[string]string) *Connector {
 func parseConnector(doc document, problems Problems, env Lookup) (*Connector, error) {
 	known, keys := connectorNames()
 	v := resolveAll(doc, problems, keys, env)
+	if v.haveOverrides() {
+		v.wholeConnector()
+	}
+	v.unknown(known, WorkerKeys(), "worker")
 	c := &Connector{File: doc.file, Submitted: doc.worker != nil, Raw: doc.values}
 	fill(v, c, connectorSettings())
 	if _, given := v.raw["tenant"]; !given && !v.problems.touch("coupa.url") {
@@ -109,7 +113,6 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 	c.checkSubmitted(v)
 	c.readObjects(v)
 	c.readMapping(v)
-	v.unknown(known, WorkerKeys(), "worker")
 	if c.Scope == "" {
 		c.Scope = strings.Join(coupa.Scopes(c.paths), " ")
 	}

@@ -136,7 +136,7 @@ func (c *Connector) readObjects(v *values) {
 		checkObject(v, o, c.Tenant != "")
 		checkTopic(v, o, c.Objects[:i])
 	}
-	v.checkOverrides(c.paths)
+	v.checkStreamed(c.paths)
 }
 
 // ofObjects begins the name of every key for one object.
@@ -312,19 +312,24 @@ func checkTopic(v *values, o Object, others []Object) {
 		"give each a topic of its own, with ${object} in the template or with "+objectKey(o.Path, templateKey))
 }
 
-// checkOverrides refuses overrides for objects that the connector does
-// not stream, and of keys that can't differ from object to object.
-func (v *values) checkOverrides(streamed []string) {
-	if !v.haveOverrides() {
+// checkStreamed refuses overrides for objects that the connector does not stream.
+func (v *values) checkStreamed(paths []string) {
+	if v.problems.touch("coupa.objects") || !v.haveOverrides() {
 		return
 	}
 	for _, path := range catalogue() {
 		for _, s := range objectSettings() {
 			name := objectKey(path, s.Name)
-			if _, given := v.raw[name]; given && !slices.Contains(streamed, path) && !v.problems.touch("coupa.objects") {
+			if _, given := v.raw[name]; given && !slices.Contains(paths, path) {
 				v.problem(name, "", path+" is not in coupa.objects", "add it there, or leave this key out")
 			}
 		}
+	}
+}
+
+// wholeConnector reports overrides of keys that can't differ from object to object.
+func (v *values) wholeConnector() {
+	for _, path := range catalogue() {
 		for _, s := range connectorSettings() {
 			if _, given := v.raw[objectKey(path, s.Name)]; given {
 				v.problem(objectKey(path, s.Name), "", "holds for the whole connector", "write "+s.Name+" instead")
@@ -349,19 +354,10 @@ var connectorNames = sync.OnceValues(func() ([]string, func(name string) Key) {
 // LookupConnectorKey finds the declaration of a connector's key,
 // also of one that holds for one object: object.<path>.<key>.
 func LookupConnectorKey(name string) (Key, bool) {
-	k, declared := declaredKeys()[name]
-	return k, declared
+	_, lookup := connectorNames()
+	k := lookup(name)
+	return k, k.Doc != ""
 }
-
-// declaredKeys are the declarations of every key that a connector may have, with the overrides.
-var declaredKeys = sync.OnceValue(func() map[string]Key {
-	known, lookup := connectorNames()
-	all := make(map[string]Key, len(known))
-	for _, name := range known {
-		all[name] = lookup(name)
-	}
-	return all
-})
 
 // topicTemplate checks the placeholders and stores the template.
 func topicTemplate(o *Object, value string) *fault {
