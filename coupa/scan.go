@@ -6,8 +6,6 @@ import (
 	"math/bits"
 	"time"
 	"unicode/utf8"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 var (
@@ -58,6 +56,7 @@ const (
 	tagLiteral = 0xd1b54a32d192ed03
 	tagObject  = 0x8cb92ba72f3d8dd7
 	tagArray   = 0xaef17502108ef2d9
+	tagKey     = 0x589965cc75374cc3
 	nullDigest = 0x2545f4914f6cdd1d
 )
 
@@ -66,6 +65,26 @@ const (
 func mixDigest(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a^0xa0761d6478bd642f, b^0xe7037ed1a0b428db)
 	return hi ^ lo
+}
+
+// digestOf is the digest of bytes, in the manner of wyhash: nearly all keys and values have 16 at most
+// and take two multiplications. The last words overlap the ones before, and the length tells texts
+// apart that have the same words.
+func digestOf(b []byte, tag uint64) uint64 {
+	n := len(b)
+	for ; len(b) > 16; b = b[16:] {
+		tag = mixDigest(binary.LittleEndian.Uint64(b)^tag, binary.LittleEndian.Uint64(b[8:]))
+	}
+	var first, last uint64
+	switch left := len(b); {
+	case left >= 8:
+		first, last = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[left-8:])
+	case left >= 4:
+		first, last = uint64(binary.LittleEndian.Uint32(b)), uint64(binary.LittleEndian.Uint32(b[left-4:]))
+	case left > 0:
+		first, last = uint64(b[0])<<8|uint64(b[left/2]), uint64(b[left-1])
+	}
+	return mixDigest(mixDigest(first^tag, last), uint64(n))
 }
 
 // row scans one object, which must start at pos.
@@ -91,7 +110,7 @@ func (s *scanner) value() (uint64, error) {
 		if err = s.text(); err != nil {
 			return 0, err
 		}
-		return mixDigest(xxhash.Sum64(s.data[start+1:s.pos-1]), tagString), nil
+		return digestOf(s.data[start+1:s.pos-1], tagString), nil
 	case c == '{':
 		return s.object()
 	case c == '[':
@@ -108,7 +127,7 @@ func (s *scanner) value() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return mixDigest(xxhash.Sum64(s.data[start:s.pos]), tagLiteral), nil
+	return digestOf(s.data[start:s.pos], tagLiteral), nil
 }
 
 // object sums its members, so that their order does not count, and leaves out those that are null.
@@ -175,7 +194,7 @@ func (s *scanner) member() (digest uint64, null bool, err error) {
 	case s.depth == lineDepth && s.lines.inside && isUpdatedAt(key):
 		s.noteLine(span{at, s.pos})
 	}
-	return mixDigest(xxhash.Sum64(key), value), c == 'n', nil
+	return mixDigest(digestOf(key, tagKey), value), c == 'n', nil
 }
 
 // note keeps where the members that every walk needs are.
