@@ -3,6 +3,7 @@ package schemas
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"sort"
 	"strings"
@@ -284,5 +285,30 @@ func TestValuesBecomeWhatTheirTypeDeclares(t *testing.T) {
 				t.Errorf("decoded %s\nwant    %s", got, want)
 			}
 		})
+	}
+}
+
+// Zeros that don't change a number don't change its bytes either, whatever its sign and length.
+func TestZerosAroundANumberDoNotCount(t *testing.T) {
+	t.Parallel()
+	e := (&Plan{}).Encoder()
+	for _, same := range [][]string{
+		{"0", "-0", "0.00", "-0.00", "-0e5", "0.0000000000000000000000000"},
+		{"7", "007", "7.0", "7e0", "70e-1", "7.00000000000000000000000000"},
+		{"-120", "-120.00", "-12e1", "-00000000000000000000000120"},
+	} {
+		var want []byte
+		var whole int64 = math.MinInt64
+		for _, text := range same {
+			d, ok := rowtext.ParseDecimal([]byte(text))
+			got, v, err := e.appendDecimal(nil, d, 38, 9)
+			long, fits := e.asLong(d)
+			if want == nil {
+				want, whole = got, long
+			}
+			if !ok || err != nil || v != stored || string(got) != string(want) || !fits || long != whole {
+				t.Errorf("%s: % x, %d (%t), want % x, %d", text, got, long, fits, want, whole)
+			}
+		}
 	}
 }

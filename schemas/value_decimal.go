@@ -10,7 +10,9 @@ import (
 // appendDecimal appends the Avro decimal of precision and scale, exactly: two's complement, big-endian,
 // of as few bytes as hold it. A number that needs more digits than either allows is a misfit.
 func (e *Encoder) appendDecimal(out []byte, d rowtext.Decimal, precision, scale int) ([]byte, verdict, error) {
-	d = d.Significant()
+	if d.Digits() > 19 || d.Exp+scale < 0 || d.Digits()+d.Exp+scale > min(precision, 38) {
+		d = d.Significant() // it may fit without zeros
+	}
 	if d.Digits() == 0 {
 		return append(out, 2, 0), stored, nil
 	}
@@ -19,7 +21,11 @@ func (e *Encoder) appendDecimal(out []byte, d rowtext.Decimal, precision, scale 
 		return out, misfit, nil
 	}
 	if d.Digits() <= 19 && d.Digits()+shift <= 38 { // below 10^38, and so below 2^127
-		hi, lo := e.timesTen(d.Coefficient(), shift)
+		c := d.Coefficient()
+		if c == 0 {
+			return append(out, 2, 0), stored, nil
+		}
+		hi, lo := e.timesTen(c, shift)
 		return appendInt128(out, d.Negative, hi, lo), stored, nil
 	}
 	return appendBig(out, d, shift), stored, nil
@@ -85,7 +91,9 @@ func appendBig(out []byte, d rowtext.Decimal, shift int) []byte {
 
 // asLong gives the number as 64 bits where it is whole and fits.
 func (e *Encoder) asLong(d rowtext.Decimal) (int64, bool) {
-	d = d.Significant()
+	if d.Exp != 0 || len(d.Whole) > 19 {
+		d = d.Significant()
+	}
 	if d.Digits() == 0 {
 		return 0, true
 	}
