@@ -54,6 +54,7 @@ api-fuzz: build ## the REST API against its OpenAPI description, with schemathes
 
 bench: ## benchmarks of the hot path, then of the built program and of a shard alone on real parts (as e2e)
 	$(GO) test -run '^$$' -bench . -benchmem ./coupa/ ./schemas/ ./checkpoint/
+	FRESH=1 $(GO) test -run 'Freshness|AtRest$$' -count 1 -v ./connector/ # from Coupa to the commit, in simulated time
 	$(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 	@rig=$$(mktemp -d); kafka=connector/internal/e2e/kafka.sh; trap "$$kafka down $$rig; rm -rf $$rig" EXIT; \
 		at=$$($$kafka up $$rig) || exit 1; at=$${at#KAFKA=}; \

@@ -316,6 +316,103 @@ func TestTheMarkPassesNoRowThatAShortPageHides(t *testing.T) {
 	})
 }
 
+// The same for lines, whose walks leave to the polls the rows that these read anyway.
+func TestTheMarkOfTheLinesPassesNoLineThatAShortPageHides(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 912, Rows: 60, PageCap: 5, Objects: []string{"purchase_orders"}}, func(h *harness) {
+		changed := map[int64]time.Time{} // and not published since
+		h.published = func(p shard.Publication) { delete(changed, p.ID) }
+		h.keys["overlap.ms"], h.keys["poll.interval.ms"], h.keys["settle.ms"] = "10000", "200", "0"
+		h.start()
+		h.settle()
+		ahead, moved, lines := 0, 0, time.Time{}
+		for i := range int64(240) {
+			if i%12 == 0 {
+				for k := range int64(12) { // half of them with a stamp within the overlap
+					id := 1 + (i/12*6+k)%60
+					if k%2 == i/12%2 {
+						h.tenant.Update("purchase_orders", id)
+					}
+					if h.tenant.UpdateLine("purchase_orders", id).ID != 0 {
+						changed[id] = time.Now()
+					}
+				}
+			}
+			h.pass(250 * time.Millisecond)
+			mark := h.task("acme", "purchase_orders").Committed.Lines
+			for id, at := range changed {
+				if at.Before(mark) {
+					t.Fatalf("the mark of the lines is at %v, and the change of id %d at %v is not published", mark, id, at)
+				}
+			}
+			if len(changed) == 0 {
+				ahead++
+			}
+			if mark.After(lines) {
+				lines, moved = mark, moved+1
+			}
+		}
+		if ahead == 0 || moved < 10 {
+			t.Errorf("all was published %d times, and the mark moved %d times in a minute", ahead, moved)
+		}
+		h.settle()
+		h.check("purchase_orders")
+	})
+}
+
+// Rows that the poll before has read are no matter of a walk by lines: they would be read twice each time.
+func TestAWalkByLinesLeavesOutWhatThePollHasRead(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 913, Rows: 30, Objects: []string{"purchase_orders"}}, func(h *harness) {
+		h.start()
+		h.settle()
+		var from string
+		walks, rows := 0, 0
+		h.tenant.OnRequest(func(r coupatest.Request) {
+			switch {
+			case r.Query.Has("order_lines[updated_at][gt_or_eq]"):
+				if walks, rows = walks+1, rows+r.Rows; r.Query.Get("updated_at[lt]") != from {
+					t.Errorf("rows before %s are asked for by lines behind a poll from %s", r.Query.Get("updated_at[lt]"), from)
+				}
+			case r.Query.Has("updated_at[gt_or_eq]"):
+				from = r.Query.Get("updated_at[gt_or_eq]")
+			}
+		})
+		for id := range int64(10) {
+			h.tenant.Update("purchase_orders", 1+id)
+			h.pass(2 * time.Second)
+		}
+		if h.tenant.OnRequest(nil); walks < 15 || rows > 0 {
+			t.Errorf("%d walks by lines have read %d rows", walks, rows)
+		}
+		h.check("purchase_orders")
+	})
+}
+
+// While an object rests, its polls read as far back as look-backs of an hour would, and these are left out.
+func TestALateRowOfAnObjectAtRestIsFoundByItsNextPoll(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 914, Rows: 30, Objects: []string{"users"}}, func(h *harness) {
+		h.keys["poll.interval.ms"] = "30000"
+		h.start()
+		h.pass(2 * time.Hour)
+		requests := h.requestsByKind()
+		h.pass(time.Hour)
+		if n := requests()["look-backs"]; n > 2 {
+			t.Errorf("%d requests of look-backs in an hour of rest", n)
+		}
+		h.tenant.CreateLate("users", 50*time.Minute)
+		h.pass(51 * time.Minute)
+		if s := h.task("acme", "users"); len(h.records("coupa.users")) != 31 || s.Late != 1 || s.LookbackFinds != 0 {
+			t.Errorf("%d records, %d late, %d found by look-backs", len(h.records("coupa.users")), s.Late, s.LookbackFinds)
+		}
+		h.tenant.CreateLate("users", 50*time.Minute)
+		requests = h.requestsByKind() // the row that was late is within the hour
+		h.pass(65 * time.Minute)
+		if n := requests()["look-backs"]; n < 3 {
+			t.Errorf("%d requests of look-backs behind a change", n)
+		}
+		h.check("users")
+	})
+}
+
 // A snapshot leaves to the polls what they have not
 // published yet, also in the stretch where others went out.
 func TestASnapshotOvertakesNoPollAheadOfTheMark(t *testing.T) {

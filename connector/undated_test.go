@@ -67,6 +67,26 @@ func TestRowsWithoutUpdatedAtAreNotLeftOut(t *testing.T) {
 	})
 }
 
+// Where no row is known to be without updated-at, searches for one are a sixth as often.
+func TestTheFirstRowWithoutUpdatedAtIsFoundWithinSixIntervals(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 625, Rows: 30, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {
+		h.keys["custom.fields"], h.keys["reread.interval.ms"], h.keys["poll.interval.ms"] = "off", "600000", "30000"
+		h.start()
+		h.pass(time.Minute)
+		id := h.tenant.Create("users").ID
+		h.tenant.Undate("users", id)
+		requests := h.requestsByKind()
+		h.pass(50 * time.Minute)
+		if n := requests()["searches"]; n > 0 {
+			t.Errorf("%d requests of searches", n)
+		}
+		h.pass(15 * time.Minute)
+		if _, n := h.lastOf("users", id); n != 1 {
+			t.Errorf("%d records of the row", n)
+		}
+	})
+}
+
 // With initial.from=latest, those that are there at first are known and not published; a change of one is.
 func TestRowsWithoutUpdatedAtThatWereThereBeforeAreNoted(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 622, Rows: 60, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {

@@ -111,7 +111,7 @@ func (c *Client) Ready(ctx context.Context) error {
 // range must stay open above. Of rows below others it is the highest of these, which walks are over.
 //
 // It asks for one row. Where none comes it asks for 50: an instance may leave out a row that it has picked,
-// and then only those below it show that the collection is not empty.
+// and then only those below it show that the collection is not empty. With q.Limit it asks once, for so many.
 func (c *Client) MaxID(ctx context.Context, q Query) (int64, error) {
 	return c.edge(ctx, "asking for the highest id of "+q.Path, q, descending)
 }
@@ -136,7 +136,11 @@ func (c *Client) edge(ctx context.Context, op string, q Query, dir string) (int6
 	if parent := c.collection(q.Path).parent; parent != "" {
 		q.Path = parent
 	}
-	for _, q.Limit = range []int{1, pageLimit} {
+	sizes := []int{1, pageLimit}
+	if q.Limit > 0 {
+		sizes = []int{q.Limit}
+	}
+	for _, q.Limit = range sizes {
 		if id, err := c.firstID(ctx, op, q, dir); id > 0 || err != nil {
 			return id, err
 		}

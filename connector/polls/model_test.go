@@ -138,10 +138,10 @@ func TestChangesWaitSecondsForTheirPoll(t *testing.T) {
 		alone    float64
 		p50, p99 time.Duration
 	}{
-		{"invoices most", skewed, 0, 2 * time.Second, 9 * time.Second},
-		{"all alike", alike, 0, 2800 * time.Millisecond, 6 * time.Second},
-		{"invoices most, lines alone too", skewed, 0.15, 2800 * time.Millisecond, 14 * time.Second},
-		{"all alike, lines alone too", alike, 0.15, 3500 * time.Millisecond, 16 * time.Second},
+		{"invoices most", skewed, 0, 1800 * time.Millisecond, 6 * time.Second},
+		{"all alike", alike, 0, 2400 * time.Millisecond, 5 * time.Second},
+		{"invoices most, lines alone too", skewed, 0.15, 2700 * time.Millisecond, 11 * time.Second},
+		{"all alike, lines alone too", alike, 0.15, 3500 * time.Millisecond, 13 * time.Second},
 	} {
 		tt := newTenant(1, 16)
 		tt.alone = c.alone

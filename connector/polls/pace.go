@@ -16,7 +16,7 @@ const (
 	// object, which is newPace changes a second.
 	known   = time.Hour
 	assumed = 10 * time.Minute
-	newPace = 1.0 / 120
+	newPace = 1.0 / 200
 )
 
 // pace is how often an object changes, learned from what its polls find.

@@ -12,7 +12,7 @@ const (
 )
 
 // perChange is the most polls that an object gets for each of its changes, above its rest.
-const perChange = 6
+const perChange = 10
 
 // load is what decides how often an object is polled.
 type load struct {
@@ -20,17 +20,17 @@ type load struct {
 	requests float64 // that a poll takes, above 0
 }
 
-// plan gives the polls a second of each object, by which a change waits least for the next poll on average
-// while all take at most budget requests a second. Each is polled between once in Longest and once in
-// Shortest, and not more than perChange times a change. Where Longest for all is more than the budget
-// allows, all are polled alike, as seldom as it takes.
+// plan gives the polls a second of each object, by which the squares of the times that changes wait for the
+// next poll are least on average while all take at most budget requests a second. Each is polled between
+// once in Longest and once in Shortest, and not more than perChange times a change. Where Longest for all
+// is more than the budget allows, all are polled alike, as seldom as it takes.
 func plan(loads []load, budget float64) []float64 {
 	const least, most = 1 / float64(Longest/time.Second), 1 / float64(Shortest/time.Second)
 	polls, roots := make([]float64, len(loads)), make([]float64, len(loads))
 	all, scale := 0.0, 0.0 // requests of a poll of each; of roots, above which all are at their bounds
 	for i, l := range loads {
 		all += l.requests
-		roots[i] = math.Sqrt(l.changes / l.requests)
+		roots[i] = math.Cbrt(l.changes / l.requests)
 		if perChange*l.changes > least {
 			scale = max(scale, most/roots[i])
 		}

@@ -25,12 +25,12 @@ func spent(loads []load, polls []float64) (requests float64) {
 	return requests
 }
 
-// wait is how long the changes of a second wait for their polls.
-func wait(loads []load, polls []float64) (seconds float64) {
+// wait is the sum of the squares of how long the changes of a second wait for their polls.
+func wait(loads []load, polls []float64) (squares float64) {
 	for i, l := range loads {
-		seconds += l.changes / (2 * polls[i])
+		squares += l.changes / (3 * polls[i] * polls[i])
 	}
-	return seconds
+	return squares
 }
 
 const least = 1.0 / 60
@@ -137,11 +137,11 @@ func TestMoreOfEachGivesMore(t *testing.T) {
 	}
 }
 
-func TestPollsGoByTheSquareRoot(t *testing.T) {
+func TestPollsGoByTheCubeRoot(t *testing.T) {
 	t.Parallel()
-	polls := plan([]load{{0.5, 1}, {0.005, 1}, {0.005, 4}, {0, 1}}, 0.36)
+	polls := plan([]load{{3, 1}, {0.003, 1}, {0.003, 4}, {0, 1}}, 0.3)
 	if got := polls[0] / polls[1]; math.Abs(got-10) > 1e-6 {
-		t.Errorf("what changes a hundred times as often is polled %v times as often, want ten", got)
+		t.Errorf("what changes a thousand times as often is polled %v times as often, want ten", got)
 	}
 	if polls[2] != least || polls[3] != least {
 		t.Errorf("%v, want the last two at rest", polls)

@@ -68,7 +68,8 @@
 //   - Rows without updated-at, where others have one, fit no condition. The backfill from earliest has none
 //     and ends at the highest id asked for after the first position was committed; rows stamped later
 //     than that position are the polls'. New ones take a search through all ids, at the pace of
-//     look-backs. Their entries stand in the ledger behind all times, so that they never expire.
+//     look-backs, and a sixth as often in an object in which none is known. Their entries stand in the
+//     ledger behind all times, so that they never expire.
 //   - The checkpoint holds every range. A crash costs the pages under way and nothing else. A page is
 //     handed over in chunks, and any row is a resting place, so huge rows do not add up to a huge page in
 //     memory.
@@ -89,8 +90,9 @@
 //     for the others. Polls of streams whose lines have topics, or whose rows are read in parts, stay
 //     behind the clock: a save in two steps would show as tombstones of lines and then the lines
 //     again, and two versions of one stamp could be put together to one.
-//   - The mark moves by a poll that has come to an empty page, every few seconds at most. A poll in between
-//     may end with a short page, which saves a request; what such a page hides is read a few seconds later.
+//   - A mark moves by a walk that has come to an empty page, after three intervals between polls: 3 to 10 s.
+//     One in between may end with a short page, which saves a request; what such a page hides is read a few
+//     seconds later.
 //     A walk that is cut so leaves no trace in the position, so that nothing takes it for whole.
 //   - The mark of an idle stream is kept in memory for up to a minute. A poll that found nothing moves
 //     it, and nothing else; a thousand idle tenants would otherwise make a steady load of transactions
@@ -116,20 +118,26 @@
 //   - Look-backs list ids and stamps, and hand what the ledger does not know to the one who publishes
 //     changes: it reads the rows whole and compares again. So a look-back of a week may take a day, at a
 //     tenth of the rate, and races with nobody. It holds 20,000 ledger entries at a time.
+//   - Where nothing was published with a stamp of the last hour, polls look back for that hour: they find as
+//     little as with their overlap, and a row that is late at once. The look-back of an hour is left out.
 //   - The overlap stretches to a quarter more than the latest row seen, up to ten times overlap.ms, for a
 //     day. Lateness comes in spells (imports, month end), and every poll pays.
 //   - An object is BLIND only if Coupa was asked for any row at all and gave none. An instance that hides
 //     rows from the API client answers as one in which nothing changes. So polls that find nothing are
 //     believed for ten minutes, and not at all where a row of the overlap should have been found again;
-//     then one request asks for the highest id. The mark goes on, since windows were read as Coupa showed
-//     them, but freshness stands: nothing is proven.
+//     then one request asks for the highest id, and the next ones, as long as there is one, ever later, up to
+//     an hour. The mark goes on, since windows were read as Coupa showed them, but freshness stands: nothing
+//     is proven.
 //
 // # Decisions: lines
 //
-//   - Lines are asked for by their own stamps, bounded above by the mark of the headers:
-//     order_lines[updated_at][gt_or_eq]=…. With a fixed poll.interval.ms that is one more request in each
-//     idle poll; by auto, in as many polls as lines change, see package polls. What is proven ends at the
-//     earlier of the two marks.
+//   - Lines are asked for by their own stamps, of rows that are stamped before the window of the poll before
+//     such a walk, which has read the others: order_lines[updated_at][gt_or_eq]=…. Where lines change with
+//     their rows, the walk so finds nothing and takes one request. A row that the poll read just before its
+//     line changed is in a later poll or walk: their windows meet. The mark of the lines is that of the
+//     polls, so it does not move where the poll ended with a short page, which may hide such a row.
+//     With a fixed poll.interval.ms each poll has such a walk; by auto, as many polls as lines change, see
+//     package polls. What is proven ends at the earlier of the two marks.
 //   - Whether a row was published with this content is told by the ledger, which keeps a row under its
 //     own stamp, and once more under its newest line's where that is more than a minute later. A row
 //     whose header is a year old is so known by its line of yesterday. Without the second entry it would

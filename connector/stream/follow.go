@@ -21,8 +21,11 @@ type follower struct {
 	collection string    // of lines, as Coupa's filters spell it; "": the object has none
 	mark       time.Time // as drained; the position in Kafka may be a little behind, see markPersistence
 	lines      time.Time // the same of lines' stamps
-	read       time.Time // where the window of the last poll ended, ahead of the mark
+	polled     time.Time // where the window of the last poll began: walks by lines are over rows before that
+	read       time.Time // where it ended, ahead of the mark
 	marked     time.Time // when a poll last moved the mark
+	linesRead  time.Time // where the window of the last walk by lines ended
+	lined      time.Time // when such a walk last moved the mark of the lines
 	persisted  time.Time // when the position last went to Kafka
 	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
 	// the newest stamp of a row known; at the start, that which the ledger's floor follows from
@@ -32,10 +35,14 @@ type follower struct {
 	reread  time.Time // when rows that Coupa failed to send were last asked for
 	missing bool      // of the last walk over changes: it read no row where some were published before
 	rows    int64     // that it read
+	idle    bool      // the last poll read no row
+
+	interval time.Duration // between two polls, at present; 0: before the first
 }
 
 func newFollower(p *Poller) *follower {
 	pos := p.shard.Position(p.stream)
+	p.looksBack.Store(false)
 	return &follower{Poller: p, times: p.timetable(), newest: pos.Floor.Add(retention(p.object)), mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
 }
 
@@ -54,8 +61,9 @@ func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
 		if err := chores.Apart(func() error { return f.poll(ctx) }); err != nil {
 			return err
 		}
-		interval, wait := f.times.Wait(time.Now())
-		f.task.Paced(interval)
+		var wait time.Duration
+		f.interval, wait = f.times.Wait(time.Now())
+		f.task.Paced(f.interval)
 		timer := time.NewTimer(wait)
 		for waiting := true; waiting; {
 			select {
@@ -87,9 +95,12 @@ func (f *follower) resume(ctx context.Context) error {
 		return nil
 	}
 	rules, to := linesRules, unfinished.To
+	if f.polled = f.mark; f.mark.Before(to) {
+		to = f.mark
+	}
 	if unfinished.Kind == checkpoint.Poll {
 		// It may not have been one that reads ahead: then it is for the next poll to move the mark.
-		rules, to = aheadRules, clock.Later(f.mark, to.Add(-reach(f.object)))
+		rules, to = aheadRules, clock.Later(f.mark, unfinished.To.Add(-reach(f.object)))
 	}
 	if f.isAhead(ctx, to) {
 		return nil
@@ -174,7 +185,7 @@ func (f *follower) look(ctx context.Context) (vanished bool, err error) {
 	case err != nil:
 		return known, err
 	case highest > 0:
-		f.sight.Seen = time.Now()
+		f.sight.Has(time.Now())
 		return false, nil
 	}
 	return f.hadRows()
@@ -204,6 +215,13 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	f.compareClocks()
 	to, overlap := windowEnd(now, f.object), f.stretch.overlap(f.object, now)+lead(f.source.Ahead())
 	pos := f.shard.Position(f.stream)
+	wide, err := f.widens(overlap)
+	if err != nil {
+		return err
+	}
+	if wide {
+		overlap = lookbackDepths(f.object)[0]
+	}
 	lower := pos.Floor
 	if pos.Backfill != nil && pos.Backfill.Kind != checkpoint.Split {
 		lower = clock.Later(lower, pos.Backfill.To) // what lies before is the backfill's
@@ -226,6 +244,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 		if err := f.walk(ctx, *w, rules, to); err != nil {
 			return err
 		}
+		f.looksBack.Store(wide && f.idle)
 	}
 	if !f.probe.IsZero() && time.Now().After(f.probe) {
 		if err := f.probeLines(ctx); err != nil {
@@ -238,16 +257,36 @@ func (f *follower) pollChanges(ctx context.Context) error {
 	if f.lines.IsZero() {
 		f.lines = f.mark
 	}
-	if !f.times.ByLines() {
+	if w == nil || !f.times.ByLines() {
 		return nil
 	}
-	if w = nextLines(f.lines, pos.Floor, to, overlap); w == nil {
+	lines := nextLines(f.lines, pos.Floor, to, overlap)
+	if lines == nil {
 		return nil
 	}
-	if w.To.Before(f.lines) {
-		w.From = f.reachBack(w.From, pos.Floor, overlap)
+	if lines.To.Before(f.lines) {
+		lines.From = f.reachBack(lines.From, pos.Floor, overlap)
 	}
-	return f.walk(ctx, *w, linesRules, w.To)
+	f.polled = w.From
+	return f.walk(ctx, *lines, linesRules, f.mark)
+}
+
+// widens tells whether the next poll looks back as far as the shortest look-back: nothing was published with
+// a stamp of that time. So it takes no more requests than with its overlap, and makes the look-back needless.
+func (f *follower) widens(overlap time.Duration) (bool, error) {
+	depths := lookbackDepths(f.object)
+	if !f.idle || f.object.KeepsAll() || len(depths) == 0 || depths[0] <= overlap {
+		return false, nil
+	}
+	empty := true
+	err := f.shard.Ledger().Range(f.stream, f.mark.Add(-depths[0]).Unix(), undatedFrom, func(checkpoint.Entry) bool {
+		empty = false
+		return false
+	})
+	if err != nil {
+		return false, f.unreadable(err)
+	}
+	return empty, nil
 }
 
 // readsAhead tells whether polls read ahead of the mark. A save in two steps, of the row and then of its
@@ -295,8 +334,9 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 	var err error
 	if w.Kind == checkpoint.Lines {
 		lines = to
-		ps.ask = f.query(ps.rules.priority, coupa.Window{To: f.mark})
+		ps.ask = f.query(ps.rules.priority, coupa.Window{To: f.polled})
 		ps.ask.Lines, ps.ask.LinesFrom = f.collection, w.From
+		ps.short = !lines.Before(wasLines) && time.Since(f.lined) < markInterval(f.interval)
 		ps.seen, err = f.published(w.From.Add(-linesSlack), time.Time{})
 	} else {
 		if to.After(mark) || ranAhead(mark, to) {
@@ -309,7 +349,7 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 		ps.seen, err = f.published(w.From, time.Time{}) // behind the mark too: it may have gone back
 		ps.seen.ofPoll(to, f.object.Overlap, rules.ahead)
 		if rules.ahead {
-			ps.ask.Over, ps.short = to, !mark.Before(wasMark) && time.Since(f.marked) < markInterval
+			ps.ask.Over, ps.short = to, !mark.Before(wasMark) && time.Since(f.marked) < markInterval(f.interval)
 		}
 	}
 	if err != nil {
@@ -325,7 +365,10 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 		return err
 	}
 	if w.Kind == checkpoint.Lines {
-		f.times.Note(true, ps.published, ps.asked(), lines.Sub(f.lines))
+		f.times.Note(true, ps.published, ps.asked(), w.To.Sub(clock.Later(f.linesRead, f.lines)))
+		if f.linesRead = w.To; !ps.cut {
+			f.lined = time.Now()
+		}
 	} else {
 		f.times.Note(false, ps.published, ps.asked(), w.To.Sub(clock.Later(f.read, f.mark)))
 		f.read = w.To
@@ -341,7 +384,7 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 		if !ps.cut {
 			f.marked = time.Now()
 		}
-		f.rows, f.missing = ps.rows, ps.rows == 0 && len(ps.seen.latest) > 0
+		f.rows, f.missing, f.idle = ps.rows, ps.rows == 0 && len(ps.seen.latest) > 0, ps.rows == 0
 		f.task.Update(func(s *status.TaskStatus) {
 			s.Mark = f.mark
 			s.Polls++

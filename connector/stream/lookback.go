@@ -27,8 +27,10 @@ func (p *Poller) lookBack(depths []time.Duration, found chan<- suspects) func(co
 	next, due := -1, time.Time{} // which one is due, and when
 	return func(ctx context.Context) (time.Duration, error) {
 		if next >= 0 {
-			if err := p.lookBackBy(ctx, depths[next], found); err != nil {
-				return chores.Never, err
+			if next > 0 || !p.looksBack.Load() {
+				if err := p.lookBackBy(ctx, depths[next], found); err != nil {
+					return chores.Never, err
+				}
 			}
 			err := p.record(ctx, func(pos *checkpoint.Position) {
 				looked := make([]time.Time, len(depths))
@@ -181,7 +183,7 @@ func (p *Poller) listPage(ctx context.Context, at *listing, row func(coupa.Row))
 		return nil
 	case at.maxID == 0:
 		q := at.Query
-		q.After = 0
+		q.After, q.Limit = 0, pageRows // one row may be left out as those of the page were
 		if at.maxID, err = p.source.MaxID(ctx, q); err != nil {
 			return err
 		}

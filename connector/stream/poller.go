@@ -45,6 +45,8 @@ type Poller struct {
 	sampled time.Time // owned by Poller.attempt: when rows were last read to learn custom fields from
 	stopped complaint // owned by Run
 
+	looksBack atomic.Bool // the last poll read what the shortest look-back would
+
 	trouble trouble
 	doubt   doubt
 	owners  owners

@@ -29,12 +29,24 @@ func (p *Poller) undated() (seen, error) {
 // roundPlace is how often the place of a search is written down.
 const roundPlace = time.Minute
 
+// noneUndated is how many times reread.interval.ms pass from one search to the next
+// where an object is not known to have any row without updated-at.
+const noneUndated = 6
+
 // searchUndated looks for new rows without updated-at. A search goes on where it was, and another
-// begins when reread.interval.ms have passed since the last one began.
+// begins when reread.interval.ms have passed since the last one began, or several times as long.
 func (p *Poller) searchUndated(ctx context.Context, found chan<- suspects) (time.Duration, error) {
 	pos := p.shard.Position(p.stream)
 	if pos.Round == nil {
-		if wait := time.Until(pos.Rounded.Add(p.object.Reread)); wait > 0 {
+		known, err := p.undated()
+		if err != nil {
+			return chores.Never, err
+		}
+		every := p.object.Reread
+		if len(known.last) == 0 {
+			every *= noneUndated
+		}
+		if wait := time.Until(pos.Rounded.Add(every)); wait > 0 {
 			return wait, nil
 		}
 		pos.Round = &checkpoint.Walk{Kind: checkpoint.Undated, From: time.Now().UTC().Truncate(time.Second), Ranges: everything()}

@@ -33,9 +33,11 @@ func reach(o config.Object) time.Duration {
 	return running + (o.Settle + time.Second - 1).Truncate(time.Second)
 }
 
-// markInterval is how often a poll that finds rows moves the mark, at most: for that it has to read up to an
-// empty page, which is a request more.
-const markInterval = 3 * time.Second
+// markInterval is how often a walk that finds rows moves its mark, at most: for that it has to read up to an
+// empty page, which is a request more. interval is the time between two polls.
+func markInterval(interval time.Duration) time.Duration {
+	return min(10*time.Second, max(3*time.Second, 3*interval))
+}
 
 // lead is how far a poll looks back beyond its overlap where Coupa's clock is ahead of this machine's.
 // If it is Coupa's that is wrong, windows end that far in the future; further ahead, they end by this
@@ -136,9 +138,8 @@ func nextPoll(mark, floor, to time.Time, ahead, overlap time.Duration) *checkpoi
 // ahead: by the clock as it is, it would be at to.
 func ranAhead(mark, to time.Time) bool { return to.Before(mark.Add(-clockSlack)) }
 
-// nextLines decides the walk by lines' stamps that follows a poll: lines stamped
-// since the last such walk, less the overlap, of rows whose own stamp the polls
-// have passed. A mark in the future goes back as that of the polls does.
+// nextLines decides the walk by lines' stamps that follows a poll: lines stamped since the last such
+// walk, less the overlap. A mark in the future goes back as that of the polls does.
 func nextLines(lines, floor, to time.Time, overlap time.Duration) *checkpoint.Walk {
 	if ranAhead(lines, to) {
 		lines = to
