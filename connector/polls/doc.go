@@ -5,6 +5,7 @@
 //	pace.go       pure: how often an object changes, learned from what polls find
 //	timetable.go  when an object is polled, and with which walks
 //	schedule.go   who shares a budget
+//	stretch.go    pure: how far polls look back
 //	sight.go      pure: when polls that find nothing are doubted
 //
 // [Schedule] has one lock, held while a plan is made. A [Timetable] belongs to the goroutine that polls.

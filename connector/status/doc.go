@@ -22,6 +22,7 @@
 //	condition.go  pure: what a task is like beside its state
 //	notice.go     what stays so until a person acts: of topics
 //	trouble.go    an error, and apart from it the remedy; whether it passes by itself
+//	outage.go     what the log is told of trouble that passes, once
 //	progress.go   pure: how fast a count grows, and how long the rest takes
 //	measure.go    pure: averages and paces of late
 //	instance.go   the pace of one Coupa instance, with its last hour, and its token

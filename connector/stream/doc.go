@@ -24,9 +24,8 @@
 // ([shard.Memory]): a fetch acquires it before it hands a chunk over, and the
 // answer gives it back. A chunk that is larger than the budget takes all of it.
 //
-// trouble.mu what was said of a stream's trouble, doubt.mu and owners.mu what
-// fetches remember side by side, asking.mu the request that is worked on. None is held while Coupa or the
-// shard is asked, or another is taken.
+// doubt.mu and owners.mu guard what fetches remember side by side, asking.mu the request that is worked
+// on. None is held while Coupa or the shard is asked, or another is taken.
 //
 // # Files
 //
@@ -37,7 +36,7 @@
 //	undated.go    rows without updated-at where others have one; rows whose updated-at can't be read
 //	whole.go      rows without updated-at, read whole and compared by content
 //	below.go      rows below those of another collection, read through these
-//	lookback.go   what appeared behind the overlap; the overlap that stretches
+//	lookback.go   what appeared behind the overlap
 //	snapshot.go   rows that somebody asks for, published as they are
 //	pass.go       one walk being carried out: pages side by side, positions in order
 //	fetch.go      one page: read, decided, encoded, handed over
@@ -48,7 +47,6 @@
 //	positions.go  positions: told, and moved by request
 //	topics.go     what the position keeps of the topics, and what is found of them
 //	sample.go     rows read in full, to learn custom fields from
-//	outage.go     what the log is told of trouble, once
 //	source.go     Coupa as a poller sees it
 //	tracing.go    the span of a page
 //
@@ -122,12 +120,12 @@
 //     little as with their overlap, and a row that is late at once. The look-back of an hour is left out.
 //   - The overlap stretches to a quarter more than the latest row seen, up to ten times overlap.ms, for a
 //     day. Lateness comes in spells (imports, month end), and every poll pays.
-//   - An object is BLIND only if Coupa was asked for any row at all and gave none. An instance that hides
-//     rows from the API client answers as one in which nothing changes. So polls that find nothing are
-//     believed for ten minutes, and not at all where a row of the overlap should have been found again;
-//     then one request asks for the highest id, and the next ones, as long as there is one, ever later, up to
-//     an hour. The mark goes on, since windows were read as Coupa showed them, but freshness stands: nothing
-//     is proven.
+//   - An object is BLIND only if Coupa was asked for any row at all and gave none. An
+//     instance that hides rows from the API client answers as one in which nothing changes.
+//     So polls that find nothing are believed for ten minutes, and not at all where a row of
+//     the overlap should have been found again; then one request asks for the highest id, and
+//     the next ones, as long as there is one, ever later, up to an hour. The mark goes on,
+//     since windows were read as Coupa showed them, but freshness stands: nothing is proven.
 //
 // # Decisions: lines
 //

@@ -30,7 +30,7 @@ type follower struct {
 	probe      time.Time // when to ask again whether Coupa can be asked by lines; zero: it can
 	// the newest stamp of a row known; at the start, that which the ledger's floor follows from
 	newest  time.Time
-	stretch stretch
+	stretch polls.Stretch
 	sight   polls.Sight
 	reread  time.Time // when rows that Coupa failed to send were last asked for
 	missing bool      // of the last walk over changes: it read no row where some were published before
@@ -213,7 +213,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 		return err
 	}
 	f.compareClocks()
-	to, overlap := windowEnd(now, f.object), f.stretch.overlap(f.object, now)+lead(f.source.Ahead())
+	to, overlap := windowEnd(now, f.object), f.stretch.Overlap(f.object.Overlap, now)+lead(f.source.Ahead())
 	pos := f.shard.Position(f.stream)
 	wide, err := f.widens(overlap)
 	if err != nil {
@@ -379,7 +379,7 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 	if ps.newest.After(f.newest) && ps.newest.Before(w.To) {
 		f.newest = ps.newest
 	}
-	f.stretch.note(ps.latest, f.object, w.To)
+	f.stretch.Note(ps.latest, f.object.Overlap, f.object.Lookback, w.To)
 	if w.Kind == checkpoint.Poll {
 		if !ps.cut {
 			f.marked = time.Now()
@@ -514,6 +514,6 @@ func (f *follower) repair(ctx context.Context, s suspects) error {
 	if err := ps.carryOut(ctx); err != nil {
 		return err
 	}
-	f.stretch.note(ps.latest, f.object, f.mark)
+	f.stretch.Note(ps.latest, f.object.Overlap, f.object.Lookback, f.mark)
 	return nil
 }

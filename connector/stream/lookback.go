@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
-	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/status"
@@ -196,30 +195,4 @@ func (p *Poller) listPage(ctx context.Context, at *listing, row func(coupa.Row))
 	at.After += step
 	at.done = at.After >= at.maxID
 	return nil
-}
-
-// stretch lengthens the overlap of a stream whose rows become visible later than overlap.ms, so
-// that polls find them and not only the next look-back. It forgets after a day without such a row.
-type stretch struct {
-	by   time.Duration
-	last time.Time // Coupa's clock
-}
-
-const stretchMemory = 24 * time.Hour
-
-// note takes in how late the latest row of a walk was.
-func (s *stretch) note(lateness time.Duration, o config.Object, now time.Time) {
-	if lateness <= o.Overlap/2 {
-		return
-	}
-	s.last = now
-	s.by = max(s.by, min(lateness+lateness/4, mostStretch*o.Overlap, o.Lookback))
-}
-
-// overlap is how far the next poll looks back.
-func (s *stretch) overlap(o config.Object, now time.Time) time.Duration {
-	if now.Sub(s.last) > stretchMemory {
-		s.by = 0
-	}
-	return max(o.Overlap, s.by)
 }

@@ -47,7 +47,7 @@ type Poller struct {
 
 	looksBack atomic.Bool // the last poll read what the shortest look-back would
 
-	trouble trouble
+	trouble status.Outage
 	doubt   doubt
 	owners  owners
 	gaps    sync.Once // whether ids that show nothing were told of
@@ -369,14 +369,14 @@ func (p *Poller) submit(ctx context.Context, sub *shard.Submission) error {
 
 // heldUp says what is being waited for, in the log and in the status.
 func (p *Poller) heldUp(err error, again time.Duration) {
-	p.trouble.report(p.log, err, again)
+	p.trouble.Report(p.log, err, again)
 	p.task.Failed(err)
 	p.task.Update(func(s *status.TaskStatus) { s.Trace = "held up, goes on by itself: " + err.Error() })
 }
 
 // going records that Coupa has answered as it should.
 func (p *Poller) going() {
-	p.trouble.over(p.log)
+	p.trouble.Over(p.log)
 	p.task.Answered()
 	var was status.State
 	p.task.Update(func(s *status.TaskStatus) {

@@ -6,6 +6,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/polls"
 )
 
 // markPersistence is how long the mark of an idle stream may live in memory alone.
@@ -167,9 +168,6 @@ func closing(backfill checkpoint.Walk, floor time.Time, overlap time.Duration) *
 // forever is the retention of ledgers that nothing is dropped from.
 const forever = 200 * 365 * 24 * time.Hour
 
-// mostStretch is how many times overlap.ms the overlap of a stream may grow to: every poll pays for it.
-const mostStretch = 10
-
 // retention is how far behind the mark the ledger remembers: the look-back, and never less than what the
 // next poll can read again after a crash that lost an unpersisted mark, with an overlap that was stretched.
 func retention(o config.Object) time.Duration {
@@ -184,7 +182,7 @@ func retention(o config.Object) time.Duration {
 // never less than the next walk by lines goes back; lines is its committed mark, zero where there is none.
 func horizon(newest, lines time.Time, o config.Object) time.Time {
 	h := newest.Add(-retention(o))
-	if reach := lines.Add(-max(o.Overlap, min(mostStretch*o.Overlap, o.Lookback))); !lines.IsZero() && reach.Before(h) {
+	if reach := lines.Add(-max(o.Overlap, min(polls.MostStretch*o.Overlap, o.Lookback))); !lines.IsZero() && reach.Before(h) {
 		return reach
 	}
 	return h
