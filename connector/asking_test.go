@@ -234,14 +234,14 @@ func TestRowsThatChangeBetweenTheirPartsGoOutWhole(t *testing.T) {
 		h.addGlobals("invoices", 0, 60)
 		var n atomic.Int64
 		h.tenant.OnRequest(func(q coupatest.Request) {
-			if q.Rows > 0 && len(q.Query.Get("fields")) > 1000 && n.Load() < 150 {
+			if q.Rows > 0 && len(q.Query.Get("fields")) > 1000 && n.Load() < 90 {
 				id := n.Add(1)%60 + 1
 				h.tenant.SetMember("invoices", id, globalName(0), fmt.Sprintf(`"first %d."`, n.Load()))
 				h.tenant.SetMember("invoices", id, globalName(59), fmt.Sprintf(`"last %d."`, n.Load()))
 			}
 		})
 		r := h.start()
-		h.pass(150 * time.Second)
+		h.pass(90 * time.Second)
 		h.runs(r)
 		versions := map[int64][][2]string{} // by row: what it had in both
 		for _, v := range h.tenant.Versions("invoices") {
@@ -264,7 +264,7 @@ func TestRowsThatChangeBetweenTheirPartsGoOutWhole(t *testing.T) {
 				t.Errorf("id %d: the last record is of %s, the tenant has %s", v.ID, last.updatedAt, v.UpdatedAt)
 			}
 		}
-		if n.Load() < 150 {
+		if n.Load() < 90 {
 			t.Errorf("%d changes between parts", n.Load())
 		}
 	})

@@ -102,7 +102,7 @@ func TestAnyMixOfFaultsLosesAndRepeatsNothing(t *testing.T) {
 				h.start()
 				var second *running
 				cut := false
-				for range 60 {
+				for range 45 {
 					switch rng.IntN(10) {
 					case 0, 1, 2:
 						h.tenant.Inject(coupatest.Fault{Kind: kinds[rng.IntN(len(kinds))], Count: 1 + rng.IntN(3), After: rng.IntN(4)})

@@ -21,7 +21,7 @@ import (
 // A failing history is printed with its seed and run again with -history N -histories 1.
 var (
 	firstHistory = flag.Uint64("history", 0, "seed of the first short history")
-	histories    = flag.Uint64("histories", random(1, unlessRaced[uint64](24, 6)), "how many short histories")
+	histories    = flag.Uint64("histories", random(1, unlessRaced[uint64](18, 6)), "how many short histories")
 )
 
 // random is how many of its random runs a test makes: a few, or one for
