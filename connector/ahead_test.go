@@ -282,7 +282,7 @@ func TestPollsOfLinesStayBehind(t *testing.T) {
 
 // The mark speaks for all rows before it, also where a poll that found a short page read no further.
 func TestTheMarkPassesNoRowThatAShortPageHides(t *testing.T) {
-	simulate(t, coupatest.Config{Seed: 910, Rows: 20, PageCap: 5, Objects: []string{"users"}}, func(h *harness) {
+	simulate(t, coupatest.Config{Seed: 910, Rows: 20, PageCap: 5, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {
 		published := map[string]bool{} // by id and stamp
 		h.published = func(p shard.Publication) { published[fmt.Sprint(p.ID, p.UpdatedAt)] = true }
 		h.keys["poll.interval.ms"], h.keys["settle.ms"] = "200", "0"
@@ -318,7 +318,7 @@ func TestTheMarkPassesNoRowThatAShortPageHides(t *testing.T) {
 
 // The same for lines, whose walks leave to the polls the rows that these read anyway.
 func TestTheMarkOfTheLinesPassesNoLineThatAShortPageHides(t *testing.T) {
-	simulate(t, coupatest.Config{Seed: 912, Rows: 60, PageCap: 5, Objects: []string{"purchase_orders"}}, func(h *harness) {
+	simulate(t, coupatest.Config{Seed: 912, Rows: 60, PageCap: 5, RateLimit: -1, Objects: []string{"purchase_orders"}}, func(h *harness) {
 		changed := map[int64]time.Time{} // and not published since
 		h.published = func(p shard.Publication) { delete(changed, p.ID) }
 		h.keys["overlap.ms"], h.keys["poll.interval.ms"], h.keys["settle.ms"] = "10000", "200", "0"
