@@ -83,6 +83,9 @@ func (w *worker) hangs(t *testing.T, adm *kadm.Client) kadm.DescribedTransaction
 	var hung kadm.DescribedTransaction
 	err := await(t.Context(), "a transaction that is open", 2*time.Minute, func() (err error) {
 		w.alive(t)
+		if _, err = w.transaction(t, adm); err != nil { // on a busy machine it may not have begun
+			return err
+		}
 		w.signal(syscall.SIGSTOP)
 		for range 2 { // what was sent before it stopped is carried out yet
 			if hung, err = w.transaction(t, adm); err == nil && hung.State != "Ongoing" {
