@@ -146,8 +146,10 @@ func (s *scene) connector(t *tenant) string {
 	return path
 }
 
+// settings are a connector's. In every second scene it finds the rate, and in
+// every fourth it polls by auto.
 func (s *scene) settings(t *tenant) map[string]string {
-	return map[string]string{
+	settings := map[string]string{
 		"connector.class":          "CoupaSource",
 		"tenant":                   t.name,
 		"coupa.url":                t.url,
@@ -163,6 +165,13 @@ func (s *scene) settings(t *tenant) map[string]string {
 		"lookback.ms":              "120000",
 		"row.max.bytes":            "4194304",
 	}
+	if s.number%2 == 0 {
+		settings["coupa.rate.limit"], settings["coupa.rate.limit.max"] = "auto", "60"
+	}
+	if s.number%4 == 0 {
+		settings["poll.interval.ms"] = "auto"
+	}
+	return settings
 }
 
 // supervise does what a service manager does: a worker that ended by
