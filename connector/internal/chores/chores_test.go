@@ -48,17 +48,20 @@ func TestAChoreThatIsAskedForWhileItWorksIsDoneOnceMore(t *testing.T) {
 		one.Soon()
 		one.Soon()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if done != 2 {
 			t.Errorf("done %d times, want 2", done)
 		}
 		one.Soon()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if done != 3 {
 			t.Errorf("done %d times, want 3", done)
 		}
 		_ = c.End(context.Canceled)
 		one.Soon()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if done != 3 {
 			t.Error("done after the end")
 		}
