@@ -24,6 +24,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/transport"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -45,7 +46,7 @@ func TestAWorkerOutlivesItsCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer cluster.Close()
-		dial, err := files.Dial(slog.New(slog.NewTextHandler(h.log, nil)), brokers.dial)
+		dial, err := transport.Dial(files, slog.New(slog.NewTextHandler(h.log, nil)), brokers.dial)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,23 +16,24 @@ const module = "github.com/coupastream/coupastream/"
 // it may. Names are those below connector/, but for the leaves'. A package
 // that is not here imports nothing of ours, or is internal to one.
 var arrows = map[string]string{
-	"connector": "group stream polls shard record status metrics notify config configtopic logging internal/chores internal/clock checkpoint coupa",
+	"connector": "group stream polls shard record status metrics notify config configtopic logging transport internal/chores internal/clock checkpoint coupa",
 	"rest":      "connector shard status config logging rest/security checkpoint",
 
 	// The rooms. What a commit is made by and applied with is in shard alone.
-	"group":   "config logging",
+	"group":   "config logging transport",
 	"stream":  "polls shard record status config internal/chores internal/clock internal/failpoint checkpoint coupa schemas",
 	"shard":   "group record metrics status config logging internal/clock internal/failpoint internal/txn checkpoint schemas",
 	"record":  "status config internal/clock internal/failpoint checkpoint coupa schemas schemas/custom schemas/rowtext schemas/mapping schemas/registry",
 	"replay":  "record status config internal/clock internal/txn checkpoint coupa schemas",
-	"metrics": "status config coupa",
+	"metrics": "status config transport coupa",
 	"status":  "config internal/clock checkpoint coupa",
 
 	"verify":        "record config internal/clock coupa schemas",
 	"configtopic":   "internal/clock internal/txn",
 	"notify":        "internal/clock coupa",
-	"config":        "egress internal/reload coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",
-	"rest/security": "config internal/reload coupa",
+	"transport":     "config internal/reload schemas/registry",
+	"config":        "egress coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",
+	"rest/security": "config internal/reload transport coupa",
 	"rest/ui":       "rest rest/security",
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/connector/stream"
+	"github.com/coupastream/coupastream/connector/transport"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -131,7 +132,7 @@ func New(cfg Config) (*Worker, error) {
 		w.connectors[c.Name] = m
 	}
 	w.metrics = metrics.New(w.Connectors, cfg.Settings.MetricsPerObject, cfg.Version, shard.MaxBatchRecords)
-	w.metrics.Registry.MustRegister(metrics.Certificates(cfg.Settings.CertificateFiles()))
+	w.metrics.Registry.MustRegister(metrics.Certificates(transport.CertificateFiles(cfg.Settings)))
 	return w, nil
 }
 

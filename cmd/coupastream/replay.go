@@ -16,6 +16,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/replay"
 	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/transport"
 )
 
 func newReplayCommand(a *app) *cobra.Command {
@@ -58,7 +59,7 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if !slices.ContainsFunc(connectors[0].Objects, func(o config.Object) bool { return o.DLQTopic != "" }) {
 		return usageError{fmt.Errorf("%s: there are no dead letters without errors.deadletterqueue.topic.name; give the topic that they are in, with errors.tolerance = all", connectorFile)}
 	}
-	kafka, err := settings.Security.KafkaOpts(ctx, a.log)
+	kafka, err := transport.Kafka(ctx, settings.Security, a.log)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/rest/security"
 	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/transport"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -314,7 +315,7 @@ func keep(t *testing.T, settings *config.Worker, state string, found places) (da
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts, err := settings.Security.KafkaOpts(t.Context(), slog.New(slog.DiscardHandler))
+	opts, err := transport.Kafka(t.Context(), settings.Security, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

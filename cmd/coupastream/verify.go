@@ -15,6 +15,7 @@ import (
 
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/client"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/transport"
 	"github.com/coupastream/coupastream/connector/verify"
 )
 
@@ -94,7 +95,7 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 	if err != nil {
 		return usageError{err}
 	}
-	kafka, err := settings.Security.KafkaOpts(ctx, r.log)
+	kafka, err := transport.Kafka(ctx, settings.Security, r.log)
 	if err != nil {
 		return err
 	}

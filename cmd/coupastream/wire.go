@@ -17,6 +17,7 @@ import (
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/stream"
+	"github.com/coupastream/coupastream/connector/transport"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
@@ -43,7 +44,7 @@ func version() string {
 // newWorker builds a worker from its files: the only place that
 // puts the parts together. ctx must live as long as the worker.
 func (a *app) newWorker(ctx context.Context, settings *config.Worker, connectors []*config.Connector, adjust func(*connector.Config)) (*connector.Worker, error) {
-	kafka, err := settings.Security.KafkaOpts(ctx, a.log)
+	kafka, err := transport.Kafka(ctx, settings.Security, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (record.Registry, er
 func openRegistry(settings *config.Worker, log *slog.Logger) (*registry.Client, error) {
 	return registry.New(registry.Config{
 		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password),
-		Transport: func(lost func()) (http.RoundTripper, error) { return settings.Registry.Transport(lost, log) },
+		Transport: func(lost func()) (http.RoundTripper, error) { return transport.Registry(settings.Registry, lost, log) },
 		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), CheckInterval: settings.Registry.Check, Log: logging.Named(log, "schemas"),
 	})
 }

@@ -18,9 +18,6 @@
 //	${file:/path:key}  one key of a .properties file
 //	${dir:/folder:f}   the content of the file f in a folder, without surrounding white space
 //
-// How brokers and registry are reached follows from a worker's settings, too ([Security.KafkaOpts],
-// [Registry.Transport]). Files of certificates are read again when they change, per connection.
-//
 // The value as given is kept beside the resolved one (Raw),
 // so that a configuration can be echoed without its secrets.
 package config

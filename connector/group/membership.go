@@ -17,6 +17,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
+	"github.com/coupastream/coupastream/connector/transport"
 )
 
 // Bounds of a member's ways to give shards away. A shard needs at most LastCommit for
@@ -47,7 +48,7 @@ var ErrNotMember = errors.New("the group does not know this worker as a member")
 // all times but while the group rebalances. It is a hook of the member's client.
 type Heard struct {
 	at      atomic.Pointer[time.Time]
-	trouble atomic.Pointer[config.CertificateError] // since then
+	trouble atomic.Pointer[transport.CertificateError] // since then
 }
 
 // OnBrokerRead implements kgo.HookBrokerRead.
@@ -67,7 +68,7 @@ func (h *Heard) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Con
 }
 
 func (h *Heard) note(err error) {
-	var trouble *config.CertificateError
+	var trouble *transport.CertificateError
 	if errors.As(err, &trouble) {
 		h.trouble.Store(trouble)
 	}

@@ -1,14 +1,13 @@
 package metrics
 
 import (
+	"github.com/coupastream/coupastream/connector/transport"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/coupastream/coupastream/connector/config"
 )
 
 // Certificates tells how long the files of certificates are of use, as they are at each
 // gathering. One that can't be read has no series: what it held before stays in force.
-type Certificates []config.CertificateFile
+type Certificates []transport.CertificateFile
 
 var (
 	certificateLabels = []string{"key"}

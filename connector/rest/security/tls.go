@@ -9,6 +9,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/reload"
+	"github.com/coupastream/coupastream/connector/transport"
 )
 
 const certificateKey = "listeners.https.ssl.certificate.location"
@@ -30,7 +31,7 @@ func loadIdentity(settings *config.Worker) (identity, error) {
 		}
 	}
 	if settings.ListenerCA != "" {
-		id.authorities, err = config.Authorities("listeners.https.ssl.ca.location", settings.ListenerCA)
+		id.authorities, err = transport.Authorities("listeners.https.ssl.ca.location", settings.ListenerCA)
 	}
 	return id, err
 }

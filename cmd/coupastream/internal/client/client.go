@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/transport"
 )
 
 // Config says which worker is asked, and as whom. Files hold what is not to stand on a command line.
@@ -125,7 +125,7 @@ func secretOf(flag, path string) (string, error) {
 func (c Config) tls() (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CA != "" {
-		roots, err := config.Authorities("--cacert", c.CA)
+		roots, err := transport.Authorities("--cacert", c.CA)
 		if err != nil {
 			return nil, Usage{err}
 		}

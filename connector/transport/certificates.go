@@ -1,4 +1,4 @@
-package config
+package transport
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/reload"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
@@ -26,10 +27,10 @@ type CertificateFile struct {
 }
 
 // CertificateFiles are those that the worker's file names.
-func (w *Worker) CertificateFiles() []CertificateFile {
+func CertificateFiles(w *config.Worker) []CertificateFile {
 	var given []CertificateFile
 	for _, f := range []CertificateFile{
-		w.Security.authorities(), w.Security.certificate(), w.Registry.authorities(),
+		authorities(w.Security), certificate(w.Security), registryAuthorities(w.Registry),
 		{"listeners.https.ssl.certificate.location", w.ListenerCert, false}, {"listeners.https.ssl.ca.location", w.ListenerCA, true},
 	} {
 		if f.Path != "" {
@@ -39,15 +40,15 @@ func (w *Worker) CertificateFiles() []CertificateFile {
 	return given
 }
 
-func (s Security) authorities() CertificateFile {
+func authorities(s config.Security) CertificateFile {
 	return CertificateFile{"ssl.ca.location", s.CA, true}
 }
 
-func (s Security) certificate() CertificateFile {
+func certificate(s config.Security) CertificateFile {
 	return CertificateFile{"ssl.certificate.location", s.Cert, false}
 }
 
-func (r Registry) authorities() CertificateFile {
+func registryAuthorities(r config.Registry) CertificateFile {
 	return CertificateFile{"schema.registry.ssl.ca.location", r.CA, true}
 }
 
@@ -154,14 +155,14 @@ func isAlertOfCertificates(err error) bool {
 // Dial makes TLS connections to brokers, for kgo.Dialer, over those that base makes. Each is made by what
 // the files hold at the time: they are read here, and again when they have changed. What can't be used
 // then is logged, and what they held before stays in force.
-func (s Security) Dial(log *slog.Logger, base func(ctx context.Context, network, address string) (net.Conn, error)) (
+func Dial(s config.Security, log *slog.Logger, base func(ctx context.Context, network, address string) (net.Conn, error)) (
 	func(ctx context.Context, network, address string) (net.Conn, error), error,
 ) {
-	current, err := reload.New("ssl.*", []string{s.CA, s.Cert, s.Key}, log, s.tls)
+	current, err := reload.New("ssl.*", []string{s.CA, s.Cert, s.Key}, log, func() (*tls.Config, error) { return clientTLS(s) })
 	if err != nil {
 		return nil, err
 	}
-	goesBy := trust{s.authorities(), s.certificate(), current.LookAgain}
+	goesBy := trust{authorities(s), certificate(s), current.LookAgain}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
@@ -210,10 +211,10 @@ type registryTransport struct {
 	current *reload.Value[*http.Transport]
 }
 
-// Transport is how the registry is reached. It calls lost when a connection ends.
+// Registry is how the registry is reached. It calls lost when a connection ends.
 // The error names the key when the file can't be used.
-func (r Registry) Transport(lost func(), log *slog.Logger) (http.RoundTripper, error) {
-	t := registryTransport{trust: trust{ca: r.authorities()}}
+func Registry(r config.Registry, lost func(), log *slog.Logger) (http.RoundTripper, error) {
+	t := registryTransport{trust: trust{ca: registryAuthorities(r)}}
 	var err error
 	t.current, err = reload.New(t.ca.Key, []string{r.CA}, log, func() (*http.Transport, error) {
 		c := &tls.Config{MinVersion: tls.VersionTLS12}

@@ -1,4 +1,4 @@
-package config
+package transport
 
 import (
 	"bytes"
@@ -26,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
@@ -120,7 +121,7 @@ func TestCertificatesThatAreRenewedInPlaceCountForTheNextConnection(t *testing.T
 			}
 			t.Cleanup(cluster.Close)
 			s, logged := brokerFiles(t, first), &bytes.Buffer{}
-			opts, err := s.KafkaOpts(t.Context(), slog.New(slog.NewTextHandler(logged, nil)))
+			opts, err := Kafka(t.Context(), s, slog.New(slog.NewTextHandler(logged, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,16 +155,16 @@ func TestCertificatesThatAreRenewedInPlaceCountForTheNextConnection(t *testing.T
 }
 
 // brokerFiles are those of a worker whose certificate has ended.
-func brokerFiles(t *testing.T, by *issuer) Security {
+func brokerFiles(t *testing.T, by *issuer) config.Security {
 	t.Helper()
 	folder := t.TempDir()
-	s := Security{Protocol: "SSL", CA: filepath.Join(folder, "ca.pem"), Cert: filepath.Join(folder, "cert.pem"), Key: filepath.Join(folder, "key.pem")}
+	s := config.Security{Protocol: "SSL", CA: filepath.Join(folder, "ca.pem"), Cert: filepath.Join(folder, "cert.pem"), Key: filepath.Join(folder, "key.pem")}
 	write(t, s.CA, by.pem)
 	renew(t, s, by, time.Now().Add(-time.Hour))
 	return s
 }
 
-func renew(t *testing.T, s Security, by *issuer, until time.Time) {
+func renew(t *testing.T, s config.Security, by *issuer, until time.Time) {
 	t.Helper()
 	cert, key := by.issue(until)
 	write(t, s.Cert, cert)
@@ -198,9 +199,9 @@ func TestTheRegistrysAuthoritiesAreReadAgain(t *testing.T) {
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{*second.pair()}, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
 	defer server.Close()
-	r := Registry{CA: filepath.Join(t.TempDir(), "ca.pem")}
+	r := config.Registry{CA: filepath.Join(t.TempDir(), "ca.pem")}
 	write(t, r.CA, first.pem)
-	transport := func(lost func()) (http.RoundTripper, error) { return r.Transport(lost, slog.New(slog.DiscardHandler)) }
+	transport := func(lost func()) (http.RoundTripper, error) { return Registry(r, lost, slog.New(slog.DiscardHandler)) }
 	client, err := registry.New(registry.Config{URLs: []string{server.URL}, Transport: transport})
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +220,7 @@ func TestTheRegistrysAuthoritiesAreReadAgain(t *testing.T) {
 		if strings.HasSuffix(path, "empty.pem") {
 			write(t, path, "")
 		}
-		if _, err := (Registry{CA: path}).Transport(func() {}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "schema.registry.ssl.ca.location") || !strings.Contains(err.Error(), want) {
+		if _, err := Registry(config.Registry{CA: path}, func() {}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "schema.registry.ssl.ca.location") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -244,12 +245,19 @@ func TestValidityOfFiles(t *testing.T) {
 	if _, _, err := (CertificateFile{"k", path, false}).Validity(); err == nil {
 		t.Error("a file without a certificate has an end")
 	}
-	w := Worker{Security: Security{CA: "a", Cert: "b", Password: coupa.Secret("x")}, Registry: Registry{CA: "c"}, ListenerCert: "d"}
+	w := config.Worker{Security: config.Security{CA: "a", Cert: "b", Password: coupa.Secret("x")}, Registry: config.Registry{CA: "c"}, ListenerCert: "d"}
 	keys := ""
-	for _, f := range w.CertificateFiles() {
+	for _, f := range CertificateFiles(&w) {
 		keys += f.Key + "=" + f.Path + " "
 	}
 	if keys != "ssl.ca.location=a ssl.certificate.location=b schema.registry.ssl.ca.location=c listeners.https.ssl.certificate.location=d " {
 		t.Errorf("got %s", keys)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

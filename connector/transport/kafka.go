@@ -1,4 +1,4 @@
-package config
+package transport
 
 import (
 	"context"
@@ -19,22 +19,24 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/coupastream/coupastream/connector/config"
 )
 
-// KafkaOpts gives the options that a Kafka client needs to reach the brokers: TLS and
+// Kafka gives the options that a Kafka client needs to reach the brokers: TLS and
 // SASL. Certificates are read here, so it fails, naming the key, when a file can't be used; see Dial.
 // OAUTHBEARER tokens are fetched under ctx, which must live as long as the client.
-func (s Security) KafkaOpts(ctx context.Context, log *slog.Logger) ([]kgo.Opt, error) {
+func Kafka(ctx context.Context, s config.Security, log *slog.Logger) ([]kgo.Opt, error) {
 	var opts []kgo.Opt
 	if strings.HasSuffix(s.Protocol, "SSL") {
-		dial, err := s.Dial(log, new(net.Dialer).DialContext)
+		dial, err := Dial(s, log, new(net.Dialer).DialContext)
 		if err != nil {
 			return nil, err
 		}
 		opts = append(opts, kgo.Dialer(dial))
 	}
 	if strings.HasPrefix(s.Protocol, "SASL_") {
-		mechanism, err := s.sasl(ctx)
+		mechanism, err := mechanism(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -44,40 +46,40 @@ func (s Security) KafkaOpts(ctx context.Context, log *slog.Logger) ([]kgo.Opt, e
 }
 
 // tls reads the authorities and the client's certificate.
-func (s Security) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
+func clientTLS(s config.Security) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.CA != "" {
 		roots, err := Authorities("ssl.ca.location", s.CA)
 		if err != nil {
 			return nil, err
 		}
-		config.RootCAs = roots
+		c.RootCAs = roots
 	}
 	if s.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
 		if err != nil {
-			return nil, Problem{Key: "ssl.certificate.location", Value: s.Cert, Message: "cannot be used with ssl.key.location: " + err.Error(),
+			return nil, config.Problem{Key: "ssl.certificate.location", Value: s.Cert, Message: "cannot be used with ssl.key.location: " + err.Error(),
 				Remedy: "give two readable PEM files that belong together, the key without a passphrase"}
 		}
-		config.Certificates = []tls.Certificate{pair}
+		c.Certificates = []tls.Certificate{pair}
 	}
-	return config, nil
+	return c, nil
 }
 
 // Authorities reads a PEM file of certificates. key names the setting in the error.
 func Authorities(key, path string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		return nil, Problem{Key: key, Value: path, Message: err.Error(), Remedy: "give a readable PEM file"}
+		return nil, config.Problem{Key: key, Value: path, Message: err.Error(), Remedy: "give a readable PEM file"}
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, Problem{Key: key, Value: path, Message: "holds no certificate", Remedy: "give a PEM file with -----BEGIN CERTIFICATE-----"}
+		return nil, config.Problem{Key: key, Value: path, Message: "holds no certificate", Remedy: "give a PEM file with -----BEGIN CERTIFICATE-----"}
 	}
 	return pool, nil
 }
 
-func (s Security) sasl(ctx context.Context) (sasl.Mechanism, error) {
+func mechanism(ctx context.Context, s config.Security) (sasl.Mechanism, error) {
 	switch s.Mechanism {
 	case "PLAIN":
 		return plain.Auth{User: s.Username, Pass: string(s.Password)}.AsMechanism(), nil
@@ -86,16 +88,16 @@ func (s Security) sasl(ctx context.Context) (sasl.Mechanism, error) {
 	case "SCRAM-SHA-512":
 		return scram.Auth{User: s.Username, Pass: string(s.Password)}.AsSha512Mechanism(), nil
 	case "OAUTHBEARER":
-		return s.OAuth.mechanism(ctx), nil
+		return oauth(ctx, s.OAuth), nil
 	}
-	return nil, Problem{Key: "sasl.mechanism", Value: s.Mechanism, Message: "not a mechanism", Remedy: "give e.g. SCRAM-SHA-512"}
+	return nil, config.Problem{Key: "sasl.mechanism", Value: s.Mechanism, Message: "not a mechanism", Remedy: "give e.g. SCRAM-SHA-512"}
 }
 
 // tokenTimeout bounds one request to the token endpoint.
 const tokenTimeout = 30 * time.Second
 
-// mechanism logs in with tokens that are kept until shortly before they expire.
-func (o OAuth) mechanism(ctx context.Context) sasl.Mechanism {
+// oauth logs in with tokens that are kept until shortly before they expire.
+func oauth(ctx context.Context, o config.OAuth) sasl.Mechanism {
 	credentials := clientcredentials.Config{ClientID: o.ClientID, ClientSecret: string(o.ClientSecret), TokenURL: o.TokenURL,
 		Scopes: strings.Fields(o.Scope)}
 	tokens := credentials.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Timeout: tokenTimeout}))

@@ -1,4 +1,4 @@
-package config
+package transport
 
 import (
 	"context"
@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -44,11 +45,11 @@ func TestClientsReachASecuredBroker(t *testing.T) {
 		{"SCRAM-SHA-512", "scram", "pw", true},
 	} {
 		t.Run(test.mechanism+" with "+test.password, func(t *testing.T) {
-			w, err := ParseWorker(map[string]string{
+			w, err := config.ParseWorker(map[string]string{
 				"bootstrap.servers": cluster.ListenAddrs()[0], "schema.registry.url": "http://localhost:8081",
 				"security.protocol": "SASL_SSL", "sasl.mechanism": test.mechanism, "sasl.username": test.user, "sasl.password": test.password,
 				"ssl.ca.location": filepath.Join(folder, "cert.pem"),
-			}, env)
+			}, func(string) (string, bool) { return "", false })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,9 +61,9 @@ func TestClientsReachASecuredBroker(t *testing.T) {
 }
 
 // ping connects with the worker's options.
-func ping(t *testing.T, w *Worker) error {
+func ping(t *testing.T, w *config.Worker) error {
 	t.Helper()
-	opts, err := w.Security.KafkaOpts(t.Context(), slog.New(slog.DiscardHandler))
+	opts, err := Kafka(t.Context(), w.Security, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,9 +87,9 @@ func TestOAuthBearerTokensComeFromTheEndpoint(t *testing.T) {
 	}))
 	t.Cleanup(endpoint.Close)
 	for secret, want := range map[coupa.Secret]string{"pw": "auth=Bearer the-token", "wr0ng": "sasl.oauthbearer.token.endpoint.url"} {
-		security := Security{Protocol: "SASL_SSL", Mechanism: "OAUTHBEARER",
-			OAuth: OAuth{TokenURL: endpoint.URL, ClientID: "client", ClientSecret: secret, Scope: "a  b"}}
-		mechanism, err := security.sasl(t.Context())
+		security := config.Security{Protocol: "SASL_SSL", Mechanism: "OAUTHBEARER",
+			OAuth: config.OAuth{TokenURL: endpoint.URL, ClientID: "client", ClientSecret: secret, Scope: "a  b"}}
+		mechanism, err := mechanism(t.Context(), security)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,20 +108,20 @@ func TestUnusableCertificatesNameTheirKey(t *testing.T) {
 	cert := filepath.Join(folder, "cert.pem")
 	for _, test := range []struct {
 		name     string
-		security Security
+		security config.Security
 		want     string
 	}{
-		{"no such file", Security{Protocol: "SSL", CA: filepath.Join(folder, "nowhere")}, "ssl.ca.location = "},
-		{"no certificate in the file", Security{Protocol: "SSL", CA: junk}, "holds no certificate"},
-		{"no key in the file", Security{Protocol: "SSL", Cert: cert, Key: junk}, "ssl.certificate.location = "},
+		{"no such file", config.Security{Protocol: "SSL", CA: filepath.Join(folder, "nowhere")}, "ssl.ca.location = "},
+		{"no certificate in the file", config.Security{Protocol: "SSL", CA: junk}, "holds no certificate"},
+		{"no key in the file", config.Security{Protocol: "SSL", Cert: cert, Key: junk}, "ssl.certificate.location = "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := test.security.KafkaOpts(t.Context(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := Kafka(t.Context(), test.security, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 		})
 	}
-	if opts, err := (Security{Protocol: "SSL", CA: cert, Cert: cert, Key: filepath.Join(folder, "key.pem")}).KafkaOpts(t.Context(), slog.New(slog.DiscardHandler)); err != nil || len(opts) != 1 {
+	if opts, err := Kafka(t.Context(), config.Security{Protocol: "SSL", CA: cert, Cert: cert, Key: filepath.Join(folder, "key.pem")}, slog.New(slog.DiscardHandler)); err != nil || len(opts) != 1 {
 		t.Errorf("good files: %d options, %v", len(opts), err)
 	}
 }
