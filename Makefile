@@ -52,13 +52,17 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 api-fuzz: build ## the REST API against its OpenAPI description, with schemathesis from PyPI (EXAMPLES=50)
 	connector/rest/fuzz/run.sh $(BIN) .e2e/api-fuzz $(EXAMPLES)
 
-bench: ## benchmarks of the hot path, then of the built program and of a shard alone on real parts (as e2e)
-	$(GO) test -run '^$$' -bench . -benchmem ./coupa/ ./schemas/ ./checkpoint/
-	FRESH=1 $(GO) test -run 'Freshness|AtRest$$' -count 1 -v ./connector/ # from Coupa to the commit, in simulated time
-	$(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
+bench: SHELL := bash
+bench: .SHELLFLAGS := -o pipefail -c
+bench: ## benchmarks of the hot path, of simulated days, and of the built program on real parts (as e2e); writes connector/FIGURES.md
+	@mkdir -p .e2e && >.e2e/bench.txt
+	$(GO) test -run '^$$' -bench . -benchmem ./coupa/ ./schemas/ ./checkpoint/ | tee -a .e2e/bench.txt
+	FIGURES=1 $(GO) test -run Figures -count 1 -v ./connector/ | tee -a .e2e/bench.txt
+	$(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -timeout 60m ./connector/internal/e2e/ | tee -a .e2e/bench.txt
 	@rig=$$(mktemp -d); kafka=connector/internal/e2e/kafka.sh; trap "$$kafka down $$rig; rm -rf $$rig" EXIT; \
 		at=$$($$kafka up $$rig) || exit 1; at=$${at#KAFKA=}; \
 		E2E_BOOTSTRAP=$${at%% *} $(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -count 3 -timeout 20m ./connector/shard/
+	$(GO) run ./connector/internal/figures <.e2e/bench.txt >.e2e/FIGURES.md && mv .e2e/FIGURES.md connector/FIGURES.md
 
 # SHORT= plays what can wait for the night, too: e2e/doc.go says which scenes. One needs nginx, or apt-get
 # to fetch it with.

@@ -411,9 +411,9 @@ func TestALateRowOfAnObjectAtRestIsFoundByItsNextPoll(t *testing.T) {
 		h.keys["poll.interval.ms"] = "30000"
 		h.start()
 		h.pass(2 * time.Hour)
-		requests := h.requestsByKind()
+		requests := h.countRequests(kindOfRequest)
 		h.pass(time.Hour)
-		if n := requests()["look-backs"]; n > 2 {
+		if n := requests()["lookbacks"]; n > 2 {
 			t.Errorf("%d requests of look-backs in an hour of rest", n)
 		}
 		h.tenant.CreateLate("users", 50*time.Minute)
@@ -422,9 +422,9 @@ func TestALateRowOfAnObjectAtRestIsFoundByItsNextPoll(t *testing.T) {
 			t.Errorf("%d records, %d late, %d found by look-backs", len(h.records("coupa.users")), s.Late, s.LookbackFinds)
 		}
 		h.tenant.CreateLate("users", 50*time.Minute)
-		requests = h.requestsByKind() // the row that was late is within the hour
+		requests = h.countRequests(kindOfRequest) // the row that was late is within the hour
 		h.pass(65 * time.Minute)
-		if n := requests()["look-backs"]; n < 3 {
+		if n := requests()["lookbacks"]; n < 3 {
 			t.Errorf("%d requests of look-backs behind a change", n)
 		}
 		h.check("users")

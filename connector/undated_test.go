@@ -75,7 +75,7 @@ func TestTheFirstRowWithoutUpdatedAtIsFoundWithinSixIntervals(t *testing.T) {
 		h.pass(time.Minute)
 		id := h.tenant.Create("users").ID
 		h.tenant.Undate("users", id)
-		requests := h.requestsByKind()
+		requests := h.countRequests(kindOfRequest)
 		h.pass(50 * time.Minute)
 		if n := requests()["searches"]; n > 0 {
 			t.Errorf("%d requests of searches", n)

@@ -25,7 +25,7 @@
 //	E2E_BINARY     a coupastream that is built already
 //	E2E_WORK       a folder for files and logs that stays after the run
 //	E2E_ROWS       rows of each object in a snapshot (5000; in short 2000)
-//	E2E_BENCH_TENANTS    tenants of a benchmark (200), of so many objects (E2E_BENCH_OBJECTS, 20)
+//	E2E_BENCH_TENANTS    tenants of benchmarks (10,200,1000), with E2E_BENCH_OBJECTS (20) objects each
 //	E2E_BENCH_CONNECTORS connectors of another (2000)
 //	E2E_ALLOW      faults, by comma, that are told and don't fail a test: stale_lines, …
 //	E2E_CHANGES    how long rows change while the connector streams (60s; in short 20s)

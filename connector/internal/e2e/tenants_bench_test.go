@@ -20,8 +20,20 @@ import (
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
-// benchmarkTenants starts a worker with 200 connectors (E2E_BENCH_TENANTS) of 20 objects
-// (E2E_BENCH_OBJECTS) of 5 rows each, at the defaults, and lets it rest.
+// benchmarkTenants has 10, 200 and 1,000 tenants (E2E_BENCH_TENANTS) of 20 objects (E2E_BENCH_OBJECTS) each.
+func (p *parts) benchmarkTenants(b *testing.B) {
+	objects := servedObjects()[:setting(b, "E2E_BENCH_OBJECTS", 20, strconv.Atoi)]
+	for n := range strings.SplitSeq(setting(b, "E2E_BENCH_TENANTS", "10,200,1000", func(s string) (string, error) { return s, nil }), ",") {
+		n, err := strconv.Atoi(n)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("%dx%d", n, len(objects)), func(b *testing.B) { p.benchmarkTenantsOf(b, n, objects) })
+	}
+}
+
+// benchmarkTenantsOf starts a worker with n connectors of some objects of 5 rows each, at the defaults, and
+// lets it rest.
 //
 //	all-read-s     from the start of the process to the last record's timestamp
 //	cpu-s          CPU time of the connector's process until then; sim-cpu-s: of the simulated ones'
@@ -32,12 +44,10 @@ import (
 //	goroutines     at its end
 //
 // Before it rests it has two minutes, in which the first look-backs end, and connections that nothing needs.
-func (p *parts) benchmarkTenants(b *testing.B) {
+func (p *parts) benchmarkTenantsOf(b *testing.B, n int, objects []string) {
 	const rows, settle, rest = 5, 2 * time.Minute, time.Minute
-	n := setting(b, "E2E_BENCH_TENANTS", 200, strconv.Atoi)
-	objects := servedObjects()[:setting(b, "E2E_BENCH_OBJECTS", 20, strconv.Atoi)]
 	for i := range b.N {
-		many := p.tenants(b, fmt.Sprint("tenants", i), n, rows)
+		many := p.tenants(b, fmt.Sprint("tenants", n, "-", i), n, rows)
 		w := p.worker(b, many, map[string]string{"coupa.objects": strings.Join(objects, ",")})
 		first := w.connector
 		for at := range n {
