@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
@@ -59,7 +58,7 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if !slices.ContainsFunc(connectors[0].Objects, func(o config.Object) bool { return o.DLQTopic != "" }) {
 		return usageError{fmt.Errorf("%s: there are no dead letters without errors.deadletterqueue.topic.name; give the topic that they are in, with errors.tolerance = all", connectorFile)}
 	}
-	kafka, err := transport.Kafka(ctx, settings.Security, a.log)
+	kafka, err := transport.Kafka(ctx, settings, a.log)
 	if err != nil {
 		return err
 	}
@@ -72,7 +71,7 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 		return err
 	}
 	done, err := replay.Run(ctx, replay.Config{
-		Settings: settings, Connector: connectors[0], Kafka: connector.ClientOpts(append(kafka, kgo.SeedBrokers(settings.BootstrapServers...))...),
+		Settings: settings, Connector: connectors[0], Kafka: connector.ClientOpts(kafka...),
 		Registry: registry, Source: source, Version: version(), Log: a.log,
 	})
 	if err != nil {

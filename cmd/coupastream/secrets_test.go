@@ -315,7 +315,7 @@ func keep(t *testing.T, settings *config.Worker, state string, found places) (da
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts, err := transport.Kafka(t.Context(), settings.Security, slog.New(slog.DiscardHandler))
+	opts, err := transport.Kafka(t.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/client"
 	"github.com/coupastream/coupastream/connector/config"
@@ -95,7 +94,7 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 	if err != nil {
 		return usageError{err}
 	}
-	kafka, err := transport.Kafka(ctx, settings.Security, r.log)
+	kafka, err := transport.Kafka(ctx, settings, r.log)
 	if err != nil {
 		return err
 	}
@@ -111,7 +110,7 @@ func (r *remote) verify(ctx context.Context, connectorFile string, s verifySetti
 	var reports []verify.Report
 	for _, o := range objects {
 		cfg := verify.Config{
-			Kafka: append(slices.Clone(kafka), kgo.SeedBrokers(settings.BootstrapServers...)), Source: source, Schemas: known, Tenant: c.Tenant, Object: o,
+			Kafka: slices.Clip(kafka), Source: source, Schemas: known, Tenant: c.Tenant, Object: o,
 			Progress: r.verifyProgress(o.Path),
 		}
 		report, err := verify.Object(ctx, cfg)

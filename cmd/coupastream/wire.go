@@ -9,8 +9,6 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/egress"
@@ -44,7 +42,7 @@ func version() string {
 // newWorker builds a worker from its files: the only place that
 // puts the parts together. ctx must live as long as the worker.
 func (a *app) newWorker(ctx context.Context, settings *config.Worker, connectors []*config.Connector, adjust func(*connector.Config)) (*connector.Worker, error) {
-	kafka, err := transport.Kafka(ctx, settings.Security, a.log)
+	kafka, err := transport.Kafka(ctx, settings, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +52,7 @@ func (a *app) newWorker(ctx context.Context, settings *config.Worker, connectors
 	}
 	cfg := connector.Config{
 		Settings: settings, Connectors: connectors,
-		Kafka:    append(kafka, kgo.SeedBrokers(settings.BootstrapServers...)),
+		Kafka:    kafka,
 		Registry: registry,
 		Source:   newSources(settings.Egress()).client,
 		Log:      logging.Named(a.log, "connector"),

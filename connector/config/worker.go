@@ -53,6 +53,7 @@ type Worker struct {
 	CheckpointLost       string // LostFail, LostLocal or LostAnew
 	ConfigTopic          string
 	CommitInterval       time.Duration
+	Compression          string // of records: none, gzip, snappy, lz4, zstd
 
 	TopicPartitions  int // of data topics that are created; -1: the broker's default
 	TopicReplication int // -1: the broker's default

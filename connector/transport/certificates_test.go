@@ -121,7 +121,7 @@ func TestCertificatesThatAreRenewedInPlaceCountForTheNextConnection(t *testing.T
 			}
 			t.Cleanup(cluster.Close)
 			s, logged := brokerFiles(t, first), &bytes.Buffer{}
-			opts, err := Kafka(t.Context(), s, slog.New(slog.NewTextHandler(logged, nil)))
+			opts, err := Kafka(t.Context(), &config.Worker{Security: s}, slog.New(slog.NewTextHandler(logged, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}

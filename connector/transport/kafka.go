@@ -23,11 +23,13 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 )
 
-// Kafka gives the options that a Kafka client needs to reach the brokers: TLS and
-// SASL. Certificates are read here, so it fails, naming the key, when a file can't be used; see Dial.
-// OAUTHBEARER tokens are fetched under ctx, which must live as long as the client.
-func Kafka(ctx context.Context, s config.Security, log *slog.Logger) ([]kgo.Opt, error) {
-	var opts []kgo.Opt
+// Kafka gives the options of Kafka clients that follow from a worker's settings: how the
+// brokers are reached, by which TLS and SASL, and how records are compressed.
+// Certificates are read here, so it fails, naming the key, when a file can't be used; see
+// Dial. OAUTHBEARER tokens are fetched under ctx, which must live as long as the client.
+func Kafka(ctx context.Context, w *config.Worker, log *slog.Logger) ([]kgo.Opt, error) {
+	opts := []kgo.Opt{kgo.SeedBrokers(w.BootstrapServers...), kgo.ProducerBatchCompression(codecs[w.Compression])}
+	s := w.Security
 	if strings.HasSuffix(s.Protocol, "SSL") {
 		dial, err := Dial(s, log, new(net.Dialer).DialContext)
 		if err != nil {
@@ -45,7 +47,12 @@ func Kafka(ctx context.Context, s config.Security, log *slog.Logger) ([]kgo.Opt,
 	return opts, nil
 }
 
-// tls reads the authorities and the client's certificate.
+// codecs are the values of compression.type.
+var codecs = map[string]kgo.CompressionCodec{
+	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+}
+
+// clientTLS reads the authorities and the client's certificate.
 func clientTLS(s config.Security) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.CA != "" {

@@ -63,11 +63,11 @@ func TestClientsReachASecuredBroker(t *testing.T) {
 // ping connects with the worker's options.
 func ping(t *testing.T, w *config.Worker) error {
 	t.Helper()
-	opts, err := Kafka(t.Context(), w.Security, slog.New(slog.DiscardHandler))
+	opts, err := Kafka(t.Context(), w, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(w.BootstrapServers...), kgo.RequestRetries(0))...)
+	client, err := kgo.NewClient(append(opts, kgo.RequestRetries(0))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +100,45 @@ func TestOAuthBearerTokensComeFromTheEndpoint(t *testing.T) {
 	}
 }
 
+func TestRecordsAreCompressedAsTheWorkerSays(t *testing.T) {
+	for codec, want := range map[string]uint8{"": 2, "none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4} {
+		t.Run("compression.type="+codec, func(t *testing.T) {
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "data"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(cluster.Close)
+			keys := map[string]string{"bootstrap.servers": cluster.ListenAddrs()[0], "schema.registry.url": "http://localhost:8081"}
+			if codec != "" {
+				keys["compression.type"] = codec
+			}
+			w, err := config.ParseWorker(keys, func(string) (string, bool) { return "", false })
+			if err != nil {
+				t.Fatal(err)
+			}
+			opts, err := Kafka(t.Context(), w, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			client, err := kgo.NewClient(append(opts, kgo.ConsumeTopics("data"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(client.Close)
+			r := kgo.StringRecord(strings.Repeat("a row ", 1000))
+			r.Topic = "data"
+			if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range client.PollFetches(t.Context()).Records() {
+				if got := r.Attrs.CompressionType(); got != want {
+					t.Errorf("codec %d, want %d", got, want)
+				}
+			}
+		})
+	}
+}
+
 func TestUnusableCertificatesNameTheirKey(t *testing.T) {
 	folder := t.TempDir()
 	selfSigned(t, folder)
@@ -116,12 +155,12 @@ func TestUnusableCertificatesNameTheirKey(t *testing.T) {
 		{"no key in the file", config.Security{Protocol: "SSL", Cert: cert, Key: junk}, "ssl.certificate.location = "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := Kafka(t.Context(), test.security, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := Kafka(t.Context(), &config.Worker{Security: test.security}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 		})
 	}
-	if opts, err := Kafka(t.Context(), config.Security{Protocol: "SSL", CA: cert, Cert: cert, Key: filepath.Join(folder, "key.pem")}, slog.New(slog.DiscardHandler)); err != nil || len(opts) != 1 {
+	if opts, err := Kafka(t.Context(), &config.Worker{Security: config.Security{Protocol: "SSL", CA: cert, Cert: cert, Key: filepath.Join(folder, "key.pem")}}, slog.New(slog.DiscardHandler)); err != nil || len(opts) != 3 {
 		t.Errorf("good files: %d options, %v", len(opts), err)
 	}
 }
