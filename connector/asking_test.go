@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/sample"
 	"github.com/coupastream/coupastream/connector/status"
-	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
@@ -178,7 +178,7 @@ func TestCustomFieldsThatComeUpStopNoObject(t *testing.T) {
 		h.whole("invoices", 10)
 		for _, names := range []int{11, 60} {
 			h.addGlobals("invoices", 0, names)
-			h.pass(stream.SampleEvery + time.Minute)
+			h.pass(sample.Every + time.Minute)
 			h.addGlobals("invoices", 0, 1) // what is learned is published with a row's next change
 			h.settle()
 			h.runs(r)

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/sample"
 	"github.com/coupastream/coupastream/connector/status"
-	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/custom"
@@ -98,7 +98,7 @@ func TestNoRecordGoesOutBeforeItsCustomFieldsAreTyped(t *testing.T) {
 					h.pass(20 * time.Second)
 				}
 				h.tenant.SetMember("invoices", early, "own-of-the-top", `"x"`)
-				h.pass(2 * stream.SampleEvery)
+				h.pass(2 * sample.Every)
 				h.tenant.SetMember("invoices", top, "own-of-the-top", `5`)
 				h.settle()
 				records := h.records("coupa.invoices")
@@ -411,7 +411,7 @@ func TestAGlobalFieldFoundMeanwhileReachesTheOverlapAtOnceAndOthersWithTheirNext
 		rows := h.tenant.Rows("users")
 		old, recent, sampled := rows[3].ID, rows[20].ID, rows[len(rows)-1].ID
 		h.tenant.SetMember("users", old, "found-later", `"a"`)
-		h.pass(stream.SampleEvery - time.Minute) // far behind the overlap when the name is found
+		h.pass(sample.Every - time.Minute) // far behind the overlap when the name is found
 		h.tenant.SetMember("users", recent, "found-later", `"b"`)
 		h.tenant.SetMember("users", sampled, "found-later", `"c"`)
 		h.pass(3 * time.Minute)

@@ -5,6 +5,7 @@
 //	cmd ──▶ rest ──▶ connector ──▶ group    the place in Kafka's consumer group ◀── shard: when to stop
 //	 │                   │
 //	 │                   └───────▶ stream   what to read of Coupa, and when ──▶ polls: how often
+//	 │                               │         listing, sample: reading that publishes nothing
 //	 │                               ▼
 //	 │                             shard    one partition: batch, transaction, restoring ──▶ metrics
 //	 │                               ▼

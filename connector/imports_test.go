@@ -21,9 +21,11 @@ var arrows = map[string]string{
 
 	// The rooms. What a commit is made by and applied with is in shard alone.
 	"group":   "config logging transport",
-	"stream":  "polls shard record status config internal/chores internal/clock internal/failpoint checkpoint coupa schemas",
+	"stream":  "listing sample polls shard record status config internal/chores internal/clock internal/failpoint checkpoint coupa",
 	"shard":   "group record metrics status config logging internal/clock internal/failpoint internal/txn checkpoint schemas",
 	"record":  "status config internal/clock internal/failpoint checkpoint coupa schemas schemas/custom schemas/rowtext schemas/mapping schemas/registry",
+	"listing": "status internal/clock coupa",
+	"sample":  "record status config coupa schemas",
 	"replay":  "record status config internal/clock internal/txn checkpoint coupa schemas",
 	"metrics": "status config transport coupa",
 	"status":  "config internal/clock checkpoint coupa",

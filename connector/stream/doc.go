@@ -46,7 +46,6 @@
 //	estimate.go   pure: how many rows a walk has in all
 //	positions.go  positions: told, and moved by request
 //	topics.go     what the position keeps of the topics, and what is found of them
-//	sample.go     rows read in full, to learn custom fields from
 //	source.go     Coupa as a poller sees it
 //	tracing.go    the span of a page
 //

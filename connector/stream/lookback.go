@@ -8,6 +8,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/listing"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -122,9 +123,9 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 		q.Fields = p.maker.Fields()
 		unknown = func(row coupa.Row) bool { return published.decide(row) == fresh }
 	}
-	for at := (listing{Query: q}); !at.done; {
+	for at := p.listing(q); !at.Done; {
 		var ids []int64
-		err := p.list(ctx, &at, func(row coupa.Row) {
+		err := at.Page(ctx, func(row coupa.Row) {
 			if unknown(row) {
 				ids = append(ids, row.ID)
 			}
@@ -145,54 +146,6 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 }
 
 // listing is a walk of which nothing is kept but what its caller makes of its rows.
-type listing struct {
-	coupa.Query
-	empty int   // pages in a row that were empty
-	maxID int64 // the highest id that fits the query, once it was asked for
-	done  bool
-}
-
-// list reads the next page of a listing. Trouble that passes is waited out.
-func (p *Poller) list(ctx context.Context, at *listing, row func(coupa.Row)) error {
-	for tries := 0; ; tries++ {
-		err := p.listPage(ctx, at, row)
-		if err == nil || ctx.Err() != nil || !status.IsTemporary(err) {
-			return err
-		}
-		if !clock.Sleep(ctx, temporaryBackoff.Delay(tries, coupa.RetryAfter(err))) {
-			return ctx.Err()
-		}
-	}
-}
-
-// listPage reads a page. An empty one below the highest id is stepped over, as by [pass.stepOn].
-func (p *Poller) listPage(ctx context.Context, at *listing, row func(coupa.Row)) error {
-	page, err := p.source.Fetch(ctx, at.Query, func(r coupa.Row) error {
-		if r.StampErr == nil {
-			row(r)
-		}
-		at.After = r.ID
-		return nil
-	})
-	switch {
-	case err != nil:
-		return err
-	case !page.Empty:
-		at.empty = 0
-		return nil
-	case at.maxID == 0:
-		q := at.Query
-		q.After, q.Limit = 0, pageRows // one row may be left out as those of the page were
-		if at.maxID, err = p.source.MaxID(ctx, q); err != nil {
-			return err
-		}
-	}
-	at.empty++
-	step := emptyStep(at.empty)
-	if step > pageRows && at.After+pageRows < at.maxID {
-		p.steppedOver(at.After+pageRows, min(at.After+step, at.maxID))
-	}
-	at.After += step
-	at.done = at.After >= at.maxID
-	return nil
+func (p *Poller) listing(q coupa.Query) *listing.List {
+	return &listing.List{Query: q, Source: p.source, Gap: p.steppedOver}
 }

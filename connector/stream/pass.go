@@ -10,6 +10,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/listing"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
@@ -279,7 +280,7 @@ func (ps *pass) stepOn(sp *span) bool {
 	if !ps.rules.thorough || len(ps.ask.IDs) > 0 || sp.After >= end {
 		return false
 	}
-	step := emptyStep(sp.empty)
+	step := listing.Step(sp.empty)
 	if step > pageRows {
 		ps.p.steppedOver(sp.After+pageRows, min(sp.After+step, end))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/polls"
 	"github.com/coupastream/coupastream/connector/record"
+	"github.com/coupastream/coupastream/connector/sample"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
@@ -42,7 +43,7 @@ type Poller struct {
 	tracer   trace.Tracer
 	log      *slog.Logger
 
-	sampled time.Time // owned by Poller.attempt: when rows were last read to learn custom fields from
+	sampler *sample.Sampler
 	stopped complaint // owned by Run
 
 	looksBack atomic.Bool // the last poll read what the shortest look-back would
@@ -95,8 +96,9 @@ type Shard interface {
 func New(c Config) *Poller {
 	resource, _ := coupa.LookupResource(c.Object.Path)
 	return &Poller{
-		below:  resource.Parent != "",
-		stream: c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, maker: c.Maker, rate: c.Rate, task: c.Task,
+		below:   resource.Parent != "",
+		sampler: &sample.Sampler{Object: c.Object, Source: c.Source, Maker: c.Maker, Task: c.Task, Log: c.Log},
+		stream:  c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, maker: c.Maker, rate: c.Rate, task: c.Task,
 		clocks: c.Clocks, turns: c.Turns, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log,
 	}
 }
@@ -249,7 +251,7 @@ func (p *Poller) attempt(ctx context.Context) error {
 		return err
 	}
 	c := chores.New(ctx)
-	c.Add(SampleEvery, p.sampleAgain)
+	c.Add(sample.Every, p.sampler.Again)
 	c.Add(topicsCheck, p.lookAtTopics)
 	if p.object.IsWhole() {
 		return c.End(p.readWhole(c.Context()))
@@ -286,10 +288,10 @@ func (p *Poller) prepare(ctx context.Context) error {
 	if err := p.noteLines(ctx); err != nil {
 		return err
 	}
-	if err := p.sampleFirst(ctx); err != nil {
+	if err := p.sampler.First(ctx); err != nil {
 		return err
 	}
-	p.noteRequests()
+	p.sampler.NoteRequests()
 	return nil
 }
 
@@ -423,4 +425,11 @@ func (p *Poller) Preflight(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", p.stream.Object, err)
 	}
 	return nil
+}
+
+// fitting is how many of the ids, counted from the first, are best asked for at once.
+func (p *Poller) fitting(ids []int64) int {
+	q := p.query(coupa.PriorityPoll, coupa.Window{})
+	q.IDs = ids
+	return p.source.Fits(q)
 }

@@ -78,12 +78,12 @@ func (p *Poller) search(ctx context.Context, w checkpoint.Walk, found chan<- sus
 		return err
 	}
 	p.task.Update(func(s *status.TaskStatus) { s.Undated = int64(len(known.last)) })
-	at := listing{Query: coupa.Query{
+	at := p.listing(coupa.Query{
 		Path: p.stream.Object, After: w.Ranges[0].After, Fields: `["id","updated_at"]`, Priority: coupa.PrioritySweep,
-	}}
-	for placed := time.Now(); !at.done; {
+	})
+	for placed := time.Now(); !at.Done; {
 		var ids []int64
-		err := p.list(ctx, &at, func(row coupa.Row) {
+		err := at.Page(ctx, func(row coupa.Row) {
 			if _, was := known.last[row.ID]; row.UpdatedAt.IsZero() && !was {
 				ids = append(ids, row.ID)
 			}

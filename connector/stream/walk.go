@@ -6,6 +6,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/listing"
 	"github.com/coupastream/coupastream/connector/polls"
 )
 
@@ -189,26 +190,13 @@ func horizon(newest, lines time.Time, o config.Object) time.Time {
 }
 
 // pageRows is how many rows a page of Coupa holds at most.
-const pageRows = 50
+const pageRows = listing.PageRows
 
 // span is one range of ids of a walk while it is being walked.
 type span struct {
 	checkpoint.Range
 	busy  bool // a request for its next page is under way
 	empty int  // pages in a row that were empty
-}
-
-// surelyEmpty is how many empty pages in a row are stepped over one by one.
-const surelyEmpty = 40
-
-// emptyStep is how many ids a walk goes on by after the n-th empty page in a row, below the highest
-// id there is. Fifty ids are at most fifty rows, so that nothing which Coupa shows can lie in a step.
-// Where thousands of ids show nothing, the steps double: a range that has never been used has no end else.
-func emptyStep(n int) int64 {
-	if n <= surelyEmpty {
-		return pageRows
-	}
-	return pageRows << min(n-surelyEmpty, 40)
 }
 
 // minSplitRows is the least number of rows that is worth a range of its own.
