@@ -46,7 +46,11 @@ func Objects() []string { return slices.Clone(listed()) }
 // readObject gives the schema of an object as it is kept in avsc.
 func readObject(path string) (*schematext.Record, error) {
 	if !slices.Contains(Objects(), path) {
-		return nil, fmt.Errorf("there is no schema for the object %q; the nearest is %q (coupastream objects lists all)", path, nearest.Of(path, Objects(), "-_"))
+		remedy := "coupastream objects lists all"
+		if near := nearest.Of(path, Objects(), "-_"); near != "" {
+			remedy = fmt.Sprintf("the nearest is %q (%s)", near, remedy)
+		}
+		return nil, fmt.Errorf("there is no schema for the object %q; %s", path, remedy)
 	}
 	text, err := avscFiles.ReadFile("avsc/" + path + ".avsc")
 	if err != nil {

@@ -8,6 +8,7 @@ func commands(a *app) []*cobra.Command {
 		newDevCommand(a),
 		newRunCommand(a),
 		newValidateCommand(a),
+		newConfigCommand(a),
 		newObjectsCommand(a),
 		newSchemaCommand(a),
 		newPreviewCommand(a),

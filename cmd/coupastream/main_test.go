@@ -113,6 +113,20 @@ func TestExitStatusAndMessages(t *testing.T) {
 			result{2, "", "coupastream: --output \"xml\" is not a form; give text or json\n"}},
 		{"a comparison of an object that is not streamed", []string{"verify", "acme.yaml", "--worker", "worker.yaml", "--objects", "users"},
 			result{2, "", "coupastream: --objects: users is not in coupa.objects; acme.yaml streams invoices, suppliers\n"}},
+		{"a key, explained", []string{"config", "object.invoices.overlap.ms"}, result{0, `object.invoices.overlap.ms
+
+How far each poll looks back behind its mark.
+
+in       a connector's file, or POST /connectors
+type     long
+default  60000
+`, ""}},
+		{"a key of Debezium's", []string{"config", "snapshot.mode"},
+			result{2, "", "coupastream: snapshot.mode: a key of other connectors; initial.from says where a stream begins\n"}},
+		{"a key that is none", []string{"config", "poll.intervall"},
+			result{2, "", "coupastream: poll.intervall: unknown key; the nearest one is poll.interval.ms\n"}},
+		{"a schema of files that are none", []string{"config", "--schema", "job"},
+			result{2, "", "coupastream: --schema \"job\" is no kind of file; give worker or connector\n"}},
 		{"a negative flag", []string{"simulate", "--rows", "-1"},
 			result{2, "", "coupastream: a flag has a negative value; give 0 for none, or for no limit\n"}},
 		{"an address that can't be listened on", []string{"simulate", "--listen", "127.0.0.1:none", "--rows", "1"},
@@ -142,6 +156,10 @@ func TestHelpIsAResult(t *testing.T) {
 
 func TestVersionNamesVersionCommitAndGo(t *testing.T) {
 	got := program(t, "version")
+	t.Chdir("..")
+	if flag := program(t, "--version"); flag != got {
+		t.Errorf("--version says %+v", flag)
+	}
 	words := strings.Fields(got.stdout)
 	if got.status != 0 || len(words) < 5 || words[0] != "coupastream" || words[2] != "commit" || !strings.HasPrefix(words[len(words)-1], "go1.") {
 		t.Errorf("got %+v", got)

@@ -45,7 +45,7 @@ func (a *answers) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case int:
 		rw.WriteHeader(answer)
 		if answer >= 400 {
-			fmt.Fprintf(rw, `{"error_code":%d,"message":"no, for a reason"}`, answer)
+			fmt.Fprintf(rw, `{"error_code":%d,"message":"no, for a reason."}`, answer)
 		}
 	default:
 		if !found {
@@ -259,7 +259,7 @@ func TestWhatAWorkerRefusesIsAFailureWithARemedy(t *testing.T) {
 	a := &answers{given: map[string]any{"PUT /connectors/acme/pause": 409, "PUT /connectors/acme/stop": 503}}
 	address := worker(t, a)
 	for _, c := range []struct{ args, want string }{
-		{"pause acme", "coupastream: no, for a reason\n"},
+		{"pause acme", "coupastream: no, for a reason.\n"},
 		{"stop acme", "coupastream: no, for a reason; try again in a while\n"},
 		{"status x", "coupastream: Connector x not found\n"},
 		{"connectors update -f acme.yaml", "coupastream: acme: Connector x not found\n"},

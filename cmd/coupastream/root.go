@@ -47,6 +47,8 @@ func newRootCommand(a *app) *cobra.Command {
 			return usageError{errors.New("no command given\n\n" + strings.TrimSpace(cmd.UsageString()))}
 		},
 	}
+	root.Version = versionLine()
+	root.SetVersionTemplate("{{.Version}}")
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/rest/security"
+	"github.com/coupastream/coupastream/connector/transport"
 )
 
 func newValidateCommand(a *app) *cobra.Command {
@@ -43,6 +44,7 @@ func (a *app) validate(ctx context.Context, files []string, online bool) error {
 		if settings != nil {
 			worker = settings
 			problems = append(problems, problemsOf(security.Check(settings))...)
+			problems = append(problems, problemsOf(transport.Check(settings))...)
 			for _, advice := range security.Advice(settings) {
 				a.log.Warn(advice.Error())
 			}

@@ -13,8 +13,12 @@ func newVersionCommand(a *app) *cobra.Command {
 		Short: "Print version, commit and Go version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.stdout, "coupastream %s commit %s %s\n", version(), commit(), runtime.Version())
+			_, err := fmt.Fprint(a.stdout, versionLine())
 			return err
 		},
 	}
+}
+
+func versionLine() string {
+	return fmt.Sprintf("coupastream %s commit %s %s\n", version(), commit(), runtime.Version())
 }

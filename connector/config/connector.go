@@ -13,7 +13,6 @@ import (
 
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas/mapping"
-	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // Connector is the configuration of one Coupa instance.
@@ -216,15 +215,21 @@ func loopback(host string) bool {
 
 // objectPaths checks and stores coupa.objects.
 func objectPaths(c *Connector, value string) *fault {
-	var paths []string
+	var paths, unknown, remedies []string
 	collect := texts(func(*Connector) *[]string { return &paths }, func(path string) *fault {
 		if _, known := coupa.LookupResource(path); !known {
-			return &fault{"unknown object " + path, "did you mean " + nearest.Of(path, catalogue(), keyMarks) + "?"}
+			unknown = append(unknown, path)
+			if len(unknown) <= mostSuggested {
+				remedies = append(remedies, meant(path, catalogue(), "coupastream objects lists what there is, by Coupa's names"))
+			}
 		}
 		return nil
 	})
 	if f := collect(c, value); f != nil {
 		return f
+	}
+	if len(unknown) > 0 {
+		return &fault{"unknown object " + strings.Join(unknown, ", "), strings.Join(slices.Compact(remedies), " ")}
 	}
 	for i, path := range paths {
 		if slices.Contains(paths[:i], path) {

@@ -77,7 +77,7 @@ func instanceSettings() []setting[Connector] {
 
 func mappingSettings() []setting[Connector] {
 	return []setting[Connector]{
-		{Key{Name: mappingFileKey, Type: String, Importance: Medium, Example: "acme-mapping.yaml",
+		{Key{Name: mappingFileKey, Type: String, File: true, Importance: Medium, Example: "acme-mapping.yaml",
 			Doc: "YAML file with rules for the fields of objects; they lie over those of the worker's mapping.file, field by field."},
 			text(func(c *Connector) *string { return &c.MappingFile })},
 		{Key{Name: mappingKey, Type: String, Importance: Medium, Example: "objects: {invoices: {leave-out: [image-scan]}}",

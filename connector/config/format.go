@@ -37,7 +37,11 @@ func parseYAML(content []byte) ([]member, *fault) {
 // parser's quotes of it: they may show part of a secret.
 func yamlFault(err error) *fault {
 	message := regexp.MustCompile(`'[^']*'|".*"|!\S*`).ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "…")
-	return &fault{"not YAML: " + message, "quote values that begin with or hold special characters"}
+	remedy := "quote values that begin with or hold special characters"
+	if strings.Contains(message, "tab character") {
+		remedy = "indent and separate with spaces: YAML takes no tabs there"
+	}
+	return &fault{"not YAML: " + message, remedy}
 }
 
 func yamlMembers(mapping *yaml.Node) []member {

@@ -1,10 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
-
-	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // keyMarks are the characters of keys that people take for each other.
@@ -46,6 +45,7 @@ type Key struct {
 	Values     []string // all values there are, for keys with a closed set
 	// values of the set that this version does not carry out → what to write instead
 	Refused   map[string]string
+	File      bool   // values are paths of files; one that is not absolute is beside the file that has it
 	PerObject bool   // object.<path>.<name> may override it for one object
 	Group     string // heading under which tools show it; connectors' keys alone have one
 	Doc       string // one or two sentences for users
@@ -79,7 +79,11 @@ func (s setting[T]) assign(into *T, value string) *fault {
 		}
 		value = canonical
 	}
-	return s.set(into, value)
+	f := s.set(into, value)
+	if f != nil { // any number; the key has one that fits
+		f.remedy = strings.Replace(f.remedy, aWholeNumber, "a whole number, e.g. "+cmp.Or(s.Example, s.Default), 1)
+	}
+	return f
 }
 
 // oneOf finds value in the key's closed set, whatever its letter case.
@@ -93,7 +97,7 @@ func (k Key) oneOf(value string) (string, *fault) {
 		}
 		return v, nil
 	}
-	return "", &fault{"not one of " + strings.Join(k.Values, ", "), "did you mean " + nearest.Of(value, k.available(), keyMarks) + "?"}
+	return "", &fault{"not one of " + strings.Join(k.Values, ", "), meant(value, k.available(), "write one of them")}
 }
 
 // available lists the values of the closed set that this version carries out.

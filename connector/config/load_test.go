@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -165,10 +166,10 @@ func TestTheLeastRateIsOneThatIsEverReached(t *testing.T) {
 func TestTheNearestKeyIsLookedForWithinBounds(t *testing.T) {
 	raw := minimal("coupa.cliend.id"+strings.Repeat("x", 1<<20), "v")
 	for i := range 2 * mostSuggested {
-		raw[fmt.Sprintf("unknown.%d", i)] = "v"
+		raw[fmt.Sprintf("coupa.client.id%d", i)] = "v"
 	}
 	_, err := ParseConnector(raw, env)
-	if err == nil || strings.Count(err.Error(), "the nearest one is") != mostSuggested || strings.Count(err.Error(), "unknown key; see the reference") != mostSuggested+1 {
+	if err == nil || strings.Count(err.Error(), "the nearest one is") != mostSuggested-1 || strings.Count(err.Error(), "unknown key; coupastream config lists all") != mostSuggested+2 {
 		t.Errorf("%.300v", err)
 	}
 }
@@ -248,5 +249,21 @@ func TestAConnectorFileIsReadForSendingAsItIs(t *testing.T) {
 	}
 	if _, err := ReadConnector("nameless.yaml"); err == nil || err.Error() != "nameless.yaml: name: required, but not given; give a value, e.g. acme" {
 		t.Errorf("%v", err)
+	}
+}
+
+// A file that another one names is beside it, wherever the program is started.
+func TestFilesAreBesideTheFileThatNamesThem(t *testing.T) {
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "mapping.yaml"), "objects: {users: {leave-out: [email]}}\n")
+	write(t, filepath.Join(folder, "acme.yaml"), "name: acme\ncoupa.url: https://acme.coupahost.com\ncoupa.client.id: a\ncoupa.client.secret: b\ncoupa.objects: users\nmapping.file: mapping.yaml\n")
+	c, err := LoadConnector(filepath.Join(folder, "acme.yaml"), env)
+	if err != nil || c.MappingFile != filepath.Join(folder, "mapping.yaml") || c.Raw[mappingFileKey] != "mapping.yaml" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	write(t, filepath.Join(folder, "worker.yaml"), "bootstrap.servers: a:9092\nschema.registry.url: http://a:8081\nsecurity.protocol: SSL\nssl.ca.location: certs/ca.pem\nssl.certificate.location: /etc/client.pem\nssl.key.location: /etc/client.key\n")
+	w, err := LoadWorker(filepath.Join(folder, "worker.yaml"), env)
+	if err != nil || w.Security.CA != filepath.Join(folder, "certs", "ca.pem") || w.Security.Cert != "/etc/client.pem" {
+		t.Errorf("%+v, %v", w, err)
 	}
 }

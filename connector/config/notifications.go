@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/coupastream/coupastream/coupa"
-	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // Notifications says who is told of what. A connector's own keys take the place of the worker's, one by one.
@@ -98,7 +97,7 @@ func webhookSecret[T any](field func(*T) *coupa.Secret) func(*T, string) *fault 
 func eventNames[T any](field func(*T) *[]string) func(*T, string) *fault {
 	check := texts(field, func(entry string) *fault {
 		if !slices.Contains(NotifiedEvents, entry) {
-			return &fault{"unknown event " + entry, "did you mean " + nearest.Of(entry, NotifiedEvents, keyMarks) + "?"}
+			return &fault{"unknown event " + entry, meant(entry, NotifiedEvents, "write some of "+strings.Join(NotifiedEvents, ", "))}
 		}
 		return nil
 	})

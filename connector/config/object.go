@@ -13,7 +13,6 @@ import (
 	"github.com/coupastream/coupastream/schemas/avroname"
 	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/mapping"
-	"github.com/coupastream/coupastream/schemas/nearest"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
@@ -381,13 +380,13 @@ func namespaceTemplate(o *Object, value string) *fault {
 func unknownPlaceholder(template string, known ...string) *fault {
 	for _, p := range regexp.MustCompile(`\$\{[^}]*\}?`).FindAllString(template, -1) {
 		if !slices.Contains(known, p) {
-			return &fault{"has the unknown placeholder " + p, "did you mean " + nearest.Of(p, known, keyMarks) + "?"}
+			return &fault{"has the unknown placeholder " + p, meant(p, known, "write "+strings.Join(known, " or "))}
 		}
 	}
 	return nil
 }
 
-// initialFrom reads earliest, latest or an instant.
+// initialFrom reads earliest, latest, a date or an instant.
 func initialFrom(o *Object, value string) *fault {
 	switch strings.ToLower(value) {
 	case "earliest":
@@ -399,7 +398,10 @@ func initialFrom(o *Object, value string) *fault {
 	}
 	at, err := time.Parse(time.RFC3339, value)
 	if err != nil {
-		return &fault{"not earliest, latest or an RFC 3339 instant", "write e.g. 2026-01-01T00:00:00Z"}
+		at, err = time.Parse(time.DateOnly, value)
+	}
+	if err != nil {
+		return &fault{"not earliest, latest, a date or an RFC 3339 instant", "write e.g. 2026-01-01, which begins at 00:00 UTC, or 2026-01-01T08:00:00Z"}
 	}
 	// marks and what is reckoned from them stay times that can be written down
 	if at = at.UTC(); at.Year() < 1900 || at.Year() > 2100 {

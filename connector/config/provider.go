@@ -26,6 +26,11 @@ func onlyReferences(value string) bool {
 	return hasReference(value) && strings.TrimSpace(referencePattern().ReplaceAllString(value, "")) == ""
 }
 
+// openPattern is what begins as a reference and has no end.
+var openPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\$\{(env|file|dir):[^}]*$`)
+})
+
 // resolve replaces every reference in value. What a reference gives is not searched
 // for references again, so it is also the way to write a value that holds "${".
 func resolve(value string, env Lookup) (string, *fault) {
@@ -38,6 +43,9 @@ func resolve(value string, env Lookup) (string, *fault) {
 		}
 		return text
 	})
+	if failed == nil && openPattern().MatchString(value) {
+		failed = &fault{"the reference has no }", "end it with }: ${env:NAME}"}
+	}
 	if failed != nil {
 		return "", failed
 	}

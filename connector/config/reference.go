@@ -29,12 +29,12 @@ func Reference() string {
 func writeTable(b *strings.Builder, keys []Key) {
 	b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
 	for _, k := range keys {
-		b.WriteString("| `" + k.Name + "` | " + strings.ToLower(string(k.Type)) + " | " + defaultText(k) + " | " + meaning(k) + " |\n")
+		b.WriteString("| `" + k.Name + "` | " + strings.ToLower(string(k.Type)) + " | " + k.DefaultText() + " | " + meaning(k) + " |\n")
 	}
 }
 
-// defaultText is the cell that says what holds when the key is not given.
-func defaultText(k Key) string {
+// DefaultText says, in Markdown, what holds when the key is not given; "": nothing.
+func (k Key) DefaultText() string {
 	switch {
 	case k.Required:
 		return "required"

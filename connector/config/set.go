@@ -101,7 +101,7 @@ func millis[T any](field func(*T) *time.Duration, low int64) func(*T, string) *f
 		case errors.Is(err, strconv.ErrRange) && n > 0 || n > maxMillis:
 			return &fault{"more than a hundred years", "give a number of milliseconds"}
 		case err != nil:
-			return &fault{"not a number of milliseconds", "give a whole number, e.g. " + millisExample(value)}
+			return &fault{"not a number of milliseconds", "give " + meantMillis(value)}
 		case n < low:
 			return &fault{fmt.Sprintf("less than %d", low), fmt.Sprintf("give at least %d, in milliseconds", low)}
 		}
@@ -110,12 +110,15 @@ func millis[T any](field func(*T) *time.Duration, low int64) func(*T, string) *f
 	}
 }
 
-// millisExample translates what was meant, when it was written as Go writes durations.
-func millisExample(value string) string {
+// aWholeNumber is any; in its place the key's own example is shown.
+const aWholeNumber = "a whole number"
+
+// meantMillis translates what was meant, when it was written as Go writes durations.
+func meantMillis(value string) string {
 	if d, err := time.ParseDuration(strings.ReplaceAll(value, " ", "")); err == nil && d > 0 {
 		return strconv.FormatInt(d.Milliseconds(), 10)
 	}
-	return "100"
+	return aWholeNumber
 }
 
 // rate stores a number of requests a second; 0, where it may be, is no limit.

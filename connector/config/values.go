@@ -2,12 +2,11 @@ package config
 
 import (
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // values is a configuration while it is being read: what was
@@ -36,6 +35,9 @@ func resolveAll(doc document, before Problems, key func(name string) Key, env Lo
 		if f != nil {
 			v.fault(name, key(name), f)
 			continue
+		}
+		if key(name).File && value != "" && doc.file != "" && !filepath.IsAbs(value) {
+			value = filepath.Join(filepath.Dir(doc.file), value)
 		}
 		v.resolved[name] = value
 	}
@@ -81,11 +83,12 @@ func (v *values) unknown(known []string, others []Key, otherFile string) {
 			v.problem(name, "", "a key of the "+otherFile+" file", "move it there")
 			continue
 		}
-		remedy := "see the reference of keys in connector/config/README.md"
-		if suggested++; suggested <= mostSuggested {
-			remedy = "the nearest one is " + nearest.Of(name, known, keyMarks)
+		near := known
+		if suggested++; suggested > mostSuggested {
+			near = nil
 		}
-		v.problem(name, "", "unknown key", remedy)
+		f := unknownKey(name, near)
+		v.problem(name, "", f.message, f.remedy)
 	}
 }
 

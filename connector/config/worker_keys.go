@@ -47,13 +47,13 @@ func brokerSettings() []setting[Worker] {
 			secret(func(w *Worker) *coupa.Secret { return &w.Security.OAuth.ClientSecret })},
 		{Key{Name: "sasl.oauthbearer.scope", Type: String, Importance: Low, Doc: "Scopes to ask for, separated by spaces."},
 			text(func(w *Worker) *string { return &w.Security.OAuth.Scope })},
-		{Key{Name: "ssl.ca.location", Type: String, Importance: Medium, Derived: "the system's roots",
+		{Key{Name: "ssl.ca.location", Type: String, File: true, Importance: Medium, Derived: "the system's roots",
 			Doc: "PEM file with the authorities that the brokers' certificates are checked against; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Security.CA })},
-		{Key{Name: "ssl.certificate.location", Type: String, Importance: Low, Example: "/etc/coupastream/client.pem",
+		{Key{Name: "ssl.certificate.location", Type: String, File: true, Importance: Low, Example: "/etc/coupastream/client.pem",
 			Doc: "PEM file with the client's certificate, for brokers that ask for one; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Security.Cert })},
-		{Key{Name: "ssl.key.location", Type: String, Importance: Low, Example: "/etc/coupastream/client.key",
+		{Key{Name: "ssl.key.location", Type: String, File: true, Importance: Low, Example: "/etc/coupastream/client.key",
 			Doc: "PEM file with the key of that certificate; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Security.Key })},
 	}
@@ -66,7 +66,7 @@ func registrySettings() []setting[Worker] {
 			texts(func(w *Worker) *[]string { return &w.Registry.URLs }, httpURL)},
 		{Key{Name: "schema.registry.basic.auth.user.info", Type: Password, Importance: Medium, Example: "${env:SCHEMA_REGISTRY_USER_INFO}",
 			Doc: "user:password for the registry."}, userInfo},
-		{Key{Name: "schema.registry.ssl.ca.location", Type: String, Importance: Medium, Derived: "the system's roots",
+		{Key{Name: "schema.registry.ssl.ca.location", Type: String, File: true, Importance: Medium, Derived: "the system's roots",
 			Doc: "PEM file with the authorities that the registry's certificate is checked against; read again when it changes."},
 			text(func(w *Worker) *string { return &w.Registry.CA })},
 		{Key{Name: "schema.registry.check.interval.ms", Type: Long, Default: "300000", Importance: Low,
@@ -144,7 +144,7 @@ func topicSettings() []setting[Worker] {
 
 func workerMappingSettings() []setting[Worker] {
 	return []setting[Worker]{
-		{Key{Name: mappingFileKey, Type: String, Importance: Medium, Example: "/etc/coupastream/mapping.yaml",
+		{Key{Name: mappingFileKey, Type: String, File: true, Importance: Medium, Example: "/etc/coupastream/mapping.yaml",
 			Doc: "YAML file with rules for the fields of objects, of all connectors: choose, leave out, rename, retype, mask, hash, compute. A connector's own mapping lies over it, field by field."},
 			text(func(w *Worker) *string { return &w.MappingFile })},
 	}

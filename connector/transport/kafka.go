@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -45,6 +46,30 @@ func Kafka(ctx context.Context, w *config.Worker, log *slog.Logger) ([]kgo.Opt, 
 		opts = append(opts, kgo.SASL(mechanism))
 	}
 	return opts, nil
+}
+
+// Check reads what the settings name, as clients will. The error is config.Problems.
+func Check(w *config.Worker) error {
+	var problems config.Problems
+	note := func(err error) {
+		var p config.Problem
+		if errors.As(err, &p) {
+			p.File = w.File
+			problems = append(problems, p)
+		}
+	}
+	if strings.HasSuffix(w.Security.Protocol, "SSL") {
+		_, err := clientTLS(w.Security)
+		note(err)
+	}
+	if w.Registry.CA != "" {
+		_, err := Authorities("schema.registry.ssl.ca.location", w.Registry.CA)
+		note(err)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
 }
 
 // codecs are the values of compression.type.

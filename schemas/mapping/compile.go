@@ -13,7 +13,6 @@ import (
 	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/avroname"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
-	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // Mapping is the rules for one object, checked against its schema. It never changes and may be shared.
@@ -146,7 +145,7 @@ func (c *compiler) find(n named) (target, bool) {
 	default:
 		remedy := "Coupa's names are meant, custom-fields.NAME for a custom field"
 		if c.suggested++; c.suggested <= mostSuggested {
-			remedy = "the nearest is " + nearest.Of(n.path, c.top.paths(), "-_") + "; " + remedy
+			remedy = oneOf(n.path, c.top.paths()) + "; " + remedy
 		}
 		c.wrong(n.position, remedy, "unknown field %s", n.path)
 	}

@@ -3,6 +3,8 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -13,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
+	"github.com/coupastream/coupastream/schemas/nearest"
 )
 
 // computed is a field whose values are an expression's.
@@ -73,7 +76,11 @@ func (c *compiler) computation(env *cel.Env, one computation) {
 	checked, issues := env.Compile(one.expression.path)
 	if issues.Err() != nil {
 		for _, e := range issues.Errors() {
-			c.wrong(one.place(e.Location.Line(), e.Location.Column()), "row's fields have their Avro names, as in coupastream schema OBJECT", "%s", oneLine(e.Message))
+			message, remedy := c.explain(oneLine(e.Message), one.expression.path)
+			c.wrong(one.place(e.Location.Line(), e.Location.Column()), remedy, "%s", message)
+			if strings.HasPrefix(message, syntaxError) {
+				break // the others follow from it
+			}
 		}
 		return
 	}
@@ -108,6 +115,58 @@ func (one computation) place(line, column int) position {
 		}
 	}
 	return at
+}
+
+// What CEL says of an expression that it does not take.
+var (
+	undefinedField = regexp.MustCompile(`^undefined field '(.+)'`)
+	undeclared     = regexp.MustCompile(`^undeclared reference to '(.+?)'`)
+	noOverload     = regexp.MustCompile(`^found no matching overload for '(.+)' applied to '\((.*)\)'`)
+	assigned       = regexp.MustCompile(`[^=!<>]=[^=]`)
+)
+
+const syntaxError = "Syntax error"
+
+// explain says what CEL means, and what to write.
+func (c *compiler) explain(message, expression string) (said, remedy string) {
+	const names = "row's fields have their Avro names, as in coupastream schema OBJECT"
+	said, _, _ = strings.Cut(message, " expecting {") // all that a grammar would take there
+	if m := undefinedField.FindStringSubmatch(message); m != nil {
+		if near := nearest.Of(m[1], c.top.allNames(), "-_"); near != "" {
+			return said, "the nearest is " + near + "; " + names
+		}
+		return said, names
+	}
+	if m := undeclared.FindStringSubmatch(message); m != nil {
+		if slices.ContainsFunc(c.top.fields, func(f *place) bool { return f.name == m[1] }) {
+			return said, "write row." + m[1]
+		}
+		return said, "a field is row.NAME, and a text is in quotes; " + names
+	}
+	if m := noOverload.FindStringSubmatch(message); m != nil {
+		switch {
+		case strings.Contains(m[2], "string") && strings.ContainsAny(m[1], "+-*/%<>"):
+			return said, "decimals are texts here, so that they stay exact: write double(…) around one to reckon with it, and 2.0 for 2 beside it"
+		case strings.Contains(m[2], "double") && strings.Contains(m[2], "int"):
+			return said, "both sides must be of one type: write 2.0 for 2, or double(…) around the other"
+		}
+		return said, "convert one side with string(…), int(…), double(…) or timestamp(…), so that both are of one type"
+	}
+	if strings.HasPrefix(message, syntaxError) {
+		if assigned.MatchString(expression) {
+			return said, "write == to compare"
+		}
+		return said, "write it as CEL has it, e.g. row.status == 'approved' ? 1 : 0"
+	}
+	return said, names
+}
+
+// allNames are the Avro names of all fields of the row, also within others.
+func (p *place) allNames() (names []string) {
+	for _, f := range p.fields {
+		names = append(append(names, f.name), f.allNames()...)
+	}
+	return names
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -75,10 +75,19 @@ func (at position) problem(remedy, format string, args ...any) Problem {
 	return Problem{at.file, at.line, at.column, at.path, fmt.Sprintf(format, args...), remedy}
 }
 
+// mostListed is how many names a remedy lists where none is near.
+const mostListed = 20
+
 // oneOf is the remedy that names what is known.
 func oneOf(name string, candidates []string) string {
 	if len(candidates) == 0 {
 		return "leave it out"
 	}
-	return "the nearest is " + nearest.Of(name, candidates, "-_")
+	if near := nearest.Of(name, candidates, "-_"); near != "" {
+		return "the nearest is " + near
+	}
+	if len(candidates) <= mostListed {
+		return "there are " + strings.Join(candidates, ", ")
+	}
+	return "coupastream schema lists an object's fields, coupastream objects the objects"
 }

@@ -13,7 +13,8 @@ const mostCompared = 80
 
 // Of is the candidate that takes the fewest edits to become name, the first
 // one of equals; letter case, and the choice among the characters of alike,
-// cost nothing: what people commonly confuse. "" when there are no candidates.
+// cost nothing: what people commonly confuse. "" where none is near: a name of
+// which more than a third is to be changed was not meant.
 func Of(name string, candidates []string, alike string) string {
 	folded := func(s string) string {
 		return strings.Map(func(r rune) rune {
@@ -29,6 +30,9 @@ func Of(name string, candidates []string, alike string) string {
 		if d := levenshtein.ComputeDistance(name, folded(c)); least < 0 || d < least {
 			best, least = c, d
 		}
+	}
+	if 3*least > max(len(name), len(best), 3) {
+		return ""
 	}
 	return best
 }

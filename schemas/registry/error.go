@@ -113,7 +113,7 @@ func remedy(at step, e *Error) string {
 	case e.Status == http.StatusNotFound:
 		return "check that schema.registry.url is the root of a registry with Confluent's API (Apicurio: …/apis/ccompat/v7)"
 	case e.Status == http.StatusConflict:
-		return "the subject holds a schema that this one may not follow; use another topic or subject name strategy, or relax the subject's compatibility level if its readers can cope"
+		return "the subject holds a schema that this one may not follow; give the object another topic (topic.template) or subject (value.subject.name.strategy), see that all who write there have custom fields in one form (custom.fields), let schema.conflict decide, or relax the subject's compatibility level if its readers can cope"
 	case e.Status == http.StatusUnprocessableEntity:
 		return "the registry refuses the schema or the subject as such; check that it accepts Avro, this subject's name and writes (its mode)"
 	case e.Temporary():

@@ -242,7 +242,7 @@ func (c *Client) errorOf(status int, text []byte) error {
 			e.Message, e.Remedy = c.base+" does not take the user, password or token", "check them against the worker's rest.auth.file"
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		e.Remedy = "try again in a while"
+		e.Message, e.Remedy = strings.TrimSuffix(e.Message, "."), "try again in a while"
 	}
 	return e
 }
