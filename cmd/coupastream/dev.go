@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,10 +12,10 @@ import (
 	"github.com/coupastream/coupastream/cmd/coupastream/internal/embedded"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
-	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/stream"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/coupastream/coupastream/schemas"
 )
 
 // devSettings are the flags of `dev`.
@@ -29,7 +27,8 @@ type devSettings struct {
 	registryPort int
 	restPort     int
 	coupaPort    int
-	quiet        bool
+	quiet, json  bool
+	format       string
 }
 
 // devTokenHold shortens the five seconds that a fresh token rests,
@@ -43,7 +42,7 @@ func newDevCommand(a *app) *cobra.Command {
 		Short: "Everything in one process: a simulated Coupa that keeps changing, Kafka, a Schema Registry, a worker",
 		Long: `Run a simulated Coupa tenant that keeps changing, Kafka, a Schema Registry and a worker in one process. Nothing else has to be installed and nothing is left behind.
 
-It prints the addresses, then a line per published change. Any Kafka client can read the topics at the address printed; Ctrl-C ends it.
+It prints the addresses, then a line per published change, with the first fields of its record. Any Kafka client can read the topics at the address printed; Ctrl-C ends it.
 
 The worker can be given more connectors over REST. Those for the simulated tenant need its secret by reference: start it with COUPA_CLIENT_SECRET=dev.`,
 		Args: cobra.NoArgs,
@@ -58,6 +57,10 @@ The worker can be given more connectors over REST. Those for the simulated tenan
 	f.IntVar(&s.restPort, "rest-port", 8083, "port of the worker's REST API; any free one if it is taken")
 	f.IntVar(&s.coupaPort, "coupa-port", 8090, "port of the simulated Coupa; any free one if it is taken")
 	f.BoolVar(&s.quiet, "quiet", false, "only the running count, no line per change")
+	f.BoolVar(&s.json, "json", false, "each change as JSON on a line, with its whole record")
+	f.StringVar(&s.format, "value-format", "avro", "value.format of the topics: avro, json or jsonschema; every client can show json")
+	cmd.MarkFlagsMutuallyExclusive("quiet", "json")
+	_ = cmd.RegisterFlagCompletionFunc("value-format", cobra.FixedCompletions([]string{"avro", "json", "jsonschema"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -86,11 +89,15 @@ func (a *app) dev(ctx context.Context, s devSettings) error {
 	}
 	defer func() { _ = os.RemoveAll(state) }()
 
-	settings, connectors, err := devConfig(kafka, registry, listener(s.restPort), state, coupaURL)
+	settings, connectors, err := devConfig(kafka, registry, listener(s.restPort), state, coupaURL, s.format)
 	if err != nil {
 		return err
 	}
-	out := &devPrinter{w: a.stdout, quiet: s.quiet}
+	known, err := openRegistry(settings, a.log)
+	if err != nil {
+		return err
+	}
+	out := &devPrinter{w: a.stdout, quiet: s.quiet, json: s.json, values: devValues{ctx: ctx, format: s.format, registry: known, readers: map[int]*schemas.Reader{}}}
 	api, err := a.listen(settings)
 	if err != nil {
 		return err
@@ -102,14 +109,20 @@ func (a *app) dev(ctx context.Context, s devSettings) error {
 	if err != nil {
 		return err
 	}
-	out.addresses(kafka, registry, api.urls[0], coupaURL)
+	if !s.json {
+		out.addresses(kafka, registry, api.urls[0], coupaURL, s)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return api.serve(ctx, w) })
 	g.Go(func() error { return w.Run(ctx) })
 	g.Go(func() error { return tenant.Run(ctx) })
-	g.Go(func() error { return out.count(ctx) })
+	if !s.json {
+		g.Go(func() error { return out.count(ctx) })
+	}
 	err = g.Wait()
-	out.total()
+	if !s.json {
+		out.total()
+	}
 	return err
 }
 
@@ -122,7 +135,7 @@ func listener(port int) string {
 }
 
 // devConfig is the configuration of the embedded worker, through the same door as anybody's files.
-func devConfig(kafka, registry, listener, state, coupaURL string) (*config.Worker, []*config.Connector, error) {
+func devConfig(kafka, registry, listener, state, coupaURL, format string) (*config.Worker, []*config.Connector, error) {
 	none := func(string) (string, bool) { return "", false }
 	settings, err := config.ParseWorker(map[string]string{
 		"bootstrap.servers": kafka, "schema.registry.url": registry, "group.id": "coupastream-dev", "state.dir": state,
@@ -133,7 +146,7 @@ func devConfig(kafka, registry, listener, state, coupaURL string) (*config.Worke
 	}
 	c, err := config.ParseConnector(map[string]string{
 		"name": "dev", "tenant": "dev", "coupa.url": coupaURL, "coupa.client.id": "dev", "coupa.client.secret": "dev",
-		"poll.interval.ms": "1000", "settle.ms": "1000", "overlap.ms": "20000",
+		"poll.interval.ms": "1000", "settle.ms": "1000", "overlap.ms": "20000", "value.format": format,
 	}, none)
 	if err != nil {
 		return nil, nil, err
@@ -145,63 +158,4 @@ func devSource(c *config.Connector, large *coupa.LargeRows) (stream.Source, erro
 	cfg := c.Coupa()
 	cfg.Limiter, cfg.UserAgent, cfg.TokenHold, cfg.LargeRows = c.Limiter(), userAgent(), devTokenHold, large
 	return coupa.New(cfg)
-}
-
-// devPrinter writes what happens for a person to read.
-type devPrinter struct {
-	mu    sync.Mutex
-	w     io.Writer
-	quiet bool
-	n     int64
-	bytes int64
-	said  int64
-}
-
-func (p *devPrinter) addresses(kafka, registry, rest, coupaURL string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fmt.Fprintf(p.w, `Kafka            %[1]s
-Schema Registry  %[2]s
-REST             %[3]s/connectors/dev/status
-Status page      %[3]s/ui/
-Coupa            %[4]s   (simulated; client id and secret: dev)
-
-  kcat -b %[1]s -t coupa.invoices -s value=avro -r %[2]s -X isolation.level=read_committed
-
-`, kafka, registry, rest, coupaURL)
-}
-
-func (p *devPrinter) published(r shard.Publication) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.n++
-	p.bytes += int64(r.Bytes)
-	if !p.quiet {
-		fmt.Fprintf(p.w, "%8d  %-8s  %-24s id %-8d %s  → %d/%d\n", p.n, r.Op, r.Topic, r.ID, r.UpdatedAt, r.Partition, r.Offset)
-	}
-}
-
-// count prints the running count every few seconds while it grows.
-func (p *devPrinter) count(ctx context.Context) error {
-	const every = 5 * time.Second
-	for t := time.NewTicker(every); ; {
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return nil
-		case <-t.C:
-			p.mu.Lock()
-			if p.n > p.said {
-				fmt.Fprintf(p.w, "--- %d changes published, %.1f a second, %.1f MB of Avro\n", p.n, float64(p.n-p.said)/every.Seconds(), float64(p.bytes)/1e6)
-				p.said = p.n
-			}
-			p.mu.Unlock()
-		}
-	}
-}
-
-func (p *devPrinter) total() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fmt.Fprintf(p.w, "--- stopped after %d changes\n", p.n)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unique"
@@ -274,12 +275,12 @@ func (m *Maker) offer(ctx context.Context, now, next *custom.Fields) (changed bo
 		}
 		m.customs.refused[hash] = time.Now()
 		m.Log.Warn("the schema registry refuses custom fields; their values stay JSON text in unmapped, and it is asked again in an hour",
-			"fields", changes(now, next), "error", err)
+			"fields", few(changes(now, next)), "error", err)
 		return false, nil
 	case err != nil:
 		return false, err
 	}
-	m.Log.Info("records have custom fields that are new", "fields", changes(now, next))
+	m.Log.Info("records have custom fields that are new", "fields", few(changes(now, next)))
 	return true, nil
 }
 
@@ -298,6 +299,24 @@ func changes(last, next *custom.Fields) []string {
 		}
 	}
 	return names
+}
+
+// mostNamed is how many characters of names a line of the log has; the schema has all of them.
+const mostNamed = 200
+
+// few are the names in a line of the log.
+func few(names []string) string {
+	all := strings.Join(names, ", ")
+	if len(all) <= mostNamed {
+		return all
+	}
+	for n := len(names) - 1; n > 0; n-- {
+		text := fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
+		if len(text) <= mostNamed {
+			return text
+		}
+	}
+	return fmt.Sprintf("%d, the first of which has a long name", len(names))
 }
 
 // customName is how log and status name a custom field.

@@ -17,7 +17,7 @@ type Publication struct {
 	Topic     string
 	Partition int32
 	Offset    int64
-	Bytes     int // of the value
+	Value     []byte // as it was produced; nothing of it may be kept. nil: a tombstone
 }
 
 // tell tells of the records of a submission that was committed, and of where its stream is then.
@@ -60,7 +60,7 @@ func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
 }
 
 func publication(st checkpoint.Stream, id int64, r *kgo.Record) Publication {
-	p := Publication{Stream: st, ID: id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Bytes: len(r.Value)}
+	p := Publication{Stream: st, ID: id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Value: r.Value}
 	for _, h := range r.Headers {
 		switch h.Key {
 		case record.HeaderOp:
