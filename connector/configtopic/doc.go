@@ -32,7 +32,8 @@
 //	0 look     read to the end and decide, as in 2 and 3: if there is nothing to write, nobody else
 //	           needs to begin again. A change of another worker's gets a moment to end
 //	1 fence    InitProducerID of <group.id>-configs. Whoever was between 1 and 5 can't commit any
-//	           more; a transaction that was left open is aborted
+//	           more; a transaction that was left open is aborted. One that Kafka holds for ended and
+//	           has left open is committed now, and the change begins again (see txn.Client.Settle)
 //	2 read     to the end of the topic: every change that was ever committed is before it, and none
 //	           can come but by a step 1
 //	3 decide   the caller looks at that view and says what to write
@@ -74,4 +75,8 @@
 //     compaction, which keeps the last; and a group that was empty for a while counts from 1 again. So
 //     the writer compares, and where its own generation is the lower one it asks the group between fence
 //     and commit: nobody newer can have written before, nor write before it.
+//   - What Kafka has left open, though its coordinator holds it for ended, is committed, whatever became of
+//     it there: how it ended is not told once somebody has fenced. Aborted, a change could be gone that was
+//     told to be made. Committed, at worst one is made whose worker could not reach Kafka and said that it
+//     was not.
 package configtopic

@@ -120,6 +120,9 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 	if err != nil {
 		return -1, fmt.Errorf("taking transactional id %s: %w", s.TransactionalID(), s.remedy(err))
 	}
+	if err := s.settle(ctx, cl); err != nil {
+		return -1, err
+	}
 	// 2 read and 3 decide
 	offset, records, err := u.look(ctx, cl.Client)
 	if err != nil || len(records) == 0 {
@@ -132,6 +135,20 @@ func (u *update) attempt(ctx context.Context) (offset int64, err error) {
 	}
 	// 6 wait
 	return u.awaitView(ctx, offset)
+}
+
+// settle commits what Kafka has left open of a change whose transaction it holds for ended (see
+// txn.Client.Settle). No view shows such a change, and the next commit would be one of both. It may be
+// committed: it was decided on all that was committed before, and who has made it may know that it is.
+func (s *Store) settle(ctx context.Context, cl *txn.Client) error {
+	open, err := txn.OpenIn(ctx, cl.Client, s.cfg.Topic, 0)
+	if err == nil {
+		err = cl.Settle(ctx, s.TransactionalID(), kgo.TryCommit, open)
+	}
+	if err != nil {
+		return fmt.Errorf("behind the fence of config.storage.topic %s: %w", s.cfg.Topic, s.remedy(err))
+	}
+	return nil
 }
 
 // awaitView waits until the view has the change, by its nonce: a

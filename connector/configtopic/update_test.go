@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -313,6 +314,48 @@ func TestAChangeThatFailsHoldsNoReaderUp(t *testing.T) {
 		}
 		if v := r.View(); len(v.Connectors) != 1 {
 			t.Errorf("%v", v)
+		}
+	})
+}
+
+// TestAChangeThatKafkaLeftOpenIsCommittedFirst has Kafka tell of a commit whose marker it never writes, and
+// let the next fence pass without one, as it does where the partition had no leader (KAFKA-20734).
+func TestAChangeThatKafkaLeftOpenIsCommittedFirst(t *testing.T) {
+	simulate(t, func(h *harness) {
+		a, b := h.store(), h.store()
+		var ended *kmsg.EndTxnRequest
+		h.cluster.ControlKey(int16(kmsg.EndTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			ended = req.(*kmsg.EndTxnRequest)
+			return req.ResponseKind(), nil, true
+		})
+		h.cluster.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			if ended == nil {
+				return nil, nil, false
+			}
+			resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+			resp.ProducerID, resp.ProducerEpoch = ended.ProducerID, ended.ProducerEpoch
+			return resp, nil, true
+		})
+		count := func(r *running) error {
+			_, err := r.Update(h.ctx(time.Hour), func(v View) ([]Change, error) {
+				n := len(v.Connectors["counter"].Properties["n"])
+				return []Change{PutConnector("counter", map[string]string{"n": strings.Repeat("|", n+1)})}, nil
+			})
+			return err
+		}
+		first := make(chan error)
+		go func() { first <- count(a) }()
+		synctest.Wait() // until it waits to see its change
+		if ended == nil {
+			t.Fatal("nothing was committed")
+		}
+		if err := errors.Join(count(b), <-first); err != nil {
+			t.Error(err)
+		}
+		for i, r := range h.records() {
+			if want := fmt.Sprintf(`{"properties":{"n":"%s"}}`, strings.Repeat("|", i+1)); string(r.Value) != want {
+				t.Errorf("record %d is %s, want %s", i, r.Value, want)
+			}
 		}
 	})
 }
