@@ -167,3 +167,58 @@ func TestTheCheckpointTopicDecidesWhateverTheLocalStateIs(t *testing.T) {
 		h.check("suppliers")
 	})
 }
+
+// TestATransactionThatKafkaLeftOpenEndsAsItsCoordinatorSays has Kafka neither tell how a transaction ended
+// nor write its markers, and let the next fence pass without them (KAFKA-20734).
+func TestATransactionThatKafkaLeftOpenEndsAsItsCoordinatorSays(t *testing.T) {
+	for state, commit := range map[string]bool{"CompleteCommit": true, "CompleteAbort": false} {
+		t.Run(state, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 312, Rows: 12}, func(h *harness) {
+				h.start()
+				h.settle()
+				shard, before := h.transactionalID("acme"), len(h.records("coupa.invoices"))
+				var ends []*kmsg.EndTxnRequest
+				h.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					req := r.(*kmsg.EndTxnRequest)
+					if req.TransactionalID != shard {
+						return nil, nil, false
+					}
+					if ends = append(ends, req); len(ends) > 1 {
+						return nil, nil, false
+					}
+					h.cluster.KeepControl()
+					resp := req.ResponseKind().(*kmsg.EndTxnResponse)
+					resp.ErrorCode = kerr.UnknownServerError.Code
+					return resp, nil, true
+				})
+				h.cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					if len(ends) == 0 {
+						return nil, nil, false
+					}
+					resp := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+					resp.TransactionStates = append(resp.TransactionStates, kmsg.DescribeTransactionsResponseTransactionState{
+						TransactionalID: shard, State: state, ProducerID: ends[0].ProducerID, ProducerEpoch: ends[0].ProducerEpoch - 1,
+					})
+					return resp, nil, true
+				})
+				h.cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					if len(ends) == 0 {
+						return nil, nil, false
+					}
+					resp := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+					resp.ProducerID, resp.ProducerEpoch = ends[0].ProducerID, ends[0].ProducerEpoch
+					return resp, nil, true
+				})
+				h.tenant.Update("invoices", 5)
+				h.pass(2 * time.Minute)
+				h.check("invoices")
+				if n := len(h.records("coupa.invoices")); n != before+1 {
+					t.Errorf("%d records, want %d", n, before+1)
+				}
+				if len(ends) < 2 || ends[1].Commit != commit {
+					t.Errorf("of %d ends the second one is not what the coordinator says, commit %v", len(ends), commit)
+				}
+			})
+		})
+	}
+}

@@ -36,6 +36,7 @@
 //	crew.go         the pollers of a shard: they come and go within an ownership
 //	batch.go        what goes into one transaction, and in which order
 //	transaction.go  steps 5 to 9
+//	settle.go       transactions that Kafka has left open are ended behind the fence
 //	lost.go         positions that Kafka has lost: found, and made up for; the claim that tells of it
 //	states.go       lines: which of them are new, changed or gone
 //	committed.go    what is told of what was committed
@@ -106,6 +107,11 @@
 //   - After an unknown outcome the shard is rebuilt, from fencing on. A client that got an error from a
 //     commit is never asked what happened: it may say that an abort succeeded though the transaction is
 //     committed.
+//   - Behind a fence it is looked for records of the shard's last transaction that Kafka has left undecided,
+//     though the coordinator holds it for ended: the fence record would join them (settle.go). Positions are
+//     committed if the coordinator has said so right before the fence, records of data always. Where a
+//     partition has no leader, or its topic may not be read, this can't be told; nor is it looked for between
+//     the transactions of one ownership. The next commit there commits them too, and an abort takes them.
 //   - Backfills, and snapshots that are asked for, meet the polls where both enter the transaction. What
 //     they read before a poll published a later version, and hand over after it, is taken out
 //     (Shard.receive). This needs no record: a row that changed leaves the backfill's window, so it is

@@ -237,6 +237,9 @@ func (s *Shard) ownership(ctx context.Context, member func(context.Context) erro
 	if err := s.restore(ctx, nonce); err != nil {
 		return err
 	}
+	if err := s.settleData(ctx, cl); err != nil {
+		return err
+	}
 	if err := failpoint.After(failpoint.Restore); err != nil {
 		return err
 	}
@@ -300,10 +303,14 @@ func (s *Shard) openAs(id checkpoint.Identity) error {
 func (s *Shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 	ctx, cancel := context.WithTimeout(ctx, txn.ProduceTimeout)
 	defer cancel()
-	if _, _, err := cl.ProducerID(ctx); err != nil {
+	committed, err := cl.Fence(ctx, s.transactionalID())
+	if err != nil {
 		return fmt.Errorf("taking transactional id %s: %w", s.transactionalID(), err)
 	}
 	s.Meter.Close() // what was left open of this worker's is aborted
+	if err := s.settlePositions(ctx, cl, committed); err != nil {
+		return err
+	}
 	return s.write(ctx, cl, checkpoint.FenceRecord(s.Settings.CheckpointTopic, s.Partition, nonce))
 }
 
