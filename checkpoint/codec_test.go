@@ -87,7 +87,7 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 		"a position that closes":       {kind: move, stream: acme, position: Position{Seq: 2, Backfill: &Walk{Kind: Closing, From: mark, Ranges: []Range{{}}}}},
 		"a position that looked back":  {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark, Lines: mark.Add(-time.Hour), Looked: []time.Time{mark, {}, mark.Add(-week)}}},
 		"a position that never looked": {kind: move, stream: acme, position: Position{Seq: 2, Looked: []time.Time{{}, {}}}},
-		"a position in fractions":      {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark.Add(time.Nanosecond)}},
+		"a position in fractions":      {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark.Add(time.Nanosecond), Again: mark.Add(-time.Second)}},
 		"a position with requests": {kind: move, stream: acme, position: Position{Seq: 2, Mark: mark, Requests: []Request{
 			{ID: "a", State: RequestRunning, Asked: mark, To: mark, Filter: "status=new", Rows: 3, Walk: &Walk{Kind: Asked, To: mark, Ranges: []Range{{50, 0}}, Rows: 50}},
 			{ID: "b", State: RequestPaused, Asked: mark, IDs: []int64{4, 9}},

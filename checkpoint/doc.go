@@ -52,7 +52,8 @@
 // in looked, which are "" then. walk and backfill are absent when none is under way; their kind is poll,
 // lines, snapshot, closing, asked, split or undated (see [WalkKind]); line_topics is absent where lines have
 // no topics of their own, and line_epoch where it is 0; moved lists rows to be read once more for their
-// lines; passed those that Coupa failed to send; round is a search for rows without updated-at; topics are
+// lines; passed those that Coupa failed to send; round is a search for rows without updated-at; again is up
+// to which stamp rows had been published when the position was moved, absent where it never was; topics are
 // those that the stream writes to, each with its id as Kafka prints it, absent where the brokers give none,
 // with the number of partitions that it had when the stream began with it, and, as remade, when it was
 // noticed that it had been deleted and made again; learned has changes a second, of rows and of lines alone,

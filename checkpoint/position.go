@@ -85,6 +85,9 @@ type Position struct {
 	Learned Learned
 	// Topics are those of the rows and of their lines, and those of names that the stream had before.
 	Topics []Topic
+	// Again: rows stamped before it were published before positions were moved, and what is read of them
+	// again after that was asked for. Zero: positions were never moved.
+	Again time.Time
 }
 
 // Learned is what polls have learned of how often the
@@ -135,6 +138,42 @@ const (
 // Over tells whether nothing more comes of the request.
 func (r Request) Over() bool { return r.State != RequestRunning && r.State != RequestPaused }
 
+// endedRequests are kept, so that who asked can see what came of it.
+const endedRequests = 10
+
+// AddRequest adds a request, and drops the oldest of those that have ended before.
+func (p *Position) AddRequest(r Request) {
+	ended := 0
+	for _, r := range p.Requests {
+		if r.Over() {
+			ended++
+		}
+	}
+	p.Requests = append(slices.DeleteFunc(p.Requests, func(r Request) bool {
+		if !r.Over() || ended < endedRequests {
+			return false
+		}
+		ended--
+		return true
+	}), r)
+}
+
+// Request is that with the id; nil: there is none.
+func (p *Position) Request(id string) *Request {
+	if i := slices.IndexFunc(p.Requests, func(r Request) bool { return r.ID == id }); i >= 0 {
+		return &p.Requests[i]
+	}
+	return nil
+}
+
+// End ends the request, now.
+func (r *Request) End(s RequestState) {
+	if r.Walk != nil {
+		r.Rows += r.Walk.Rows
+	}
+	r.State, r.Ended, r.Walk, r.IDs = s, time.Now().UTC(), nil, nil
+}
+
 // Clone is a copy that shares nothing with p.
 func (p Position) Clone() Position {
 	p.Looked = slices.Clone(p.Looked)
@@ -159,7 +198,7 @@ func (w *Walk) clone() *Walk {
 }
 
 func (p Position) check() error {
-	times := append([]time.Time{p.Mark, p.Lines, p.Floor, p.Rounded}, p.Looked...)
+	times := append([]time.Time{p.Mark, p.Lines, p.Floor, p.Rounded, p.Again}, p.Looked...)
 	walks := []*Walk{p.Walk, p.Backfill, p.Round}
 	for _, r := range p.Requests {
 		walks, times = append(walks, r.Walk), append(times, r.Asked, r.Ended, r.From, r.To)
@@ -205,6 +244,7 @@ type positionJSON struct {
 	Passed   []int64       `json:"passed,omitempty"`
 	Round    *walkJSON     `json:"round,omitempty"`
 	Rounded  string        `json:"rounded,omitempty"`
+	Again    string        `json:"again,omitempty"`
 	Topics   []topicJSON   `json:"topics,omitempty"`
 	Learned  *learnedJSON  `json:"learned,omitempty"`
 }
@@ -242,7 +282,7 @@ func encodePosition(p Position) []byte {
 	v := positionJSON{
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
 		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch, Moved: p.Moved, Passed: p.Passed,
-		Round: walkForm(p.Round), Rounded: formatTime(p.Rounded), Topics: topicForms(p.Topics),
+		Round: walkForm(p.Round), Rounded: formatTime(p.Rounded), Again: formatTime(p.Again), Topics: topicForms(p.Topics),
 	}
 	if p.Learned != (Learned{}) {
 		v.Learned = (*learnedJSON)(&p.Learned)
@@ -278,7 +318,7 @@ func decodePosition(value []byte) (Position, error) {
 	if v.Seq == 0 {
 		return Position{}, errors.New("seq is 0 or absent")
 	}
-	var errs [7]error
+	var errs [8]error
 	p := Position{Seq: v.Seq, LineTopics: v.Split, LineEpoch: v.Epoch, Moved: v.Moved, Passed: v.Passed}
 	p.Mark, errs[0] = parseTime(v.Mark)
 	p.Lines, errs[1] = parseTime(v.Lines)
@@ -287,6 +327,7 @@ func decodePosition(value []byte) (Position, error) {
 	p.Backfill, errs[4] = v.Backfill.walk()
 	p.Round, errs[5] = v.Round.walk()
 	p.Rounded, errs[6] = parseTime(v.Rounded)
+	p.Again, errs[7] = parseTime(v.Again)
 	if v.Learned != nil {
 		p.Learned = Learned(*v.Learned)
 	}

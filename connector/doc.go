@@ -66,7 +66,8 @@
 //     every answer. A row that changes during the walk leaves that and is in the
 //     next window; ids only grow; nothing is counted in offsets, so nothing shifts.
 //  2. No row is repeated. What a walk reads again is compared by id, updated-at and content with the ledger,
-//     and the ledger is written in the transaction that published the row.
+//     and the ledger is written in the transaction that published the row. What goes out
+//     again because somebody asked for it says so (coupa.reason=requested).
 //  3. Versions of one id come in the order of updated-at: a walk reads each id once, a walk starts when the
 //     one before is committed, and a row that is older than what was published is dropped. Where it is Coupa
 //     that has set a row's updated-at back, the row goes out as it is, half an overlap later. The backfill's

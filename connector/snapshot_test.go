@@ -63,14 +63,14 @@ func TestASnapshotPublishesWhatIsAskedForOnceMore(t *testing.T) {
 			"a span of time": {status.SnapshotRequest{From: at}, within},
 			"a condition":    {status.SnapshotRequest{Filter: url.Values{"id[gt_or_eq]": {fmt.Sprint(rows[200].ID)}}}, 30},
 		} {
-			before := len(h.records("coupa.invoices"))
+			before := requested(h.records("coupa.invoices"))
 			s := h.snapshot(r, ask.request)
 			h.pass(time.Minute)
 			records := h.records("coupa.invoices")
-			if n := len(records) - before; n != ask.want {
-				t.Errorf("%s: %d records, want %d", name, n, ask.want)
+			if n := requested(records) - before; n != ask.want || len(records) != 230+before+n {
+				t.Errorf("%s: %d records that say so were asked for, want %d; %d others", name, n, ask.want, len(records)-before-n)
 			}
-			for _, rec := range records[before:] {
+			for _, rec := range records {
 				if rec.op != record.OpSnapshot {
 					t.Errorf("%s: a record is marked %s", name, rec.op)
 				}
@@ -82,10 +82,21 @@ func TestASnapshotPublishesWhatIsAskedForOnceMore(t *testing.T) {
 		h.tenant.Update("invoices", rows[3].ID)
 		before := len(h.records("coupa.invoices"))
 		h.settle()
-		if n := len(h.records("coupa.invoices")) - before; n != 1 {
-			t.Errorf("%d records after one change", n)
+		records := h.records("coupa.invoices")
+		if n := len(records) - before; n != 1 || len(records)-requested(records) != 231 {
+			t.Errorf("%d records after one change, %d in all that nobody asked for", n, len(records)-requested(records))
 		}
 	})
+}
+
+// requested are how many of the records say that somebody asked for them.
+func requested(all []readRecord) (n int) {
+	for _, r := range all {
+		if r.headers[record.HeaderReason] == record.ReasonRequested {
+			n++
+		}
+	}
+	return n
 }
 
 func ids(rows []coupatest.Version) (all []int64) {

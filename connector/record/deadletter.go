@@ -148,7 +148,7 @@ func (d *deadLetters) takes(err error) (letter, bool) {
 }
 
 // bury puts a row into the chunk as a dead letter. An error: the row is larger than even that topic takes.
-func (m *Maker) bury(ctx context.Context, c *Chunk, enc *rowEncoder, r coupa.Row, op string, why letter) error {
+func (m *Maker) bury(ctx context.Context, c *Chunk, enc *rowEncoder, r coupa.Row, h How, why letter) error {
 	d, message, row := m.dead, why.err.Error(), enc.guarded(r)
 	headers := []kgo.RecordHeader{
 		{Key: HeaderErrorTopic, Value: c.keepString(enc.topic)},
@@ -164,7 +164,7 @@ func (m *Maker) bury(ctx context.Context, c *Chunk, enc *rowEncoder, r coupa.Row
 			why.err, over.size, d.topic, over.limit)}
 	}
 	enc.buf = append(enc.buf[:0], row...)
-	c.put(enc, r, op, d.topic, headers...)
+	c.put(enc, r, h, d.topic, headers...)
 	c.Buried++
 	c.Cause = message
 	d.mu.Lock()

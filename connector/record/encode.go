@@ -21,7 +21,12 @@ const (
 	HeaderObject    = "coupa.object"
 	HeaderUpdatedAt = "coupa.updated_at" // RFC 3339, UTC; not there where rows have none
 	HeaderOp        = "coupa.op"
+	// why the record is there, where it is not because its row was read for the first time, or has changed
+	HeaderReason = "coupa.reason"
 )
+
+// ReasonRequested is HeaderReason of a record that somebody asked for: by a snapshot, or by moving positions.
+const ReasonRequested = "requested"
 
 // Values of HeaderOp.
 const (
@@ -34,8 +39,21 @@ type How struct {
 	Op string // HeaderOp of the records
 	// LinesAlone makes the records of the rows' lines, and nothing of the rows themselves.
 	LinesAlone bool
-	// AllLines lets all lines go out, those too that have not changed.
-	AllLines bool
+	// Requested: somebody asked for the rows as they are. Their records say so, and all
+	// lines go out, those too that have not changed.
+	Requested bool
+	// Again: rows stamped before it, their lines included, go out because positions were moved. Records say
+	// so. Zero: none do.
+	Again time.Time
+}
+
+// sameSave is how much later than its row a line may be stamped by the save of both: Coupa
+// stamps lines up to a few seconds after the header (sample of API "Requisitions").
+const sameSave = time.Minute
+
+// isRequested tells whether a row's records are there because somebody asked for them.
+func (h How) isRequested(r coupa.Row) bool {
+	return h.Requested || r.UpdatedAt.Before(h.Again) && (r.LinesAt.Before(h.Again) || r.LinesAt.Sub(r.UpdatedAt) <= sameSave)
 }
 
 // slabSize is the size of the blocks that keys and values of records are
@@ -185,32 +203,31 @@ type Chunk struct {
 }
 
 // put makes a record of a row, with enc.buf for a value.
-func (c *Chunk) put(enc *rowEncoder, r coupa.Row, op, topic string, more ...kgo.RecordHeader) {
+func (c *Chunk) put(enc *rowEncoder, r coupa.Row, h How, topic string, more ...kgo.RecordHeader) {
 	value := c.keep(enc.buf)
 	enc.buf = enc.appendKey(enc.buf[:0], r.ID)
 	key := c.keep(enc.buf)
 	rec := c.record()
 	rec.Topic, rec.Key, rec.Value = topic, key, value
-	rec.Headers = append(c.headersOf(enc, r, op), more...)
+	rec.Headers = append(c.headersOf(enc, r, h), more...)
 	c.Records = append(c.Records, rec)
 	c.Published = append(c.Published, Version{r.ID, r.UpdatedAt.Unix(), r.Digest})
 	c.Bytes += len(key) + len(value)
 }
 
 // headersOf are the headers of every record that a row makes.
-func (c *Chunk) headersOf(enc *rowEncoder, r coupa.Row, op string) []kgo.RecordHeader {
-	headers := [...]kgo.RecordHeader{
-		{Key: HeaderTenant, Value: c.keepString(enc.tenant)},
-		{Key: HeaderObject, Value: c.keepString(enc.object)},
-		{Key: HeaderOp, Value: c.keepString(op)},
-		{Key: HeaderUpdatedAt},
+func (c *Chunk) headersOf(enc *rowEncoder, r coupa.Row, h How) []kgo.RecordHeader {
+	var room [5]kgo.RecordHeader
+	headers := append(room[:0], kgo.RecordHeader{Key: HeaderTenant, Value: c.keepString(enc.tenant)},
+		kgo.RecordHeader{Key: HeaderObject, Value: c.keepString(enc.object)}, kgo.RecordHeader{Key: HeaderOp, Value: c.keepString(h.Op)})
+	if !enc.undated && !r.UpdatedAt.IsZero() {
+		enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
+		headers = append(headers, kgo.RecordHeader{Key: HeaderUpdatedAt, Value: c.keep(enc.buf)})
 	}
-	if enc.undated || r.UpdatedAt.IsZero() {
-		return c.header(headers[:3]...)
+	if h.isRequested(r) {
+		headers = append(headers, kgo.RecordHeader{Key: HeaderReason, Value: c.keepString(ReasonRequested)})
 	}
-	enc.buf = r.UpdatedAt.UTC().AppendFormat(enc.buf[:0], time.RFC3339)
-	headers[3].Value = c.keep(enc.buf)
-	return c.header(headers[:]...)
+	return c.header(headers...)
 }
 
 // keep copies b into the slab.

@@ -32,7 +32,7 @@ func (e *Encoder) Add(ctx context.Context, c *Chunk, row coupa.Row) error {
 		if e.LinesAlone { // it is a dead letter since it was read first
 			return nil
 		}
-		return e.m.bury(ctx, c, e.rows, row, e.Op, why)
+		return e.m.bury(ctx, c, e.rows, row, e.How, why)
 	}
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (e *Encoder) Add(ctx context.Context, c *Chunk, row coupa.Row) error {
 		return err
 	}
 	if !e.LinesAlone {
-		c.put(e.rows, row, e.Op, e.rows.topic, shrunk.marks...)
+		c.put(e.rows, row, e.How, e.rows.topic, shrunk.marks...)
 	}
 	c.addLines(e.rows, row, e.How)
 	if !e.LinesAlone {
@@ -65,7 +65,7 @@ func (e *Encoder) AddLetter(ctx context.Context, c *Chunk, row coupa.Row, err er
 	if !taken {
 		return err
 	}
-	return e.m.bury(ctx, c, e.rows, row, e.Op, why)
+	return e.m.bury(ctx, c, e.rows, row, e.How, why)
 }
 
 // sayUnreadable tells of each field once that it has values which stay in unmapped.

@@ -176,7 +176,7 @@ func (c *Chunk) addLines(enc *rowEncoder, r coupa.Row, h How) {
 	}
 	rl := RowLines{
 		Version: Version{r.ID, r.UpdatedAt.Unix(), r.Digest}, Lists: v.lists, Tenant: enc.tenant, json: enc.jsonKeys,
-		Headers: c.headersOf(enc, r, h.Op), All: h.AllLines,
+		Headers: c.headersOf(enc, r, h), All: h.Requested,
 	}
 	for n := range v.lists {
 		if v.splitter.Unread(n) {

@@ -167,6 +167,10 @@
 //   - Positions are moved by the owner, in the transactions of the shard, so that what a request asks for
 //     and what a poller does are in one order. The ledger goes with them: it says what was published, and
 //     who moves a position back wants that once more.
+//   - What goes out again after a move says that it was asked for. The position keeps up to which stamp rows
+//     had been published (Again), and walks that begin before it, or read what lies before polls, mark
+//     records of rows that are older. It is never taken back: once the mark has passed it, no walk begins
+//     before it.
 //   - A snapshot that is asked for is part of the position, with what is left of it. It resumes at the row,
 //     pauses and ends in the stream's own transactions, and each row goes out once for each request. Its
 //     window ends behind what polls have published, ahead of the mark too, and of that stretch it repeats

@@ -22,7 +22,7 @@ const maxChunkBytes = 1 << 20
 // passes is waited out here. With askMax, it asks for the highest id, too, to split the span by;
 // with whenEmpty, where the page is empty, to know whether that is its end.
 func (ps *pass) fetch(ctx context.Context, sp *span, r checkpoint.Range, askMax, whenEmpty bool) {
-	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &record.Chunk{}, enc: ps.p.maker.Encoder(ps.rules.how())}
+	f := &fetch{ps: ps, span: sp, r: r, handed: r.After, chunk: &record.Chunk{}, enc: ps.p.maker.Encoder(ps.rules.how(ps.again))}
 	defer f.enc.Release()
 	end := event{span: sp, pageEnd: true}
 	for tries := 0; ; tries++ {

@@ -330,10 +330,10 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 		place: func(pos *checkpoint.Position) **checkpoint.Walk { return &pos.Walk },
 	}
 	wasMark, wasLines := f.mark, f.lines
-	mark, lines := wasMark, wasLines
+	mark, lines, since := wasMark, wasLines, wasMark
 	var err error
 	if w.Kind == checkpoint.Lines {
-		lines = to
+		lines, since = to, wasLines
 		ps.ask = f.query(ps.rules.priority, coupa.Window{To: f.polled})
 		ps.ask.Lines, ps.ask.LinesFrom = f.collection, w.From
 		ps.short = !lines.Before(wasLines) && time.Since(f.lined) < markInterval(f.interval)
@@ -354,6 +354,9 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 	}
 	if err != nil {
 		return err
+	}
+	if again := f.shard.Position(f.stream).Again; since.Before(again) {
+		ps.again = again
 	}
 	learned := checkpoint.Learned(f.times.Learned(time.Now()))
 	ps.finish = func(pos *checkpoint.Position) {
@@ -467,14 +470,17 @@ func (f *follower) repairUndated(ctx context.Context, s suspects) error {
 	if err != nil {
 		return err
 	}
-	rules := undatedRules
-	if f.object.InitialFrom.Latest && f.shard.Position(f.stream).Rounded.IsZero() {
-		rules = notedRules
+	rules, pos := undatedRules, f.shard.Position(f.stream)
+	var again time.Time
+	if pos.Rounded.IsZero() { // of the first search
+		if again = pos.Again; f.object.InitialFrom.Latest {
+			rules = notedRules
+		}
 	}
 	ps := &pass{
 		p: f.Poller, rules: rules, seen: known, ask: f.query(rules.priority, coupa.Window{}),
 		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()}, horizon: f.horizon(f.mark),
-		persisted: &f.persisted, finish: func(*checkpoint.Position) {},
+		persisted: &f.persisted, again: again, finish: func(*checkpoint.Position) {},
 	}
 	ps.ask.IDs = s.ids
 	return ps.carryOut(ctx)

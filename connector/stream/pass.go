@@ -40,6 +40,7 @@ type pass struct {
 	place func(*checkpoint.Position) **checkpoint.Walk
 	// finish changes the position when everything that the walk found is published.
 	finish    func(*checkpoint.Position)
+	again     time.Time               // rows stamped before it go out again, as positions were moved
 	passed    map[int64]bool          // rows that Coupa failed to send before, as the walk begins
 	finishes  bool                    // finish is written also where the walk found nothing
 	short     bool                    // a short page may end it, see cut
@@ -94,8 +95,13 @@ func (ps *pass) carryOut(ctx context.Context) error {
 		// For the estimate of how long it takes, and to split ranges by. Both can do without.
 		ps.maxID, _ = ps.p.source.MaxID(ctx, ps.ask)
 	}
+	pos := ps.p.shard.Position(ps.p.stream)
+	// what was there before is read once, and once more after a move; lines alone go out for the first time
+	if !ps.rules.changes && !ps.rules.linesAlone {
+		ps.again = pos.Again
+	}
 	ps.passed = map[int64]bool{}
-	for _, id := range ps.p.shard.Position(ps.p.stream).Passed {
+	for _, id := range pos.Passed {
 		ps.passed[id] = true
 	}
 	ps.p.shard.StartReading()

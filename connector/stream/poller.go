@@ -308,9 +308,9 @@ func (p *Poller) begin(ctx context.Context) error {
 	}
 	first := firstPosition(windowEnd(now, p.object), p.object)
 	return p.record(ctx, func(pos *checkpoint.Position) {
-		seq, epoch := pos.Seq, pos.LineEpoch
+		was := *pos
 		*pos = first.Clone()
-		pos.Seq, pos.LineTopics, pos.LineEpoch, pos.Topics = seq, p.maker.HasLines(), epoch, topics
+		pos.Seq, pos.LineTopics, pos.LineEpoch, pos.Topics, pos.Again = was.Seq, p.maker.HasLines(), was.LineEpoch, topics, was.Again
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
 )
@@ -99,6 +100,13 @@ func (p *Poller) Move(ctx context.Context, o status.Offset) error {
 	if err != nil {
 		return fmt.Errorf("reading the ledger of %v: %w", p.stream, err)
 	}
+	again, err := p.publishedEnd(p.shard.Position(p.stream))
+	if err != nil {
+		return err
+	}
+	if p.object.IsWhole() { // rows have no stamps
+		again = time.Now().UTC().Truncate(time.Second)
+	}
 	done := make(chan error, 1)
 	sub := &shard.Submission{
 		Stream: p.stream, Task: p.task, Expired: chunks, Keep: retention(p.object), Dead: new(atomic.Bool), Done: func(err error) { done <- err },
@@ -107,9 +115,10 @@ func (p *Poller) Move(ctx context.Context, o status.Offset) error {
 			*pos = to.Clone()
 			pos.Seq, pos.LineTopics, pos.LineEpoch = was.Seq, was.LineTopics, was.LineEpoch+1
 			pos.Requests, pos.Moved, pos.Topics = was.Requests, was.Moved, checkpoint.Filled(was.Topics, time.Now())
+			pos.Again = clock.Later(was.Again, again)
 			for i := range pos.Requests { // their windows are of the position before
 				if r := &pos.Requests[i]; !r.Over() {
-					endRequest(r, checkpoint.RequestCancelled)
+					r.End(checkpoint.RequestCancelled)
 				}
 			}
 			if isSplitting(was) && !o.Reset {

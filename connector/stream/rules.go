@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"time"
+
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/coupa"
 )
@@ -25,8 +27,8 @@ type walkRules struct {
 	// linesAlone: of the rows' lines it publishes what is new, and nothing of the rows; the ledger learns
 	// nothing.
 	linesAlone bool
-	// allLines: lines go out with their row, changed or not.
-	allLines bool
+	// requested: somebody asked for the rows. Lines go out with their row, changed or not.
+	requested bool
 	// unpublished: rows are noted in the ledger and not published.
 	unpublished bool
 	// estimates: it begins with a look at the highest id, to
@@ -55,8 +57,8 @@ var (
 	backfillRules = walkRules{priority: coupa.PriorityBackfill, estimates: true, thorough: true}
 	closingRules  = walkRules{priority: coupa.PriorityBackfill, thorough: true}
 	splitRules    = walkRules{priority: coupa.PriorityBackfill, estimates: true, thorough: true, repeats: true, linesAlone: true}
-	snapshotRules = walkRules{priority: coupa.PrioritySnapshot, estimates: true, thorough: true, repeats: true, allLines: true}
-	idsRules      = walkRules{priority: coupa.PrioritySnapshot, repeats: true, allLines: true, border: true}
+	snapshotRules = walkRules{priority: coupa.PrioritySnapshot, estimates: true, thorough: true, repeats: true, requested: true}
+	idsRules      = walkRules{priority: coupa.PrioritySnapshot, repeats: true, requested: true, border: true}
 
 	wholeRules = walkRules{changes: true, priority: coupa.PriorityBackfill, clocked: true, thorough: true, prunes: true}
 	// The first reading of all rows; latestRules, where the stream begins with what changes from now on.
@@ -64,11 +66,11 @@ var (
 	latestRules = walkRules{priority: coupa.PriorityBackfill, clocked: true, estimates: true, thorough: true, prunes: true, unpublished: true}
 )
 
-// how is what becomes of the rows' records.
-func (r walkRules) how() record.How {
+// how is what becomes of the rows' records. Rows stamped before again go out because positions were moved.
+func (r walkRules) how(again time.Time) record.How {
 	op := record.OpSnapshot
 	if r.changes {
 		op = record.OpUpsert
 	}
-	return record.How{Op: op, LinesAlone: r.linesAlone, AllLines: r.allLines}
+	return record.How{Op: op, LinesAlone: r.linesAlone, Requested: r.requested, Again: again}
 }

@@ -27,8 +27,6 @@ import (
 // out once for each request.
 
 const (
-	// endedRequests are kept, so that who asked can see what came of it.
-	endedRequests = 10
 	// openRequests may wait for their turn at once.
 	openRequests = 20
 	// MaxFilter is how many bytes of further conditions a request may have. They
@@ -128,7 +126,7 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 	ask.IDs = ids
 	finish := func(rows int64) func(pos *checkpoint.Position) {
 		return func(pos *checkpoint.Position) {
-			at := requestIn(pos, r.ID)
+			at := pos.Request(r.ID)
 			if at == nil || at.Over() {
 				return
 			}
@@ -155,7 +153,7 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 		p: p, rules: snapshotRules, seen: published, mark: pos.Mark, walk: walk, ask: ask,
 		progress: p.ask.progress, horizon: pos.Mark.Add(-retention(p.object)).Unix(), persisted: persisted,
 		place: func(pos *checkpoint.Position) **checkpoint.Walk {
-			if at := requestIn(pos, r.ID); at != nil && !at.Over() {
+			if at := pos.Request(r.ID); at != nil && !at.Over() {
 				return &at.Walk
 			}
 			return new(*checkpoint.Walk) // it was cancelled meanwhile
@@ -169,29 +167,15 @@ func (p *Poller) snapshot(ctx context.Context, r checkpoint.Request, pos checkpo
 	return ps.carryOut(ctx)
 }
 
-func requestIn(pos *checkpoint.Position, id string) *checkpoint.Request {
-	if i := slices.IndexFunc(pos.Requests, func(r checkpoint.Request) bool { return r.ID == id }); i >= 0 {
-		return &pos.Requests[i]
-	}
-	return nil
-}
-
 // giveUpSnapshot ends a request that can't be carried out; the object goes on.
 func (p *Poller) giveUpSnapshot(ctx context.Context, r checkpoint.Request, why error) error {
 	p.log.Error("the snapshot has failed", "snapshot", r.ID, "error", why)
 	return p.record(ctx, func(pos *checkpoint.Position) {
-		if at := requestIn(pos, r.ID); at != nil && !at.Over() {
-			endRequest(at, checkpoint.RequestFailed)
+		if at := pos.Request(r.ID); at != nil && !at.Over() {
+			at.End(checkpoint.RequestFailed)
 			at.Why = why.Error()
 		}
 	})
-}
-
-func endRequest(r *checkpoint.Request, s checkpoint.RequestState) {
-	if r.Walk != nil {
-		r.Rows += r.Walk.Rows
-	}
-	r.State, r.Ended, r.Walk, r.IDs = s, time.Now().UTC(), nil, nil
 }
 
 // poke tells the poller that its requests have changed.
@@ -227,7 +211,7 @@ func (p *Poller) AskFor(ctx context.Context, r status.SnapshotRequest) (status.S
 		if asked.To = clock.Later(end, pos.Mark); !r.To.IsZero() && r.To.Before(asked.To) {
 			asked.To = r.To.UTC().Truncate(time.Second)
 		}
-		pos.Requests = append(forget(pos.Requests), asked)
+		pos.AddRequest(asked)
 	})
 	if err != nil {
 		return status.Snapshot{}, err
@@ -244,23 +228,6 @@ func (p *Poller) publishedEnd(pos checkpoint.Position) (time.Time, error) {
 		end = clock.Later(end, time.Unix(at+1, 0).UTC())
 	}
 	return end, err
-}
-
-// forget drops the oldest ended requests, so that one more can be kept.
-func forget(all []checkpoint.Request) []checkpoint.Request {
-	ended := 0
-	for _, r := range all {
-		if r.Over() {
-			ended++
-		}
-	}
-	return slices.DeleteFunc(all, func(r checkpoint.Request) bool {
-		if !r.Over() || ended < endedRequests {
-			return false
-		}
-		ended--
-		return true
-	})
 }
 
 // checkSnapshot tells what is wrong with a request for rows of the stream.
@@ -313,17 +280,17 @@ func (p *Poller) told(r checkpoint.Request) status.Snapshot {
 // HasSnapshot tells whether there is one of the id that has not ended.
 func (p *Poller) HasSnapshot(id string) bool {
 	pos := p.shard.Position(p.stream)
-	at := requestIn(&pos, id)
+	at := pos.Request(id)
 	return at != nil && !at.Over()
 }
 
 // SetSnapshot pauses a snapshot, resumes or cancels it.
 func (p *Poller) SetSnapshot(ctx context.Context, id string, state checkpoint.RequestState) error {
 	err := p.record(ctx, func(pos *checkpoint.Position) {
-		switch at := requestIn(pos, id); {
+		switch at := pos.Request(id); {
 		case at == nil || at.Over():
 		case state == checkpoint.RequestCancelled:
-			endRequest(at, state)
+			at.End(state)
 		default:
 			at.State = state
 		}
