@@ -33,7 +33,7 @@ const (
 // that is no delete. Of a row that is to be compared by content it says StaleLines: that is to be seen.
 func (row coupaRow) differs(in place, there bool, from time.Time) Difference {
 	switch {
-	case !there && row.at.Before(from):
+	case !there && !in.deleted && row.at.Before(from):
 		return ""
 	case !there:
 		return Missing
@@ -89,7 +89,8 @@ func (c *comparison) confirm(ctx context.Context, suspects []suspect, from time.
 		return err
 	}
 	for _, s := range still {
-		if before := was[s.id]; s.Difference == before.Difference && s.content == before.content {
+		// what was missing where the topic was not read from its beginning may be there in an older version
+		if before := was[s.id]; (s.Difference == before.Difference || before.Difference == Missing) && s.content == before.content {
 			c.find(s.Difference, s.id, s.row.at, c.topic.latest[s.id])
 		}
 	}
@@ -142,7 +143,7 @@ func idsOf(suspects []suspect) []int64 {
 
 // rereadTopic reads anew what the topic says of suspects.
 func (c *comparison) rereadTopic(ctx context.Context, of map[int64]suspect) error {
-	_, err := c.cfg.read(ctx, c.Topic, func(r *kgo.Record, id int64) error {
+	_, err := c.cfg.read(ctx, c.Topic, time.Time{}, func(r *kgo.Record, id int64) error {
 		if _, ok := of[id]; !ok {
 			return nil
 		}

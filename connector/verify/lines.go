@@ -22,6 +22,9 @@ import (
 // and which rows they are of; what they hold came with the row. Of lines nothing tells when
 // one came or went, so what differs is looked at again after two polls, on both sides: what
 // stands in the report differed both times. The memory it takes is some 150 bytes a line.
+//
+// With Since, lines are those of rows stamped then or later. A line that has not changed went out
+// before, so that of these just what has a stamp of its own since then has to be in the topic.
 func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 	lists, err := cfg.lists()
 	if err != nil || len(lists) == 0 {
@@ -33,21 +36,29 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 	}
 	until := now.Add(-cfg.onItsWay()).Truncate(time.Second).UTC()
 	all := make([]*lineComparison, len(lists))
-	fields := `["id","updated_at"`
+	fields, stamped := `["id","updated_at"`, ""
+	if !cfg.Since.IsZero() {
+		resource, _ := coupa.LookupResource(cfg.Object.Path)
+		stamped = underscored(resource.Lines)
+	}
 	for i, l := range lists {
-		all[i] = &lineComparison{cfg: cfg, coupa: l.Coupa, Report: Report{Object: cfg.Object.Path, List: l.Name, Topic: cfg.Object.LineTopic(l.Name), Until: until, Findings: []Finding{}}}
-		fields += fmt.Sprintf(`,{%q:["id"]}`, underscored(l.Coupa))
+		all[i] = &lineComparison{cfg: cfg, coupa: l.Coupa, Report: Report{Object: cfg.Object.Path, List: l.Name, Topic: cfg.Object.LineTopic(l.Name), Since: cfg.since(), Until: until, Findings: []Finding{}}}
+		of := `["id"]`
+		if all[i].stamped = underscored(l.Coupa) == stamped; all[i].stamped {
+			of = `["id","updated_at"]`
+		}
+		fields += fmt.Sprintf(`,{%q:%s}`, underscored(l.Coupa), of)
 	}
 	q := coupa.Query{Path: cfg.Object.Path, Fields: fields + "]", Priority: coupa.PriorityBackfill}
 	first := newCoupaLines(len(all))
-	left, err := cfg.walk(ctx, q, func(r coupa.Row) {
+	walked := q
+	walked.Window.From = cfg.since()
+	left, err := cfg.walk(ctx, walked, func(r coupa.Row) {
 		if r.UpdatedAt.Before(until) {
 			first.take(r, all)
 		}
-	}, func() {
-		if cfg.Progress != nil {
-			cfg.Progress(int64(len(first.rows)), 0)
-		}
+	}, func(reading string, done, total int64) {
+		cfg.tell(Progress{reading, done, total, int64(len(first.rows)), 0})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading lines of %s from Coupa: %w", cfg.Object.Path, err)
@@ -56,10 +67,11 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 	suspected := map[int64]bool{} // rows
 	for i, c := range all {
 		c.Rows, c.Skipped = int64(len(first.lists[i].lines)), left.skipped
-		if err := c.readTopic(ctx); err != nil {
+		if c.topic, err = c.readTopic(ctx, c.Since); err != nil {
 			return nil, err
 		}
-		c.suspects = c.differing(first.lists[i])
+		c.Spread, c.Requested = int64(len(c.topic.spread)), c.topic.requested
+		c.suspects = c.differing(c.topic, first, i)
 		for _, f := range c.suspects {
 			suspected[f.Row] = true
 		}
@@ -102,6 +114,7 @@ type lineComparison struct {
 	cfg Config
 	Report
 	coupa    string // the list as Coupa spells it
+	stamped  bool   // lines are asked for with their updated-at
 	topic    topicContent
 	suspects []Finding // of the first look
 }
@@ -110,6 +123,7 @@ type lineComparison struct {
 type lineAt struct {
 	row int64
 	at  time.Time // the row's
+	own int64     // Unix seconds of the line's own, where it is asked for; else unstamped
 }
 
 // coupaLines is what Coupa has of each list, and the rows that there are.
@@ -137,12 +151,13 @@ func newCoupaLines(lists int) coupaLines {
 func (found coupaLines) take(r coupa.Row, all []*lineComparison) {
 	found.rows[r.ID] = true
 	for i, c := range all {
-		ids, ok := idsIn(r.JSON, c.coupa)
-		if !ok {
-			found.lists[i].unread[r.ID] = true
+		lines, ok := linesIn(r.JSON, c.coupa)
+		// the row of a line without an id can't go
+		if ok = ok && !slices.ContainsFunc(lines, func(l lineVersion) bool { return l.id <= 0 }); !ok {
+			found.lists[i].unread[r.ID], lines = true, nil
 		}
-		for _, id := range ids {
-			found.lists[i].lines[id] = lineAt{r.ID, r.UpdatedAt}
+		for _, l := range lines {
+			found.lists[i].lines[l.id] = lineAt{r.ID, r.UpdatedAt, l.at}
 		}
 	}
 }
@@ -154,31 +169,6 @@ func (found coupaLines) leaveOut(rows []int64) {
 			list.unread[id] = true
 		}
 	}
-}
-
-// idsIn are the ids of the lines that a row has in a list, whose key may
-// come with hyphens or underscores. ok is false where they can't be read.
-func idsIn(row []byte, list string) (ids []int64, ok bool) {
-	text, err := listIn(row, list)
-	if err != nil {
-		return nil, false
-	}
-	if text == nil {
-		return nil, true
-	}
-	var lines []struct {
-		ID int64 `json:"id"`
-	}
-	if err := json.Unmarshal(text, &lines); err != nil {
-		return nil, false
-	}
-	for _, l := range lines {
-		if l.ID <= 0 { // its row can't go
-			return nil, false
-		}
-		ids = append(ids, l.ID)
-	}
-	return ids, true
 }
 
 // listIn is the value of a list in a row, whose key may come
@@ -196,43 +186,42 @@ func listIn(row []byte, list string) (json.RawMessage, error) {
 
 func underscored(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-func (c *lineComparison) readTopic(ctx context.Context) (err error) {
-	c.topic, c.Records = newTopicContent(), 0
-	c.Truncated, err = c.cfg.read(ctx, c.Topic, func(r *kgo.Record, id int64) error {
+// readTopic gives what the topic was given since an instant; zero: all of it.
+func (c *lineComparison) readTopic(ctx context.Context, since time.Time) (t topicContent, err error) {
+	t, c.Records = newTopicContent(), 0
+	c.Truncated, err = c.cfg.read(ctx, c.Topic, since, func(r *kgo.Record, id int64) error {
 		at, err := stamp(r)
 		if err != nil {
 			return err
 		}
 		var row int64
-		if r.Value != nil {
+		if !isDelete(r) {
 			if row, err = schemas.ParseParent(r.Value); err != nil {
 				return err
 			}
 		}
 		c.Records++
-		c.topic.add(id, place{row: row, updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: r.Value == nil}, r.Value)
+		t.add(id, place{row: row, updatedAt: at, partition: r.Partition, offset: r.Offset, deleted: isDelete(r)}, r, c.cfg.Strict)
 		return nil
-	}, func() {
-		if c.cfg.Progress != nil {
-			c.cfg.Progress(c.Rows, c.Records)
-		}
+	}, func(reading string, done, total int64) {
+		c.cfg.tell(Progress{reading, done, total, c.Rows, c.Records})
 	})
 	if err != nil {
-		return fmt.Errorf("reading topic %s: %w", c.Topic, err)
+		return t, fmt.Errorf("reading topic %s: %w", c.Topic, err)
 	}
-	c.Spread = int64(len(c.topic.spread))
-	return nil
+	return t, nil
 }
 
-// differing compares the topic with lines of Coupa's.
-func (c *lineComparison) differing(in coupaList) (all []Finding) {
-	from := c.cfg.expectedFrom(c.topic.oldest, c.Until)
+// differing compares what is known of the topic with the lines of Coupa's i-th list.
+func (c *lineComparison) differing(topic topicContent, found coupaLines, i int) (all []Finding) {
+	in, bounded := found.lists[i], !c.Since.IsZero()
+	from := c.cfg.expectedFrom(topic.oldest, c.Until)
 	for id, l := range in.lines {
-		last, ok := c.topic.latest[id]
+		last, ok := topic.latest[id]
 		f := last.finding(Missing, id, l.at.UTC())
 		f.Row = l.row
 		switch {
-		case (!ok || last.deleted) && !l.at.Before(from):
+		case last.deleted, !ok && !l.at.Before(from) && (!bounded || l.own >= c.Since.Unix()):
 		case ok && !last.deleted && last.row != l.row:
 			f.Difference = Stale
 		default:
@@ -240,7 +229,10 @@ func (c *lineComparison) differing(in coupaList) (all []Finding) {
 		}
 		all = append(all, f)
 	}
-	for id, last := range c.topic.latest {
+	for id, last := range topic.latest {
+		if bounded && !found.rows[last.row] { // nothing tells what lines that row has
+			continue
+		}
 		if _, ok := in.lines[id]; !ok && !last.deleted && !in.unread[last.row] {
 			all = append(all, last.finding(Extra, id, time.Time{}))
 		}
@@ -264,14 +256,19 @@ func recheck(ctx context.Context, q coupa.Query, all []*lineComparison, rows []i
 		if len(c.suspects) == 0 {
 			continue
 		}
-		if err := c.readTopic(ctx); err != nil {
+		truncated, records := c.Truncated, c.Records
+		topic, err := c.readTopic(ctx, time.Time{})
+		if err != nil {
 			return err
+		}
+		if !c.Since.IsZero() {
+			c.Truncated, c.Records = truncated, records
 		}
 		was := map[int64]Finding{}
 		for _, f := range c.suspects {
 			was[f.ID] = f
 		}
-		for _, f := range c.differing(now.lists[i]) {
+		for _, f := range c.differing(topic, now, i) {
 			if before, ok := was[f.ID]; ok && before.Difference == f.Difference && before.Row == f.Row {
 				f.RowGone = !now.rows[f.Row]
 				c.Findings = append(c.Findings, f)

@@ -22,8 +22,23 @@ type Config struct {
 	Schemas Schemas
 	Tenant  string
 	Object  config.Object
+	// Since bounds what is compared: rows stamped then or later, and what the topics were given since. Zero:
+	// all. What Coupa can't be asked for by updated-at has no such bound.
+	Since time.Time
+	// Strict: what is there twice because somebody asked for it is a Duplicate too.
+	Strict bool
+	// Interval is what passes from one poll to the next at present, where that is known to be longer than
+	// the object's poll.interval.ms.
+	Interval time.Duration
 	// Progress is told now and then how far the comparison is; nil: nobody.
-	Progress func(rows, records int64)
+	Progress func(Progress)
+}
+
+// Progress is how far the comparison of an object is.
+type Progress struct {
+	Reading       string // "Coupa", or a topic's name
+	Done, Total   int64  // ids, or records, of that; a total of 0 is not known
+	Rows, Records int64  // rows, or lines, read from Coupa and records of theirs until now
 }
 
 // Difference is the kind of a finding.
@@ -36,8 +51,10 @@ const (
 	Stale Difference = "stale"
 	// in the topic in Coupa's version, but with other lines, or lines in other versions, than Coupa's
 	StaleLines Difference = "stale_lines"
-	Duplicate  Difference = "duplicate" // published more than once with the same updated-at and content
-	Extra      Difference = "extra"     // in the topic, and gone from Coupa
+	// published more than once with the same updated-at and content since it
+	// was last deleted, though nobody asked for that
+	Duplicate Difference = "duplicate"
+	Extra     Difference = "extra" // in the topic, and gone from Coupa
 	// Coupa fails to send the row, so that nothing is known of it but its id
 	NotCovered Difference = "not_covered"
 )
@@ -51,6 +68,7 @@ type Finding struct {
 	RowGone   bool      `json:"row_gone,omitempty"`        // Row is gone from Coupa
 	Coupa     time.Time `json:"coupa_updated_at,omitzero"` // Coupa's version of the row
 	Topic     time.Time `json:"topic_updated_at,omitzero"` // the newest in the topic
+	Deleted   bool      `json:"deleted,omitempty"`         // the topic's last record of it is a delete
 	Partition int32     `json:"partition"`                 // where that stands; 0 where there is none
 	Offset    int64     `json:"offset"`
 }
@@ -62,6 +80,8 @@ type Report struct {
 	Topic   string `json:"topic"`
 	Rows    int64  `json:"rows"`    // of Coupa's that were compared, or lines
 	Records int64  `json:"records"` // of them that the topic holds
+	// Requested is how many of the records are there once more because somebody asked for them.
+	Requested int64 `json:"requested"`
 	// Undated is how many of the rows have no updated-at, though others of the object do.
 	Undated int64 `json:"without_updated_at"`
 	// Spread is how many ids have versions in several partitions, where nothing orders them: the topic's
@@ -70,11 +90,13 @@ type Report struct {
 	// Skipped are ranges of ids that Coupa was not asked for: it shows nothing of
 	// many ids around them, though there are rows with higher ones.
 	Skipped []Range `json:"skipped,omitempty"`
-	// Until is the instant before which rows were compared: what changed later may be on its way.
+	// Since is the instant from which on rows were compared; zero: from the beginning. Until is that before
+	// which they were: what changed later may be on its way.
+	Since    time.Time `json:"since,omitzero"`
 	Until    time.Time `json:"until"`
 	Findings []Finding `json:"findings"` // by kind, then id
-	// Truncated tells that the topic has lost its beginning
-	// to its retention: what is missing may have been there.
+	// Truncated tells that the topic has lost the beginning of what
+	// was compared to its retention: what is missing may have been there.
 	Truncated bool `json:"truncated"`
 }
 
@@ -99,8 +121,9 @@ type Range struct {
 // counts as there. Rows are compared by updated-at, and where lines stay in their rows, by the ids and
 // updated-at of these; what has no updated-at, in an object that has it, by content. What differs in lines
 // or content, and rows without updated-at that are missing, are looked at again after two polls, on both
-// sides. The memory it takes is some 200 bytes a row. Of objects without updated-at just the ids are
-// compared; and what stands in an envelope, which tells when it was read, is never a Duplicate.
+// sides. So is a row that Coupa has although the topic's last record of it is a delete. The memory it takes
+// is some 200 bytes a row. Of objects without updated-at just the ids are compared; and what stands in an
+// envelope, which tells when it was read, is never a Duplicate.
 func Object(ctx context.Context, cfg Config) (Report, error) {
 	resource, _ := coupa.LookupResource(cfg.Object.Path)
 	c := comparison{cfg: cfg, rows: map[int64]coupaRow{}, failed: map[int64]bool{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
@@ -114,13 +137,16 @@ func Object(ctx context.Context, cfg Config) (Report, error) {
 		return c.Report, err
 	}
 	c.Until = now.Add(-cfg.onItsWay()).Truncate(time.Second).UTC()
+	if !c.undated && !c.below {
+		c.Since = cfg.since()
+	}
 	if err := c.readCoupa(ctx); err != nil {
 		return c.Report, fmt.Errorf("reading %s from Coupa: %w", cfg.Object.Path, err)
 	}
 	if err := c.readTopic(ctx); err != nil {
 		return c.Report, fmt.Errorf("reading topic %s: %w", cfg.Object.Topic, err)
 	}
-	c.Spread = int64(len(c.topic.spread))
+	c.Spread, c.Requested = int64(len(c.topic.spread)), c.topic.requested
 	if err := c.compare(ctx); err != nil {
 		return c.Report, fmt.Errorf("looking again at what differs in %s: %w", cfg.Object.Path, err)
 	}
@@ -130,8 +156,11 @@ func Object(ctx context.Context, cfg Config) (Report, error) {
 // onItsWay is how long a change may take to its topic: two polls that
 // stay behind, and the few seconds for which a short page may hide it.
 func (cfg Config) onItsWay() time.Duration {
-	return cfg.Object.Settle + 2*cfg.Object.PollInterval + 3*time.Second
+	return cfg.Object.Settle + 2*max(cfg.Object.PollInterval, cfg.Interval) + 3*time.Second
 }
+
+// since is Since as Coupa stamps rows: in whole seconds.
+func (cfg Config) since() time.Time { return cfg.Since.Truncate(time.Second).UTC() }
 
 // comparison is one run of Object.
 type comparison struct {
@@ -162,9 +191,11 @@ func (c *comparison) query() coupa.Query {
 	return q
 }
 
-// readCoupa lists all rows but those that changed at Until or later.
+// readCoupa lists all rows since Since but those that changed at Until or later.
 func (c *comparison) readCoupa(ctx context.Context) error {
-	left, err := c.cfg.walk(ctx, c.query(), c.takeRow, c.progress)
+	q := c.query()
+	q.Window.From = c.Since
+	left, err := c.cfg.walk(ctx, q, c.takeRow, c.progress)
 	c.Skipped = left.skipped
 	c.leaveOut(left.failed)
 	return err
@@ -195,9 +226,13 @@ func (c *comparison) takeRow(r coupa.Row) {
 	c.rows[r.ID] = c.values.ofCoupa(r, c.Until)
 }
 
-func (c *comparison) progress() {
-	if c.cfg.Progress != nil {
-		c.cfg.Progress(c.Rows, c.Records)
+func (c *comparison) progress(reading string, done, total int64) {
+	c.cfg.tell(Progress{reading, done, total, c.Rows, c.Records})
+}
+
+func (cfg Config) tell(p Progress) {
+	if cfg.Progress != nil {
+		cfg.Progress(p)
 	}
 }
 
@@ -206,7 +241,8 @@ func (c *comparison) progress() {
 func (c *comparison) compare(ctx context.Context) error {
 	var unseen []int64
 	for id, in := range c.topic.latest {
-		if _, ok := c.rows[id]; !ok && !in.deleted && !c.failed[id] {
+		// that a row is deleted is shown by the walk, if that was over all rows
+		if _, ok := c.rows[id]; !ok && !c.failed[id] && (!in.deleted || !c.Since.IsZero()) {
 			unseen = append(unseen, id)
 		}
 	}
@@ -219,7 +255,11 @@ func (c *comparison) compare(ctx context.Context) error {
 	for id, row := range c.rows {
 		in, ok := c.topic.latest[id]
 		switch d := row.differs(in, ok && !in.deleted, from); {
-		case d == StaleLines, d != "" && row.at.IsZero() && !c.undated:
+		case d == StaleLines, d != "" && row.at.IsZero() && !c.undated,
+			// it may have gone since Coupa was read
+			d != "" && in.deleted && !c.below,
+			// nothing bounds by how much clocks differ: the whole topic tells
+			d == Missing && !c.Since.IsZero():
 			suspects = append(suspects, suspect{id: id, Difference: d, row: row})
 		case d != "":
 			c.find(d, id, row.at, in)
@@ -266,7 +306,7 @@ func (c *comparison) confirmGone(ctx context.Context, ids []int64) error {
 	}
 	c.leaveOut(left.failed)
 	for _, id := range ids {
-		if err == nil && !there[id] && !c.failed[id] {
+		if err == nil && !there[id] && !c.failed[id] && !c.topic.latest[id].deleted {
 			c.find(Extra, id, time.Time{}, c.topic.latest[id])
 		}
 	}

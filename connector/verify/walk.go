@@ -38,7 +38,8 @@ type gaps struct {
 // walk reads all rows of a collection. How it goes on is decided here and not taken from the
 // poller's walks, so that no mistake is shared with what is compared. Only an empty answer ends it, and
 // one below the highest id that is known does not: rows may be hidden, and a page full of these is empty.
-func (cfg Config) walk(ctx context.Context, q coupa.Query, take func(coupa.Row), progress func()) (left gaps, err error) {
+func (cfg Config) walk(ctx context.Context, q coupa.Query, take func(coupa.Row), progress func(reading string, done, total int64)) (left gaps, err error) {
+	var first int64 // id that it came to first
 	highest, err := cfg.highest(ctx, q, 0)
 	if err != nil {
 		return left, err
@@ -48,7 +49,8 @@ func (cfg Config) walk(ctx context.Context, q coupa.Query, take func(coupa.Row),
 		if err != nil {
 			return left, err
 		}
-		progress()
+		first = cmp.Or(first, q.After)
+		progress("Coupa", min(q.After, highest)-first, highest-first)
 		if failed > 0 {
 			left.failed = append(left.failed, failed)
 		}
@@ -122,7 +124,7 @@ func (cfg Config) highest(ctx context.Context, q coupa.Query, known int64) (int6
 	}
 	var id int64
 	err := patiently(ctx, tries, func() (err error) {
-		id, err = cfg.Source.MaxID(ctx, coupa.Query{Path: q.Path, Priority: q.Priority})
+		id, err = cfg.Source.MaxID(ctx, coupa.Query{Path: q.Path, Priority: q.Priority, Window: q.Window})
 		return err
 	})
 	return max(known, id), err
