@@ -158,8 +158,9 @@ func attached(pollers []*stream.Poller) []shard.Poller {
 }
 
 // status tells of the connector.
-func (w *Worker) status(m *managed) status.ConnectorStatus {
-	cs := status.ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.shown)}
+func (w *Worker) status(m *managed) (cs status.ConnectorStatus) {
+	cs = status.ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.shown)}
+	defer w.tellVerified(&cs)
 	if m.c == nil {
 		w.outlined(m, &cs)
 		return cs

@@ -81,10 +81,11 @@ func healthy() map[string]any {
 		Rate: status.RateStatus{Limit: 15, Current: 7.5, Used: 3.14, ThrottledSince: now.Add(-time.Minute)},
 		Tasks: []status.TaskStatus{
 			{ID: 0, Object: "invoices", Topic: "coupa.invoices", State: status.Running, Condition: status.Backfilling, Mark: now.Add(-2 * time.Second), Proven: now.Add(-2 * time.Second),
-				Progress: status.Progress{Done: 400, Total: 1000, Left: 3 * time.Minute}, Published: 401, Malformed: 3,
+				Progress: status.Progress{Done: 400, Total: 1000, Left: 3 * time.Minute}, Published: 401, Malformed: 3, Verified: status.Verified{At: now, Until: now, ProvenUntil: now.Add(-time.Hour)},
 				Notices: []status.Trouble{{At: now, Message: "the topic lacks rows", Remedy: "publish them"}}},
 			{ID: 1, Object: "expense_lines/expense_artifacts", State: status.Failed, Trace: "scope core.expense.read is missing", Proven: now.Add(-26 * time.Hour), NextTry: now.Add(time.Minute),
-				Errors: []status.Trouble{{At: now, Message: "scope", Remedy: "grant it"}}, DeadLetters: 2},
+				Errors: []status.Trouble{{At: now, Message: "scope", Remedy: "grant it"}}, DeadLetters: 2,
+				Verified: status.Verified{At: now, Until: now, Found: map[string]int64{"stale": 1, "extra": 2}}},
 		},
 	}, now)
 	globex := rest.HealthOf(status.ConnectorStatus{
@@ -111,9 +112,9 @@ acme expense_lines/expense_artifacts: scope core.expense.read is missing; grant 
 const statusOfAcme = `acme: RUNNING, tenant acme, worker w1:8083
 requests a second: 3.1 of 7.5, slowed down by Coupa since 2026-01-02T03:03:05Z
 
-TASK  OBJECT                           STATE    CONDITION    FRESHNESS  MARK                  PROGRESS                           PUBLISHED  DEAD LETTERS
-0     invoices                         RUNNING  BACKFILLING  2s         2026-01-02T03:04:03Z  400 of 1000 rows, 40%, 3m left     401        0
-1     expense_lines/expense_artifacts  FAILED   -            26h        -                     -                                  0          2
+TASK  OBJECT                           STATE    CONDITION    FRESHNESS  MARK                  PROVEN UNTIL  PROGRESS                           PUBLISHED  DEAD LETTERS
+0     invoices                         RUNNING  BACKFILLING  2s         2026-01-02T03:04:03Z  2026-01-02T02:04:05Z  400 of 1000 rows, 40%, 3m left     401        0
+1     expense_lines/expense_artifacts  FAILED   -            26h        -  3 differences at 2026-01-02T03:04:05Z  -                                  0          2
 
 invoices: 3 texts with bytes that are not UTF-8; U+FFFD stands in their place
 

@@ -136,9 +136,9 @@ func printConnector(w io.Writer, h rest.Health) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w, "\nTASK\tOBJECT\tSTATE\tCONDITION\tFRESHNESS\tMARK\tPROGRESS\tPUBLISHED\tDEAD LETTERS")
+	fmt.Fprintln(w, "\nTASK\tOBJECT\tSTATE\tCONDITION\tFRESHNESS\tMARK\tPROVEN UNTIL\tPROGRESS\tPUBLISHED\tDEAD LETTERS")
 	for _, t := range h.Tasks {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", t.ID, t.Object, t.State, orDash(t.Condition), freshness(t), instantText(t.Mark), progressText(t.Progress), t.Published, t.DeadLetters)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", t.ID, t.Object, t.State, orDash(t.Condition), freshness(t), instantText(t.Mark), proven(t.Verified), progressText(t.Progress), t.Published, t.DeadLetters)
 	}
 	printMalformed(w, h)
 	printTroubles(w, h)
@@ -217,6 +217,21 @@ func freshness(t rest.TaskHealth) string {
 		return "-"
 	}
 	return short(time.Duration(*t.Freshness) * time.Millisecond)
+}
+
+// proven says until when the last comparison with Coupa proves that it and the topic agree.
+func proven(v *rest.VerifiedHealth) string {
+	switch {
+	case v == nil:
+		return "-"
+	case v.ProvenUntil != nil:
+		return instantText(v.ProvenUntil)
+	}
+	n := int64(0)
+	for _, found := range v.Found {
+		n += found
+	}
+	return fmt.Sprintf("%d differences at %s", n, instantText(&v.At))
 }
 
 func rateText(r *rest.RateHealth) string {

@@ -12,9 +12,9 @@ func PutConnector(name string, properties map[string]string) Change {
 	return Change{[]entry{{kind: connector, name: name, properties: all}}}
 }
 
-// DeleteConnector removes a connector with its target state.
+// DeleteConnector removes a connector with its target state, and what comparisons of it have found.
 func DeleteConnector(name string) Change {
-	return Change{[]entry{{kind: connector, name: name, gone: true}, {kind: targetState, name: name, gone: true}}}
+	return Change{[]entry{{kind: connector, name: name, gone: true}, {kind: targetState, name: name, gone: true}, {kind: verified, name: name, gone: true}}}
 }
 
 // PutState gives a connector a target state. The connector may be one of a file.

@@ -14,6 +14,8 @@
 //	shard-<n>               {"worker_id":"…","url":"…","generation":7}   who runs the shard
 //	checkpoint-<n>          {"cluster":"…","topic_id":"…","partitions":8,"begin":0,
 //	                         "generation":3,"file":"…","worker_id":"…"}  where its positions are
+//	verified-<name>         {"objects":{"invoices":{"at":"…","until":"…",
+//	                         "rows":7,"found":{"stale":1}}}}             what was compared with Coupa last
 //
 // A checkpoint's generation counts the state files that owned the shard, file is the last one's name,
 // and worker_id who has it. topic_id is that of the checkpoint topic, as Kafka prints it, and begin the

@@ -20,10 +20,11 @@ const (
 	logger
 	shard
 	claim
+	verified
 )
 
 // prefixes of keys. None is the beginning of another.
-var prefixes = map[kind]string{connector: "connector-", targetState: "target-state-", logger: "logger-cluster-", shard: "shard-", claim: "checkpoint-"}
+var prefixes = map[kind]string{connector: "connector-", targetState: "target-state-", logger: "logger-cluster-", shard: "shard-", claim: "checkpoint-", verified: "verified-"}
 
 // entry is a record's meaning.
 type entry struct {
@@ -37,6 +38,7 @@ type entry struct {
 	level      string
 	owner      Owner
 	claim      Claim
+	verified   map[string]Verified // by object
 }
 
 // decode reads a record. Keys of kinds that this version does not know give
@@ -91,6 +93,8 @@ func (e *entry) decodeValue(fields map[string]json.RawMessage) (err error) {
 		err = errors.Join(err1, err2, err3)
 	case claim:
 		e.claim, err = claimOf(fields)
+	case verified:
+		e.verified, err = verifiedOf(fields["objects"])
 	}
 	return err
 }
@@ -189,6 +193,10 @@ func (e entry) encode() (key string, value []byte) {
 		}{e.owner.WorkerID, e.owner.URL, e.owner.Generation}
 	case claim:
 		v = claimForm(e.claim)
+	case verified:
+		v = struct {
+			Objects map[string]verifiedJSON `json:"objects"`
+		}{verifiedForm(e.verified)}
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRecordsAreReadAsConnectWritesThem(t *testing.T) {
@@ -42,6 +43,16 @@ func TestRecordsAreReadAsConnectWritesThem(t *testing.T) {
 		{"checkpoint-x", "-", entry{}, "no shard: checkpoint-0"},
 		{"checkpoint-3", `{"cluster":"c","topic_id":"LF8C","partitions":8,"begin":5,"generation":2,"file":"f","worker_id":"h:1"}`, entry{}, "no id of a topic"},
 		{"checkpoint-3", `{"cluster":"c","topic_id":"LF8CqyMsQ0yZ8kUGf2bUTg","partitions":8,"generation":2,"file":"f","worker_id":"h:1"}`, entry{}, "begin is not"},
+		{"verified-a", `{"objects":{"users":{"at":"2026-01-02T03:04:05.6+01:00","since":"","until":"2026-01-02T00:00:00Z","rows":7,"found":{}},"c/d":{"until":"2026-01-02T00:00:00Z","found":{"stale":2},"proven_until":"2025-01-02T00:00:00Z"}}}`,
+			entry{kind: verified, name: "a", verified: map[string]Verified{
+				"users": {At: time.Date(2026, 1, 2, 2, 4, 5, 0, time.UTC), Until: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Rows: 7},
+				"c/d":   {Until: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Found: map[string]int64{"stale": 2}, ProvenUntil: time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC)},
+			}}, ""},
+		{"verified-a", `{"objects":{}}`, entry{kind: verified, name: "a", verified: map[string]Verified{}}, ""},
+		{"verified-a", `{"objects":null}`, entry{}, "objects is not"},
+		{"verified-a", `{"objects":{"users":{"until":"yesterday"}}}`, entry{}, "an instant of"},
+		{"verified-a", `{"objects":{"users":{"until":"0001-01-01T00:00:00+01:00"}}}`, entry{}, "an instant of"},
+		{"verified-a", "-", entry{kind: verified, name: "a", gone: true}, ""},
 		{"task-a-0", `{"properties":{}}`, entry{}, ""},
 		{"commit-a", `x`, entry{}, ""},
 		{"", "-", entry{}, ""},
@@ -68,6 +79,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("logger-cluster-root", []byte(`{"level":"INFO"}`))
 	f.Add("shard-7", []byte(`{"worker_id":"h:1","url":"http://h:1","generation":3}`))
 	f.Add("checkpoint-7", []byte(`{"cluster":"c","topic_id":"LF8CqyMsQ0yZ8kUGf2bUTg","partitions":8,"begin":5,"generation":2,"file":"f","worker_id":"h:1"}`))
+	f.Add("verified-a", []byte(`{"objects":{"users":{"at":"2026-01-02T03:04:05Z","until":"2026-01-02T00:00:00Z","rows":7,"found":{"stale":1}}}}`))
 	f.Add("shard-7", []byte(nil))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		e, err := decode(key, value)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -40,23 +41,25 @@ func TestWhatOneWorkerWritesEveryWorkerSees(t *testing.T) {
 		if _, err := b.create(h.t.Context(), "acme", nil); !errors.Is(err, errExists) {
 			t.Errorf("created twice: %v", err)
 		}
+		found := map[string]Verified{"users": {Rows: 7, Found: map[string]int64{"stale": 1}}}
 		h.must(b.Update(h.t.Context(), func(View) ([]Change, error) {
-			return []Change{PutState("acme", Stopped), PutLevel("root", "DEBUG"), PutConnector("other", map[string]string{})}, nil
+			return []Change{PutVerified("acme", found), PutState("acme", Stopped), PutLevel("root", "DEBUG"), PutConnector("other", map[string]string{})}, nil
 		}))
 		h.must(a.Update(h.t.Context(), func(v View) ([]Change, error) {
-			if v.States["acme"] != Stopped || v.Loggers["root"].Name != "DEBUG" || v.Connectors["other"].Properties == nil {
+			if v.States["acme"] != Stopped || v.Loggers["root"].Name != "DEBUG" || v.Connectors["other"].Properties == nil || !reflect.DeepEqual(v.Verified["acme"], found) {
 				return nil, fmt.Errorf("the view lacks a change: %v", v)
 			}
 			return []Change{DeleteConnector("acme"), DeleteLevel("root"), DeleteState("other")}, nil
 		}))
-		if v := a.View(); len(v.Connectors) != 1 || len(v.States) != 0 || len(v.Loggers) != 0 {
+		if v := a.View(); len(v.Connectors) != 1 || len(v.States) != 0 || len(v.Loggers) != 0 || len(v.Verified) != 0 {
 			t.Errorf("after the deletion: %v", v)
 		}
 		want := []string{
 			`target-state-acme {"state":"STARTED","state.v2":"STARTED"}`,
 			`connector-acme {"properties":{"empty":"","html":"<&>","name":"acme","text":"Bäcker\n\u2028 \"q\" \\ 🦊"}}`,
+			`verified-acme {"objects":{"users":{"at":"","until":"","rows":7,"found":{"stale":1}}}}`,
 			`target-state-acme {"state":"PAUSED","state.v2":"STOPPED"}`, `logger-cluster-root {"level":"DEBUG"}`, `connector-other {"properties":{}}`,
-			`connector-acme `, `target-state-acme `, `logger-cluster-root `, `target-state-other `,
+			`connector-acme `, `target-state-acme `, `verified-acme `, `logger-cluster-root `, `target-state-other `,
 		}
 		for i, r := range h.records() {
 			if got := fmt.Sprintf("%s %s", r.Key, r.Value); got != want[i] {

@@ -26,6 +26,8 @@ type View struct {
 	Owners map[int32]Owner
 	// Claims are the last owners' on the shards' positions.
 	Claims map[int32]Claim
+	// Verified is what the last comparisons with Coupa found, by connector and object.
+	Verified map[string]map[string]Verified
 	// Unreadable says, by key, why the last record of the key can't be used.
 	Unreadable map[string]string
 	// Next is the offset that the topic goes on from: all records before it are in the view.
@@ -64,7 +66,7 @@ type topic struct {
 func newTopic() *topic {
 	return &topic{changed: true, View: View{
 		Connectors: map[string]Connector{}, States: map[string]TargetState{}, Loggers: map[string]Level{}, Owners: map[int32]Owner{}, Claims: map[int32]Claim{},
-		Unreadable: map[string]string{},
+		Verified: map[string]map[string]Verified{}, Unreadable: map[string]string{},
 	}}
 }
 
@@ -91,6 +93,8 @@ func (t *topic) apply(key string, value []byte, offset int64) error {
 		put(t.Owners, e.shard, e.owner, e.gone)
 	case claim:
 		put(t.Claims, e.shard, e.claim, e.gone)
+	case verified:
+		put(t.Verified, e.name, e.verified, e.gone)
 	}
 	return nil
 }
@@ -109,7 +113,7 @@ func (t *topic) snapshot(former View, next int64) View {
 	if t.changed {
 		v = View{
 			Connectors: maps.Clone(t.Connectors), States: maps.Clone(t.States), Loggers: maps.Clone(t.Loggers), Owners: maps.Clone(t.Owners), Claims: maps.Clone(t.Claims),
-			Unreadable: maps.Clone(t.Unreadable),
+			Verified: maps.Clone(t.Verified), Unreadable: maps.Clone(t.Unreadable),
 		}
 	}
 	t.changed = false

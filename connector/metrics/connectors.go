@@ -118,6 +118,17 @@ var families = []family{
 		func(s *status.TaskStatus, now time.Time) (float64, bool) { return since(s.Proven, now) }),
 	shows("coupastream_freshness_objective_seconds", "freshness.objective.ms, where it is given.", math.Min,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Objective.Seconds(), s.Objective > 0 }),
+	shows("coupastream_verified_age_seconds", "How long ago the object was last compared with Coupa by verify; +Inf: no worker was ever told of that.", math.Max,
+		func(s *status.TaskStatus, now time.Time) (float64, bool) {
+			if s.Verified.At.IsZero() {
+				return math.Inf(1), true
+			}
+			return since(s.Verified.At, now)
+		}),
+	shows("coupastream_verified_differences", "Differences that the last comparison with Coupa found; none where there was none.", sum,
+		func(s *status.TaskStatus, _ time.Time) (float64, bool) {
+			return float64(s.Verified.Differences()), !s.Verified.At.IsZero()
+		}),
 	shows("coupastream_poll_interval_seconds", "From one reading of the object to the next, at present.", math.Max,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Interval.Seconds(), s.Interval > 0 }),
 	shows("coupastream_page_requests", "Requests that a page with rows takes: more than one where the address of one would be longer than servers take.", math.Max,

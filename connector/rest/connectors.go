@@ -33,6 +33,8 @@ type changer interface {
 	Patch(ctx context.Context, name string, changes map[string]*string) (status.ConnectorStatus, error)
 	Delete(ctx context.Context, name string) error
 	SetState(ctx context.Context, name string, s status.State) error
+	// what a comparison with Coupa has found
+	NoteVerified(ctx context.Context, name, tenant string, all []status.Compared) error
 	SetLoggerLevel(ctx context.Context, logger, level string) error // in every worker of the group
 	// config.Problems of a configuration that would not be taken; changes nothing
 	Validate(cfg map[string]string) error

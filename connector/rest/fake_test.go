@@ -130,6 +130,24 @@ func (f *fake) put(name string, cfg map[string]string, initial status.State, ove
 	return c, nil
 }
 
+func (f *fake) NoteVerified(_ context.Context, name, tenant string, all []status.Compared) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.get(name)
+	if err != nil || f.broken != nil {
+		return errors.Join(err, f.broken)
+	}
+	for _, one := range all {
+		i := slices.IndexFunc(c.Tasks, func(t status.TaskStatus) bool { return t.Object == one.Object && t.Topic == one.Topic })
+		if i < 0 || c.Tenant != tenant {
+			return config.Problems{{Key: "object", Value: one.Object, Message: "no object of connector " + name, Remedy: "give one of its coupa.objects"}}
+		}
+		one.At = time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+		c.Tasks[i].Verified = one.Following(c.Tasks[i].Verified)
+	}
+	return nil
+}
+
 func (f *fake) Configure(_ context.Context, name string, cfg map[string]string) (status.ConnectorStatus, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

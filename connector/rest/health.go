@@ -37,6 +37,8 @@ type TaskHealth struct {
 	Proven    *time.Time `json:"proven"`       // the mark after the last poll
 	Freshness *int64     `json:"freshness_ms"` // from proven to now
 	Interval  int64      `json:"interval_ms"`  // from one reading to the next, at present
+	// the last comparison with Coupa; null: none was told of
+	Verified *VerifiedHealth `json:"verified"`
 
 	Backfilling bool            `json:"backfilling"`
 	Progress    *ProgressHealth `json:"progress"` // of the backfill or snapshot under way; null: none is
@@ -146,7 +148,7 @@ func HealthOf(c status.ConnectorStatus, now time.Time) Health {
 func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 	h := TaskHealth{
 		ID: t.ID, Object: t.Object, Topic: t.Topic, State: string(t.State), Condition: string(t.Condition), Trace: t.Trace,
-		Mark: instant(t.Mark), Proven: instant(t.Proven), Interval: t.Interval.Milliseconds(),
+		Mark: instant(t.Mark), Proven: instant(t.Proven), Interval: t.Interval.Milliseconds(), Verified: verifiedHealth(t.Verified),
 		Backfilling: t.Snapshot,
 		Rows:        t.Rows, Published: t.Published, Dropped: t.Dropped, Polls: t.Polls, Late: t.Late, Lateness: t.Lateness.Milliseconds(), Silent: t.Silent,
 		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Malformed: t.Malformed, Unfit: t.Unfit, Unreadable: t.Unreadable,

@@ -17,7 +17,7 @@ func TestHealthOfATaskThatNothingIsKnownOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"name":"acme","tenant":"acme","state":"RUNNING","from_file":false,"worker_id":"","rate":null,"token":null,"clock_ahead_ms":null,` +
-		`"tasks":[{"id":0,"object":"invoices","topic":"coupa.invoices","state":"UNASSIGNED","condition":"","mark":null,"proven":null,"freshness_ms":null,"interval_ms":0,` +
+		`"tasks":[{"id":0,"object":"invoices","topic":"coupa.invoices","state":"UNASSIGNED","condition":"","mark":null,"proven":null,"freshness_ms":null,"interval_ms":0,"verified":null,` +
 		`"backfilling":false,"progress":null,"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,` +
 		`"errors":[],"notices":[],"restarts":0,"next_try":null,"circuit_open":false,"schema_versions":[]}]}`
 	if string(got) != want {
@@ -34,6 +34,7 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 		Token: status.TokenStatus{Age: time.Second, ExpiresIn: time.Minute},
 		Tasks: []status.TaskStatus{{
 			Proven: at, Interval: 20 * time.Second, Progress: status.Progress{Done: 3, Total: 9, Left: time.Second},
+			Verified:       status.Verified{At: at, Until: at, Rows: 7, Found: map[string]int64{"stale": 2}},
 			Errors:         []status.Trouble{{At: at, Message: "m", Remedy: "r"}},
 			Notices:        []status.Trouble{{At: at, Message: "lacks", Remedy: "fill"}},
 			SchemaVersions: []status.SchemaVersion{{At: at, Subject: "s", ID: 4}},
@@ -46,7 +47,8 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 	const want = `{"name":"","tenant":"","state":"","from_file":false,"worker_id":"a:1",` +
 		`"rate":{"limit":15,"auto":false,"current":0,"used":0,"waiting":{"poll":1,"snapshot":2,"backfill":3,"sweep":4},"throttled_since":null,` +
 		`"history":[{"at":"2026-01-02T02:04:05Z","current":7,"used":0}]},"token":{"age_ms":1000,"expires_in_ms":60000},"clock_ahead_ms":0,` +
-		`"tasks":[{"id":0,"object":"","topic":"","state":"","condition":"","mark":null,"proven":"2026-01-02T02:04:05Z","freshness_ms":1500,"interval_ms":20000,"backfilling":false,` +
+		`"tasks":[{"id":0,"object":"","topic":"","state":"","condition":"","mark":null,"proven":"2026-01-02T02:04:05Z","freshness_ms":1500,"interval_ms":20000,` +
+		`"verified":{"at":"2026-01-02T02:04:05Z","since":null,"until":"2026-01-02T02:04:05Z","rows":7,"requested":0,"found":{"stale":2},"proven_from":null,"proven_until":null},"backfilling":false,` +
 		`"progress":{"done":3,"total":9,"left_ms":1000},"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,` +
 		`"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],` +
 		`"notices":[{"at":"2026-01-02T02:04:05Z","message":"lacks","remedy":"fill"}],"restarts":0,"next_try":null,"circuit_open":false,` +

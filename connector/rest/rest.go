@@ -4,7 +4,7 @@
 // # What is beside Connect's
 //
 // Health beside the closed set of states (health.go), the offset of one
-// object (offsets.go), snapshots (snapshots.go), probes and metrics
+// object (offsets.go), snapshots (snapshots.go), comparisons (verified.go), probes and metrics
 // (probes.go), and the description of all of it, /openapi.json (openapi.go).
 //
 // # Where a route is
@@ -85,7 +85,7 @@ func New(w Worker, o Options) *API {
 		metrics: promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{}),
 	}
 	a.routes = slices.Concat(a.workerRoutes(), a.descriptionRoutes(), a.connectorRoutes(), a.statusRoutes(), a.lifecycleRoutes(),
-		a.offsetRoutes(), a.snapshotRoutes(), a.pluginRoutes(), a.loggerRoutes())
+		a.offsetRoutes(), a.snapshotRoutes(), a.verifiedRoutes(), a.pluginRoutes(), a.loggerRoutes())
 	return a
 }
 

@@ -26,5 +26,6 @@
 //	progress.go   pure: how fast a count grows, and how long the rest takes
 //	measure.go    pure: averages and paces of late
 //	instance.go   the pace of one Coupa instance, with its last hour, and its token
+//	verified.go   the last comparison of an object with Coupa, and what it proves
 //	asked.go      owners, offsets and snapshots, as REST tells and takes them
 package status

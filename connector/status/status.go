@@ -68,6 +68,7 @@ type TaskStatus struct {
 	// backfill's. It stands while the task is BLIND, and was past when it was proven: a mark that a
 	// clock which runs ahead has left in the future proves nothing of what comes until then
 	Proven   time.Time
+	Verified Verified  // the last comparison with Coupa
 	Progress Progress  // of the backfill
 	Errors   []Trouble // the last ones, newest first; at most maxTroubles
 	Notices  []Trouble // what stays so until a person acts

@@ -95,3 +95,8 @@ func (c *Client) PauseSnapshot(ctx context.Context, name, id string) error {
 func (c *Client) ResumeSnapshot(ctx context.Context, name, id string) error {
 	return c.do(ctx, http.MethodPut, path("connectors", name, "snapshots", id, "resume"), nil, nil, nil)
 }
+
+// NoteVerified tells what a comparison of a connector's objects with Coupa has found.
+func (c *Client) NoteVerified(ctx context.Context, name string, found rest.Comparison) error {
+	return c.do(ctx, http.MethodPost, path("connectors", name, "verified"), nil, found, nil)
+}

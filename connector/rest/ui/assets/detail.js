@@ -141,7 +141,8 @@ export class Detail {
       section("Position", facts(
         ["Freshness", fresh(t), "What changed in Coupa longer ago than that is in the topic."],
         ["Read every", span(t.interval_ms / 1000), "The present time from one poll to the next, or from one reading of all rows to the next."],
-        ["Proven until", time(t.proven), "The end of the last window that was read to its end."],
+        ["Read until", time(t.proven), "The end of the last window that was read to its end."],
+        ...verified(t.verified),
         ["Mark", time(t.mark), "The next poll begins there, less overlap.ms. A backfill may still have older rows to read."],
         ...this.#offset(t)),
         progress(t)),
@@ -244,6 +245,16 @@ function buttons(...list) {
 function fresh(t) {
   if (!t.proven || t.state === "PAUSED" || t.state === "STOPPED") return "–";
   return span((live.now() - Date.parse(t.proven)) / 1000);
+}
+
+// verified tells of the last comparison with Coupa.
+function verified(v) {
+  if (!v) return [["Proven until", "–", "No comparison of Coupa with the topic (coupastream verify) was told of."]];
+  const found = Object.entries(v.found).map(([kind, n]) => `${kind} ${count(n)}`).join(", ");
+  return [
+    ["Proven until", time(v.proven_until), !v.proven_until ? "The last comparison found differences." : v.proven_from ? ["What is stamped since ", time(v.proven_from), " was found the same in Coupa and in the topic."] : "What is stamped before was found the same in Coupa and in the topic."],
+    ["Verified at", time(v.at), [`${plural(v.rows, "row")} compared: ${found || "no difference"}`, v.requested ? `; ${plural(v.requested, "record")} there once more as asked for.` : "."]],
+  ];
 }
 
 function snapshotProgress(x) {
