@@ -91,15 +91,17 @@ type rule struct {
 
 func alerts(t *testing.T) []rule {
 	t.Helper()
-	var file struct {
-		Groups []struct{ Rules []rule }
-	}
-	if err := yaml.Unmarshal([]byte(read(t, "prometheus/alerts.yaml")), &file); err != nil {
-		t.Fatal(err)
-	}
 	var all []rule
-	for _, g := range file.Groups {
-		all = append(all, g.Rules...)
+	for _, path := range []string{"prometheus/alerts.yaml", "prometheus/alerts_optional.yaml"} {
+		var file struct {
+			Groups []struct{ Rules []rule }
+		}
+		if err := yaml.Unmarshal([]byte(read(t, path)), &file); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range file.Groups {
+			all = append(all, g.Rules...)
+		}
 	}
 	if len(all) == 0 {
 		t.Fatal("no alerts")
@@ -246,7 +248,7 @@ func TestDashboardsPanelsAreWhole(t *testing.T) {
 
 func TestEveryAlertHasItsRunbookAndItsTest(t *testing.T) {
 	runbook := read(t, "RUNBOOK.md")
-	tests := read(t, "prometheus/alerts_test.yaml") + read(t, "prometheus/alerts_seconds_test.yaml")
+	tests := read(t, "prometheus/alerts_test.yaml") + read(t, "prometheus/alerts_seconds_test.yaml") + read(t, "prometheus/alerts_optional_test.yaml")
 	names := map[string]bool{}
 	for _, a := range alerts(t) {
 		names[a.Alert] = true

@@ -34,8 +34,8 @@ done
 
 echo "--- alerts"
 cd "$deploy/prometheus"
-promtool check rules alerts.yaml
-promtool test rules alerts_test.yaml alerts_seconds_test.yaml
+promtool check rules alerts.yaml alerts_optional.yaml
+promtool test rules alerts_test.yaml alerts_seconds_test.yaml alerts_optional_test.yaml
 promtool check config --syntax-only "$deploy/compose/prometheus.yaml"
 
 echo "--- systemd unit"
