@@ -97,7 +97,7 @@ func (a *app) dev(ctx context.Context, s devSettings) error {
 	if err != nil {
 		return err
 	}
-	out := &devPrinter{w: a.stdout, quiet: s.quiet, json: s.json, values: devValues{ctx: ctx, format: s.format, registry: known, readers: map[int]*schemas.Reader{}}}
+	out := &devPrinter{w: a.stdout, quiet: s.quiet, json: s.json, values: devValues{ctx: context.WithoutCancel(ctx), format: s.format, registry: known, readers: map[int]*schemas.Reader{}}}
 	api, err := a.listen(settings)
 	if err != nil {
 		return err
