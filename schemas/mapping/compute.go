@@ -132,7 +132,7 @@ func (c *compiler) explain(message, expression string) (said, remedy string) {
 	const names = "row's fields have their Avro names, as in coupastream schema OBJECT"
 	said, _, _ = strings.Cut(message, " expecting {") // all that a grammar would take there
 	if m := undefinedField.FindStringSubmatch(message); m != nil {
-		if near := nearest.Of(m[1], c.top.allNames(), "-_"); near != "" {
+		if near := nearest.Of(m[1], c.top.allNames(), "-_"); near != "" && near != m[1] {
 			return said, "the nearest is " + near + "; " + names
 		}
 		return said, names
