@@ -20,6 +20,8 @@ var (
 	// ErrStarting: the worker has not read the config topic yet, or is not a member of its group yet.
 	ErrStarting        = errors.New("the worker is still starting up")
 	ErrUnknownSnapshot = errors.New("there is no such snapshot")
+	// ErrNoDoorbell: the connector has no such object, or it is read whole, which nothing hastens.
+	ErrNoDoorbell = errors.New("the connector has no such object that is polled")
 )
 
 // RestartRequest says what to restart of a connector.

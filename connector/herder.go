@@ -292,7 +292,7 @@ func (w *Worker) add(name string, one wanted) {
 	err := w.build(m)
 	switch {
 	case err != nil:
-		m.c, m.source, m.instance, m.tasks, m.trace, m.outline = nil, nil, nil, nil, err.Error(), config.Outline(m.raw)
+		m.c, m.source, m.instance, m.tasks, m.bells, m.trace, m.outline = nil, nil, nil, nil, nil, err.Error(), config.Outline(m.raw)
 		if before == nil || before.trace != m.trace {
 			w.log.Error("the connector's configuration can't be used", "connector", name, "error", err)
 		}

@@ -33,6 +33,7 @@ type managed struct {
 	source   stream.Source
 	instance *status.Instance
 	tasks    []*status.Task
+	bells    []*polls.Bell // one for each task
 	trace    string
 	// then: what can be read of raw all the same, for the time in which another worker runs it; nil: nothing
 	outline *config.Connector
@@ -58,6 +59,7 @@ func (w *Worker) makeTasks(m *managed, c *config.Connector) error {
 	m.c, m.source, m.instance = c, source, status.NewInstance(source)
 	for i, o := range c.Objects {
 		m.tasks = append(m.tasks, status.NewTask(i, o, idleState(m.target), m.instance, w.changes.tell))
+		m.bells = append(m.bells, polls.NewBell())
 	}
 	return nil
 }
@@ -126,7 +128,7 @@ func (w *Worker) pollersOf(m *managed, s *shard.Shard, shared map[string]bool) [
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		all = append(all, stream.New(stream.Config{
-			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks, Turns: turns,
+			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Bell: m.bells[i], Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks, Turns: turns,
 			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
 			Maker: record.NewMaker(record.Config{
 				Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,

@@ -77,6 +77,7 @@ type story struct {
 	poll   time.Duration
 	clocks []time.Duration
 	told   []string
+	bell   *rand.Rand // when doorbells ring; nil: none does
 }
 
 func newStory(seed uint64) *story {
@@ -106,7 +107,7 @@ func (s *story) run(t *testing.T) {
 		h.start()
 		for range 4 + s.IntN(10) {
 			s.step(h, &states)
-			h.pass(time.Duration(s.Int64N(int64(2 * s.poll))))
+			s.pass(h, time.Duration(s.Int64N(int64(2*s.poll))))
 		}
 		h.tenant.ClearFaults()
 		h.net.Lose(kmsg.EndTxn, 0)
@@ -120,6 +121,19 @@ func (s *story) run(t *testing.T) {
 			t.Logf("seed %d: %+v, keys %v, steps %v", s.seed, cfg, h.keys, s.told)
 		}
 	})
+}
+
+// pass lets time pass, in which doorbells ring: none, one, or a storm of them.
+func (s *story) pass(h *harness, d time.Duration) {
+	for s.bell != nil && d > 0 {
+		part := min(d, time.Duration(s.bell.Int64N(int64(2*time.Second))))
+		h.pass(part)
+		d -= part
+		for range s.bell.IntN(3) * s.bell.IntN(40) {
+			h.ring(s.object)
+		}
+	}
+	h.pass(d)
 }
 
 // catchUp waits until the mark has passed all that the tenant has, by two polls, and the

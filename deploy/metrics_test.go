@@ -37,6 +37,8 @@ func fixed() map[string][]string {
 		"coupastream_lookback_finds_total":    stream,
 		"coupastream_condition":               {"tenant", "object", "condition"},
 		"coupastream_task_restarts_total":     stream,
+		"coupastream_doorbells_total":         stream,
+		"coupastream_doorbell_polls_total":    stream,
 		"coupastream_backfill_progress_ratio": stream,
 
 		"process_resident_memory_bytes": {},

@@ -113,6 +113,8 @@ var families = []family{
 	counts("coupastream_schema_ids_changed_total", "Subjects of the object's schemas to which the registry gave another id than before, since the start.",
 		func(s *status.TaskStatus) int64 { return s.Renumbered }),
 	counts("coupastream_task_restarts_total", "Times that the object, having failed, was started again by itself.", func(s *status.TaskStatus) int64 { return s.Restarted }),
+	counts("coupastream_doorbells_total", "Rings of the object's doorbell that the worker which runs it has heard.", func(s *status.TaskStatus) int64 { return s.Doorbells }),
+	counts("coupastream_doorbell_polls_total", "Polls of the object out of turn, because its doorbell rang.", func(s *status.TaskStatus) int64 { return s.EarlyPolls }),
 
 	shows("coupastream_freshness_seconds", "How far the object is behind Coupa: from the end of the last window that was read to its end until now.", math.Max,
 		func(s *status.TaskStatus, now time.Time) (float64, bool) { return since(s.Proven, now) }),

@@ -4,11 +4,13 @@
 //	plan.go       pure: polls a second from changes, requests and a budget
 //	pace.go       pure: how often an object changes, learned from what polls find
 //	timetable.go  when an object is polled, and with which walks
+//	bell.go       polls out of turn, which somebody asks for
 //	schedule.go   who shares a budget
 //	stretch.go    pure: how far polls look back
 //	sight.go      pure: when polls that find nothing are doubted
 //
-// [Schedule] has one lock, held while a plan is made. A [Timetable] belongs to the goroutine that polls.
+// [Schedule] has one lock, held while a plan is made. A [Timetable] belongs to the goroutine that polls, a
+// [Bell] to everybody.
 //
 // # Decisions
 //
@@ -38,6 +40,13 @@
 //     so that mornings and Mondays begin as the days before.
 //   - A new object is taken to change every 200 s, which is polled every 20 s, and that weighs as much
 //     as ten minutes of learning.
+//   - A poll out of turn is an ordinary poll, at another time. It finds what a doorbell rang for where Coupa
+//     shows that already, and so there is a second one when nothing can come any more of the second in which
+//     it rang. However often it rings, a poll that begins after a ring has answered it.
+//   - Turns go on as if nothing rang, since who rings may lie. What polls out of turn find counts as found by
+//     the next one in its turn, over the time of all; what they cost is not learned. They have a budget of
+//     their own, of the size of that of the polls, so that a storm of doorbells takes no more than that from
+//     what else is read; walks by lines are left to the polls in their turn.
 //   - What is learned stands in the stream's position, which is written with each commit anyway; it changes
 //     there every ten minutes at most, in three digits. What is read from there counts an hour's learning.
 package polls

@@ -9,6 +9,8 @@ import (
 type Schedule struct {
 	mu    sync.Mutex
 	loads map[key]map[*Timetable][]load // of those that share a budget
+	// when what polls out of turn have spent of a budget is there again
+	spent map[key]time.Time
 }
 
 // key is what those have in common that share one.
@@ -91,4 +93,34 @@ func (b Budget) leave(t *Timetable) {
 	if delete(s.loads[b.key], t); len(s.loads[b.key]) == 0 {
 		delete(s.loads, b.key)
 	}
+}
+
+// Polls out of turn may take as much again as those in their turn by auto: a budget of their own, of the same
+// size. saved is how much of it is there for who has not used it.
+const saved = 4 * time.Second
+
+// spend takes requests of a poll out of turn from the budget, which may so be owed.
+func (b Budget) spend(now time.Time, requests int) {
+	s, budget := b.schedule, b.key.share*b.limit.rate()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spent == nil {
+		s.spent = map[key]time.Time{}
+	}
+	from := s.spent[b.key]
+	if full := now.Add(-saved); from.Before(full) {
+		from = full
+	}
+	s.spent[b.key] = from.Add(time.Duration(float64(requests) / budget * float64(time.Second)))
+}
+
+// allows is when a poll out of turn may begin that is due at a time: when the budget owes nothing.
+func (b Budget) allows(due time.Time) time.Time {
+	s := b.schedule
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := s.spent[b.key]; at.After(due) {
+		return at
+	}
+	return due
 }

@@ -12,13 +12,19 @@ type Timetable struct {
 	every time.Duration // poll.interval.ms; 0: auto
 	phase uint64        // by the object's name, so that a thousand do not ask at once
 
+	budget Budget
+	due    time.Time // the next poll in its turn; zero: it was not asked when that is
+	at     time.Time // the poll under way
+	early  bool      // it is out of turn: a doorbell has asked for it
+	rings  rings
+	aside  finding // by polls out of turn since the last one in its turn
+
 	// of auto
-	budget      Budget
 	rows, lines walk
 	byLines     bool      // polls have walks by lines
-	begun       time.Time // the poll
+	begun       time.Time // the last poll in its turn
+	first       bool      // that is the first one
 	lined       time.Time // the last one that had a walk by lines
-	started     bool      // the first poll is over
 	known       Learned
 	changed     time.Time // known
 }
@@ -42,9 +48,15 @@ func (w *walk) note(changes, requests int, since time.Duration) {
 	w.requests += min(costStep, max(-costStep, costShare*(float64(max(1, requests))-w.requests)))
 }
 
-// Every is the timetable of polls in a fixed interval.
-func Every(interval time.Duration, name string) *Timetable {
-	return &Timetable{every: interval, phase: xxhash.Sum64String(name)}
+// finding is what a walk over rows has found in the time since the one before.
+type finding struct {
+	changes int
+	since   time.Duration
+}
+
+// Every is the timetable of polls in a fixed interval. Those out of turn share the budget.
+func (b Budget) Every(interval time.Duration, name string) *Timetable {
+	return &Timetable{every: interval, phase: xxhash.Sum64String(name), budget: b}
 }
 
 // Auto is the timetable of polls that share a budget. It has to be left.
@@ -57,14 +69,27 @@ func (b Budget) Auto(name string, known Learned) *Timetable {
 	}
 }
 
-// Begin is called when a poll begins.
-func (t *Timetable) Begin(now time.Time) { t.begun = now }
+// Begin is called when a poll begins. It tells whether that is out of turn.
+func (t *Timetable) Begin(now time.Time) (early bool) {
+	t.at = now
+	if t.early = t.rings.answer(now) && now.Before(t.due); !t.early {
+		t.first, t.begun, t.due = t.begun.IsZero(), now, time.Time{}
+	}
+	return t.early
+}
 
-// ByLines tells whether the poll under way is to ask for rows by the stamps of
-// their lines, too: of two polls, the one that is nearer to when that is due.
+// Ring takes in that somebody rang. The object is polled at once, if soon: what was saved a moment ago may be
+// seen already. And it is polled once more when that is read whole and nothing more comes of its second:
+// settles after the ring, unless it is its turn between.
+func (t *Timetable) Ring(now time.Time, settles time.Duration, soon bool) {
+	t.rings.ring(now, settles, soon)
+}
+
+// ByLines tells whether the poll under way is to ask for rows by the stamps of their lines, too:
+// of two polls in their turn, the one that is nearer to when that is due.
 func (t *Timetable) ByLines() bool {
-	if t.every > 0 {
-		return true
+	if t.every > 0 || t.early {
+		return !t.early
 	}
 	t.byLines = true
 	rows, lines := t.intervals()
@@ -75,13 +100,18 @@ func (t *Timetable) ByLines() bool {
 	return true
 }
 
-// Note takes in a walk: how many changes it has found in the time since
-// the one before, and how many requests it took.
+// Note takes in a walk: how many changes it has found in the time since the one before, and how many
+// requests it took. What one out of turn has found counts as if the next in its turn had found it.
 func (t *Timetable) Note(byLines bool, changes, requests int, since time.Duration) {
-	if byLines {
+	switch {
+	case t.early:
+		t.budget.spend(t.at, requests)
+		t.aside = finding{t.aside.changes + changes, t.aside.since + since}
+	case byLines:
 		t.lines.note(changes, requests, since)
-	} else {
-		t.rows.note(changes, requests, since)
+	default:
+		t.rows.note(t.aside.changes+changes, requests, t.aside.since+since)
+		t.aside = finding{}
 	}
 }
 
@@ -101,18 +131,34 @@ func (t *Timetable) intervals() (rows, lines time.Duration) {
 	}
 }
 
-// Wait gives the present time between two polls, and how long it is until the next one.
+// Wait gives the present time between two polls, and how long it is until the next one, in its turn or not.
+// It may be asked again and again.
 func (t *Timetable) Wait(now time.Time) (interval, wait time.Duration) {
-	if t.every > 0 {
-		shift := time.Duration(t.phase % uint64(t.every))
-		return t.every, t.every - (time.Duration(now.UnixNano())-shift)%t.every
+	if interval = t.every; interval > 0 {
+		if t.due.IsZero() {
+			shift := time.Duration(t.phase % uint64(interval))
+			t.due = now.Add(interval - (time.Duration(now.UnixNano())-shift)%interval)
+		}
+	} else {
+		interval, _ = t.intervals()
+		after := interval
+		if t.first {
+			after = time.Duration(t.phase % uint64(interval))
+		}
+		t.due = t.begun.Add(after)
 	}
-	interval, _ = t.intervals()
-	next := t.begun.Add(interval)
-	if !t.started {
-		t.started, next = true, t.begun.Add(time.Duration(t.phase%uint64(interval)))
+	next := t.due
+	if early, rung := t.rings.next(now); rung {
+		next = earlier(next, t.budget.allows(early))
 	}
 	return interval, max(0, next.Sub(now))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Learned is what is kept of a timetable; 0 is not known.

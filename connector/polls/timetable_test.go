@@ -12,11 +12,12 @@ func TestFixedPollsStandOnAGridOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	phases := map[time.Duration]bool{}
 	for i := range 50 {
-		tt := Every(30*time.Second, strconv.Itoa(i))
+		tt := Budget{}.Every(30*time.Second, strconv.Itoa(i))
 		interval, wait := tt.Wait(epoch)
 		if interval != 30*time.Second || wait <= 0 || wait > interval || !tt.ByLines() {
 			t.Fatalf("a poll every %v, the next in %v", interval, wait)
 		}
+		tt.Begin(epoch.Add(wait))
 		if _, again := tt.Wait(epoch.Add(wait)); again != interval {
 			t.Errorf("behind a poll on the grid the next is in %v", again)
 		}

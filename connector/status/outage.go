@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/coupastream/coupastream/coupa"
 )
 
 // Outage says once that something is wrong, again at most every 30 s, and once that it is over.
@@ -37,4 +39,26 @@ func (o *Outage) Over(log *slog.Logger) {
 		log.Info("reading goes on", "after_tries", o.tries, "held_up", time.Since(o.since).Round(time.Second))
 	}
 	o.tries, o.said = 0, time.Time{}
+}
+
+// Complaint is what the log was last told of trouble that stops something. The zero value has told nothing.
+type Complaint struct {
+	what string
+	said time.Time
+}
+
+// sayAgain is how long the log is not told of the same failure, be there good polls in between or not.
+const sayAgain = 10 * time.Minute
+
+// IsNews tells whether the log is to be told of an error, and takes it to be told then.
+func (c *Complaint) IsNews(err error) bool {
+	what := err.Error()
+	if Passes(err) { // each answer of an incident is wrong in another way
+		what = coupa.KindOf(err).String()
+	}
+	if what == c.what && time.Since(c.said) < sayAgain {
+		return false
+	}
+	*c = Complaint{what, time.Now()}
+	return true
 }

@@ -40,6 +40,9 @@ type TaskStatus struct {
 	Lines   int64
 	Dropped int64 // rows read again and dropped as published
 	Polls   int64 // polls that were drained
+	// rings of its doorbell that this worker has heard since the start, and polls out of turn that came of it
+	Doorbells  int64
+	EarlyPolls int64
 	// rows published that became visible only after the mark had passed their updated-at
 	Late     int64
 	Lateness time.Duration // how far behind the mark the latest of them was

@@ -62,6 +62,12 @@ func (t *Task) Paced(interval time.Duration) {
 	})
 }
 
+// Rung is called when a doorbell rings for the object.
+func (t *Task) Rung() { t.note(func(s *TaskStatus, _ *vitals) { s.Doorbells++ }) }
+
+// PolledEarly is called when a poll begins out of turn, because a doorbell rang.
+func (t *Task) PolledEarly() { t.note(func(s *TaskStatus, _ *vitals) { s.EarlyPolls++ }) }
+
 // past is a mark, or where it lies in the future the latest that can be proven now.
 func (t *Task) past(mark, now time.Time) time.Time {
 	if latest := now.Add(-t.settle).UTC(); mark.After(latest) {

@@ -91,6 +91,10 @@
 //     One in between may end with a short page, which saves a request; what such a page hides is read a few
 //     seconds later.
 //     A walk that is cut so leaves no trace in the position, so that nothing takes it for whole.
+//   - A doorbell ([polls.Bell]) has the stream polled out of turn, by the poll that there is anyway: a forged
+//     one makes it come sooner, and nothing else. Where polls read ahead of the mark it begins at once; a row
+//     that Coupa shows a moment later, a second version of one stamp, and all rows where polls stay behind
+//     the clock, are found by the one that follows when the second that ran is settled.
 //   - The mark of an idle stream is kept in memory for up to a minute. A poll that found nothing moves
 //     it, and nothing else; a thousand idle tenants would otherwise make a steady load of transactions
 //     without records. After a crash the window is larger, the result the same.

@@ -51,38 +51,37 @@ func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
 	var f *follower
 	err := chores.Apart(func() error {
 		f = newFollower(p)
-		return f.resume(ctx)
-	})
-	defer f.times.Leave()
-	if err != nil {
-		return err
-	}
-	for {
-		if err := chores.Apart(func() error { return f.poll(ctx) }); err != nil {
+		if err := f.resume(ctx); err != nil {
 			return err
 		}
+		return f.poll(ctx)
+	})
+	defer f.times.Leave()
+	for err == nil {
 		var wait time.Duration
 		f.interval, wait = f.times.Wait(time.Now())
 		f.task.Paced(f.interval)
-		timer := time.NewTimer(wait)
-		for waiting := true; waiting; {
-			select {
-			case <-timer.C:
-				waiting = false
-			case s := <-found:
-				repair := f.repair
-				if s.undated {
-					repair = f.repairUndated
-				}
-				if err := chores.Apart(func() error { return repair(ctx, s) }); err != nil {
-					return err
-				}
-			case <-ctx.Done():
-				timer.Stop()
-				return ctx.Err()
-			}
+		work, due := f.poll, time.NewTimer(wait)
+		select {
+		case <-due.C:
+		case s := <-found:
+			work = func(ctx context.Context) error { return f.repair(ctx, s) }
+		case <-p.bell.Rung():
+			work = f.hear
+		case <-ctx.Done():
+			work = func(ctx context.Context) error { return ctx.Err() }
 		}
+		due.Stop()
+		err = chores.Apart(func() error { return work(ctx) })
 	}
+	return err
+}
+
+// hear takes in that a doorbell rang. Where polls read ahead of the mark, one out of turn may find what it
+// rang for at once; there as elsewhere, one finds it that begins when the second is over and settled.
+func (f *follower) hear(context.Context) error {
+	f.times.Ring(time.Now(), reach(f.object), f.readsAhead())
+	return nil
 }
 
 // resume carries out what is left of a walk that was under way.
@@ -153,7 +152,9 @@ func (f *follower) probeLines(ctx context.Context) error {
 func (f *follower) poll(ctx context.Context) error {
 	began, published := time.Now(), f.task.Published()
 	f.rows, f.missing = 0, false
-	f.times.Begin(began)
+	if f.times.Begin(began) {
+		f.task.PolledEarly()
+	}
 	if err := f.pollChanges(ctx); err != nil {
 		return err
 	}
@@ -502,6 +503,9 @@ func (f *follower) horizon(to time.Time) int64 {
 
 // repair reads suspects whole and publishes those that the ledger still does not know.
 func (f *follower) repair(ctx context.Context, s suspects) error {
+	if s.undated {
+		return f.repairUndated(ctx, s)
+	}
 	// What the ledger has forgotten since the look-back began can't be told from what it never knew.
 	if s.window.From = clock.Later(s.window.From, f.shard.Position(f.stream).Floor); !s.window.From.Before(s.window.To) {
 		return nil

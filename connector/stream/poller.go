@@ -31,6 +31,7 @@ type Poller struct {
 	source   Source
 	shard    Shard
 	polls    polls.Budget
+	bell     *polls.Bell
 	maker    *record.Maker
 	rate     float64
 	below    bool // the rows are below those of another collection
@@ -44,7 +45,7 @@ type Poller struct {
 	log      *slog.Logger
 
 	sampler *sample.Sampler
-	stopped complaint // owned by Run
+	stopped status.Complaint // owned by Run
 
 	looksBack atomic.Bool // the last poll read what the shortest look-back would
 
@@ -65,6 +66,7 @@ type Config struct {
 	Source   Source
 	Shard    Shard
 	Polls    polls.Budget // of the instance
+	Bell     *polls.Bell  // asks for polls out of turn
 	Maker    *record.Maker
 	Rate     float64 // the most requests a second, for the number of them side by side; 0: unlimited
 	Task     *status.Task
@@ -98,7 +100,7 @@ func New(c Config) *Poller {
 	return &Poller{
 		below:   resource.Parent != "",
 		sampler: &sample.Sampler{Object: c.Object, Source: c.Source, Maker: c.Maker, Task: c.Task, Log: c.Log},
-		stream:  c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, maker: c.Maker, rate: c.Rate, task: c.Task,
+		stream:  c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, bell: c.Bell, maker: c.Maker, rate: c.Rate, task: c.Task,
 		clocks: c.Clocks, turns: c.Turns, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log,
 	}
 }
@@ -209,24 +211,10 @@ func (p *Poller) failed(err error, again time.Duration, open bool) {
 		s.State, s.Trace, s.NextTry, s.CircuitOpen = status.Failed, err.Error(), next, open
 	})
 	p.task.Failed(err)
-	what := err.Error()
-	if status.Passes(err) { // each answer of an incident is wrong in another way
-		what = coupa.KindOf(err).String()
-	}
-	if what != p.stopped.what || time.Since(p.stopped.said) >= sayAgain {
-		p.stopped = complaint{what, time.Now()}
+	if p.stopped.IsNews(err) {
 		p.log.Error("the object has stopped", "error", err, "again_in", again.Round(time.Second), "circuit_open", open)
 	}
 }
-
-// complaint is that the object has stopped, as the log was told.
-type complaint struct {
-	what string
-	said time.Time
-}
-
-// sayAgain is how long the log is not told of the same failure, be there good polls in between or not.
-const sayAgain = 10 * time.Minute
 
 // noteRetry is called before another attempt.
 func (p *Poller) noteRetry(heldUp bool) {
@@ -396,7 +384,7 @@ func (p *Poller) timetable() *polls.Timetable {
 	if p.object.PollAuto {
 		return p.polls.Auto(name, polls.Learned(p.shard.Position(p.stream).Learned))
 	}
-	return polls.Every(p.object.PollInterval, name)
+	return p.polls.Every(p.object.PollInterval, name)
 }
 
 // query is what every page of the stream is asked for with.
