@@ -23,7 +23,7 @@ func newHashPasswordCommand(a *app) *cobra.Command {
 		Long: `Make an entry of the accounts file that a worker's rest.auth.file names. The password is asked for, or read from the first line of stdin; it is hashed with
 argon2id. With --token a random token is made, and printed once, on stderr: the file has its SHA-256 alone.
 
-The file is YAML. Roles are read-only and admin; certificates are named by common name, DNS name or URI, and need listeners.https.ssl.client.auth:
+The file is YAML. Roles are read-only, admin, and hook, which rings doorbells alone (hooks.enabled); certificates are named by common name, DNS name or URI, and need listeners.https.ssl.client.auth:
 
   users:
     ops: {password: "$argon2id$v=19$m=19456,t=2,p=1$…", role: admin}
@@ -39,13 +39,13 @@ The file is YAML. Roles are read-only and admin; certificates are named by commo
 		},
 	}
 	cmd.Flags().BoolVar(&token, "token", false, "make a bearer token in place of a user with a password")
-	cmd.Flags().StringVar(&role, "role", string(security.ReadOnly), "what the account may do: read-only or admin")
+	cmd.Flags().StringVar(&role, "role", string(security.ReadOnly), "what the account may do: read-only, admin or hook")
 	return cmd
 }
 
 func (a *app) hashPassword(name string, role security.Role, token bool) error {
-	if role != security.ReadOnly && role != security.Admin {
-		return usageError{fmt.Errorf("--role %q is not a role; give read-only or admin", role)}
+	if !role.IsRole() {
+		return usageError{fmt.Errorf("--role %q is not a role; give read-only, admin or hook", role)}
 	}
 	if name == "" || strings.ContainsAny(name, ":\"\\\n\t") {
 		return usageError{fmt.Errorf("%q is not the name of an account; leave out colons, quotes and what can't be seen", name)}

@@ -56,7 +56,7 @@ func TestEntriesOfTheAccountsFileLetIn(t *testing.T) {
 func TestEntriesThatAreNotMade(t *testing.T) {
 	for _, c := range []struct{ stdin, args, want string }{
 		{"short\n", "hash-password ops", "coupastream: the password has less than 8 characters; give a longer one\n"},
-		{"long enough\n", "hash-password ops --role root", "coupastream: --role \"root\" is not a role; give read-only or admin\n"},
+		{"long enough\n", "hash-password ops --role root", "coupastream: --role \"root\" is not a role; give read-only, admin or hook\n"},
 		{"long enough\n", "hash-password a:b", "coupastream: \"a:b\" is not the name of an account; leave out colons, quotes and what can't be seen\n"},
 	} {
 		if got := withInput(t, c.stdin, strings.Fields(c.args)...); got != (result{2, "", c.want}) {

@@ -47,7 +47,7 @@ func (a *app) listen(settings *config.Worker) (*api, error) {
 		return nil, err
 	}
 	api := &api{guard: guard, options: rest.Options{
-		Version: version(), Commit: commit(), Loggers: a.levels, Peers: peers, Log: logging.Named(a.log, "rest"),
+		Version: version(), Commit: commit(), Loggers: a.levels, Hooks: settings.Hooks, Peers: peers, Log: logging.Named(a.log, "rest"),
 	}}
 	if api.listeners, err = security.Listen(settings, log); err != nil {
 		return nil, err

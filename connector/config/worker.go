@@ -30,6 +30,7 @@ type Worker struct {
 	// accounts of the REST API; "": there are none, everybody may do everything
 	AuthFile  string
 	OpenPaths []string // that need no account, besides /livez and /readyz
+	Hooks     bool     // the doorbell is there
 	// of requests to other workers in this one's own name; "" for none
 	ForwardToken coupa.Secret `json:",omitempty"`
 	AllowedHosts []string     // names of loopback listeners besides this machine's

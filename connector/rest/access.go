@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/coupastream/coupastream/connector/rest/security"
@@ -33,11 +34,11 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// access writes the line of one request: those that change something and those that
-// failed here at INFO, and the many that read at DEBUG. Queries and bodies are left out.
+// access writes the line of one request: those that change something and those that failed here
+// at INFO, and the many that read or ring at DEBUG. Queries and bodies are left out.
 func (a *API) access(rec *recorder, r *http.Request, began time.Time) {
 	level := slog.LevelDebug
-	if !security.Reads(r.Method) || rec.status >= http.StatusInternalServerError {
+	if !security.Reads(r.Method) && !strings.HasPrefix(r.URL.Path, "/hooks/") || rec.status >= http.StatusInternalServerError {
 		level = slog.LevelInfo
 	}
 	a.log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),

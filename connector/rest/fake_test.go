@@ -39,6 +39,7 @@ type fake struct {
 	broken     error // what every change fails with
 	restarted  []connector.RestartRequest
 	elsewhere  map[string]status.ConnectorStatus // what is known after a Refresh
+	rung       []string
 }
 
 const self = "127.0.0.1:8083"
@@ -71,7 +72,7 @@ func (f *fake) api(t *testing.T) *API {
 		t.Fatal(err)
 	}
 	levels.Logger("connector.task")
-	a := New(f, Options{Version: "v1", Commit: "abc", Loggers: levels, Peers: http.DefaultClient, Log: slog.New(slog.DiscardHandler)})
+	a := New(f, Options{Version: "v1", Commit: "abc", Loggers: levels, Hooks: true, Peers: http.DefaultClient, Log: slog.New(slog.DiscardHandler)})
 	a.now = func() time.Time { return time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC) }
 	return a
 }
@@ -330,6 +331,22 @@ func (f *fake) SetSnapshot(_ context.Context, name, id string, state checkpoint.
 		return connector.ErrUnknownSnapshot
 	}
 	f.snapshots[i].State = state
+	return nil
+}
+
+func (f *fake) Ring(name, object string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.get(name)
+	switch {
+	case err != nil:
+		return err
+	case !slices.ContainsFunc(c.Tasks, func(t status.TaskStatus) bool { return t.Object == object }):
+		return fmt.Errorf("%w: %s", connector.ErrNoDoorbell, object)
+	case !c.Owner.Local && c.Owner.URL != "":
+		return &connector.NotOwnerError{Owner: c.Owner}
+	}
+	f.rung = append(f.rung, name+"/"+object)
 	return nil
 }
 

@@ -4,8 +4,8 @@
 // # What is beside Connect's
 //
 // Health beside the closed set of states (health.go), the offset of one
-// object (offsets.go), snapshots (snapshots.go), comparisons (verified.go), probes and metrics
-// (probes.go), and the description of all of it, /openapi.json (openapi.go).
+// object (offsets.go), snapshots (snapshots.go), comparisons (verified.go), the doorbell (hooks.go),
+// probes and metrics (probes.go), and the description of all of it, /openapi.json (openapi.go).
 //
 // # Where a route is
 //
@@ -26,6 +26,7 @@
 // from memory and changed by whoever is asked. What only the worker that runs a connector's
 // tasks knows or can do (forward.go) is asked from it, with forward=false so that it is never
 // passed on twice; where reading from it fails, the answer says so: UNASSIGNED, with a trace.
+// A doorbell is passed on behind the answer, by a goroutine for each object that rings (hooks.go).
 // Reading never waits longer than peerRead, whatever the brokers or other workers do.
 package rest
 
@@ -50,6 +51,7 @@ type Worker interface {
 	reader
 	changer
 	owner
+	ringer
 	process
 }
 
@@ -58,6 +60,7 @@ type Options struct {
 	Version string // of coupastream
 	Commit  string
 	Loggers Loggers
+	Hooks   bool // there are doorbells
 	// Peers sends requests to other workers of the group. It follows no
 	// redirects: a worker sends none, and credentials are not for others.
 	Peers *http.Client
@@ -69,11 +72,13 @@ type API struct {
 	reader  reader
 	changer changer
 	owner   owner
+	ringer  ringer
 	process process
 	o       Options
 	log     *slog.Logger
 	metrics http.Handler
 	routes  []route
+	relays  relays
 	ui      http.Handler
 	now     func() time.Time
 }
@@ -81,11 +86,12 @@ type API struct {
 // New makes the API of a worker.
 func New(w Worker, o Options) *API {
 	a := &API{
-		reader: w, changer: w, owner: w, process: w, o: o, log: o.Log, now: time.Now,
+		reader: w, changer: w, owner: w, ringer: w, process: w, o: o, log: o.Log, now: time.Now,
+		relays:  relays{log: o.Log, underway: map[string]*relay{}},
 		metrics: promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{}),
 	}
 	a.routes = slices.Concat(a.workerRoutes(), a.descriptionRoutes(), a.connectorRoutes(), a.statusRoutes(), a.lifecycleRoutes(),
-		a.offsetRoutes(), a.snapshotRoutes(), a.verifiedRoutes(), a.pluginRoutes(), a.loggerRoutes())
+		a.offsetRoutes(), a.snapshotRoutes(), a.verifiedRoutes(), a.hookRoutes(), a.pluginRoutes(), a.loggerRoutes())
 	return a
 }
 

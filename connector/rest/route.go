@@ -27,6 +27,7 @@ type route struct {
 	method, path string
 	do           handler
 	text         bool // it also answers those who don't take JSON
+	heedless     bool // what is sent does not matter, nor what is taken; nothing of it is read
 }
 
 // request is a request whose path is understood and whose body is read.
@@ -100,9 +101,11 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req := &request{Request: r, path: path}
-	if err := req.read(rw, found[i].text); err != nil {
-		send(rw, nil, err)
-		return
+	if !found[i].heedless {
+		if err := req.read(rw, found[i].text); err != nil {
+			send(rw, nil, err)
+			return
+		}
 	}
 	got, err := found[i].do(req)
 	if err == nil && got.instead != nil {

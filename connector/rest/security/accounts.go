@@ -97,8 +97,8 @@ func (f accountsFile) accounts(path string) (*accounts, config.Problems) {
 	check := func(entry string, role Role, err error) {
 		message, remedy := "", accountsRemedy
 		switch {
-		case role != ReadOnly && role != Admin:
-			message, remedy = ": role is neither read-only nor admin", "give one of these"
+		case !role.IsRole():
+			message, remedy = ": role is none of read-only, admin and hook", "give one of these"
 		case err != nil:
 			message = ": " + err.Error()
 		default:
@@ -166,7 +166,7 @@ func (a *accounts) certificate(c *x509.Certificate) (Caller, bool) {
 	}
 	caller, found := Caller{}, false
 	for _, name := range names {
-		if role, listed := a.certificates[name]; listed && (!found || role == ReadOnly) {
+		if role, listed := a.certificates[name]; listed && (!found || slices.Index(roles, role) < slices.Index(roles, caller.Role)) {
 			caller, found = Caller{name, role}, true
 		}
 	}

@@ -59,12 +59,19 @@ func (a *authenticator) caller(r *http.Request) (Caller, *problem) {
 		}
 		return Caller{}, a.unauthorized(list, "give a user and password, or a token, of the worker's rest.auth.file")
 	}
-	if name, password, ok := r.BasicAuth(); ok {
+	if name, password, ok := basicAuth(r); ok {
 		return a.password(r.Context(), list, r.RemoteAddr, name, password)
 	}
 	if scheme, text, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
-		if c, ok := list.token(strings.TrimSpace(text)); ok {
+		text = strings.TrimSpace(text)
+		if c, ok := list.token(text); ok {
 			return c, nil
+		}
+		switch c, until, ok := list.granted(text); {
+		case ok && time.Now().Before(until.Add(grantSlack)):
+			return c, nil
+		case ok: // it was right, so that it is no guess
+			return Caller{}, a.unauthorized(list, "the token has expired; get another one by POST "+tokenPath)
 		}
 	}
 	if wait, _ := a.failures.attempt(r.RemoteAddr); wait > 0 {
@@ -118,13 +125,15 @@ func (a *authenticator) remember(list *accounts, id [sha256.Size]byte, c Caller)
 	a.known[id] = c
 }
 
+const basicChallenge = `Basic realm="coupastream", charset="UTF-8"`
+
 // unauthorized asks for credentials of the kinds that there are.
 func (a *authenticator) unauthorized(list *accounts, what string) *problem {
 	p := &problem{status: http.StatusUnauthorized, message: what}
 	if len(list.users) > 0 {
-		p.challenges = append(p.challenges, `Basic realm="coupastream", charset="UTF-8"`)
+		p.challenges = append(p.challenges, basicChallenge)
 	}
-	if len(list.tokens) > 0 || len(list.users) == 0 {
+	if len(list.tokens) > 0 || len(list.users) == 0 || list.grants() {
 		p.challenges = append(p.challenges, `Bearer realm="coupastream"`)
 	}
 	return p

@@ -14,9 +14,11 @@
 //  5. pages of other origins may do what the configuration says:
 //     read, if anything; preflights are answered origin.go
 //  6. who is it? a user, a token, or a certificate of the
-//     accounts file; failures are slowed down authenticate.go
-//  7. who may read alone changes nothing
-//  8. a body is read whole, up to a bound; that of a request that only reads is not
+//     accounts file; failures are slowed down authenticate.go. Who asks
+//     for a token for doorbells is answered here hook.go
+//  7. who may read alone changes nothing, and who may ring alone does nothing else
+//  8. a body is read whole, up to a bound; that of a request that only reads is not, and that
+//     of a doorbell is thrown away
 //
 // Files (accounts, certificates, keys, authorities) are read again when they
 // change; one that can't be used leaves the former in place, and the log says so.

@@ -18,6 +18,7 @@ var probePaths = []string{"/livez", "/readyz"}
 // Guard looks at requests before the API does.
 type Guard struct {
 	who     *authenticator // nil: nobody is asked, everybody may do everything
+	hooks   bool           // there are doorbells
 	open    []string
 	hosts   []string
 	origins *origins
@@ -32,7 +33,7 @@ func New(settings *config.Worker, log *slog.Logger) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{open: append(slices.Clone(probePaths), settings.OpenPaths...), hosts: settings.AllowedHosts, origins: origins, slots: newSlots(), log: log}
+	g := &Guard{hooks: settings.Hooks, open: append(slices.Clone(probePaths), settings.OpenPaths...), hosts: settings.AllowedHosts, origins: origins, slots: newSlots(), log: log}
 	if settings.AdvertisedHost != "" {
 		g.hosts = append(slices.Clone(g.hosts), settings.AdvertisedHost)
 	}
@@ -78,6 +79,8 @@ func (g *Guard) Handler(next http.Handler, local bool) http.Handler {
 // kind is the kind of a request by what it may take of the worker.
 func (g *Guard) kind(method, path string) kind {
 	switch {
+	case g.hooks && rings(method, path):
+		return bell
 	case !Reads(method):
 		return usual
 	case slices.Contains(probePaths, path):
@@ -98,11 +101,19 @@ func (g *Guard) admit(rw http.ResponseWriter, r *http.Request, path string) (*ht
 	case answered:
 		return nil, nil
 	}
+	if g.hooks && g.who != nil && path == tokenPath && r.Method == http.MethodPost {
+		g.who.grant(rw, r)
+		return nil, nil
+	}
 	caller, p := g.caller(r, path)
 	if p != nil {
 		return r, p
 	}
-	text, p := readBody(rw, r)
+	read := readBody
+	if g.kind(r.Method, path) == bell {
+		read = dropBody
+	}
+	text, p := read(rw, r)
 	if p != nil {
 		return r, p
 	}
@@ -137,8 +148,8 @@ func (g *Guard) caller(r *http.Request, path string) (Caller, *problem) {
 			return Caller{}, p
 		}
 	}
-	if !caller.Role.may(r.Method) {
-		return Caller{}, &problem{status: http.StatusForbidden, message: "the role read-only changes nothing; use an account with the role admin"}
+	if !caller.Role.may(r.Method, path) {
+		return Caller{}, &problem{status: http.StatusForbidden, message: caller.Role.refusal()}
 	}
 	return caller, nil
 }

@@ -235,8 +235,8 @@ func TestAccountsFilesThatCantBeUsed(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"a plain password", "users: {ops: {password: s3cret, role: admin}}", `rest.auth.file = "accounts.yaml": users.ops: password is not a bcrypt or argon2id hash; see coupastream hash-password --help for the form of the file`},
 		{"a password in the place of the entry", "users:\n  ops: s3cret", `rest.auth.file = "accounts.yaml": is not an accounts file (line 2); see`},
-		{"no role", "users: {ops: {password: '" + hash + "'}}", "users.ops: role is neither read-only nor admin; give one of these"},
-		{"a role that there is not", "certificates: {w: {role: root}}", "certificates.w: role is neither"},
+		{"no role", "users: {ops: {password: '" + hash + "'}}", "users.ops: role is none of read-only, admin and hook; give one of these"},
+		{"a role that there is not", "certificates: {w: {role: root}}", "certificates.w: role is none of"},
 		{"a plain token", "tokens: {ci: {sha256: s3cret, role: admin}}", "tokens.ci: sha256 is not a SHA-256 in hexadecimal"},
 		{"an unknown key", "users: {ops: {passwort: s3cret, role: admin}}", "is not an accounts file (line 1)"},
 		{"a user twice", "users:\n  ops: {password: s3cret, role: admin}\n  ops: {password: s3cret, role: admin}\n", "is not an accounts file (line"},

@@ -15,6 +15,7 @@ const (
 	mostRequests = 128     // at one time
 	mostOpen     = 32      // of these that need no account where others do
 	mostStreams  = 64      // of events at one time; they last
+	mostBells    = 32      // of doorbells at one time, whatever is sent with them
 	mostHeader   = 64 << 10
 
 	headerTimeout = 10 * time.Second
@@ -33,6 +34,7 @@ const (
 	usual  kind = iota
 	open        // it needs no account, and who has none is not to be in the way of the others
 	stream      // its answer lasts as long as somebody listens
+	bell        // nobody waits for what comes of it
 	probe       // it is answered whatever else goes on, and takes nothing
 )
 
@@ -40,7 +42,7 @@ const (
 type slots map[kind]chan struct{}
 
 func newSlots() slots {
-	return slots{usual: make(chan struct{}, mostRequests), open: make(chan struct{}, mostOpen), stream: make(chan struct{}, mostStreams)}
+	return slots{usual: make(chan struct{}, mostRequests), open: make(chan struct{}, mostOpen), stream: make(chan struct{}, mostStreams), bell: make(chan struct{}, mostBells)}
 }
 
 // acquire takes a place for a request, if there is one. Nobody waits for
@@ -87,6 +89,18 @@ func readBody(rw http.ResponseWriter, r *http.Request) (body, *problem) {
 		return body{}, &problem{status: http.StatusBadRequest, message: "the body could not be read to its end"}
 	}
 	return body{bytes.NewReader(text)}, nil
+}
+
+// dropBody reads what is sent to a doorbell, and throws it away, so that the connection can be used again:
+// what Coupa sends with a call out is as long as the document. It goes by the bound of other bodies, and
+// what is longer, or breaks off, rings all the same.
+func dropBody(rw http.ResponseWriter, r *http.Request) (body, *problem) {
+	if r.Body != nil {
+		if n, err := io.Copy(io.Discard, io.LimitReader(r.Body, mostBody)); err != nil || n == mostBody {
+			rw.Header().Set("Connection", "close")
+		}
+	}
+	return body{bytes.NewReader(nil)}, nil
 }
 
 // leaveBody has the connection end with the answer if the request has a body that nobody

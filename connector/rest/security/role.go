@@ -3,19 +3,44 @@ package security
 import (
 	"context"
 	"net/http"
+	"slices"
 )
 
 // Role says what somebody may do.
 type Role string
 
-// The roles.
+// The roles, from the one that may do least.
 const (
+	Hook     Role = "hook"      // POST to a doorbell, and nothing else
 	ReadOnly Role = "read-only" // GET, HEAD and OPTIONS
 	Admin    Role = "admin"     // everything
 )
 
-// may tells whether a role allows a method.
-func (r Role) may(method string) bool { return r == Admin || r == ReadOnly && Reads(method) }
+var roles = []Role{Hook, ReadOnly, Admin}
+
+// IsRole tells whether there is such a role.
+func (r Role) IsRole() bool { return slices.Contains(roles, r) }
+
+// may tells whether a role allows a method of a path.
+func (r Role) may(method, path string) bool {
+	switch r {
+	case Admin:
+		return true
+	case ReadOnly:
+		return Reads(method)
+	case Hook:
+		return rings(method, path)
+	}
+	return false
+}
+
+// refusal is what is said to somebody who may not do what he asks for.
+func (r Role) refusal() string {
+	if r == Hook {
+		return "the role hook rings doorbells, by POST /hooks/{connector}/{object}; use another account"
+	}
+	return "the role read-only changes nothing; use an account with the role admin"
+}
 
 // Reads tells whether requests of a method change nothing: GET, HEAD and OPTIONS.
 func Reads(method string) bool {
