@@ -13,6 +13,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/shard"
+	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
@@ -110,17 +111,70 @@ func TestAStormOfDoorbellsCostsNoMoreThanItsShare(t *testing.T) {
 }
 
 func TestWhatHasNoDoorbell(t *testing.T) {
-	simulate(t, coupatest.Config{Seed: 973, Rows: 5, Objects: []string{"users"}}, func(h *harness) {
-		h.keys["object.users.initial.from"] = "latest"
+	simulate(t, coupatest.Config{Seed: 973, Rows: 5, Objects: []string{"users", "contracts", "contracts/legal_documents"}}, func(h *harness) {
 		h.start()
 		h.settle()
-		for name, want := range map[[2]string]error{
-			{"acme", "users"}: nil, {"acme", "invoices"}: ErrNoDoorbell, {"acme", ""}: ErrNoDoorbell, {"nobody", "users"}: ErrUnknownConnector,
+		for _, c := range []struct {
+			name, object string
+			want         error
+		}{
+			{"acme", "users", nil}, {"acme", "contracts/legal_documents", ErrNoDoorbell}, // it is read whole
+			{"acme", "invoices", ErrNoDoorbell}, {"acme", "", ErrNoDoorbell}, {"nobody", "users", ErrUnknownConnector},
 		} {
-			if err := h.running.Ring(name[0], name[1]); !errors.Is(err, want) {
-				t.Errorf("%v: %v", name, err)
+			if err := h.running.Ring(c.name, c.object); !errors.Is(err, c.want) {
+				t.Errorf("%s %s: %v", c.name, c.object, err)
 			}
 		}
+	})
+}
+
+// A ring is for the worker that runs the object, and asks for nothing while it is paused.
+func TestWhoHearsADoorbell(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 974, Rows: 5, Objects: []string{"users"}}, func(h *harness) {
+		h.keys["poll.interval.ms"] = "3600000"
+		h.join(nil)
+		h.join(nil)
+		h.settle()
+		owners := h.owners("acme")
+		if len(owners) != 1 {
+			t.Fatalf("%d workers run it", len(owners))
+		}
+		elsewhere := 0
+		for _, r := range h.members {
+			var other *NotOwnerError
+			switch err := r.Ring("acme", "users"); {
+			case errors.As(err, &other):
+				elsewhere++
+				if other.Owner.URL != owners[0].cfg.Self.URL {
+					t.Errorf("passed on to %+v", other.Owner)
+				}
+			case err != nil || r != owners[0]:
+				t.Errorf("%v", err)
+			}
+		}
+		if elsewhere != 1 {
+			t.Errorf("%d workers pass it on", elsewhere)
+		}
+		if err := owners[0].SetState(h.t.Context(), "acme", status.Paused); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Second)
+		before := h.tenant.RequestCounts()["users"]
+		h.tenant.Update("users", 1)
+		for range 10 {
+			if err := owners[0].Ring("acme", "users"); err != nil {
+				t.Error(err)
+			}
+			h.pass(time.Second)
+		}
+		if n := h.tenant.RequestCounts()["users"] - before; n > 0 {
+			t.Errorf("%d requests while it is paused", n)
+		}
+		if err := owners[0].SetState(h.t.Context(), "acme", status.Running); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Second)
+		h.check("users")
 	})
 }
 

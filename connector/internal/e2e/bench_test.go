@@ -25,6 +25,7 @@ func BenchmarkReal(b *testing.B) {
 	b.Run("Snapshot", p.benchmarkSnapshot)
 	b.Run("Huge", p.benchmarkHuge)
 	b.Run("Latency", p.benchmarkLatency)
+	b.Run("Doorbell", p.benchmarkDoorbell)
 	b.Run("Idle", p.benchmarkIdle)
 	b.Run("Hostile", p.benchmarkHostile)
 	b.Run("Hanging", p.benchmarkHanging)

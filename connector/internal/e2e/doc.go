@@ -59,6 +59,7 @@
 //	worker_test.go                `coupastream run` with its two files
 //	verdict_test.go               running the judge, and waiting until the connector has caught up
 //	real_test.go                  the scenarios
+//	doorbell_real_test.go         doorbells without a pause, and how soon one is answered
 //	compact_test.go               the checkpoint topic on a broker that compacts it
 //	crash_test.go                 the crash suite: many scenes of random incidents; connector/PROOF.md says
 //	                              what it is to show
