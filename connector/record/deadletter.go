@@ -117,14 +117,7 @@ func IsUnread(r *kgo.Record) bool { return isFor(r, unread) }
 // IsUnstamped tells whether a record is the dead letter of a row whose updated-at was no instant.
 func IsUnstamped(r *kgo.Record) bool { return isFor(r, unstamped) }
 
-func isFor(r *kgo.Record, why reason) bool {
-	for _, h := range r.Headers {
-		if h.Key == headerErrorClass {
-			return string(h.Value) == why.class
-		}
-	}
-	return false
-}
+func isFor(r *kgo.Record, why reason) bool { return Header(r, headerErrorClass) == why.class }
 
 // letter is a row that is to be a dead letter.
 type letter struct {

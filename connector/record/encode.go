@@ -28,6 +28,16 @@ const (
 // ReasonRequested is HeaderReason of a record that somebody asked for: by a snapshot, or by moving positions.
 const ReasonRequested = "requested"
 
+// Header is the value of a record's header; "": it has none of that name.
+func Header(r *kgo.Record, name string) string {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
 // Values of HeaderOp.
 const (
 	OpUpsert   = "upsert"
@@ -147,6 +157,15 @@ func (enc *rowEncoder) encodeMapped(r coupa.Row, op string) error {
 	}
 	enc.unreadable = enc.value.kept().Unreadable()
 	return nil
+}
+
+// Key is the key of a row's records as they are made now; known is false while none can be made.
+func (m *Maker) Key(id int64) (key []byte, known bool) {
+	now := m.current.Load()
+	if now == nil {
+		return nil, false
+	}
+	return now.appendKey(nil, id), true
 }
 
 // appendKey appends the key of a row's records, in the format of their values.

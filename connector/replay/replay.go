@@ -346,7 +346,7 @@ func (r *run) catchUp(ctx context.Context) error {
 			return err
 		}
 		for _, rec := range batch {
-			if headerOf(rec, record.HeaderTenant) != r.Connector.Tenant {
+			if record.Header(rec, record.HeaderTenant) != r.Connector.Tenant {
 				continue
 			}
 			key, err := keyOf(rec.Topic, rec)
@@ -364,28 +364,19 @@ func (r *run) catchUp(ctx context.Context) error {
 // stampOf orders the versions of a row: by its updated-at,
 // or, where it has none, by when the record was produced.
 func stampOf(rec *kgo.Record) time.Time {
-	at, err := time.Parse(time.RFC3339, headerOf(rec, record.HeaderUpdatedAt))
+	at, err := time.Parse(time.RFC3339, record.Header(rec, record.HeaderUpdatedAt))
 	if err != nil {
 		return rec.Timestamp
 	}
 	return at
 }
 
-func headerOf(rec *kgo.Record, key string) string {
-	for _, h := range rec.Headers {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
 // streamOf is what a letter is of; nil: it is not of this connector, or of none of its objects.
 func (r *run) streamOf(rec *kgo.Record) *stream {
-	if headerOf(rec, record.HeaderTenant) != r.Connector.Tenant || headerOf(rec, record.HeaderErrorConnector) == "" {
+	if record.Header(rec, record.HeaderTenant) != r.Connector.Tenant || record.Header(rec, record.HeaderErrorConnector) == "" {
 		return nil
 	}
-	return r.streams[headerOf(rec, record.HeaderObject)]
+	return r.streams[record.Header(rec, record.HeaderObject)]
 }
 
 // send publishes letters, in as many turns as it takes until none of those that go is overtaken.
@@ -496,7 +487,7 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 		return err
 	}
 	stamp, content := stampOf(rec), xxhash.Sum64(rec.Value)
-	letter := letterKey{key, record.IsUnread(rec), headerOf(rec, record.HeaderUpdatedAt) == ""}
+	letter := letterKey{key, record.IsUnread(rec), record.Header(rec, record.HeaderUpdatedAt) == ""}
 	seen, again := out.taken[letter]
 	if !again {
 		seen, again = r.taken[letter]
@@ -518,7 +509,7 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	if err := p.maker.Prepare(ctx); err != nil {
 		return err
 	}
-	made, enc := &record.Chunk{}, p.maker.Encoder(record.How{Op: headerOf(rec, record.HeaderOp)})
+	made, enc := &record.Chunk{}, p.maker.Encoder(record.How{Op: record.Header(rec, record.HeaderOp)})
 	defer enc.Release()
 	row, err := r.rowOf(ctx, p, key.id, rec)
 	is := xxhash.Sum64(row.JSON)
@@ -559,7 +550,7 @@ func holdsTooLittle(rec *kgo.Record) bool { return record.IsUnread(rec) || recor
 // what that hides; then, and where it holds too little, the row is read from Coupa again.
 func (r *run) rowOf(ctx context.Context, p *stream, id int64, rec *kgo.Record) (coupa.Row, error) {
 	if p.object.Mapping == nil && !holdsTooLittle(rec) {
-		at, _ := time.Parse(time.RFC3339, headerOf(rec, record.HeaderUpdatedAt)) // zero where rows have none
+		at, _ := time.Parse(time.RFC3339, record.Header(rec, record.HeaderUpdatedAt)) // zero where rows have none
 		return coupa.Row{ID: id, UpdatedAt: at, JSON: rec.Value}, nil
 	}
 	var row coupa.Row
@@ -607,7 +598,7 @@ func (r *run) readOnce(ctx context.Context, q coupa.Query, row func(coupa.Row) e
 
 // anew is a letter that is to be sent again another time.
 func anew(rec *kgo.Record, reason string) *kgo.Record {
-	attempts, _ := strconv.Atoi(headerOf(rec, HeaderAttempts))
+	attempts, _ := strconv.Atoi(record.Header(rec, HeaderAttempts))
 	headers := slices.DeleteFunc(slices.Clone(rec.Headers), func(h kgo.RecordHeader) bool { return h.Key == HeaderAttempts || h.Key == record.HeaderErrorMessage })
 	return &kgo.Record{Topic: rec.Topic, Key: rec.Key, Value: rec.Value, Headers: append(headers,
 		kgo.RecordHeader{Key: record.HeaderErrorMessage, Value: []byte(reason)}, kgo.RecordHeader{Key: HeaderAttempts, Value: []byte(strconv.Itoa(attempts + 1))})}
