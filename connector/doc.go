@@ -3,7 +3,7 @@
 // runs lies in rooms, and each room's doc.go says what it may touch, who owns what, and why it is as it is.
 //
 //	cmd ──▶ rest ──▶ connector ──▶ group    the place in Kafka's consumer group ◀── shard: when to stop
-//	 │                   │
+//	 │                   ├───────▶ explain  why a row is in its topic, or is not ──▶ record
 //	 │                   └───────▶ stream   what to read of Coupa, and when ──▶ polls: how often
 //	 │                               │         listing, sample: reading that publishes nothing
 //	 │                               ▼

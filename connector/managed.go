@@ -41,6 +41,7 @@ type managed struct {
 
 	shard      atomic.Pointer[shard.Shard] // that its tenant belongs to; nil until the partitions are known
 	pollers    []*stream.Poller            // guarded by Worker.applying
+	makers     []*record.Maker             // of the pollers, likewise
 	tokenAsked atomic.Bool                 // its token was asked for
 
 	mu     sync.Mutex
@@ -110,14 +111,13 @@ func (w *Worker) shardFor(tenant string) *shard.Shard {
 // attach puts the connector into its shard. shared are the subjects of more than one stream.
 func (w *Worker) attach(m *managed, shared map[string]bool) {
 	s := w.shardFor(m.c.Tenant)
-	m.pollers = w.pollersOf(m, s, shared)
+	m.pollers, m.makers = w.pollersOf(m, s, shared)
 	m.shard.Store(s)
 	s.Attach(attached(m.pollers), m.state() == status.Running)
 }
 
-// pollersOf makes the pollers of a connector, for a shard.
-func (w *Worker) pollersOf(m *managed, s *shard.Shard, shared map[string]bool) []*stream.Poller {
-	var all []*stream.Poller
+// pollersOf makes the pollers of a connector, for a shard, and what makes their records.
+func (w *Worker) pollersOf(m *managed, s *shard.Shard, shared map[string]bool) (all []*stream.Poller, makers []*record.Maker) {
 	clocks, turns := new(sync.Once), w.turns.Instance()
 	limit := polls.Limit{Fixed: m.c.RateLimit}
 	if m.c.RateAuto {
@@ -127,16 +127,17 @@ func (w *Worker) pollersOf(m *managed, s *shard.Shard, shared map[string]bool) [
 	for i, o := range m.c.Objects {
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
+		maker := record.NewMaker(record.Config{
+			Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,
+			Report: m.tasks[i], Version: w.cfg.Version, Dir: record.Dir(w.settings), Log: log,
+		})
+		makers = append(makers, maker)
 		all = append(all, stream.New(stream.Config{
 			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Bell: m.bells[i], Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks, Turns: turns,
-			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log,
-			Maker: record.NewMaker(record.Config{
-				Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,
-				Report: m.tasks[i], Version: w.cfg.Version, Dir: record.Dir(w.settings), Log: log,
-			}),
+			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log, Maker: maker,
 		}))
 	}
-	return all
+	return all, makers
 }
 
 // usable are the configurations of the connectors whose can be used.

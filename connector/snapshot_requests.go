@@ -22,7 +22,7 @@ func (w *Worker) Snapshot(ctx context.Context, name string, r status.SnapshotReq
 	defer done()
 	p := m.pollerOf(r.Object)
 	if p == nil {
-		return status.Snapshot{}, config.Problems{{Key: "object", Value: r.Object, Message: "no object of connector " + name, Remedy: "give one of its coupa.objects"}}
+		return status.Snapshot{}, noObject(name, r.Object)
 	}
 	var asked status.Snapshot
 	err = s.During(ctx, func(ctx context.Context) (err error) {
@@ -34,6 +34,11 @@ func (w *Worker) Snapshot(ctx context.Context, name string, r status.SnapshotReq
 	}
 	w.log.Info("a snapshot was asked for", "connector", name, "object", r.Object, "snapshot", asked.ID)
 	return asked, nil
+}
+
+// noObject says that a connector has no object of a name.
+func noObject(name, object string) error {
+	return config.Problems{{Key: "object", Value: object, Message: "no object of connector " + name, Remedy: "give one of its coupa.objects"}}
 }
 
 func (m *managed) pollerOf(object string) *stream.Poller {

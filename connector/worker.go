@@ -103,7 +103,10 @@ type Worker struct {
 	// A turn, of one: had by who changes which connectors there are and what runs of them, which waits for
 	// pollers to stop. It is taken before any lock.
 	applying *semaphore.Weighted
-	levels   map[string]configtopic.Level // of loggers, carried out; guarded by applying
+	// Turns, of two: had by who explains a row. What topics are read for it takes memory and the brokers'
+	// time.
+	explaining *semaphore.Weighted
+	levels     map[string]configtopic.Level // of loggers, carried out; guarded by applying
 
 	mu         sync.Mutex // guards what follows; that of a connector may be taken under it
 	connectors map[string]*managed
@@ -115,7 +118,7 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		settings: cfg.Settings, cfg: cfg, log: cfg.Log, registry: cfg.Registry,
-		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, turns: chores.NewTurns(), applying: semaphore.NewWeighted(1), tracer: cfg.tracer(), connectors: map[string]*managed{},
+		memory: shard.NewMemory(memoryBudget), slice: lookbackSlice, turns: chores.NewTurns(), applying: semaphore.NewWeighted(1), explaining: semaphore.NewWeighted(2), tracer: cfg.tracer(), connectors: map[string]*managed{},
 	}
 	w.large = coupa.NewLargeRows(w.memory.LargeRow())
 	w.store = configtopic.New(configtopic.Config{

@@ -550,7 +550,8 @@ func holdsTooLittle(rec *kgo.Record) bool { return record.IsUnread(rec) || recor
 // what that hides; then, and where it holds too little, the row is read from Coupa again.
 func (r *run) rowOf(ctx context.Context, p *stream, id int64, rec *kgo.Record) (coupa.Row, error) {
 	if p.object.Mapping == nil && !holdsTooLittle(rec) {
-		at, _ := time.Parse(time.RFC3339, record.Header(rec, record.HeaderUpdatedAt)) // zero where rows have none
+		// zero where rows have none
+		at, _ := time.Parse(time.RFC3339, record.Header(rec, record.HeaderUpdatedAt))
 		return coupa.Row{ID: id, UpdatedAt: at, JSON: rec.Value}, nil
 	}
 	var row coupa.Row

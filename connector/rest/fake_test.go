@@ -20,6 +20,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/explain"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
@@ -348,6 +349,32 @@ func (f *fake) Ring(name, object string) error {
 	}
 	f.rung = append(f.rung, name+"/"+object)
 	return nil
+}
+
+// Explain knows a row that waits for a poll, with a line.
+func (f *fake) Explain(_ context.Context, name string, r explain.Request) (*explain.Answer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.owned(name); err != nil {
+		return nil, err
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+	if r.Progress != nil {
+		r.Progress(explain.Progress{Topic: "coupa.invoices", Records: 7, Bytes: 700, Back: &at})
+	}
+	if r.ID == 13 {
+		return nil, errBroker
+	}
+	found := &explain.Record{Topic: "coupa.invoices", Partition: 2, Offset: 17, Op: "upsert", UpdatedAt: &at, Written: at, Schema: 5}
+	return &explain.Answer{
+		Connector: name, Tenant: "acme", Object: r.Object, ID: r.ID, At: at, Case: "waits_poll", Sentence: "Waits for the next poll.", Next: "Ask again.",
+		Coupa:  explain.Coupa{Asked: true, Shown: true, UpdatedAt: &at, Lines: []explain.Line{{List: "invoice_lines", ID: 1, Record: found}}},
+		Record: found, Searches: []explain.Search{{Topic: "coupa.invoices", Records: r.Most, Through: true}},
+		Ledger: explain.Ledger{Floor: &at, Versions: []explain.Published{{UpdatedAt: &at}}},
+		State: explain.State{
+			State: status.Running, Interval: 1000, Backfill: &explain.Walk{Kind: "snapshot", Rows: 7}, LookBacks: []explain.Looked{{Depth: 3600000, Every: 600000}},
+		},
+	}, nil
 }
 
 func (f *fake) ClusterID() string { return "cluster-1" }

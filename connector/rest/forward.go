@@ -34,6 +34,7 @@ type owner interface {
 	restarter
 	offsetOwner
 	snapshotOwner
+	explainer
 }
 
 // mayForward tells whether the request may be passed on: it was not passed on to here.
@@ -44,10 +45,17 @@ func mayForward(r *request) bool {
 
 // ownersWork does here what this worker may do as the owner of c, or has the owner do it.
 func (a *API) ownersWork(r *request, c status.ConnectorStatus, missing string, here func(context.Context) (*answer, error)) (*answer, error) {
-	patience, answerIn := changeTimeout, changeTimeout
+	patience := changeTimeout
 	if security.Reads(r.Method) {
-		patience, answerIn = ownerRead, peerRead
+		patience = ownerRead
 	}
+	return a.ownersWorkWithin(r, c, missing, patience, a.forward(r), here)
+}
+
+// ownersWorkWithin is ownersWork that takes so long at most; forward passes the request on.
+func (a *API) ownersWorkWithin(r *request, c status.ConnectorStatus, missing string, patience time.Duration,
+	forward func(context.Context, status.Owner) (*answer, error), here func(context.Context) (*answer, error),
+) (*answer, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	got, err := here(ctx)
@@ -62,18 +70,36 @@ func (a *API) ownersWork(r *request, c status.ConnectorStatus, missing string, h
 	case other.Owner.URL == "":
 		return nil, &apiError{http.StatusConflict, noOwner}
 	}
-	ctx, cancel = context.WithTimeout(r.Context(), answerIn)
+	// the answer is on its way a while
+	ctx, cancel = context.WithTimeout(r.Context(), patience+peerRead-ownerRead)
 	defer cancel()
-	got, err = a.ask(ctx, r.Header, other.Owner, r.Method, r.URL.EscapedPath(), r.URL.Query(), r.body)
+	got, err = forward(ctx, other.Owner)
 	if err != nil {
 		return nil, &apiError{http.StatusInternalServerError, "IO Error trying to forward REST request: " + err.Error()}
 	}
 	return got, nil
 }
 
+// forward passes a request on as it came.
+func (a *API) forward(r *request) func(context.Context, status.Owner) (*answer, error) {
+	return func(ctx context.Context, to status.Owner) (*answer, error) {
+		return a.ask(ctx, r.Header, to, r.Method, r.URL.EscapedPath(), r.URL.Query(), r.body)
+	}
+}
+
 // ask sends a request to another worker, in the name of who asked here with
 // the headers from, and gives its answer whatever its status.
 func (a *API) ask(ctx context.Context, from http.Header, to status.Owner, method, path string, query url.Values, body []byte) (*answer, error) {
+	in, err := a.open(ctx, from, to, method, path, query, body, "application/json")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Body.Close() }()
+	return answerOf(in, to)
+}
+
+// open sends a request to another worker, for an answer of a media type. The caller closes its body.
+func (a *API) open(ctx context.Context, from http.Header, to status.Owner, method, path string, query url.Values, body []byte, accept string) (*http.Response, error) {
 	values := url.Values{}
 	for k, v := range query {
 		values[k] = v
@@ -88,7 +114,7 @@ func (a *API) ask(ctx context.Context, from http.Header, to status.Owner, method
 			out.Header.Set(name, given)
 		}
 	}
-	out.Header.Set("Accept", "application/json")
+	out.Header.Set("Accept", accept)
 	in, err := a.o.Peers.Do(out)
 	if err != nil {
 		if wrapped, isURL := errors.AsType[*url.Error](err); isURL { // without the query
@@ -96,13 +122,17 @@ func (a *API) ask(ctx context.Context, from http.Header, to status.Owner, method
 		}
 		return nil, fmt.Errorf("worker %s: %w", to.WorkerID, err)
 	}
-	defer func() { _ = in.Body.Close() }()
+	return in, nil
+}
+
+// answerOf reads what another worker has answered.
+func answerOf(in *http.Response, of status.Owner) (*answer, error) {
 	text, err := io.ReadAll(io.LimitReader(in.Body, maxAnswer+1))
 	if err != nil {
-		return nil, fmt.Errorf("worker %s: %w", to.WorkerID, err)
+		return nil, fmt.Errorf("worker %s: %w", of.WorkerID, err)
 	}
 	if len(text) > maxAnswer {
-		return nil, fmt.Errorf("worker %s: its answer is larger than %d bytes", to.WorkerID, maxAnswer)
+		return nil, fmt.Errorf("worker %s: its answer is larger than %d bytes", of.WorkerID, maxAnswer)
 	}
 	got := &answer{status: in.StatusCode, contentType: in.Header.Get("Content-Type")}
 	if len(text) > 0 {

@@ -4,8 +4,9 @@
 // # What is beside Connect's
 //
 // Health beside the closed set of states (health.go), the offset of one
-// object (offsets.go), snapshots (snapshots.go), comparisons (verified.go), the doorbell (hooks.go),
-// probes and metrics (probes.go), and the description of all of it, /openapi.json (openapi.go).
+// object (offsets.go), snapshots (snapshots.go), comparisons (verified.go), the doorbell (hooks.go), why
+// a row is in its topic or is not (explain.go), probes and metrics (probes.go), and the description of
+// all of it, /openapi.json (openapi.go).
 //
 // # Where a route is
 //
@@ -27,7 +28,8 @@
 // tasks knows or can do (forward.go) is asked from it, with forward=false so that it is never
 // passed on twice; where reading from it fails, the answer says so: UNASSIGNED, with a trace.
 // A doorbell is passed on behind the answer, by a goroutine for each object that rings (hooks.go).
-// Reading never waits longer than peerRead, whatever the brokers or other workers do.
+// Reading never waits longer than peerRead, whatever the brokers or other workers do; explain.go
+// alone does, since it asks Coupa and reads topics.
 package rest
 
 import (
@@ -91,7 +93,7 @@ func New(w Worker, o Options) *API {
 		metrics: promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{}),
 	}
 	a.routes = slices.Concat(a.workerRoutes(), a.descriptionRoutes(), a.connectorRoutes(), a.statusRoutes(), a.lifecycleRoutes(),
-		a.offsetRoutes(), a.snapshotRoutes(), a.verifiedRoutes(), a.hookRoutes(), a.pluginRoutes(), a.loggerRoutes())
+		a.offsetRoutes(), a.snapshotRoutes(), a.verifiedRoutes(), a.hookRoutes(), a.explainRoutes(), a.pluginRoutes(), a.loggerRoutes())
 	return a
 }
 

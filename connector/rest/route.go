@@ -231,13 +231,18 @@ func ranges(header []string) map[string]float64 {
 	return all
 }
 
+// errorOf is an error as it is answered.
+func errorOf(err error) *apiError {
+	if e, known := errors.AsType[*apiError](err); known {
+		return e
+	}
+	return &apiError{http.StatusInternalServerError, err.Error()}
+}
+
 // send writes an answer, or the error in its place.
 func send(rw http.ResponseWriter, a *answer, err error) {
 	if err != nil {
-		e, known := errors.AsType[*apiError](err)
-		if !known {
-			e = &apiError{http.StatusInternalServerError, err.Error()}
-		}
+		e := errorOf(err)
 		a = &answer{status: e.Code, body: e}
 	}
 	if a.location != "" {

@@ -221,7 +221,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 		return err
 	}
 	if wide {
-		overlap = lookbackDepths(f.object)[0]
+		overlap = LookBackDepths(f.object)[0]
 	}
 	lower := pos.Floor
 	if pos.Backfill != nil && pos.Backfill.Kind != checkpoint.Split {
@@ -275,7 +275,7 @@ func (f *follower) pollChanges(ctx context.Context) error {
 // widens tells whether the next poll looks back as far as the shortest look-back: nothing was published with
 // a stamp of that time. So it takes no more requests than with its overlap, and makes the look-back needless.
 func (f *follower) widens(overlap time.Duration) (bool, error) {
-	depths := lookbackDepths(f.object)
+	depths := LookBackDepths(f.object)
 	if !f.idle || f.object.KeepsAll() || len(depths) == 0 || depths[0] <= overlap {
 		return false, nil
 	}

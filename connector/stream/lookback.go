@@ -22,7 +22,7 @@ import (
 func (p *Poller) lookBack(depths []time.Duration, found chan<- suspects) func(context.Context) (time.Duration, error) {
 	every := make([]time.Duration, len(depths))
 	for i, d := range depths {
-		every[i] = lookbackEvery(p.object, d)
+		every[i] = LookBackEvery(p.object, d)
 	}
 	next, due := -1, time.Time{} // which one is due, and when
 	return func(ctx context.Context) (time.Duration, error) {

@@ -252,7 +252,7 @@ func (p *Poller) attempt(ctx context.Context) error {
 		p.asked.Store(c.Add(0, p.snapshots))
 		c.Add(0, p.turns.InTurn(func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, suspects) }))
 		c.Add(p.object.Reread, func(ctx context.Context) (time.Duration, error) { return p.rereadUndated(ctx, suspects) })
-		if depths := lookbackDepths(p.object); len(depths) > 0 {
+		if depths := LookBackDepths(p.object); len(depths) > 0 {
 			c.Add(0, p.turns.InTurn(p.lookBack(depths, suspects)))
 		}
 		return nil

@@ -68,7 +68,7 @@ func positionAt(o status.Offset, object config.Object) checkpoint.Position {
 	}
 	at := o.UpdatedAt.Truncate(time.Second).UTC()
 	pos := checkpoint.Position{Mark: at, Lines: at, Floor: at}
-	for range lookbackDepths(object) {
+	for range LookBackDepths(object) {
 		pos.Looked = append(pos.Looked, at)
 	}
 	if o.ID > 0 {

@@ -58,7 +58,7 @@ func firstPosition(to time.Time, o config.Object) checkpoint.Position {
 		return checkpoint.Position{} // the first walk gives it a mark
 	}
 	pos := checkpoint.Position{Mark: to, Lines: to, Floor: to.Add(-retention(o))}
-	for range lookbackDepths(o) {
+	for range LookBackDepths(o) {
 		pos.Looked = append(pos.Looked, to) // what is read first needs no second look
 	}
 	from := o.InitialFrom.At.Truncate(time.Second).UTC()
@@ -92,9 +92,9 @@ func isUnbegun(pos checkpoint.Position, o config.Object) bool {
 // of one depth: an hour's every ten minutes, a week's every 28 hours.
 const lookbackShare = 6
 
-// lookbackDepths are how far the look-backs of an object go behind
+// LookBackDepths are how far the look-backs of an object go behind
 // its mark, shortest first, the longest as far as lookback.ms says.
-func lookbackDepths(o config.Object) []time.Duration {
+func LookBackDepths(o config.Object) []time.Duration {
 	if o.KeepsAll() && o.Lookback > 0 {
 		return []time.Duration{forever}
 	}
@@ -110,8 +110,8 @@ func lookbackDepths(o config.Object) []time.Duration {
 	return depths
 }
 
-// lookbackEvery is how long it takes from one look-back of a depth to the next.
-func lookbackEvery(o config.Object, depth time.Duration) time.Duration {
+// LookBackEvery is how long it takes from one look-back of a depth to the next.
+func LookBackEvery(o config.Object, depth time.Duration) time.Duration {
 	if o.KeepsAll() {
 		return o.Reread
 	}
