@@ -21,6 +21,7 @@ func commands(a *app) []*cobra.Command {
 		newSnapshotCommand(a),
 		newConnectorsCommand(a),
 		newVerifyCommand(a),
+		newExplainCommand(a),
 		newReplayCommand(a),
 		newSimulateCommand(a),
 		newHashPasswordCommand(a),

@@ -138,6 +138,9 @@ func TestAWorkerIsOperatedFromTheCommandLine(t *testing.T) {
 	if got := ask(t, s.rest, "snapshot", "list", "second"); got.status != 0 || !strings.Contains(got.stdout, "suppliers  DONE") {
 		t.Errorf("%+v", got)
 	}
+	if got := ask(t, s.rest, "explain", "second", "suppliers", "2"); got.status != 0 || !strings.Contains(got.stdout, "suppliers 2 of second: ") || strings.Contains(got.stdout, "no record found") {
+		t.Errorf("%+v", got)
+	}
 	s.refuses("snapshot start second --object invoices", 1, "no object of connector second")
 	s.refuses("snapshot cancel second none", 1, "has no snapshot none")
 

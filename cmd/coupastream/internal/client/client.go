@@ -156,11 +156,37 @@ func path(parts ...string) string {
 // do sends a request, with body as JSON unless it is nil, and
 // reads the answer into what into points to unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	res, err := c.open(ctx, method, path, query, body, "application/json")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
+	if err != nil {
+		return c.unreached(ctx, err)
+	}
+	if into == nil || len(text) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return c.notAWorkers(err)
+	}
+	return nil
+}
+
+// notAWorkers says that an answer can't be read.
+func (c *Client) notAWorkers(err error) error {
+	return fmt.Errorf("%s answered with something else than a worker does: %w; check --url", c.base, err)
+}
+
+// open sends a request, for an answer of media types. An answer that is an error
+// is an error; of another one the caller closes the body.
+func (c *Client) open(ctx context.Context, method, path string, query url.Values, body any, accept string) (*http.Response, error) {
 	var content io.Reader = http.NoBody
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		content = bytes.NewReader(text)
 	}
@@ -170,34 +196,28 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	}
 	r, err := http.NewRequestWithContext(ctx, method, address, content)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Accept", accept)
 	if c.authorization != "" {
 		r.Header.Set("Authorization", c.authorization)
 	}
 	res, err := c.http.Do(r)
 	if err != nil {
-		return c.unreached(ctx, err)
+		return nil, c.unreached(ctx, err)
+	}
+	if res.StatusCode < 300 {
+		return res, nil
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
 	if err != nil {
-		return c.unreached(ctx, err)
+		return nil, c.unreached(ctx, err)
 	}
-	if res.StatusCode >= 300 {
-		return c.errorOf(res.StatusCode, text)
-	}
-	if into == nil || len(text) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%s answered with something else than a worker does: %w; check --url", c.base, err)
-	}
-	return nil
+	return nil, c.errorOf(res.StatusCode, text)
 }
 
 // unreached says why there is no answer, and what to look at.
