@@ -460,6 +460,10 @@ func (f *facts) behind() []Line {
 	return all
 }
 
+// lineSlack is how much later than its row a line may be stamped without the ledger keeping the row under
+// that stamp too: a save may take some seconds. Of such a line the mark of the lines tells.
+const lineSlack = time.Minute
+
 func (f *facts) isBehind(l Line) bool {
 	topic := f.object.LineTopic(l.List)
 	in := f.row.last
@@ -468,11 +472,15 @@ func (f *facts) isBehind(l Line) bool {
 			return f.lines[i].Through && f.lines[i].Error == ""
 		}
 	}
-	if l.UpdatedAt == nil || slices.ContainsFunc(f.Entries, func(e checkpoint.Entry) bool { return e.At != e.UpdatedAt && e.At >= l.UpdatedAt.Unix() }) {
+	// stamps are cut to seconds, of Coupa's clock
+	if l.UpdatedAt == nil || !in.Written.Add(f.Ahead+time.Second).Before(*l.UpdatedAt) {
 		return false
 	}
-	// stamps are cut to seconds, of Coupa's clock
-	return in.Written.Add(f.Ahead + time.Second).Before(*l.UpdatedAt)
+	at := *l.UpdatedAt
+	if at.Sub(f.updatedAt()) > lineSlack && !at.Before(f.Position.Floor) {
+		return !slices.ContainsFunc(f.Entries, func(e checkpoint.Entry) bool { return e.At != e.UpdatedAt && e.At >= at.Unix() })
+	}
+	return !at.Before(f.Position.Lines)
 }
 
 // isBuried tells whether the row's last letter is of what Coupa shows, and came no earlier than its last

@@ -310,6 +310,35 @@ var scenarios = []struct {
 		s.known.Position.Lines = time.Now()
 		s.tenant.UpdateLine("invoices", s.row.ID)
 	}},
+	{"waits_lines", "next walk by lines", func(s *scene) {
+		s.saved()
+		s.published(s.row.UpdatedAt)
+		<-time.After(10 * time.Second) // as long as a save may take
+		s.known.Position.Lines = time.Now().Truncate(time.Second)
+		s.tenant.UpdateLine("invoices", s.row.ID)
+	}},
+	{"published", "Coupa's version of now", func(s *scene) {
+		s.saved()
+		s.published(s.row.UpdatedAt)
+		<-time.After(10 * time.Second)
+		s.tenant.UpdateLine("invoices", s.row.ID)
+		s.known.Position.Lines = time.Now().Add(time.Second)
+	}},
+	{"published", "Coupa's version of now", func(s *scene) {
+		s.saved()
+		s.published(s.row.UpdatedAt)
+		<-time.After(time.Hour)
+		line := s.tenant.UpdateLine("invoices", s.row.ID)
+		s.known.Position.Lines = time.Now().Add(time.Minute)
+		s.known.Entries = append(s.known.Entries, checkpoint.Entry{ID: line.ID, At: time.Now().Unix(), UpdatedAt: s.row.UpdatedAt.Unix()})
+	}},
+	{"nothing_reads", "changes of its lines are not", func(s *scene) {
+		s.saved()
+		s.published(s.row.UpdatedAt)
+		<-time.After(time.Hour)
+		s.tenant.UpdateLine("invoices", s.row.ID)
+		s.known.Position.Lines = time.Now().Add(time.Hour)
+	}},
 	{"waits_look_back", "look-back of 24h0m0s", func(*scene) {}},
 	{"waits_look_back", "look-back of 168h0m0s", func(s *scene) { s.stamp(time.Now().Add(-48 * time.Hour)) }},
 	{"waits_settle", "less than 1m0s ago", func(s *scene) {

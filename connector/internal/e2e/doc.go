@@ -47,6 +47,7 @@
 //	clients_test.go               what they do with two workers of one group
 //	handling_test.go              contradictions are widened, rows that are too large are cut
 //	letters_test.go               dead letters are sent again
+//	explain_real_test.go          why rows are in their topic, against Kafka's console consumer
 //	formats_test.go               what the consumer and unwrap read, against what the tenant has
 //	lines_real_test.go            lines in topics of their own; lines_verdict_test.go is what must hold
 //	                              of them

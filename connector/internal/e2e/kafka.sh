@@ -6,7 +6,8 @@
 #   kafka.sh down [DIR]    stop both; the data stays in DIR
 #   kafka.sh install       only fill the cache
 #   kafka.sh kill-broker | start-broker | kill-registry | start-registry [DIR]      for crash tests
-#   kafka.sh transactions ARGUMENT …                        Kafka's kafka-transactions.sh, whichever broker it is told
+#   kafka.sh transactions | consume ARGUMENT …              Kafka's kafka-transactions.sh, or kafka-console-consumer.sh,
+#                                                           whichever broker it is told
 #
 # DIR (default ./.e2e) holds data, logs and process ids. The programs stay in a cache that all runs share.
 #
@@ -17,7 +18,7 @@
 #   OWNER                                       a process id: when that process is gone, both are stopped
 set -euo pipefail
 
-usage() { sed -n '5,9p' "$0" | cut -c3- >&2; exit 2; }
+usage() { sed -n '5,10p' "$0" | cut -c3- >&2; exit 2; }
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
 
 cmd=${1:-}
@@ -202,10 +203,12 @@ case $cmd in
   start-broker) start_broker ;;
   kill-registry) stop registry KILL ;;
   start-registry) start_registry ;;
-  transactions)
+  transactions | consume)
     install
+    tool=TransactionsCommand
+    [ "$cmd" = transactions ] || tool=consumer.ConsoleConsumer
     exec "$(java_of 17 "Kafka needs it; set JAVA_HOME")" -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
-      -cp "$kafka_home/*" org.apache.kafka.tools.TransactionsCommand "${@:2}"
+      -cp "$kafka_home/*" "org.apache.kafka.tools.$tool" "${@:2}"
     ;;
   *) usage ;;
 esac

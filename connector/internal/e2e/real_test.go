@@ -61,6 +61,7 @@ func TestReal(t *testing.T) {
 			t.Run("a worker without its state", p.workerOnSmallTopic)
 		})
 		t.Run("dead letters are sent again", p.deadLetters)
+		t.Run("rows are explained, and are where that says", p.explanations)
 		t.Run("every format is read from Python, and the envelope by Debezium", p.formats)
 		t.Run("a schema that contradicts the subject is widened", p.widening)
 		t.Run("custom fields under each level of compatibility", p.levels)
