@@ -220,11 +220,10 @@ func (f *facts) answer() *Answer {
 		a.Ledger.Versions = append(a.Ledger.Versions, p)
 	}
 	a.State = f.state()
-	for _, r := range rules {
-		if r.holds(f) {
-			a.Case, a.Sentence, a.Next = r.Case, r.says(f), r.next(f)
-			break
-		}
+	i := slices.IndexFunc(rules, func(r rule) bool { return r.holds(f) }) // the last one does
+	a.Case, a.Sentence, a.Next = rules[i].Case, rules[i].says(f), rules[i].next(f)
+	if f.letters.Error != "" && a.Case != "published" {
+		a.Next += fmt.Sprintf(" Whether it is a dead letter is not known: topic %s could not be read: %s", f.letters.Topic, f.letters.Error)
 	}
 	return a
 }
