@@ -69,6 +69,14 @@ const actions = {
     send: (of, form) => ask("POST", pathOf(of.name, "/snapshots"), snapshotRequest(of.task.object, form)),
     done: (of, answer) => `The snapshot of ${of.task.object} has begun${answer?.id ? `; its id is ${answer.id}` : ""}.`,
   },
+  explain: {
+    title: (of) => `Why is a row of ${of.task.object} of ${of.name} in its topic, or not?`,
+    says: () => ["Coupa is asked for the row's stamps, and topics are read backwards. It can take a minute, and changes nothing."],
+    fields: () => h("label", {}, "id ", h("input", { type: "text", name: "id", inputmode: "numeric", autocomplete: "off", placeholder: "4711" })),
+    button: "Explain",
+    send: (of, form) => ask("GET", pathOf(of.name, `/explain/${encodeURIComponent(of.task.object)}/${rowID(form.get("id").trim())}`)),
+    done: (of, answer) => `${answer.object} ${answer.id}: ${answer.sentence} What to do: ${answer.next}`,
+  },
   "snapshot-cancel": {
     title: (of) => `Cancel the snapshot ${of.value}?`,
     says: () => ["It ends where it is. What it has published stays published; the stream of changes is not touched."],
@@ -96,6 +104,12 @@ const actions = {
 const objects = (of) => (of.health.tasks.length === 1 ? "Its object" : `Its ${plural(of.health.tasks.length, "object")}`);
 
 const choice = (name, value, label, checked) => h("label", { class: "choice" }, h("input", { type: "radio", name, value, checked }), ` ${label}`);
+
+// rowID is an id that a person has given; it throws where that is none.
+function rowID(text) {
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new Error(`${text || "Nothing"} is not an id: give Coupa's internal id of the row, a whole number that stands on no document.`);
+  return text;
+}
 
 // snapshotRequest reads the form; it throws what a person can mend.
 function snapshotRequest(object, form) {

@@ -135,6 +135,7 @@ export class Detail {
       h("h1", {}, heading, " ", chip(kindOf(t))),
       h("p", { class: "facts" }, "Topic ", h("code", {}, t.topic), `, task ${t.id}, `, c.worker_id ? `run by ${c.worker_id}.` : "run by no worker."),
       buttons(action("restart-task", "Restart"), t.state === "RUNNING" && this.#snapshots && !this.#snapshots.failure && action("snapshot", "Snapshot…")),
+      h("div", { class: "buttons", role: "group", "aria-label": "Questions" }, action("explain", "Explain a row…")),
       t.trace && trouble(t.state === "FAILED" ? "Why it has failed" : "What it waits for", t.trace, t.errors[0]?.message === t.trace ? t.errors[0].remedy : ""),
       t.state === "FAILED" && h("p", {}, t.circuit_open ? "It has failed so often that it is tried seldom (the circuit is open). " : "", t.next_try ? ["It tries again by itself at ", time(t.next_try), inFuture(t.next_try), ". "] : "", t.restarts ? `It has tried ${plural(t.restarts, "time")} since it last worked.` : ""),
       c.trace && c.state !== "FAILED" && trouble("Why not all is known", c.trace),

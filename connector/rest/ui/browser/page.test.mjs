@@ -200,6 +200,19 @@ describe("the status page", () => {
     await page.getByRole("cell", { name: "CANCELLED" }).waitFor(patience);
   }));
 
+  test("explains a row, and says what is no id", visit("#/connectors/cyberdyne/suppliers", async (page) => {
+    await page.getByRole("button", { name: "Explain a row…" }).click();
+    const dialog = page.getByRole("dialog", { name: "Why is a row of suppliers of cyberdyne in its topic, or not?" });
+    const go = dialog.getByRole("button", { name: "Explain" });
+    await dialog.getByLabel("id").fill("INV-17");
+    await go.click();
+    await dialog.getByRole("alert").getByText("INV-17 is not an id").waitFor();
+    await accessible(page, "a question with a mistake");
+    await dialog.getByLabel("id").fill(" 4711 ");
+    await go.click();
+    await page.getByRole("status").getByText("suppliers 4711: Waits for the next poll: it was saved a moment ago. What to do: Ask again in a minute.").waitFor();
+  }));
+
   test("shows why an action was not done", visit("#/connectors/umbrella", async (page) => {
     await group.order({ refuse: "The config topic can't be written: not enough replicas" });
     await page.getByRole("button", { name: "Resume" }).click();
