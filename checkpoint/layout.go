@@ -170,15 +170,22 @@ func (s streamState) encode(key []byte) []byte {
 }
 
 func parseStreamState(key, sealed []byte) (streamState, error) {
-	v, err := unseal(key, sealed)
-	if err != nil || len(v) < streamIDLen {
-		return streamState{}, errSum
-	}
-	s := streamState{id: binary.BigEndian.Uint32(v)}
-	if len(v) > streamIDLen {
-		s.position, err = decodePosition(v[streamIDLen:])
+	id, position, err := splitStreamState(key, sealed)
+	s := streamState{id: id}
+	if len(position) > 0 {
+		s.position, err = decodePosition(position)
 	}
 	return s, err
+}
+
+// splitStreamState leaves the position's text as it is: most readers need the number
+// alone, and the text takes longer to read than what they read then.
+func splitStreamState(key, sealed []byte) (id uint32, position []byte, err error) {
+	v, err := unseal(key, sealed)
+	if err != nil || len(v) < streamIDLen {
+		return 0, nil, errSum
+	}
+	return binary.BigEndian.Uint32(v), v[streamIDLen:], nil
 }
 
 // orderedTime is a time whose bytes sort as the times do, also before 1970.

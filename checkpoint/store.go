@@ -198,15 +198,15 @@ func (s *Store) Positions() (map[Stream]Position, error) {
 // wait for itself.
 func (s *Store) Range(st Stream, from, to int64, fn func(Entry) bool) error {
 	return s.view(func(t tables) error {
-		state, ok, err := t.stream(st)
+		number, ok, err := t.number(st)
 		if !ok || err != nil {
 			return err
 		}
-		_, hi := prefixes(state.id)
+		_, hi := prefixes(number)
 		if to != 0 {
-			hi = appendTimeKey(nil, state.id, to)
+			hi = appendTimeKey(nil, number, to)
 		}
-		return ascend(t.ledger, appendTimeKey(nil, state.id, from), hi, func(k, v []byte) (bool, error) {
+		return ascend(t.ledger, appendTimeKey(nil, number, from), hi, func(k, v []byte) (bool, error) {
 			_, e, err := parseEntry(k, v)
 			return err == nil && fn(e), err
 		})
@@ -218,11 +218,11 @@ func (s *Store) Range(st Stream, from, to int64, fn func(Entry) bool) error {
 func (s *Store) ExpiredChunks(st Stream, before int64, limit int) ([]ChunkKey, error) {
 	var out []ChunkKey
 	err := s.view(func(t tables) error {
-		state, ok, err := t.stream(st)
+		number, ok, err := t.number(st)
 		if !ok || err != nil {
 			return err
 		}
-		lo, hi := prefixes(state.id)
+		lo, hi := prefixes(number)
 		return ascend(t.chunks, lo, hi, func(k, v []byte) (bool, error) {
 			row, err := parseChunk(k, v)
 			if err != nil || row.until > before || len(out) >= limit {
@@ -239,11 +239,11 @@ func (s *Store) ExpiredChunks(st Stream, before int64, limit int) ([]ChunkKey, e
 func (s *Store) Row(st Stream, id int64) (row RowState, err error) {
 	row.ID = id
 	err = s.view(func(t tables) error {
-		state, ok, err := t.stream(st)
+		number, ok, err := t.number(st)
 		if !ok || err != nil {
 			return err
 		}
-		row, err = t.row(state.id, id)
+		row, err = t.row(number, id)
 		return err
 	})
 	return row, err
@@ -252,11 +252,11 @@ func (s *Store) Row(st Stream, id int64) (row RowState, err error) {
 // Owner gives the row of the stream whose state has a line; ok is false where none has it.
 func (s *Store) Owner(st Stream, list string, line int64) (row int64, ok bool, err error) {
 	err = s.view(func(t tables) error {
-		state, known, err := t.stream(st)
+		number, known, err := t.number(st)
 		if !known || err != nil {
 			return err
 		}
-		key := appendLineKey(nil, state.id, list, line)
+		key := appendLineKey(nil, number, list, line)
 		sealed := t.lines.Get(key)
 		if sealed == nil {
 			return nil
@@ -272,11 +272,11 @@ func (s *Store) Owner(st Stream, list string, line int64) (row int64, ok bool, e
 // id, until fn returns false. fn must not call the store: it could wait for itself.
 func (s *Store) Rows(st Stream, fn func(RowState) bool) error {
 	return s.view(func(t tables) error {
-		state, ok, err := t.stream(st)
+		number, ok, err := t.number(st)
 		if !ok || err != nil {
 			return err
 		}
-		lo, hi := prefixes(state.id)
+		lo, hi := prefixes(number)
 		return ascend(t.rows, lo, hi, func(k, v []byte) (bool, error) {
 			_, row, err := parseRow(k, v)
 			return err == nil && fn(row), err
@@ -304,6 +304,17 @@ func (t tables) stream(st Stream) (state streamState, ok bool, err error) {
 	}
 	state, err = parseStreamState(key, sealed)
 	return state, err == nil, err
+}
+
+// number looks up what stands for a stream in keys, and does not read its position.
+func (t tables) number(st Stream) (number uint32, ok bool, err error) {
+	key := streamKey(st)
+	sealed := t.streams.Get(key)
+	if sealed == nil {
+		return 0, false, nil
+	}
+	number, _, err = splitStreamState(key, sealed)
+	return number, err == nil, err
 }
 
 // Stats are plain numbers for status pages and metrics.
