@@ -30,10 +30,6 @@ func TestCustomFieldsOfTheGlobalNamespaceAreFound(t *testing.T) {
 	if got := d.Globals(); !reflect.DeepEqual(got, names) {
 		t.Errorf("asks for %v, want %v", got, names)
 	}
-	other := newDiscovery(t)
-	if err := other.Merge(d); err != nil || !reflect.DeepEqual(other.Globals(), names) {
-		t.Errorf("merged: %v, %v", other.Globals(), err)
-	}
 }
 
 func TestGlobalCustomFieldsAreTypedAtTheTopAndAskedFor(t *testing.T) {

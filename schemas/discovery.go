@@ -17,7 +17,7 @@ func NewDiscovery(path string) (*custom.Discovery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return custom.NewDiscovery(path, shape), nil
+	return custom.NewDiscovery(shape), nil
 }
 
 // shapeOfRows is where rows of the schema have their custom fields.

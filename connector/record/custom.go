@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,10 +39,11 @@ type customs struct {
 	said        map[string]bool      // names that the log has told to stay in unmapped
 	unfit       map[string]int64     // values that stay in unmapped, by field
 
-	mu        sync.Mutex        // guards what follows
-	discovery *custom.Discovery // of rows in full: the names to ask for
-	// what Coupa is asked for, by the discovery and by the schema askedFor;
-	// streams that ask for the same share the text
+	mu sync.Mutex // guards what follows
+	// names of the global namespace in rows in full, by record, as JSON; and what Coupa is asked for, by
+	// these and by the schema askedFor. Streams that have the same share the texts: what is kept of a
+	// thousand tenants is kept once
+	globals  unique.Handle[string]
 	asked    unique.Handle[string]
 	askedFor *schemas.Schema // nil: asked is to be made anew
 }
@@ -362,25 +364,31 @@ func (m *Maker) Fields() string {
 	defer m.customs.mu.Unlock()
 	c, schema := &m.customs, m.current.Load().schema
 	if c.askedFor != schema {
-		var globals map[string][]string
-		if c.discovery != nil {
-			globals = c.discovery.Globals()
-		}
-		c.asked, c.askedFor = unique.Make(schema.FieldsWith(globals)), schema
+		c.asked, c.askedFor = unique.Make(schema.FieldsWith(c.named())), schema
 	}
 	return c.asked.Value()
 }
 
-// takeIn adds what a sample of rows in full tells.
-func (c *customs) takeIn(d *custom.Discovery) error {
+// named are the names of the global namespace by record. The lock is held.
+func (c *customs) named() map[string][]string {
+	all := map[string][]string{}
+	if c.globals != (unique.Handle[string]{}) {
+		_ = json.Unmarshal([]byte(c.globals.Value()), &all) // takeIn made it
+	}
+	return all
+}
+
+// takeIn adds names that a sample of rows in full has.
+func (c *customs) takeIn(globals map[string][]string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.askedFor = nil
-	if c.discovery == nil {
-		c.discovery = d
-		return nil
+	all := c.named()
+	for record, names := range globals {
+		all[record] = slices.Compact(slices.Sorted(slices.Values(append(all[record], names...))))
 	}
-	return c.discovery.Merge(d)
+	text, err := json.Marshal(all)
+	c.globals, c.askedFor = unique.Make(string(text)), nil
+	return err
 }
 
 // Study takes in what a sample tells.
@@ -389,7 +397,7 @@ func (m *Maker) Study(ctx context.Context, d *custom.Discovery) error {
 		return err
 	}
 	defer m.customs.registering.Release(1)
-	if err := m.customs.takeIn(d); err != nil {
+	if err := m.customs.takeIn(d.Globals()); err != nil {
 		return err
 	}
 	if m.current.Load().custom == nil {

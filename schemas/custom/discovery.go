@@ -1,7 +1,6 @@
 package custom
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -28,9 +27,8 @@ import (
 //
 // One goroutine at a time may use it.
 type Discovery struct {
-	object string
-	row    *Shape
-	seen   map[string]map[fieldKey]seenTypes // by record
+	row  *Shape
+	seen map[string]map[fieldKey]seenTypes // by record
 	// by record: names of the global namespace, with a value or without
 	globals map[string]map[string]bool
 	in      rowtext.Scanner
@@ -58,8 +56,8 @@ type seenTypes uint16
 const seenItems = 8 // the shift of the high byte
 
 // NewDiscovery makes one for rows of an object, whose record has the shape.
-func NewDiscovery(object string, row *Shape) *Discovery {
-	return &Discovery{object: object, row: row, seen: map[string]map[fieldKey]seenTypes{}, globals: map[string]map[string]bool{}}
+func NewDiscovery(row *Shape) *Discovery {
+	return &Discovery{row: row, seen: map[string]map[fieldKey]seenTypes{}, globals: map[string]map[string]bool{}}
 }
 
 // Observe learns from a row, one JSON object in full. On error, a
@@ -236,24 +234,6 @@ func (d *Discovery) Globals() map[string][]string {
 		all[record] = slices.Sorted(maps.Keys(names))
 	}
 	return all
-}
-
-// Merge adds what other knows, which must be of the same object. It does not change other.
-func (d *Discovery) Merge(other *Discovery) error {
-	if d.object != other.object {
-		return fmt.Errorf("merging what is known of the custom fields of %s into that of %s: they must be of one object", other.object, d.object)
-	}
-	for record, fields := range other.seen {
-		for key, types := range fields {
-			d.note(record, key, types)
-		}
-	}
-	for record, names := range other.globals {
-		for name := range names {
-			d.noteGlobal(record, name)
-		}
-	}
-	return nil
 }
 
 // Fields is what is known so far, each record's fields in
