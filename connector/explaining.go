@@ -34,8 +34,8 @@ func (w *Worker) Explain(ctx context.Context, name string, r explain.Request) (*
 	defer w.explaining.Release(1)
 	o := m.c.Objects[i]
 	var lookBacks []explain.LookBack
-	for _, d := range stream.LookBackDepths(o) {
-		lookBacks = append(lookBacks, explain.LookBack{Depth: d, Every: stream.LookBackEvery(o, d)})
+	for _, d := range stream.LookBackDepths(&o) {
+		lookBacks = append(lookBacks, explain.LookBack{Depth: d, Every: stream.LookBackEvery(&o, d)})
 	}
 	return explain.Row(ctx, explain.Config{
 		Request: r, Connector: name, Tenant: m.c.Tenant, Stream: o, Kafka: w.clientOpts(), Source: m.source, Key: m.makers[i].Key, LookBacks: lookBacks,

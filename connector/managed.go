@@ -58,8 +58,8 @@ func (w *Worker) makeTasks(m *managed, c *config.Connector) error {
 		return fmt.Errorf("connector %s: %w", m.name, err)
 	}
 	m.c, m.source, m.instance = c, source, status.NewInstance(source)
-	for i, o := range c.Objects {
-		m.tasks = append(m.tasks, status.NewTask(i, o, idleState(m.target), m.instance, w.changes.tell))
+	for i := range c.Objects {
+		m.tasks = append(m.tasks, status.NewTask(i, &c.Objects[i], idleState(m.target), m.instance, w.changes.tell))
 		m.bells = append(m.bells, polls.NewBell())
 	}
 	return nil
@@ -124,11 +124,12 @@ func (w *Worker) pollersOf(m *managed, s *shard.Shard, shared map[string]bool) (
 		limit = polls.Limit{Found: m.source.Found, Remember: m.source.Remember}
 	}
 	budget := w.polls.Budget(m.c.Host(), m.c.PollShare, limit)
-	for i, o := range m.c.Objects {
+	for i := range m.c.Objects {
+		o := &m.c.Objects[i]
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
 		log := logging.Named(w.log.With("connector", m.name, "task", i, "tenant", m.c.Tenant, "object", o.Path), "connector.task")
 		maker := record.NewMaker(record.Config{
-			Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: w.registry, Topics: w.topics,
+			Stream: st, Object: o, Connector: m.name, Task: i, Shared: shared[record.SubjectOf(*o)], Registry: w.registry, Topics: w.topics,
 			Report: m.tasks[i], Version: w.cfg.Version, Dir: record.Dir(w.settings), Log: log,
 		})
 		makers = append(makers, maker)
@@ -196,8 +197,8 @@ func (w *Worker) outlined(m *managed, cs *status.ConnectorStatus) {
 		cs.State, cs.Trace = m.goal(), ""
 		state = idleState(cs.State)
 	}
-	for i, o := range m.outline.Objects {
-		t := status.NewTask(i, o, state, nil, nil).Status()
+	for i := range m.outline.Objects {
+		t := status.NewTask(i, &m.outline.Objects[i], state, nil, nil).Status()
 		t.Trace = cs.Trace
 		cs.Tasks = append(cs.Tasks, t)
 	}

@@ -118,6 +118,7 @@ func (c *Connector) readObjects(v *values) {
 	var base Object
 	settings := objectSettings()
 	fill(v, &base, settings)
+	c.Objects = make([]Object, 0, len(c.paths)) // kept as it is, by the thousand
 	for _, path := range c.paths {
 		o := base
 		o.Path = path

@@ -197,7 +197,7 @@ var rules = []rule{
 		},
 		func(f *facts) string {
 			if f.isRemade() {
-				return status.RemadeRemedy(f.object)
+				return status.RemadeRemedy(&f.object)
 			}
 			return "Publish it once more: " + f.snapshot() + " A topic that is to keep each row's last version needs cleanup.policy=compact."
 		}},

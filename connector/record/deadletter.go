@@ -68,7 +68,7 @@ func isError[E error](err error) bool {
 	return is
 }
 
-func newDeadLetters(connector string, o config.Object) *deadLetters {
+func newDeadLetters(connector string, o *config.Object) *deadLetters {
 	d := &deadLetters{topic: o.DLQTopic, connector: connector}
 	if o.Oversize == oversizeDeadLetter {
 		d.reasons = append(d.reasons, oversized)

@@ -26,7 +26,7 @@ func TestWhichRowsAreDeadLettersByErrorsTolerance(t *testing.T) {
 		{"unmapped", "", "", "", ""},
 		{"unmapped", "dead", "schemas.Encoder", "coupa.Row", ""},
 	} {
-		d := newDeadLetters("acme", config.Object{ErrorsTolerance: tt.tolerance, DLQTopic: tt.topic, Oversize: "fail", SchemaConflict: "halt"})
+		d := newDeadLetters("acme", &config.Object{ErrorsTolerance: tt.tolerance, DLQTopic: tt.topic, Oversize: "fail", SchemaConflict: "halt"})
 		for err, want := range map[error]string{value: tt.value, stamp: tt.stamp, unsent: tt.unsent, refused: "", large: ""} {
 			why, taken := d.takes(&RowError{Object: "invoices", ID: 7, Err: err})
 			if taken != (want != "") || why.class != want {

@@ -104,7 +104,7 @@ type rowEncoder struct {
 	unreadable []string
 }
 
-func newEncoding(st checkpoint.Stream, o config.Object, keyPrefix []byte, values func() valueEncoder) *encoding {
+func newEncoding(st checkpoint.Stream, o *config.Object, keyPrefix []byte, values func() valueEncoder) *encoding {
 	e := &encoding{tenant: st.Tenant, object: st.Object, topic: o.Topic, keyPrefix: keyPrefix, jsonKeys: o.ValueFormat != config.FormatAvro, undated: o.IsWhole()}
 	e.encoders.New = func() any { return &rowEncoder{encoding: e, value: values(), mapper: o.Rewriter()} }
 	return e

@@ -34,7 +34,7 @@ type Maker struct {
 // Config is what a maker is made of.
 type Config struct {
 	Stream    checkpoint.Stream
-	Object    config.Object
+	Object    *config.Object
 	Connector string // its name, for dead letters and envelopes
 	Task      int    // the object's place in the connector
 	Shared    bool   // the values' subject gets rows of other tenants too

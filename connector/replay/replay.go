@@ -173,7 +173,7 @@ func (r *run) plan(topics *record.Topics) {
 	for i, o := range c.Objects {
 		one := &stream{object: o, counts: Result{Object: o.Path}}
 		one.maker = record.NewMaker(record.Config{
-			Stream: checkpoint.Stream{Tenant: c.Tenant, Object: o.Path}, Object: o, Connector: c.Name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: r.Registry, Topics: topics,
+			Stream: checkpoint.Stream{Tenant: c.Tenant, Object: o.Path}, Object: &o, Connector: c.Name, Task: i, Shared: shared[record.SubjectOf(o)], Registry: r.Registry, Topics: topics,
 			Report: one, Version: r.Version, Dir: record.Dir(r.Settings), Log: r.Log.With("connector", c.Name, "tenant", c.Tenant, "object", o.Path),
 		})
 		r.streams[o.Path] = one

@@ -33,7 +33,7 @@ const (
 
 // Sampler learns custom fields of one stream.
 type Sampler struct {
-	Object config.Object
+	Object *config.Object
 	Source Source
 	Maker  *record.Maker // learns them
 	Task   *status.Task

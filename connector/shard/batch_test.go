@@ -15,7 +15,7 @@ import (
 // same updated-at, and what the snapshot read may be the older content.
 func TestASnapshotGivesNoRowThatPollsHaveGivenMeanwhile(t *testing.T) {
 	st := checkpoint.Stream{Tenant: "acme", Object: "invoices"}
-	task := status.NewTask(0, config.Object{Path: "invoices"}, status.Running, nil, func() {})
+	task := status.NewTask(0, &config.Object{Path: "invoices"}, status.Running, nil, func() {})
 	s := &Shard{
 		positions: map[checkpoint.Stream]checkpoint.Position{st: {Seq: 1, Requests: []checkpoint.Request{{State: checkpoint.RequestRunning}}}},
 		ahead:     map[checkpoint.Stream]map[int64]int64{},

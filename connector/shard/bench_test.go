@@ -122,7 +122,7 @@ func newFeed(b *testing.B) *feed {
 	told := metrics.New(func() []status.ConnectorStatus { return nil }, config.PerObjectAuto, "v-test", MaxBatchRecords)
 	f := &feed{
 		metrics: told, topics: topics, stream: checkpoint.Stream{Tenant: run, Object: "invoices"}, now: time.Now().UTC().Truncate(time.Second),
-		task: status.NewTask(0, config.Object{Path: "invoices"}, status.Running, nil, func() {}),
+		task: status.NewTask(0, &config.Object{Path: "invoices"}, status.Running, nil, func() {}),
 		shard: New(Config{
 			Settings: settings, ClusterID: cluster, TopicID: id, Kafka: kafka, Client: told.Kafka.Named, BatchBytes: topics.BatchBytes,
 			Claims: noClaims{}, Tracer: noop.NewTracerProvider().Tracer(""), Meter: told.NewMeter(0), Log: slog.New(slog.DiscardHandler),
@@ -163,7 +163,7 @@ func (f *feed) encode(b *testing.B, topic string) []*record.Chunk {
 	object := benchConnector(b).Objects[0]
 	object.Topic = topic
 	m := record.NewMaker(record.Config{
-		Stream: f.stream, Object: object, Registry: new(benchRegistry), Topics: f.topics, Report: f.task, Dir: b.TempDir(), Log: slog.New(slog.DiscardHandler),
+		Stream: f.stream, Object: &object, Registry: new(benchRegistry), Topics: f.topics, Report: f.task, Dir: b.TempDir(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err := m.Prepare(b.Context()); err != nil {
 		b.Fatal(err)

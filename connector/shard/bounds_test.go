@@ -102,7 +102,7 @@ func TestTheCoordinatorsTimeOutIsNoOtherProcess(t *testing.T) {
 			s := testShard(t, &staleProducer{takes: c.takes})
 			stream := checkpoint.Stream{Tenant: "acme", Object: "invoices"}
 			sub := &Submission{
-				Stream: stream, Task: status.NewTask(0, config.Object{Path: "invoices"}, status.Running, nil, func() {}),
+				Stream: stream, Task: status.NewTask(0, &config.Object{Path: "invoices"}, status.Running, nil, func() {}),
 				Records: []*kgo.Record{{Topic: "coupa.invoices", Value: make([]byte, 100)}},
 			}
 			_, _, err := s.transact(t.Context(), []*Submission{sub}, nil)

@@ -31,7 +31,7 @@ func (t *Task) Warn(warning *Trouble) {
 }
 
 // RemadeRemedy is what brings back rows of an object whose topic was deleted and made again.
-func RemadeRemedy(o config.Object) string {
+func RemadeRemedy(o *config.Object) string {
 	if o.IsWhole() {
 		return "reset the offset of the object: all its rows are published again"
 	}
@@ -40,7 +40,7 @@ func RemadeRemedy(o config.Object) string {
 
 // noticesOf are what stays as it is until a person acts: topics that were made again, and partitions that
 // were added, by the committed position and what the topics were found to be; and polls that are too rare.
-func (v *vitals) noticesOf(s *TaskStatus, o config.Object) (all []Trouble, incomplete bool) {
+func (v *vitals) noticesOf(s *TaskStatus, o *config.Object) (all []Trouble, incomplete bool) {
 	if !v.slow.IsZero() {
 		all = append(all, Trouble{
 			At:      v.slow,

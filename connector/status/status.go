@@ -154,7 +154,7 @@ type Readings struct {
 type Task struct {
 	// Set once.
 	instance *Instance
-	object   config.Object
+	object   *config.Object
 	settle   time.Duration // how far a window stays behind Coupa's clock
 	changed  func()        // called after each change; must not block
 
@@ -164,7 +164,7 @@ type Task struct {
 }
 
 // NewTask makes the task of an object, the i-th of its connector.
-func NewTask(i int, o config.Object, state State, in *Instance, changed func()) *Task {
+func NewTask(i int, o *config.Object, state State, in *Instance, changed func()) *Task {
 	period := o.Period()
 	return &Task{
 		instance: in, object: o, settle: o.Settle, changed: changed,

@@ -27,7 +27,7 @@ import (
 // Poller reads one stream (tenant × object) for as long as its shard is owned.
 type Poller struct {
 	stream   checkpoint.Stream
-	object   config.Object
+	object   *config.Object
 	source   Source
 	shard    Shard
 	polls    polls.Budget
@@ -62,7 +62,7 @@ type Poller struct {
 // Config is what a poller is made of.
 type Config struct {
 	Stream   checkpoint.Stream
-	Object   config.Object
+	Object   *config.Object
 	Source   Source
 	Shard    Shard
 	Polls    polls.Budget // of the instance

@@ -62,7 +62,7 @@ func (p *Poller) CheckOffset(o status.Offset) *config.Problem {
 }
 
 // positionAt is what a request makes of a stream's position. Seq is the shard's affair.
-func positionAt(o status.Offset, object config.Object) checkpoint.Position {
+func positionAt(o status.Offset, object *config.Object) checkpoint.Position {
 	if o.Reset {
 		return checkpoint.Position{}
 	}

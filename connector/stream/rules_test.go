@@ -25,7 +25,7 @@ func TestASubmissionSaysWhatMayOvertakeIt(t *testing.T) {
 		{"rows read again for their lines", splitRules, true, true},
 		{"a snapshot", snapshotRules, true, true},
 	} {
-		p := New(Config{Object: config.Object{Path: "invoices"}})
+		p := New(Config{Object: &config.Object{Path: "invoices"}})
 		ps := &pass{p: p, rules: c.rules, spans: []*span{{}}, persisted: new(time.Time)}
 		ps.submit(&record.Chunk{Entries: []checkpoint.Entry{{ID: 7}}}, false)
 		if sub := ps.pending[0]; sub.Backfill != c.backfill || sub.Repeats != c.repeats {

@@ -21,7 +21,7 @@ const clockSlack = 5 * time.Second
 
 // windowEnd is where a walk that begins now ends, and where the mark goes by a poll: in whole
 // seconds as Coupa stamps rows, settle behind now, a lower bound of Coupa's clock.
-func windowEnd(now time.Time, o config.Object) time.Time {
+func windowEnd(now time.Time, o *config.Object) time.Time {
 	return now.Add(-o.Settle).Truncate(time.Second).UTC()
 }
 
@@ -31,7 +31,7 @@ const running = 2 * time.Second
 
 // reach is how far behind [windowEnd] a poll ends that reads ahead of the mark: with the
 // second that runs. One with an end has to be, or a walk would not end where rows keep coming.
-func reach(o config.Object) time.Duration {
+func reach(o *config.Object) time.Duration {
 	return running + (o.Settle + time.Second - 1).Truncate(time.Second)
 }
 
@@ -53,7 +53,7 @@ func lead(ahead time.Duration) time.Duration {
 
 // firstPosition is where a stream without one begins: the polls at to, and
 // beside them the backfill of everything from initial.from up to there.
-func firstPosition(to time.Time, o config.Object) checkpoint.Position {
+func firstPosition(to time.Time, o *config.Object) checkpoint.Position {
 	if o.IsWhole() {
 		return checkpoint.Position{} // the first walk gives it a mark
 	}
@@ -81,7 +81,7 @@ func firstPosition(to time.Time, o config.Object) checkpoint.Position {
 func everything() []checkpoint.Range { return []checkpoint.Range{{}} }
 
 // isUnbegun tells whether the stream has still to get its first position: it is new, or it was reset.
-func isUnbegun(pos checkpoint.Position, o config.Object) bool {
+func isUnbegun(pos checkpoint.Position, o *config.Object) bool {
 	if o.IsWhole() {
 		return pos.Seq == 0
 	}
@@ -94,7 +94,7 @@ const lookbackShare = 6
 
 // LookBackDepths are how far the look-backs of an object go behind
 // its mark, shortest first, the longest as far as lookback.ms says.
-func LookBackDepths(o config.Object) []time.Duration {
+func LookBackDepths(o *config.Object) []time.Duration {
 	if o.KeepsAll() && o.Lookback > 0 {
 		return []time.Duration{forever}
 	}
@@ -111,7 +111,7 @@ func LookBackDepths(o config.Object) []time.Duration {
 }
 
 // LookBackEvery is how long it takes from one look-back of a depth to the next.
-func LookBackEvery(o config.Object, depth time.Duration) time.Duration {
+func LookBackEvery(o *config.Object, depth time.Duration) time.Duration {
 	if o.KeepsAll() {
 		return o.Reread
 	}
@@ -171,7 +171,7 @@ const forever = 200 * 365 * 24 * time.Hour
 
 // retention is how far behind the mark the ledger remembers: the look-back, and never less than what the
 // next poll can read again after a crash that lost an unpersisted mark, with an overlap that was stretched.
-func retention(o config.Object) time.Duration {
+func retention(o *config.Object) time.Duration {
 	if o.KeepsAll() {
 		return forever
 	}
@@ -181,7 +181,7 @@ func retention(o config.Object) time.Duration {
 // horizon is the stamp from which on the ledger has to know what a walk publishes, because later walks may
 // read it again: retention behind the newest row known, which a clock that runs ahead does not move, and
 // never less than the next walk by lines goes back; lines is its committed mark, zero where there is none.
-func horizon(newest, lines time.Time, o config.Object) time.Time {
+func horizon(newest, lines time.Time, o *config.Object) time.Time {
 	h := newest.Add(-retention(o))
 	if reach := lines.Add(-max(o.Overlap, min(polls.MostStretch*o.Overlap, o.Lookback))); !lines.IsZero() && reach.Before(h) {
 		return reach

@@ -42,7 +42,7 @@ func TestAStampOfLinesInTheFutureGoesBack(t *testing.T) {
 func TestAPollThatReadsAheadEndsBehindTheSecondThatRuns(t *testing.T) {
 	second := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	for _, settle := range []time.Duration{0, 300 * time.Millisecond, 2 * time.Second, 2500 * time.Millisecond} {
-		o := config.Object{Settle: settle, Overlap: time.Minute}
+		o := &config.Object{Settle: settle, Overlap: time.Minute}
 		for at := time.Duration(0); at < time.Second; at += 100 * time.Millisecond {
 			now := second.Add(at)
 			to := windowEnd(now, o)
