@@ -36,15 +36,15 @@ const (
 func (c *Client) Line(q Query) int {
 	parent := c.collection(q.Path).parent
 	if parent == "" {
-		return c.lineOf(q.Path, q.page())
+		return c.lineOf(q.Path, q.pageLen())
 	}
 	b := below{Client: c, query: q, parent: parent, id: LongestID}
-	return max(c.lineOf(parent, q.parents(parent).page()), c.lineOf(b.path(), b.after(LongestID).page()))
+	return max(c.lineOf(parent, q.parents(parent).pageLen()), c.lineOf(b.path(), b.after(LongestID).pageLen()))
 }
 
-// lineOf is the length of the request line for a path below /api.
-func (c *Client) lineOf(path, query string) int {
-	return lineAround + len(c.base.EscapedPath()) + len("/api/?") + len(path) + len(query)
+// lineOf is the length of the request line for a path below /api and a query string of a length.
+func (c *Client) lineOf(path string, query int) int {
+	return lineAround + len(c.base.EscapedPath()) + len("/api/?") + len(path) + query
 }
 
 // MaxLine is how long a request line may be on the way to this instance:

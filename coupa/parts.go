@@ -99,7 +99,7 @@ func (p *parts) count(ids []int64) int {
 // space is how many bytes the `fields` of a query may have, escaped.
 func (p *parts) space(q Query) int {
 	q.Fields = ""
-	return p.bound - p.lineOf(p.request.path, q.page()) - len("&fields=")
+	return p.bound - p.lineOf(p.request.path, q.pageLen()) - len("&fields=")
 }
 
 // next is what another part asks for: one field at least.

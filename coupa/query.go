@@ -67,8 +67,7 @@ type Query struct {
 
 // page returns the query string of a page of the walk.
 func (q Query) page() string {
-	b := make([]byte, 0, 512+2*len(q.Fields))
-	b = q.conditions(b)
+	b := q.conditions(make([]byte, 0, 512+len(q.Fields)*3/2)) // a sixth of Fields are quotes and brackets
 	b = pair(b, "order_by", "id")
 	b = pair(b, "dir", "asc")
 	b = pair(b, "limit", strconv.Itoa(q.limit()))
@@ -160,13 +159,36 @@ func pair(b []byte, key, value string) []byte {
 	return escaped(b, value)
 }
 
+// isPlain are the bytes that stand in a query string as they are.
+var isPlain = func() (plain [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~,:") {
+		plain[c] = true
+	}
+	return plain
+}()
+
+// pageLen is the length of what page returns.
+func (q Query) pageLen() int {
+	fields := q.Fields
+	if q.Fields = ""; fields == "" {
+		return len(q.page())
+	}
+	n := len(q.page()) + len("&fields=")
+	for i := range len(fields) {
+		if n++; !isPlain[fields[i]] && fields[i] != ' ' {
+			n += 2
+		}
+	}
+	return n
+}
+
 // escaped appends text as it stands in a query string. RFC 3986 lets a comma and a colon stand there as they
 // are, which makes `fields` and lists of ids a tenth shorter; everything else is as url.QueryEscape has it.
 func escaped(b []byte, text string) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(text) {
 		switch c := text[i]; {
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c >= 'A' && c <= 'Z', strings.IndexByte("-_.~,:", c) >= 0:
+		case isPlain[c]:
 			b = append(b, c)
 		case c == ' ':
 			b = append(b, '+')

@@ -73,7 +73,7 @@ func (a *ask) kind() kind {
 // ask is the request for a page of q's rows at a path below /api.
 func (c *Client) ask(op, path string, q Query) ask {
 	a := ask{op: op, object: q.Path, path: path, query: q.page(), priority: q.Priority, of: q}
-	a.line = c.lineOf(path, a.query)
+	a.line = c.lineOf(path, len(a.query))
 	return a
 }
 
