@@ -66,9 +66,13 @@ func (h How) isRequested(r coupa.Row) bool {
 	return h.Requested || r.UpdatedAt.Before(h.Again) && (r.LinesAt.Before(h.Again) || r.LinesAt.Sub(r.UpdatedAt) <= sameSave)
 }
 
-// slabSize is the size of the blocks that keys and values of records are
-// cut from, so that a page costs a few allocations and not hundreds.
-const slabSize = 64 << 10
+// Keys and values of records are cut from blocks, so that a page costs a few allocations and not hundreds.
+// Each block of a chunk is twice the one before: most polls that find anything find a row or two, and
+// what they keep waits for its commit beside that of thousands.
+const (
+	firstSlab = 4 << 10
+	mostSlab  = 64 << 10
+)
 
 // encoding turns rows of one stream into records. It exists once the
 // stream's schemas are registered, and is used by fetches side by side.
@@ -251,28 +255,35 @@ func (c *Chunk) headersOf(enc *rowEncoder, r coupa.Row, h How) []kgo.RecordHeade
 
 // keep copies b into the slab.
 func (c *Chunk) keep(b []byte) []byte {
-	if cap(c.slab)-len(c.slab) < len(b) {
-		c.slab = make([]byte, 0, max(slabSize, len(b)))
-	}
+	c.room(len(b))
 	from := len(c.slab)
 	c.slab = append(c.slab, b...)
 	return c.slab[from:len(c.slab):len(c.slab)]
 }
 
 func (c *Chunk) keepString(s string) []byte {
-	if cap(c.slab)-len(c.slab) < len(s) {
-		c.slab = make([]byte, 0, max(slabSize, len(s)))
-	}
+	c.room(len(s))
 	from := len(c.slab)
 	c.slab = append(c.slab, s...)
 	return c.slab[from:len(c.slab):len(c.slab)]
 }
 
-const recordsPerSlab = 50 // a full page
+// room sees to it that the slab has room for n bytes.
+func (c *Chunk) room(n int) {
+	if cap(c.slab)-len(c.slab) < n {
+		c.slab = make([]byte, 0, max(firstSlab, min(2*cap(c.slab), mostSlab), n))
+	}
+}
+
+// Records of a block, of which the first has few.
+const (
+	firstRecords   = 4
+	recordsPerSlab = 50 // a full page
+)
 
 func (c *Chunk) record() *kgo.Record {
 	if len(c.recs) == cap(c.recs) {
-		c.recs = make([]kgo.Record, 0, recordsPerSlab)
+		c.recs = make([]kgo.Record, 0, max(firstRecords, min(2*cap(c.recs), recordsPerSlab)))
 	}
 	c.recs = c.recs[:len(c.recs)+1]
 	return &c.recs[len(c.recs)-1]
@@ -280,7 +291,7 @@ func (c *Chunk) record() *kgo.Record {
 
 func (c *Chunk) header(h ...kgo.RecordHeader) []kgo.RecordHeader {
 	if cap(c.headers)-len(c.headers) < len(h) {
-		c.headers = make([]kgo.RecordHeader, 0, recordsPerSlab*len(h))
+		c.headers = make([]kgo.RecordHeader, 0, max(firstRecords*len(h), min(2*cap(c.headers), recordsPerSlab*len(h))))
 	}
 	from := len(c.headers)
 	c.headers = append(c.headers, h...)
