@@ -59,7 +59,7 @@ func (n *notices) look(now time.Time) {
 	settings := map[string]*config.Connector{}
 	for _, m := range n.w.all() {
 		c := m.known()
-		if c == nil {
+		if c == nil || !n.tells(c) {
 			continue
 		}
 		if s := n.w.status(m); s.Owner.Local {
@@ -69,6 +69,12 @@ func (n *notices) look(now time.Time) {
 	for _, e := range n.watch.Look(now, all) {
 		n.tell(settings[e.Data.Connector], e)
 	}
+}
+
+// tells tells whether anybody is to hear of the connector's events.
+func (n *notices) tells(c *config.Connector) bool {
+	to := c.Notifications.Over(n.w.settings.Notifications)
+	return to.WebhookURL != "" || to.Topic != ""
 }
 
 // tell sends an event where the connector's keys, or else the worker's, have it sent.
