@@ -1,4 +1,4 @@
-// Package chores is what a stream does beside its polls, and whose turn it is to begin or to sweep.
+// Package chores is what a stream does beside its polls, and whose turn it is to begin, to poll or to sweep.
 package chores
 
 import (
@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// List are the chores that an attempt does beside its polls, until one of them fails. One
-// that waits for its time has no goroutine: a worker may have tens of thousands of streams,
-// most of which wait, and the stacks of what waits would be most of what it keeps in memory.
+// List are the chores that an attempt does beside its polls, until one of them fails. One that waits for
+// its time has no goroutine, and all of a list have one timer: a worker may have tens of thousands of
+// streams, most of which wait, and what waits would be most of what it keeps in memory.
 type List struct {
 	ctx  context.Context // ends with the first failure, which is its cause
 	fail context.CancelCauseFunc
 
-	mu    sync.Mutex // guards what follows, and that of each chore
+	mu    sync.Mutex  // guards what follows, and that of each chore
+	timer *time.Timer // runs wake when the first of all is due; nil: none was added
 	all   []*Chore
 	ended bool
 	wg    sync.WaitGroup // those that work; nothing is added once ended
@@ -23,8 +24,8 @@ type List struct {
 // Chore is one of them. It is done by one goroutine at a time.
 type Chore struct {
 	of      *List
-	timer   *time.Timer
 	do      func(context.Context) (time.Duration, error)
+	due     time.Time // zero: it has nothing more to do, or is being done
 	working bool
 	again   bool // Soon was called while it worked
 }
@@ -48,14 +49,23 @@ func (c *List) Add(first time.Duration, do func(context.Context) (again time.Dur
 	defer c.mu.Unlock()
 	if !c.ended {
 		c.all = append(c.all, one)
-		one.timer = time.AfterFunc(first, one.work)
+		one.wait(first)
 	}
 	return one
 }
 
 // Once has do called now, and no more.
 func (c *List) Once(do func(context.Context) error) {
-	c.Add(0, func(ctx context.Context) (time.Duration, error) { return Never, do(ctx) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.wg.Go(func() {
+		if err := do(c.ctx); err != nil {
+			c.fail(err)
+		}
+	})
 }
 
 // Soon has the chore done now; if it is being done, once more.
@@ -67,16 +77,50 @@ func (c *Chore) Soon() {
 	case c.working:
 		c.again = true
 	default:
-		c.timer.Reset(0)
+		c.wait(0)
 	}
 }
 
-// work is what the timer begins.
-func (c *Chore) work() {
-	if !c.enter() {
+// wait has the chore done after a time. The lock is held.
+func (c *Chore) wait(d time.Duration) {
+	c.due = time.Now().Add(d)
+	c.of.arm()
+}
+
+// arm sets the timer to when the first chore is due. The lock is held.
+func (c *List) arm() {
+	var first time.Time
+	for _, one := range c.all {
+		if !one.due.IsZero() && (first.IsZero() || one.due.Before(first)) {
+			first = one.due
+		}
+	}
+	switch d := time.Until(first); {
+	case first.IsZero():
+	case c.timer == nil:
+		c.timer = time.AfterFunc(d, c.wake)
+	default:
+		c.timer.Reset(d)
+	}
+}
+
+// wake begins what is due. A timer that was set anew meanwhile does no harm.
+func (c *List) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
 		return
 	}
-	defer c.of.wg.Done()
+	for _, one := range c.all {
+		if !one.due.IsZero() && !one.due.After(time.Now()) {
+			one.due, one.working = time.Time{}, true
+			c.wg.Go(one.work)
+		}
+	}
+	c.arm()
+}
+
+func (c *Chore) work() {
 	wait, err := c.do(c.of.ctx)
 	if err != nil {
 		c.of.fail(err)
@@ -89,19 +133,8 @@ func (c *Chore) work() {
 		c.again, wait = false, 0
 	}
 	if wait >= 0 && !c.of.ended {
-		c.timer.Reset(wait)
+		c.wait(wait)
 	}
-}
-
-func (c *Chore) enter() bool {
-	c.of.mu.Lock()
-	defer c.of.mu.Unlock()
-	if c.of.ended || c.working {
-		return false
-	}
-	c.working = true
-	c.of.wg.Add(1)
-	return true
 }
 
 // End ends them, for err if nothing failed before, waits for those that work, and gives the first failure.
@@ -109,8 +142,8 @@ func (c *List) End(err error) error {
 	c.fail(err)
 	c.mu.Lock()
 	c.ended = true
-	for _, one := range c.all {
-		one.timer.Stop()
+	if c.timer != nil {
+		c.timer.Stop()
 	}
 	c.mu.Unlock()
 	c.wg.Wait()
