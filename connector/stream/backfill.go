@@ -74,7 +74,12 @@ func (p *Poller) backfill(ctx context.Context) error {
 					return err
 				}
 			}
-			ps.finish = func(pos *checkpoint.Position) { pos.Backfill = closing(*w, pos.Floor, p.object.Overlap) }
+			ps.finish = func(pos *checkpoint.Position) {
+				pos.Backfill = closing(*w, pos.Floor, p.object.Overlap)
+				if w.From.IsZero() { // it was over rows without updated-at, too
+					pos.Rounded = w.To
+				}
+			}
 		}
 		if err := ps.carryOut(ctx); err != nil {
 			return err
