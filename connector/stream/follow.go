@@ -51,12 +51,12 @@ func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
 	var f *follower
 	err := chores.Apart(func() error {
 		f = newFollower(p)
-		if err := f.resume(ctx); err != nil {
-			return err
-		}
-		return f.poll(ctx)
+		return f.resume(ctx)
 	})
 	defer f.times.Leave()
+	if err == nil {
+		err = p.turns.Poll(ctx, func() error { return f.poll(ctx) })
+	}
 	for err == nil {
 		var wait time.Duration
 		f.interval, wait = f.times.Wait(time.Now())
@@ -72,7 +72,7 @@ func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
 			work = func(ctx context.Context) error { return ctx.Err() }
 		}
 		due.Stop()
-		err = chores.Apart(func() error { return work(ctx) })
+		err = p.turns.Poll(ctx, func() error { return work(ctx) })
 	}
 	return err
 }

@@ -234,14 +234,15 @@ func (p *Poller) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = chores.Apart(func() error { return p.prepare(ctx) })
-	if done(); err != nil {
+	defer done()
+	if err := chores.Apart(func() error { return p.prepare(ctx) }); err != nil {
 		return err
 	}
 	c := chores.New(ctx)
 	c.Add(sample.Every, p.sampler.Again)
 	c.Add(topicsCheck, p.lookAtTopics)
 	if p.object.IsWhole() {
+		done()
 		return c.End(p.readWhole(c.Context()))
 	}
 	suspects := make(chan suspects)
@@ -249,6 +250,7 @@ func (p *Poller) attempt(ctx context.Context) error {
 		if err := p.backfill(ctx); err != nil {
 			return err
 		}
+		done()
 		p.asked.Store(c.Add(0, p.snapshots))
 		c.Add(0, p.turns.InTurn(func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, suspects) }))
 		c.Add(p.object.Reread, func(ctx context.Context) (time.Duration, error) { return p.rereadUndated(ctx, suspects) })

@@ -8,21 +8,27 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Turns are what all streams of a worker take to begin, so that a start costs memory
-// for some of them at a time: of twenty thousand that begin at once, each would hold
-// a request that waits, and a deep stack. A turn that takes long, because Coupa does
-// not answer, ends before its work does: who hangs holds up nobody for long.
-type Turns struct{ begin turns }
+// Turns are what all streams of a worker take to begin, until what was there before is
+// read, and to poll, so that work under way costs memory for some of them at a time: of
+// twenty thousand that begin at once, each would hold a request that waits, and a deep stack.
+// A turn that takes long, because Coupa does not answer, or because there are many rows,
+// ends before its work does: who hangs holds up nobody for long.
+type Turns struct{ begin, poll turns }
 
 // InstanceTurns are what the streams of one instance take, of the worker's and of their own.
 type InstanceTurns struct {
-	worker, begin, sweep turns
+	worker             *Turns
+	begin, poll, sweep turns
 }
 
 const (
 	beginAtOnce = 1024            // streams of a worker
 	beginOfOne  = 4               // streams of one instance
 	beginAtMost = 5 * time.Second // of a turn
+	// polls of a worker; and of one instance, which it has whatever others do
+	pollsAtOnce = 1024
+	pollsOfOne  = 2
+	pollAtMost  = time.Minute // of a turn
 	// look-backs and searches of one instance, which share a tenth of its rate
 	sweepsOfOne  = 4
 	sweepAtMost  = time.Minute     // of a turn
@@ -30,11 +36,13 @@ const (
 )
 
 // NewTurns makes those of a worker.
-func NewTurns() *Turns { return &Turns{newTurns(beginAtOnce, beginAtMost)} }
+func NewTurns() *Turns {
+	return &Turns{newTurns(beginAtOnce, beginAtMost), newTurns(pollsAtOnce, pollAtMost)}
+}
 
 // Instance makes those of one instance.
 func (t *Turns) Instance() *InstanceTurns {
-	return &InstanceTurns{t.begin, newTurns(beginOfOne, beginAtMost), newTurns(sweepsOfOne, sweepAtMost)}
+	return &InstanceTurns{t, newTurns(beginOfOne, beginAtMost), newTurns(pollsOfOne, pollAtMost), newTurns(sweepsOfOne, sweepAtMost)}
 }
 
 // Begin waits for a turn to begin a stream. The error is ctx's.
@@ -43,12 +51,29 @@ func (t *InstanceTurns) Begin(ctx context.Context) (done func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	shared, err := t.worker.wait(ctx)
+	shared, err := t.worker.begin.wait(ctx)
 	if err != nil {
 		own()
 		return nil, err
 	}
 	return func() { shared(); own() }, nil
+}
+
+// Poll carries out a poll in its turn, on a goroutine of its own (see [Apart]). The
+// error is that of the poll, or ctx's. Who waits is next among those of its instance.
+func (t *InstanceTurns) Poll(ctx context.Context, poll func() error) error {
+	done, ok := t.poll.try()
+	if !ok {
+		done, ok = t.worker.poll.try()
+	}
+	if !ok {
+		var err error
+		if done, err = t.poll.wait(ctx); err != nil {
+			return err
+		}
+	}
+	defer done()
+	return Apart(poll)
 }
 
 // InTurn makes a chore of a sweep wait for its turn, without a goroutine.
