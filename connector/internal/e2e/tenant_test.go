@@ -185,7 +185,17 @@ func (t *tenant) post(tb testing.TB, path string) {
 
 // requests counts the API requests of each object so far.
 func (t *tenant) requests(ctx context.Context) (map[string]int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url+"/_tenant/requests", nil)
+	body, err := get(ctx, t.url+"/_tenant/requests")
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]int{}
+	return counts, json.Unmarshal(body, &counts)
+}
+
+// get gives the body of an answer that is 200.
+func get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -196,10 +206,9 @@ func (t *tenant) requests(ctx context.Context) (map[string]int, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
-		return nil, fmt.Errorf("/_tenant/requests answered %s: %s", resp.Status, body)
+		return nil, fmt.Errorf("%s answered %s: %s", url, resp.Status, body)
 	}
-	counts := map[string]int{}
-	return counts, json.NewDecoder(resp.Body).Decode(&counts)
+	return io.ReadAll(resp.Body)
 }
 
 // mustCount is requests, for callers that can't go on without.

@@ -3,13 +3,10 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,28 +179,19 @@ func servedObjects() []string {
 
 // metrics are the worker's by name, each the sum of its series.
 func (w *worker) metrics(ctx context.Context) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.listener+"/metrics", nil)
+	body, err := get(ctx, w.listener+"/metrics")
 	if err != nil {
 		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, errors.New(resp.Status)
 	}
 	all := map[string]float64{}
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		series, value, _ := strings.Cut(lines.Text(), " ")
+	for line := range strings.Lines(string(body)) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		name, _, _ := strings.Cut(series, "{")
 		if v, err := strconv.ParseFloat(value, 64); err == nil {
 			all[name] += v
 		}
 	}
-	return all, lines.Err()
+	return all, nil
 }
 
 // figures are metrics, for callers that can't go on without.
