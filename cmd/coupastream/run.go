@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/coupastream/coupastream/cmd/coupastream/internal/garbage"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
 )
@@ -55,6 +56,7 @@ func (a *app) run(ctx context.Context, workerFile string, connectorFiles []strin
 	a.log.Info("worker starting", "version", version(), "group.id", settings.GroupID, "bootstrap.servers", settings.BootstrapServers,
 		"connectors", len(connectors), "rest", api.urls)
 	g, ctx := errgroup.WithContext(ctx)
+	go garbage.Bound(ctx)
 	g.Go(func() error { return api.serve(ctx, w) })
 	g.Go(func() error { return w.Run(ctx) })
 	if err := g.Wait(); err != nil {
