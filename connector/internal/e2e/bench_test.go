@@ -20,6 +20,8 @@ import (
 //	cpu-µs/rec   CPU time of the connector's process, start and registration included, over its records
 //	peak-MiB     the most memory that it held at once (VmHWM)
 //	x-floor      rec/s over those of the floor (floor_test.go) in the same run on the same tenant
+//	x-floor-cpu  likewise, CPU time a record. The floor compresses with Snappy as the connector does by
+//	             default; plain- is one that does not, which its CPU time was compared with before
 func BenchmarkReal(b *testing.B) {
 	p := start(b, "")
 	b.Run("Snapshot", p.benchmarkSnapshot)
@@ -40,11 +42,14 @@ func (p *parts) benchmarkSnapshot(b *testing.B) {
 		t := p.tenant(b, fmt.Sprint("snapshot", i), "--objects", "invoices", "--rows", fmt.Sprint(n), "--row-bytes", "3000",
 			"--changes-per-second", "0")
 		t.warm(b, "invoices")
-		floor := p.floor(b, t, n)
+		plain := p.floor(b, t, n, kgo.NoCompression(), "plain")
+		floor := p.floor(b, t, n, kgo.SnappyCompression(), "floor")
 		run := p.measure(b, t, n, map[string]string{"coupa.objects": "invoices"})
 		run.report(b)
 		b.ReportMetric(floor.rate(), "floor-rec/s")
 		b.ReportMetric(floor.cpuPerRecord(), "floor-cpu-µs/rec")
+		b.ReportMetric(plain.cpuPerRecord(), "plain-cpu-µs/rec")
+		b.ReportMetric(run.cpuPerRecord()/floor.cpuPerRecord(), "x-floor-cpu")
 		b.ReportMetric(run.rate()/floor.rate(), "x-floor")
 	}
 }

@@ -19,15 +19,16 @@ import (
 )
 
 // floor is the least that a program can do for the same delivery: fetch a page, cut it into rows, produce
-// their bytes in one transaction a page. No checks, no decoding, no Avro, no checkpoint, no state.
-func (p *parts) floor(b *testing.B, t *tenant, n int) measurement {
+// their bytes in one transaction a page, compressed as the connector's are, with Snappy, or as they are.
+// No checks, no decoding, no Avro, no checkpoint, no state.
+func (p *parts) floor(b *testing.B, t *tenant, n int, codec kgo.CompressionCodec, name string) measurement {
 	b.Helper()
-	topic := t.name + ".floor"
+	topic := t.name + "." + name
 	if _, err := p.admin(b).CreateTopic(b.Context(), 3, 1, nil, topic); err != nil {
 		b.Fatal(err)
 	}
 	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.bootstrap), kgo.TransactionalID(topic), kgo.DefaultProduceTopic(topic),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(50*time.Millisecond))
+		kgo.ProducerBatchCompression(codec), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		b.Fatal(err)
 	}
