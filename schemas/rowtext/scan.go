@@ -1,6 +1,8 @@
 package rowtext
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -164,31 +166,52 @@ func (s *Scanner) Text() ([]byte, error) {
 	return s.unquoted[start:len(s.unquoted):len(s.unquoted)], nil
 }
 
-// Quoted reads a string and gives what stands between its
-// quotes; plain tells that this is valid UTF-8 without escapes.
+// Byte-wise constants for eight bytes at once.
+const (
+	each  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// Quoted reads a string and gives what stands between its quotes; plain tells that this is valid UTF-8
+// without escapes. Eight bytes at a time are tested for a quote, a backslash and control characters:
+// (w - n·each) &^ w & highs has its lowest bit at the first byte below n.
 func (s *Scanner) Quoted() (body []byte, plain bool, err error) {
-	start := s.Pos + 1
-	escaped, seen := false, byte(0)
-	for i := start; i < len(s.Row); i++ {
-		switch c := s.Row[i]; {
+	row, start := s.Row, s.Pos+1
+	escaped, seen := false, uint64(0) // bytes of the text, several in one
+	for i := start; ; {
+		for i+8 <= len(row) {
+			w := binary.LittleEndian.Uint64(row[i:])
+			quote, slash := w^'"'*each, w^'\\'*each
+			if found := ((w-' '*each)&^w | (quote-each)&^quote | (slash-each)&^slash) & highs; found != 0 {
+				seen |= w & (found&-found - 1)
+				i += bits.TrailingZeros64(found) / 8
+				break
+			}
+			seen |= w
+			i += 8
+		}
+		if i >= len(row) {
+			return nil, false, s.Syntax(len(row), "")
+		}
+		switch c := row[i]; {
 		case c == '"':
 			s.Pos = i + 1
-			body = s.Row[start:i:i]
-			return body, !escaped && (seen < utf8.RuneSelf || utf8.Valid(body)), nil
+			body = row[start:i:i]
+			return body, !escaped && (seen&highs == 0 || utf8.Valid(body)), nil
 		case c == '\\':
-			n := escapeLen(s.Row[i:])
+			n := escapeLen(row[i:])
 			if n == 0 {
 				return nil, false, s.Syntax(i, "an escape in a string is wrong")
 			}
 			escaped = true
-			i += n - 1
+			i += n
 		case c < ' ':
 			return nil, false, s.Syntax(i, "a control character in a string is not escaped")
-		default:
-			seen |= c
+		default: // of the row's last seven bytes
+			seen |= uint64(c) // its high bit alone counts
+			i++
 		}
 	}
-	return nil, false, s.Syntax(len(s.Row), "")
 }
 
 // escapeLen is the length of the escape that b begins with, 0 when it is none.
