@@ -41,14 +41,14 @@ func (m shaper) record(r *planRecord) *custom.Shape {
 	if s := m.made[r]; s != nil {
 		return s
 	}
-	s := &custom.Shape{Name: r.name[strings.LastIndexByte(r.name, '.')+1:], Members: make(map[string]custom.Member, len(r.byKey))}
+	s := &custom.Shape{Name: r.name[strings.LastIndexByte(r.name, '.')+1:], Members: make(map[string]custom.Member, len(r.keys.entries))}
 	m.made[r] = s
 	if r.owner {
 		names := m.documented[s.Name]
 		s.Documented = func(key string) bool { return names[plainKey(key)] }
 	}
-	for key, match := range r.byKey {
-		s.Members[key] = m.member(&r.fields[match.field].planNode)
+	for _, e := range r.keys.entries {
+		s.Members[e.key] = m.member(&r.fields[e.field].planNode)
 	}
 	return s
 }

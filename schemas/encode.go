@@ -21,9 +21,6 @@ type Encoder struct {
 	plan   *Plan
 	spans  []span  // where the fields of the open records are in the output
 	extras []extra // what the open records and maps keep as JSON text
-	// follow is what the last rows taught of the order of
-	// keys: by record and field, the field that came next.
-	follow []int
 	unfit  []unfit // of the last row
 	unread []unfit // likewise: values that were kept though they can't be read
 	// why the misfit at hand can't be read; nil: it can, or the field around it has seen to it
@@ -60,10 +57,7 @@ const (
 
 // Encoder makes an encoder with memory of its own.
 func (p *Plan) Encoder() *Encoder {
-	e := &Encoder{plan: p, follow: make([]int, p.slots)}
-	for i := range e.follow {
-		e.follow[i] = -1
-	}
+	e := &Encoder{plan: p}
 	e.tens[0] = 1
 	for i := 1; i < len(e.tens); i++ {
 		e.tens[i] = e.tens[i-1] * 10

@@ -55,8 +55,7 @@ const (
 // Plan is an Avro schema made ready to encode Coupa's rows. It never changes once
 // compiled, so any number of goroutines may share it; each takes its own Encoder.
 type Plan struct {
-	root  *planRecord
-	slots int // entries of Encoder.follow that all records need together
+	root *planRecord
 }
 
 // planRecord is one record type. A record that occurs in
@@ -64,7 +63,7 @@ type Plan struct {
 type planRecord struct {
 	name     string
 	fields   []planField
-	byKey    map[string]keyMatch
+	keys     keyTable
 	required []int // fields that may not be null
 	unmapped int   // index of the field of role unmapped
 	// holder is the record of an object with custom fields: of this
@@ -72,7 +71,6 @@ type planRecord struct {
 	holder string
 	owner  bool // it is the holder itself
 	typed  bool // the holder's custom fields are typed
-	slot   int  // where its len(fields)+1 entries of Encoder.follow begin
 }
 
 type planField struct {
@@ -95,12 +93,6 @@ type planNode struct {
 	branches  []planNode // of a choice: the union's types behind "null"
 	precision int
 	scale     int
-}
-
-// keyMatch is what a key of the row leads to.
-type keyMatch struct {
-	field int
-	twin  bool // the key is the underscored twin of the field's own key
 }
 
 // noKey is the key of a field that no key of a row leads to: keys are always valid UTF-8.
@@ -140,22 +132,20 @@ func Compile(avsc string) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compiling schema %s: %w", root.FullName(), err)
 	}
-	return &Plan{root: rec, slots: c.slots}, nil
+	return &Plan{root: rec}, nil
 }
 
 // compiler holds what the records of one schema share.
 type compiler struct {
 	records map[string]*planRecord // by full name; entered before its fields, so a record may contain itself
-	slots   int
 }
 
 func (c *compiler) record(s *avro.RecordSchema) (*planRecord, error) {
 	if r := c.records[s.FullName()]; r != nil {
 		return r, nil
 	}
-	r := &planRecord{name: s.FullName(), unmapped: -1, slot: c.slots, byKey: map[string]keyMatch{}}
+	r := &planRecord{name: s.FullName(), unmapped: -1}
 	c.records[s.FullName()] = r
-	c.slots += len(s.Fields()) + 1
 	r.fields = make([]planField, len(s.Fields()))
 	for i, f := range s.Fields() {
 		if err := c.field(s, r, i, f); err != nil {
@@ -196,10 +186,10 @@ func (c *compiler) field(s *avro.RecordSchema, r *planRecord, i int, f *avro.Fie
 		}
 		key, r.unmapped = noKey, i
 	} else {
-		if m, taken := r.byKey[key]; taken {
+		if m, taken := r.keys.find([]byte(key)); taken {
 			return fmt.Errorf("its key %q is also that of field number %d; give one of them another %s", key, m.field, propName)
 		}
-		r.byKey[key] = keyMatch{field: i}
+		r.keys.add(key, keyMatch{field: i})
 	}
 	if !n.nullable {
 		r.required = append(r.required, i)
@@ -229,8 +219,8 @@ func (r *planRecord) addTwins() {
 		}
 	}
 	for twin, fields := range owners {
-		if _, taken := r.byKey[twin]; !taken && len(fields) == 1 {
-			r.byKey[twin] = keyMatch{field: fields[0], twin: true}
+		if _, taken := r.keys.find([]byte(twin)); !taken && len(fields) == 1 {
+			r.keys.add(twin, keyMatch{field: fields[0], twin: true})
 		}
 	}
 }

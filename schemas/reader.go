@@ -56,13 +56,13 @@ func (s *Schema) JSONReader(list string) (*Reader, error) {
 
 func readerFor(plan *Plan, enveloped bool, list string) *Reader {
 	r := &Reader{plan: plan, enveloped: enveloped, list: -1}
-	at, ok := plan.root.byKey[list]
+	at, ok := plan.root.keys.find([]byte(list))
 	if !ok || plan.root.fields[at.field].items == nil || plan.root.fields[at.field].items.record == nil {
 		return r
 	}
 	line := plan.root.fields[at.field].items.record
-	id, hasID := line.byKey["id"]
-	updated, hasStamp := line.byKey["updated-at"]
+	id, hasID := line.keys.find([]byte("id"))
+	updated, hasStamp := line.keys.find([]byte("updated-at"))
 	if hasID && hasStamp && line.fields[id.field].kind == kindLong && line.fields[updated.field].kind == kindTimestamp {
 		r.list, r.id, r.updated = at.field, line.fields[id.field].name(), line.fields[updated.field].name()
 	}

@@ -15,7 +15,6 @@ type frame struct {
 	extras  int  // where its extras begin
 	written int  // fields that stand in the output in schema order, from the first on
 	ordered bool // nothing stands behind those
-	last    int  // 1 + the field that came last, 0 at first
 	filled  int  // fields that hold something besides null
 }
 
@@ -54,7 +53,7 @@ func (e *Encoder) open(rec *planRecord, start, depth int) frame {
 
 // field takes the value at pos, which the object has under key.
 func (e *Encoder) field(out []byte, f *frame, key []byte) ([]byte, error) {
-	i, as := e.find(f, key)
+	i, as := f.find(key)
 	if as == absent || as < e.spans[f.spans+i].as {
 		return out, e.keepUnknown(f, key)
 	}
@@ -115,20 +114,13 @@ func (e *Encoder) supersede(f *frame, i int, s span) {
 	*old = s
 }
 
-// find looks up the field that key leads to. Rows of one kind have their keys in one
-// order, so the field that followed the last one in earlier rows is tried first.
-func (e *Encoder) find(f *frame, key []byte) (int, spelling) {
-	guess := &e.follow[f.rec.slot+f.last]
-	if g := *guess; g >= 0 && string(key) == f.rec.fields[g].key {
-		f.last = g + 1
-		return g, byExact
-	}
-	m, ok := f.rec.byKey[string(key)]
-	if !ok {
+// find looks up the field that key leads to.
+func (f *frame) find(key []byte) (int, spelling) {
+	m, ok := f.rec.keys.find(key)
+	switch {
+	case !ok:
 		return 0, absent
-	}
-	*guess, f.last = m.field, m.field+1
-	if m.twin {
+	case m.twin:
 		return m.field, byTwin
 	}
 	return m.field, byExact

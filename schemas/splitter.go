@@ -58,11 +58,11 @@ func (s *Split) Splitter() (*Splitter, error) {
 		sp.lists[i] = -1
 	}
 	for n, l := range s.Lists {
-		at, ok := plan.root.byKey[l.Coupa]
+		at, ok := plan.root.keys.find([]byte(l.Coupa))
 		if !ok || plan.root.fields[at.field].items == nil || plan.root.fields[at.field].items.record == nil {
 			return nil, fmt.Errorf("%s is no list of records", l.Coupa)
 		}
-		id, ok := plan.root.fields[at.field].items.record.byKey["id"]
+		id, ok := plan.root.fields[at.field].items.record.keys.find([]byte("id"))
 		if !ok {
 			return nil, fmt.Errorf("the lines of %s have no id", l.Coupa)
 		}
@@ -211,7 +211,7 @@ func (s *Splitter) findKept(rec *planRecord) {
 	}
 	for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
 		for ; blocks > 0 && s.err == nil; blocks-- {
-			if m, ok := rec.byKey[string(s.bytes())]; ok && s.lists[m.field] >= 0 {
+			if m, ok := rec.keys.find(s.bytes()); ok && s.lists[m.field] >= 0 {
 				s.kept[s.lists[m.field]] = true
 			}
 			s.bytes()

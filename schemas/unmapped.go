@@ -92,7 +92,7 @@ func (e *Encoder) Unfit() []Unfit {
 	}
 	all := make([]Unfit, len(e.unfit))
 	for i, u := range e.unfit {
-		_, known := u.rec.byKey[string(u.key)]
+		_, known := u.rec.keys.find(u.key)
 		holder := u.rec.holder
 		all[i] = Unfit{
 			Record: holder[strings.LastIndexByte(holder, '.')+1:], Name: string(u.key), Global: u.rec.owner, Known: known,
@@ -103,7 +103,7 @@ func (e *Encoder) Unfit() []Unfit {
 
 func (e *Encoder) noteUnfit(f *frame) {
 	for _, x := range e.extras[f.extras:] {
-		m, known := f.rec.byKey[string(x.key)]
+		m, known := f.rec.keys.find(x.key)
 		if ordinary := known && !f.rec.fields[m.field].custom; !ordinary && !x.hidden && !isNull(x.text) {
 			e.unfit = append(e.unfit, unfit{f.rec, x.key})
 		}
