@@ -1,6 +1,8 @@
 package schemas
 
 import (
+	"encoding/binary"
+	"math"
 	"math/big"
 	"math/bits"
 
@@ -44,28 +46,21 @@ func (e *Encoder) timesTen(c uint64, shift int) (hi, lo uint64) {
 
 // appendInt128 appends a number of magnitude below 2^127 and not 0 as Avro bytes.
 func appendInt128(out []byte, negative bool, hi, lo uint64) []byte {
-	sign := byte(0)
+	sign := uint64(0)
 	if negative {
 		var carry uint64
 		lo, carry = bits.Add64(^lo, 1, 0)
 		hi, _ = bits.Add64(^hi, 0, carry)
-		sign = 0xff
+		sign = math.MaxUint64
 	}
-	n := 16
-	at := func(i int) byte { // byte i from the lowest
-		if i < 8 {
-			return byte(lo >> (8 * i))
-		}
-		return byte(hi >> (8 * (i - 8)))
+	n := bits.Len64(lo^sign)/8 + 1 // a bit more than differ from the sign, in whole bytes
+	if hi != sign {
+		n = bits.Len64(hi^sign)/8 + 9
 	}
-	for n > 1 && at(n-1) == sign && (at(n-2)^sign) < 0x80 {
-		n--
-	}
-	out = append(out, byte(n<<1))
-	for i := n - 1; i >= 0; i-- {
-		out = append(out, at(i))
-	}
-	return out
+	var number [16]byte
+	binary.BigEndian.PutUint64(number[:], hi)
+	binary.BigEndian.PutUint64(number[8:], lo)
+	return append(append(out, byte(n<<1)), number[16-n:]...)
 }
 
 // appendBig appends ±digits × 10^shift as Avro bytes, whatever its size.

@@ -106,6 +106,10 @@ func (e *Encoder) fromNumber(out []byte, n *planNode, text []byte) ([]byte, verd
 			return append(out, text[0]-'0'), stored, nil
 		}
 		return out, misfit, nil
+	case kindLong:
+		if v, ok := rowtext.ParseInteger(text); ok {
+			return binary.AppendVarint(out, v), stored, nil
+		}
 	}
 	d, _ := rowtext.ParseDecimal(text) // every JSON number is one
 	return e.numeric(out, n, d, text)

@@ -106,3 +106,18 @@ func (d Decimal) Coefficient() uint64 {
 	}
 	return c
 }
+
+// ParseInteger reads up to 18 digits and nothing else, as nearly all ids are.
+func ParseInteger(text []byte) (int64, bool) {
+	if len(text) == 0 || len(text) > 18 {
+		return 0, false
+	}
+	var v int64
+	for _, c := range text {
+		if c-'0' > 9 {
+			return 0, false
+		}
+		v = v*10 + int64(c-'0')
+	}
+	return v, true
+}
