@@ -139,7 +139,7 @@ func (ps *pass) run(ctx context.Context) error {
 		}
 		select {
 		case in <- head:
-			ps.pending = ps.pending[1:]
+			ps.pending = slices.Delete(ps.pending, 0, 1) // and so let go of it
 			ps.outstanding++
 		case ev := <-ps.events:
 			ps.handle(ev)
