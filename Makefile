@@ -56,7 +56,7 @@ bench: SHELL := bash
 bench: .SHELLFLAGS := -o pipefail -c
 bench: ## benchmarks of the hot path, of simulated days, and of the built program on real parts (as e2e); writes connector/FIGURES.md
 	@mkdir -p .e2e && >.e2e/bench.txt
-	$(GO) test -run '^$$' -bench . -benchmem ./coupa/ ./schemas/ ./checkpoint/ | tee -a .e2e/bench.txt
+	$(GO) test -run '^$$' -bench . -benchmem ./coupa/ ./schemas/ ./connector/record/ ./checkpoint/ | tee -a .e2e/bench.txt
 	FIGURES=1 $(GO) test -run Figures -count 1 -v ./connector/ | tee -a .e2e/bench.txt
 	$(GO) test -tags e2e -run '^$$' -bench Real -benchtime 1x -timeout 60m ./connector/internal/e2e/ | tee -a .e2e/bench.txt
 	@rig=$$(mktemp -d); kafka=connector/internal/e2e/kafka.sh; trap "$$kafka down $$rig; rm -rf $$rig" EXIT; \
