@@ -34,9 +34,9 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// memoryBudget bounds the encoded records that wait for their commit, and the
-// buffer of a row that is large while it is read, all shards together.
-const memoryBudget = 16 << 20
+// memoryBudget bounds the encoded records that wait for their commit, and the buffer of a row that is large
+// while it is read, all shards together: a full transaction that is being committed, and the next one.
+const memoryBudget = 8 << 20
 
 // lookbackSlice is how many ledger entries a look-back holds in memory at a time.
 const lookbackSlice = 20_000

@@ -71,7 +71,7 @@ func (h How) isRequested(r coupa.Row) bool {
 // what they keep waits for its commit beside that of thousands.
 const (
 	firstSlab = 4 << 10
-	mostSlab  = 64 << 10
+	mostSlab  = 32 << 10
 )
 
 // encoding turns rows of one stream into records. It exists once the
