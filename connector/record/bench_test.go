@@ -80,7 +80,7 @@ func BenchmarkPage(b *testing.B) {
 		return err
 	})
 	form := valueForm{framing: schemas.AppendHeader(nil, 2), plan: plan}
-	rows := newEncoding(checkpoint.Stream{Tenant: "acme", Object: "invoices"}, config.Object{Topic: "coupa.invoices"},
+	rows := newEncoding(checkpoint.Stream{Tenant: "acme", Object: "invoices"}, &config.Object{Topic: "coupa.invoices"},
 		schemas.AppendHeader(nil, 1), func() valueEncoder { return &rowValue{valueForm: form, encoder: plan.Encoder()} }).encoder()
 	chunk := &Chunk{}
 	run("Records", func(r coupa.Row) error {
