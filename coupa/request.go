@@ -1,6 +1,7 @@
 package coupa
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ type response struct {
 // ask is one API request.
 type ask struct {
 	op       string // what it is for, in errors
+	method   string // "": GET
 	object   string // path of the collection
 	path     string // below /api; of rows below another one, behind that one
 	query    string
@@ -64,7 +66,10 @@ func (a *ask) page() string { return a.path + "?" + a.of.name() }
 // kind is what the time that an answer takes depends on, as far as it is known beforehand.
 func (a *ask) kind() kind {
 	k := kind{object: a.object, fields: len(a.of.Fields)}
-	if a.of.Path != "" {
+	switch {
+	case a.method != "":
+		k.rows = -1
+	case a.of.Path != "":
 		k.rows = a.of.limit()
 	}
 	return k
@@ -136,7 +141,7 @@ func (c *Client) send(ctx context.Context, a *ask, token string) (*response, err
 	target.Path += "/api/" + a.path
 	target.RawQuery = a.query
 	req := (&http.Request{
-		Method: http.MethodGet,
+		Method: cmp.Or(a.method, http.MethodGet),
 		URL:    &target,
 		Host:   target.Host,
 		Header: http.Header{

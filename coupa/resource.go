@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"slices"
+	"strings"
 	"sync"
 
 	"go.yaml.in/yaml/v3"
@@ -19,12 +20,23 @@ type Resource struct {
 	// collection of lines that carry an updated-at of their own, as a filter spells it; "": none
 	Lines    string
 	Exported bool    // rows carry Coupa's exported flag
+	Export   Export  // how the flag is set
 	Deletes  bool    // Coupa has an operation that deletes rows
 	Below    []Below // collections of each row: <Path>/{id}/<Name>
 	// path of the collection whose rows these are below, as one of Below; "": they are at the top
 	Parent string
 	Doc    string // one sentence for people
 }
+
+// Export is how the exported flag of a collection's rows is set.
+type Export string
+
+// The ways to set it.
+const (
+	ExportNone   Export = "none"
+	ExportFlag   Export = "flag"   // PUT <Path>/{id}?exported=true
+	ExportAction Export = "action" // PUT <Path>/{id}/export
+)
 
 // Below is a collection that each row of another one has.
 type Below struct {
@@ -47,6 +59,7 @@ var resources = sync.OnceValue(func() []Resource {
 		ByContent bool     `yaml:"by-content"`
 		Lines     string   `yaml:"lines"`
 		Exported  bool     `yaml:"exported"`
+		Export    Export   `yaml:"export"`
 		Deletes   bool     `yaml:"deletes"`
 		Below     []Below  `yaml:"below"`
 		Parent    string   `yaml:"parent"`
@@ -59,7 +72,13 @@ var resources = sync.OnceValue(func() []Resource {
 	}
 	all := make([]Resource, len(entries))
 	for i, e := range entries {
-		all[i] = Resource{e.Path, e.Object, e.Scopes, e.UpdatedAt == nil || *e.UpdatedAt, e.ByContent, e.Lines, e.Exported, e.Deletes, e.Below, e.Parent, e.Doc}
+		switch {
+		case !e.Exported:
+			e.Export = ExportNone
+		case e.Export == "":
+			e.Export = ExportFlag
+		}
+		all[i] = Resource{e.Path, e.Object, e.Scopes, e.UpdatedAt == nil || *e.UpdatedAt, e.ByContent, e.Lines, e.Exported, e.Export, e.Deletes, e.Below, e.Parent, e.Doc}
 	}
 	return all
 })
@@ -86,4 +105,16 @@ func Scopes(paths []string) []string {
 	}
 	slices.Sort(scopes)
 	return slices.Compact(scopes)
+}
+
+// WriteScopes returns the scopes that setting the exported flag takes beside those of reading: "Export" is a
+// permission of <service>.<object>.write (rossum, "OAuth scopes").
+func WriteScopes(paths []string) []string {
+	scopes := Scopes(paths)
+	for i, s := range scopes {
+		if read, is := strings.CutSuffix(s, ".read"); is {
+			scopes[i] = read + ".write"
+		}
+	}
+	return scopes
 }

@@ -141,7 +141,7 @@ type seeker struct {
 // kind tells requests apart whose answers take different times.
 type kind struct {
 	object string
-	rows   int // asked for
+	rows   int // asked for; -1: none are, it changes one
 	fields int // length of their list
 }
 

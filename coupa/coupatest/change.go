@@ -246,10 +246,23 @@ func (t *Tenant) SetParent(object string, id, parent int64) Version {
 }
 
 // MarkExported sets a row's exported flag as PUT ?exported=true does. The row's
-// updated-at stays: whether Coupa moves it is not documented.
+// updated-at stays but for Config.MarksStamp: whether Coupa moves it is not documented.
 func (t *Tenant) MarkExported(object string, id int64) Version {
+	return t.setExported(object, id, func(now int64) int64 { return now })
+}
+
+// ResetExported takes a row's exported flag back, as Coupa does for a new version of an order, and where it
+// is set up so for changes that users make; changes over the API never do (Compass, "Invoices Integration
+// into your ERP"). Here Update of an order does it by itself, and no other change.
+func (t *Tenant) ResetExported(object string, id int64) Version {
+	return t.setExported(object, id, func(int64) int64 { return 0 })
+}
+
+func (t *Tenant) setExported(object string, id int64, to func(now int64) int64) Version {
 	return t.version(object, t.change(object, id, 0, func(tb *table, v *version, now int64) bool {
-		v.exported = now
+		if v.exported = to(now); t.cfg.MarksStamp {
+			v.updated = now
+		}
 		return tb.shape.byName["exported"] != nil
 	}))
 }

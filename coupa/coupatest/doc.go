@@ -12,7 +12,7 @@
 //
 //   - POST /oauth2/token, client credentials in the form or by Basic.
 //   - GET /api/<resource> and /api/<resource>/<id> for the seven resources of
-//     [Resources]; PUT /api/<resource>/<id>?exported=true marks a row.
+//     [Resources]; PUT /api/<resource>/<id>?exported=true marks a row, with the scope to write.
 //   - GET /api/<parent>/<id>/<name> for collections below those of another one, where
 //     Config.Objects names them.
 //   - Pages of at most 50 rows, in JSON when Accept asks for it, else XML.
@@ -34,12 +34,11 @@
 // when a request orders by it. Payloads without `fields` carry references in
 // full and custom fields of the global namespace at the top level.
 //
-// What it does wrong only when told to is a [Fault]; with Config.RepeatParents it
-// answers a condition on lines with a row once for each line that fits, with
-// Config.CollapseParents it counts those lines for the limit and shows the row once;
-// Config.MaxLine and Config.MaxRows are gateways' bounds; with Config.Clocks, clocks of
-// its servers differ. Of single rows, LeaveOut, Fail and Undate make it answer as no
-// documentation says.
+// What it does wrong only when told to is a [Fault]; with Config.RepeatParents it answers a condition on
+// lines with a row once for each line that fits, with Config.CollapseParents it counts those lines for the
+// limit and shows the row once; Config.MaxLine and Config.MaxRows are gateways' bounds; with Config.Clocks,
+// clocks of its servers differ; with Config.MarksStamp a mark moves updated-at. Of single rows, LeaveOut,
+// Fail and Undate make it answer as no documentation says.
 //
 // # Rows
 //

@@ -260,6 +260,17 @@ func TestMarkingARowExported(t *testing.T) {
 		if got := ids(r.page("purchase_orders", "exported", "true")); len(got) != 0 {
 			t.Errorf("a new version of an order is still exported: %v", got)
 		}
+		r.do(http.MethodPut, "/api/invoices/3?exported=true", nil, nil)
+		for _, change := range []func(string, int64) Version{r.tenant.Update, r.tenant.UpdateLine} {
+			change("invoices", 3)
+			if got := ids(r.page("invoices", "exported", "false")); slices.Contains(got, 3) {
+				t.Errorf("a change has taken the flag back: %v", got)
+			}
+		}
+		r.tenant.ResetExported("invoices", 3)
+		if got := ids(r.page("invoices", "exported", "false")); !slices.Contains(got, 3) {
+			t.Errorf("the flag was taken back: %v", got)
+		}
 		r.token = r.mint(map[string][]string{"scope": {"core.invoice.read"}})
 		if status, _, _ := r.do(http.MethodPut, "/api/invoices/3?exported=true", nil, nil); status != 403 {
 			t.Errorf("marking with a scope to read: %d", status)

@@ -64,6 +64,8 @@ type Config struct {
 	// CollapseParents answers such a condition with each row once, while all of its lines that fit count
 	// for limit and offset: a page has fewer rows than its limit although more follow.
 	CollapseParents bool
+	// MarksStamp lets a mark as exported move the row's updated-at: no document says whether it does.
+	MarksStamp bool
 	// MaxRows answers pages of more rows with 504 and a web page, as a gateway does that waits too long;
 	// 0: none.
 	MaxRows int
