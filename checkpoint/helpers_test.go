@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -98,8 +99,8 @@ func entriesIn(t testing.TB, s *Store, stream Stream, from, to int64) []Entry {
 	return out
 }
 
-// rowStates are the states of a stream as text. The store must
-// give each of them alone, and the row of each line, too.
+// rowStates are the states of a stream as text. The store must give each
+// of them alone, the row of each line, and the rows of each list, too.
 func rowStates(t testing.TB, s *Store, stream Stream) map[int64]string {
 	t.Helper()
 	out := map[int64]string{}
@@ -115,6 +116,32 @@ func rowStates(t testing.TB, s *Store, stream Stream) map[int64]string {
 		return true
 	}); err != nil {
 		t.Fatal(err)
+	}
+	byLine := map[string]map[int64]RowState{}
+	for _, r := range all {
+		for _, l := range r.Lines {
+			if byLine[l.List] == nil {
+				byLine[l.List] = map[int64]RowState{}
+			}
+			byLine[l.List][l.ID] = r
+		}
+	}
+	for list, rows := range byLine {
+		ids := slices.Sorted(maps.Keys(rows))
+		n, err := s.CountListed(stream, list)
+		if n != int64(len(ids)) || err != nil {
+			t.Errorf("list %s has %d lines, %v; want %d", list, n, err, len(ids))
+		}
+		for after := range ids { // from each of its lines on
+			var got, want []RowState
+			for _, id := range ids[after+1:] {
+				want = append(want, rows[id])
+			}
+			err := s.Listed(stream, list, ids[after], func(r RowState) bool { got = append(got, r); return true })
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("list %s behind line %d: %v %v, want %v", list, ids[after], got, err, want)
+			}
+		}
 	}
 	for _, r := range all {
 		if got, err := s.Row(stream, r.ID); err != nil || !reflect.DeepEqual(got, r) {

@@ -268,6 +268,39 @@ func (s *Store) Owner(st Stream, list string, line int64) (row int64, ok bool, e
 	return row, ok, err
 }
 
+// Listed calls fn for the state of each row that has a line in a list, for lines with ids
+// above after, in their order, until fn returns false. fn must not call the store.
+func (s *Store) Listed(st Stream, list string, after int64, fn func(RowState) bool) error {
+	return s.view(func(t tables) error {
+		return t.listed(st, list, after+1, func(stream uint32, k, sealed []byte) (bool, error) {
+			id, err := parseOwner(k, sealed)
+			if err != nil {
+				return false, err
+			}
+			row, err := t.row(stream, id)
+			return err == nil && fn(row), err
+		})
+	})
+}
+
+// CountListed is how many lines of the stream's rows stand in a list.
+func (s *Store) CountListed(st Stream, list string) (n int64, err error) {
+	err = s.view(func(t tables) error {
+		return t.listed(st, list, 0, func(uint32, []byte, []byte) (bool, error) { n++; return true, nil })
+	})
+	return n, err
+}
+
+// listed goes over the lines of a list, by bucket lines.
+func (t tables) listed(st Stream, list string, from int64, fn func(stream uint32, k, sealed []byte) (bool, error)) error {
+	state, ok, err := t.stream(st)
+	if !ok || err != nil {
+		return err
+	}
+	lo, hi := appendLineKey(nil, state.id, list, from), append(appendLineKey(nil, state.id, list, -1), 0)
+	return ascend(t.lines, lo, hi, func(k, v []byte) (bool, error) { return fn(state.id, k, v) })
+}
+
 // Rows calls fn for the state of every row of the stream that has one, in order of
 // id, until fn returns false. fn must not call the store: it could wait for itself.
 func (s *Store) Rows(st Stream, fn func(RowState) bool) error {

@@ -218,6 +218,31 @@ func many(stream Stream, seq uint64, n int, at int64) Commit {
 	return c
 }
 
+func TestListedRowsComeByTheirLines(t *testing.T) {
+	t.Parallel()
+	s := openTest(t, storePath(t))
+	defer closeChecked(t, s)
+	c, other := commitOf(acme, 1), commitOf(Stream{Tenant: "acme", Object: "users"}, 1)
+	c.Rows = []RowState{{1, []Line{{"a", 9, 1}, {"b", 1, 1}}}, {2, []Line{{"a", 0, 1}, {"a", 4, 1}}}, {3, []Line{{"aa", 5, 1}}}}
+	other.Rows = []RowState{{7, []Line{{"a", 3, 1}}}}
+	mustApply(t, s, 1, c, other)
+	for _, k := range []struct {
+		list  string
+		after int64
+		most  int
+		want  []int64 // rows
+	}{{"a", -1, 9, []int64{2, 2, 1}}, {"a", 0, 9, []int64{2, 1}}, {"a", -1, 2, []int64{2, 2}}, {"a", 9, 9, nil}, {"aa", 0, 9, []int64{3}}, {"none", -1, 9, nil}} {
+		var got []int64
+		err := s.Listed(acme, k.list, k.after, func(r RowState) bool { got = append(got, r.ID); return len(got) < k.most })
+		if err != nil || !slices.Equal(got, k.want) {
+			t.Errorf("%+v: %v %v", k, got, err)
+		}
+	}
+	if n, err := s.CountListed(acme, "a"); n != 3 || err != nil {
+		t.Errorf("counted %d, %v", n, err)
+	}
+}
+
 func TestForgettingAStream(t *testing.T) {
 	t.Parallel()
 	s := openTest(t, storePath(t))
