@@ -27,6 +27,7 @@
 //	encoder.go     one row into the chunk: encoded, shrunk, or a dead letter
 //	encode.go      the value of a row; records, headers and slabs
 //	format.go      the encoding of values: Avro or JSON, with an envelope or without
+//	stamps.go      what versions of a row are told apart by while it is still to be marked as exported
 //	lines.go       lines with topics of their own, cut out of their rows
 //	split.go       the schemas and topics of lines
 //	custom.go      custom fields: learned, registered, counted

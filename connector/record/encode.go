@@ -213,6 +213,7 @@ type Chunk struct {
 	Published []Version          // published[i] is what records[i] was made of
 	Lines     []RowLines         // of rows whose lines have topics of their own
 	Entries   []checkpoint.Entry // what the ledger will know
+	Unmarked  []Stamps           // of rows published that are to be marked as exported
 	Bytes     int
 	Rows      int // rows read, dropped ones included
 	Dropped   int

@@ -24,6 +24,9 @@ type Submission struct {
 	Lines   []record.RowLines // of rows, where lines have topics of their own
 	Entries []checkpoint.Entry
 	Expired []checkpoint.ChunkKey
+	// of rows that are to be marked as exported in Coupa now that they
+	// are published, and of those that are marked as they were published
+	Unmarked, Marked []record.Stamps
 	// applied to the position behind the submissions before
 	// it; may be called again after an aborted transaction
 	Move     func(*checkpoint.Position)
@@ -134,6 +137,7 @@ func (s *Shard) receive(sub *Submission) {
 		t.Dropped += int64(max(len(sub.Rows)-len(rows), len(sub.Lines)-len(lines)))
 	})
 	sub.Records, sub.Rows, sub.Lines = records, rows, lines
+	sub.Unmarked = slices.DeleteFunc(sub.Unmarked, func(u record.Stamps) bool { return overtaken(u.ID, u.UpdatedAt) })
 	sub.Entries = slices.DeleteFunc(sub.Entries, func(e checkpoint.Entry) bool { return overtaken(e.ID, e.UpdatedAt) })
 }
 

@@ -24,10 +24,11 @@ func TestASnapshotGivesNoRowThatPollsHaveGivenMeanwhile(t *testing.T) {
 	sub := &Submission{
 		Stream: st, Task: task, Backfill: true, Repeats: true,
 		Records: []*kgo.Record{{}, {}}, Rows: []record.Version{{ID: 7, UpdatedAt: 100, Digest: 1}, {ID: 8, UpdatedAt: 100, Digest: 1}},
-		Entries: []checkpoint.Entry{{ID: 7, At: 100, UpdatedAt: 100, Digest: 1}, {ID: 8, At: 100, UpdatedAt: 100, Digest: 1}},
+		Entries:  []checkpoint.Entry{{ID: 7, At: 100, UpdatedAt: 100, Digest: 1}, {ID: 8, At: 100, UpdatedAt: 100, Digest: 1}},
+		Unmarked: []record.Stamps{{ID: 7, UpdatedAt: 100}, {ID: 8, UpdatedAt: 100}},
 	}
 	s.receive(sub)
-	if len(sub.Rows) != 1 || sub.Rows[0].ID != 8 || len(sub.Records) != 1 || len(sub.Entries) != 1 {
-		t.Errorf("rows %v, %d records, entries %v; want row 8 alone", sub.Rows, len(sub.Records), sub.Entries)
+	if len(sub.Rows) != 1 || sub.Rows[0].ID != 8 || len(sub.Records) != 1 || len(sub.Entries) != 1 || len(sub.Unmarked) != 1 {
+		t.Errorf("rows %v, %d records, entries %v, to mark %v; want row 8 alone", sub.Rows, len(sub.Records), sub.Entries, sub.Unmarked)
 	}
 }

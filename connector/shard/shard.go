@@ -427,6 +427,10 @@ type Ledger interface {
 	Range(s checkpoint.Stream, from, to int64, fn func(checkpoint.Entry) bool) error
 	// ExpiredChunks lists at most n records of the stream's ledger whose entries all lie before horizon.
 	ExpiredChunks(s checkpoint.Stream, horizon int64, n int) ([]checkpoint.ChunkKey, error)
+	// Listed gives the states of rows with a line in a list, in order of its id from above after on until
+	// fn returns false, and CountListed how many such lines there are.
+	Listed(s checkpoint.Stream, list string, after int64, fn func(checkpoint.RowState) bool) error
+	CountListed(s checkpoint.Stream, list string) (int64, error)
 }
 
 // Ledger is what was published of the shard's streams, for pollers that run in this ownership.

@@ -20,8 +20,8 @@ type lineRecord struct {
 	isRow bool  // it is the row's
 }
 
-// rowStates are what a stream's rows have published of their
-// lines: as committed, with what the transaction at hand changes.
+// rowStates are what a stream's rows have published of their lines, and
+// whether they are still to be marked as exported: as committed, with what the transaction at hand changes.
 type rowStates struct {
 	store  rowStore
 	stream checkpoint.Stream
@@ -117,6 +117,25 @@ func (s *rowStates) publish(rl *record.RowLines) ([]lineRecord, error) {
 	return records, nil
 }
 
+// mark changes what a row's state has of its being marked as exported: unmarked is how it
+// was published, and marked how it was when it was marked. Marks of another version count for nothing.
+func (s *rowStates) mark(stamps record.Stamps, marked bool) error {
+	row, err := s.row(stamps.ID)
+	if err != nil {
+		return err
+	}
+	line := stamps.Line()
+	key := lineID{line.List, line.ID}
+	switch digest, waits := row.lines[key]; {
+	case !marked && (!waits || digest != line.Digest):
+		row.lines[key], row.changed = line.Digest, true
+	case marked && waits && digest == line.Digest:
+		delete(row.lines, key)
+		row.changed = true
+	}
+	return nil
+}
+
 // noRow is the owner of a line that no row has. Ids are not negative.
 const noRow = -1
 
@@ -175,13 +194,13 @@ func (s *rowStates) changes() []checkpoint.RowState {
 	return all
 }
 
-// resolveLines tells which lines of a batch go out, in the order in which their rows do, and puts the
-// states that follow into the commits. It is asked again where a batch goes again without a part of it.
+// resolveLines tells which lines of a batch go out, in the order in which their rows do, and puts the states
+// that follow, of rows to be marked as exported too, into the commits. It is asked again where a batch goes again without a part of it.
 func (s *Shard) resolveLines(batch []*Submission, commits []checkpoint.Commit) error {
 	var states map[checkpoint.Stream]*rowStates
 	for _, sub := range batch {
 		sub.lineRecords = nil
-		if len(sub.Lines) == 0 {
+		if len(sub.Lines) == 0 && len(sub.Unmarked) == 0 && len(sub.Marked) == 0 {
 			continue
 		}
 		if states == nil {
@@ -196,6 +215,11 @@ func (s *Shard) resolveLines(batch []*Submission, commits []checkpoint.Commit) e
 				return fmt.Errorf("reading the lines of %v: %w", sub.Stream, err)
 			}
 			sub.lineRecords = append(sub.lineRecords, records...)
+		}
+		for i, stamps := range slices.Concat(sub.Unmarked, sub.Marked) {
+			if err := states[sub.Stream].mark(stamps, i >= len(sub.Unmarked)); err != nil {
+				return fmt.Errorf("reading the state of a row of %v: %w", sub.Stream, err)
+			}
 		}
 	}
 	for i := range commits {

@@ -194,6 +194,53 @@ func TestLinesThatAreAskedForGoOutUnchanged(t *testing.T) {
 	}
 }
 
+// What waits to be marked is what was published last; a mark of another version leaves it there.
+func TestARowIsMarkedAsItWasPublishedLast(t *testing.T) {
+	const published, marked = false, true
+	type step struct {
+		at, lines int64
+		marked    bool
+	}
+	lines := checkpoint.Line{List: "a", ID: 1, Digest: 5}
+	for name, k := range map[string]struct {
+		kept  []step
+		steps []step
+		want  record.Stamps // that wait; zero: none
+		moved bool
+	}{
+		"published":                         {nil, []step{{10, 11, published}}, record.Stamps{ID: 7, UpdatedAt: 10, LinesAt: 11}, true},
+		"and marked at once":                {nil, []step{{10, 0, published}, {10, 0, marked}}, record.Stamps{}, true},
+		"marked later":                      {[]step{{10, 0, published}}, []step{{10, 0, marked}}, record.Stamps{}, true},
+		"marked when it was published anew": {[]step{{10, 0, published}}, []step{{20, 0, published}, {10, 0, marked}}, record.Stamps{ID: 7, UpdatedAt: 20}, true},
+		"marked before a line changed":      {[]step{{10, 15, published}}, []step{{10, 0, marked}}, record.Stamps{ID: 7, UpdatedAt: 10, LinesAt: 15}, false},
+		"marked twice":                      {nil, []step{{10, 0, marked}}, record.Stamps{}, false},
+		"published once more":               {[]step{{10, 0, published}}, []step{{10, 0, published}}, record.Stamps{ID: 7, UpdatedAt: 10}, false},
+		"set back":                          {[]step{{10, 0, published}}, []step{{4, 0, published}}, record.Stamps{ID: 7, UpdatedAt: 4}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := checkpoint.RowState{ID: 7, Lines: []checkpoint.Line{lines}}
+			for _, s := range k.kept {
+				state.Lines = append(state.Lines, record.Stamps{ID: 7, UpdatedAt: s.at, LinesAt: s.lines}.Line())
+			}
+			states := newRowStates(memoryStates{map[int64]checkpoint.RowState{7: state}}, checkpoint.Stream{}, 0)
+			for _, s := range k.steps {
+				if err := states.mark(record.Stamps{ID: 7, UpdatedAt: s.at, LinesAt: s.lines}, s.marked); err != nil {
+					t.Fatal(err)
+				}
+			}
+			changes := states.changes()
+			if moved := len(changes) > 0; moved != k.moved {
+				t.Errorf("changed: %v", changes)
+			}
+			for _, row := range append(changes, state)[:1] {
+				if got, _ := record.StampsIn(row); got != k.want || !slices.Contains(row.Lines, lines) {
+					t.Errorf("%v, want %v, and the line in its place", row, k.want)
+				}
+			}
+		})
+	}
+}
+
 func TestTombstonesHaveTheHeadersOfTheirRow(t *testing.T) {
 	rl := theirs{}.row(7)
 	rl.Headers = []kgo.RecordHeader{{Key: record.HeaderTenant, Value: []byte("acme")}, {Key: record.HeaderOp, Value: []byte(record.OpUpsert)}, {Key: record.HeaderUpdatedAt, Value: []byte("2026-11-24T00:00:00Z")}}
