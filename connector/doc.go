@@ -6,6 +6,7 @@
 //	 │                   ├───────▶ explain  why a row is in its topic, or is not ──▶ record
 //	 │                   └───────▶ stream   what to read of Coupa, and when ──▶ polls: how often
 //	 │                               │         listing, sample: reading that publishes nothing
+//	 │                               │         exported: marks in Coupa what is published
 //	 │                               ▼
 //	 │                             shard    one partition: batch, transaction, restoring ──▶ metrics
 //	 │                               ▼
@@ -58,6 +59,11 @@
 //
 // Steps 1 to 4 run beside each other and beside 5 to 9: while a batch is committed, the next pages are read.
 // A transaction holds what is in memory already: it never waits for Coupa or the registry.
+//
+// With exported.mode=filter all walks that publish changes or what was there before, and look-backs, read
+// rows without Coupa's exported flag alone; what somebody asks for is read whatever its flag. With mark such
+// rows get the flag once they are published. That is no step of a transaction, and comes behind it: package
+// exported.
 //
 // # What is guaranteed
 //

@@ -52,6 +52,45 @@ func TestEachOfTheTenStepsFailsBothWays(t *testing.T) {
 	}
 }
 
+// TestEachStepOfAMarkFailsBothWays does the same with what follows where exported.mode is mark: nothing is
+// rebuilt, and each row is marked, after it was published, though an answer was lost.
+func TestEachStepOfAMarkFailsBothWays(t *testing.T) {
+	for _, point := range failpoint.Marks() {
+		for _, side := range []string{"before", "after"} {
+			t.Run(fmt.Sprintf("%s/%s", point, side), func(t *testing.T) {
+				simulateAlone(t, coupatest.Config{Seed: 42, Rows: 30, Objects: []string{"purchase_orders"}}, func(h *harness) {
+					defer failpoint.Clear()
+					h.keys["exported.mode"] = "mark"
+					hit := failpoint.Set(point, side, 2, failpoint.Error)
+					h.start()
+					for i := range 8 {
+						h.tenant.Update("purchase_orders", int64(30-i))
+						h.pass(7 * time.Second)
+						if i == 4 { // what is left of it is what the checkpoint says
+							h.stop()
+							h.state = h.t.TempDir()
+							h.start()
+						}
+					}
+					h.pass(2 * time.Minute)
+					select {
+					case <-hit:
+					default:
+						t.Error("the step was never passed")
+					}
+					if strings.Contains(h.log.String(), "rebuilt from the checkpoint topic") {
+						t.Error("the shard was rebuilt")
+					}
+					if left := h.unmarked("purchase_orders"); len(left) > 0 {
+						t.Errorf("without the flag: %v", left)
+					}
+					h.checkExported("purchase_orders")
+				})
+			})
+		}
+	}
+}
+
 func failOnce(t *testing.T, point failpoint.Point, side string, nth int, want next) {
 	simulateAlone(t, coupatest.Config{Seed: 41, Rows: 132, PageCap: 20, Objects: []string{"purchase_orders", "users"}}, func(h *harness) {
 		defer failpoint.Clear()

@@ -65,3 +65,11 @@ func (c *Client) unmarked(err error, path string) error {
 	}
 	return err
 }
+
+// IsExported tells whether the row shows that it has the exported flag. It parses the row.
+func (r Row) IsExported() bool {
+	var flag struct {
+		Exported bool `json:"exported"`
+	}
+	return json.Unmarshal(r.JSON, &flag) == nil && flag.Exported
+}

@@ -282,6 +282,9 @@ func (a *app) printTables(reports []verify.Report, most int) error {
 		if r.Truncated {
 			fmt.Fprintf(a.stdout, "%s: the topic has lost the beginning of what was compared to its retention; what is missing may have been there\n", r.Topic)
 		}
+		if r.Exported > 0 {
+			fmt.Fprintf(a.stdout, "%s: exported in Coupa, so not compared: %d\n", r.Object, r.Exported)
+		}
 		if r.Undated > 0 {
 			fmt.Fprintf(a.stdout, "%s: without updated-at: %d\n", r.Object, r.Undated)
 		}

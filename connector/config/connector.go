@@ -113,12 +113,22 @@ func parseConnector(doc document, problems Problems, env Lookup) (*Connector, er
 	c.readObjects(v)
 	c.readMapping(v)
 	if c.Scope == "" {
-		c.Scope = strings.Join(coupa.Scopes(c.paths), " ")
+		c.Scope = strings.Join(append(coupa.Scopes(c.paths), coupa.WriteScopes(c.marked())...), " ")
 	}
 	if err := v.problems.orNil(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// marked lists the objects whose rows are marked as exported.
+func (c *Connector) marked() (paths []string) {
+	for _, o := range c.Objects {
+		if o.ExportedMode == ExportedMark {
+			paths = append(paths, o.Path)
+		}
+	}
+	return paths
 }
 
 // Limiter makes the limiter of the connector's instance.

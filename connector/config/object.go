@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,7 +48,7 @@ type Object struct {
 	// "halt", "deadletter" or "widen": what happens when the registry refuses the values' schema
 	SchemaConflict string
 	DLQTopic       string // set if one of the three sends rows there; with ToleranceUnmapped it may be set
-	ExportedMode   string // "off"
+	ExportedMode   string // ExportedOff, ExportedFilter or ExportedMark
 	Deletes        string // "off"
 
 	Mapping *mapping.Mapping `json:"-"` // nil: records hold what the schema does; see CheckBeside
@@ -71,6 +72,18 @@ const (
 	LinesTopics   = "topics"   // to topics of their own
 	LinesBoth     = "both"
 )
+
+// Values of exported.mode: what Coupa's exported flag is used for.
+const (
+	ExportedOff    = "off"    // nothing: rows are read whatever theirs says
+	ExportedFilter = "filter" // rows that have it are not read
+	ExportedMark   = "mark"   // likewise, and it is set on rows whose records are committed
+)
+
+// ReadsUnexported tells whether rows that have Coupa's exported flag are left out.
+func (o Object) ReadsUnexported() bool {
+	return o.ExportedMode == ExportedFilter || o.ExportedMode == ExportedMark
+}
 
 // Values of errors.tolerance: what becomes of a row with a value that can't be read as its field's type.
 const (
@@ -136,6 +149,7 @@ func (c *Connector) readObjects(v *values) {
 		checkObject(v, o, c.Tenant != "")
 		checkTopic(v, o, c.Objects[:i])
 	}
+	checkExported(v, c.Objects)
 	v.checkStreamed(c.paths)
 }
 
@@ -267,6 +281,28 @@ func checkLines(v *values, o Object) {
 	}
 	if dlq := o.lineTopicLike(o.DLQTopic); dlq != "" && !v.problems.touch(deadLetterKey) {
 		v.problem(v.deciding(o.Path, deadLetterKey), o.DLQTopic, "is the topic of lines of "+o.Path, "name another topic")
+	}
+}
+
+// checkExported refuses to go by the exported flag, or to set it, for objects whose rows do not have
+// it or of which Coupa has no operation that does. What holds for all objects is reported once.
+func checkExported(v *values, objects []Object) {
+	lacking := map[string][]string{} // key → objects
+	for _, o := range objects {
+		resource, _ := coupa.LookupResource(o.Path)
+		key := v.deciding(o.Path, exportedKey)
+		switch {
+		case v.problems.touch(key) || !o.ReadsUnexported():
+		case !resource.Exported:
+			lacking[key] = append(lacking[key], o.Path)
+		case o.ExportedMode == ExportedMark && resource.Export == coupa.ExportNone:
+			v.problem(key, o.ExportedMode, "Coupa has no operation that marks "+o.Path, "write "+objectKey(o.Path, exportedKey)+" = filter, or off")
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(lacking)) {
+		paths := lacking[key]
+		v.problem(key, v.raw[key], "rows of "+strings.Join(paths, ", ")+" have no exported flag",
+			"write "+objectKey(paths[0], exportedKey)+" = off, or give the key for single objects that have one (coupastream objects shows which have)")
 	}
 }
 

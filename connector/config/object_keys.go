@@ -14,9 +14,10 @@ const (
 	namespaceKey = "schema.namespace"
 )
 
-// linesKey says where lines go, deadLetterKey where rows that can't go.
+// linesKey says where lines go, deadLetterKey where rows that can't go, exportedKey what a flag is used for.
 const (
 	linesKey      = "lines"
+	exportedKey   = "exported.mode"
 	deadLetterKey = "errors.deadletterqueue.topic.name"
 )
 
@@ -134,11 +135,9 @@ func handlingSettings() []setting[Object] {
 		{Key{Name: deadLetterKey, Type: String, Importance: Low,
 			Doc: "Dead letter topic for `errors.tolerance=all` or `unmapped`, `record.oversize=deadletter` and `schema.conflict=deadletter`; several objects and connectors may share one."},
 			text(func(o *Object) *string { return &o.DLQTopic }, topicName)},
-		{Key{Name: "exported.mode", Type: String, Importance: Low, Default: "off", Values: []string{"off", "filter", "mark"},
-			Refused: map[string]string{
-				"filter": "write off: every change is read, whatever its exported flag",
-				"mark":   "write off: every change is read, and no exported flag is touched"},
-			Doc: "Use of Coupa's exported flag: read only rows that do not have it, and set it."},
+		{Key{Name: exportedKey, Type: String, Importance: Low, Default: ExportedOff, Values: []string{ExportedOff, ExportedFilter, ExportedMark},
+			Doc: "Use of Coupa's exported flag, by which integrations tell what is new to them. `filter` reads rows that do not have it (`exported=false`) and no others; `mark` does so, and sets it on each row once the row's record is committed, which takes a scope to write. " +
+				"This is for an integration that has the flag to itself and wants each document once. It is no change capture: changes over Coupa's API do not take the flag back, so that they are not seen any more, and neither are those of lines of rows that have it (`coupastream objects` shows which objects have the flag)."},
 			text(func(o *Object) *string { return &o.ExportedMode })},
 		{Key{Name: "deletes", Type: String, Importance: Medium, Default: "off", Values: []string{"off", "sweep"},
 			Refused: map[string]string{"sweep": "write off: rows deleted in Coupa stay in the topics"},

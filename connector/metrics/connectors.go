@@ -112,6 +112,8 @@ var families = []family{
 	counts("coupastream_schema_versions_total", "Schemas that the object's records have had since the start, the first one included.", func(s *status.TaskStatus) int64 { return s.Schemas }),
 	counts("coupastream_schema_ids_changed_total", "Subjects of the object's schemas to which the registry gave another id than before, since the start.",
 		func(s *status.TaskStatus) int64 { return s.Renumbered }),
+	counts("coupastream_rows_marked_total", "Rows published that need no mark as exported any more, with exported.mode=mark.", func(s *status.TaskStatus) int64 { return s.Marking.Marked }),
+	counts("coupastream_marks_failed_total", "Marks of rows as exported that failed; they are tried again.", func(s *status.TaskStatus) int64 { return s.Marking.Failed }),
 	counts("coupastream_task_restarts_total", "Times that the object, having failed, was started again by itself.", func(s *status.TaskStatus) int64 { return s.Restarted }),
 	counts("coupastream_doorbells_total", "Rings of the object's doorbell that the worker which runs it has heard.", func(s *status.TaskStatus) int64 { return s.Doorbells }),
 	counts("coupastream_doorbell_polls_total", "Polls of the object out of turn, because its doorbell rang.", func(s *status.TaskStatus) int64 { return s.EarlyPolls }),
@@ -154,13 +156,17 @@ var families = []family{
 			p := s.Progress
 			return min(1, float64(p.Done)/float64(max(1, p.Total))), s.Snapshot && p.Total > 0
 		}),
+	shows("coupastream_marks_waiting", "Rows published that are not marked as exported yet, with exported.mode=mark.", sum,
+		func(s *status.TaskStatus, _ time.Time) (float64, bool) {
+			return float64(s.Marking.Waiting), s.Marking != status.Marking{}
+		}),
 	shows("coupastream_page_fill_ratio", "Share of a full page of 50 rows that the pages read of late held.", math.Max,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Fill, s.Rows > 0 }),
 }
 
 var (
 	requests  = prometheus.NewDesc("coupastream_requests_total", "Requests to Coupa, by the status of the answer; none: there was no answer.", []string{"tenant", "object", "status"}, nil)
-	condition = prometheus.NewDesc("coupastream_condition", "Objects that are in a condition: IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, BACKFILLING. No series: 0.", []string{"tenant", "object", "condition"}, nil)
+	condition = prometheus.NewDesc("coupastream_condition", "Objects that are in a condition: IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, UNMARKED, BACKFILLING. No series: 0.", []string{"tenant", "object", "condition"}, nil)
 
 	tenantLabels  = []string{"tenant"}
 	rateLimit     = prometheus.NewDesc("coupastream_rate_limit", "Requests a second to the Coupa instance that are allowed now; +Inf: any.", tenantLabels, nil)

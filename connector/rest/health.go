@@ -29,7 +29,7 @@ type TaskHealth struct {
 	Object string `json:"object"`
 	Topic  string `json:"topic"`
 	State  string `json:"state"` // Connect's
-	// IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, BACKFILLING; "" where the task does not run
+	// IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, UNMARKED, BACKFILLING; "" where the task does not run
 	Condition string `json:"condition"`
 	Trace     string `json:"trace,omitempty"`
 	// every change stamped before it is published, but for a backfill's
@@ -62,6 +62,11 @@ type TaskHealth struct {
 	Unreadable    map[string]int64 `json:"unreadable_in_unmapped,omitempty"`
 	Undated       int64            `json:"without_updated_at"`  // known rows that have none
 	Round         int64            `json:"search_ms,omitempty"` // that the last search for such rows took
+	// with exported.mode=mark: rows published that are not marked as exported yet,
+	// those that need no mark any more, and marks that failed, since the start
+	MarksWaiting int64 `json:"marks_waiting,omitempty"`
+	Marked       int64 `json:"marked,omitempty"`
+	MarksFailed  int64 `json:"marks_failed,omitempty"`
 	// rows that Coupa fails to send, by id; a hundred at most
 	Passed []int64 `json:"not_covered,omitempty"`
 
@@ -153,6 +158,7 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		Rows:        t.Rows, Published: t.Published, Dropped: t.Dropped, Polls: t.Polls, Late: t.Late, Lateness: t.Lateness.Milliseconds(), Silent: t.Silent,
 		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Malformed: t.Malformed, Unfit: t.Unfit, Unreadable: t.Unreadable,
 		PageRequests: t.PageRequests, Undated: t.Undated, Round: t.Round.Milliseconds(), Passed: t.Committed.Passed[:min(len(t.Committed.Passed), 100)],
+		MarksWaiting: t.Marking.Waiting, Marked: t.Marking.Marked, MarksFailed: t.Marking.Failed,
 		Errors: []TroubleHealth{}, Notices: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
 	}
 	if !t.Proven.IsZero() {

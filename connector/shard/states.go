@@ -195,7 +195,8 @@ func (s *rowStates) changes() []checkpoint.RowState {
 }
 
 // resolveLines tells which lines of a batch go out, in the order in which their rows do, and puts the states
-// that follow, of rows to be marked as exported too, into the commits. It is asked again where a batch goes again without a part of it.
+// that follow, of rows to be marked as exported too, into the commits. It is asked again where a batch goes
+// again without a part of it.
 func (s *Shard) resolveLines(batch []*Submission, commits []checkpoint.Commit) error {
 	var states map[checkpoint.Stream]*rowStates
 	for _, sub := range batch {

@@ -39,6 +39,9 @@ func TestTheConditionIsWhatAPersonHasToKnowFirst(t *testing.T) {
 		{"a topic lacks rows, and polls go well", func(f *facts) { f.incomplete, f.news = true, true }, Incomplete},
 		{"a topic lacks rows, which are being published", func(f *facts) { f.incomplete, f.snapshot = true, true }, Incomplete},
 		{"a topic lacks rows, and nothing advances", func(f *facts) { f.incomplete, f.proved = true, ago(time.Hour) }, Stuck},
+		{"rows can't be marked, and polls go well", func(f *facts) { f.unmarked, f.news, f.snapshot = true, true, true }, Unmarked},
+		{"rows can't be marked, and nothing advances", func(f *facts) { f.unmarked, f.proved = true, ago(time.Hour) }, Stuck},
+		{"a topic lacks rows, and some can't be marked", func(f *facts) { f.incomplete, f.unmarked = true, true }, Incomplete},
 		{"it is paused", func(f *facts) { f.state, f.vanished = Paused, true }, ""},
 		{"it is another worker's", func(f *facts) { f.state = Unassigned }, ""},
 	} {

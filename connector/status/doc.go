@@ -21,6 +21,7 @@
 //	vitals.go     what the pipeline reports of a task
 //	condition.go  pure: what a task is like beside its state
 //	notice.go     what stays so until a person acts: of topics
+//	marking.go    how far rows are marked as exported in Coupa
 //	trouble.go    an error, and apart from it the remedy; whether it passes by itself
 //	outage.go     what the log is told of trouble that passes, once
 //	progress.go   pure: how fast a count grows, and how long the rest takes

@@ -39,7 +39,8 @@ func RemadeRemedy(o *config.Object) string {
 }
 
 // noticesOf are what stays as it is until a person acts: topics that were made again, and partitions that
-// were added, by the committed position and what the topics were found to be; and polls that are too rare.
+// were added, by the committed position and what the topics were found to be; polls that are too
+// rare; and rows that can't be marked as exported.
 func (v *vitals) noticesOf(s *TaskStatus, o *config.Object) (all []Trouble, incomplete bool) {
 	if !v.slow.IsZero() {
 		all = append(all, Trouble{
@@ -67,6 +68,9 @@ func (v *vitals) noticesOf(s *TaskStatus, o *config.Object) (all []Trouble, inco
 				Remedy:  "leave it so; or, to spread ids over all of them, name another topic (topic.template), or delete this one and make it with that number, and publish all rows once more",
 			})
 		}
+	}
+	if s.Marking.Trouble != nil {
+		all = append(all, *s.Marking.Trouble)
 	}
 	if v.warning != nil {
 		all = append(all, *v.warning)

@@ -65,6 +65,7 @@ type TaskStatus struct {
 	// values that can't be read as their fields' types and went to unmapped, by field; not changed once here
 	Unreadable map[string]int64
 	Committed  checkpoint.Position
+	Marking    Marking
 
 	Condition Condition
 	// where the mark was after the last poll: every change before it is in the topic, but for a
@@ -106,6 +107,7 @@ const (
 	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
 	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
 	Incomplete  Condition = "INCOMPLETE"  // a topic was deleted and made again, and lacks rows
+	Unmarked    Condition = "UNMARKED"    // rows are published, and can't be marked as exported
 	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began
 )
 

@@ -46,6 +46,7 @@ func (t *Task) Take() {
 		v.noScope, v.vanished, v.throttled, v.troubled = false, false, false, false
 		v.quiet, v.speed = s.Published, Speed{}
 		s.Proven, s.Progress, s.Restarts = t.past(clock.Later(s.Mark, s.Committed.Mark), v.began), Progress{}, 0
+		s.Marking.Trouble = nil
 	})
 }
 
@@ -260,7 +261,7 @@ func (t *Task) Status() TaskStatus {
 	var incomplete bool
 	s.Notices, incomplete = v.noticesOf(&s, t.object)
 	f := facts{
-		incomplete: incomplete, state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: s.Interval, took: v.took, noScope: v.noScope, vanished: v.vanished,
+		incomplete: incomplete, unmarked: s.Marking.Trouble != nil, state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: s.Interval, took: v.took, noScope: v.noScope, vanished: v.vanished,
 		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor || v.heldBack(now), snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
 	s.Condition, s.Answers = f.condition(now), answers

@@ -99,6 +99,18 @@
 //     it, and nothing else; a thousand idle tenants would otherwise make a steady load of transactions
 //     without records. After a crash the window is larger, the result the same.
 //
+// # Decisions: rows without the exported flag
+//
+//   - Poller.query has the condition exported=false, so that every walk has it that does not say otherwise.
+//     Rows leave the set while it is read, through our marks or others'; walks go by id, so nothing shifts.
+//   - Without it are: the reading of rows between which lines have moved, which were published; snapshots
+//     that are asked for, since whoever asks names what he wants, and may give exported=false; the question
+//     whether Coupa has any row at all; samples of custom fields; and whether it can be asked by lines.
+//   - That a poll finds nothing of what was published in its overlap proves nothing then: it may have been
+//     marked. Nothing is inferred from rows that a look-back does not find, with the condition or without.
+//   - Lines of a row that has the flag are not looked for, and lines that get topics later are split off the
+//     rows that have none: the others' lines come with their next change that is read.
+//
 // # Decisions: what was published
 //
 //   - A version is (id, updated-at, content), and any number of them is remembered per second. So nothing

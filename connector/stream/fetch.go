@@ -185,9 +185,12 @@ func (f *fetch) take(ctx context.Context, row coupa.Row) error {
 		c.Dropped++
 		return nil
 	}
-	if !ps.rules.unpublished {
+	if buried := c.Buried; !ps.rules.unpublished {
 		if err := f.enc.Add(ctx, c, row); err != nil {
 			return err
+		}
+		if ps.p.marker != nil && c.Buried == buried && !ps.rules.linesAlone && (ps.ask.Filter.Get("exported") == "false" || !row.IsExported()) {
+			c.Unmarked = append(c.Unmarked, record.StampsOf(row))
 		}
 	}
 	f.noteRead(row)

@@ -128,6 +128,7 @@ func (f *follower) probeLines(ctx context.Context) error {
 		return err
 	}
 	q := f.query(coupa.PriorityPoll, coupa.Window{To: windowEnd(now, f.object)})
+	q.Filter = nil // with no row that is not exported, a condition that is ignored would not show
 	q.Lines, q.LinesFrom = f.collection, now.Add(24*time.Hour).Truncate(time.Second).UTC()
 	for range linesProbes {
 		var highest int64
@@ -388,7 +389,7 @@ func (f *follower) walk(ctx context.Context, w checkpoint.Walk, rules walkRules,
 		if !ps.cut {
 			f.marked = time.Now()
 		}
-		f.rows, f.missing, f.idle = ps.rows, ps.rows == 0 && len(ps.seen.latest) > 0, ps.rows == 0
+		f.rows, f.missing, f.idle = ps.rows, ps.rows == 0 && len(ps.seen.latest) > 0 && !f.object.ReadsUnexported(), ps.rows == 0
 		f.task.Update(func(s *status.TaskStatus) {
 			s.Mark = f.mark
 			s.Polls++
@@ -417,7 +418,7 @@ func (f *follower) rereadMoved(ctx context.Context) error {
 				pos.Moved = slices.DeleteFunc(slices.Clone(pos.Moved), func(id int64) bool { return slices.Contains(ids, id) })
 			},
 		}
-		ps.ask.IDs = ids
+		ps.ask.IDs, ps.ask.Filter = ids, nil // they were published, and may be exported since
 		if err := ps.carryOut(ctx); err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 	if err != nil {
 		return err
 	}
-	q := coupa.Query{Path: p.stream.Object, Window: w, Fields: `["id","updated_at"]`, Priority: coupa.PrioritySweep}
+	q := coupa.Query{Path: p.stream.Object, Window: w, Fields: `["id","updated_at"]`, Priority: coupa.PrioritySweep, Filter: p.unexported()}
 	unknown := func(row coupa.Row) bool {
 		at, known := published.latest[row.ID]
 		return !known || at < row.UpdatedAt.Unix()

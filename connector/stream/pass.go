@@ -344,7 +344,7 @@ func (ps *pass) submit(c *record.Chunk, must bool) {
 	}
 	*ps.persisted = time.Now()
 	sub := &shard.Submission{
-		Stream: p.stream, Task: p.task, Records: c.Records, Rows: c.Published, Lines: c.Lines, Entries: c.Entries, Bytes: c.Bytes, Tally: c.Tally,
+		Stream: p.stream, Task: p.task, Records: c.Records, Rows: c.Published, Lines: c.Lines, Entries: c.Entries, Unmarked: c.Unmarked, Bytes: c.Bytes, Tally: c.Tally,
 		Backfill: !ps.rules.changes, Repeats: ps.rules.repeats, Move: ps.move(finished, c.Passed, c.Read), Keep: retention(p.object), Dead: &ps.dead,
 	}
 	sub.Done = func(err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/exported"
 	"github.com/coupastream/coupastream/connector/internal/chores"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/polls"
@@ -54,6 +56,8 @@ type Poller struct {
 	owners  owners
 	gaps    sync.Once // whether ids that show nothing were told of
 	backs   sync.Once // whether a row was told of whose updated-at went back
+
+	marker *exported.Marker // of rows that are published; nil: none is marked
 
 	asked atomic.Pointer[chores.Chore] // works on the requests in the position; nil: nothing does yet
 	ask   asking
@@ -97,12 +101,16 @@ type Shard interface {
 // New makes a poller that does not run yet.
 func New(c Config) *Poller {
 	resource, _ := coupa.LookupResource(c.Object.Path)
-	return &Poller{
+	p := &Poller{
 		below:   resource.Parent != "",
 		sampler: &sample.Sampler{Object: c.Object, Source: c.Source, Maker: c.Maker, Task: c.Task, Log: c.Log},
 		stream:  c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, bell: c.Bell, maker: c.Maker, rate: c.Rate, task: c.Task,
 		clocks: c.Clocks, turns: c.Turns, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log,
 	}
+	if p.object.ExportedMode == config.ExportedMark {
+		p.marker = exported.New(exported.Config{Stream: p.stream, Source: p.source, Shard: p.shard, Task: p.task, Keep: retention(p.object), Log: p.log})
+	}
+	return p
 }
 
 // Stream is what it reads.
@@ -245,6 +253,9 @@ func (p *Poller) attempt(ctx context.Context) error {
 		done()
 		return c.End(p.readWhole(c.Context()))
 	}
+	if p.marker != nil {
+		c.Add(0, p.marker.Turn)
+	}
 	suspects := make(chan suspects)
 	c.Once(func(ctx context.Context) error {
 		if err := p.backfill(ctx); err != nil {
@@ -280,6 +291,11 @@ func (p *Poller) prepare(ctx context.Context) error {
 	}
 	if err := p.sampler.First(ctx); err != nil {
 		return err
+	}
+	if p.object.ReadsUnexported() {
+		if err := exported.Heeds(ctx, p.source, p.stream.Object); err != nil {
+			return err
+		}
 	}
 	p.sampler.NoteRequests()
 	return nil
@@ -389,9 +405,17 @@ func (p *Poller) timetable() *polls.Timetable {
 	return p.polls.Every(p.object.PollInterval, name)
 }
 
-// query is what every page of the stream is asked for with.
+// query is what every page of the stream is asked for with, but for those that have a filter of their own.
 func (p *Poller) query(priority coupa.Priority, w coupa.Window) coupa.Query {
-	return coupa.Query{Path: p.stream.Object, Window: w, Priority: priority, Fields: p.maker.Fields()}
+	return coupa.Query{Path: p.stream.Object, Window: w, Priority: priority, Fields: p.maker.Fields(), Filter: p.unexported()}
+}
+
+// unexported is the condition that rows are not exported, where exported.mode is not off.
+func (p *Poller) unexported() url.Values {
+	if !p.object.ReadsUnexported() {
+		return nil
+	}
+	return exported.Unset()
 }
 
 // published loads a part of the ledger. A ledger that can't be

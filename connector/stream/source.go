@@ -22,6 +22,8 @@ type Source interface {
 	Fits(q coupa.Query) int
 	// Requests is how many requests a page of q takes.
 	Requests(q coupa.Query) int
+	// MarkExported sets the exported flag of a row; repeated, it changes nothing.
+	MarkExported(ctx context.Context, path string, id int64) error
 	// Now is a lower bound of Coupa's clock.
 	Now(ctx context.Context) (time.Time, error)
 	// Found is the rate that was last found to be the limit, in requests a second; 0: none

@@ -79,7 +79,7 @@ func (p *Poller) search(ctx context.Context, w checkpoint.Walk, found chan<- sus
 	}
 	p.task.Update(func(s *status.TaskStatus) { s.Undated = int64(len(known.last)) })
 	at := p.listing(coupa.Query{
-		Path: p.stream.Object, After: w.Ranges[0].After, Fields: `["id","updated_at"]`, Priority: coupa.PrioritySweep,
+		Path: p.stream.Object, After: w.Ranges[0].After, Fields: `["id","updated_at"]`, Priority: coupa.PrioritySweep, Filter: p.unexported(),
 	})
 	for placed := time.Now(); !at.Done; {
 		var ids []int64

@@ -73,7 +73,12 @@ func (c *comparison) confirm(ctx context.Context, suspects []suspect, from time.
 		return err
 	}
 	now := map[int64]coupaRow{}
-	take := func(r coupa.Row) { now[r.ID] = c.values.ofCoupa(r, c.Until) }
+	take := func(r coupa.Row) {
+		if now[r.ID] = c.values.ofCoupa(r, c.Until); c.cfg.isExported(r) { // since then
+			delete(now, r.ID)
+			c.passOver(r.ID)
+		}
+	}
 	failed, err := c.cfg.ask(ctx, c.query(), idsOf(suspects), take)
 	if err != nil {
 		return err

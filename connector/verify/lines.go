@@ -49,7 +49,7 @@ func Lines(ctx context.Context, cfg Config) ([]Report, error) {
 		}
 		fields += fmt.Sprintf(`,{%q:%s}`, underscored(l.Coupa), of)
 	}
-	q := coupa.Query{Path: cfg.Object.Path, Fields: fields + "]", Priority: coupa.PriorityBackfill}
+	q := coupa.Query{Path: cfg.Object.Path, Fields: fields + cfg.flag() + "]", Priority: coupa.PriorityBackfill}
 	first := newCoupaLines(len(all))
 	walked := q
 	walked.Window.From = cfg.since()
@@ -150,6 +150,10 @@ func newCoupaLines(lists int) coupaLines {
 // take takes in a row of Coupa.
 func (found coupaLines) take(r coupa.Row, all []*lineComparison) {
 	found.rows[r.ID] = true
+	if all[0].cfg.isExported(r) { // the topic has the lines that it had before
+		found.leaveOut([]int64{r.ID})
+		return
+	}
 	for i, c := range all {
 		lines, ok := linesIn(r.JSON, c.coupa)
 		// the row of a line without an id can't go
@@ -162,7 +166,8 @@ func (found coupaLines) take(r coupa.Row, all []*lineComparison) {
 	}
 }
 
-// leaveOut takes in which rows Coupa fails to send: nothing tells which lines they have.
+// leaveOut takes in which rows are not compared, as those that Coupa
+// fails to send: nothing tells which lines the topic is to have of them.
 func (found coupaLines) leaveOut(rows []int64) {
 	for _, list := range found.lists {
 		for _, id := range rows {

@@ -105,6 +105,26 @@ func TestEachDifferenceOfLinesIsFound(t *testing.T) {
 }
 
 // Where a list is something else, or one of its lines has no id, the topic keeps what it had.
+// Of a row that is exported the topic has the lines of before, or none.
+func TestLinesOfRowsThatAreNotStreamedAreNoDifference(t *testing.T) {
+	ofLines(t, func(s *scene) {
+		s.object.ExportedMode = config.ExportedMark
+		at := time.Now().Add(-time.Hour)
+		rows := s.tenant.Rows("invoices")
+		s.publish(kgo.TryCommit, lineRecord(1, rows[0].ID, at, "a"), lineRecord(99, rows[0].ID, at, "gone since"), lineRecord(11, rows[1].ID, at, "a"), lineRecord(12, rows[1].ID, at, "a"))
+		for _, i := range []int{0, 2, 3, 4} {
+			s.tenant.MarkExported("invoices", rows[i].ID)
+		}
+		if _, found := s.lines(); found != nil {
+			t.Errorf("found %q", found)
+		}
+		s.object.ExportedMode = config.ExportedOff
+		if _, found := s.lines(); len(found) != 8 {
+			t.Errorf("found %q of rows that are streamed whatever their flag", found)
+		}
+	})
+}
+
 func TestLinesThatCannotBeReadAreNoDifference(t *testing.T) {
 	ofLines(t, func(s *scene) {
 		for i, row := range s.tenant.Rows("invoices") {

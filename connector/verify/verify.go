@@ -84,6 +84,9 @@ type Report struct {
 	Requested int64 `json:"requested"`
 	// Undated is how many of the rows have no updated-at, though others of the object do.
 	Undated int64 `json:"without_updated_at"`
+	// Exported is how many rows have Coupa's exported flag, by which they are not streamed: they are not
+	// compared.
+	Exported int64 `json:"exported,omitempty"`
 	// Spread is how many ids have versions in several partitions, where nothing orders them: the topic's
 	// number of partitions was raised while they went by that number. No record takes them together again.
 	Spread int64 `json:"in_several_partitions,omitempty"`
@@ -126,7 +129,7 @@ type Range struct {
 // envelope, which tells when it was read, is never a Duplicate.
 func Object(ctx context.Context, cfg Config) (Report, error) {
 	resource, _ := coupa.LookupResource(cfg.Object.Path)
-	c := comparison{cfg: cfg, rows: map[int64]coupaRow{}, failed: map[int64]bool{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
+	c := comparison{cfg: cfg, rows: map[int64]coupaRow{}, failed: map[int64]bool{}, exported: map[int64]bool{}, undated: !resource.UpdatedAt, below: resource.Parent != ""}
 	c.Report = Report{Object: cfg.Object.Path, Topic: cfg.Object.Topic, Findings: []Finding{}}
 	c.values = values{cfg: cfg, undated: c.undated, readers: map[int]*schemas.Reader{}}
 	if !c.undated && cfg.Object.Lines != config.LinesTopics {
@@ -172,6 +175,7 @@ type comparison struct {
 	// what the topic has last of the rows that are compared by content
 	contents map[int64]content
 	failed   map[int64]bool // rows that Coupa fails to send
+	exported map[int64]bool // rows that are not streamed
 	// rows have no updated-at: nothing tells their versions apart, so only their ids are compared
 	undated bool
 	below   bool // rows are below others, and can't be asked for by their ids
@@ -184,9 +188,9 @@ func (c *comparison) query() coupa.Query {
 	case c.undated:
 		q.Fields = `["id"]`
 	case list == "":
-		q.Fields = `["id","updated_at"]`
+		q.Fields = `["id","updated_at"` + c.cfg.flag() + `]`
 	default:
-		q.Fields = fmt.Sprintf(`["id","updated_at",{%q:["id","updated_at"]}]`, list)
+		q.Fields = fmt.Sprintf(`["id","updated_at",{%q:["id","updated_at"]}%s]`, list, c.cfg.flag())
 	}
 	return q
 }
@@ -208,8 +212,23 @@ func (c *comparison) leaveOut(failed []int64) {
 	}
 }
 
+// flag is what to ask for besides, to know which rows are not streamed.
+func (cfg Config) flag() string {
+	if !cfg.Object.ReadsUnexported() {
+		return ""
+	}
+	return `,"exported"`
+}
+
+// isExported tells whether a row is not streamed for its exported flag.
+func (cfg Config) isExported(r coupa.Row) bool { return cfg.Object.ReadsUnexported() && r.IsExported() }
+
 // takeRow takes in a row of Coupa.
 func (c *comparison) takeRow(r coupa.Row) {
+	if c.cfg.isExported(r) {
+		c.passOver(r.ID)
+		return
+	}
 	if !r.UpdatedAt.Before(c.Until) {
 		return
 	}
@@ -224,6 +243,22 @@ func (c *comparison) takeRow(r coupa.Row) {
 		c.Undated++
 	}
 	c.rows[r.ID] = c.values.ofCoupa(r, c.Until)
+}
+
+// passOver takes a row that is exported out of what is compared.
+func (c *comparison) passOver(id int64) {
+	if c.exported[id] {
+		return
+	}
+	c.exported[id] = true
+	c.Exported++
+	if before, known := c.rows[id]; known {
+		c.Rows--
+		if before.at.IsZero() && !c.undated {
+			c.Undated--
+		}
+		delete(c.rows, id)
+	}
 }
 
 func (c *comparison) progress(reading string, done, total int64) {
@@ -242,7 +277,7 @@ func (c *comparison) compare(ctx context.Context) error {
 	var unseen []int64
 	for id, in := range c.topic.latest {
 		// that a row is deleted is shown by the walk, if that was over all rows
-		if _, ok := c.rows[id]; !ok && !c.failed[id] && (!in.deleted || !c.Since.IsZero()) {
+		if _, ok := c.rows[id]; !ok && !c.failed[id] && !c.exported[id] && (!in.deleted || !c.Since.IsZero()) {
 			unseen = append(unseen, id)
 		}
 	}

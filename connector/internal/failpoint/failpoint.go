@@ -32,3 +32,13 @@ const (
 func Points() []Point {
 	return []Point{Fetch, Decode, Decide, Encode, Begin, Produce, Mark, Commit, Apply, Restore}
 }
+
+// Beside the ten, where exported.mode is mark.
+const (
+	Stamps Point = "stamps" // the stamps of published rows are read once more
+	Export Point = "export" // one of them is marked as exported in Coupa
+	Marked Point = "marked" // what was marked is handed over to be taken off what is to be
+)
+
+// Marks lists those in order.
+func Marks() []Point { return []Point{Stamps, Export, Marked} }

@@ -64,7 +64,7 @@ func parse(text string) error {
 		if counted {
 			n, err = strconv.Atoi(count)
 		}
-		known := slices.Contains(Points(), Point(name)) && (side == "before" || side == "after") && slices.Contains([]Action{Kill, Stop, Error}, Action(action))
+		known := slices.Contains(append(Points(), Marks()...), Point(name)) && (side == "before" || side == "after") && slices.Contains([]Action{Kill, Stop, Error}, Action(action))
 		if err != nil || n < 1 || !known {
 			return fmt.Errorf("COUPASTREAM_FAILPOINTS: %q is not point:before|after[@count]=kill|stop|error", item)
 		}

@@ -158,6 +158,7 @@ export class Detail {
         ["Dead letters", count(t.dead_letters), t.dead_letter ? `The last: ${t.dead_letter}` : "Rows that could not go to the topic."],
         ["Trimmed", count(t.trimmed), "Records whose longest texts were cut."],
         ["Malformed texts", count(t.malformed_texts), "Texts with bytes that are not UTF-8; U+FFFD stands in their place."],
+        (t.marked || t.marks_waiting) && ["Marked as exported", count(t.marked ?? 0), `${count(t.marks_waiting ?? 0)} rows more are published and wait for their mark; ${count(t.marks_failed ?? 0)} marks failed and are tried again.`],
         ...Object.entries(t.custom_fields_in_unmapped ?? {}).map(([f, n]) => [`Unmapped: ${f}`, count(n), "Values of this custom field that are JSON text in unmapped."]),
         ...Object.entries(t.unreadable_in_unmapped ?? {}).map(([f, n]) => [`Unreadable: ${f}`, count(n), "Values of this field that can't be read as its type and are JSON text in unmapped."]))),
       (t.notices ?? []).map((n) => trouble("What stays so until you act", n.message, n.remedy)),

@@ -5,6 +5,7 @@ export const kinds = [
   { kind: "blind", level: 1, mark: "◆", label: "Blind", means: "a scope is missing, or nothing is there where rows used to be" },
   { kind: "incomplete", level: 1, mark: "◧", label: "Incomplete", means: "a topic was deleted and made again, and lacks what was published before" },
   { kind: "unassigned", level: 1, mark: "?", label: "Unassigned", means: "no worker runs it, or the one that does can't be asked" },
+  { kind: "unmarked", level: 2, mark: "◫", label: "Unmarked", means: "publishes rows, and can't mark them as exported in Coupa" },
   { kind: "throttled", level: 2, mark: "▼", label: "Throttled", means: "Coupa, or a quota of Kafka, slows it down" },
   { kind: "backfilling", level: 3, mark: "◐", label: "Backfilling", means: "reads what was there before the stream began, and follows changes beside it" },
   { kind: "busy", level: 4, mark: "●", label: "Busy", means: "publishes changes" },
