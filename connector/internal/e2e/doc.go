@@ -52,6 +52,7 @@
 //	lines_real_test.go            lines in topics of their own; lines_verdict_test.go is what must hold
 //	                              of them
 //	levels_test.go                custom fields under levels of compatibility other than BACKWARD
+//	exported_real_test.go         marks of rows as exported, and kill -9
 //	lost_registry_test.go         a registry that comes back empty
 //	lost_positions_test.go        a checkpoint topic that is deleted or purged
 //	parts_test.go                 the parts of one run: broker, registry, binary

@@ -49,6 +49,7 @@ func TestReal(t *testing.T) {
 		t.Parallel()
 		t.Run("snapshot, changes, restart and lost state", p.snapshotAndStream)
 		t.Run("kill -9", p.kills)
+		t.Run("rows are marked as exported, and kill -9", p.exportedMarks)
 		t.Run("a checkpoint topic that is lost", p.lostPositions)
 		t.Run("a storm of doorbells", p.doorbells)
 		t.Run("a transaction that hangs is ended as the runbook says", p.hangingTransactions)
