@@ -201,6 +201,13 @@ var rules = []rule{
 			}
 			return "Publish it once more: " + f.snapshot() + " A topic that is to keep each row's last version needs cleanup.policy=compact."
 		}},
+	{"exported", func(f *facts) bool { return f.coupa.Exported && f.object.ReadsUnexported() && !f.isCurrent() },
+		func(f *facts) string {
+			return fmt.Sprintf("Not published: it is marked as exported in Coupa, and exported.mode=%s reads rows that are not. %s", f.object.ExportedMode, f.has())
+		},
+		func(f *facts) string {
+			return "To have it as it is now: " + f.snapshot() + " Who wants all changes writes exported.mode = off."
+		}},
 	{"before_initial_from", (*facts).isBeforeInitial,
 		func(f *facts) string {
 			from := "latest: only what changed after the stream began is published"

@@ -269,6 +269,10 @@ var scenarios = []struct {
 		s.knows(s.row.UpdatedAt)
 		s.known.Position.Topics = []checkpoint.Topic{{Name: "coupa.invoices", Partitions: 3, Remade: time.Now()}}
 	}},
+	{"exported", "exported.mode=filter", func(s *scene) {
+		s.cfg.Stream.ExportedMode = config.ExportedFilter
+		s.tenant.MarkExported("invoices", s.row.ID)
+	}},
 	{"before_initial_from", "initial.from, which is 2", func(s *scene) {
 		s.cfg.Stream.InitialFrom = config.InitialFrom{At: s.row.UpdatedAt.Add(time.Second)}
 	}},

@@ -19,6 +19,7 @@ type Coupa struct {
 	Shown     bool       `json:"shown"`
 	UpdatedAt *time.Time `json:"updated_at"`
 	LinesAt   *time.Time `json:"lines_updated_at"` // the newest of its lines'
+	Exported  bool       `json:"exported,omitempty"` // it is marked so, and exported.mode passes such rows over
 	Lines     []Line     `json:"lines,omitempty"`
 	Error     string     `json:"error,omitempty"` // why nothing is known of it, or no more than its id
 }
@@ -45,7 +46,7 @@ func (f *facts) askCoupa(ctx context.Context) {
 		seen := Coupa{Asked: true}
 		_, err := f.cfg.Source.Fetch(ctx, q, func(r coupa.Row) error {
 			seen.Shown, seen.UpdatedAt, seen.LinesAt, f.stampErr = true, instant(r.UpdatedAt), instant(r.LinesAt), r.StampErr
-			seen.Lines = f.linesIn(r.JSON)
+			seen.Exported, seen.Lines = f.object.ReadsUnexported() && r.IsExported(), f.linesIn(r.JSON)
 			return nil
 		})
 		if err == nil {
@@ -83,6 +84,9 @@ func (f *facts) fields() string {
 		return `["id"]`
 	}
 	b := `["id","updated_at"`
+	if f.object.ReadsUnexported() {
+		b += `,"exported"`
+	}
 	for _, list := range f.lists() {
 		if list == f.resource.Lines {
 			b += fmt.Sprintf(`,{%q:["id","updated_at"]}`, list)

@@ -30,6 +30,7 @@
 //	unreadable           its updated-at is no instant
 //	passed               Coupa failed to send it, sends it now, and it is not asked for again yet
 //	expired              it was published, and the topic has lost it
+//	exported             it is marked as exported, and exported.mode passes it over
 //	before_initial_from  it lies before where the stream began
 //	nothing_reads        it became visible so late that no walk comes to it
 //	stopped              the connector is STOPPED
