@@ -19,7 +19,7 @@ type Coupa struct {
 	Shown     bool       `json:"shown"`
 	UpdatedAt *time.Time `json:"updated_at"`
 	LinesAt   *time.Time `json:"lines_updated_at"` // the newest of its lines'
-	Exported  bool       `json:"exported,omitempty"` // it is marked so, and exported.mode passes such rows over
+	Exported  bool       `json:"exported,omitempty"` // where exported.mode passes such rows over
 	Lines     []Line     `json:"lines,omitempty"`
 	Error     string     `json:"error,omitempty"` // why nothing is known of it, or no more than its id
 }
