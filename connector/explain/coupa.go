@@ -18,7 +18,7 @@ type Coupa struct {
 	Asked     bool       `json:"asked"`
 	Shown     bool       `json:"shown"`
 	UpdatedAt *time.Time `json:"updated_at"`
-	LinesAt   *time.Time `json:"lines_updated_at"` // the newest of its lines'
+	LinesAt   *time.Time `json:"lines_updated_at"`   // the newest of its lines'
 	Exported  bool       `json:"exported,omitempty"` // where exported.mode passes such rows over
 	Lines     []Line     `json:"lines,omitempty"`
 	Error     string     `json:"error,omitempty"` // why nothing is known of it, or no more than its id
