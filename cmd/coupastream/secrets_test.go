@@ -286,7 +286,7 @@ func readPaths(t *testing.T, description []byte) (paths []string) {
 	if err := json.Unmarshal(description, &d); err != nil {
 		t.Fatal(err)
 	}
-	names := strings.NewReplacer("{name}", "acme", "{task}", "1", "{object}", "invoices", "{plugin}", "CoupaSource", "{logger}", "root")
+	names := strings.NewReplacer("{name}", "acme", "{task}", "1", "{object}", "invoices", "{id}", "2", "{plugin}", "CoupaSource", "{logger}", "root")
 	for path, operations := range d.Paths {
 		if operations["get"] == nil {
 			continue
