@@ -13,6 +13,8 @@
 //	 └──▶ replay ────────────────▶ record   a row becomes its records ──▶ schemas, schemas/registry
 //	      dead letters, again
 //
+// Before there is a worker, preflight tries what one would need, with the makers of package record.
+//
 // The worker puts the parts together and so knows all of them. Every room may read config, and status: what
 // is told of connectors, of which metrics are made. The leaves coupa, schemas and checkpoint know nothing of
 // each other. An arrow that is not meant fails a test (imports_test.go).

@@ -32,6 +32,7 @@ var arrows = map[string]string{
 	"status":   "config internal/clock checkpoint coupa",
 	"exported": "shard record status internal/clock internal/failpoint checkpoint coupa",
 
+	"preflight":     "record config internal/clock internal/txn checkpoint schemas schemas/registry",
 	"verify":        "record config internal/clock coupa schemas",
 	"configtopic":   "internal/clock internal/txn",
 	"notify":        "internal/clock coupa",

@@ -93,6 +93,8 @@ func TestExitStatusAndMessages(t *testing.T) {
 `}},
 		{"no file", []string{"validate"},
 			result{2, "", "coupastream: requires at least 1 arg(s), only received 0; usage: coupastream validate FILE… [flags]\n"}},
+		{"a check in an unknown form", []string{"validate", "acme.yaml", "-o", "xml"},
+			result{2, "", "coupastream: --output \"xml\" is not a form; give text or json\n"}},
 		{"an unknown command names the nearest", []string{"validat", "worker.yaml"},
 			result{2, "", "coupastream: unknown command \"validat\" for \"coupastream\"\n\nDid you mean this?\n\tvalidate\n\n"}},
 		{"an unknown flag", []string{"validate", "--onlin", "acme.yaml"},

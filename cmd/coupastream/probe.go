@@ -9,54 +9,71 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/preflight"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
 
-// probe reads one row of every object of a connector. What somebody has to put right in the
-// configuration or in Coupa comes back as problems, what may pass by itself as failures.
-func (a *app) probe(ctx context.Context, c *config.Connector) (config.Problems, []error) {
+// probe tries a connector's token and scopes, and reads one row of each of its objects.
+func (a *app) probe(ctx context.Context, c *config.Connector, tell func(preflight.Finding)) {
+	name := "Coupa " + c.Name
 	limiter := c.Limiter()
 	client, err := a.newClient(c, limiter, nil)
 	if err == nil {
 		err = client.CheckToken(ctx)
 	}
+	// no token for the scopes of all objects together: each asks for its own, so that the missing one shows
 	apart := err != nil && coupa.KindOf(err) == coupa.Scope
 	if err != nil && !apart {
-		return splitProblems(c, []error{err})
+		tell(notOK(c, name+": token", err))
+		return
 	}
-	errs := make([]error, len(c.Objects))
+	if !apart {
+		tell(preflight.Finding{Check: name + ": token", Verdict: preflight.OK, Detail: "granted for " + c.Scope, File: c.File})
+	}
 	var group errgroup.Group
-	for i, o := range c.Objects {
+	for _, o := range c.Objects {
 		group.Go(func() error {
-			errs[i] = a.probeObject(ctx, c, o, limiter, client, apart)
+			a.probeObject(ctx, c, o, limiter, client, apart, tell)
 			return nil
 		})
 	}
-	_ = group.Wait() // errors are in errs, one for each object
-	return splitProblems(c, errs)
+	_ = group.Wait() // each object tells its own
 }
 
-// probeObject reads the highest id of an object, one request for one row, and tries the longest request
-// line that a run needs. When no token is granted for
-// the scopes of all objects together, each object asks for its own, so that the missing one shows.
-func (a *app) probeObject(ctx context.Context, c *config.Connector, o config.Object, limiter *coupa.Limiter, client *coupa.Client, apart bool) error {
+// notOK tells of an error of Coupa's. Its text ends with the remedy.
+func notOK(c *config.Connector, check string, err error) preflight.Finding {
+	return preflight.Finding{Check: check, Verdict: preflight.NotOK, Detail: err.Error(), File: c.File, Passes: !misconfigured(err)}
+}
+
+// probeObject reads the highest id of an object, one request for one row,
+// and tries the longest request line that a run needs.
+func (a *app) probeObject(ctx context.Context, c *config.Connector, o config.Object, limiter *coupa.Limiter, client *coupa.Client, apart bool, tell func(preflight.Finding)) {
+	check := fmt.Sprintf("Coupa %s: %s", c.Name, o.Path)
 	if apart {
 		own, err := a.newClient(c, limiter, coupa.Scopes([]string{o.Path}))
 		if err != nil {
-			return err
+			tell(notOK(c, check, err))
+			return
 		}
 		client = own
 	}
 	id, err := client.MaxID(ctx, coupa.Query{Path: o.Path})
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.Path, err)
+		tell(notOK(c, check, err))
+		return
 	}
-	a.logger().Info("read one row", "file", c.File, "object", o.Path, "id", id)
-	if err := a.probeLine(ctx, c, o, client, id); err != nil {
-		return fmt.Errorf("%s: the longest request line: %w", o.Path, err)
+	detail := fmt.Sprintf("read one row, id %d", id)
+	if id == 0 {
+		detail = "it can be read, and has no row yet"
 	}
-	return nil
+	tell(preflight.Finding{Check: check, Verdict: preflight.OK, Detail: detail, File: c.File})
+	check += ": longest request line"
+	if detail, err = probeLine(ctx, o, client, id); err != nil {
+		tell(notOK(c, check, err))
+		return
+	}
+	tell(preflight.Finding{Check: check, Verdict: preflight.OK, Detail: detail, File: c.File})
 }
 
 // probeRows are read in full, those with the highest ids,
@@ -64,8 +81,9 @@ func (a *app) probeObject(ctx context.Context, c *config.Connector, o config.Obj
 const probeRows = 3
 
 // probeLine sends the longest request line that a run sends for an object: all fields, those that rows
-// up to id show to be the company's own among them, and all conditions of a poll. No row answers it.
-func (a *app) probeLine(ctx context.Context, c *config.Connector, o config.Object, client *coupa.Client, id int64) error {
+// up to id show to be the company's own among them, and all conditions of a poll. No row answers it. detail
+// says how long it is.
+func probeLine(ctx context.Context, o config.Object, client *coupa.Client, id int64) (detail string, err error) {
 	resource, _ := coupa.LookupResource(o.Path)
 	q := coupa.Query{Path: o.Path, After: coupa.LongestID - 1, Through: coupa.LongestID}
 	if resource.UpdatedAt {
@@ -73,22 +91,18 @@ func (a *app) probeLine(ctx context.Context, c *config.Connector, o config.Objec
 		q.Window = coupa.Window{From: at, To: at.Add(time.Second)}
 	}
 	if o.Fields != "all" {
-		var err error
 		if q.Fields, err = probedFields(ctx, o, client, id); err != nil {
-			return err
+			return "", err
 		}
 	}
 	if _, err := client.Fetch(ctx, q, func(coupa.Row) error { return nil }); err != nil {
-		return err
+		return "", err
 	}
-	log := a.logger().With("file", c.File, "object", o.Path, "requests", client.Requests(q), "longest", client.MaxLine())
-	if client.Requests(q) > 1 {
-		log.Warn("the address of a request for all fields would be too long, so a page with rows takes several requests; "+
-			"a mapping with choose or leave-out, custom.fields = off or fields = all makes it one", "bytes", client.Line(q))
-		return nil
+	if n := client.Requests(q); n > 1 {
+		return fmt.Sprintf("an address with all fields would have %d bytes and be too long, so a page with rows takes %d requests; "+
+			"a mapping with choose or leave-out, custom.fields = off or fields = all makes it one", client.Line(q), n), nil
 	}
-	log.Info("tried the longest request line", "bytes", client.Line(q))
-	return nil
+	return fmt.Sprintf("%d bytes", client.Line(q)), nil
 }
 
 // probedFields is what a run asks for of an object, as far as some rows show it.
@@ -121,28 +135,12 @@ func probedFields(ctx context.Context, o config.Object, client *coupa.Client, id
 // newClient builds a client; scopes nil means the connector's own.
 func (a *app) newClient(c *config.Connector, limiter *coupa.Limiter, scopes []string) (*coupa.Client, error) {
 	cfg := c.Coupa()
-	cfg.Limiter, cfg.UserAgent, cfg.Transport = limiter, userAgent(), a.transport
+	cfg.Limiter, cfg.UserAgent, cfg.Transport, cfg.TokenHold = limiter, userAgent(), a.transport, a.tokenHold
 	cfg.AnyScope = false // a scope that is missing is to show
 	if scopes != nil {
 		cfg.Scopes = scopes
 	}
 	return coupa.New(cfg)
-}
-
-// splitProblems tells problems from failures. An error that is nil counts for neither.
-func splitProblems(c *config.Connector, errs []error) (config.Problems, []error) {
-	var problems config.Problems
-	var failures []error
-	for _, err := range errs {
-		switch {
-		case err == nil:
-		case misconfigured(err):
-			problems = append(problems, config.Problem{File: c.File, Message: err.Error()})
-		default:
-			failures = append(failures, fmt.Errorf("%s: %w", c.File, err))
-		}
-	}
-	return problems, failures
 }
 
 // misconfigured tells whether only a change of the configuration, here or in Coupa, helps.

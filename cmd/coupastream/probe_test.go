@@ -64,25 +64,30 @@ func (i instance) row(w *httptest.ResponseRecorder, r *http.Request) {
 	_, _ = w.WriteString(`[]`)
 }
 
+// withoutWorker is what a connector's file alone leaves untried.
+const withoutWorker = "not tried  brokers, topics, registry, state.dir: no worker's file is given\n"
+
 func TestOnlineValidationReadsOneRowOfEveryObject(t *testing.T) {
 	both := []string{"core.invoice.read", "core.supplier.read"}
+	const token = "ok         Coupa acme: token: granted for core.invoice.read core.supplier.read\n"
 	for _, test := range []struct {
 		name   string
 		coupa  instance
 		status int
-		stdout string
-		stderr []string // parts of the error, in order; nothing else may be named
-		absent string
+		ok     []string // lines
+		wrong  []string // parts of the one line that is not ok, in order
+		stderr string
 	}{
-		{"everything is granted", instance{both, "s3cret", nil}, 0, "acme.yaml: ok\n", nil, "suppliers:"},
-		{"the token is refused for one scope", instance{both[:1], "s3cret", nil}, 2, "",
-			[]string{"acme.yaml: suppliers: ", "core.supplier.read"}, "invoices:"},
-		{"a row is refused", instance{both, "s3cret", map[string]int{"invoices": 403}}, 2, "",
-			[]string{"acme.yaml: invoices: ", "core.invoice.read"}, "suppliers:"},
-		{"the secret is wrong", instance{both, "another", nil}, 2, "",
-			[]string{"acme.yaml: getting a token: ", "coupa.client.secret"}, "suppliers:"},
-		{"Coupa has trouble of its own", instance{both, "s3cret", map[string]int{"invoices": 502}}, 1, "",
-			[]string{"acme.yaml: invoices: ", "502"}, "suppliers:"},
+		{"everything is granted", instance{both, "s3cret", nil}, 0,
+			[]string{token, "ok         Coupa acme: invoices: read one row, id 7\n", "ok         Coupa acme: suppliers: longest request line: ", "acme.yaml: ok\n"}, nil, ""},
+		{"the token is refused for one scope", instance{both[:1], "s3cret", nil}, 2,
+			[]string{"ok         Coupa acme: invoices: read one row, id 7\n"}, []string{"Coupa acme: suppliers: ", "core.supplier.read"}, "coupastream: 1 of 3 things that were tried are not ok\n"},
+		{"a row is refused", instance{both, "s3cret", map[string]int{"invoices": 403}}, 2,
+			[]string{token, "ok         Coupa acme: suppliers: read one row, id 7\n"}, []string{"Coupa acme: invoices: ", "core.invoice.read"}, "coupastream: 1 of 4 things that were tried are not ok\n"},
+		{"the secret is wrong", instance{both, "another", nil}, 2,
+			nil, []string{"Coupa acme: token: getting a token: ", "coupa.client.secret"}, "coupastream: 1 of 1 things that were tried are not ok\n"},
+		{"Coupa has trouble of its own", instance{both, "s3cret", map[string]int{"invoices": 502}}, 1,
+			[]string{token, "ok         Coupa acme: suppliers: read one row, id 7\n"}, []string{"Coupa acme: invoices: ", "502"}, "coupastream: 1 of 4 things that were tried are not ok\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Chdir("testdata")
@@ -90,19 +95,26 @@ func TestOnlineValidationReadsOneRowOfEveryObject(t *testing.T) {
 				var stdout, stderr bytes.Buffer
 				a := &app{env: environment, stdout: &stdout, stderr: &stderr, transport: test.coupa, logLevel: "error"}
 				status := a.execute(t.Context(), []string{"validate", "--log-level", "error", "--online", "acme.yaml"})
-				if status != test.status || stdout.String() != test.stdout {
-					t.Errorf("status %d, stdout %q; want %d, %q", status, &stdout, test.status, test.stdout)
+				if status != test.status || stderr.String() != test.stderr {
+					t.Errorf("status %d, stderr %q; want %d, %q", status, &stderr, test.status, test.stderr)
 				}
-				rest := stderr.String()
-				for _, part := range test.stderr {
-					_, after, found := strings.Cut(rest, part)
-					if !found {
-						t.Errorf("no %q in %s", part, &stderr)
+				for _, line := range append(test.ok, withoutWorker) {
+					if !strings.Contains(stdout.String(), line) {
+						t.Errorf("no %q in %s", line, &stdout)
 					}
-					rest = after
 				}
-				if strings.Contains(stderr.String(), test.absent) || strings.Contains(stderr.String(), "s3cret") {
-					t.Errorf("too much is said: %s", &stderr)
+				_, rest, found := strings.Cut(stdout.String(), "not ok     ")
+				if found != (test.wrong != nil) || strings.Contains(rest, "not ok  ") || found == strings.Contains(stdout.String(), "acme.yaml: ok") {
+					t.Errorf("stdout %s", &stdout)
+				}
+				rest, _, _ = strings.Cut(rest, "\n")
+				for _, part := range test.wrong {
+					if _, rest, found = strings.Cut(rest, part); !found {
+						t.Errorf("no %q in %s", part, &stdout)
+					}
+				}
+				if strings.Contains(stdout.String(), "s3cret") {
+					t.Errorf("a secret is told: %s", &stdout)
 				}
 			})
 		})
@@ -117,10 +129,10 @@ func TestOnlineValidationTriesTheLongestRequestLine(t *testing.T) {
 		status  int
 		said    []string
 	}{
-		{"it fits", 0, 8190, 0, []string{"tried the longest request line", "object=invoices", "bytes=", "requests=1"}},
-		{"custom fields make it too long", 60, 8190, 0, []string{"several requests", "object=invoices", "requests=2", "custom.fields = off"}},
-		{"a gateway takes less", 0, 6000, 0, []string{"several requests", "object=invoices", "requests=2"}},
-		{"a gateway takes next to nothing", 0, 2000, 2, []string{"acme.yaml: invoices: the longest request line: ", "414", "bytes", "leave-out or choose"}},
+		{"it fits", 0, 8190, 0, []string{"ok         Coupa acme: invoices: longest request line: ", " bytes\n"}},
+		{"custom fields make it too long", 60, 8190, 0, []string{"ok         Coupa acme: invoices: longest request line: ", "takes 2 requests", "custom.fields = off"}},
+		{"a gateway takes less", 0, 6000, 0, []string{"ok         Coupa acme: invoices: longest request line: ", "takes 2 requests"}},
+		{"a gateway takes next to nothing", 0, 2000, 2, []string{"not ok     Coupa acme: invoices: longest request line: ", "414", "bytes", "leave-out or choose"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Chdir("testdata")
@@ -132,12 +144,12 @@ func TestOnlineValidationTriesTheLongestRequestLine(t *testing.T) {
 				var stdout, stderr bytes.Buffer
 				a := &app{env: environment, stdout: &stdout, stderr: &stderr, transport: tenant.Transport()}
 				status := a.execute(t.Context(), []string{"validate", "--online", "acme.yaml"})
-				if status != test.status || (status == 0) != (stdout.String() == "acme.yaml: ok\n") {
+				if status != test.status || (status == 0) != strings.HasSuffix(stdout.String(), "acme.yaml: ok\n") {
 					t.Errorf("status %d, want %d; %s%s", status, test.status, &stdout, &stderr)
 				}
 				for _, part := range test.said {
-					if !strings.Contains(stderr.String(), part) {
-						t.Errorf("no %q in %s", part, &stderr)
+					if !strings.Contains(stdout.String(), part) {
+						t.Errorf("no %q in %s", part, &stdout)
 					}
 				}
 				for _, r := range tenant.Requests() {

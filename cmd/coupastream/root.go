@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,8 +29,10 @@ type app struct {
 	// the command line was understood: errors from here on are the command's own
 	started bool
 
-	// carries the requests of validate --online; nil: the client's own. A test seam
+	// test seams of validate --online: what carries its requests to Coupa, nil: the client's own; and how
+	// long a fresh token rests, 0: as long as Coupa asks for
 	transport http.RoundTripper
+	tokenHold time.Duration
 }
 
 // logger is where commands log to.

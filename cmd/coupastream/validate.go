@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,21 +16,29 @@ import (
 
 func newValidateCommand(a *app) *cobra.Command {
 	var online bool
+	var output string
 	cmd := &cobra.Command{
 		Use:   "validate FILE…",
 		Short: "Check worker and connector files without starting anything",
-		Long: "Check worker and connector files without starting anything. Every problem of every file is printed, with file,\n" +
-			"key, value and remedy; a file without one gets a line with ok. With --online one row of every object is read\n" +
-			"with the configured credentials, which shows whether address, client, secret and scopes are right.",
+		Long: `Check worker and connector files without starting anything. Every problem of every file is printed, with file,
+key, value and remedy; a file without one gets a line with ok. With --online all that a run needs is tried, a line
+each: brokers, rights, topics, the registry, Coupa, state.dir, listeners, webhooks. It changes nothing there: what
+can't be tried without that is listed as not tried.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.validate(cmd.Context(), args, online) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if output != "text" && output != "json" {
+				return usageError{fmt.Errorf("--output %q is not a form; give text or json", output)}
+			}
+			return a.validate(cmd.Context(), args, online, output == "json")
+		},
 	}
-	cmd.Flags().BoolVar(&online, "online", false, "also read one row of every object from Coupa")
+	cmd.Flags().BoolVar(&online, "online", false, "also try all that a run needs, without changing anything")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "form of the results: text, or json with an object a line")
 	return cmd
 }
 
-// validate checks each file by itself, then the connectors together, then, if asked to, against Coupa.
-func (a *app) validate(ctx context.Context, files []string, online bool) error {
+// validate checks each file by itself, then the connectors together, then, if asked to, what they need.
+func (a *app) validate(ctx context.Context, files []string, online, asJSON bool) error {
 	var connectors []*config.Connector
 	var worker *config.Worker // the last of the files; a set of files has one
 	var good []string
@@ -54,19 +63,16 @@ func (a *app) validate(ctx context.Context, files []string, online bool) error {
 		}
 	}
 	problems = append(problems, problemsOf(config.CheckTogether(worker, connectors))...)
-	var failures []error
+	list := &checklist{w: a.stdout, marks: a.onTerminal(), asJSON: asJSON}
 	if online {
-		for _, c := range connectors {
-			wrong, failed := a.probe(ctx, c)
-			problems, failures = append(problems, wrong...), append(failures, failed...)
-		}
+		a.tryOnline(ctx, worker, connectors, list)
 	}
 	for _, file := range good {
-		if !mentions(file, problems, failures) {
-			fmt.Fprintln(a.stdout, file+": ok")
+		if !mentions(file, problems) && !list.mentions(file) {
+			list.good(file)
 		}
 	}
-	return outcome(problems, failures)
+	return list.outcome(problems)
 }
 
 // problemsOf takes an error of package config apart.
@@ -79,29 +85,8 @@ func problemsOf(err error) config.Problems {
 }
 
 // mentions tells whether anything is wrong with a file.
-func mentions(file string, problems config.Problems, failures []error) bool {
-	for _, p := range problems {
-		if p.File == file {
-			return true
-		}
-	}
-	for _, err := range failures {
-		if strings.HasPrefix(err.Error(), file+": ") {
-			return true
-		}
-	}
-	return false
-}
-
-// outcome is the command's error: wrong configuration comes first, because it decides the exit status.
-func outcome(problems config.Problems, failures []error) error {
-	if len(problems) == 0 {
-		return errors.Join(failures...)
-	}
-	for _, err := range failures {
-		problems = append(problems, config.Problem{Message: err.Error()})
-	}
-	return problems
+func mentions(file string, problems config.Problems) bool {
+	return slices.ContainsFunc(problems, func(p config.Problem) bool { return p.File == file })
 }
 
 // pathsOf lists a connector's objects.

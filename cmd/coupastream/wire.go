@@ -79,10 +79,15 @@ func newRegistry(settings *config.Worker, log *slog.Logger) (record.Registry, er
 }
 
 func openRegistry(settings *config.Worker, log *slog.Logger) (*registry.Client, error) {
+	return registryClient(settings, filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), log)
+}
+
+// registryClient keeps ids in a file; "": in none.
+func registryClient(settings *config.Worker, file string, log *slog.Logger) (*registry.Client, error) {
 	return registry.New(registry.Config{
 		URLs: settings.Registry.URLs, Username: settings.Registry.Username, Password: string(settings.Registry.Password),
 		Transport: func(lost func()) (http.RoundTripper, error) { return transport.Registry(settings.Registry, lost, log) },
-		CacheFile: filepath.Join(settings.StateDir, settings.GroupID, "schema-ids.json"), CheckInterval: settings.Registry.Check, Log: logging.Named(log, "schemas"),
+		CacheFile: file, CheckInterval: settings.Registry.Check, Log: logging.Named(log, "schemas"),
 	})
 }
 

@@ -36,7 +36,7 @@ func (m *Maker) keptFile() string {
 // crash (on Windows alone), costs the next start without a registry, and nothing else.
 // What the file holds already is not written again.
 func (m *Maker) keepFields(fields *custom.Fields) {
-	if m.Object.CustomFields != "typed" && m.Object.CustomFields != "auto" {
+	if m.Dir == "" || m.Object.CustomFields != "typed" && m.Object.CustomFields != "auto" {
 		return
 	}
 	kept := keptCustom{Object: m.Stream.Object, Topic: m.Object.Topic, Typed: fields != nil, Fields: fields}
@@ -57,6 +57,9 @@ func (m *Maker) keepFields(fields *custom.Fields) {
 
 // keptFields gives what keepFields kept; false if there is nothing of use.
 func (m *Maker) keptFields() (keptCustom, bool) {
+	if m.Dir == "" {
+		return keptCustom{}, false
+	}
 	text, err := os.ReadFile(m.keptFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return keptCustom{}, false

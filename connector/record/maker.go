@@ -42,7 +42,7 @@ type Config struct {
 	Topics    *Topics
 	Report    reporter
 	Version   string // of this program, for the source of Debezium's envelopes
-	Dir       string // in which files are kept for starts without the registry
+	Dir       string // in which files are kept for starts without the registry; "": none are
 	Log       *slog.Logger
 }
 

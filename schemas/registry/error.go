@@ -76,6 +76,8 @@ const (
 var (
 	// errNoID is a success without an id.
 	errNoID = errors.New("the answer holds no schema id")
+	// errNoLevel is a success without a compatibility level.
+	errNoLevel = errors.New("the answer holds no compatibility level")
 	// errLargeID is an id that no reader's framing can hold.
 	errLargeID = errors.New("the schema's id is above 2147483647, and records have four bytes for it")
 )
@@ -126,7 +128,7 @@ func remedy(at step, e *Error) string {
 func noRegistry(err error) bool {
 	_, notJSON := errors.AsType[*json.SyntaxError](err)
 	_, otherJSON := errors.AsType[*json.UnmarshalTypeError](err)
-	return notJSON || otherJSON || errors.Is(err, errNoID)
+	return notJSON || otherJSON || errors.Is(err, errNoID) || errors.Is(err, errNoLevel)
 }
 
 // isUnknown tells that the registry itself says that it does not have the schema under the subject.
