@@ -7,6 +7,7 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newDevCommand(a),
 		newRunCommand(a),
+		newInitCommand(a),
 		newValidateCommand(a),
 		newConfigCommand(a),
 		newObjectsCommand(a),
