@@ -46,8 +46,22 @@ func newFollower(p *Poller) *follower {
 	return &follower{Poller: p, times: p.timetable(), newest: pos.Floor.Add(retention(p.object)), mark: pos.Mark, lines: pos.Lines, persisted: time.Now()}
 }
 
-// follow polls until ctx ends or something fails, and between polls looks after suspects.
-func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
+// turn is something that publishes changes, or must not run beside what does: it is done
+// between two polls. The follower is nil where rows are read whole.
+type turn func(context.Context, *follower) error
+
+// take hands a turn over: it will be done, or ctx has ended.
+func take(ctx context.Context, turns chan<- turn, t turn) error {
+	select {
+	case turns <- t:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// follow polls until ctx ends or something fails, and between polls lets others have their turns.
+func (p *Poller) follow(ctx context.Context, turns <-chan turn) error {
 	var f *follower
 	err := chores.Apart(func() error {
 		f = newFollower(p)
@@ -64,8 +78,8 @@ func (p *Poller) follow(ctx context.Context, found <-chan suspects) error {
 		work, due := f.poll, time.NewTimer(wait)
 		select {
 		case <-due.C:
-		case s := <-found:
-			work = func(ctx context.Context) error { return f.repair(ctx, s) }
+		case do := <-turns:
+			work = func(ctx context.Context) error { return do(ctx, f) }
 		case <-p.bell.Rung():
 			work = f.hear
 		case <-ctx.Done():
@@ -467,7 +481,7 @@ func (f *follower) rereadPassed(ctx context.Context) error {
 
 // repairUndated publishes what has changed of rows without updated-at, and those that are new. Where the
 // stream began with what changes from then on, those that were there at first are only noted.
-func (f *follower) repairUndated(ctx context.Context, s suspects) error {
+func (f *follower) repairUndated(ctx context.Context, ids []int64) error {
 	known, err := f.undated()
 	if err != nil {
 		return err
@@ -484,7 +498,7 @@ func (f *follower) repairUndated(ctx context.Context, s suspects) error {
 		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()}, horizon: f.horizon(f.mark),
 		persisted: &f.persisted, again: again, finish: func(*checkpoint.Position) {},
 	}
-	ps.ask.IDs = s.ids
+	ps.ask.IDs = ids
 	return ps.carryOut(ctx)
 }
 
@@ -504,9 +518,6 @@ func (f *follower) horizon(to time.Time) int64 {
 
 // repair reads suspects whole and publishes those that the ledger still does not know.
 func (f *follower) repair(ctx context.Context, s suspects) error {
-	if s.undated {
-		return f.repairUndated(ctx, s)
-	}
 	// What the ledger has forgotten since the look-back began can't be told from what it never knew.
 	if s.window.From = clock.Later(s.window.From, f.shard.Position(f.stream).Floor); !s.window.From.Before(s.window.To) {
 		return nil

@@ -19,7 +19,7 @@ import (
 // know goes to the follower, which reads and publishes it between two polls. Where updated-at
 // does not show every change, whole rows are asked for, all there are, and compared by content.
 // It is a chore, and its first turn only finds out when the next one is due.
-func (p *Poller) lookBack(depths []time.Duration, found chan<- suspects) func(context.Context) (time.Duration, error) {
+func (p *Poller) lookBack(depths []time.Duration, turns chan<- turn) func(context.Context) (time.Duration, error) {
 	every := make([]time.Duration, len(depths))
 	for i, d := range depths {
 		every[i] = LookBackEvery(p.object, d)
@@ -28,7 +28,7 @@ func (p *Poller) lookBack(depths []time.Duration, found chan<- suspects) func(co
 	return func(ctx context.Context) (time.Duration, error) {
 		if next >= 0 {
 			if next > 0 || !p.looksBack.Load() {
-				if err := p.lookBackBy(ctx, depths[next], found); err != nil {
+				if err := p.lookBackBy(ctx, depths[next], turns); err != nil {
 					return chores.Never, err
 				}
 			}
@@ -53,9 +53,8 @@ func (p *Poller) lookBack(depths []time.Duration, found chan<- suspects) func(co
 
 // suspects are rows that a look-back found and the ledger does not know.
 type suspects struct {
-	ids     []int64 // ascending, at most a page
-	window  coupa.Window
-	undated bool // they have no updated-at, or had none
+	ids    []int64 // ascending, at most a page
+	window coupa.Window
 }
 
 // nextLookBack picks the depth that has been due for longest, or will be due first, and
@@ -75,7 +74,7 @@ func nextLookBack(every []time.Duration, looked []time.Time, now time.Time) (i i
 }
 
 // lookBackBy goes over [mark − depth, mark − overlap) in slices of time, the oldest first.
-func (p *Poller) lookBackBy(ctx context.Context, depth time.Duration, found chan<- suspects) error {
+func (p *Poller) lookBackBy(ctx context.Context, depth time.Duration, turns chan<- turn) error {
 	mark := p.shard.Position(p.stream).Mark
 	from := mark.Add(-depth)
 	end := mark.Add(-p.object.Overlap).Truncate(time.Second)
@@ -88,7 +87,7 @@ func (p *Poller) lookBackBy(ctx context.Context, depth time.Duration, found chan
 		if err != nil {
 			return err
 		}
-		if err := p.lookAt(ctx, coupa.Window{From: from, To: to}, found); err != nil {
+		if err := p.lookAt(ctx, coupa.Window{From: from, To: to}, turns); err != nil {
 			return err
 		}
 		from = to
@@ -109,7 +108,7 @@ func (p *Poller) sliceEnd(from, end time.Time) (time.Time, error) {
 }
 
 // lookAt lists the rows of a window and reports those that the ledger does not know.
-func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspects) error {
+func (p *Poller) lookAt(ctx context.Context, w coupa.Window, turns chan<- turn) error {
 	published, err := p.published(w.From, w.To)
 	if err != nil {
 		return err
@@ -134,12 +133,11 @@ func (p *Poller) lookAt(ctx context.Context, w coupa.Window, found chan<- suspec
 			return err
 		}
 		for ids := range slices.Chunk(ids, max(1, p.fitting(ids))) {
-			select {
-			case found <- suspects{ids: ids, window: w}:
-				p.task.Update(func(s *status.TaskStatus) { s.LookbackFinds += int64(len(ids)) })
-			case <-ctx.Done():
-				return ctx.Err()
+			repair := func(ctx context.Context, f *follower) error { return f.repair(ctx, suspects{ids, w}) }
+			if err := take(ctx, turns, repair); err != nil {
+				return err
 			}
+			p.task.Update(func(s *status.TaskStatus) { s.LookbackFinds += int64(len(ids)) })
 		}
 	}
 	return nil

@@ -249,28 +249,28 @@ func (p *Poller) attempt(ctx context.Context) error {
 	c := chores.New(ctx)
 	c.Add(sample.Every, p.sampler.Again)
 	c.Add(topicsCheck, p.lookAtTopics)
+	turns := make(chan turn)
 	if p.object.IsWhole() {
 		done()
-		return c.End(p.readWhole(c.Context()))
+		return c.End(p.readWhole(c.Context(), turns))
 	}
 	if p.marker != nil {
 		c.Add(0, p.marker.Turn)
 	}
-	suspects := make(chan suspects)
 	c.Once(func(ctx context.Context) error {
 		if err := p.backfill(ctx); err != nil {
 			return err
 		}
 		done()
 		p.asked.Store(c.Add(0, p.snapshots))
-		c.Add(0, p.turns.InTurn(func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, suspects) }))
-		c.Add(p.object.Reread, func(ctx context.Context) (time.Duration, error) { return p.rereadUndated(ctx, suspects) })
+		c.Add(0, p.turns.InTurn(func(ctx context.Context) (time.Duration, error) { return p.searchUndated(ctx, turns) }))
+		c.Add(p.object.Reread, func(ctx context.Context) (time.Duration, error) { return p.rereadUndated(ctx, turns) })
 		if depths := LookBackDepths(p.object); len(depths) > 0 {
-			c.Add(0, p.turns.InTurn(p.lookBack(depths, suspects)))
+			c.Add(0, p.turns.InTurn(p.lookBack(depths, turns)))
 		}
 		return nil
 	})
-	return c.End(p.follow(c.Context(), suspects))
+	return c.End(p.follow(c.Context(), turns))
 }
 
 // prepare makes sure of all that polls need.

@@ -35,7 +35,7 @@ const noneUndated = 6
 
 // searchUndated looks for new rows without updated-at. A search goes on where it was, and another
 // begins when reread.interval.ms have passed since the last one began, or several times as long.
-func (p *Poller) searchUndated(ctx context.Context, found chan<- suspects) (time.Duration, error) {
+func (p *Poller) searchUndated(ctx context.Context, turns chan<- turn) (time.Duration, error) {
 	pos := p.shard.Position(p.stream)
 	if pos.Round == nil {
 		known, err := p.undated()
@@ -54,7 +54,7 @@ func (p *Poller) searchUndated(ctx context.Context, found chan<- suspects) (time
 			return chores.Never, err
 		}
 	}
-	if err := p.search(ctx, *pos.Round, found); err != nil {
+	if err := p.search(ctx, *pos.Round, turns); err != nil {
 		return chores.Never, err
 	}
 	began := pos.Round.From
@@ -72,7 +72,7 @@ func (p *Poller) searchUndated(ctx context.Context, found chan<- suspects) (time
 }
 
 // search is one search, or what is left of it.
-func (p *Poller) search(ctx context.Context, w checkpoint.Walk, found chan<- suspects) error {
+func (p *Poller) search(ctx context.Context, w checkpoint.Walk, turns chan<- turn) error {
 	known, err := p.undated()
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (p *Poller) search(ctx context.Context, w checkpoint.Walk, found chan<- sus
 		if err != nil {
 			return err
 		}
-		if err := hand(ctx, found, ids); err != nil {
+		if err := hand(ctx, turns, ids); err != nil {
 			return err
 		}
 		if time.Since(placed) < roundPlace {
@@ -110,21 +110,19 @@ func (p *Poller) search(ctx context.Context, w checkpoint.Walk, found chan<- sus
 }
 
 // rereadUndated hands the known ones over to be compared with what was published of them.
-func (p *Poller) rereadUndated(ctx context.Context, found chan<- suspects) (time.Duration, error) {
+func (p *Poller) rereadUndated(ctx context.Context, turns chan<- turn) (time.Duration, error) {
 	known, err := p.undated()
 	if err != nil {
 		return chores.Never, err
 	}
-	return p.object.Reread, hand(ctx, found, slices.Sorted(maps.Keys(known.last)))
+	return p.object.Reread, hand(ctx, turns, slices.Sorted(maps.Keys(known.last)))
 }
 
 // hand gives rows without updated-at to the follower, a page at a time.
-func hand(ctx context.Context, found chan<- suspects, ids []int64) error {
+func hand(ctx context.Context, turns chan<- turn, ids []int64) error {
 	for ids := range slices.Chunk(ids, pageRows) {
-		select {
-		case found <- suspects{ids: ids, undated: true}:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := take(ctx, turns, func(ctx context.Context, f *follower) error { return f.repairUndated(ctx, ids) }); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -15,13 +15,13 @@ import (
 // readWhole reads a stream of rows without updated-at, all of it every reread.interval.ms, and
 // publishes what differs from what was last published of its id. Each row is entered in the ledger
 // under the time at which its walk began; there is one walk at a time, so these run forward.
-func (p *Poller) readWhole(ctx context.Context) error {
+func (p *Poller) readWhole(ctx context.Context, turns <-chan turn) error {
 	persisted := time.Now()
 	for {
 		pos := p.shard.Position(p.stream)
 		w := pos.Walk
 		if w == nil {
-			to, err := p.nextWhole(ctx, pos.Mark)
+			to, err := p.nextWhole(ctx, pos.Mark, turns)
 			if err != nil {
 				return err
 			}
@@ -51,7 +51,7 @@ func (p *Poller) readWhole(ctx context.Context) error {
 }
 
 // nextWhole waits until the next walk is due and gives the time that it begins at.
-func (p *Poller) nextWhole(ctx context.Context, mark time.Time) (time.Time, error) {
+func (p *Poller) nextWhole(ctx context.Context, mark time.Time, turns <-chan turn) (time.Time, error) {
 	for {
 		now, err := p.source.Now(ctx)
 		if err != nil {
@@ -63,9 +63,23 @@ func (p *Poller) nextWhole(ctx context.Context, mark time.Time) (time.Time, erro
 		if mark.IsZero() || wait <= 0 {
 			return clock.Later(to, mark.Add(time.Second)), nil
 		}
-		if !clock.Sleep(ctx, wait) {
-			return now, ctx.Err()
+		if err := p.giveTurn(ctx, wait, turns); err != nil {
+			return now, err
 		}
+	}
+}
+
+// giveTurn waits, or carries out what others ask for meanwhile.
+func (p *Poller) giveTurn(ctx context.Context, wait time.Duration, turns <-chan turn) error {
+	due := time.NewTimer(wait)
+	defer due.Stop()
+	select {
+	case <-due.C:
+		return nil
+	case do := <-turns:
+		return p.turns.Poll(ctx, func() error { return do(ctx, nil) })
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
