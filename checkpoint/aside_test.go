@@ -64,10 +64,10 @@ func TestAFileThatDoesNotFitIsSetAside(t *testing.T) {
 		"of another partition": {whose(func(id *Identity) { id.Partition = 1 }), "belongs to partition 1 of checkpoints"},
 		"of a newer format": {edit(func(tx *bbolt.Tx) error {
 			return putMeta(tx.Bucket([]byte(bucketMeta)), keyFormat, binary.BigEndian.AppendUint64(nil, fileFormat+1))
-		}), "its format is 4, this version reads 3"},
+		}), "its format is 5, this version reads 4"},
 		"of an older format, with fewer buckets": {edit(func(tx *bbolt.Tx) error {
 			return errors.Join(tx.DeleteBucket([]byte(bucketRows)), putMeta(tx.Bucket([]byte(bucketMeta)), keyFormat, binary.BigEndian.AppendUint64(nil, fileFormat-1)))
-		}), "its format is 2, this version reads 3"},
+		}), "its format is 3, this version reads 4"},
 		"without a bucket":       {edit(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketChunks)) }), "a bucket is missing"},
 		"of another application": {edit(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketMeta)) }), "not a state file"},
 		"with a row's state that was changed": {edit(func(tx *bbolt.Tx) error {

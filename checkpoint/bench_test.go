@@ -65,7 +65,7 @@ func smallCommits(n int, joined bool) iter.Seq[Commit] {
 			c := many(acme, seq, 1, int64(seq)*3-7*day)
 			c.Entries[0].ID, c.Entries[0].Digest = int64(seq*7919%2_000_000), seq*0x9e3779b97f4a7c15
 			if until := BucketEnd(c.Entries[0].At, c.Retention); !joined || last.key.Until != until || len(last.entries) >= youngBelow {
-				last = young{key: ChunkKey{acme, until, seq}}
+				last = young{key: ChunkKey{acme, until, seq, false}}
 			} else {
 				c.joined = []young{last}
 			}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type ChunkKey struct {
 	Stream Stream
 	Until  int64 // unix seconds
 	Seq    uint64
+	Void   bool // it takes entries out, see Commit.Voided
 }
 
 // Commit is what one transaction says about one stream: its new position, the ledger entries of the
@@ -39,6 +41,11 @@ type Commit struct {
 	// Rows are states of rows that change; of several of one id the last counts. A line is in one state
 	// at a time: one that a row takes over from another comes with a state of that other row without it.
 	Rows []RowState
+	// IDs change sets of ids, in this order.
+	IDs []IDChange
+	// Voided are entries of earlier commits that the ledger no longer has: what was published of
+	// a row counts until the row is deleted. At most MaxEntries.
+	Voided []Entry
 	// Retention is how far back the stream's rows may be read again. It only chooses the width of
 	// the buckets (see BucketEnd), and may change from one commit to the next.
 	Retention time.Duration
@@ -46,7 +53,9 @@ type Commit struct {
 	// rows in the data topics. They go to the file alone; see Store.Ends.
 	Written map[TopicPartition]int64
 
-	joined []young // by Store.Join; each of another bucket
+	joined  []young   // by Store.Join; each of another bucket
+	blocks  []idBlock // likewise, what IDs make of the sets
+	blocked bool      // blocks are there
 }
 
 // MaxEntries is the most ledger entries that one commit may carry: its records stay below Kafka's
@@ -103,7 +112,16 @@ func (c Commit) check() error {
 		errs = append(errs, fmt.Errorf("%d ledger entries, at most %d fit: commit fewer rows at once", len(c.Entries), MaxEntries))
 	}
 	errs = append(errs, c.Stream.check(), c.Position.check())
-	for _, e := range c.Entries {
+	if len(c.Voided) > MaxEntries {
+		errs = append(errs, fmt.Errorf("%d entries are voided, at most %d fit: delete fewer rows at once", len(c.Voided), MaxEntries))
+	}
+	for _, ch := range c.IDs {
+		errs = append(errs, ch.check())
+	}
+	if len(c.IDs) > 0 && !c.blocked {
+		errs = append(errs, errors.New("it changes sets of ids: join it first"))
+	}
+	for _, e := range slices.Concat(c.Entries, c.Voided) {
 		if err := e.check(); err != nil {
 			errs = append(errs, err)
 			break
@@ -144,6 +162,9 @@ func (c Commit) changes() []change {
 	for _, k := range slices.SortedFunc(slices.Values(c.Expired), ChunkKey.compare) {
 		out = append(out, change{kind: expire, stream: c.Stream, chunk: k})
 	}
+	if ch, any := c.voids(); any {
+		out = append(out, ch)
+	}
 	for until, entries := range c.buckets() {
 		key := ChunkKey{Stream: c.Stream, Until: until, Seq: c.Position.Seq}
 		if i := slices.IndexFunc(c.joined, func(y young) bool { return y.key.Until == until }); i >= 0 {
@@ -153,6 +174,9 @@ func (c Commit) changes() []change {
 	}
 	for _, r := range c.rowStates() {
 		out = append(out, r.change(c.Stream))
+	}
+	for _, b := range c.blocks {
+		out = append(out, b.change(c.Stream))
 	}
 	return append(out, change{kind: move, stream: c.Stream, position: c.Position})
 }
@@ -196,5 +220,5 @@ func sorted(entries ...[]Entry) []Entry {
 
 // compare orders the chunks of a stream, oldest bucket first: the order in which they expire.
 func (k ChunkKey) compare(o ChunkKey) int {
-	return cmp.Or(cmp.Compare(k.Until, o.Until), cmp.Compare(k.Seq, o.Seq))
+	return cmp.Or(cmp.Compare(k.Until, o.Until), cmp.Compare(k.Seq, o.Seq), bytes.Compare(k.fileKey(0), o.fileKey(0)))
 }

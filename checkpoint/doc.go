@@ -26,15 +26,22 @@
 // stream's commits from 1, without a gap. Its records are produced in this order:
 //
 //   - a tombstone for each ledger chunk that the look-back has passed;
+//   - the entries that the ledger loses, of rows that are deleted;
 //   - one ledger chunk per bucket of time touched (see [BucketEnd]);
 //   - the state of each row whose lines change, in order of id (see [RowState]), or a tombstone;
+//   - each block of a set of ids that changes (see [IDSet]), or a tombstone;
 //   - the position.
 //
 // The position comes last: who has read it has read all that belongs to it. The key of a chunk holds
 // the Seq of the commit that began it, so no two chunks share a key. Join lets a commit go on with a
 // chunk that is still small: it is written again under its key, and holds all that it held before, so
-// that compaction may drop the record before. Of a row's state, as of the position, the last
-// record counts.
+// that compaction may drop the record before. Of a row's state, as of a block and the position, the
+// last record counts. Entries that are voided go at their place in the order: what is published of the row
+// after that is a new entry, be it the same. So a chunk that is written again after them is without them,
+// and they stay in the topic as long as a chunk that may have them.
+//
+// Where deletes are looked for, a stream keeps sets of ids in blocks of at most 512. Join works out which
+// blocks a commit changes, so such a commit has to be joined, on a file that has the one before.
 //
 // # Records of the topic
 //
@@ -42,11 +49,15 @@
 //
 //	{"v":1,"type":"position","tenant":"acme","object":"invoices"}
 //	{"v":1,"type":"ledger","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":12}
+//	{"v":1,"type":"void","tenant":"acme","object":"invoices","until":"2026-11-24T00:00:00Z","seq":40}
 //	{"v":1,"type":"row","tenant":"acme","object":"invoices","id":17}
+//	{"v":1,"type":"ids","tenant":"acme","object":"invoices","set":"known","from":0}
 //	{"v":1,"type":"fence","partition":3}
 //	{"v":1,"type":"anchor","partition":3,"nonce":"…"}
 //
-// until is the end, exclusive, of the bucket; seq is that of the commit that began the chunk.
+// until is the end, exclusive, of the bucket; seq is that of the commit that began the chunk. Of a void it
+// is the bucket of its last entry, and its value is that of a chunk. set is known, missing or gone. A block
+// holds the ids from the one on up to where the next block of the set begins; the first one begins at 0.
 //
 // The value of a position is JSON. Times are RFC 3339 in UTC and absent where there is none, but for those
 // in looked, which are "" then. walk and backfill are absent when none is under way; their kind is poll,
@@ -57,7 +68,8 @@
 // those that the stream writes to, each with its id as Kafka prints it, absent where the brokers give none,
 // with the number of partitions that it had when the stream began with it, and, as remade, when it was
 // noticed that it had been deleted and made again; learned has changes a second, of rows and of lines alone,
-// and requests a second that the instance took, each absent where it is not known; ranges are
+// and requests a second that the instance took, each absent where it is not known; sweep is how far the
+// search for deletes is, absent where they are not looked for (see [Sweep]); ranges are
 // [after, through], ids above after up to and including through, where a through of 0 is no upper end:
 //
 //	{"seq":12,"mark":"2026-11-23T19:00:00Z","lines":"2026-11-23T18:30:00Z","floor":"2026-11-16T19:00:00Z",
@@ -99,16 +111,23 @@
 //	uvarint  id, less that of the line before (of the first: less 0)
 //	8 bytes  digest, big-endian
 //
+// The value of a block is binary:
+//
+//	byte     1, the version
+//	uvarint  number of ids
+//	then for each id, ascending:
+//	uvarint  id, less the one before (of the first: less where the block begins)
+//
 // A version, type or member that this version does not know is an error, [ErrNewer] where it can only
 // come from a later one: a record passed over could be a change published twice, or never. A key that is
 // no object with a version is nobody's of these, and is passed over.
 //
 // # The file
 //
-// One bbolt file a partition, of six buckets. Numbers are big-endian; a time is unix seconds with its
+// One bbolt file a partition, of seven buckets. Numbers are big-endian; a time is unix seconds with its
 // sign bit flipped, so that keys sort by it. Every value ends in 4 bytes of CRC-32C over key and value.
 //
-//	meta     format → 8 bytes: 3; identity → JSON of Identity;
+//	meta     format → 8 bytes: 4; identity → JSON of Identity;
 //	         next → 8 bytes offset, 8 bytes sum of the checksums of all values of the buckets below;
 //	         file → the name of the file, once it has owned the partition;
 //	         end 0x00, 4 bytes partition, data topic → 8 bytes offset, see Store.Ends
@@ -117,14 +136,17 @@
 //	ledger   4 bytes stream, 8 bytes at, 8 bytes id, 8 bytes updated-at, 8 bytes digest → nothing
 //	chunks   4 bytes stream, 8 bytes end of bucket, 8 bytes seq
 //	         → the chunk's bytes while it has less than 64 entries, then nothing
+//	         and for a void 4 bytes stream, 8 bytes end of bucket, 8 bytes seq, 1 → nothing
 //	rows     4 bytes stream, 8 bytes id → the lines, as in the record behind its version
 //	lines    4 bytes stream, uvarint length of list, list, 8 bytes id of the line
 //	         → 8 bytes id of the row that has it
+//	ids      4 bytes stream, 1 byte set (1 known, 2 missing, 3 gone), 8 bytes first id
+//	         → the block, as in the record
 //
 // The time stands first so that a window is one run of keys and expiry removes the front. The entries
 // of a bucket are removed when the last chunk of that bucket, and of all older ones, has expired. The
 // sum tells a file whose pages are of several moments, such as a copy made while the file was in use.
-// A seventh bucket, room, is there while Open tries the disk, and means nothing.
+// An eighth bucket, room, is there while Open tries the disk, and means nothing.
 //
 // # Limits
 //

@@ -116,6 +116,12 @@ func (t tables) inspect() (n counts, err error) {
 	}); err != nil {
 		return n, err
 	}
+	if n.blocks, err = inspectBucket(t.ids, &n.sum, func(k, v []byte) error {
+		stream, _, err := parseBlockPair(k, v)
+		return knownStream(known, stream, err)
+	}); err != nil {
+		return n, err
+	}
 	n.entries, err = inspectBucket(t.ledger, &n.sum, func(k, v []byte) error {
 		stream, _, err := parseEntry(k, v)
 		return knownStream(known, stream, err)

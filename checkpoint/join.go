@@ -34,9 +34,12 @@ func youngValue(entries []Entry) []byte {
 //
 // Records and Apply are to be given the same commit. One that is made anew is joined anew.
 func (s *Store) Join(c Commit) (Commit, error) {
-	c.joined = nil
+	c.joined, c.blocks, c.blocked = nil, nil, false
 	err := s.view(func(t tables) error {
 		state, ok, err := t.stream(c.Stream)
+		if err == nil {
+			err = t.joinIDs(&c, state)
+		}
 		if !ok || err != nil || state.position.Seq+1 != c.Position.Seq {
 			return err
 		}
@@ -46,8 +49,9 @@ func (s *Store) Join(c Commit) (Commit, error) {
 				return err
 			}
 			key := ChunkKey{Stream: c.Stream, Until: until, Seq: row.seq}
-			if ok && len(row.young) > 0 && !slices.Contains(c.Expired, key) {
-				c.joined = append(c.joined, young{key: key, entries: row.young})
+			held := slices.DeleteFunc(row.young, func(e Entry) bool { return slices.Contains(c.Voided, e) })
+			if ok && len(held) > 0 && !slices.Contains(c.Expired, key) {
+				c.joined = append(c.joined, young{key: key, entries: held})
 			}
 		}
 		return nil

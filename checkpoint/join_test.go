@@ -33,7 +33,7 @@ func TestSmallCommitsShareChunks(t *testing.T) {
 		}
 	}
 	end := BucketEnd(noon, week)
-	want := []ChunkKey{{acme, end, 1}, {acme, end, 65}, {acme, end, 129}, {acme, end, 193}}
+	want := []ChunkKey{{acme, end, 1, false}, {acme, end, 65, false}, {acme, end, 129, false}, {acme, end, 193, false}}
 	if got := chunks(t, s, acme); !slices.Equal(got, want) {
 		t.Errorf("chunks are %v, want %v", got, want)
 	}
@@ -51,12 +51,12 @@ func TestSmallCommitsShareChunks(t *testing.T) {
 func TestJoin(t *testing.T) {
 	t.Parallel()
 	end := BucketEnd(noon, week)
-	today := []ChunkKey{{acme, end, 2}}
+	today := []ChunkKey{{acme, end, 2, false}}
 	tests := map[string]struct {
 		commit Commit
 		want   []ChunkKey // that the commit writes again
 	}{
-		"goes on with the last chunk of each bucket":        {commitOf(acme, 4, [3]int64{9, 1, 9}, [3]int64{9, 2, 9}, [3]int64{9, -day, 9}), []ChunkKey{{acme, end - day, 1}, {acme, end, 2}}},
+		"goes on with the last chunk of each bucket":        {commitOf(acme, 4, [3]int64{9, 1, 9}, [3]int64{9, 2, 9}, [3]int64{9, -day, 9}), []ChunkKey{{acme, end - day, 1, false}, {acme, end, 2, false}}},
 		"leaves a chunk of 64 entries":                      {commitOf(acme, 4, [3]int64{9, -2 * day, 9}), nil},
 		"leaves a bucket without a chunk":                   {commitOf(acme, 4, [3]int64{9, day, 9}, [3]int64{9, 9 * day, 9}, [3]int64{9, -9 * day, 9}), nil},
 		"leaves a chunk that the commit lets expire":        {expiring(commitOf(acme, 4, [3]int64{9, 1, 9}), today), nil},
@@ -122,7 +122,7 @@ func TestJoinedChunksInTransactionsThatAreAborted(t *testing.T) {
 		if got := ledger(t, again, acme); len(got) != 10 || !slices.Equal(got, ledger(t, s, acme)) {
 			t.Errorf("read again: %v", got)
 		}
-		if !reflect.DeepEqual(chunks(t, again, acme), []ChunkKey{{acme, BucketEnd(noon, week), 1}}) {
+		if !reflect.DeepEqual(chunks(t, again, acme), []ChunkKey{{acme, BucketEnd(noon, week), 1, false}}) {
 			t.Errorf("chunks are %v", chunks(t, again, acme))
 		}
 	})

@@ -194,6 +194,9 @@ func (t tables) whole(st Stream, state streamState) (changes []change, err error
 		return nil, err
 	}
 	for _, key := range chunks {
+		if key.Void { // what it has taken out is in none of those that follow
+			continue
+		}
 		n := 0
 		for n < len(entries) && n < MaxEntries && entries[n].At < key.Until {
 			n++
@@ -208,6 +211,9 @@ func (t tables) whole(st Stream, state streamState) (changes []change, err error
 		changes = append(changes, row.change(st))
 		return err == nil, err
 	}); err != nil {
+		return nil, err
+	}
+	if err := t.eachBlockOf(state.id, func(b idBlock) { changes = append(changes, b.change(st)) }); err != nil {
 		return nil, err
 	}
 	if state.position.Seq > 0 {
@@ -230,14 +236,29 @@ func (t tables) forgotten(st Stream, state streamState) (changes []change, err e
 		changes = append(changes, change{kind: unset, stream: st, row: RowState{ID: row.ID}})
 		return err == nil, err
 	})
+	err = errors.Join(err, t.eachBlockOf(state.id, func(b idBlock) {
+		changes = append(changes, idBlock{set: b.set, from: b.from}.change(st))
+	}))
 	return append(changes, change{kind: forget, stream: st}), err
+}
+
+// eachBlockOf gives the blocks of all sets of a stream.
+func (t tables) eachBlockOf(stream uint32, fn func(idBlock)) error {
+	lo, hi := prefixes(stream)
+	return ascend(t.ids, lo, hi, func(k, v []byte) (bool, error) {
+		_, b, err := parseBlockPair(k, v)
+		if err == nil {
+			fn(b)
+		}
+		return err == nil, err
+	})
 }
 
 func (t tables) chunksOf(st Stream, state streamState) (keys []ChunkKey, err error) {
 	lo, hi := prefixes(state.id)
 	err = ascend(t.chunks, lo, hi, func(k, v []byte) (bool, error) {
 		row, err := parseChunk(k, v)
-		keys = append(keys, ChunkKey{Stream: st, Until: row.until, Seq: row.seq})
+		keys = append(keys, ChunkKey{Stream: st, Until: row.until, Seq: row.seq, Void: row.void})
 		return err == nil, err
 	})
 	return keys, err

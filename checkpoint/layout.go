@@ -12,7 +12,7 @@ import (
 )
 
 // fileFormat is the version of the file's layout; doc.go gives the bytes.
-const fileFormat = 3
+const fileFormat = 4
 
 // Buckets of the file, and the keys of bucket meta.
 const (
@@ -22,6 +22,7 @@ const (
 	bucketChunks  = "chunks"
 	bucketRows    = "rows"
 	bucketLines   = "lines"
+	bucketIDs     = "ids"
 	bucketRoom    = "room" // only while Open claims it
 
 	keyFormat   = "format"
@@ -40,7 +41,7 @@ const (
 var errSum = errors.New("a value does not match its checksum")
 
 // tables are the buckets of one transaction.
-type tables struct{ meta, streams, ledger, chunks, rows, lines *bbolt.Bucket }
+type tables struct{ meta, streams, ledger, chunks, rows, lines, ids *bbolt.Bucket }
 
 // tablesOf opens the buckets; ok is false where one is missing.
 func tablesOf(tx *bbolt.Tx) (t tables, ok bool) {
@@ -51,13 +52,14 @@ func tablesOf(tx *bbolt.Tx) (t tables, ok bool) {
 		chunks:  tx.Bucket([]byte(bucketChunks)),
 		rows:    tx.Bucket([]byte(bucketRows)),
 		lines:   tx.Bucket([]byte(bucketLines)),
+		ids:     tx.Bucket([]byte(bucketIDs)),
 	}
-	return t, t.meta != nil && t.streams != nil && t.ledger != nil && t.chunks != nil && t.rows != nil && t.lines != nil
+	return t, t.meta != nil && t.streams != nil && t.ledger != nil && t.chunks != nil && t.rows != nil && t.lines != nil && t.ids != nil
 }
 
 // createTables lays out an empty file.
 func createTables(tx *bbolt.Tx, id Identity) error {
-	for _, name := range []string{bucketMeta, bucketStreams, bucketLedger, bucketChunks, bucketRows, bucketLines} {
+	for _, name := range []string{bucketMeta, bucketStreams, bucketLedger, bucketChunks, bucketRows, bucketLines, bucketIDs} {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}
@@ -222,9 +224,13 @@ func parseEntry(key, sealed []byte) (uint32, Entry, error) {
 	}, nil
 }
 
-// appendChunkKey appends stream | end of bucket | seq.
-func appendChunkKey(b []byte, stream uint32, until int64, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(appendTimeKey(b, stream, until), seq)
+// fileKey is stream | end of bucket | seq, and of a chunk that takes entries out a byte more.
+func (k ChunkKey) fileKey(stream uint32) []byte {
+	b := binary.BigEndian.AppendUint64(appendTimeKey(nil, stream, k.Until), k.Seq)
+	if k.Void {
+		b = append(b, 1)
+	}
+	return b
 }
 
 // chunkRow is a row of bucket chunks.
@@ -232,16 +238,18 @@ type chunkRow struct {
 	stream uint32
 	until  int64
 	seq    uint64
+	void   bool
 	young  []Entry // what a young chunk holds; nil for any other
 }
 
 // parseChunk reads one pair of bucket chunks.
 func parseChunk(key, sealed []byte) (row chunkRow, err error) {
 	v, err := unseal(key, sealed)
-	if err != nil || len(key) != chunkKeyLen {
+	void := len(key) == chunkKeyLen+1
+	if err != nil || len(key) != chunkKeyLen && !void {
 		return row, fmt.Errorf("chunks: %w", errSum)
 	}
-	row = chunkRow{stream: binary.BigEndian.Uint32(key), until: timeOf(binary.BigEndian.Uint64(key[4:])), seq: binary.BigEndian.Uint64(key[12:])}
+	row = chunkRow{stream: binary.BigEndian.Uint32(key), until: timeOf(binary.BigEndian.Uint64(key[4:])), seq: binary.BigEndian.Uint64(key[12:]), void: void}
 	if len(v) > 0 {
 		row.young, err = decodeChunk(v)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -17,6 +18,8 @@ type model struct {
 	entries   map[version]bool
 	chunks    map[ChunkKey]map[Entry]bool
 	rows      map[Stream]map[int64]string
+	voided    map[ChunkKey]map[Entry]bool // of young chunks: what is not in them any more when they are written again
+	sets      map[Stream][len(idSets)]map[int64]bool
 }
 
 type version struct {
@@ -25,7 +28,7 @@ type version struct {
 }
 
 func newModel() *model {
-	return &model{positions: map[Stream]Position{}, entries: map[version]bool{}, chunks: map[ChunkKey]map[Entry]bool{}, rows: map[Stream]map[int64]string{}}
+	return &model{positions: map[Stream]Position{}, entries: map[version]bool{}, chunks: map[ChunkKey]map[Entry]bool{}, rows: map[Stream]map[int64]string{}, voided: map[ChunkKey]map[Entry]bool{}, sets: map[Stream][len(idSets)]map[int64]bool{}}
 }
 
 // apply carries out a commit; one that is joined goes on with the young chunks as they were before it.
@@ -36,14 +39,20 @@ func (m *model) apply(c Commit, joined bool) {
 	keys := map[int64]ChunkKey{}
 	for _, e := range c.Entries {
 		until := BucketEnd(e.At, c.Retention)
-		keys[until] = ChunkKey{c.Stream, until, c.Position.Seq}
+		keys[until] = ChunkKey{c.Stream, until, c.Position.Seq, false}
 		last := ChunkKey{}
 		for k := range m.chunks {
-			if k.Stream == c.Stream && k.Until == until && k.Seq > last.Seq {
+			if k.Stream == c.Stream && k.Until == until && (last.Seq == 0 || k.compare(last) > 0) {
 				last = k
 			}
 		}
-		if joined && last.Seq > 0 && len(m.chunks[last]) < 64 && !slices.Contains(c.Expired, last) {
+		held := 0
+		for e := range m.chunks[last] {
+			if !m.voided[last][e] && !slices.Contains(c.Voided, e) {
+				held++
+			}
+		}
+		if joined && held > 0 && len(m.chunks[last]) < 64 && !slices.Contains(c.Expired, last) {
 			keys[until] = last
 		}
 	}
@@ -59,6 +68,12 @@ func (m *model) apply(c Commit, joined bool) {
 			maps.DeleteFunc(m.entries, func(v version, _ bool) bool { return v.stream == k.Stream && v.At < k.Until })
 		}
 	}
+	m.void(c)
+	for _, key := range keys { // a chunk that is written again is without what was voided
+		maps.DeleteFunc(m.chunks[key], func(e Entry, _ bool) bool { return m.voided[key][e] })
+		delete(m.voided, key)
+	}
+	m.change(c)
 	for _, e := range c.Entries {
 		key := keys[BucketEnd(e.At, c.Retention)]
 		if m.chunks[key] == nil {
@@ -81,6 +96,44 @@ func (m *model) apply(c Commit, joined bool) {
 		}
 	}
 	m.positions[c.Stream] = c.Position
+}
+
+func (m *model) void(c Commit) {
+	if len(c.Voided) == 0 {
+		return
+	}
+	for k, entries := range m.chunks {
+		for _, e := range c.Voided {
+			if k.Stream != c.Stream || k.Void || len(entries) >= 64 || !entries[e] {
+				continue
+			}
+			if m.voided[k] == nil {
+				m.voided[k] = map[Entry]bool{}
+			}
+			m.voided[k][e] = true
+		}
+	}
+	for _, e := range c.Voided {
+		delete(m.entries, version{c.Stream, e})
+	}
+	last := slices.MaxFunc(c.Voided, Entry.compare)
+	m.chunks[ChunkKey{c.Stream, BucketEnd(last.At, c.Retention), c.Position.Seq, true}] = nil
+}
+
+func (m *model) change(c Commit) {
+	sets := m.sets[c.Stream]
+	for _, ch := range c.IDs {
+		if sets[ch.Set] == nil || ch.Clear {
+			sets[ch.Set] = map[int64]bool{}
+		}
+		for _, id := range ch.Add {
+			sets[ch.Set][id] = true
+		}
+		for _, id := range ch.Remove {
+			delete(sets[ch.Set], id)
+		}
+	}
+	m.sets[c.Stream] = sets
 }
 
 func (m *model) ledger(stream Stream) []Entry {
@@ -114,6 +167,7 @@ type history struct {
 	seqs    map[Stream]uint64
 	streams []Stream
 	lines   map[Stream]map[lineKey]ownedLine
+	lastID  int64
 }
 
 func newHistory(seed uint64) *history {
@@ -123,7 +177,7 @@ func newHistory(seed uint64) *history {
 	}
 }
 
-func (h *history) commit(expired func(Stream, int64, int) []ChunkKey) Commit {
+func (h *history) commit(expired func(Stream, int64, int) []ChunkKey, known func(Stream) []Entry) Commit {
 	h.clock += h.rnd.Int64N(hour)
 	stream := h.streams[h.rnd.IntN(len(h.streams))]
 	h.seqs[stream]++
@@ -146,8 +200,40 @@ func (h *history) commit(expired func(Stream, int64, int) []ChunkKey) Commit {
 		c.Entries = append(c.Entries, e)
 	}
 	c.Rows = h.rows(stream)
+	h.delete(&c, known(stream))
 	c.Expired = expired(stream, h.clock-3*day, 1+h.rnd.IntN(4))
 	return c
+}
+
+// delete changes sets of ids, as rows that are new, missing or
+// deleted do, and voids entries, some of which come back at once.
+func (h *history) delete(c *Commit, known []Entry) {
+	for range max(0, h.rnd.IntN(8)-4) {
+		ch := IDChange{Set: IDSet(1 + h.rnd.IntN(3)), Clear: h.rnd.IntN(40) == 0}
+		first, step := h.rnd.Int64N(2500), 1+h.rnd.Int64N(3)
+		if h.rnd.IntN(3) == 0 { // new rows
+			h.lastID += 3
+			first, step = h.lastID, 1
+		}
+		for i := range h.rnd.Int64N(400) {
+			if id := first + i*step; h.rnd.IntN(4) > 0 {
+				ch.Add = append(ch.Add, id)
+			} else {
+				ch.Remove = append(ch.Remove, id)
+			}
+		}
+		c.IDs = append(c.IDs, ch)
+	}
+	if h.rnd.IntN(4) > 0 {
+		return
+	}
+	for _, e := range known {
+		if h.rnd.IntN(8) == 0 {
+			if c.Voided = append(c.Voided, e); h.rnd.IntN(3) == 0 {
+				c.Entries = append(c.Entries, e)
+			}
+		}
+	}
 }
 
 // rows makes states in which lines come, change, go, and move from row to row.
@@ -200,8 +286,8 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				return keys
-			})
-			join := h.rnd.IntN(4) > 0
+			}, func(st Stream) []Entry { return ledger(t, live, st) })
+			join := h.rnd.IntN(4) > 0 || len(c.IDs) > 0
 			if join {
 				c = mustJoin(t, live, c)
 			}
@@ -245,6 +331,12 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 				t.Errorf("seed %d: %s has positions %v, want %v", seed, name, got, m.positions)
 			}
 			for _, stream := range h.streams {
+				for set := Known; int(set) < len(idSets); set++ {
+					want := slices.Sorted(maps.Keys(m.sets[stream][set]))
+					if got, err := s.IDs(stream, set, -1, math.MaxInt); err != nil || !slices.Equal(got, want) {
+						t.Errorf("seed %d: %s has %d ids %v of %v, %v, want %d", seed, name, len(got), set, stream, err, len(want))
+					}
+				}
 				if got, want := rowStates(t, s, stream), m.rows[stream]; !maps.Equal(got, want) {
 					t.Errorf("seed %d: %s has states %v of %v, want %v", seed, name, got, stream, want)
 				}

@@ -83,6 +83,7 @@ type Position struct {
 	Round   *Walk
 	Rounded time.Time
 	Learned Learned
+	Sweep   *Sweep // nil: deletes are not looked for, and no sets of ids are kept
 	// Topics are those of the rows and of their lines, and those of names that the stream had before.
 	Topics []Topic
 	// Again: rows stamped before it were published before positions were moved, and what is read of them
@@ -178,6 +179,7 @@ func (r *Request) End(s RequestState) {
 func (p Position) Clone() Position {
 	p.Looked = slices.Clone(p.Looked)
 	p.Walk, p.Backfill, p.Round = p.Walk.clone(), p.Backfill.clone(), p.Round.clone()
+	p.Sweep = p.Sweep.clone()
 	p.Moved, p.Passed = slices.Clone(p.Moved), slices.Clone(p.Passed)
 	p.Topics = slices.Clone(p.Topics)
 	p.Requests = slices.Clone(p.Requests)
@@ -212,7 +214,10 @@ func (p Position) check() error {
 			return fmt.Errorf("position %d: a walk is of the unknown kind %v", p.Seq, w.Kind)
 		}
 	}
-	if err := p.Learned.check(); err != nil {
+	if p.Sweep != nil {
+		times = append(times, p.Sweep.Since, p.Sweep.Began, p.Sweep.Ended, p.Sweep.Approved)
+	}
+	if err := errors.Join(p.Learned.check(), p.Sweep.check()); err != nil {
 		return fmt.Errorf("position %d: %w", p.Seq, err)
 	}
 	for _, t := range p.Topics {
@@ -247,6 +252,7 @@ type positionJSON struct {
 	Again    string        `json:"again,omitempty"`
 	Topics   []topicJSON   `json:"topics,omitempty"`
 	Learned  *learnedJSON  `json:"learned,omitempty"`
+	Sweep    *sweepJSON    `json:"sweep,omitempty"`
 }
 
 type learnedJSON struct {
@@ -282,7 +288,7 @@ func encodePosition(p Position) []byte {
 	v := positionJSON{
 		Seq: p.Seq, Mark: formatTime(p.Mark), Lines: formatTime(p.Lines), Floor: formatTime(p.Floor),
 		Walk: walkForm(p.Walk), Backfill: walkForm(p.Backfill), Split: p.LineTopics, Epoch: p.LineEpoch, Moved: p.Moved, Passed: p.Passed,
-		Round: walkForm(p.Round), Rounded: formatTime(p.Rounded), Again: formatTime(p.Again), Topics: topicForms(p.Topics),
+		Round: walkForm(p.Round), Rounded: formatTime(p.Rounded), Again: formatTime(p.Again), Topics: topicForms(p.Topics), Sweep: sweepForm(p.Sweep),
 	}
 	if p.Learned != (Learned{}) {
 		v.Learned = (*learnedJSON)(&p.Learned)
@@ -318,7 +324,7 @@ func decodePosition(value []byte) (Position, error) {
 	if v.Seq == 0 {
 		return Position{}, errors.New("seq is 0 or absent")
 	}
-	var errs [8]error
+	var errs [9]error
 	p := Position{Seq: v.Seq, LineTopics: v.Split, LineEpoch: v.Epoch, Moved: v.Moved, Passed: v.Passed}
 	p.Mark, errs[0] = parseTime(v.Mark)
 	p.Lines, errs[1] = parseTime(v.Lines)
@@ -328,6 +334,7 @@ func decodePosition(value []byte) (Position, error) {
 	p.Round, errs[5] = v.Round.walk()
 	p.Rounded, errs[6] = parseTime(v.Rounded)
 	p.Again, errs[7] = parseTime(v.Again)
+	p.Sweep, errs[8] = v.Sweep.sweep()
 	if v.Learned != nil {
 		p.Learned = Learned(*v.Learned)
 	}

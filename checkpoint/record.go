@@ -25,6 +25,8 @@ const (
 	typePosition = "position"
 	typeLedger   = "ledger"
 	typeRow      = "row"
+	typeIDs      = "ids"
+	typeVoid     = "void"
 	typeFence    = "fence"
 	typeAnchor   = "anchor"
 )
@@ -33,14 +35,17 @@ const (
 type kind uint8
 
 const (
-	move   kind = iota + 1 // the stream stands at position
-	put                    // the ledger gains entries, under chunk
-	expire                 // chunk is gone
-	set                    // row has a state
-	unset                  // row has none any more
-	forget                 // the stream is gone: position, chunks, entries and rows' states
-	fence                  // nothing; marks how far a reader has to come
-	anchor                 // nothing; holds the front of the log
+	move    kind = iota + 1 // the stream stands at position
+	put                     // the ledger gains entries, under chunk
+	expire                  // chunk is gone
+	set                     // row has a state
+	unset                   // row has none any more
+	block                   // a set of ids has block
+	unblock                 // it has none there any more
+	void                    // the ledger loses entries, by chunk
+	forget                  // the stream is gone: position, chunks, entries and rows' states
+	fence                   // nothing; marks how far a reader has to come
+	anchor                  // nothing; holds the front of the log
 )
 
 // change is one record, decoded.
@@ -49,8 +54,9 @@ type change struct {
 	stream    Stream
 	position  Position // move
 	chunk     ChunkKey // put, expire
-	entries   []Entry  // put; sorted, each once
+	entries   []Entry  // put, void; sorted, each once
 	row       RowState // set, unset
+	block     idBlock  // block, unblock
 	partition int32    // fence, anchor
 	nonce     string   // fence, anchor
 }
@@ -83,6 +89,8 @@ type keyJSON struct {
 	Until     string `json:"until,omitempty"`
 	Seq       uint64 `json:"seq,omitempty"`
 	ID        *int64 `json:"id,omitempty"`
+	Set       string `json:"set,omitempty"`
+	From      *int64 `json:"from,omitempty"`
 	Partition *int32 `json:"partition,omitempty"`
 	Nonce     string `json:"nonce,omitempty"`
 }
@@ -96,8 +104,13 @@ func (c change) key() []byte {
 	switch c.kind {
 	case move, forget:
 		k.Type = typePosition
-	case put, expire:
+	case put, expire, void:
 		k.Type, k.Seq, k.Until = typeLedger, c.chunk.Seq, formatTime(time.Unix(c.chunk.Until, 0))
+		if c.chunk.Void {
+			k.Type = typeVoid
+		}
+	case block, unblock:
+		k.Type, k.Set, k.From = typeIDs, c.block.set.String(), &c.block.from
 	case set, unset:
 		k.Type, k.ID = typeRow, &c.row.ID
 	case fence:
@@ -112,8 +125,10 @@ func (c change) value() []byte {
 	switch c.kind {
 	case move:
 		return encodePosition(c.position)
-	case put:
+	case put, void:
 		return encodeChunk(c.entries)
+	case block:
+		return appendBlock(nil, c.block)
 	case set:
 		return appendLines([]byte{rowVersion}, c.row.Lines)
 	case fence:
@@ -143,8 +158,10 @@ func decode(key, value []byte) (change, error) {
 		err = c.readAnchor(k, value)
 	case typePosition:
 		err = c.readPosition(value)
-	case typeLedger:
+	case typeLedger, typeVoid:
 		err = c.readChunk(k, value)
+	case typeIDs:
+		err = c.readBlock(k, value)
 	case typeRow:
 		err = c.readRow(k, value)
 	default:
@@ -226,12 +243,14 @@ func (c *change) readChunk(k keyJSON, value []byte) error {
 	if err := errors.Join(c.stream.check(), err); err != nil {
 		return err
 	}
-	c.chunk = ChunkKey{Stream: c.stream, Until: until.Unix(), Seq: k.Seq}
+	c.chunk = ChunkKey{Stream: c.stream, Until: until.Unix(), Seq: k.Seq, Void: k.Type == typeVoid}
 	if value == nil {
 		c.kind = expire
 		return nil
 	}
-	c.kind = put
+	if c.kind = put; c.chunk.Void {
+		c.kind = void
+	}
 	if c.entries, err = decodeChunk(value); err != nil {
 		return err
 	}
@@ -239,6 +258,23 @@ func (c *change) readChunk(k keyJSON, value []byte) error {
 		return fmt.Errorf("row %d lies behind the end of its bucket", c.entries[n-1].ID)
 	}
 	return nil
+}
+
+func (c *change) readBlock(k keyJSON, value []byte) error {
+	set, err := parseIDSet(k.Set)
+	if err := errors.Join(c.stream.check(), err); err != nil {
+		return err
+	}
+	if k.From == nil || *k.From < 0 {
+		return errors.New("no first id")
+	}
+	c.kind, c.block = unblock, idBlock{set: set, from: *k.From}
+	if value == nil {
+		return nil
+	}
+	c.kind = block
+	c.block, err = parseBlock(set, *k.From, value)
+	return err
 }
 
 func (c *change) readRow(k keyJSON, value []byte) (err error) {

@@ -228,7 +228,7 @@ func (s *Store) ExpiredChunks(st Stream, before int64, limit int) ([]ChunkKey, e
 			if err != nil || row.until > before || len(out) >= limit {
 				return false, err
 			}
-			out = append(out, ChunkKey{Stream: st, Until: row.until, Seq: row.seq})
+			out = append(out, ChunkKey{Stream: st, Until: row.until, Seq: row.seq, Void: row.void})
 			return true, nil
 		})
 	})

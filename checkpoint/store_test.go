@@ -167,7 +167,7 @@ func TestExpiry(t *testing.T) {
 		}
 		return out
 	}
-	old := []ChunkKey{{acme, end - 2*day, 1}, {acme, end - 2*day, 2}, {acme, end - day, 2}}
+	old := []ChunkKey{{acme, end - 2*day, 1, false}, {acme, end - 2*day, 2, false}, {acme, end - day, 2, false}}
 	if got := expired(end-day, 9); !reflect.DeepEqual(got, old) {
 		t.Errorf("expired are %v, want %v", got, old)
 	}
@@ -188,10 +188,10 @@ func TestExpiry(t *testing.T) {
 	wantEntries(t, ledger(t, s, acme), [3]int64{1, -2 * day, 1}, [3]int64{3, -2 * day, 1}, [3]int64{4, -day, 1}, [3]int64{2, 0, 1})
 	commit(4, old[1:2], [3]int64{7, -2 * day, 1})
 	wantEntries(t, ledger(t, s, acme), [3]int64{7, -2 * day, 1}, [3]int64{4, -day, 1}, [3]int64{2, 0, 1})
-	commit(5, []ChunkKey{old[2], {acme, end - 2*day, 4}})
+	commit(5, []ChunkKey{old[2], {acme, end - 2*day, 4, false}})
 	wantEntries(t, ledger(t, s, acme), [3]int64{2, 0, 1})
 	commit(6, old)
-	if got := chunks(t, s, acme); !reflect.DeepEqual(got, []ChunkKey{{acme, end, 1}}) {
+	if got := chunks(t, s, acme); !reflect.DeepEqual(got, []ChunkKey{{acme, end, 1, false}}) {
 		t.Errorf("chunks left: %v", got)
 	}
 }

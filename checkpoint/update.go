@@ -14,13 +14,13 @@ import (
 // file keeps the sum beside next: pages of two different moments, as a copy of a file in use may
 // have them, don't add up to it.
 type counts struct {
-	streams, chunks, entries, rows, lines int64
-	sum                                   uint64 // wraps around
+	streams, chunks, entries, rows, lines, blocks int64
+	sum                                           uint64 // wraps around
 }
 
 func (c counts) plus(d counts) counts {
 	return counts{
-		streams: c.streams + d.streams, chunks: c.chunks + d.chunks, entries: c.entries + d.entries, rows: c.rows + d.rows, lines: c.lines + d.lines, sum: c.sum + d.sum,
+		streams: c.streams + d.streams, chunks: c.chunks + d.chunks, entries: c.entries + d.entries, rows: c.rows + d.rows, lines: c.lines + d.lines, blocks: c.blocks + d.blocks, sum: c.sum + d.sum,
 	}
 }
 
@@ -128,6 +128,12 @@ func (u *update) take(c change) error {
 		return u.setRow(c.row, state.id)
 	case unset:
 		return u.unsetRow(c.row, state.id)
+	case block:
+		return u.setBlock(c.block, state.id)
+	case unblock:
+		return u.unsetBlock(c.block, state.id)
+	case void:
+		return u.void(c, state.id)
 	default:
 		return u.forget(c.stream, state.id)
 	}
@@ -168,7 +174,7 @@ func (u *update) move(c change, state *streamState) error {
 
 // put notes the chunk and its entries; the entries wait in pending, to be written in key order.
 func (u *update) put(c change, stream uint32) error {
-	key := appendChunkKey(nil, stream, c.chunk.Until, c.chunk.Seq)
+	key := c.chunk.fileKey(stream)
 	u.pending.add(stream, c.entries)
 	added, err := u.set(u.chunks, key, seal(key, youngValue(c.entries)))
 	if added {
@@ -180,7 +186,7 @@ func (u *update) put(c change, stream uint32) error {
 // expire removes the chunk. When no chunk of its bucket or of an older one is left, the entries below
 // the bucket's end go too.
 func (u *update) expire(chunk ChunkKey, stream uint32) error {
-	key := appendChunkKey(nil, stream, chunk.Until, chunk.Seq)
+	key := chunk.fileKey(stream)
 	if had, err := u.remove(u.chunks, key); !had || err != nil {
 		return err
 	}
@@ -294,7 +300,11 @@ func (u *update) forget(st Stream, stream uint32) error {
 	if err != nil {
 		return err
 	}
-	u.counts = u.counts.plus(counts{streams: -1, chunks: -chunks, entries: -entries, rows: -rows, lines: -lines})
+	blocks, err := u.removeRange(u.ids, lo, hi)
+	if err != nil {
+		return err
+	}
+	u.counts = u.counts.plus(counts{streams: -1, chunks: -chunks, entries: -entries, rows: -rows, lines: -lines, blocks: -blocks})
 	delete(u.known, st)
 	delete(u.moved, st)
 	_, err = u.remove(u.streams, streamKey(st))
