@@ -23,6 +23,7 @@ type token struct {
 	usable  time.Time // not before
 	renew   time.Time // from then on a successor is asked for
 	expires time.Time // not after
+	scopes  string    // granted, sorted, divided by blanks
 }
 
 // newToken sets the times: of short-lived tokens at most
@@ -103,6 +104,18 @@ func (t *tokens) drop(refused *token) {
 	if t.current == refused {
 		t.current = nil
 	}
+}
+
+// granted are the scopes of the token that serves, or that will; "": there is none.
+func (t *tokens) granted() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, one := range []*token{t.current, t.next} {
+		if one != nil {
+			return one.scopes
+		}
+	}
+	return ""
 }
 
 // look returns the token that serves, or else until when its successor is held back, or else

@@ -93,6 +93,9 @@ func (c *Client) Now(ctx context.Context) (time.Time, error) {
 // below 0: behind. It is 0 before the first answer.
 func (c *Client) Ahead() time.Duration { return c.clock.ahead() }
 
+// Granted are the scopes of the present token, sorted and divided by blanks; "": there is no token.
+func (c *Client) Granted() string { return c.tokens.granted() }
+
 // CheckToken sees to it that there is a token, which may still be
 // held back from use. An error says what the API client lacks.
 func (c *Client) CheckToken(ctx context.Context) error {

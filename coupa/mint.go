@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +36,22 @@ func (c *Client) minter() func(context.Context) (*token, error) {
 			return nil, err
 		}
 		c.counters.tokens.Add(1)
-		return newToken(got.AccessToken, time.Until(got.Expiry), c.cfg.TokenHold), nil
+		made := newToken(got.AccessToken, time.Until(got.Expiry), c.cfg.TokenHold)
+		made.scopes = c.grantedBy(got)
+		return made, nil
 	}
+}
+
+// grantedBy are the scopes that a token is for: those that the answer names, or where it names none, those
+// that were asked for (RFC 6749, 5.1).
+func (c *Client) grantedBy(got *oauth2.Token) string {
+	named, _ := got.Extra("scope").(string)
+	scopes := strings.Fields(named)
+	if len(scopes) == 0 {
+		scopes = slices.Clone(c.cfg.Scopes)
+	}
+	slices.Sort(scopes)
+	return strings.Join(slices.Compact(scopes), " ")
 }
 
 // mint sends one token request: POST with the credentials in the form body and the scopes divided by
