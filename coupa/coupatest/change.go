@@ -236,6 +236,47 @@ func (t *Tenant) Delete(object string, id int64) bool {
 	return true
 }
 
+// Undelete brings a row back that was removed, as it was. It reports whether there was one.
+func (t *Tenant) Undelete(object string, id int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tb := t.tables[object]
+	if tb == nil {
+		return false
+	}
+	i := tb.find(id)
+	if i == len(tb.rows) || tb.rows[i].id != id || !tb.rows[i].gone {
+		return false
+	}
+	tb.rows[i].gone = false
+	return true
+}
+
+// Hide takes rows out of the API client's sight, as rights do that are withdrawn, and brings all others
+// back. Rows that are hidden change as before; no answer tells them from rows that were removed.
+func (t *Tenant) Hide(object string, hide func(id int64) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tb := t.tables[object]; tb != nil {
+		for _, r := range tb.rows {
+			r.hidden = hide(r.id)
+		}
+	}
+}
+
+// Rewind makes an object what it was when the row of an id was its last one, as a refresh from an older
+// copy does: rows above it are removed, and their ids are given again.
+func (t *Tenant) Rewind(object string, through int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tb := t.tables[object]; tb != nil {
+		for _, r := range tb.rows[tb.find(through+1):] {
+			r.gone = true
+		}
+		tb.lastID = through
+	}
+}
+
 // SetParent puts a row, of a collection below another one,
 // below another of its rows. The row itself does not change.
 func (t *Tenant) SetParent(object string, id, parent int64) Version {

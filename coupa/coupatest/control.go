@@ -23,6 +23,8 @@ import (
 //	POST /_tenant/objects/{object}           creates a row
 //	POST /_tenant/objects/{object}/{id}      updates one; ?line=1 only a line of it
 //	DELETE /_tenant/objects/{object}/{id}    removes one
+//	POST /_tenant/objects/{object}/{id}/undelete        Undelete
+//	POST /_tenant/objects/{object}/hidden?through=20    Hide of the ids up to one; 0: of none
 //	DELETE /_tenant/objects/{object}/{id}/lines   RemoveLine
 //	POST /_tenant/objects/{object}/{id}/members/{key}   SetMember to the body
 //	POST /_tenant/objects/{object}/{id}/left-out?times=1   LeaveOut
@@ -80,6 +82,14 @@ func (t *Tenant) newControl() http.Handler {
 			http.Error(w, "no such row", http.StatusNotFound)
 		}
 	})
+	mux.HandleFunc("POST /_tenant/objects/{object}/{id}/undelete", t.controlRow(func(_ *http.Request, object string, id int64) bool {
+		return t.Undelete(object, id)
+	}))
+	mux.HandleFunc("POST /_tenant/objects/{object}/hidden", t.controlRow(func(r *http.Request, object string, _ int64) bool {
+		through, err := strconv.ParseInt(r.FormValue("through"), 10, 64)
+		t.Hide(object, func(id int64) bool { return id <= through })
+		return err == nil
+	}))
 	mux.HandleFunc("DELETE /_tenant/objects/{object}/{id}/lines", func(w http.ResponseWriter, r *http.Request) {
 		t.replyVersion(w, t.RemoveLine(target(r)))
 	})

@@ -37,8 +37,9 @@
 // What it does wrong only when told to is a [Fault]; with Config.RepeatParents it answers a condition on
 // lines with a row once for each line that fits, with Config.CollapseParents it counts those lines for the
 // limit and shows the row once; Config.MaxLine and Config.MaxRows are gateways' bounds; with Config.Clocks,
-// clocks of its servers differ; with Config.MarksStamp a mark moves updated-at. Of single rows, LeaveOut,
-// Fail and Undate make it answer as no documentation says.
+// clocks of its servers differ; with Config.MarksStamp a mark moves updated-at. Rows are
+// removed, come back, and are hidden (Delete, Undelete, Hide, Rewind). Of single rows, LeaveOut, Fail and
+// Undate make it answer as no documentation says.
 //
 // # Rows
 //

@@ -75,6 +75,7 @@ type row struct {
 	id       int64
 	versions []*version
 	gone     bool
+	hidden   bool // from the API client, see Tenant.Hide
 
 	leftOut int // answers that it will be missing from; negative: all
 	fails   failure
@@ -83,7 +84,7 @@ type row struct {
 
 // at is the version that a reader sees at now, nil when there is none.
 func (r *row) at(now int64) *version {
-	if r.gone {
+	if r.gone || r.hidden {
 		return nil
 	}
 	for i := len(r.versions) - 1; i >= 0; i-- {
