@@ -29,6 +29,7 @@
 //	format.go      the encoding of values: Avro or JSON, with an envelope or without
 //	stamps.go      what versions of a row are told apart by while it is still to be marked as exported
 //	lines.go       lines with topics of their own, cut out of their rows
+//	deletes.go     what says that a row is gone
 //	split.go       the schemas and topics of lines
 //	custom.go      custom fields: learned, registered, counted
 //	kept.go        how they are typed, kept for starts without the registry

@@ -94,6 +94,8 @@ type valueEncoder interface {
 	// Append adds the value made of a row, framing included. The
 	// error is a *rowtext.FieldError if the row is to blame.
 	Append(dst []byte, row coupa.Row, op string) ([]byte, error)
+	// AppendDelete adds the value that says in an envelope that a row is gone, of which row has the key.
+	AppendDelete(dst []byte, row coupa.Row) ([]byte, error)
 	// kept is what tells of the last row what of it went to unmapped; nil where none is ever encoded.
 	kept() *schemas.Encoder
 }

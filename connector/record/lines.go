@@ -15,9 +15,6 @@ import (
 	"github.com/coupastream/coupastream/schemas/rowtext"
 )
 
-// OpDelete is the value of HeaderOp on a tombstone: the line is gone from its row.
-const OpDelete = "delete"
-
 // List is a list of a stream's rows whose lines go to a topic of their own.
 type List struct {
 	List      string // as Coupa spells it: its name in the rows' states
@@ -145,6 +142,7 @@ type RowLines struct {
 	RowRecord *kgo.Record
 	Content   uint64             // digest of RowRecord
 	All       bool               // all of it goes out, changed or not
+	Gone      bool               // the row is: all that was published of its lines goes, and what is known of it
 	Headers   []kgo.RecordHeader // the row's, for tombstones
 	json      bool               // keys are
 	Tenant    string

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,11 @@ type Submission struct {
 	// of rows that are to be marked as exported in Coupa now that they
 	// are published, and of those that are marked as they were published
 	Unmarked, Marked []record.Stamps
+	// Gone are rows that Records and Lines say are gone, and Voided what the ledger had of
+	// them; IDs is what changes of the sets of ids besides what follows from these and from Rows.
+	Gone   []int64
+	Voided []checkpoint.Entry
+	IDs    []checkpoint.IDChange
 	// applied to the position behind the submissions before
 	// it; may be called again after an aborted transaction
 	Move     func(*checkpoint.Position)
@@ -110,6 +116,9 @@ func (s *Shard) receive(sub *Submission) {
 		ahead = map[int64]int64{}
 		s.ahead[sub.Stream] = ahead
 	}
+	for _, id := range sub.Gone { // whatever was read of them before they were gone
+		ahead[id] = math.MaxInt64
+	}
 	if !sub.Backfill {
 		for _, r := range sub.Rows {
 			ahead[r.ID] = max(ahead[r.ID], r.UpdatedAt)
@@ -159,6 +168,33 @@ func fold(batch []*Submission, committed func(checkpoint.Stream) checkpoint.Posi
 		sub.Move(&c.Position)
 		c.Entries = append(c.Entries, sub.Entries...)
 		c.Expired = append(c.Expired, sub.Expired...)
+		c.Voided = append(c.Voided, sub.Voided...)
+		if c.IDs = append(c.IDs, sub.IDs...); c.Position.Sweep != nil {
+			c.IDs = append(c.IDs, sub.idChanges(c.Position)...)
+		}
 	}
 	return commits
+}
+
+// idChanges is what a submission changes of the sets of ids by what it publishes: dead letters are in no
+// topic of the stream's.
+func (sub *Submission) idChanges(at checkpoint.Position) []checkpoint.IDChange {
+	if len(sub.Gone) > 0 {
+		return []checkpoint.IDChange{
+			{Set: checkpoint.Known, Remove: sub.Gone}, {Set: checkpoint.Missing, Remove: sub.Gone}, {Set: checkpoint.Gone, Add: sub.Gone},
+		}
+	}
+	var ids []int64
+	for i, r := range sub.Records {
+		if at.Partitions(r.Topic) > 0 {
+			ids = append(ids, sub.Rows[i].ID)
+		}
+	}
+	for _, l := range sub.Lines {
+		ids = append(ids, l.ID)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return []checkpoint.IDChange{{Set: checkpoint.Known, Add: ids}, {Set: checkpoint.Missing, Remove: ids}, {Set: checkpoint.Gone, Remove: ids}}
 }

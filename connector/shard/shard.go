@@ -431,6 +431,8 @@ type Ledger interface {
 	// fn returns false, and CountListed how many such lines there are.
 	Listed(s checkpoint.Stream, list string, after int64, fn func(checkpoint.RowState) bool) error
 	CountListed(s checkpoint.Stream, list string) (int64, error)
+	// IDs gives the ids of a set above one (-1: all), in order, at most limit of them.
+	IDs(s checkpoint.Stream, set checkpoint.IDSet, after int64, limit int) ([]int64, error)
 }
 
 // Ledger is what was published of the shard's streams, for pollers that run in this ownership.

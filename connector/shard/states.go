@@ -77,6 +77,14 @@ func (s *rowStates) publish(rl *record.RowLines) ([]lineRecord, error) {
 		return nil, err
 	}
 	var records []lineRecord
+	if rl.Gone { // what else its state says goes without a record
+		for key := range row.lines {
+			if rl.List(key.list) < 0 {
+				delete(row.lines, key)
+				row.changed = true
+			}
+		}
+	}
 	if rl.RowRecord != nil {
 		key := lineID{record.RowItself, rl.ID}
 		if digest, known := row.lines[key]; !known || digest != rl.Content+s.epoch || rl.All {

@@ -25,7 +25,7 @@ func Enveloped(row *Record, path string) *Record {
 			{Name: "before", Type: Type{Nullable: true, Record: row}, Doc: "Always null: Coupa does not tell what a row was before."},
 			{Name: "after", Type: Type{Nullable: true, Name: row.Namespace + "." + row.Name}, Doc: "The row as it is."},
 			{Name: "source", Type: Type{Record: source}},
-			{Name: "op", Type: Type{Name: "string"}, Doc: "r: was there before the stream began; u: was created or changed."},
+			{Name: "op", Type: Type{Name: "string"}, Doc: "r: was there before the stream began; u: was created or changed; d: is gone, before has its id."},
 			{Name: "ts_ms", Type: Type{Nullable: true, Name: "long"}, Doc: "When the row was read, in milliseconds since 1970."},
 		},
 	}
