@@ -104,7 +104,7 @@ func TestEveryChangeSurvivesItsRecord(t *testing.T) {
 			{Name: "coupa.invoices", ID: [16]byte{1, 255, 62, 63}, Partitions: 3}, {Name: "coupa.invoices.invoice_lines", Partitions: math.MaxInt32, Remade: mark},
 		}}},
 		"a sweep that waits": {kind: move, stream: acme, position: Position{Seq: 5, Mark: mark, Sweep: &Sweep{
-			Stage: SweepWaiting, Since: mark, Began: mark, Ended: mark.Add(time.Minute), Top: 90, Known: 80, Lost: 41, Why: "too many", Deleted: 3, Returned: 1,
+			Stage: SweepWaiting, Since: mark, Began: mark, Ended: mark.Add(time.Minute), Top: 90, Known: 80, Lost: 41, Why: "too many", Deleted: 3,
 			Seen: Sight{Rows: 39, Highest: 88, Oldest: []int64{1, 2}, Scopes: "core.invoice.read", Blind: true}, Last: Sight{Rows: 80},
 		}}},
 		"a sweep that reads": {kind: move, stream: acme, position: Position{Seq: 5, Mark: mark, Sweep: &Sweep{

@@ -42,7 +42,6 @@ type Sweep struct {
 	Why      string // it waits for approval
 	Approved time.Time
 	Deleted  int64 // rows, since ids are known
-	Returned int64 // rows published again after they had been deleted, likewise
 }
 
 // Sight is what a sweep saw of an object, to compare another one with.
@@ -91,7 +90,6 @@ type sweepJSON struct {
 	Why      string     `json:"why,omitempty"`
 	Approved string     `json:"approved,omitempty"`
 	Deleted  int64      `json:"deleted,omitempty"`
-	Returned int64      `json:"returned,omitempty"`
 }
 
 type sightJSON struct {
@@ -117,7 +115,7 @@ func sweepForm(s *Sweep) *sweepJSON {
 	return &sweepJSON{
 		Stage: s.Stage, Since: formatTime(s.Since), Purged: s.Purged, Began: formatTime(s.Began), Ended: formatTime(s.Ended), After: s.After, Top: s.Top,
 		Known: s.Known, Lost: s.Lost, Again: s.Again, Seen: sightForm(s.Seen), Last: sightForm(s.Last), Why: s.Why, Approved: formatTime(s.Approved),
-		Deleted: s.Deleted, Returned: s.Returned,
+		Deleted: s.Deleted,
 	}
 }
 
@@ -126,7 +124,7 @@ func (v *sweepJSON) sweep() (*Sweep, error) {
 		return nil, nil
 	}
 	s := &Sweep{
-		Stage: v.Stage, Purged: v.Purged, After: v.After, Top: v.Top, Known: v.Known, Lost: v.Lost, Again: v.Again, Why: v.Why, Deleted: v.Deleted, Returned: v.Returned,
+		Stage: v.Stage, Purged: v.Purged, After: v.After, Top: v.Top, Known: v.Known, Lost: v.Lost, Again: v.Again, Why: v.Why, Deleted: v.Deleted,
 	}
 	if v.Seen != nil {
 		s.Seen = Sight(*v.Seen)

@@ -16,12 +16,12 @@ const module = "github.com/coupastream/coupastream/"
 // it may. Names are those below connector/, but for the leaves'. A package
 // that is not here imports nothing of ours, or is internal to one.
 var arrows = map[string]string{
-	"connector": "explain group stream polls shard record status metrics notify config configtopic logging transport internal/chores internal/clock checkpoint coupa",
+	"connector": "explain group stream sweep polls shard record status metrics notify config configtopic logging transport internal/chores internal/clock checkpoint coupa",
 	"rest":      "connector explain shard status config logging rest/security checkpoint",
 
 	// The rooms. What a commit is made by and applied with is in shard alone.
 	"group":    "config logging transport",
-	"stream":   "exported listing sample polls shard record status config internal/chores internal/clock internal/failpoint checkpoint coupa",
+	"stream":   "exported sweep listing sample polls shard record status config internal/chores internal/clock internal/failpoint checkpoint coupa",
 	"shard":    "group record metrics status config logging internal/clock internal/failpoint internal/txn checkpoint schemas",
 	"record":   "status config internal/clock internal/failpoint checkpoint coupa schemas schemas/custom schemas/rowtext schemas/mapping schemas/registry",
 	"explain":  "record status config internal/clock internal/txn checkpoint coupa schemas",
@@ -31,6 +31,7 @@ var arrows = map[string]string{
 	"metrics":  "status config transport coupa",
 	"status":   "config internal/clock checkpoint coupa",
 	"exported": "shard record status internal/clock internal/failpoint checkpoint coupa",
+	"sweep":    "listing record status config internal/clock checkpoint coupa schemas",
 
 	"preflight":     "record config internal/clock internal/txn checkpoint schemas schemas/registry",
 	"verify":        "record config internal/clock coupa schemas",

@@ -17,6 +17,7 @@ import (
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/connector/stream"
+	"github.com/coupastream/coupastream/connector/sweep"
 )
 
 // managed is a connector as this worker has it. Another configuration
@@ -124,6 +125,7 @@ func (w *Worker) pollersOf(m *managed, s *shard.Shard, shared map[string]bool) (
 		limit = polls.Limit{Found: m.source.Found, Remember: m.source.Remember}
 	}
 	budget := w.polls.Budget(m.c.Host(), m.c.PollShare, limit)
+	ids := sweep.ReadTopic(append(w.clientOpts(), w.metrics.Kafka.Named("sweep"))...)
 	for i := range m.c.Objects {
 		o := &m.c.Objects[i]
 		st := checkpoint.Stream{Tenant: m.c.Tenant, Object: o.Path}
@@ -134,7 +136,7 @@ func (w *Worker) pollersOf(m *managed, s *shard.Shard, shared map[string]bool) (
 		})
 		makers = append(makers, maker)
 		all = append(all, stream.New(stream.Config{
-			Stream: st, Object: o, Source: m.source, Shard: s, Polls: budget, Bell: m.bells[i], Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks, Turns: turns,
+			Stream: st, Object: o, Source: m.source, Shard: s, Topics: ids, Polls: budget, Bell: m.bells[i], Rate: m.c.MostRequests(), Task: m.tasks[i], Clocks: clocks, Turns: turns,
 			Memory: w.memory, RowBytes: w.metrics.RowBytes.WithLabelValues(o.Path), Slice: w.slice, Tracer: w.tracer, Log: log, Maker: maker,
 		}))
 	}

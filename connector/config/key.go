@@ -43,12 +43,10 @@ type Key struct {
 	Derived    string   // where the default comes from when it is not a constant, in words
 	Example    string   // a value to show in remedies
 	Values     []string // all values there are, for keys with a closed set
-	// values of the set that this version does not carry out → what to write instead
-	Refused   map[string]string
-	File      bool   // values are paths of files; one that is not absolute is beside the file that has it
-	PerObject bool   // object.<path>.<name> may override it for one object
-	Group     string // heading under which tools show it; connectors' keys alone have one
-	Doc       string // one or two sentences for users
+	File       bool     // values are paths of files; one that is not absolute is beside the file that has it
+	PerObject  bool     // object.<path>.<name> may override it for one object
+	Group      string   // heading under which tools show it; connectors' keys alone have one
+	Doc        string   // one or two sentences for users
 }
 
 // Secret tells whether values of the key must never be shown.
@@ -89,26 +87,11 @@ func (s setting[T]) assign(into *T, value string) *fault {
 // oneOf finds value in the key's closed set, whatever its letter case.
 func (k Key) oneOf(value string) (string, *fault) {
 	for _, v := range k.Values {
-		if !strings.EqualFold(v, value) {
-			continue
-		}
-		if instead, refused := k.Refused[v]; refused {
-			return "", &fault{"not available in this version", instead}
-		}
-		return v, nil
-	}
-	return "", &fault{"not one of " + strings.Join(k.Values, ", "), meant(value, k.available(), "write one of them")}
-}
-
-// available lists the values of the closed set that this version carries out.
-func (k Key) available() []string {
-	var values []string
-	for _, v := range k.Values {
-		if _, refused := k.Refused[v]; !refused {
-			values = append(values, v)
+		if strings.EqualFold(v, value) {
+			return v, nil
 		}
 	}
-	return values
+	return "", &fault{"not one of " + strings.Join(k.Values, ", "), meant(value, k.Values, "write one of them")}
 }
 
 func (k Key) example() string {

@@ -49,7 +49,11 @@ type Object struct {
 	SchemaConflict string
 	DLQTopic       string // set if one of the three sends rows there; with ToleranceUnmapped it may be set
 	ExportedMode   string // ExportedOff, ExportedFilter or ExportedMark
-	Deletes        string // "off"
+	// a sweep finds rows that were deleted in Coupa, if one has to begin each so often; what it finds
+	// beyond a share of the rows waits for approval
+	Deletes         string // "off" or "sweep"
+	DeletesInterval time.Duration
+	DeletesRatio    float64
 
 	Mapping *mapping.Mapping `json:"-"` // nil: records hold what the schema does; see CheckBeside
 	hashKey coupa.Secret

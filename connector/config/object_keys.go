@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -23,14 +24,9 @@ const (
 
 // objectSettings is the table of keys that may differ from object to object.
 var objectSettings = sync.OnceValue(func() []setting[Object] {
-	var all []setting[Object]
-	for _, part := range [][]setting[Object]{
-		grouped("Polling", pollSettings()), grouped("Records", recordSettings()), grouped("Error Handling", handlingSettings()),
-	} {
-		for _, s := range part {
-			s.PerObject = true
-			all = append(all, s)
-		}
+	all := slices.Concat(grouped("Polling", pollSettings()), grouped("Records", recordSettings()), grouped("Error Handling", handlingSettings()))
+	for i := range all {
+		all[i].PerObject = true
 	}
 	return all
 })
@@ -45,8 +41,7 @@ func pollSettings() []setting[Object] {
 			orAuto(func(o *Object) *bool { return &o.PollAuto }, millis(func(o *Object) *time.Duration { return &o.PollInterval }, 1))},
 		{Key{Name: "overlap.ms", Type: Long, Importance: Medium, Default: "60000", Doc: "How far each poll looks back behind its mark."},
 			millis(func(o *Object) *time.Duration { return &o.Overlap }, 0)},
-		{Key{Name: "lookback.ms", Type: Long, Importance: Medium, Default: "604800000",
-			Doc: "How far the deeper, rarer look-backs go; 0: none."},
+		{Key{Name: "lookback.ms", Type: Long, Importance: Medium, Default: "604800000", Doc: "How far the deeper, rarer look-backs go; 0: none."},
 			millis(func(o *Object) *time.Duration { return &o.Lookback }, 0)},
 		{Key{Name: "settle.ms", Type: Long, Importance: Low, Default: "2000", Doc: "How far a stream's mark stays behind Coupa's clock. Rows beyond the mark may go out before it; where lines have topics of their own, polls stay behind too."},
 			millis(func(o *Object) *time.Duration { return &o.Settle }, 0)},
@@ -140,8 +135,11 @@ func handlingSettings() []setting[Object] {
 				"This is for an integration that has the flag to itself and wants each document once. It is no change capture: changes over Coupa's API do not take the flag back, so that they are not seen any more, and neither are those of lines of rows that have it (`coupastream objects` shows which objects have the flag)."},
 			text(func(o *Object) *string { return &o.ExportedMode })},
 		{Key{Name: "deletes", Type: String, Importance: Medium, Default: "off", Values: []string{"off", "sweep"},
-			Refused: map[string]string{"sweep": "write off: rows deleted in Coupa stay in the topics"},
-			Doc:     "Find hard deletes with sweeps over the ids and publish tombstones."},
+			Doc: "What is done to find rows that were deleted in Coupa: `off`, or `sweep`: sweeps over the ids find them, and tombstones are published. Rows that are hidden from the API client look the same, so what looks like more than deletes waits for approval. It has no effect for objects that are read through the rows that they are below."},
 			text(func(o *Object) *string { return &o.Deletes })},
+		{Key{Name: "deletes.interval.ms", Type: Long, Importance: Low, Default: "86400000", Doc: "Time from the beginning of one sweep for deletes to the next."},
+			millis(func(o *Object) *time.Duration { return &o.DeletesInterval }, 1000)},
+		{Key{Name: "deletes.max.ratio", Type: Double, Importance: Medium, Default: "0.01", Doc: "A sweep waits for approval when a larger share of an object's rows is missing, and more than 20 of them."},
+			fraction(func(o *Object) *float64 { return &o.DeletesRatio }, 0)},
 	}
 }

@@ -54,9 +54,6 @@ func meaning(k Key) string {
 	values := make([]string, len(k.Values))
 	for i, v := range k.Values {
 		values[i] = "`" + v + "`"
-		if _, refused := k.Refused[v]; refused {
-			values[i] += " (not available in this version)"
-		}
 	}
 	return k.Doc + " One of " + strings.Join(values, ", ") + "."
 }

@@ -30,6 +30,7 @@ func (m *Maker) Delete(ctx context.Context, c *Chunk, id int64) error {
 		}
 		c.put(enc, row, e.How, enc.topic)
 	}
+	enc.buf = enc.buf[:0]
 	c.put(enc, row, e.How, enc.topic)
 	c.Records[len(c.Records)-1].Value = nil
 	v := enc.lines()

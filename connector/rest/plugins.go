@@ -193,7 +193,7 @@ func infosOf(cfg map[string]string, problems config.Problems) configInfos {
 }
 
 func valueOf(k config.Key, cfg map[string]string, wrong []string) valueInfo {
-	v := valueInfo{Name: k.Name, Recommended: recommended(k), Errors: wrong, Visible: true}
+	v := valueInfo{Name: k.Name, Recommended: append([]string{}, k.Values...), Errors: wrong, Visible: true}
 	if wrong == nil {
 		v.Errors = []string{}
 	}
@@ -208,15 +208,4 @@ func valueOf(k config.Key, cfg map[string]string, wrong []string) valueInfo {
 		v.Value = &k.Default
 	}
 	return v
-}
-
-// recommended lists the values of a closed set that this version carries out.
-func recommended(k config.Key) []string {
-	values := []string{}
-	for _, v := range k.Values {
-		if _, refused := k.Refused[v]; !refused {
-			values = append(values, v)
-		}
-	}
-	return values
 }

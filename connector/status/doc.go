@@ -24,7 +24,7 @@
 //	marking.go    how far rows are marked as exported in Coupa
 //	trouble.go    an error, and apart from it the remedy; whether it passes by itself
 //	outage.go     what the log is told of trouble that passes, once
-//	progress.go   pure: how fast a count grows, and how long the rest takes
+//	progress.go   pure: how fast a count grows, how much there is in all, and how long the rest takes
 //	measure.go    pure: averages and paces of late
 //	instance.go   the pace of one Coupa instance, with its last hour, and its token
 //	verified.go   the last comparison of an object with Coupa, and what it proves

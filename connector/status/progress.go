@@ -2,6 +2,8 @@ package status
 
 import (
 	"time"
+
+	"github.com/coupastream/coupastream/checkpoint"
 )
 
 // Bounds of the memory of a speed: by how much of the past it goes, in steps of which length.
@@ -47,4 +49,29 @@ func (s *Speed) Left(missing int64) time.Duration {
 		return 0
 	}
 	return time.Duration(float64(missing) / float64(grown) * float64(took)).Round(time.Second)
+}
+
+// Estimate tells how many rows a walk has in all: those read so far, and in the ids
+// that are left as many as in those that it has walked over. Its ranges are those
+// that are left, and maxID is the highest id there is; 0: not known, and no estimate.
+func Estimate(rows int64, left []checkpoint.Range, maxID int64) int64 {
+	if maxID == 0 {
+		return 0
+	}
+	var ids int64
+	for _, r := range left {
+		end := r.Through
+		if end == 0 || end > maxID {
+			end = maxID
+		}
+		ids += max(0, end-r.After)
+	}
+	covered := maxID - ids
+	switch {
+	case ids == 0:
+		return rows
+	case covered <= 0 || rows == 0:
+		return 0 // nothing to go by yet
+	}
+	return rows + int64(float64(rows)/float64(covered)*float64(ids))
 }

@@ -94,6 +94,20 @@ type TaskStatus struct {
 	Answers    map[string]uint64 // of Coupa to the requests for the object, by status
 	Fill       float64           // share of a full page that the pages read of late held
 	Readings   Readings
+	Deletes    *Deletes // nil: they are not looked for, or nothing is known of it yet
+}
+
+// Deletes is how far the search for deletes in an object is. Times are Coupa's; zero: not yet.
+type Deletes struct {
+	Stage                 checkpoint.SweepStage
+	Since                 time.Time // from when on a row that is deleted is found
+	Audit                 bool      // Coupa's API deletes no rows of the object: what is missing always waits for approval
+	Began, Ended          time.Time // of the last sweep
+	Known, Shown, Missing int64     // rows that it compared, was shown, and did not find
+	Examples              []int64   // ids of these
+	Why                   string    // it waits for approval
+	Approved              time.Time // of what is confirmed
+	Deleted               int64     // rows deleted in all
 }
 
 // Condition says what a RUNNING task is like, beside Connect's closed set of states.
@@ -106,6 +120,7 @@ const (
 	Throttled   Condition = "THROTTLED"   // Coupa answers 429 or 503, or a quota of Kafka holds records back
 	Stuck       Condition = "STUCK"       // nothing was proven for much longer than its polls take
 	Blind       Condition = "BLIND"       // a scope is missing, or nothing is there where rows used to be
+	Waiting     Condition = "WAITING"     // a sweep for deletes waits for somebody's approval
 	Incomplete  Condition = "INCOMPLETE"  // a topic was deleted and made again, and lacks rows
 	Unmarked    Condition = "UNMARKED"    // rows are published, and can't be marked as exported
 	Backfilling Condition = "BACKFILLING" // reads what was there before the stream began

@@ -37,13 +37,13 @@
 //	whole.go      rows without updated-at, read whole and compared by content
 //	below.go      rows below those of another collection, read through these
 //	lookback.go   what appeared behind the overlap
+//	deletes.go    what is published of rows that package sweep finds deleted
 //	snapshot.go   rows that somebody asks for, published as they are
 //	pass.go       one walk being carried out: pages side by side, positions in order
 //	fetch.go      one page: read, decided, encoded, handed over
 //	shrink.go     pages that Coupa fails to send: smaller ones, and one bad row
 //	walk.go       pure: the first position, the next window, splitting a range
 //	dedupe.go     pure: a row against what was published, and what the ledger keeps of it
-//	estimate.go   pure: how many rows a walk has in all
 //	positions.go  positions: told, and moved by request
 //	topics.go     what the position keeps of the topics, and what is found of them
 //	source.go     Coupa as a poller sees it

@@ -465,18 +465,22 @@ func (f *follower) rereadPassed(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ps := &pass{
-			p: f.Poller, rules: repairRules, seen: published, ask: f.query(repairRules.priority, coupa.Window{}),
-			walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()},
-			mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted, finishes: true,
-			finish: func(pos *checkpoint.Position) { pos.Passed = passedOver(pos.Passed, nil, ids) },
-		}
-		ps.ask.IDs = ids
-		if err := ps.carryOut(ctx); err != nil {
+		if err := f.readAgain(ctx, ids, published, func(pos *checkpoint.Position) { pos.Passed = passedOver(pos.Passed, nil, ids) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// readAgain reads rows by their ids, whenever they were stamped, and publishes those that were not.
+func (f *follower) readAgain(ctx context.Context, ids []int64, published seen, finish func(*checkpoint.Position)) error {
+	ps := &pass{
+		p: f.Poller, rules: repairRules, seen: published, ask: f.query(repairRules.priority, coupa.Window{}),
+		walk: checkpoint.Walk{Kind: checkpoint.Poll, To: f.mark, Ranges: everything()},
+		mark: f.mark, horizon: f.horizon(f.mark), persisted: &f.persisted, finishes: true, finish: finish,
+	}
+	ps.ask.IDs = ids
+	return ps.carryOut(ctx)
 }
 
 // repairUndated publishes what has changed of rows without updated-at, and those that are new. Where the

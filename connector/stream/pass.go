@@ -272,7 +272,7 @@ func (ps *pass) handle(ev event) {
 		s.Dropped += int64(ev.chunk.Dropped)
 	})
 	if ps.progress != nil {
-		ps.progress(ps.walk.Rows, estimate(ps.walk.Rows, ps.left(), ps.maxID))
+		ps.progress(ps.walk.Rows, status.Estimate(ps.walk.Rows, ps.left(), ps.maxID))
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/coupastream/coupastream/connector/sample"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/sweep"
 	"github.com/coupastream/coupastream/coupa"
 )
 
@@ -58,6 +59,8 @@ type Poller struct {
 	backs   sync.Once // whether a row was told of whose updated-at went back
 
 	marker *exported.Marker // of rows that are published; nil: none is marked
+	topics sweep.Topics
+	swept  atomic.Pointer[chores.Chore] // finds deletes
 
 	asked atomic.Pointer[chores.Chore] // works on the requests in the position; nil: nothing does yet
 	ask   asking
@@ -72,6 +75,7 @@ type Config struct {
 	Polls    polls.Budget // of the instance
 	Bell     *polls.Bell  // asks for polls out of turn
 	Maker    *record.Maker
+	Topics   sweep.Topics
 	Rate     float64 // the most requests a second, for the number of them side by side; 0: unlimited
 	Task     *status.Task
 	Clocks   *sync.Once // of the connector: whether its clock was complained of
@@ -104,7 +108,7 @@ func New(c Config) *Poller {
 	p := &Poller{
 		below:   resource.Parent != "",
 		sampler: &sample.Sampler{Object: c.Object, Source: c.Source, Maker: c.Maker, Task: c.Task, Log: c.Log},
-		stream:  c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, bell: c.Bell, maker: c.Maker, rate: c.Rate, task: c.Task,
+		stream:  c.Stream, object: c.Object, source: c.Source, shard: c.Shard, polls: c.Polls, bell: c.Bell, maker: c.Maker, topics: c.Topics, rate: c.Rate, task: c.Task,
 		clocks: c.Clocks, turns: c.Turns, memory: c.Memory, rowBytes: c.RowBytes, slice: c.Slice, tracer: c.Tracer, log: c.Log,
 	}
 	if p.object.ExportedMode == config.ExportedMark {
@@ -250,6 +254,9 @@ func (p *Poller) attempt(ctx context.Context) error {
 	c.Add(sample.Every, p.sampler.Again)
 	c.Add(topicsCheck, p.lookAtTopics)
 	turns := make(chan turn)
+	if sweep.Wanted(p.object) {
+		p.swept.Store(c.Add(0, p.turns.InTurn(p.sweeper(turns).Turn)))
+	}
 	if p.object.IsWhole() {
 		done()
 		return c.End(p.readWhole(c.Context(), turns))
@@ -287,6 +294,9 @@ func (p *Poller) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := p.noteLines(ctx); err != nil {
+		return err
+	}
+	if err := p.noteDeletes(ctx); err != nil {
 		return err
 	}
 	if err := p.sampler.First(ctx); err != nil {
@@ -353,14 +363,7 @@ func (p *Poller) wasSetBack(row coupa.Row, published int64) {
 
 // record commits a change of the position without records.
 func (p *Poller) record(ctx context.Context, move func(*checkpoint.Position)) error {
-	done := make(chan error, 1)
-	sub := &shard.Submission{
-		Stream: p.stream, Task: p.task, Move: move, Keep: retention(p.object), Dead: new(atomic.Bool), Done: func(err error) { done <- err },
-	}
-	if err := p.submit(ctx, sub); err != nil {
-		return err
-	}
-	return <-done
+	return p.submitAlone(ctx, &shard.Submission{Move: move})
 }
 
 // submit hands a submission over that stands alone.

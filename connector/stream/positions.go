@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"sync/atomic"
 	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -107,9 +106,8 @@ func (p *Poller) Move(ctx context.Context, o status.Offset) error {
 	if p.object.IsWhole() { // rows have no stamps
 		again = time.Now().UTC().Truncate(time.Second)
 	}
-	done := make(chan error, 1)
 	sub := &shard.Submission{
-		Stream: p.stream, Task: p.task, Expired: chunks, Keep: retention(p.object), Dead: new(atomic.Bool), Done: func(err error) { done <- err },
+		Expired: chunks,
 		Move: func(pos *checkpoint.Position) {
 			was := *pos
 			*pos = to.Clone()
@@ -126,10 +124,7 @@ func (p *Poller) Move(ctx context.Context, o status.Offset) error {
 			}
 		},
 	}
-	if err := p.submit(ctx, sub); err != nil {
-		return err
-	}
-	if err := <-done; err != nil {
+	if err := p.submitAlone(ctx, sub); err != nil {
 		return fmt.Errorf("moving %v: %w", p.stream, err)
 	}
 	p.doubt.forget()

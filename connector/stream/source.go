@@ -30,6 +30,8 @@ type Source interface {
 	// was. Remember begins with one that was found before.
 	Found() float64
 	Remember(rps float64)
+	// Granted are the scopes of the present token.
+	Granted() string
 	// Ready returns when Fetch need not wait for a token, and sees to it
 	// that there is a fresh one in good time, even if nothing is fetched.
 	Ready(ctx context.Context) error

@@ -1,4 +1,4 @@
-package stream
+package status
 
 import (
 	"testing"
@@ -21,7 +21,7 @@ func TestAWalksRowsAreEstimatedFromItsIDs(t *testing.T) {
 		{"nothing was read yet", 0, []checkpoint.Range{{}}, 2000, 0},
 		{"the highest id is not known", 50, []checkpoint.Range{{After: 50}}, 0, 0},
 	} {
-		if got := estimate(c.rows, c.left, c.maxID); got != c.want {
+		if got := Estimate(c.rows, c.left, c.maxID); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
 	}
