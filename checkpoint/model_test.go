@@ -18,7 +18,8 @@ type model struct {
 	entries   map[version]bool
 	chunks    map[ChunkKey]map[Entry]bool
 	rows      map[Stream]map[int64]string
-	voided    map[ChunkKey]map[Entry]bool // of young chunks: what is not in them any more when they are written again
+	// of young chunks: what is not in them any more when they are written again
+	voided map[ChunkKey]map[Entry]bool
 	sets      map[Stream][len(idSets)]map[int64]bool
 }
 

@@ -428,6 +428,17 @@ func (h *harness) checkOf(name, object string) []readRecord {
 			h.t.Errorf("%s id %d: the last readRecord is of %s, the tenant has %s", object, v.ID, r.updatedAt, v.UpdatedAt.UTC().Format(time.RFC3339))
 		}
 	}
+	if h.keys["deletes"] == "sweep" {
+		there := map[int64]bool{}
+		for _, v := range tenant.Rows(object) {
+			there[v.ID] = true
+		}
+		for id, r := range latest {
+			if r.value != nil && !there[id] {
+				h.t.Errorf("%s id %d is in the topic, and the tenant does not have it", object, id)
+			}
+		}
+	}
 	return records
 }
 

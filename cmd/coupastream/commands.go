@@ -20,6 +20,7 @@ func commands(a *app) []*cobra.Command {
 		newRestartCommand(a),
 		newOffsetsCommand(a),
 		newSnapshotCommand(a),
+		newDeletesCommand(a),
 		newConnectorsCommand(a),
 		newVerifyCommand(a),
 		newExplainCommand(a),

@@ -96,6 +96,7 @@ var families = []family{
 	counts("coupastream_rows_dropped_total", "Rows read and dropped, because they or later versions of them were published before.", func(s *status.TaskStatus) int64 { return s.Dropped }),
 	counts("coupastream_records_published_total", "Data records committed.", func(s *status.TaskStatus) int64 { return s.Published }),
 	counts("coupastream_lines_published_total", "Records of lines committed to topics of their own, tombstones included.", func(s *status.TaskStatus) int64 { return s.Lines }),
+	counts("coupastream_rows_deleted_total", "Rows that were deleted in Coupa and published so.", func(s *status.TaskStatus) int64 { return s.Gone }),
 	counts("coupastream_late_rows_total", "Rows published that became visible only after the mark had passed their updated-at.", func(s *status.TaskStatus) int64 { return s.Late }),
 	counts("coupastream_rows_set_back_total", "Rows published with an older updated-at than they had been published with.", func(s *status.TaskStatus) int64 { return s.SetBack }),
 	counts("coupastream_silent_changes_total", "Changes published that did not move their row's updated-at.", func(s *status.TaskStatus) int64 { return s.Silent }),
@@ -160,13 +161,27 @@ var families = []family{
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) {
 			return float64(s.Marking.Waiting), s.Marking != status.Marking{}
 		}),
+	shows("coupastream_sweep_age_seconds", "How long ago the last sweep for deletes ended.", math.Max,
+		func(s *status.TaskStatus, now time.Time) (float64, bool) {
+			if s.Deletes == nil {
+				return 0, false
+			}
+			return since(s.Deletes.Ended, now)
+		}),
+	shows("coupastream_sweep_missing", "Rows that the last sweep for deletes did not find and that are not deleted yet.", sum,
+		func(s *status.TaskStatus, _ time.Time) (float64, bool) {
+			if s.Deletes == nil {
+				return 0, false
+			}
+			return float64(s.Deletes.Missing), true
+		}),
 	shows("coupastream_page_fill_ratio", "Share of a full page of 50 rows that the pages read of late held.", math.Max,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Fill, s.Rows > 0 }),
 }
 
 var (
 	requests  = prometheus.NewDesc("coupastream_requests_total", "Requests to Coupa, by the status of the answer; none: there was no answer.", []string{"tenant", "object", "status"}, nil)
-	condition = prometheus.NewDesc("coupastream_condition", "Objects that are in a condition: IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, UNMARKED, BACKFILLING. No series: 0.", []string{"tenant", "object", "condition"}, nil)
+	condition = prometheus.NewDesc("coupastream_condition", "Objects that are in a condition: IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, WAITING, UNMARKED, BACKFILLING. No series: 0.", []string{"tenant", "object", "condition"}, nil)
 
 	tenantLabels  = []string{"tenant"}
 	rateLimit     = prometheus.NewDesc("coupastream_rate_limit", "Requests a second to the Coupa instance that are allowed now; +Inf: any.", tenantLabels, nil)

@@ -140,12 +140,13 @@ type RowLines struct {
 	Lines  []Line
 	// the row's, where it has no lines in it: a change of lines alone is none of the row's; else nil
 	RowRecord *kgo.Record
-	Content   uint64             // digest of RowRecord
-	All       bool               // all of it goes out, changed or not
-	Gone      bool               // the row is: all that was published of its lines goes, and what is known of it
-	Headers   []kgo.RecordHeader // the row's, for tombstones
-	json      bool               // keys are
-	Tenant    string
+	Content   uint64 // digest of RowRecord
+	All       bool   // all of it goes out, changed or not
+	// the row is gone: all that was published of its lines goes, and what is known of it
+	Gone    bool
+	Headers []kgo.RecordHeader // the row's, for tombstones
+	json    bool               // keys are
+	Tenant  string
 }
 
 // Line is a line of a row with the record that it has if it is published.

@@ -24,6 +24,7 @@ import (
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/shard"
 	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/connector/sweep"
 )
 
 // fake is a worker in memory that does what Connect does: what it is told, it is at once.
@@ -33,6 +34,7 @@ type fake struct {
 	offsets    map[string][]status.Offset
 	levels     map[string]string // of the cluster
 	snapshots  []status.Snapshot
+	approved   bool
 	settings   *config.Worker
 	owner      status.Owner // of every new connector
 	ready      error
@@ -375,6 +377,18 @@ func (f *fake) Explain(_ context.Context, name string, r explain.Request) (*expl
 			State: status.Running, Interval: 1000, Backfill: &explain.Walk{Kind: "snapshot", Rows: 7}, LookBacks: []explain.Looked{{Depth: 3600000, Every: 600000}},
 		},
 	}, nil
+}
+
+// ApproveDeletes finds a sweep of the first object that waits, once.
+func (f *fake) ApproveDeletes(_ context.Context, name, object string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.owned(name)
+	if err == nil && (!slices.Contains(objectsOf(c), object) || f.approved) {
+		err = sweep.ErrNothing
+	}
+	f.approved = true
+	return err
 }
 
 func (f *fake) ClusterID() string { return "cluster-1" }

@@ -35,6 +35,7 @@ type owner interface {
 	offsetOwner
 	snapshotOwner
 	explainer
+	deleteOwner
 }
 
 // mayForward tells whether the request may be passed on: it was not passed on to here.

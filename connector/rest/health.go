@@ -29,7 +29,7 @@ type TaskHealth struct {
 	Object string `json:"object"`
 	Topic  string `json:"topic"`
 	State  string `json:"state"` // Connect's
-	// IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, UNMARKED, BACKFILLING; "" where the task does not run
+	// IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, WAITING, UNMARKED, BACKFILLING; "" where the task does not run
 	Condition string `json:"condition"`
 	Trace     string `json:"trace,omitempty"`
 	// every change stamped before it is published, but for a backfill's
@@ -69,6 +69,8 @@ type TaskHealth struct {
 	MarksFailed  int64 `json:"marks_failed,omitempty"`
 	// rows that Coupa fails to send, by id; a hundred at most
 	Passed []int64 `json:"not_covered,omitempty"`
+
+	Deletes *DeletesHealth `json:"deletes"` // null: they are not looked for, or the worker has just begun
 
 	Errors         []TroubleHealth `json:"errors"`   // newest first, ten at most
 	Notices        []TroubleHealth `json:"notices"`  // what stays so until a person acts
@@ -159,7 +161,8 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Malformed: t.Malformed, Unfit: t.Unfit, Unreadable: t.Unreadable,
 		PageRequests: t.PageRequests, Undated: t.Undated, Round: t.Round.Milliseconds(), Passed: t.Committed.Passed[:min(len(t.Committed.Passed), 100)],
 		MarksWaiting: t.Marking.Waiting, Marked: t.Marking.Marked, MarksFailed: t.Marking.Failed,
-		Errors: []TroubleHealth{}, Notices: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
+		Deletes: deletesHealth(t.Deletes),
+		Errors:  []TroubleHealth{}, Notices: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
 	}
 	if !t.Proven.IsZero() {
 		freshness := max(0, now.Sub(t.Proven)).Milliseconds()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/status"
 )
 
@@ -19,7 +20,7 @@ func TestHealthOfATaskThatNothingIsKnownOf(t *testing.T) {
 	const want = `{"name":"acme","tenant":"acme","state":"RUNNING","from_file":false,"worker_id":"","rate":null,"token":null,"clock_ahead_ms":null,` +
 		`"tasks":[{"id":0,"object":"invoices","topic":"coupa.invoices","state":"UNASSIGNED","condition":"","mark":null,"proven":null,"freshness_ms":null,"interval_ms":0,"verified":null,` +
 		`"backfilling":false,"progress":null,"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,` +
-		`"errors":[],"notices":[],"restarts":0,"next_try":null,"circuit_open":false,"schema_versions":[]}]}`
+		`"deletes":null,"errors":[],"notices":[],"restarts":0,"next_try":null,"circuit_open":false,"schema_versions":[]}]}`
 	if string(got) != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
@@ -34,9 +35,12 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 		Token: status.TokenStatus{Age: time.Second, ExpiresIn: time.Minute},
 		Tasks: []status.TaskStatus{{
 			Proven: at, Interval: 20 * time.Second, Progress: status.Progress{Done: 3, Total: 9, Left: time.Second},
-			Verified:       status.Verified{At: at, Until: at, Rows: 7, Found: map[string]int64{"stale": 2}},
-			Errors:         []status.Trouble{{At: at, Message: "m", Remedy: "r"}},
-			Notices:        []status.Trouble{{At: at, Message: "lacks", Remedy: "fill"}},
+			Verified: status.Verified{At: at, Until: at, Rows: 7, Found: map[string]int64{"stale": 2}},
+			Errors:   []status.Trouble{{At: at, Message: "m", Remedy: "r"}},
+			Notices:  []status.Trouble{{At: at, Message: "lacks", Remedy: "fill"}},
+			Deletes: &status.Deletes{
+				Stage: checkpoint.SweepWaiting, Since: at, Audit: true, Ended: at, Known: 9, Shown: 4, Missing: 5, Examples: []int64{7}, Why: "half", Deleted: 2,
+			},
 			SchemaVersions: []status.SchemaVersion{{At: at, Subject: "s", ID: 4}},
 		}},
 	}, at.Add(1500*time.Millisecond))
@@ -50,7 +54,9 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 		`"tasks":[{"id":0,"object":"","topic":"","state":"","condition":"","mark":null,"proven":"2026-01-02T02:04:05Z","freshness_ms":1500,"interval_ms":20000,` +
 		`"verified":{"at":"2026-01-02T02:04:05Z","since":null,"until":"2026-01-02T02:04:05Z","rows":7,"requested":0,"found":{"stale":2},"proven_from":null,"proven_until":null},"backfilling":false,` +
 		`"progress":{"done":3,"total":9,"left_ms":1000},"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,` +
-		`"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],` +
+		`"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,` +
+		`"deletes":{"stage":"waiting","since":"2026-01-02T02:04:05Z","audit":true,"began":null,"ended":"2026-01-02T02:04:05Z","known":9,"shown":4,"missing":5,"examples":[7],"why":"half","approved":null,"deleted":2},` +
+		`"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],` +
 		`"notices":[{"at":"2026-01-02T02:04:05Z","message":"lacks","remedy":"fill"}],"restarts":0,"next_try":null,"circuit_open":false,` +
 		`"schema_versions":[{"at":"2026-01-02T02:04:05Z","subject":"s","id":4}]}]}`
 	if string(got) != want {

@@ -93,7 +93,7 @@ func New(w Worker, o Options) *API {
 		metrics: promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{}),
 	}
 	a.routes = slices.Concat(a.workerRoutes(), a.descriptionRoutes(), a.connectorRoutes(), a.statusRoutes(), a.lifecycleRoutes(),
-		a.offsetRoutes(), a.snapshotRoutes(), a.verifiedRoutes(), a.hookRoutes(), a.explainRoutes(), a.pluginRoutes(), a.loggerRoutes())
+		a.offsetRoutes(), a.snapshotRoutes(), a.deleteRoutes(), a.verifiedRoutes(), a.hookRoutes(), a.explainRoutes(), a.pluginRoutes(), a.loggerRoutes())
 	return a
 }
 

@@ -31,6 +31,7 @@ func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
 				t.Lines++
 			}
 		}
+		t.Gone += int64(len(sub.Gone))
 		if sub.Buried > 0 {
 			t.DeadLetters, t.DeadLetter = t.DeadLetters+int64(sub.Buried), sub.Cause
 		}

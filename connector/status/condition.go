@@ -28,6 +28,7 @@ type facts struct {
 	vanished bool          // nothing is there where rows used to be
 	// a topic of the object was deleted and made again, and not all was published once more
 	incomplete bool
+	waiting    bool // a sweep for deletes waits for approval
 	unmarked   bool // rows can't be marked as exported
 	// Coupa refuses requests for their pace, or Kafka holds
 	// records back, and nothing else is wrong with the object
@@ -52,6 +53,8 @@ func (f facts) condition(now time.Time) Condition {
 		return Stuck
 	case f.incomplete:
 		return Incomplete
+	case f.waiting:
+		return Waiting
 	case f.unmarked:
 		return Unmarked
 	case f.snapshot:

@@ -37,6 +37,8 @@ func TestTheConditionIsWhatAPersonHasToKnowFirst(t *testing.T) {
 		{"it has failed for another reason", func(f *facts) { f.state = Failed }, Stuck},
 		{"it has failed while Coupa was slow", func(f *facts) { f.state, f.slowed = Failed, true }, Stuck},
 		{"a topic lacks rows, and polls go well", func(f *facts) { f.incomplete, f.news = true, true }, Incomplete},
+		{"a sweep waits, and polls go well", func(f *facts) { f.waiting, f.news = true, true }, Waiting},
+		{"a sweep waits, and a topic lacks rows", func(f *facts) { f.waiting, f.incomplete = true, true }, Incomplete},
 		{"a topic lacks rows, which are being published", func(f *facts) { f.incomplete, f.snapshot = true, true }, Incomplete},
 		{"a topic lacks rows, and nothing advances", func(f *facts) { f.incomplete, f.proved = true, ago(time.Hour) }, Stuck},
 		{"rows can't be marked, and polls go well", func(f *facts) { f.unmarked, f.news, f.snapshot = true, true, true }, Unmarked},

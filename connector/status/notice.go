@@ -9,6 +9,19 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 )
 
+// waits tells whether a sweep waits for approval.
+func (d *Deletes) waits() bool { return d != nil && d.Stage == checkpoint.SweepWaiting }
+
+// notice tells what a sweep that waits has seen, and what lets it go on.
+func (d *Deletes) notice(object string) Trouble {
+	return Trouble{
+		At:      d.Ended,
+		Message: fmt.Sprintf("a sweep has not found %d of %d rows, such as %v, and waits for approval: %s", d.Missing, d.Known, d.Examples, d.Why),
+		Remedy: "see in Coupa whether these rows are deleted, or hidden from the API client. If they are deleted: `coupastream deletes approve CONNECTOR " + object +
+			"`. If not, give back what the client may see: what comes back needs no approval",
+	}
+}
+
 // FoundTopics takes in what the object's topics were found to be.
 func (t *Task) FoundTopics(found []checkpoint.Topic) {
 	now := time.Now()
@@ -71,6 +84,9 @@ func (v *vitals) noticesOf(s *TaskStatus, o *config.Object) (all []Trouble, inco
 	}
 	if s.Marking.Trouble != nil {
 		all = append(all, *s.Marking.Trouble)
+	}
+	if s.Deletes.waits() {
+		all = append(all, s.Deletes.notice(o.Path))
 	}
 	if v.warning != nil {
 		all = append(all, *v.warning)

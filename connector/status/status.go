@@ -38,6 +38,7 @@ type TaskStatus struct {
 	Published  int64     // records committed to the object's topic since the start
 	// records of lines, tombstones included, committed to topics of their own since the start
 	Lines   int64
+	Gone    int64 // rows committed as deleted since the start
 	Dropped int64 // rows read again and dropped as published
 	Polls   int64 // polls that were drained
 	// rings of its doorbell that this worker has heard since the start, and polls out of turn that came of it
@@ -101,7 +102,7 @@ type TaskStatus struct {
 type Deletes struct {
 	Stage                 checkpoint.SweepStage
 	Since                 time.Time // from when on a row that is deleted is found
-	Audit                 bool      // Coupa's API deletes no rows of the object: what is missing always waits for approval
+	Audit                 bool      // Coupa's API deletes no rows of the object: what is missing waits
 	Began, Ended          time.Time // of the last sweep
 	Known, Shown, Missing int64     // rows that it compared, was shown, and did not find
 	Examples              []int64   // ids of these

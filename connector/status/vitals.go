@@ -261,7 +261,7 @@ func (t *Task) Status() TaskStatus {
 	var incomplete bool
 	s.Notices, incomplete = v.noticesOf(&s, t.object)
 	f := facts{
-		incomplete: incomplete, unmarked: s.Marking.Trouble != nil, state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: s.Interval, took: v.took, noScope: v.noScope, vanished: v.vanished,
+		incomplete: incomplete, waiting: s.Deletes.waits(), unmarked: s.Marking.Trouble != nil, state: s.State, began: v.began, proved: v.proved, moved: v.moved, period: s.Interval, took: v.took, noScope: v.noScope, vanished: v.vanished,
 		slowed: v.throttled || !v.troubled && now.Sub(pace.Throttled) < slowedFor || v.heldBack(now), snapshot: s.Snapshot, news: v.quiet != s.Published,
 	}
 	s.Condition, s.Answers = f.condition(now), answers

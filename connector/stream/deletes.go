@@ -173,7 +173,8 @@ func (f *follower) revive(ctx context.Context, ids []int64) error {
 	if err != nil {
 		return f.unreadable(err)
 	}
-	ids = slices.DeleteFunc(ids, func(id int64) bool { return !slices.Contains(gone, id) }) // a poll has published it
+	// others a poll has published
+	ids = slices.DeleteFunc(ids, func(id int64) bool { return !slices.Contains(gone, id) })
 	for len(ids) > 0 {
 		part := ids[:max(1, f.fitting(ids))]
 		published, err := f.published(time.Time{}, time.Time{}, part...)

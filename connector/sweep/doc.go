@@ -16,21 +16,23 @@
 //
 // # A sweep
 //
-//		learning ──▶ resting ──▶ reading ──▶ confirming ──▶ resting
-//		                            │            ▲
-//		                            └─▶ waiting ─┘ approved
+//	learning ──▶ resting ──▶ reading ──▶ confirming ──▶ resting
+//	                            │            ▲
+//	                            └─▶ waiting ─┘ approved
 //
-//	  - resting: until deletes.interval.ms have passed since the last one began, and the backfill is done.
-//	  - reading: fields=["id"], by id, at the priority of sweeps. Both sides go by id, a page of Coupa's and a
-//	    few thousand known ids at a time. A known id that no page shows is missing. An id that is gone and is
-//	    shown has come back: it is read and published, between two polls. The place is written down every
-//	    minute, and with each few thousand ids that are missing.
-//	  - confirming: when an overlap has passed since the sweep's end, each row that is missing is asked for by
-//	    itself. One that is there was hidden from the list for a moment. Those that are not are asked for once
-//	    more, together, between two polls, and then their tombstones go out: what polls publish of a row so
-//	    comes either before it was found to be gone, and then it is shown, or after its tombstone.
-//	  - waiting: nothing is deleted until somebody approves. When the interval has passed it looks again, and
-//	    takes out what has come back, and nothing in. So an approval is of what was shown, or less.
+// What it does in each stage:
+//
+//   - resting: until deletes.interval.ms have passed since the last one began, and the backfill is done.
+//   - reading: fields=["id"], by id, at the priority of sweeps. Both sides go by id, a page of Coupa's and a
+//     few thousand known ids at a time. A known id that no page shows is missing. An id that is gone and is
+//     shown has come back: it is read and published, between two polls. The place is written down every
+//     minute, and with each few thousand ids that are missing.
+//   - confirming: when an overlap has passed since the sweep's end, each row that is missing is asked for
+//     by itself. One that is there was hidden from the list for a moment. Those that are not are asked for
+//     once more, together, between two polls, and then their tombstones go out: what polls publish of a row
+//     so comes either before it was found to be gone, and then it is shown, or after its tombstone.
+//   - waiting: nothing is deleted until somebody approves. When the interval has passed it looks again, and
+//     takes out what has come back, and nothing in. So an approval is of what was shown, or less.
 //
 // The tombstone's transaction takes the id from known and missing to gone, and its entries out of the
 // ledger: a row that comes back is a new row, whatever it holds. A poll or look-back that finds it publishes

@@ -48,11 +48,11 @@ func (s *Sweeper) learn(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	n, top := int64(0), int64(0)
+	n := 0
 	for set, ids := range map[checkpoint.IDSet]idSet{checkpoint.Known: known, checkpoint.Gone: gone} {
 		for part := range chunks(ids, learnedOnce) {
 			if set == checkpoint.Known {
-				n, top = n+int64(len(part)), part[len(part)-1]
+				n += len(part)
 			}
 			if err := s.note(ctx, []checkpoint.IDChange{{Set: set, Add: part}}, func(*checkpoint.Sweep) {}); err != nil {
 				return err
@@ -68,7 +68,7 @@ func (s *Sweeper) learn(ctx context.Context) error {
 	}
 	s.Log.Info("deletes are looked for", "ids", n, "topic_was_purged", purged, "took", time.Since(began).Round(time.Millisecond))
 	return s.note(ctx, nil, func(sw *checkpoint.Sweep) {
-		sw.Stage, sw.Purged, sw.Last = checkpoint.SweepResting, purged, checkpoint.Sight{Highest: top, Scopes: s.Source.Granted()}
+		sw.Stage, sw.Purged, sw.Last = checkpoint.SweepResting, purged, checkpoint.Sight{Scopes: s.Source.Granted()}
 		if !purged {
 			sw.Since = now
 		}
@@ -93,15 +93,16 @@ func chunks(ids idSet, n int) func(yield func([]int64) bool) {
 	}
 }
 
-// Topics gives the id of each record of a stream in a topic, those of one id in their order: all that were
-// committed when it is called. purged: the topic has lost its beginning.
+// Topics gives the id of each record of a stream in a topic, those of one id in their order: all
+// that were committed when it is called. purged: the topic has lost its beginning.
 type Topics func(ctx context.Context, topic string, of checkpoint.Stream, take func(id int64, deleted bool)) (purged bool, err error)
 
 // ReadTopic is Topics by Kafka.
 func ReadTopic(kafka ...kgo.Opt) Topics {
 	return func(ctx context.Context, topic string, of checkpoint.Stream, take func(id int64, deleted bool)) (purged bool, err error) {
 		cl, err := kgo.NewClient(append(slices.Clip(kafka),
-			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // what retention takes meanwhile is passed over
+			// what retention takes meanwhile is passed over
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 		if err != nil {
 			return false, err

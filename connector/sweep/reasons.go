@@ -41,7 +41,7 @@ func reasons(f facts) []string {
 	say(f.Seen.Rows == 0, "the sweep found no row at all")
 	say(f.Lost > few && float64(f.Lost) > f.ratio*float64(f.Known), "%d of %d rows are missing, more than deletes.max.ratio = %v", f.Lost, f.Known, f.ratio)
 	say(2*f.Lost > f.Known, "more than half of the object is missing (%d of %d rows)", f.Lost, f.Known)
-	say(f.Seen.Highest < f.Last.Highest && f.above > few, "ids have gone backwards: the highest is %d, and was %d", f.Seen.Highest, f.Last.Highest)
+	say(f.above > few, "ids have gone backwards: the highest is %d, and was %d", f.Seen.Highest, f.Top)
 	say(!f.instant, "instants have gone backwards: no row is stamped at %s or later any more", f.newest.UTC().Format(time.RFC3339))
 	say(f.oldestChanged(), "the oldest ids have changed: %s of the last sweep are %s", list(f.Last.Oldest), list(f.Seen.Oldest))
 	say(f.Last.Scopes != "" && f.Seen.Scopes != f.Last.Scopes, "the scopes of the token have changed from %q to %q", f.Last.Scopes, f.Seen.Scopes)

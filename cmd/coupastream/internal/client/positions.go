@@ -57,6 +57,11 @@ func (c *Client) ResetOffsets(ctx context.Context, name string) error {
 
 func objectOffsets(name, object string) string { return path("connectors", name, "offsets", object) }
 
+// ApproveDeletes lets a sweep of an object delete what it found missing.
+func (c *Client) ApproveDeletes(ctx context.Context, name, object string) error {
+	return c.do(ctx, http.MethodPost, path("connectors", name, "deletes", object, "approve"), nil, nil, nil)
+}
+
 // SnapshotRequest says which rows are read: those with the
 // ids, or those stamped from From until before To, or all.
 type SnapshotRequest struct {

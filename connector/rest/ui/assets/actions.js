@@ -77,6 +77,16 @@ const actions = {
     send: (of, form) => ask("GET", pathOf(of.name, `/explain/${encodeURIComponent(of.task.object)}/${rowID(form.get("id").trim())}`)),
     done: (of, answer) => `${answer.object} ${answer.id}: ${answer.sentence} What to do: ${answer.next}`,
   },
+  "deletes-approve": {
+    title: (of) => `Approve the deletes of ${of.task.object} of ${of.name}?`,
+    says: (of) => [`Coupa did not show ${plural(of.task.deletes.missing, "row")} of ${of.task.deletes.known}, such as ${of.task.deletes.examples.join(", ")}: ${of.task.deletes.why}.`,
+      "Each is asked for once more; tombstones go out for those that are not there. Rows that are hidden from the API client look the same as deleted ones: see in Coupa first.",
+      "The approval counts for these rows alone."],
+    button: "Approve the deletes",
+    danger: true,
+    send: (of) => ask("POST", pathOf(of.name, `/deletes/${encodeURIComponent(of.task.object)}/approve`)),
+    done: (of) => `The deletes of ${of.task.object} are approved.`,
+  },
   "snapshot-cancel": {
     title: (of) => `Cancel the snapshot ${of.value}?`,
     says: () => ["It ends where it is. What it has published stays published; the stream of changes is not touched."],

@@ -134,7 +134,7 @@ export class Detail {
     return [
       h("h1", {}, heading, " ", chip(kindOf(t))),
       h("p", { class: "facts" }, "Topic ", h("code", {}, t.topic), `, task ${t.id}, `, c.worker_id ? `run by ${c.worker_id}.` : "run by no worker."),
-      buttons(action("restart-task", "Restart"), t.state === "RUNNING" && this.#snapshots && !this.#snapshots.failure && action("snapshot", "Snapshot…")),
+      buttons(action("restart-task", "Restart"), t.state === "RUNNING" && this.#snapshots && !this.#snapshots.failure && action("snapshot", "Snapshot…"), t.deletes?.stage === "waiting" && action("deletes-approve", "Approve deletes…")),
       h("div", { class: "buttons", role: "group", "aria-label": "Questions" }, action("explain", "Explain a row…")),
       t.trace && trouble(t.state === "FAILED" ? "Why it has failed" : "What it waits for", t.trace, t.errors[0]?.message === t.trace ? t.errors[0].remedy : ""),
       t.state === "FAILED" && h("p", {}, t.circuit_open ? "It has failed so often that it is tried seldom (the circuit is open). " : "", t.next_try ? ["It tries again by itself at ", time(t.next_try), inFuture(t.next_try), ". "] : "", t.restarts ? `It has tried ${plural(t.restarts, "time")} since it last worked.` : ""),
@@ -155,6 +155,7 @@ export class Detail {
         ["Late rows", count(t.late), t.late ? `Visible only after the mark had passed them, the latest by ${span(t.lateness_ms / 1000)}; overlap.ms has to cover it.` : "Visible only after the mark had passed them."],
         ["Silent changes", count(t.silent), "Published changes that did not move updated-at, of lines most of them."],
         ["Look-back finds", count(t.lookback_finds), "Rows that polls had missed and a look-back found."],
+        ...(t.deletes ? [["Deleted", count(t.deletes.deleted), `Rows deleted in Coupa. ${t.deletes.since ? "They are found" : "The ids in the topic are being learned; they are found from then on"}; the last sweep compared ${count(t.deletes.known)} rows.`]] : []),
         ["Dead letters", count(t.dead_letters), t.dead_letter ? `The last: ${t.dead_letter}` : "Rows that could not go to the topic."],
         ["Trimmed", count(t.trimmed), "Records whose longest texts were cut."],
         ["Malformed texts", count(t.malformed_texts), "Texts with bytes that are not UTF-8; U+FFFD stands in their place."],

@@ -4,6 +4,7 @@ export const kinds = [
   { kind: "stuck", level: 1, mark: "▲", label: "Stuck", means: "nothing was proven for much longer than its polls take" },
   { kind: "blind", level: 1, mark: "◆", label: "Blind", means: "a scope is missing, or nothing is there where rows used to be" },
   { kind: "incomplete", level: 1, mark: "◧", label: "Incomplete", means: "a topic was deleted and made again, and lacks what was published before" },
+  { kind: "waiting", level: 1, mark: "◈", label: "Waiting", means: "a sweep for deletes waits for somebody's approval" },
   { kind: "unassigned", level: 1, mark: "?", label: "Unassigned", means: "no worker runs it, or the one that does can't be asked" },
   { kind: "unmarked", level: 2, mark: "◫", label: "Unmarked", means: "publishes rows, and can't mark them as exported in Coupa" },
   { kind: "throttled", level: 2, mark: "▼", label: "Throttled", means: "Coupa, or a quota of Kafka, slows it down" },
