@@ -20,7 +20,7 @@ type model struct {
 	rows      map[Stream]map[int64]string
 	// of young chunks: what is not in them any more when they are written again
 	voided map[ChunkKey]map[Entry]bool
-	sets      map[Stream][len(idSets)]map[int64]bool
+	sets   map[Stream][len(idSets)]map[int64]bool
 }
 
 type version struct {
