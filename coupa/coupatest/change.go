@@ -232,8 +232,24 @@ func (t *Tenant) Delete(object string, id int64) bool {
 	if tb == nil || tb.row(id) == nil {
 		return false
 	}
-	tb.row(id).gone = true
+	r := tb.row(id)
+	r.gone, r.deletes = true, r.deletes+1
 	return true
+}
+
+// Deletes is how often rows of an object were removed, by id, of those that were.
+func (t *Tenant) Deletes(object string) map[int64]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := map[int64]int{}
+	if tb := t.tables[object]; tb != nil {
+		for _, r := range tb.rows {
+			if r.deletes > 0 {
+				all[r.id] = r.deletes
+			}
+		}
+	}
+	return all
 }
 
 // Undelete brings a row back that was removed, as it was. It reports whether there was one.
@@ -271,7 +287,7 @@ func (t *Tenant) Rewind(object string, through int64) {
 	defer t.mu.Unlock()
 	if tb := t.tables[object]; tb != nil {
 		for _, r := range tb.rows[tb.find(through+1):] {
-			r.gone = true
+			r.gone, r.deletes = true, r.deletes+1
 		}
 		tb.lastID = through
 	}

@@ -15,6 +15,7 @@ import (
 //
 //	GET  /_tenant/versions?object=invoices   every version ever, as Version, one JSON object a line
 //	GET  /_tenant/rows?object=invoices       the rows that readers see now, likewise
+//	GET  /_tenant/deletes?object=invoices    how often rows were removed, {"17":1,…}
 //	GET  /_tenant/changes                    {"state":"on","settled_at":…}
 //	POST /_tenant/changes?state=on|off       lets Run change rows or not; after "off" none is under way, and
 //	                                         none becomes visible after settled_at
@@ -46,6 +47,7 @@ func (t *Tenant) newControl() http.Handler {
 		})
 	})
 	mux.HandleFunc("GET /_tenant/rows", func(w http.ResponseWriter, r *http.Request) { t.list(w, r, t.current) })
+	mux.HandleFunc("GET /_tenant/deletes", func(w http.ResponseWriter, r *http.Request) { t.reply(w, t.Deletes(r.FormValue("object"))) })
 	mux.HandleFunc("/_tenant/changes", t.controlChanges)
 	mux.HandleFunc("POST /_tenant/faults", func(w http.ResponseWriter, r *http.Request) {
 		var f Fault

@@ -75,6 +75,7 @@ type row struct {
 	id       int64
 	versions []*version
 	gone     bool
+	deletes  int  // how often it was removed
 	hidden   bool // from the API client, see Tenant.Hide
 
 	leftOut int // answers that it will be missing from; negative: all

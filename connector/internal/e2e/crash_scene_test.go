@@ -38,6 +38,7 @@ type scene struct {
 	began   time.Time
 	losses  []loss
 	disk    disk
+	removed []int64 // invoices of the first tenant
 }
 
 // loss is a moment at which a tenant lost its worker.
@@ -57,9 +58,31 @@ func (p *parts) play(t *testing.T, plan *scenePlan, tally *tally) {
 	s.setUp()
 	for _, i := range s.incidents {
 		s.supervise()
+		s.removeRow()
 		i.kind.strike(s, i)
 	}
 	s.finish()
+}
+
+// removeRow deletes a row that the topic has, or brings one back, where deletes are looked for.
+func (s *scene) removeRow() {
+	s.Helper()
+	t := s.tenants[0]
+	if s.class == group {
+		return
+	}
+	if n := len(s.removed); n > 0 && s.random.IntN(3) == 0 {
+		t.must(s, http.MethodPost, fmt.Sprintf("/_tenant/objects/invoices/%d/undelete", s.removed[n-1]), nil, nil)
+		s.removed = s.removed[:n-1]
+		return
+	}
+	for range 20 {
+		id := 1 + s.random.Int64N(150)
+		if !slices.Contains(s.removed, id) && s.watch.has(t.name+".invoices", id) && t.control(http.MethodDelete, fmt.Sprintf("/_tenant/objects/invoices/%d", id), nil, nil) == nil {
+			s.removed = append(s.removed, id)
+			return
+		}
+	}
 }
 
 // setUp starts the tenants and the watch, and writes the
@@ -164,6 +187,9 @@ func (s *scene) settings(t *tenant) map[string]string {
 		"overlap.ms":               "5000",
 		"lookback.ms":              "120000",
 		"row.max.bytes":            "4194304",
+	}
+	if s.class != group {
+		settings["object.invoices.deletes"], settings["deletes.interval.ms"] = "sweep", "3000"
 	}
 	if s.number%2 == 0 {
 		settings["coupa.rate.limit"], settings["coupa.rate.limit.max"] = "auto", "60"

@@ -35,6 +35,7 @@ func (p *parts) linesInTopics(t *testing.T) {
 	tenant := p.tenant(t, "lines", "--objects", "invoices,purchase_orders", "--rows", "300", "--changes-per-second", "5")
 	w := p.worker(t, tenant, map[string]string{
 		"coupa.objects": "invoices,purchase_orders", "object.invoices.lines": "both", "object.purchase_orders.lines": "topics",
+		"object.invoices.deletes": "sweep", "deletes.interval.ms": "3000", "overlap.ms": "5000",
 		"worker:group.instance.id": "worker-1",
 	})
 	s := &shaker{T: t, tenant: tenant, bereft: map[string]bool{}, random: rand.New(rand.NewPCG(p.seed, 15))}
@@ -62,6 +63,9 @@ func (p *parts) linesInTopics(t *testing.T) {
 	s.shake(5 * time.Second)
 	if s.removed < 5 {
 		t.Errorf("%d lines were removed, which is too few to tell", s.removed)
+	}
+	for id := 1; id <= 40; id += 13 { // with their lines
+		s.change(http.MethodDelete, fmt.Sprintf("/_tenant/objects/invoices/%d", id))
 	}
 	for row := range s.bereft { // nothing but a change of the row tells of its line that went
 		s.change(http.MethodPost, row)

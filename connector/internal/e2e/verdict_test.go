@@ -37,6 +37,8 @@ type verdict struct {
 	Misplaced   int
 	Mislabelled int
 	Undecodable int
+	Undeleted   int
+	FalseDelete int `json:"false_deletes"`
 	Unseen      int
 	Examples    []json.RawMessage
 }
@@ -46,6 +48,7 @@ func (v verdict) counts() []count {
 	return []count{
 		{"lost", v.Lost}, {"stale_lines", v.StaleLines}, {"repeated", v.Repeated}, {"out_of_order", v.OutOfOrder},
 		{"mismatched", v.Mismatched}, {"misplaced", v.Misplaced}, {"mislabelled", v.Mislabelled}, {"undecodable", v.Undecodable},
+		{"undeleted", v.Undeleted}, {"false_deletes", v.FalseDelete},
 	}
 }
 
@@ -55,7 +58,9 @@ type count struct {
 }
 
 // mends tells whether waiting may help: what is missing may yet come.
-func (c count) mends() bool { return c.name == "lost" || c.name == "stale_lines" }
+func (c count) mends() bool {
+	return slices.Contains([]string{"lost", "stale_lines", "undeleted"}, c.name)
+}
 
 // findings are the counts that are not 0.
 func (v verdict) findings() string {

@@ -32,6 +32,9 @@ final class Tenant {
     /** The version that each existing row has now. */
     final Map<Long, Version> rows = new HashMap<>();
 
+    /** How often each row was removed, of those that were. */
+    final Map<Long, Integer> deletes = new HashMap<>();
+
     int versionCount;
 
     /** @param fields which members of a row to tell, as Coupa's parameter of that name; "" for all */
@@ -43,6 +46,9 @@ final class Tenant {
             t.versionCount++;
         });
         lines(control.resolve("/_tenant/rows" + query), v -> t.rows.put(v.id, v));
+        HttpRequest deletes = HttpRequest.newBuilder(control.resolve("/_tenant/deletes?object=" + object)).build();
+        JsonNode removed = Json.parse(HttpClient.newHttpClient().send(deletes, HttpResponse.BodyHandlers.ofString()).body());
+        removed.fieldNames().forEachRemaining(id -> t.deletes.put(Long.parseLong(id), removed.get(id).asInt()));
         for (List<Version> list : t.versions.values()) {
             list.sort((a, b) -> Long.compare(a.seq, b.seq));
         }

@@ -30,6 +30,8 @@ import org.apache.kafka.common.header.Header;
  *   <li>out_of_order: an older version of a row after a newer one
  *   <li>mismatched: a record that is no version the tenant ever had
  *   <li>misplaced: one id in two partitions, or a key that is not the row's
+ *   <li>undeleted: a row that is removed, and whose last record is no tombstone
+ *   <li>false_deletes: more tombstones than times that the row was removed
  *   <li>mislabelled: a header missing or wrong, or a record timestamp that is not the time of writing
  *   <li>undecodable: bytes that the registry's schema cannot read
  *   <li>unseen (no failure): a version that was replaced before it was published though it lived for several polls
@@ -44,7 +46,9 @@ final class Verdict {
         int partition;
         Instant updatedAt = Instant.MIN;
         long seq = Long.MIN_VALUE;
+        boolean placed;
         boolean deleted;
+        int tombstones;
         final Set<String> contents = new HashSet<>();
         final Set<Long> matched = new HashSet<>();
     }
@@ -69,7 +73,7 @@ final class Verdict {
         this.tenant = tenant;
         this.registry = registry;
         this.values = values;
-        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable")) {
+        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable", "undeleted", "false_deletes")) {
             counts.put(fault, 0);
         }
     }
@@ -91,6 +95,12 @@ final class Verdict {
         label(r, value, id);
         if (value == null) {
             s.deleted = true;
+            s.tombstones++;
+            // what comes after it is a new row, be it the same
+            s.updatedAt = Instant.MIN;
+            s.seq = Long.MIN_VALUE;
+            s.contents.clear();
+            s.matched.clear();
             return;
         }
         s.deleted = false;
@@ -101,9 +111,10 @@ final class Verdict {
         if (!tenantName.equals(String.valueOf(key.get("tenant"))) || value != null && !Long.valueOf(id).equals(value.get("id"))) {
             fault("misplaced", id, "key", tenantName + "/" + (value == null ? id : value.get("id")), key);
         }
-        if (s.updatedAt != Instant.MIN && s.partition != r.partition()) {
+        if (s.placed && s.partition != r.partition()) {
             fault("misplaced", id, "partition", s.partition, r.partition());
         }
+        s.placed = true;
         s.partition = r.partition();
     }
 
@@ -188,6 +199,14 @@ final class Verdict {
 
     /** Judges what the topic ends with. Versions made before since are history that existed before the connector. */
     void close(Instant since, Duration lived) {
+        seen.forEach((id, s) -> {
+            if (!s.deleted && !tenant.rows.containsKey(id)) {
+                fault("undeleted", id, "row", "a tombstone", "updated-at " + s.updatedAt);
+            }
+            if (s.tombstones > tenant.deletes.getOrDefault(id, 0)) {
+                fault("false_deletes", id, "row", tenant.deletes.getOrDefault(id, 0) + " tombstones", s.tombstones);
+            }
+        });
         tenant.rows.forEach((id, row) -> {
             Seen s = seen.get(id);
             if (s == null || s.deleted) {
