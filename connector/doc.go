@@ -5,6 +5,7 @@
 //	cmd ──▶ rest ──▶ connector ──▶ group    the place in Kafka's consumer group ◀── shard: when to stop
 //	 │                   ├───────▶ explain  why a row is in its topic, or is not ──▶ record
 //	 │                   └───────▶ stream   what to read of Coupa, and when ──▶ polls: how often
+//	 │                               │         sweep: what Coupa does not have any more
 //	 │                               │         listing, sample: reading that publishes nothing
 //	 │                               │         exported: marks in Coupa what is published
 //	 │                               ▼
@@ -46,7 +47,9 @@
 //	latest    the same where only later changes are to be published             stream/whole.go
 //
 // The first seven publish changes, one after the other, and the next six publish beside them. Look-backs
-// (stream/lookback.go) list ids and stamps behind the overlap, and publish nothing. The ten steps of a row:
+// (stream/lookback.go) list ids and stamps behind the overlap, and publish nothing. Sweeps (package sweep)
+// list all ids, and compare them with those that were published; what is missing for good is published as
+// deleted between two polls (stream/deletes.go), by steps 4 to 10. The ten steps of a row:
 //
 //	1 fetch    a page of the walk                                   stream/fetch.go, coupa.Client.Fetch
 //	2 decode   rows as they arrive, each checked                    package coupa
@@ -73,9 +76,9 @@
 //     and what the mark passes of it lies behind Coupa's own clock, by the Date of
 //     every answer. A row that changes during the walk leaves that and is in the
 //     next window; ids only grow; nothing is counted in offsets, so nothing shifts.
-//  2. No row is repeated. What a walk reads again is compared by id, updated-at and content with the ledger,
-//     and the ledger is written in the transaction that published the row. What goes out
-//     again because somebody asked for it says so (coupa.reason=requested).
+//  2. No row is repeated since it was last deleted. What a walk reads again is compared by id, updated-at and
+//     content with the ledger, and the ledger is written in the transaction that published the row. What
+//     goes out again because somebody asked for it says so (coupa.reason=requested).
 //  3. Versions of one id come in the order of updated-at: a walk reads each id once, a walk starts when the
 //     one before is committed, and a row that is older than what was published is dropped. Where it is Coupa
 //     that has set a row's updated-at back, the row goes out as it is, half an overlap later. The backfill's
@@ -83,9 +86,12 @@
 //     hands over later of it.
 //  4. Where lines have topics, these hold at every commit what the rows published last have of lines:
 //     no line goes out that has not changed, and one that is gone from its row leaves a tombstone.
-//  5. A mark moves in the transaction of the last page of its window, or later, never before.
-//  6. The local store may be lost, old or foreign: the checkpoint topic decides (see package checkpoint).
-//  7. A stream that fails stops alone. A record that Kafka refuses takes its stream out of the transaction;
+//  5. A tombstone goes out only for a row that three requests did not show, the last of them between two
+//     polls, and whose absence does not look like a change of rights; with it goes what the ledger has of
+//     the row, so that a row that comes back is published.
+//  6. A mark moves in the transaction of the last page of its window, or later, never before.
+//  7. The local store may be lost, old or foreign: the checkpoint topic decides (see package checkpoint).
+//  8. A stream that fails stops alone. A record that Kafka refuses takes its stream out of the transaction;
 //     the others go again without it.
 //
 // # After a crash

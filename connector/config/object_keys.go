@@ -90,7 +90,7 @@ func recordSettings() []setting[Object] {
 			Doc: "Format of values and keys: `avro`; `json` without a schema, for those without a registry; `jsonschema` with a JSON Schema in the registry."},
 			text(func(o *Object) *string { return &o.ValueFormat })},
 		{Key{Name: "envelope", Type: String, Importance: Medium, Default: "none", Values: []string{"none", EnvelopeDebezium},
-			Doc: "`debezium` puts rows into Debezium's envelope: before (null), after, source, op, ts_ms."},
+			Doc: "`debezium` puts rows into Debezium's envelope: before (null, but for deletes), after, source, op, ts_ms."},
 			text(func(o *Object) *string { return &o.Envelope })},
 		{Key{Name: linesKey, Type: String, Importance: Medium, Default: LinesEmbedded, Values: []string{LinesEmbedded, LinesTopics, LinesBoth},
 			Doc: "Where the lines of rows go: `embedded` in the rows' records; `topics` in records of their own, to the topic of the object with a dot and the list's name behind it " +

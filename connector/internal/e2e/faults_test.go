@@ -74,6 +74,11 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 		c.headers = maps.Clone(s.headers)
 		return &c
 	}
+	gone := func(s *sample) *sample {
+		c := again(s)
+		c.gone, c.headers["coupa.op"] = true, "delete"
+		return c
+	}
 	cases := []struct {
 		name  string
 		alter func([]*sample) []*sample
@@ -111,10 +116,21 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 			return s
 		}, "mislabelled 1", "coupa.updated_at"},
 		{"the record's timestamp is updated-at", func(s []*sample) []*sample { s[1].at = time.Date(2026, 3, 8, 0, 0, 0, 0, time.UTC); return s }, "mislabelled 1", "record timestamp"},
+		{"a row came back after it was deleted", func(s []*sample) []*sample { return append(s, gone(s[1]), again(s[1])) }, "", ""},
+		{"a row that is there has a tombstone", func(s []*sample) []*sample { return append(s, gone(s[1]), again(s[1]), gone(s[1]), again(s[1])) }, "false_deletes 1", "row"},
+		{"a row that is there has a tombstone at last", func(s []*sample) []*sample { return append(s, gone(s[1])) }, "lost 1", "row"},
+		{"a row that is gone has no tombstone", func(s []*sample) []*sample {
+			c := again(s[1])
+			c.id, c.value["id"] = 9, int64(9)
+			return append(s, c)
+		}, "mismatched 1, undeleted 1", "row"},
 		{"bytes follow the value", func(s []*sample) []*sample { s[1].trailing = "x"; return s }, "lost 1, undecodable 1", "partition 2"},
 	}
 	tenant := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		log := faultLog(r.URL.Query().Get("object"))
+		if r.URL.Path == "/_tenant/deletes" {
+			log = []string{`{"2":1}`, "", ""}
+		}
 		if r.URL.Path == "/_tenant/rows" {
 			log = log[2:]
 		}

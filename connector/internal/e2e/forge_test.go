@@ -43,6 +43,7 @@ type sample struct {
 	headers   map[string]string
 	at        time.Time
 	trailing  string // bytes behind the Avro value
+	gone      bool   // a tombstone, whatever the value
 	aborted   bool   // in a transaction that is aborted
 }
 
@@ -125,6 +126,9 @@ func (f *forger) record(t *testing.T, s *sample) *kgo.Record {
 		t.Fatal(err)
 	}
 	r := &kgo.Record{Topic: s.topic, Partition: s.partition, Key: key, Value: append(value, s.trailing...), Timestamp: s.at}
+	if s.gone {
+		r.Value = nil
+	}
 	for k, v := range s.headers {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: []byte(v)})
 	}
