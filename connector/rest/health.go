@@ -29,7 +29,8 @@ type TaskHealth struct {
 	Object string `json:"object"`
 	Topic  string `json:"topic"`
 	State  string `json:"state"` // Connect's
-	// IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, WAITING, UNMARKED, BACKFILLING; "" where the task does not run
+	// IDLE, BUSY, THROTTLED, STUCK, BLIND, INCOMPLETE, WAITING, UNMARKED,
+	// BACKFILLING; "" where the task does not run
 	Condition string `json:"condition"`
 	Trace     string `json:"trace,omitempty"`
 	// every change stamped before it is published, but for a backfill's

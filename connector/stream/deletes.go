@@ -32,7 +32,7 @@ func (p *Poller) noteDeletes(ctx context.Context) error {
 // sweeper finds deletes, and asks for turns to publish them.
 func (p *Poller) sweeper(turns chan<- turn) *sweep.Sweeper {
 	return &sweep.Sweeper{Config: sweep.Config{
-		Stream: p.stream, Object: p.object, Source: p.source, Host: &sweepHost{p, turns}, Topics: p.topics, Task: p.task, Log: p.log, Gap: p.steppedOver,
+		Stream: p.stream, Object: p.object, Source: p.source, Ledger: p.shard.Ledger(), Host: &sweepHost{p, turns}, Topics: p.topics, Task: p.task, Log: p.log, Gap: p.steppedOver,
 	}}
 }
 
@@ -55,41 +55,10 @@ type sweepHost struct {
 
 func (h *sweepHost) SweepPosition() checkpoint.Position { return h.shard.Position(h.stream) }
 
-func (h *sweepHost) IDs(set checkpoint.IDSet, after int64, limit int) ([]int64, error) {
-	ids, err := h.shard.Ledger().IDs(h.stream, set, after, limit)
-	if err != nil {
-		return nil, h.unreadable(err)
-	}
-	return ids, nil
-}
+func (h *sweepHost) Unreadable(err error) error { return h.unreadable(err) }
 
 func (h *sweepHost) Note(ctx context.Context, ids []checkpoint.IDChange, move func(*checkpoint.Position)) error {
 	return h.submitAlone(ctx, &shard.Submission{IDs: ids, Move: move})
-}
-
-// Newest looks back from the mark, each time further.
-func (h *sweepHost) Newest(rows int) (time.Time, error) {
-	pos := h.shard.Position(h.stream)
-	if h.object.IsWhole() {
-		return time.Time{}, nil
-	}
-	for back := time.Hour; ; back *= 4 {
-		from := pos.Mark.Add(-back)
-		published, err := h.published(from, time.Time{})
-		if err != nil {
-			return time.Time{}, err
-		}
-		stamps := make([]int64, 0, len(published.latest))
-		for _, at := range published.latest {
-			stamps = append(stamps, at)
-		}
-		if slices.Sort(stamps); len(stamps) >= rows {
-			return time.Unix(stamps[len(stamps)-rows], 0).UTC(), nil
-		}
-		if from.Before(pos.Floor) {
-			return time.Time{}, nil
-		}
-	}
 }
 
 // between waits for a turn between two polls, and for its end.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Config struct {
 	Stream checkpoint.Stream
 	Object *config.Object
 	Source Source
+	Ledger Ledger
 	Host   Host
 	Topics Topics
 	Task   *status.Task
@@ -49,17 +51,20 @@ type Source interface {
 type Host interface {
 	// SweepPosition is the stream's committed position.
 	SweepPosition() checkpoint.Position
-	// IDs gives the ids of a set above one (-1: all), in order, at most limit of them.
-	IDs(set checkpoint.IDSet, after int64, limit int) ([]int64, error)
-	// Newest is the stamp that so many rows of those that the ledger knows are stamped at or after; zero:
-	// it knows no more than that.
-	Newest(rows int) (time.Time, error)
+	// Unreadable ends the ownership for a ledger that can't be read, and gives the error to end with.
+	Unreadable(error) error
 	// Note commits a change of the position and of sets of ids.
 	Note(ctx context.Context, ids []checkpoint.IDChange, move func(*checkpoint.Position)) error
 	// Bury publishes that rows are gone, between two polls, but for those that are there again.
 	Bury(ctx context.Context, ids []int64) error
 	// Revive reads rows that were gone and publishes them, between two polls.
 	Revive(ctx context.Context, ids []int64) error
+}
+
+// Ledger is what the shard's local store knows, see package checkpoint.
+type Ledger interface {
+	IDs(st checkpoint.Stream, set checkpoint.IDSet, after int64, limit int) ([]int64, error)
+	Range(st checkpoint.Stream, from, to int64, fn func(checkpoint.Entry) bool) error
 }
 
 const (
@@ -158,7 +163,7 @@ func (s *Sweeper) begin(ctx context.Context, stage checkpoint.SweepStage) error 
 // highest is the highest id that is known.
 func (s *Sweeper) highest() (top int64, err error) {
 	for after := int64(-1); ; {
-		ids, err := s.Host.IDs(checkpoint.Known, after, atOnce)
+		ids, err := s.ids(checkpoint.Known, after, atOnce)
 		if err != nil || len(ids) == 0 {
 			return top, err
 		}
@@ -192,8 +197,8 @@ type reading struct {
 func (s *Sweeper) read(ctx context.Context, sw checkpoint.Sweep) error {
 	r := &reading{Sweep: sw, placed: time.Now()}
 	r.Seen.Oldest = slices.Clone(sw.Seen.Oldest)
-	s.known = window{host: s.Host, set: checkpoint.Known, after: sw.After}
-	s.gone = window{host: s.Host, set: checkpoint.Gone, after: sw.After}
+	s.known = window{of: s, set: checkpoint.Known, after: sw.After}
+	s.gone = window{of: s, set: checkpoint.Gone, after: sw.After}
 	at := &listing.List{
 		Query:  coupa.Query{Path: s.Object.Path, After: sw.After, Fields: `["id"]`, Priority: coupa.PrioritySweep},
 		Source: s.Source, Gap: s.Gap,
@@ -354,12 +359,12 @@ func (s *Sweeper) facts(ctx context.Context, r *reading) (facts, error) {
 	if r.Lost == 0 {
 		return f, nil
 	}
-	above, err := s.Host.IDs(checkpoint.Known, r.Seen.Highest, few+1)
+	above, err := s.ids(checkpoint.Known, r.Seen.Highest, few+1)
 	if err != nil {
 		return f, err
 	}
 	f.above = len(above)
-	if f.newest, err = s.Host.Newest(few + 1); err != nil || f.newest.IsZero() {
+	if f.newest, err = s.newest(few + 1); err != nil || f.newest.IsZero() {
 		return f, err
 	}
 	at, err := s.Source.MaxID(ctx, coupa.Query{Path: s.Object.Path, Window: coupa.Window{From: f.newest}, Priority: coupa.PrioritySweep})
@@ -375,7 +380,7 @@ func (s *Sweeper) lookedAgain(ctx context.Context, r *reading) error {
 	}
 	left := int64(0)
 	for after := int64(-1); ; {
-		ids, err := s.Host.IDs(checkpoint.Missing, after, atOnce)
+		ids, err := s.ids(checkpoint.Missing, after, atOnce)
 		if err != nil {
 			return err
 		}
@@ -426,7 +431,7 @@ func (s *Sweeper) confirm(ctx context.Context, sw checkpoint.Sweep) error {
 			sw.Seen.Scopes, sw.Seen.Blind = s.Source.Granted(), s.Task.IsBlind()
 		})
 	}
-	ids, err := s.Host.IDs(checkpoint.Missing, -1, buriedOnce)
+	ids, err := s.ids(checkpoint.Missing, -1, buriedOnce)
 	if err != nil {
 		return err
 	}
@@ -493,6 +498,43 @@ func (s *Sweeper) isMissing(ctx context.Context, id int64) (bool, error) {
 
 var backoff = clock.Backoff{Base: time.Second, Max: 30 * time.Second}
 
+// ids gives the ids of a set above one (-1: all), in order, at most limit of them.
+func (s *Sweeper) ids(set checkpoint.IDSet, after int64, limit int) ([]int64, error) {
+	ids, err := s.Ledger.IDs(s.Stream, set, after, limit)
+	if err != nil {
+		return nil, s.Host.Unreadable(err)
+	}
+	return ids, nil
+}
+
+// stampedLate is the end of the times at which rows can be stamped: entries of others stand behind it.
+var stampedLate = time.Date(5000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+
+// newest is a stamp at or after which so many of the rows are stamped that the ledger
+// knows, looking back from the mark, each time further; zero: it does not know as many.
+func (s *Sweeper) newest(rows int) (time.Time, error) {
+	pos := s.Host.SweepPosition()
+	if s.Object.IsWhole() {
+		return time.Time{}, nil
+	}
+	for back := time.Hour; ; back *= 4 {
+		from, latest := pos.Mark.Add(-back), map[int64]int64{}
+		err := s.Ledger.Range(s.Stream, max(0, from.Unix()), stampedLate, func(e checkpoint.Entry) bool {
+			latest[e.ID] = max(latest[e.ID], e.UpdatedAt)
+			return true
+		})
+		if err != nil {
+			return time.Time{}, s.Host.Unreadable(err)
+		}
+		if stamps := slices.Sorted(maps.Values(latest)); len(stamps) >= rows {
+			return time.Unix(stamps[len(stamps)-rows], 0).UTC(), nil
+		}
+		if from.Before(pos.Floor) {
+			return time.Time{}, nil
+		}
+	}
+}
+
 // tell puts what is known into the status.
 func (s *Sweeper) tell(sw checkpoint.Sweep) {
 	d := status.Deletes{
@@ -503,14 +545,14 @@ func (s *Sweeper) tell(sw checkpoint.Sweep) {
 		d.Audit = true
 	}
 	if sw.Stage == checkpoint.SweepWaiting || sw.Stage == checkpoint.SweepConfirming {
-		d.Examples, _ = s.Host.IDs(checkpoint.Missing, -1, Examples)
+		d.Examples, _ = s.ids(checkpoint.Missing, -1, Examples)
 	}
 	s.Task.Update(func(t *status.TaskStatus) { t.Deletes = &d })
 }
 
 // window goes through a set of ids, holding a few thousand of them.
 type window struct {
-	host  Host
+	of    *Sweeper
 	set   checkpoint.IDSet
 	after int64 // ids up to it are gone through
 	ids   []int64
@@ -522,7 +564,7 @@ func (w *window) fill() (err error) {
 	if len(w.ids) > 0 || w.ended {
 		return nil
 	}
-	w.ids, err = w.host.IDs(w.set, w.after, atOnce)
+	w.ids, err = w.of.ids(w.set, w.after, atOnce)
 	w.ended = len(w.ids) < atOnce
 	return err
 }

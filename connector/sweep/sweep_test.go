@@ -105,7 +105,7 @@ type memoryHost struct {
 
 func (h *memoryHost) SweepPosition() checkpoint.Position { return h.pos.Clone() }
 
-func (h *memoryHost) IDs(set checkpoint.IDSet, after int64, limit int) ([]int64, error) {
+func (h *memoryHost) IDs(_ checkpoint.Stream, set checkpoint.IDSet, after int64, limit int) ([]int64, error) {
 	all := h.known
 	if set != checkpoint.Known {
 		all = slices.Sorted(maps.Keys(h.sets[set]))
@@ -117,7 +117,11 @@ func (h *memoryHost) IDs(set checkpoint.IDSet, after int64, limit int) ([]int64,
 	return slices.Clone(all[i:min(len(all), i+limit)]), nil
 }
 
-func (h *memoryHost) Newest(int) (time.Time, error) { return time.Time{}, nil }
+func (h *memoryHost) Unreadable(err error) error { return err }
+
+func (h *memoryHost) Range(checkpoint.Stream, int64, int64, func(checkpoint.Entry) bool) error {
+	return nil
+}
 
 func (h *memoryHost) Note(_ context.Context, ids []checkpoint.IDChange, move func(*checkpoint.Position)) error {
 	for _, c := range ids {
@@ -163,9 +167,9 @@ func BenchmarkSweep(b *testing.B) {
 		missing[h.known[i]] = true
 	}
 	h.pos.Sweep.Top = h.known[len(h.known)-1]
-	object := config.Object{Path: "invoices", DeletesRatio: 0.01, DeletesInterval: time.Hour}
+	object := &config.Object{Path: "invoices", DeletesRatio: 0.01, DeletesInterval: time.Hour}
 	s := &Sweeper{Config: Config{
-		Object: object, Source: client, Host: h, Task: status.NewTask(0, object, status.Running, nil, func() {}), Log: slog.New(slog.DiscardHandler), Gap: func(int64, int64) {},
+		Object: object, Source: client, Ledger: h, Host: h, Task: status.NewTask(0, object, status.Running, nil, func() {}), Log: slog.New(slog.DiscardHandler), Gap: func(int64, int64) {},
 	}}
 	var before, after runtime.MemStats
 	runtime.GC()
