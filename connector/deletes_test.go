@@ -81,6 +81,8 @@ func TestRowsThatAreDeletedGetTombstones(t *testing.T) {
 		h.sweeping()
 		h.start()
 		h.settle()
+		h.tenant.Update("invoices", 7) // the ledger knows it
+		h.settle()
 		h.tenant.Delete("invoices", 7)
 		h.tenant.Delete("invoices", 130)
 		h.sweeps(1)
@@ -383,6 +385,19 @@ func TestDeletesOfAStreamWhoseTopicWasPurged(t *testing.T) {
 	})
 }
 
+// A gateway that gives up large pages makes a sweep take smaller ones.
+func TestASweepBehindAGatewayThatGivesUpLargePages(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 809, Rows: 120, MaxRows: 7, Objects: []string{"invoices"}}, func(h *harness) {
+		h.sweeping()
+		h.start()
+		h.pass(5 * time.Minute)
+		gone := h.ids("invoices")[57]
+		h.tenant.Delete("invoices", gone)
+		h.sweeps(2)
+		h.expectDeleted("coupa.invoices", 1, gone)
+	})
+}
+
 // purge deletes all records of a topic, as retention does.
 func (h *harness) purge(topic string) {
 	h.t.Helper()
@@ -431,6 +446,10 @@ func deletesOf(t *testing.T, seed uint64) {
 			switch rnd.IntN(10) {
 			case 0, 1, 2:
 				tell("delete %d", id)
+				if rnd.IntN(2) == 0 { // so that the ledger knows it
+					h.tenant.Update(object, id)
+					h.pass(20 * time.Second)
+				}
 				if h.tenant.Delete(object, id) {
 					was[id]++
 				}

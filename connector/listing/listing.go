@@ -43,15 +43,28 @@ type List struct {
 	Gap         func(after, through int64) // hears of ids that were not asked for, see Step
 	Done        bool
 
+	size  int   // of sizes: how many rows are asked for at once
+	good  int   // pages in a row that Coupa sent of that size
 	empty int   // pages in a row that were empty
 	maxID int64 // the highest id that fits the query, once it was asked for
 }
 
-// Page reads the next page. Trouble that passes is waited out. A
+// sizes are how many rows are asked for at once, 0 being a page: fewer where Coupa, or a gateway before it,
+// fails to send that many.
+var sizes = []int{0, 20, 5, 1}
+
+// growAfter is how many pages are read of a size until a larger one is tried.
+const growAfter = 50
+
+// Page reads the next page, or a part of it. Trouble that passes is waited out. A
 // page that fails on the way may give some of its rows and go on behind them.
 func (l *List) Page(ctx context.Context, row func(coupa.Row)) error {
 	for tries := 0; ; tries++ {
 		err := l.page(ctx, row)
+		if coupa.Overtaxed(err) && l.size < len(sizes)-1 {
+			l.size, l.good = l.size+1, 0
+			continue
+		}
 		if err == nil || ctx.Err() != nil || !status.IsTemporary(err) {
 			return err
 		}
@@ -63,7 +76,9 @@ func (l *List) Page(ctx context.Context, row func(coupa.Row)) error {
 
 // page reads one. An empty one below the highest id is stepped over.
 func (l *List) page(ctx context.Context, row func(coupa.Row)) error {
-	page, err := l.Source.Fetch(ctx, l.Query, func(r coupa.Row) error {
+	ask := l.Query
+	ask.Limit = sizes[l.size]
+	page, err := l.Source.Fetch(ctx, ask, func(r coupa.Row) error {
 		if r.StampErr == nil {
 			row(r)
 		}
@@ -73,12 +88,17 @@ func (l *List) page(ctx context.Context, row func(coupa.Row)) error {
 	switch {
 	case err != nil:
 		return err
+	case l.size > 0: // an empty answer to a request for fewer rows than a page shows no end
+		if l.good++; page.Empty || l.good >= growAfter {
+			l.size, l.good = l.size-1, 0
+		}
+		return nil
 	case !page.Empty:
 		l.empty = 0
 		return nil
 	case l.maxID == 0:
 		q := l.Query
-		q.After, q.Limit = 0, PageRows // one row may be left out as those of the page were
+		q.After = 0
 		if l.maxID, err = l.Source.MaxID(ctx, q); err != nil {
 			return err
 		}
