@@ -168,6 +168,10 @@
 // The least is 11 bytes. Chunks that are joined hold 64 entries, so that commits however small stay
 // within three times that; such a commit writes 380 bytes more on average, until compaction.
 //
+// Sets of ids are left at 1 to 3 bytes an id (TestAnIDTakesLittleOfTheTopic): 1.2 where ids are dense, and
+// 3 where they come in any order from a range a hundred times as large. A commit with a single new id
+// writes half a block, some 400 bytes, until compaction. In the file they take as much.
+//
 // In the file an entry takes 75 bytes, and up to 300, free pages included, while a backfill adds
 // entries all over the week; Open compacts a file that is mostly free pages. A million entries are
 // restored in 1.5 to 4.5 seconds on two cores, in commits of 50; it takes 8 seconds where each came in a
