@@ -71,7 +71,7 @@ const (
 	atOnce     = 4096             // ids of a set that are held at a time
 	soMany     = 2000             // ids that are missing, for a commit
 	placeEvery = time.Minute      // how often the place of a sweep is written down
-	buriedOnce = 50               // rows that are confirmed and deleted together: what one request can ask for
+	buriedOnce = 50               // rows confirmed and deleted together: what one request asks for
 	idleAgain  = 10 * time.Second // how soon it is looked whether a backfill is done
 	// Examples is how many of the missing ids are told.
 	Examples = 10
