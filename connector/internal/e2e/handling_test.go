@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -47,7 +48,7 @@ func (p *parts) widening(t *testing.T) {
 // trimming gives a topic less room than some rows need. With
 // record.oversize=trim all go out, and those that are cut say so.
 func (p *parts) trimming(t *testing.T) {
-	const rows, room = 200, 3000
+	const rows, room = 200, 4000 // which a row without its texts never needs
 	tenant := p.tenant(t, "trim", "--rows", fmt.Sprint(rows), "--changes-per-second", "0")
 	w := p.worker(t, tenant, map[string]string{"coupa.objects": "suppliers", "record.oversize": "trim"})
 	topic, limit, long := w.topicNames()[0], fmt.Sprint(room), strings.Repeat("long ", 2*room/5)
@@ -71,8 +72,10 @@ func (p *parts) trimming(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for left := len(ids); left > 0; {
-		fetches := cl.PollFetches(t.Context())
+		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			t.Fatal(err)
 		}
