@@ -24,6 +24,7 @@ import (
 	"github.com/coupastream/coupastream/connector/status"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/coupa/coupatest"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // A shard is fed with transactions of 1,000 records of about 3 KB, in pages as a walk hands them over.
@@ -205,6 +206,10 @@ func (r *benchRegistry) Lookup(ctx context.Context, subject, schema string) (int
 func (*benchRegistry) Latest(context.Context, string) (string, error) { return "", nil }
 
 func (*benchRegistry) Generation() uint64 { return 0 }
+
+func (*benchRegistry) Replaced(string) (registry.Replacement, bool) {
+	return registry.Replacement{}, false
+}
 
 func benchConnector(b *testing.B) *config.Connector {
 	b.Helper()
