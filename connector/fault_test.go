@@ -1,7 +1,10 @@
 package connector
 
 import (
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -220,5 +223,117 @@ func TestATransactionThatKafkaLeftOpenEndsAsItsCoordinatorSays(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// skippedEnd is the end of a transaction that Kafka answers and does not carry out.
+type skippedEnd struct {
+	mu   sync.Mutex
+	ends []*kmsg.EndTxnRequest // of its id, from this one on
+}
+
+// seen are the ends of the id, from the skipped one on.
+func (s *skippedEnd) seen() []*kmsg.EndTxnRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.ends)
+}
+
+// skipEnd has Kafka answer the next commit, or abort, of an id, and never write its markers (KAFKA-20734).
+// For a while it tells that it is about to. The end that settles it is applied, or not, or applied and its
+// answer lost.
+func (h *harness) skipEnd(id string, commit bool, settling string) *skippedEnd {
+	s, settled, skipped := &skippedEnd{}, false, time.Time{}
+	state := map[bool]string{true: "Commit", false: "Abort"}[commit]
+	h.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		h.cluster.KeepControl()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		req := r.(*kmsg.EndTxnRequest)
+		if req.TransactionalID != id || len(s.ends) == 0 && req.Commit != commit {
+			return nil, nil, false
+		}
+		s.ends = append(s.ends, req)
+		resp := req.ResponseKind().(*kmsg.EndTxnResponse)
+		resp.ProducerID, resp.ProducerEpoch = req.ProducerID, req.ProducerEpoch
+		switch {
+		case len(s.ends) == 1:
+			skipped = time.Now()
+			return resp, nil, true
+		case len(s.ends) == 2 && settling == "not applied":
+			resp.ErrorCode = kerr.UnknownServerError.Code
+			return resp, nil, true
+		case len(s.ends) == 2 && settling == "applied, and its answer is lost":
+			h.net.Lose(kmsg.EndTxn, 1)
+		}
+		settled = true
+		return nil, nil, false
+	})
+	h.cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		h.cluster.KeepControl()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.ends) == 0 || settled || r.(*kmsg.DescribeTransactionsRequest).TransactionalIDs[0] != id {
+			return nil, nil, false
+		}
+		now := "Complete" + state
+		if time.Since(skipped) < 20*time.Second { // the next one is there when it is noticed
+			now = "Prepare" + state
+		}
+		resp := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+		resp.TransactionStates = append(resp.TransactionStates, kmsg.DescribeTransactionsResponseTransactionState{
+			TransactionalID: id, State: now, ProducerID: s.ends[0].ProducerID, ProducerEpoch: s.ends[0].ProducerEpoch - 1,
+		})
+		return resp, nil, true
+	})
+	h.cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		h.cluster.KeepControl()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if of := r.(*kmsg.InitProducerIDRequest).TransactionalID; len(s.ends) == 0 || settled || of == nil || *of != id {
+			return nil, nil, false
+		}
+		resp := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ProducerID, resp.ProducerEpoch = s.ends[0].ProducerID, s.ends[0].ProducerEpoch
+		return resp, nil, true
+	})
+	return s
+}
+
+// A transaction of a running shard is left open, and the next one ends in the other way.
+func TestATransactionThatKafkaLeavesOpenEndsBeforeTheNextOne(t *testing.T) {
+	longRaced(t)
+	for _, commit := range []bool{true, false} {
+		for _, settling := range []string{"applied", "not applied", "applied, and its answer is lost"} {
+			t.Run(fmt.Sprintf("commit %v, settling %s", commit, settling), func(t *testing.T) {
+				simulate(t, coupatest.Config{Seed: 313, Rows: 12}, func(h *harness) {
+					h.start()
+					h.settle()
+					skipped := h.skipEnd(h.transactionalID("acme"), commit, settling)
+					// refuse has the next record of suppliers refused: its transaction is aborted.
+					refuse := func() {
+						h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "coupa.suppliers", Err: kerr.TopicAuthorizationFailed, Count: 1})
+						h.tenant.Update("suppliers", 5)
+					}
+					h.tenant.Update("invoices", 5)
+					if !commit {
+						refuse()
+					}
+					for len(skipped.seen()) == 0 {
+						h.pass(time.Second)
+					}
+					h.tenant.Update("invoices", 6)
+					if commit {
+						refuse()
+					}
+					h.pass(12 * time.Minute)
+					h.check("invoices")
+					h.check("suppliers")
+					if len(skipped.seen()) < 2 || skipped.seen()[1].Commit != commit {
+						t.Errorf("of %d ends the second one is not like the first one", len(skipped.seen()))
+					}
+				})
+			})
+		}
 	}
 }

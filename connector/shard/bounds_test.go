@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"testing"
@@ -126,9 +127,18 @@ func testShard(t *testing.T, p Producer) *Shard {
 	}
 	told := metrics.New(func() []status.ConnectorStatus { return nil }, config.PerObjectAuto, "v-test", MaxBatchRecords)
 	s := New(Config{Settings: settings, Tracer: noop.NewTracerProvider().Tracer(""), Meter: told.NewMeter(0), Log: slog.New(slog.DiscardHandler)})
-	s.producer = p
+	s.producer, s.ends = p, allClear{}
 	return s
 }
+
+// allClear knows of nothing that is open.
+type allClear struct{}
+
+func (allClear) Meet(context.Context, iter.Seq[string], map[txn.Partition]txn.Outcome) (held, refused []txn.Partition, err error) {
+	return nil, nil, nil
+}
+func (allClear) Await(context.Context, iter.Seq[*kgo.Record], func(string)) error { return nil }
+func (allClear) Ended(txn.Outcome, iter.Seq[*kgo.Record])                         {}
 
 // staleProducer takes its time with records, and finds that its epoch is an old one.
 type staleProducer struct {

@@ -19,6 +19,8 @@
 //     with the shard.
 //   - Pollers, and what requests do within an ownership ([Shard.During]), run as the crew of that
 //     ownership. It does not end before they have ended.
+//   - What asks whether a transaction is decided in its partitions (txn.Ends) begins with its end, beside
+//     Shard.Run, and ends with the ownership at the latest.
 //   - [Shard.Attach], [Shard.Detach], [Shard.Resume] and [Shard.Halt] are called by who changes
 //     connectors.
 //
@@ -36,7 +38,7 @@
 //	crew.go         the pollers of a shard: they come and go within an ownership
 //	batch.go        what goes into one transaction, and in which order
 //	transaction.go  steps 5 to 9
-//	settle.go       transactions that Kafka has left open are ended behind the fence
+//	settle.go       transactions that Kafka has left open: found before the next one, ended behind the fence
 //	lost.go         positions that Kafka has lost: found, and made up for; the claim that tells of it
 //	states.go       lines: which of them are new, changed or gone
 //	committed.go    what is told of what was committed
@@ -109,9 +111,18 @@
 //     committed.
 //   - Behind a fence it is looked for records of the shard's last transaction that Kafka has left undecided,
 //     though the coordinator holds it for ended: the fence record would join them (settle.go). Positions are
-//     committed if the coordinator has said so right before the fence, records of data always. Where a
-//     partition has no leader, or its topic may not be read, this can't be told; nor is it looked for between
-//     the transactions of one ownership. The next commit there commits them too, and an abort takes them.
+//     committed if the coordinator has said so right before the fence. Records of data end as this process
+//     knows, and are committed where it does not: an abort takes what is committed, and a commit publishes
+//     at most what goes out once more.
+//   - A transaction's first record goes into a partition when the one before is known to be decided there,
+//     which is asked beside applying and gathering (txn.Ends). A transaction that was left open ends the
+//     ownership, as an unknown outcome does, and the next one settles it; how it ended is kept.
+//     It is not enough to ask before an abort, or to end both in the way of the first: with its first record
+//     there the second one has joined, and from then on whoever aborts it takes both: a successor's fence,
+//     or Kafka after the time-out. Nor is it enough to watch connections, metadata or epochs: a broker that
+//     was paused loses its partitions and gets them back without a word to its clients.
+//   - Where that can't be told, since a partition has no leader, transactions that write there wait as long
+//     as they would for their records, and tasks say so. Others go on.
 //   - Backfills, and snapshots that are asked for, meet the polls where both enter the transaction. What
 //     they read before a poll published a later version, and hand over after it, is taken out
 //     (Shard.receive). This needs no record: a row that changed leaves the backfill's window, so it is

@@ -193,6 +193,7 @@ func (s *Shard) rewrite(ctx context.Context, member func(context.Context) error,
 		return err
 	}
 	defer cl.Close()
+	defer s.account(cl)()
 	if err := s.confirm(ctx, member); err != nil {
 		return err
 	}

@@ -43,7 +43,10 @@ type Shard struct {
 	producer Producer
 	store    *checkpoint.Store
 	ended    time.Time // end of the last transaction
-	bounds   bounds    // of the next one; kept from one ownership to the next
+	ends     ends
+	// how transactions ended that may be open yet; kept from one ownership to the next, up to settleData
+	left   map[txn.Partition]txn.Outcome
+	bounds bounds // of the next one; kept from one ownership to the next
 	// the store could be opened once: from then on a failure may pass
 	opened bool
 	// of streams with a backfill or a snapshot: id → newest updated-at that polls handed over beside it
@@ -85,7 +88,7 @@ func New(c Config) *Shard {
 		Config: c,
 		log:    logging.Named(c.Log.With(slog.Int("shard", int(c.Partition))), "connector.shard"),
 		in:     make(chan *Submission), arrived: make(chan struct{}, 1), pollers: map[Poller]*berth{},
-		quiet: make(chan struct{}, 1), faults: make(chan error, 1), bounds: fullBounds(),
+		quiet: make(chan struct{}, 1), faults: make(chan error, 1), bounds: fullBounds(), left: map[txn.Partition]txn.Outcome{},
 	}
 }
 
@@ -104,6 +107,7 @@ func (s *Shard) Run(ctx context.Context, member func(context.Context) error) err
 		}
 	}
 	backoff := clock.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
+	clear(s.left) // of an owner before
 	for attempt := 0; ; attempt++ {
 		started := time.Now()
 		err := s.ownership(ctx, member)
@@ -123,6 +127,7 @@ func (s *Shard) Run(ctx context.Context, member func(context.Context) error) err
 			attempt = -1
 			continue
 		case isFenced(err):
+			clear(s.left) // what is open then is the other one's
 			if !s.standBack(ctx, err) {
 				return nil
 			}
@@ -223,6 +228,7 @@ func (s *Shard) ownership(ctx context.Context, member func(context.Context) erro
 	}
 	defer cl.Close()
 	s.producer, s.ahead = cl, map[checkpoint.Stream]map[int64]int64{}
+	defer s.account(cl)()
 
 	if err := failpoint.Before(failpoint.Restore); err != nil {
 		return err
@@ -303,12 +309,12 @@ func (s *Shard) openAs(id checkpoint.Identity) error {
 func (s *Shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 	ctx, cancel := context.WithTimeout(ctx, txn.ProduceTimeout)
 	defer cancel()
-	committed, err := cl.Fence(ctx, s.transactionalID())
+	before, err := cl.Fence(ctx, s.transactionalID())
 	if err != nil {
 		return fmt.Errorf("taking transactional id %s: %w", s.transactionalID(), err)
 	}
 	s.Meter.Close() // what was left open of this worker's is aborted
-	if err := s.settlePositions(ctx, cl, committed); err != nil {
+	if err := s.settlePositions(ctx, cl, before); err != nil {
 		return err
 	}
 	return s.write(ctx, cl, checkpoint.FenceRecord(s.Settings.CheckpointTopic, s.Partition, nonce))
@@ -318,6 +324,9 @@ func (s *Shard) fence(ctx context.Context, cl *txn.Client, nonce string) error {
 func (s *Shard) write(ctx context.Context, cl *txn.Client, records ...*kgo.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, txn.ProduceTimeout)
 	defer cancel()
+	if err := s.ends.Await(ctx, slices.Values(records), s.explain); err != nil {
+		return err
+	}
 	if err := cl.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
@@ -328,6 +337,7 @@ func (s *Shard) write(ctx context.Context, cl *txn.Client, records ...*kgo.Recor
 		return fmt.Errorf("committing to the checkpoint topic %s: %w", s.Settings.CheckpointTopic, err)
 	}
 	s.ended = time.Now()
+	s.ends.Ended(txn.Committed, slices.Values(records))
 	return nil
 }
 

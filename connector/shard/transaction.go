@@ -121,13 +121,23 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 	if len(impossible) > 0 {
 		return impossible, 0, nil
 	}
+	for _, sub := range batch {
+		position := s.Position(sub.Stream)
+		for r := range sub.all() {
+			place(r, position)
+		}
+	}
+	if err := s.awaitClear(ctx, batch, marks); err != nil {
+		return nil, 0, err
+	}
 	if wait := markerGap - time.Since(s.ended); wait > 0 {
 		time.Sleep(wait)
 	}
 	ctx, span := s.traceTransaction(ctx, batch)
-	began := time.Now()
+	began, ended := time.Now(), txn.Unknown
 	defer func() {
 		s.ended = time.Now()
+		s.ends.Ended(ended, all(batch, marks))
 		s.Meter.Leave()
 		err = s.lasted(openFor(began), batch, err)
 		endSpan(span, err)
@@ -146,14 +156,8 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 	s.Meter.Begin(sizeOf(batch))
 	for _, sub := range batch {
 		promise := func(r *kgo.Record, err error) { t.data(sub, r, err) }
-		position := s.Position(sub.Stream)
-		for _, r := range sub.Records {
-			place(r, position)
+		for r := range sub.all() {
 			s.producer.Produce(ctx, r, promise)
-		}
-		for _, r := range sub.lineRecords {
-			place(r.Record, position)
-			s.producer.Produce(ctx, r.Record, promise)
 		}
 	}
 	if err := errors.Join(failpoint.After(failpoint.Produce), failpoint.Before(failpoint.Mark)); err != nil {
@@ -175,6 +179,7 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 			t.fatal.add(err)
 			return nil, 0, fmt.Errorf("aborting a transaction: %w", t.fatal.err())
 		}
+		ended = txn.Aborted
 		if fatal != nil && len(t.failed) == 0 {
 			return nil, 0, fmt.Errorf("producing: %w", fatal)
 		}
@@ -192,6 +197,7 @@ func (s *Shard) transact(ctx context.Context, batch []*Submission, commits []che
 	if err := s.end(ctx); err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", errUnknownOutcome, err)
 	}
+	ended = txn.Committed
 	return nil, t.next, nil
 }
 

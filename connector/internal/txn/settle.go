@@ -73,39 +73,40 @@ func (c *Client) Settle(ctx context.Context, id string, end kgo.TransactionEndTr
 	return ErrLeftOpen
 }
 
-// Fence takes the client's transactional id: who had it can't commit any more. committed tells whether the
-// transaction before is known to be committed; where another fence came between, nobody knows.
-func (c *Client) Fence(ctx context.Context, id string) (committed bool, err error) {
-	described, err := kadm.NewClient(c.Client).DescribeTransactions(ctx, id)
-	before := described[id]
-	known := err == nil && before.Err == nil && (before.State == "PrepareCommit" || before.State == "CompleteCommit")
-	producer, epoch, err := c.ProducerID(ctx)
-	return known && producer == before.ProducerID && epoch == before.ProducerEpoch+1, err
+// SettleAs does so where each ended as left says: with a commit where it does not say. Where both are
+// needed, the aborts come first, and the next client settles the rest.
+func (c *Client) SettleAs(ctx context.Context, id string, held []Partition, left map[Partition]Outcome) error {
+	commits, aborts := kadm.TopicsSet{}, kadm.TopicsSet{}
+	for _, p := range held {
+		if left[p] == Aborted {
+			aborts.Add(p.Topic, p.Partition)
+		} else {
+			commits.Add(p.Topic, p.Partition)
+		}
+	}
+	if err := c.Settle(ctx, id, kgo.TryAbort, aborts); err != nil {
+		return err
+	}
+	return c.Settle(ctx, id, kgo.TryCommit, commits)
 }
 
-// HeldIn are those partitions of topics in which the client's transactional id has a transaction open, as far
-// as their brokers tell.
-func (c *Client) HeldIn(ctx context.Context, topics ...string) (kadm.TopicsSet, error) {
-	open, ask := kadm.TopicsSet{}, kadm.TopicsSet{}
-	if len(topics) == 0 {
-		return open, nil // none would mean all of the cluster
+// Fence takes the client's transactional id: who had it can't commit any more. It gives how the transaction
+// before ended, as far as that is known: where another fence came between, or it was open, nobody knows.
+func (c *Client) Fence(ctx context.Context, id string) (Outcome, error) {
+	described, err := kadm.NewClient(c.Client).DescribeTransactions(ctx, id)
+	before := described[id]
+	known := err == nil && before.Err == nil
+	producer, epoch, err := c.ProducerID(ctx)
+	if !known || producer != before.ProducerID || epoch != before.ProducerEpoch+1 {
+		return Unknown, err
 	}
-	for _, topic := range topics {
-		ask.Add(topic)
+	switch before.State {
+	case "PrepareCommit", "CompleteCommit":
+		return Committed, err
+	case "PrepareAbort", "CompleteAbort":
+		return Aborted, err
 	}
-	producer, _, err := c.ProducerID(ctx)
-	if err != nil {
-		return nil, err
-	}
-	described, err := kadm.NewClient(c.Client).DescribeProducers(ctx, ask)
-	described.Each(func(t kadm.DescribedProducersTopic) {
-		for _, p := range t.Partitions {
-			if held, ok := p.ActiveProducers[producer]; ok && held.CurrentTxnStartOffset >= 0 {
-				open.Add(t.Topic, p.Partition)
-			}
-		}
-	})
-	return open, err
+	return Unknown, err
 }
 
 // OpenIn is the partition, if transactions are open in it, of whichever id.

@@ -2,6 +2,8 @@ package txn_test
 
 import (
 	"errors"
+	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -69,13 +71,15 @@ func TestATransactionThatKafkaLeftOpenIsEnded(t *testing.T) {
 			if err := errors.Join(first.ProduceSync(t.Context(), r).FirstErr(), first.EndTransaction(t.Context(), kgo.TryCommit)); err != nil {
 				t.Fatal(err)
 			}
-			// fence gives what is open behind a fence of cl, whose transaction before was committed or not.
-			fence := func(cl *txn.Client) (committed, open bool) {
-				committed, err := cl.Fence(t.Context(), "id")
+			// fence gives what is open behind a fence of cl, and how the transaction before ended.
+			fence := func(cl *txn.Client) (before txn.Outcome, open bool) {
+				outcome, err := cl.Fence(t.Context(), "id")
 				if err != nil {
 					t.Fatal(err)
 				}
-				held, err := cl.HeldIn(t.Context(), "t")
+				ends := txn.NewEnds(cl, "id", slog.New(slog.DiscardHandler), nil)
+				defer ends.Close()
+				held, _, err := ends.Meet(t.Context(), slices.Values([]string{"t"}), nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -84,21 +88,23 @@ func TestATransactionThatKafkaLeftOpenIsEnded(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if got, want := held.Lookup("t", p), unstable.Lookup("t", p); got != want || want && p != r.Partition {
+					if got, want := slices.Contains(held, txn.Partition{Topic: "t", Partition: p}), unstable.Lookup("t", p); got != want || want && p != r.Partition {
 						t.Errorf("partition %d of a record in %d: held %v, unstable %v", p, r.Partition, got, want)
 					}
 				}
-				if err := cl.Settle(t.Context(), "id", end, held); len(held) == 0 && err != nil || len(held) > 0 && !errors.Is(err, txn.ErrLeftOpen) {
+				left := map[txn.Partition]txn.Outcome{{Topic: "t", Partition: r.Partition}: outcome}
+				if err := cl.SettleAs(t.Context(), "id", held, left); len(held) == 0 && err != nil || len(held) > 0 && !errors.Is(err, txn.ErrLeftOpen) {
 					t.Errorf("held %v, and settled: %v", held, err)
 				}
-				return committed, len(held) > 0
+				return outcome, len(held) > 0
 			}
-			if committed, open := fence(client()); committed != bool(end) || !open {
-				t.Errorf("after what was left open: committed %v, open %v", committed, open)
+			want := map[kgo.TransactionEndTry]txn.Outcome{kgo.TryCommit: txn.Committed, kgo.TryAbort: txn.Aborted}[end]
+			if before, open := fence(client()); before != want || !open {
+				t.Errorf("after what was left open: outcome %v, open %v", before, open)
 			}
 			// kfake tells of no transaction how it ended
-			if committed, open := fence(client()); committed || open {
-				t.Errorf("after what was settled: committed %v, open %v", committed, open)
+			if before, open := fence(client()); before != txn.Unknown || open {
+				t.Errorf("after what was settled: outcome %v, open %v", before, open)
 			}
 			reader, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext), kgo.ConsumeTopics("t"),
 				kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
