@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/internal/txn"
 	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/connector/replay"
 	"github.com/coupastream/coupastream/connector/status"
@@ -404,6 +406,26 @@ func TestLettersOfRowsWithLineTopicsGoByASnapshot(t *testing.T) {
 		h.checkLines("acme", "invoices")
 		if n := len(h.records("coupa.invoices")); n != 20 {
 			t.Errorf("%d records, want one of each row", n)
+		}
+	})
+}
+
+// Letters of which Kafka leaves a transaction open are committed by the next call, which goes on behind them.
+func TestATransactionOfLettersThatKafkaLeavesOpenIsSettled(t *testing.T) {
+	longRaced(t)
+	simulate(t, coupatest.Config{Seed: 107, Rows: 600, Objects: []string{"invoices"}}, func(h *harness) {
+		h.conflicted(600) // more than a transaction has
+		skipped := h.skipEnd("coupastream-replay-acme", true, "applied")
+		got, err := h.replay()
+		if !errors.Is(err, txn.ErrLeftOpen) || got[0].Replayed == 0 || got[0].Replayed == 600 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 600 - got[0].Replayed})
+		if records := h.check("invoices"); len(records) != 600 {
+			t.Errorf("%d records, want 600", len(records))
+		}
+		if len(skipped.seen()) < 2 || !skipped.seen()[1].Commit {
+			t.Errorf("of %d ends the second one is no commit", len(skipped.seen()))
 		}
 	})
 }

@@ -18,6 +18,8 @@
 //
 //   - Records and the letters' offsets are one transaction, so that a letter goes once whatever happens.
 //     Who replays the same connector's letters at the same time is fenced by the transactional id.
+//   - A transaction begins when the one before is decided in all of its partitions (txn.Ends; package shard
+//     says why). What is found open at the start is the last one's, and ends as that did.
 //   - A letter whose row has gone out in the same or a later version is passed over. The objects' topics
 //     are read to the end before, and up to the records of the open transaction within it: if the worker
 //     has published the row meanwhile, the transaction is aborted and decided anew.

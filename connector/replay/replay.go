@@ -98,6 +98,7 @@ type run struct {
 	topics     []string           // of dead letters
 	batchBytes func(topic string) int32
 	producer   *txn.Client
+	ends       *txn.Ends
 	data       *topicReader            // of the objects' topics
 	newest     map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
 	taken      map[letterKey]sight     // the newest letters that have gone, or stand at the end again
@@ -216,17 +217,17 @@ func (r *run) run(ctx context.Context) error {
 	if len(to) == 0 {
 		return nil
 	}
-	if r.producer, err = r.newProducer(); err != nil {
-		return err
-	}
-	defer r.producer.Close()
 	if r.positions, err = checkpoint.ReadPositions(ctx, r.Kafka, r.Settings.CheckpointTopic, r.Connector.Tenant); err != nil {
 		return err
 	}
 	// whoever replays this connector's letters too is out from here on
-	if _, _, err := r.producer.ProducerID(ctx); err != nil {
+	for err = txn.ErrLeftOpen; errors.Is(err, txn.ErrLeftOpen); {
+		err = r.take(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("transactional id %s: %w", r.group, err)
 	}
+	defer r.release()
 	from, to, err := r.span(ctx)
 	if err != nil {
 		return err
@@ -256,8 +257,48 @@ func (r *run) run(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) newProducer() (*txn.Client, error) {
-	return txn.NewProducer(txn.Producer{ID: r.group, BatchBytes: r.batchBytes, Buffered: 4 * maxLetters}, r.Kafka...)
+// take makes the producer, and settles what the one before has left open. After [txn.ErrLeftOpen] it may be
+// called again.
+func (r *run) take(ctx context.Context) (err error) {
+	r.producer, err = txn.NewProducer(txn.Producer{ID: r.group, BatchBytes: r.batchBytes, Buffered: 4 * maxLetters}, r.Kafka...)
+	if err != nil {
+		return err
+	}
+	r.ends = txn.NewEnds(r.producer, r.group, r.Log, func(error) {}) // Await tells it
+	defer func() {
+		if err != nil {
+			r.release()
+		}
+	}()
+	before, err := r.producer.Fence(ctx, r.group)
+	if err != nil {
+		return err
+	}
+	topics := slices.Clone(r.topics)
+	for _, o := range r.Connector.Objects {
+		topics = append(topics, o.Topic)
+	}
+	held, _, err := r.ends.Meet(ctx, slices.Values(topics), nil)
+	if err != nil {
+		return err
+	}
+	left := map[txn.Partition]txn.Outcome{}
+	for _, p := range held {
+		left[p] = before // it is of the last one: each waits for the one before, see awaitClear
+	}
+	return r.producer.SettleAs(ctx, r.group, held, left)
+}
+
+// awaitClear returns when no transaction before can be open anywhere.
+func (r *run) awaitClear(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, txn.ProduceTimeout)
+	defer cancel()
+	return r.ends.Await(ctx, nil, func(why string) { r.Log.Info("sending dead letters again " + why) })
+}
+
+func (r *run) release() {
+	r.ends.Close()
+	r.producer.Close()
 }
 
 // span is what is to be read of the dead letter topics: from what the group has
@@ -417,16 +458,20 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 		r.count(out)
 		return false, nil
 	}
-	if err := r.producer.BeginTransaction(); err != nil {
-		return false, err
-	}
 	for i, rec := range out.records {
 		rec.Partition = r.partitionOf(out.objects[i], rec)
 	}
 	for _, rec := range out.failing {
 		rec.Partition = txn.ByKey
 	}
-	if err := r.producer.ProduceSync(ctx, slices.Concat(out.records, out.failing)...).FirstErr(); err != nil {
+	all := slices.Concat(out.records, out.failing)
+	if err := r.awaitClear(ctx); err != nil {
+		return false, fmt.Errorf("run it again, it goes on from what Kafka has: %w", err)
+	}
+	if err := r.producer.BeginTransaction(); err != nil {
+		return false, err
+	}
+	if err := r.producer.ProduceSync(ctx, all...).FirstErr(); err != nil {
 		return false, errors.Join(fmt.Errorf("producing: %w", err), r.abort(ctx))
 	}
 	if err := r.awaitStable(ctx, out.records); err != nil {
@@ -434,7 +479,9 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 	}
 	for i, key := range out.keys {
 		if !r.newest[key].Before(out.stamps[i]) {
-			return true, r.abort(ctx)
+			err := r.abort(ctx)
+			r.ends.Ended(txn.Aborted, slices.Values(all))
+			return true, err
 		}
 	}
 	if err := r.addOffsets(ctx, next); err != nil {
@@ -443,6 +490,7 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 	if err := r.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return false, fmt.Errorf("outcome of the transaction is unknown, run it again, it goes on from what Kafka has: %w", err)
 	}
+	r.ends.Ended(txn.Committed, slices.Values(all))
 	maps.Copy(r.taken, out.taken)
 	r.count(out)
 	return false, nil
