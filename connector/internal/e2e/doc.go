@@ -10,7 +10,8 @@
 //	go test -tags e2e -short -skip TestCrash -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
-// With -short it leaves out a month of commits, nginx, and the runbook's steps for a transaction that hangs;
+// With -short it leaves out a month of commits, nginx, two brokers, and the runbook's steps for a transaction
+// that hangs;
 // a worker of several is frozen for 12 s and not for 75 s as well, and ended once and not twice in each way;
 // histories have 2000 rows, and change for 20 s; the checkpoint topic is deleted and not purged as well.
 //
@@ -74,6 +75,7 @@
 //	crash_report_test.go          the table
 //	membership_real_test.go       several workers of one group
 //	configtopic_real_test.go      writers of one config topic, stopped and killed
+//	skipped_marker_test.go        a partition has no leader when a shard's transaction ends: two brokers
 //	runbook_test.go               the runbook's steps for a transaction that hangs, played
 //	quota_real_test.go            transactions under a quota of the broker's
 //	refuse_test.go                parts that do not answer, or say no

@@ -6,6 +6,7 @@
 #   kafka.sh down [DIR]    stop both; the data stays in DIR
 #   kafka.sh install       only fill the cache
 #   kafka.sh kill-broker | start-broker | kill-registry | start-registry [DIR]      for crash tests
+#   kafka.sh stop-second | start-second [DIR]               another broker beside, at SECOND_PORT; it is stopped in order
 #   kafka.sh transactions | consume ARGUMENT …              Kafka's kafka-transactions.sh, or kafka-console-consumer.sh,
 #                                                           whichever broker it is told
 #
@@ -18,7 +19,7 @@
 #   OWNER                                       a process id: when that process is gone, both are stopped
 set -euo pipefail
 
-usage() { sed -n '5,10p' "$0" | cut -c3- >&2; exit 2; }
+usage() { sed -n '5,11p' "$0" | cut -c3- >&2; exit 2; }
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
 
 cmd=${1:-}
@@ -91,6 +92,23 @@ log.cleaner.backoff.ms=1000
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 P
+}
+
+# start_second starts a broker that is no controller.
+start_second() {
+  running second && return
+  local java
+  java=$(java_of 17 "Kafka needs it; set JAVA_HOME")
+  if [ ! -f "$dir/second/meta.properties" ]; then
+    broker_settings | sed -e 's/^process.roles=.*/process.roles=broker/' -e 's/^node.id=.*/node.id=2/' -e "s|^log.dirs=.*|log.dirs=$dir/second|" \
+      -e "s|^\(advertised.\)*listeners=.*|\1listeners=PLAINTEXT://127.0.0.1:$SECOND_PORT|" >"$dir/second.properties"
+    "$java" -XX:TieredStopAtLevel=1 -cp "$kafka_home/*" kafka.tools.StorageTool format -c "$dir/second.properties" \
+      -t "$(sed -n 's/^cluster.id=//p' "$dir/data/meta.properties")" >"$dir/format.log" 2>&1 ||
+      fail "the second broker's folder could not be prepared; see $dir/format.log"
+  fi
+  free "$SECOND_PORT"
+  launch second "$java" -Xms256m -Xmx512m -cp "$kafka_home/*" kafka.Kafka "$dir/second.properties"
+  answer second "127.0.0.1:$SECOND_PORT" tcp "$SECOND_PORT"
 }
 
 start_broker() {
@@ -180,7 +198,7 @@ watch_owner() {
 }
 
 case $cmd in
-  up | down | kill-broker | start-broker | kill-registry | start-registry)
+  up | down | kill-broker | start-broker | stop-second | start-second | kill-registry | start-registry)
     mkdir -p "${2:-.e2e}"
     dir=$(cd "${2:-.e2e}" && pwd)
     ;;
@@ -198,9 +216,11 @@ case $cmd in
     [ -z "${OWNER:-}" ] || watch_owner
     echo "KAFKA=127.0.0.1:$kafka_port REGISTRY=$registry_api"
     ;;
-  down) stop registry TERM; stop broker TERM ;;
+  down) stop registry TERM; stop second TERM; stop broker TERM ;;
   kill-broker) stop broker KILL ;;
   start-broker) start_broker ;;
+  stop-second) stop second TERM ;;
+  start-second) start_second ;;
   kill-registry) stop registry KILL ;;
   start-registry) start_registry ;;
   transactions | consume)
