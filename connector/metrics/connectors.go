@@ -110,11 +110,12 @@ var families = []family{
 	counts("coupastream_unreadable_values_total", "Values that can't be read as their fields' types, kept as JSON text in unmapped.", func(s *status.TaskStatus) int64 {
 		return total(s.Unreadable)
 	}),
-	counts("coupastream_schema_versions_total", "Schemas that the object's records have had since the start, the first one included.", func(s *status.TaskStatus) int64 { return s.Schemas }),
+	counts("coupastream_schema_versions_total", "Versions of the object's schemas since the start, but for the first of each.", func(s *status.TaskStatus) int64 { return s.Schemas }),
 	counts("coupastream_schema_ids_changed_total", "Subjects of the object's schemas to which the registry gave another id than before, since the start.",
 		func(s *status.TaskStatus) int64 { return s.Renumbered }),
 	counts("coupastream_rows_marked_total", "Rows published that need no mark as exported any more, with exported.mode=mark.", func(s *status.TaskStatus) int64 { return s.Marking.Marked }),
 	counts("coupastream_marks_failed_total", "Marks of rows as exported that failed; they are tried again.", func(s *status.TaskStatus) int64 { return s.Marking.Failed }),
+	counts("coupastream_positions_moved_total", "Times that a request moved the object to another position.", func(s *status.TaskStatus) int64 { return s.Moved }),
 	counts("coupastream_task_restarts_total", "Times that the object, having failed, was started again by itself.", func(s *status.TaskStatus) int64 { return s.Restarted }),
 	counts("coupastream_doorbells_total", "Rings of the object's doorbell that the worker which runs it has heard.", func(s *status.TaskStatus) int64 { return s.Doorbells }),
 	counts("coupastream_doorbell_polls_total", "Polls of the object out of turn, because its doorbell rang.", func(s *status.TaskStatus) int64 { return s.EarlyPolls }),
@@ -133,6 +134,10 @@ var families = []family{
 	shows("coupastream_verified_differences", "Differences that the last comparison with Coupa found; none where there was none.", sum,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) {
 			return float64(s.Verified.Differences()), !s.Verified.At.IsZero()
+		}),
+	shows("coupastream_dead_letters_waiting", "Dead letters of the object that nobody has replayed; none where no topic is named for them.", sum,
+		func(s *status.TaskStatus, _ time.Time) (float64, bool) {
+			return float64(s.Letters.Waiting), s.Letters.Counted
 		}),
 	shows("coupastream_poll_interval_seconds", "From one reading of the object to the next, at present.", math.Max,
 		func(s *status.TaskStatus, _ time.Time) (float64, bool) { return s.Interval.Seconds(), s.Interval > 0 }),
@@ -237,7 +242,7 @@ func collectTenants(all []status.ConnectorStatus, now time.Time, detail bool, ou
 // add takes in a task. Of one that never ran on this worker there is nothing to tell.
 func (t *tallies) add(st stream, s *status.TaskStatus, now time.Time) {
 	here := s.State == status.Running || s.State == status.Failed
-	if !here && s.Rows == 0 && s.Polls == 0 && len(s.Answers) == 0 && s.Schemas == 0 {
+	if !here && s.Rows == 0 && s.Polls == 0 && s.Moved == 0 && len(s.Answers) == 0 && len(s.SchemaVersions) == 0 {
 		return
 	}
 	for i, f := range families {
@@ -325,6 +330,9 @@ var (
 	coordConnectors  = prometheus.NewDesc("kafka_connect_coordinator_assigned_connectors", "Connectors that the group has given to this worker.", nil, nil)
 	coordTasks       = prometheus.NewDesc("kafka_connect_coordinator_assigned_tasks", "Tasks that the group has given to this worker.", nil, nil)
 
+	// not Connect's: of those that others run too, and so of those that nobody runs
+	knownConnectors = prometheus.NewDesc("coupastream_connectors", "Connectors of the group that this worker knows, whoever runs them, by state.", []string{"state"}, nil)
+
 	connectorState   = prometheus.NewDesc("kafka_connect_connector_status", "1 for the connector's state.", []string{"connector", "status"}, nil)
 	connectorClass   = prometheus.NewDesc("kafka_connect_connector_connector_class", "1, with the connector's class.", []string{"connector", "connector_class"}, nil)
 	connectorType    = prometheus.NewDesc("kafka_connect_connector_connector_type", "1, with the connector's type.", []string{"connector", "connector_type"}, nil)
@@ -394,8 +402,10 @@ func collectConnect(all []status.ConnectorStatus, version string, detail bool, o
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	connectors, tasks := 0, 0
+	known := map[status.State]int{status.Running: 0, status.Unassigned: 0, status.Paused: 0, status.Stopped: 0, status.Failed: 0}
 	for i := range all {
 		c := &all[i]
+		known[c.State]++
 		// one whose configuration can't be used is nobody's, and every worker tells
 		if !c.Owner.Local && c.State != status.Failed {
 			continue
@@ -424,6 +434,9 @@ func collectConnect(all []status.ConnectorStatus, version string, detail bool, o
 			}
 			gauge(tc.Desc, float64(n), c.Name)
 		}
+	}
+	for state, n := range known {
+		gauge(knownConnectors, float64(n), strings.ToLower(string(state)))
 	}
 	gauge(workerConnectors, float64(connectors))
 	gauge(workerTasks, float64(tasks))

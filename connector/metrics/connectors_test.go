@@ -97,6 +97,31 @@ func TestSumsOfATenantAreOfAllItsObjects(t *testing.T) {
 	}
 }
 
+// What nobody runs, and what was stopped, is known to all: else a group in which nothing was meant to run
+// can't be told from one in which nothing runs.
+func TestEveryWorkerTellsWhichConnectorsThereAre(t *testing.T) {
+	all := many(4, 1)
+	for i, s := range []status.State{status.Unassigned, status.Stopped, status.Stopped} {
+		all[i].State, all[i].Owner = s, status.Owner{}
+	}
+	text := exposition(t, all, config.PerObjectAlways)
+	for _, want := range []string{`{state="running"} 1`, `{state="unassigned"} 1`, `{state="stopped"} 2`, `{state="paused"} 0`, `{state="failed"} 0`} {
+		if !strings.Contains(text, "coupastream_connectors"+want) {
+			t.Errorf("there is no coupastream_connectors%s", want)
+		}
+	}
+}
+
+// Letters that could not be counted are not none.
+func TestDeadLettersThatWaitAreToldWhereTheyWereCounted(t *testing.T) {
+	all := many(1, 2)
+	all[0].Tasks[0].Letters = status.Letters{Counted: true, Waiting: 3}
+	text := exposition(t, all, config.PerObjectAlways)
+	if n := strings.Count(text, "coupastream_dead_letters_waiting{"); n != 1 || !strings.Contains(text, `coupastream_dead_letters_waiting{object="purchase_order_line_0",tenant="company-name-0"} 3`) {
+		t.Errorf("%d series, want one, of 3", n)
+	}
+}
+
 func TestTwoConnectorsToOneInstanceDoNotSpoilAGathering(t *testing.T) {
 	all := many(1, 2)
 	twin := all[0]
@@ -131,7 +156,7 @@ func allNames(t *testing.T) map[string]bool {
 	}
 	for _, d := range []*prometheus.Desc{
 		requests, condition, rateLimit, rateCeiling, rateUsed, rateThrottled, rateWaiting, clockAhead, tokenAge, tokenFailures, workerConnectors, workerTasks, coordConnectors, coordTasks,
-		connectorState, connectorClass, connectorType, connectorVersion, taskState,
+		knownConnectors, connectorState, connectorClass, connectorType, connectorVersion, taskState,
 	} {
 		descs <- d
 	}

@@ -33,7 +33,7 @@ type Object struct {
 	// when what was there before the stream began was read
 	// to its end; zero: it was not, since the worker began
 	Backfilled time.Time
-	Schemas    int64 // that its records had since the start
+	Schemas    int64 // that its records had since the start, after the first
 	Subject    string
 	SchemaID   int // the last one
 }
@@ -170,7 +170,7 @@ func (k *watchedObject) look(before, now time.Time, o Object, tell func(string, 
 		d.Message, d.Since = fmt.Sprintf("%s is %v behind Coupa", o.Name, o.Freshness.Round(time.Second)), &began
 		tell(FreshnessMet, d)
 	}
-	if k.schemas > 0 && o.Schemas > k.schemas { // the first one is no change
+	if o.Schemas > k.schemas {
 		tell(SchemaChanged, Data{Message: "records of " + o.Name + " have a new version of their schema", Subject: o.Subject, SchemaID: o.SchemaID})
 	}
 	// in the time from look to look, however short the backfill was

@@ -45,7 +45,6 @@ func TestAnEventTellsOfAChangeAlone(t *testing.T) {
 		{"throttling for a moment is nothing to tell", []look{{0, slow, nil}, {4 * time.Minute, slow, nil}, {time.Second, well, nil}, {time.Hour, slow, nil}, {4 * time.Minute, slow, nil}}},
 		{"throttling that goes on is", []look{{0, slow, nil}, {5 * time.Minute, slow, []string{RateLimited}}, {time.Second, well, nil}, {time.Minute, well, []string{RateRecovered}}, {time.Second, slow, nil}}},
 		{"a schema changes", []look{{0, well, nil}, {time.Second, changed, []string{SchemaChanged}}, {time.Second, changed, nil}}},
-		{"the first schema is no change", []look{{0, with(func(_ *Connector, o *Object) { o.Schemas = 0 }), nil}, {time.Second, well, nil}}},
 		{"a backfill ends", []look{{0, well, nil}, {2 * time.Second, filled(time.Second), []string{BackfillDone}}, {time.Second, filled(time.Second), nil}}},
 		{"a backfill ends before anybody looks", []look{{time.Second, filled(0), []string{BackfillDone}}, {time.Second, filled(0), nil}}},
 		{"a backfill ends while it is looked", []look{{time.Second, filled(time.Second), nil}, {time.Second, filled(time.Second), []string{BackfillDone}}, {time.Second, filled(time.Second), nil}}},

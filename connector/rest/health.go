@@ -36,7 +36,7 @@ type TaskHealth struct {
 	// every change stamped before it is published, but for a backfill's
 	Mark      *time.Time `json:"mark"`
 	Proven    *time.Time `json:"proven"`       // the mark after the last poll
-	Freshness *int64     `json:"freshness_ms"` // from proven to now
+	Freshness *int64     `json:"freshness_ms"` // from proven to now; null of what is paused or stopped
 	Interval  int64      `json:"interval_ms"`  // from one reading to the next, at present
 	// the last comparison with Coupa; null: none was told of
 	Verified *VerifiedHealth `json:"verified"`
@@ -165,7 +165,7 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		Deletes: deletesHealth(t.Deletes),
 		Errors:  []TroubleHealth{}, Notices: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
 	}
-	if !t.Proven.IsZero() {
+	if !t.Proven.IsZero() && t.State != status.Paused && t.State != status.Stopped {
 		freshness := max(0, now.Sub(t.Proven)).Milliseconds()
 		h.Freshness = &freshness
 	}

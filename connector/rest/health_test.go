@@ -26,6 +26,17 @@ func TestHealthOfATaskThatNothingIsKnownOf(t *testing.T) {
 	}
 }
 
+// What is not meant to run is not behind.
+func TestWhatIsPausedOrStoppedHasNoFreshness(t *testing.T) {
+	now := time.Now()
+	for state, told := range map[status.State]bool{status.Running: true, status.Failed: true, status.Unassigned: true, status.Paused: false, status.Stopped: false} {
+		h := HealthOf(status.ConnectorStatus{Tasks: []status.TaskStatus{{State: state, Proven: now.Add(-time.Hour)}}}, now)
+		if got := h.Tasks[0].Freshness != nil; got != told {
+			t.Errorf("%s has a freshness: %v", state, got)
+		}
+	}
+}
+
 func TestHealthOfATaskOnItsOwner(t *testing.T) {
 	zone := time.FixedZone("", 3600)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, zone)

@@ -70,8 +70,9 @@ type TaskStatus struct {
 
 	Condition Condition
 	// where the mark was after the last poll: every change before it is in the topic, but for a
-	// backfill's. It stands while the task is BLIND, and was past when it was proven: a mark that a
-	// clock which runs ahead has left in the future proves nothing of what comes until then
+	// backfill's; of one that was never polled, when the task began. It stands while the task is BLIND, and
+	// was past when it was proven: a mark that a clock which runs ahead has left in the future proves
+	// nothing of what comes until then
 	Proven   time.Time
 	Verified Verified  // the last comparison with Coupa
 	Progress Progress  // of the backfill
@@ -84,10 +85,13 @@ type TaskStatus struct {
 	SchemaVersions []SchemaVersion // registered or found since the start, oldest first
 	LookbackFinds  int64           // rows that a look-back found and the ledger did not know
 
-	Schemas int64 // versions in all, those included that SchemaVersions has forgotten
+	// versions after the first one of their subject, those included that SchemaVersions has forgotten
+	Schemas int64
 	// subjects of schemas that the registry gave another id than before, since the start
 	Renumbered int64
 	Restarted  int64             // automatic restarts since the start
+	Moved      int64             // times that a request moved its position, since the start
+	Letters    Letters           // its dead letters that wait, on its owner only
 	Failures   int64             // errors that stopped the task, since the start
 	Retries    int64             // errors that it waited for, since the start
 	Objective  time.Duration     // freshness.objective.ms; 0: none
@@ -131,6 +135,12 @@ const (
 type Progress struct {
 	Done, Total int64         // rows
 	Left        time.Duration // at the speed of late; 0: not known
+}
+
+// Letters are an object's dead letters that nobody has replayed.
+type Letters struct {
+	Counted bool // false: no topic is named for them, or they could not be counted yet
+	Waiting int64
 }
 
 // SchemaVersion is a schema that a task's records carry.

@@ -39,14 +39,21 @@ const (
 	fillPages = 20
 )
 
-// Take is called when this worker begins to read the stream.
+// Take is called when this worker begins to read the stream. Of one that was never
+// read, time counts from there on: what is older is a backfill's.
 func (t *Task) Take() {
 	t.note(func(s *TaskStatus, v *vitals) {
 		v.began, v.proved, v.moved, v.took = time.Now(), time.Time{}, time.Time{}, 0
 		v.noScope, v.vanished, v.throttled, v.troubled = false, false, false, false
 		v.quiet, v.speed = s.Published, Speed{}
-		s.Proven, s.Progress, s.Restarts = t.past(clock.Later(s.Mark, s.Committed.Mark), v.began), Progress{}, 0
 		s.Marking.Trouble = nil
+		s.Progress, s.Restarts = Progress{}, 0
+		switch mark := clock.Later(s.Mark, s.Committed.Mark); {
+		case !mark.IsZero():
+			s.Proven = t.past(mark, v.began)
+		case s.Proven.IsZero():
+			s.Proven = v.began.UTC()
+		}
 	})
 }
 
@@ -234,15 +241,18 @@ func (s *TaskStatus) CountUnreadable(fields []string) {
 	s.Unreadable = counts
 }
 
-// Carries notes that the task's records have a schema.
+// Carries notes that the task's records have a schema. The first one of a subject that is seen since the
+// start is no change of it.
 func (t *Task) Carries(subject string, id int) {
 	t.Update(func(s *TaskStatus) {
 		if slices.ContainsFunc(s.SchemaVersions, func(v SchemaVersion) bool { return v.Subject == subject && v.ID == id }) {
 			return
 		}
 		kept := s.SchemaVersions[max(0, len(s.SchemaVersions)-maxSchemaVersions+1):]
+		if slices.ContainsFunc(s.SchemaVersions, func(v SchemaVersion) bool { return v.Subject == subject }) {
+			s.Schemas++
+		}
 		s.SchemaVersions = append(slices.Clone(kept), SchemaVersion{At: time.Now(), Subject: subject, ID: id})
-		s.Schemas++
 	})
 }
 
