@@ -19,18 +19,25 @@ func (w *Worker) observe(ctx context.Context) {
 	var writing sync.WaitGroup
 	defer writing.Wait()
 	writing.Go(func() { n.write(ctx) })
+	w.noteHistory(time.Now())
 	for clock.Sleep(ctx, observeEvery) {
 		now := time.Now()
+		w.noteHistory(now)
 		for _, m := range w.all() {
-			if m.instance == nil {
-				continue // its configuration can't be used
-			}
-			m.instance.Note(now)
 			for _, t := range m.tasks {
 				t.Sample(now)
 			}
 		}
 		n.look(now)
 		w.changes.tell() // what follows from the time
+	}
+}
+
+// noteHistory notes what instances are like now.
+func (w *Worker) noteHistory(now time.Time) {
+	for _, m := range w.all() {
+		if m.instance != nil { // else its configuration can't be used
+			m.instance.Note(now, m.tasks)
+		}
 	}
 }

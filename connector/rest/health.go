@@ -56,8 +56,9 @@ type TaskHealth struct {
 	LookbackFinds int64            `json:"lookback_finds"`
 	DeadLetters   int64            `json:"dead_letters"` // rows that went to the dead letter topic
 	DeadLetter    string           `json:"dead_letter,omitempty"`
-	Trimmed       int64            `json:"trimmed"`         // records whose texts were cut
-	Malformed     int64            `json:"malformed_texts"` // see [status.TaskStatus]
+	Waiting       *int64           `json:"dead_letters_waiting,omitempty"` // that nobody has replayed
+	Trimmed       int64            `json:"trimmed"`                        // records whose texts were cut
+	Malformed     int64            `json:"malformed_texts"`                // see [status.TaskStatus]
 	Unfit         map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
 	PageRequests  int              `json:"requests_per_page,omitempty"` // that a page with rows takes
 	Unreadable    map[string]int64 `json:"unreadable_in_unmapped,omitempty"`
@@ -110,7 +111,7 @@ type RateHealth struct {
 	Used           float64       `json:"used"`
 	Waiting        WaitingHealth `json:"waiting"`
 	ThrottledSince *time.Time    `json:"throttled_since"`
-	History        []RatePoint   `json:"history"` // of the last hour, oldest first
+	History        []Point       `json:"history"` // of the last hour, oldest first
 }
 
 // WaitingHealth counts the requests that wait for their turn.
@@ -121,11 +122,14 @@ type WaitingHealth struct {
 	Sweep    int `json:"sweep"`
 }
 
-// RatePoint is the pace at one time.
-type RatePoint struct {
-	At      time.Time `json:"at"`
-	Current float64   `json:"current"`
-	Used    float64   `json:"used"`
+// Point is what the instance and the connector's objects were like at one time.
+type Point struct {
+	At        time.Time `json:"at"`
+	Current   float64   `json:"current"`
+	Used      float64   `json:"used"`
+	Freshness *int64    `json:"freshness_ms"` // of the object that was furthest behind; null: none ran
+	Published int64     `json:"published"`    // records of all objects since the start, lines among them
+	Lateness  int64     `json:"lateness_ms"`  // of the latest row since the point before; 0: none was late
 }
 
 // TokenHealth is the connector's access token.
@@ -169,6 +173,9 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		freshness := max(0, now.Sub(t.Proven)).Milliseconds()
 		h.Freshness = &freshness
 	}
+	if t.Letters.Counted {
+		h.Waiting = &t.Letters.Waiting
+	}
 	if t.Progress != (status.Progress{}) {
 		h.Progress = &ProgressHealth{Done: t.Progress.Done, Total: t.Progress.Total}
 		if left := t.Progress.Left.Milliseconds(); left > 0 {
@@ -191,10 +198,15 @@ func rateHealth(r status.RateStatus) *RateHealth {
 	h := &RateHealth{
 		Limit: r.Limit, Auto: r.Auto, Current: r.Current, Used: r.Used, ThrottledSince: instant(r.ThrottledSince),
 		Waiting: WaitingHealth{Poll: r.Waiting[0], Snapshot: r.Waiting[1], Backfill: r.Waiting[2], Sweep: r.Waiting[3]},
-		History: []RatePoint{},
+		History: []Point{},
 	}
 	for _, p := range r.History {
-		h.History = append(h.History, RatePoint{p.At.UTC(), p.Current, p.Used})
+		point := Point{At: p.At.UTC(), Current: p.Current, Used: p.Used, Published: p.Published, Lateness: p.Lateness.Milliseconds()}
+		if !p.Proven.IsZero() {
+			freshness := max(0, p.At.Sub(p.Proven)).Milliseconds()
+			point.Freshness = &freshness
+		}
+		h.History = append(h.History, point)
 	}
 	return h
 }

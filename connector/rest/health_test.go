@@ -42,7 +42,7 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, zone)
 	h := HealthOf(status.ConnectorStatus{
 		Owner: status.Owner{WorkerID: "a:1", Local: true},
-		Rate:  status.RateStatus{Limit: 15, Waiting: [4]int{1, 2, 3, 4}, History: []status.RatePoint{{At: at, Current: 7}}},
+		Rate:  status.RateStatus{Limit: 15, Waiting: [4]int{1, 2, 3, 4}, History: []status.Point{{At: at, Current: 7}, {At: at.Add(time.Second), Proven: at, Published: 5, Lateness: time.Minute}}},
 		Token: status.TokenStatus{Age: time.Second, ExpiresIn: time.Minute},
 		Tasks: []status.TaskStatus{{
 			Proven: at, Interval: 20 * time.Second, Progress: status.Progress{Done: 3, Total: 9, Left: time.Second},
@@ -61,7 +61,8 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 	}
 	const want = `{"name":"","tenant":"","state":"","from_file":false,"worker_id":"a:1",` +
 		`"rate":{"limit":15,"auto":false,"current":0,"used":0,"waiting":{"poll":1,"snapshot":2,"backfill":3,"sweep":4},"throttled_since":null,` +
-		`"history":[{"at":"2026-01-02T02:04:05Z","current":7,"used":0}]},"token":{"age_ms":1000,"expires_in_ms":60000},"clock_ahead_ms":0,` +
+		`"history":[{"at":"2026-01-02T02:04:05Z","current":7,"used":0,"freshness_ms":null,"published":0,"lateness_ms":0},` +
+		`{"at":"2026-01-02T02:04:06Z","current":0,"used":0,"freshness_ms":1000,"published":5,"lateness_ms":60000}]},"token":{"age_ms":1000,"expires_in_ms":60000},"clock_ahead_ms":0,` +
 		`"tasks":[{"id":0,"object":"","topic":"","state":"","condition":"","mark":null,"proven":"2026-01-02T02:04:05Z","freshness_ms":1500,"interval_ms":20000,` +
 		`"verified":{"at":"2026-01-02T02:04:05Z","since":null,"until":"2026-01-02T02:04:05Z","rows":7,"requested":0,"found":{"stale":2},"proven_from":null,"proven_until":null},"backfilling":false,` +
 		`"progress":{"done":3,"total":9,"left_ms":1000},"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,` +

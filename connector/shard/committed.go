@@ -43,7 +43,7 @@ func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
 		t.Malformed += int64(sub.Malformed)
 		t.Late += int64(len(sub.Late))
 		for _, by := range sub.Late {
-			t.Lateness = max(t.Lateness, by)
+			t.Lateness, t.LatenessNow = max(t.Lateness, by), max(t.LatenessNow, by)
 		}
 	})
 	for _, by := range sub.Late {

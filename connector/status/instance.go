@@ -7,10 +7,13 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// How often the pace of an instance is noted for its history, and how far that goes back.
+// How often it is noted for its history how an instance does, and how far that goes back. What has
+// just begun is looked at by somebody, and is noted more often.
 const (
-	historyStep = 30 * time.Second
-	historySpan = time.Hour
+	historyStep  = 30 * time.Second
+	historySpan  = time.Hour
+	earlyStep    = 10 * time.Second
+	earlyHistory = 12 // points
 )
 
 // Instance is a connector's Coupa instance as its status shows it:
@@ -21,8 +24,8 @@ type Instance struct {
 	mu sync.Mutex
 	// the last two objects that Coupa answered well for, the later first
 	answers [2]answer
-	history [historySpan / historyStep]RatePoint // a ring
-	noted   int                                  // points ever
+	history [historySpan / historyStep]Point // a ring
+	noted   int                              // points ever
 }
 
 // Source tells how requests to an instance go. It asks nothing of Coupa.
@@ -46,16 +49,31 @@ type answer struct {
 // NewInstance begins its history.
 func NewInstance(source Source) *Instance { return &Instance{source: source} }
 
-// Note adds a point to the history, unless the last one is younger than historyStep.
-func (i *Instance) Note(now time.Time) {
-	pace := i.source.Pace()
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.noted > 0 && now.Sub(i.history[(i.noted-1)%len(i.history)].At) < historyStep {
+// Note adds a point to the history, with what the instance's tasks are like, unless the last one is
+// younger than a step. One goroutine calls it.
+func (i *Instance) Note(now time.Time, tasks []*Task) {
+	if !i.isDue(now) {
 		return
 	}
-	i.history[i.noted%len(i.history)] = RatePoint{now, pace.Current, pace.Used}
+	pace := i.source.Pace()
+	p := Point{At: now, Current: pace.Current, Used: pace.Used}
+	for _, t := range tasks {
+		t.addTo(&p)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.history[i.noted%len(i.history)] = p
 	i.noted++
+}
+
+func (i *Instance) isDue(now time.Time) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	step := historyStep
+	if i.noted < earlyHistory {
+		step = earlyStep
+	}
+	return i.noted == 0 || now.Sub(i.history[(i.noted-1)%len(i.history)].At) >= step
 }
 
 // answered notes that Coupa has answered well for an object.
@@ -127,13 +145,16 @@ type RateStatus struct {
 	Waiting [4]int  // requests that wait, by priority: poll, snapshot, backfill, sweep
 	// ThrottledSince is when Coupa began to slow this instance down; zero: it does not.
 	ThrottledSince time.Time
-	History        []RatePoint // oldest first, of the last hour
+	History        []Point // oldest first, of the last hour
 }
 
-// RatePoint is the pace at one time.
-type RatePoint struct {
+// Point is what an instance and its objects were like at one time.
+type Point struct {
 	At            time.Time
-	Current, Used float64
+	Current, Used float64       // pace, in requests a second
+	Proven        time.Time     // of the object that was furthest behind; zero: none ran
+	Published     int64         // records of all objects, lines among them, since the start
+	Lateness      time.Duration // of the latest row since the point before
 }
 
 // TokenStatus is the connector's access token.

@@ -47,6 +47,8 @@ type TaskStatus struct {
 	// rows published that became visible only after the mark had passed their updated-at
 	Late     int64
 	Lateness time.Duration // how far behind the mark the latest of them was
+	// the same of those since the last point of the instance's history
+	LatenessNow time.Duration
 	// changes published that did not move their row's updated-at: of lines, most of them
 	Silent      int64
 	SetBack     int64  // rows published with an older updated-at than they had been published with

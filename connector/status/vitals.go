@@ -219,6 +219,20 @@ func (t *Task) Sample(now time.Time) {
 	})
 }
 
+// addTo adds the task to what its instance is like.
+func (t *Task) addTo(p *Point) {
+	t.note(func(s *TaskStatus, _ *vitals) {
+		p.Published += s.Published + s.Lines
+		p.Lateness, s.LatenessNow = max(p.Lateness, s.LatenessNow), 0
+		if s.State != Running && s.State != Failed || s.Proven.IsZero() {
+			return
+		}
+		if p.Proven.IsZero() || s.Proven.Before(p.Proven) {
+			p.Proven = s.Proven
+		}
+	})
+}
+
 // maxSchemaVersions is how many of the versions of its schema a task remembers, the last ones.
 const maxSchemaVersions = 50
 

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { count, plural, rate, span, time } from "./format.js";
 import { live } from "./live.js";
 import { link, mark, put } from "./overview.js";
-import { ratePlot } from "./plot.js";
+import { coursePlots, ratePlot } from "./plot.js";
 import { kindOf } from "./states.js";
 
 // slow is how often what no event tells of is asked again: offsets, snapshots, the configuration.
@@ -124,6 +124,7 @@ export class Detail {
           h("th", { scope: "row" }, h("a", { href: link(c.name, t.object) }, t.object)), h("td", {}, chip(kindOf(t))), h("td", { class: "number" }, fresh(t)),
           [t.rows, t.published, t.dropped, t.late, t.silent].map((n) => h("td", { class: "number" }, count(n))),
           h("td", { class: `number${t.dead_letters ? " bad" : ""}` }, count(t.dead_letters)), h("td", { class: `number${t.errors.length ? " bad" : ""}` }, count(t.errors.length)))))))),
+      this.#course(),
       this.#requests(),
       this.#configuration(),
     ];
@@ -157,6 +158,7 @@ export class Detail {
         ["Look-back finds", count(t.lookback_finds), "Rows that polls had missed and a look-back found."],
         ...(t.deletes ? [["Deleted", count(t.deletes.deleted), `Rows deleted in Coupa. ${t.deletes.since ? "They are found" : "The ids in the topic are being learned; they are found from then on"}; the last sweep compared ${count(t.deletes.known)} rows.`]] : []),
         ["Dead letters", count(t.dead_letters), t.dead_letter ? `The last: ${t.dead_letter}` : "Rows that could not go to the topic."],
+        t.dead_letters_waiting !== undefined && ["Dead letters that wait", count(t.dead_letters_waiting), "In the dead letter topic, and nobody has replayed them."],
         ["Trimmed", count(t.trimmed), "Records whose longest texts were cut."],
         ["Malformed texts", count(t.malformed_texts), "Texts with bytes that are not UTF-8; U+FFFD stands in their place."],
         (t.marked || t.marks_waiting) && ["Marked as exported", count(t.marked ?? 0), `${count(t.marks_waiting ?? 0)} rows more are published and wait for their mark; ${count(t.marks_failed ?? 0)} marks failed and are tried again.`],
@@ -169,6 +171,7 @@ export class Detail {
       section("Schema versions", t.schema_versions.length === 0 ? h("p", { class: "empty" }, "None since the worker began.") : scroll("Schema versions", h("table", { class: "list" },
         h("thead", {}, h("tr", {}, ["Since", "Subject"].map((s) => h("th", { scope: "col" }, s)), h("th", { scope: "col", class: "number" }, "Id in the registry"))),
         h("tbody", {}, t.schema_versions.toReversed().map((v) => h("tr", {}, h("td", {}, time(v.at)), h("td", {}, h("code", {}, v.subject)), h("td", { class: "number" }, v.id))))))),
+      this.#course(),
       this.#requests(),
       this.#configuration(),
     ];
@@ -198,6 +201,11 @@ export class Detail {
           (x.state === "RUNNING" || x.state === "PAUSED") && action("snapshot-cancel", "Cancel", "", x.id)])))))));
   }
 
+  #course() {
+    const r = this.#health.rate;
+    return r && section("The last hour", h("p", { class: "hint" }, "Of all the connector's objects."), coursePlots(points(r)));
+  }
+
   #requests() {
     const r = this.#health.rate;
     if (!r) return section("Requests to Coupa", h("p", { class: "empty" }, "Only the worker that runs the connector knows, and it did not tell."));
@@ -211,7 +219,7 @@ export class Detail {
         ["Throttled", r.throttled_since ? `for ${span((live.now() - Date.parse(r.throttled_since)) / 1000)}` : "no", r.throttled_since ? "Coupa answers 429 or 503; the rate comes back by itself." : ""],
         ["Waiting", count(w.poll + w.snapshot + w.backfill + w.sweep), `Polls ${w.poll}, snapshots ${w.snapshot}, backfills ${w.backfill}, sweeps ${w.sweep}.`],
         token && !token.trouble && token.expires_in_ms > 0 && ["Access token", `${span(token.age_ms / 1000, 1)} old`, `Expires in ${span(token.expires_in_ms / 1000)}; renewed before that.`]),
-      ratePlot(r.history.map((p) => ({ ...p, at: Date.parse(p.at) })), r.auto ? 0 : r.limit));
+      ratePlot(points(r), r.auto ? 0 : r.limit));
   }
 
   #configuration() {
@@ -224,6 +232,8 @@ export class Detail {
     return section("Configuration", h("p", { class: "hint" }, this.#health.from_file ? "From a file of the worker, and changed there. " : "Changed over REST. ", "Secrets are shown as references, or as [hidden]."), body);
   }
 }
+
+const points = (r) => r.history.map((p) => ({ ...p, at: Date.parse(p.at) }));
 
 const chip = (kind) => h("span", { class: `state k-${kind.kind}`, title: kind.means }, mark(kind), kind.label);
 

@@ -117,7 +117,10 @@ describe("the status page", () => {
       assert.ok(text.includes(expected), `${expected} is not shown in ${text}`);
     }
     assert.match(await page.getByRole("img", { name: /Requests a second, / }).getAttribute("aria-label"), /Below the limit for \d+ % of the time/);
-    await page.getByText("The numbers").click();
+    for (const what of [/^Freshness of the object furthest behind, .* at most/, /^Records published a second, .* at most/, /^Lateness of rows that became visible late, .* at most/]) {
+      assert.equal(await page.getByRole("img", { name: what }).count(), 1);
+    }
+    await page.getByText("The numbers").last().click();
     await page.locator("details[open] tbody tr").first().waitFor();
     await redrawn(page);
     assert.equal(await page.locator("details[open]").count(), 1, "what was opened stays open");
