@@ -12,7 +12,7 @@
 //	 │                             shard    one partition: batch, transaction, restoring ──▶ metrics
 //	 │                               ▼
 //	 └──▶ replay ────────────────▶ record   a row becomes its records ──▶ schemas, schemas/registry
-//	      dead letters, again
+//	      dead letters, again; the worker has those counted that wait
 //
 // Before there is a worker, preflight tries what one would need, with the makers of package record.
 //

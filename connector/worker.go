@@ -183,6 +183,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.beside.Go(func() { w.herd(running) })
 	w.beside.Go(func() { w.observe(running) })
 	w.beside.Go(func() { w.watchCheckpoint(running) })
+	w.beside.Go(func() { w.countLetters(running, adm) })
 	if ctx.Err() == nil && w.takesOver(ctx, adm) {
 		w.waitForTokens(ctx)
 	}

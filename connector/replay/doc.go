@@ -3,16 +3,18 @@
 //
 // It makes records as a poller does, with package record. It has a producer, a transactional id and a
 // consumer group of its own, named after the connector, and knows no worker, shard, store or checkpoint:
-// what is published already it reads from the objects' topics.
+// what is published already it reads from the objects' topics. [Letters] counts for the worker that runs a
+// connector which letters of it wait.
 //
 // # Goroutines and locks
 //
-// All of it runs on the caller's goroutine, and nothing is shared.
+// All of it runs on the caller's goroutine, and nothing is shared; Letters have one owner.
 //
 // # Files
 //
-//	replay.go  which letters go, and the transaction in which they do
-//	kafka.go   reading topics to an end, and offsets within a transaction
+//	replay.go   which letters go, and the transaction in which they do
+//	kafka.go    reading topics to an end, and offsets within a transaction
+//	waiting.go  how many letters wait
 //
 // # Decisions
 //
@@ -28,6 +30,8 @@
 //     one second are told apart by what they hold. A version goes once, and letters do not multiply.
 //   - Letters of objects whose lines have topics of their own stay letters: the worker alone knows what
 //     those topics hold. A snapshot of the rows publishes them.
+//   - What waits is read, and not reckoned from offsets: these count the ends of transactions and what was
+//     aborted, and the letters of all connectors that share a topic. An alert on that would never be over.
 //   - Where a mapping changes rows, they are read from Coupa again: a letter lacks what the mapping
 //     hides.
 package replay

@@ -169,7 +169,7 @@ func keyOf(topic string, rec *kgo.Record) (recordKey, error) {
 
 func (r *run) plan(topics *record.Topics) {
 	c := r.Connector
-	r.group, r.batchBytes = r.Settings.GroupID+"-replay-"+c.Name, topics.BatchBytes
+	r.group, r.batchBytes = groupOf(r.Settings.GroupID, c.Name), topics.BatchBytes
 	shared := record.SharedSubjects([]*config.Connector{c})
 	for i, o := range c.Objects {
 		one := &stream{object: o, counts: Result{Object: o.Path}}
