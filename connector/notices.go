@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,6 +26,7 @@ type notices struct {
 	watch    notify.Watch
 	notifier *notify.Notifier
 	records  chan notice
+	writing  sync.WaitGroup // events that are in records or being written
 }
 
 // notice is an event on its way to a topic.
@@ -77,6 +79,49 @@ func (n *notices) tells(c *config.Connector) bool {
 	return to.WebhookURL != "" || to.Topic != ""
 }
 
+// farewellTime is how long a worker that ends at its start waits for those that it notifies of that.
+const farewellTime = 10 * time.Second
+
+// farewell tells why nothing can start, before the worker ends: whoever is notified of troubles
+// would hear nothing of one that is there from the start.
+func (w *Worker) farewell(ctx context.Context, all []*prepared) {
+	n, now := newNotices(w), time.Now()
+	var is []notify.Connector
+	settings := map[string]*config.Connector{}
+	for _, one := range all {
+		c := notify.Connector{Name: one.name, Tenant: one.c.Tenant}
+		if one.token != nil {
+			c.TokenTrouble = one.token.Error()
+		}
+		for i, err := range one.objects {
+			if err != nil {
+				trouble := status.TroubleOf(err, now)
+				c.Objects = append(c.Objects, notify.Object{Name: one.c.Objects[i].Path, Failed: true, Message: trouble.Message, Remedy: trouble.Remedy})
+			}
+		}
+		is, settings[one.name] = append(is, c), one.c
+	}
+	for _, e := range n.watch.Look(now, is) {
+		n.tell(settings[e.Data.Connector], e)
+	}
+	ctx, cancel := context.WithTimeout(ctx, farewellTime)
+	defer cancel()
+	var writer sync.WaitGroup
+	writer.Go(func() { n.write(ctx) })
+	n.notifier.Finish(ctx)
+	written := make(chan struct{})
+	go func() {
+		n.writing.Wait()
+		close(written)
+	}()
+	select {
+	case <-written:
+	case <-ctx.Done():
+	}
+	cancel()
+	writer.Wait()
+}
+
 // tell sends an event where the connector's keys, or else the worker's, have it sent.
 func (n *notices) tell(c *config.Connector, e notify.Event) {
 	to := c.Notifications.Over(n.w.settings.Notifications)
@@ -119,10 +164,15 @@ func noticed(s status.ConnectorStatus, now time.Time) notify.Connector {
 
 // produce hands an event to write. It never waits.
 func (n *notices) produce(topic string, key, value []byte, done func(error)) {
+	n.writing.Add(1)
 	select {
-	case n.records <- notice{topic, key, value, done}:
+	case n.records <- notice{topic, key, value, func(err error) {
+		done(err)
+		n.writing.Done()
+	}}:
 	default:
 		done(errTooMany)
+		n.writing.Done()
 	}
 }
 

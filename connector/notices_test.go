@@ -125,3 +125,42 @@ func TestAConnectorIsNotifiedOfWhatItAsksFor(t *testing.T) {
 		}
 	})
 }
+
+// A worker that ends at its start would never come to look for what is to be notified.
+func TestAWorkerThatCantStartNotifiesBeforeItEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		schema bool // the registry refuses it
+		object string
+		want   string
+	}{
+		"a wrong secret":              {false, "", notify.TokenFailed},
+		"a schema that can't be used": {true, "invoices", notify.TaskFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, coupatest.Config{Seed: 413, Rows: 5, Objects: []string{"invoices"}}, func(h *harness) {
+				got := &hooks{}
+				h.webhooks = &http.Client{Transport: got}
+				h.worker["notifications.webhook.url"] = "https://hooks.example.com/"
+				h.worker["notifications.topic"] = "notices"
+				if c.schema {
+					h.refuses()
+				} else {
+					h.tenant.Inject(coupatest.Fault{Kind: coupatest.Canned, Object: coupatest.TokenRequests, Status: 401, Body: `{"error":"invalid_client"}`, Count: -1})
+				}
+				r := h.run(h.make())
+				if err := <-r.done; err == nil {
+					h.t.Error("it started")
+				}
+				r.cancel()
+				if types := got.types(c.object); !slices.Equal(types, []string{c.want}) {
+					t.Errorf("%v by webhook, want %s", types, c.want)
+				}
+				n := 0
+				h.each("notices", func(*kgo.Record) { n++ })
+				if n != 1 {
+					t.Errorf("%d events in the topic, want one", n)
+				}
+			})
+		})
+	}
+}

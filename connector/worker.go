@@ -278,9 +278,10 @@ const preflightAtOnce = 256
 // schemas, Coupa's token. Coupa's tokens can't be used in their first seconds, so a worker
 // that takes over in time must hold them before. What fails here is FAILED from the start and
 // tried again by itself; if nothing at all can start, not for a cause that passes by itself,
-// and there is nothing but files to take connectors from, the worker says why and ends.
-func (w *Worker) preflight(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, preflightTime)
+// and there is nothing but files to take connectors from, the worker says why, also to those
+// who are notified of that, and ends.
+func (w *Worker) preflight(run context.Context) error {
+	ctx, cancel := context.WithTimeout(run, preflightTime)
 	defer cancel()
 	fromFiles := true
 	var all []*prepared
@@ -319,9 +320,11 @@ func (w *Worker) preflight(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	switch len(errs) {
-	case 0:
+	if len(errs) == 0 {
 		return nil
+	}
+	w.farewell(run, all)
+	switch len(errs) {
 	case 1:
 		return errs[0]
 	default:

@@ -41,6 +41,7 @@ type Notifier struct {
 
 	mu     sync.Mutex
 	queues map[Webhook]chan Event
+	ended  bool // nothing is taken any more
 }
 
 // New makes a Notifier, which works until Close.
@@ -65,11 +66,31 @@ func (n *Notifier) Close() {
 	n.cfg.Foreign.CloseIdleConnections()
 }
 
+// Finish ends sending as Close does, after what waits was sent or ctx has ended.
+func (n *Notifier) Finish(ctx context.Context) {
+	n.mu.Lock()
+	n.ended = true
+	for _, q := range n.queues {
+		close(q)
+	}
+	n.mu.Unlock()
+	sent := make(chan struct{})
+	go func() {
+		n.senders.Wait()
+		close(sent)
+	}()
+	select {
+	case <-sent:
+	case <-ctx.Done():
+	}
+	n.Close()
+}
+
 // Post has an event sent to a webhook, behind those that were given before. It never waits.
 func (n *Notifier) Post(h Webhook, e Event) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ctx.Err() != nil {
+	if n.ended || n.ctx.Err() != nil {
 		return
 	}
 	q := n.queues[h]
@@ -106,7 +127,10 @@ func (n *Notifier) send(h Webhook, q <-chan Event) {
 	}
 	for {
 		select {
-		case e := <-q:
+		case e, more := <-q:
+			if !more {
+				return
+			}
 			n.deliver(client, h, e)
 		case <-n.ctx.Done():
 			return
@@ -116,7 +140,7 @@ func (n *Notifier) send(h Webhook, q <-chan Event) {
 
 // deliver repeats an event until it is taken, or can't be.
 func (n *Notifier) deliver(client *http.Client, h Webhook, e Event) {
-	for try := 0; ; try++ {
+	for try := 0; n.ctx.Err() == nil; try++ {
 		err := post(n.ctx, client, h, e)
 		if err == nil || n.ctx.Err() != nil {
 			return

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -157,6 +158,39 @@ func TestSendingNeverWaitsAndAnAddressThatHangsHoldsNoOtherUp(t *testing.T) {
 		}
 		n.Post(hook, event) // does no harm
 	})
+}
+
+// Who is about to end sends what waits, also what has to be repeated, and waits for nobody for ever.
+func TestFinishSendsWhatWaitsForAsLongAsItMay(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers []int
+		took    time.Duration
+		got     int
+	}{
+		"two that are taken":     {nil, 0, 2},
+		"one has to be repeated": {[]int{503}, 2 * time.Second, 3},
+		"an address that hangs":  {[]int{-1, -1, -1}, 10 * time.Second, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &receiver{answers: c.answers}
+			n := notifier(r, r, io.Discard)
+			for range 2 {
+				n.Post(hook, newEvent(TokenFailed, time.Now(), Data{Connector: "acme"}))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			began := time.Now()
+			n.Finish(ctx)
+			if took := time.Since(began); took > c.took || len(r.got) != c.got {
+				t.Errorf("%s: %d requests in %v, want %d in %v at most", name, len(r.got), took, c.got, c.took)
+			}
+			n.Post(hook, newEvent(TokenFailed, time.Now(), Data{Connector: "acme"}))
+			synctest.Wait()
+			if len(r.got) != c.got {
+				t.Errorf("%s: something is sent after the end", name)
+			}
+		})
+	}
 }
 
 func TestAWebhookIsPostedOverHTTP(t *testing.T) {

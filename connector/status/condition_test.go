@@ -116,19 +116,19 @@ func TestATroubleThatIsMetAgainIsOne(t *testing.T) {
 	at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	for i := range 2 * maxTroubles {
 		at = at.Add(time.Second)
-		kept = remember(kept, troubleOf(fmt.Errorf("row %d: %w", i, errors.New("no")), at))
+		kept = remember(kept, TroubleOf(fmt.Errorf("row %d: %w", i, errors.New("no")), at))
 	}
 	if len(kept) != maxTroubles || kept[0].Message != "row 19: no" || kept[maxTroubles-1].Message != "row 10: no" {
 		t.Errorf("%d kept, from %v to %v; want the last ten, newest first", len(kept), kept[0], kept[len(kept)-1])
 	}
 	before := kept
 	at = at.Add(time.Second)
-	kept = remember(kept, troubleOf(errors.New("row 15: no"), at))
+	kept = remember(kept, TroubleOf(errors.New("row 15: no"), at))
 	if len(kept) != maxTroubles || kept[0].Message != "row 15: no" || !kept[0].At.Equal(at) || before[0].Message != "row 19: no" {
 		t.Errorf("%v; want row 15 in front with the newer time, and what was copied before as it was", kept)
 	}
 	scope := &coupa.Error{Op: "reading invoices", Kind: coupa.Scope, Status: 403, Hint: "grant core.invoice.read"}
-	if tr := troubleOf(fmt.Errorf("polling: %w", scope), at); tr.Remedy != "grant core.invoice.read" || tr.Message != "polling: reading invoices: 403 Forbidden" {
+	if tr := TroubleOf(fmt.Errorf("polling: %w", scope), at); tr.Remedy != "grant core.invoice.read" || tr.Message != "polling: reading invoices: 403 Forbidden" {
 		t.Errorf("%+v; want the remedy apart from what happened", tr)
 	}
 }

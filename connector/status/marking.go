@@ -17,7 +17,7 @@ func (t *Task) CantMark(err error) {
 			s.Marking.Trouble = nil
 			return
 		}
-		trouble := troubleOf(err, time.Now())
+		trouble := TroubleOf(err, time.Now())
 		if s.Marking.Trouble != nil { // it goes on
 			trouble.At = s.Marking.Trouble.At
 		}

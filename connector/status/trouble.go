@@ -13,8 +13,8 @@ import (
 	"github.com/coupastream/coupastream/coupa"
 )
 
-// troubleOf tells of an error what happened and, apart from it, what a person can do.
-func troubleOf(err error, now time.Time) Trouble {
+// TroubleOf tells of an error what happened and, apart from it, what a person can do.
+func TroubleOf(err error, now time.Time) Trouble {
 	t := Trouble{At: now, Message: err.Error(), Remedy: remedyOf(err)}
 	if before, found := strings.CutSuffix(t.Message, "; "+t.Remedy); found {
 		t.Message = before

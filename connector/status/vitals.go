@@ -89,7 +89,7 @@ func (t *Task) Failed(err error) {
 	passes := IsTemporary(err)
 	kind, fromCoupa := kindOf(err)
 	t.note(func(s *TaskStatus, v *vitals) {
-		s.Errors = remember(s.Errors, troubleOf(err, time.Now()))
+		s.Errors = remember(s.Errors, TroubleOf(err, time.Now()))
 		if passes {
 			s.Retries++
 		} else {
@@ -304,7 +304,7 @@ func (t *Task) Status() TaskStatus {
 // Renumbered notes that a schema of the task's records got another id. It stops nothing.
 func (t *Task) Renumbered(err error) {
 	t.Update(func(s *TaskStatus) {
-		s.Errors = remember(s.Errors, troubleOf(err, time.Now()))
+		s.Errors = remember(s.Errors, TroubleOf(err, time.Now()))
 		s.Renumbered++
 	})
 }
