@@ -76,7 +76,7 @@ func (h *harness) set(r *running, s status.State) {
 func (h *harness) move(r *running, to status.Offset) {
 	h.t.Helper()
 	to.Tenant, to.Object = "acme", "invoices"
-	if err := r.MoveOffsets(h.t.Context(), "acme", []status.Offset{to}); err != nil {
+	if err := r.MoveOffsets(h.t.Context(), "acme", []status.Offset{to}, status.Asker{}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -520,7 +520,7 @@ func TestARequestWaitsForItsTurnNoLongerThanItMay(t *testing.T) {
 		held := h.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, TxnID: h.transactionalID("acme"), Err: kerr.CoordinatorNotAvailable, Count: -1})
 		moved := make(chan error, 1)
 		go func() {
-			moved <- r.MoveOffsets(h.t.Context(), "acme", []status.Offset{{Tenant: "acme", Object: "invoices", Reset: true}})
+			moved <- r.MoveOffsets(h.t.Context(), "acme", []status.Offset{{Tenant: "acme", Object: "invoices", Reset: true}}, status.Asker{})
 		}()
 		h.pass(time.Second) // its transaction does not end
 		ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
@@ -559,11 +559,11 @@ func TestPositionsAreMovedByRequest(t *testing.T) {
 		}
 		count(65, 0, "5 changes")
 		invoices := status.Offset{Tenant: "acme", Object: "invoices", UpdatedAt: before}
-		if err := r.AlterOffsets(h.t.Context(), "acme", []status.Offset{invoices}); !errors.Is(err, ErrNotStopped) {
+		if err := r.AlterOffsets(h.t.Context(), "acme", []status.Offset{invoices}, status.Asker{}); !errors.Is(err, ErrNotStopped) {
 			t.Errorf("while it runs: %v", err)
 		}
 		h.set(r, status.Stopped)
-		if err := r.AlterOffsets(h.t.Context(), "acme", []status.Offset{invoices}); err != nil {
+		if err := r.AlterOffsets(h.t.Context(), "acme", []status.Offset{invoices}, status.Asker{}); err != nil {
 			t.Fatal(err)
 		}
 		offsets, err := r.Offsets(h.t.Context(), "acme")
@@ -583,7 +583,7 @@ func TestPositionsAreMovedByRequest(t *testing.T) {
 		h.settle()
 		count(131, 65, "one more change")
 		h.set(r, status.Stopped)
-		if err := r.ResetOffsets(h.t.Context(), "acme"); err != nil {
+		if err := r.ResetOffsets(h.t.Context(), "acme", status.Asker{}); err != nil {
 			t.Fatal(err)
 		}
 		if offsets, err := r.Offsets(h.t.Context(), "acme"); err != nil || len(offsets) != 0 {
@@ -598,7 +598,7 @@ func TestPositionsAreMovedByRequest(t *testing.T) {
 			"an object of nobody": {Tenant: "acme", Object: "contracts", UpdatedAt: before}, "no time": {Tenant: "acme", Object: "invoices"},
 			"the future": {Tenant: "acme", Object: "invoices", UpdatedAt: before.AddDate(1, 0, 0)},
 		} {
-			if problems := (config.Problems)(nil); !errors.As(r.MoveOffsets(h.t.Context(), "acme", []status.Offset{o}), &problems) {
+			if problems := (config.Problems)(nil); !errors.As(r.MoveOffsets(h.t.Context(), "acme", []status.Offset{o}, status.Asker{}), &problems) {
 				t.Errorf("%s is accepted", what)
 			}
 		}

@@ -16,7 +16,7 @@ const module = "github.com/coupastream/coupastream/"
 // it may. Names are those below connector/, but for the leaves'. A package
 // that is not here imports nothing of ours, or is internal to one.
 var arrows = map[string]string{
-	"connector": "explain group replay stream sweep polls shard record status metrics notify config configtopic logging transport internal/chores internal/clock checkpoint coupa",
+	"connector": "explain group replay listing stream sweep polls shard record status metrics notify config configtopic logging transport internal/chores internal/clock checkpoint coupa",
 	"rest":      "connector explain sweep shard status config logging rest/security checkpoint",
 
 	// The rooms. What a commit is made by and applied with is in shard alone.

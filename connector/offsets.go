@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
@@ -67,47 +68,44 @@ func (w *Worker) hold(ctx context.Context, name string) (m *managed, s *shard.Sh
 // An object goes on at UpdatedAt: what changed from there on is published, what was published of it
 // before once more. With an ID, rows above it that changed before UpdatedAt are published as a
 // backfill. With Reset, it begins anew by initial.from. The ledger of what was published is dropped.
-func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []status.Offset) error {
-	return w.alter(ctx, name, offsets, false)
+//
+// The log says of each who moved it, from where and to where.
+func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []status.Offset, by status.Asker) error {
+	return w.alter(ctx, name, offsets, by, false)
 }
 
 // MoveOffsets does the same for objects of a connector in any
 // state: while they are moved, these objects alone do not run.
-func (w *Worker) MoveOffsets(ctx context.Context, name string, offsets []status.Offset) error {
-	return w.alter(ctx, name, offsets, true)
+func (w *Worker) MoveOffsets(ctx context.Context, name string, offsets []status.Offset, by status.Asker) error {
+	return w.alter(ctx, name, offsets, by, true)
 }
 
 // ResetOffsets lets all objects of a STOPPED connector begin anew.
-func (w *Worker) ResetOffsets(ctx context.Context, name string) error {
+func (w *Worker) ResetOffsets(ctx context.Context, name string, by status.Asker) error {
 	m, err := w.find(name)
 	if err != nil || m.c == nil {
-		return errors.Join(err, w.AlterOffsets(ctx, name, nil))
+		return errors.Join(err, w.AlterOffsets(ctx, name, nil, by))
 	}
-	var all []status.Offset
+	return w.AlterOffsets(ctx, name, m.resets(), by)
+}
+
+// resets have all objects of a connector begin anew.
+func (m *managed) resets() (all []status.Offset) {
 	for _, o := range m.c.Objects {
 		all = append(all, status.Offset{Tenant: m.c.Tenant, Object: o.Path, Reset: true})
 	}
-	return w.AlterOffsets(ctx, name, all)
+	return all
 }
 
-func (w *Worker) alter(ctx context.Context, name string, offsets []status.Offset, running bool) error {
-	m, s, done, err := w.hold(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if m.state() != status.Stopped && !running {
-		return fmt.Errorf("%w: %s", ErrNotStopped, name)
-	}
-	var moved []*stream.Poller
-	var to []status.Offset
+// placed are the pollers of offsets, of those that move one.
+func (m *managed) placed(offsets []status.Offset) (moved []*stream.Poller, to []status.Offset, err error) {
 	var problems config.Problems
 	for _, o := range offsets {
 		at := slices.IndexFunc(m.pollers, func(p *stream.Poller) bool {
 			return p.Stream() == checkpoint.Stream{Tenant: o.Tenant, Object: o.Object}
 		})
 		if at < 0 {
-			problems = append(problems, config.Problem{Key: "partition", Value: o.Tenant + "/" + o.Object, Message: "no object of connector " + name,
+			problems = append(problems, config.Problem{Key: "partition", Value: o.Tenant + "/" + o.Object, Message: "no object of connector " + m.name,
 				Remedy: fmt.Sprintf("give {\"tenant\": %q, \"object\": one of coupa.objects}", m.c.Tenant)})
 			continue
 		}
@@ -121,16 +119,64 @@ func (w *Worker) alter(ctx context.Context, name string, offsets []status.Offset
 		moved, to = append(moved, p), append(to, o)
 	}
 	if len(problems) > 0 {
-		return problems
+		return nil, nil, problems
+	}
+	return moved, to, nil
+}
+
+func (w *Worker) alter(ctx context.Context, name string, offsets []status.Offset, by status.Asker, running bool) error {
+	m, s, done, err := w.hold(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if m.state() != status.Stopped && !running {
+		return fmt.Errorf("%w: %s", ErrNotStopped, name)
+	}
+	moved, to, err := m.placed(offsets)
+	if err != nil {
+		return err
 	}
 	s.Halt(attached(moved))
 	var errs []error
 	for i, p := range moved {
-		errs = append(errs, s.During(ctx, func(ctx context.Context) error { return p.Move(ctx, to[i]) }))
+		from, there := p.Offset()
+		err := s.During(ctx, func(ctx context.Context) error { return p.Move(ctx, to[i]) })
+		p.Task().Update(func(s *status.TaskStatus) { s.Moved++ })
+		w.audit(name, from, there, to[i], by, err)
+		errs = append(errs, err)
 	}
 	if m.state() == status.Running {
 		s.Resume(attached(moved))
 	}
-	w.log.Info("positions were moved by a request", "connector", name, "objects", len(moved))
 	return errors.Join(errs...)
+}
+
+// audit says in the log who moved an object. After an error it may have moved all the same.
+func (w *Worker) audit(name string, from status.Offset, there bool, to status.Offset, by status.Asker, err error) {
+	attrs := []any{"connector", name, "tenant", to.Tenant, "object", to.Object, "from", positionText(from, there), "to", positionText(to, true), "by", by.Who}
+	if by.Reason != "" {
+		attrs = append(attrs, "reason", by.Reason)
+	}
+	if err != nil {
+		w.log.Warn("a position was to be moved by a request, and it is not known whether it was", append(attrs, "error", err)...)
+		return
+	}
+	w.log.Info("a position was moved by a request", attrs...)
+}
+
+func positionText(o status.Offset, there bool) string {
+	at := o.UpdatedAt.UTC().Format(time.RFC3339)
+	switch {
+	case !there:
+		return "none"
+	case o.Reset:
+		return "initial.from"
+	case o.UpdatedAt.IsZero():
+		at = "all rows"
+	}
+	if o.ID > 0 {
+		return fmt.Sprintf("%s, and before it from id %d on", at, o.ID)
+	}
+	return at
 }

@@ -39,7 +39,7 @@ func TestWhatGoesOutAgainSaysThatItWasAskedForAcrossAStop(t *testing.T) {
 			}
 			reset = append(reset, status.Offset{Tenant: "acme", Object: object, Reset: true})
 		}
-		if err := r.MoveOffsets(h.t.Context(), "acme", reset); err != nil {
+		if err := r.MoveOffsets(h.t.Context(), "acme", reset, status.Asker{}); err != nil {
 			t.Fatal(err)
 		}
 		h.pass(1500 * time.Millisecond)

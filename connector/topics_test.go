@@ -224,7 +224,7 @@ func TestATopicThatIsMadeAgainIsNoticedUntilItsRowsAreThere(t *testing.T) {
 		"made by itself, then the position is reset": {
 			func(h *harness) { h.deleteTopic("coupa.invoices") }, 3,
 			func(h *harness, r *running) {
-				if err := r.MoveOffsets(h.t.Context(), "acme", []status.Offset{{Tenant: "acme", Object: "invoices", Reset: true}}); err != nil {
+				if err := r.MoveOffsets(h.t.Context(), "acme", []status.Offset{{Tenant: "acme", Object: "invoices", Reset: true}}, status.Asker{}); err != nil {
 					h.t.Error(err)
 				}
 			},

@@ -78,13 +78,13 @@ func TestThePositionOfARowThatIsReadWholeCanBeGivenBack(t *testing.T) {
 		if err != nil || len(told) != 2 {
 			t.Fatalf("%+v, %v", told, err)
 		}
-		if err := r.AlterOffsets(h.t.Context(), "acme", told); err != nil {
+		if err := r.AlterOffsets(h.t.Context(), "acme", told, status.Asker{}); err != nil {
 			t.Error(err)
 		}
 		if again, err := r.Offsets(h.t.Context(), "acme"); err != nil || !slices.Equal(again, told) {
 			t.Errorf("%+v became %+v, %v", told, again, err)
 		}
-		if err := r.ResetOffsets(h.t.Context(), "acme"); err != nil {
+		if err := r.ResetOffsets(h.t.Context(), "acme", status.Asker{}); err != nil {
 			t.Error(err)
 		}
 		if left, err := r.Offsets(h.t.Context(), "acme"); err != nil || len(left) > 0 {

@@ -155,6 +155,15 @@ func (r *remote) ask(cmd *cobra.Command, list func(context.Context, *client.Clie
 	return all, cobra.ShellCompDirectiveNoFileComp
 }
 
+// atTerminal tells whether somebody sits there who can be asked.
+func (a *app) atTerminal() bool {
+	if a.interactive {
+		return true
+	}
+	file, ok := a.stdin.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd())) && a.onTerminal()
+}
+
 // onTerminal tells whether results are read by somebody who sits there.
 func (a *app) onTerminal() bool {
 	file, ok := a.stdout.(*os.File)

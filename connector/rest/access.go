@@ -42,5 +42,5 @@ func (a *API) access(rec *recorder, r *http.Request, began time.Time) {
 		level = slog.LevelInfo
 	}
 	a.log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),
-		slog.Int("bytes", rec.bytes), slog.Duration("took", a.now().Sub(began)), slog.String("remote", r.RemoteAddr), slog.String("user_agent", r.UserAgent()))
+		slog.Int("bytes", rec.bytes), slog.Duration("took", a.now().Sub(began)), slog.String("remote", r.RemoteAddr), slog.String("user", security.CallerOf(r.Context()).Name), slog.String("user_agent", r.UserAgent()))
 }

@@ -41,6 +41,7 @@ type fake struct {
 	ill        error
 	broken     error // what every change fails with
 	restarted  []connector.RestartRequest
+	movedBy    status.Asker
 	elsewhere  map[string]status.ConnectorStatus // what is known after a Refresh
 	rung       []string
 }
@@ -256,16 +257,17 @@ func (f *fake) Offsets(_ context.Context, name string) ([]status.Offset, error) 
 	return f.offsets[name], err
 }
 
-func (f *fake) AlterOffsets(ctx context.Context, name string, offsets []status.Offset) error {
+func (f *fake) AlterOffsets(ctx context.Context, name string, offsets []status.Offset, by status.Asker) error {
 	if c, err := f.Connector(name); err == nil && c.State != status.Stopped {
 		return connector.ErrNotStopped
 	}
-	return f.MoveOffsets(ctx, name, offsets)
+	return f.MoveOffsets(ctx, name, offsets, by)
 }
 
-func (f *fake) MoveOffsets(_ context.Context, name string, offsets []status.Offset) error {
+func (f *fake) MoveOffsets(_ context.Context, name string, offsets []status.Offset, by status.Asker) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.movedBy = by
 	if _, err := f.owned(name); err != nil {
 		return err
 	}
@@ -282,7 +284,20 @@ func (f *fake) MoveOffsets(_ context.Context, name string, offsets []status.Offs
 	return nil
 }
 
-func (f *fake) ResetOffsets(_ context.Context, name string) error {
+func (f *fake) WeighOffsets(_ context.Context, name string, offsets []status.Offset) ([]status.Weight, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.owned(name); err != nil {
+		return nil, err
+	}
+	var all []status.Weight
+	for _, o := range offsets {
+		all = append(all, status.Weight{Object: o.Object, To: o, Again: status.Count{Rows: 1200, About: true}, LeftOut: status.Count{Unknown: "Coupa answers 503"}})
+	}
+	return all, nil
+}
+
+func (f *fake) ResetOffsets(_ context.Context, name string, _ status.Asker) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.owned(name)

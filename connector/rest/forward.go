@@ -26,6 +26,7 @@ const (
 	// the largest answer of another worker: a thousand connectors with all their tasks
 	maxAnswer  = 64 << 20
 	forwardKey = "forward"
+	askedByKey = "asked_by" // who sent what is passed on, for the log
 )
 
 // owner is what only the worker that runs a connector's tasks knows or can do; with others
@@ -106,6 +107,10 @@ func (a *API) open(ctx context.Context, from http.Header, to status.Owner, metho
 		values[k] = v
 	}
 	values.Set(forwardKey, "false")
+	values.Del(askedByKey)
+	if name := security.CallerOf(ctx).Name; name != "" && !security.Reads(method) {
+		values.Set(askedByKey, name)
+	}
 	out, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(to.URL, "/")+path+"?"+values.Encode(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("the address of worker %s: %w", to.WorkerID, err)

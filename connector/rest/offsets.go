@@ -8,8 +8,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/coupastream/coupastream/connector"
+	"github.com/coupastream/coupastream/connector/rest/security"
 	"github.com/coupastream/coupastream/connector/status"
 )
 
@@ -17,10 +20,13 @@ import (
 type offsetOwner interface {
 	Offsets(ctx context.Context, name string) ([]status.Offset, error)
 	// of a STOPPED connector
-	AlterOffsets(ctx context.Context, name string, offsets []status.Offset) error
-	MoveOffsets(ctx context.Context, name string, offsets []status.Offset) error // in any state
+	AlterOffsets(ctx context.Context, name string, offsets []status.Offset, by status.Asker) error
+	// in any state
+	MoveOffsets(ctx context.Context, name string, offsets []status.Offset, by status.Asker) error
 	// of a STOPPED connector
-	ResetOffsets(ctx context.Context, name string) error
+	ResetOffsets(ctx context.Context, name string, by status.Asker) error
+	// what these would do; nil: what ResetOffsets would
+	WeighOffsets(ctx context.Context, name string, offsets []status.Offset) ([]status.Weight, error)
 }
 
 // offsetRoutes are about positions: Connect's of a whole connector, and ours of one object.
@@ -130,18 +136,89 @@ func (a *API) alterOffsets(r *request) (*answer, error) {
 		}
 		offsets = append(offsets, o)
 	}
-	return a.move(r, c, altered, func(ctx context.Context) error { return a.owner.AlterOffsets(ctx, c.Name, offsets) })
+	return a.move(r, c, altered, offsets, func(ctx context.Context, by status.Asker) error {
+		return a.owner.AlterOffsets(ctx, c.Name, offsets, by)
+	})
 }
 
-// move has the owner move positions. What it finds wrong
+// move has the owner move positions, or with dry_run tell what that would do. What it finds wrong
 // with them is not wrong with the connector's configuration.
-func (a *API) move(r *request, c status.ConnectorStatus, done string, move func(context.Context) error) (*answer, error) {
+func (a *API) move(r *request, c status.ConnectorStatus, done string, offsets []status.Offset, move func(context.Context, status.Asker) error) (*answer, error) {
+	by, err := askerOf(r)
+	if err != nil {
+		return nil, err
+	}
 	return a.ownersWork(r, c, notFound, func(ctx context.Context) (*answer, error) {
-		if err := move(ctx); err != nil {
+		if r.isTrue("dry_run") {
+			all, err := a.owner.WeighOffsets(ctx, c.Name, offsets)
+			if err != nil {
+				return nil, ofRequest(err)
+			}
+			return ok(weighed(all))
+		}
+		if err := move(ctx, by); err != nil {
 			return nil, ofRequest(err)
 		}
 		return ok(message{done})
 	})
+}
+
+// maxReason is how long the reason for a change may be.
+const maxReason = 200
+
+// askerOf tells who sent a request, and why. What another worker passes on
+// says who sent it there; who may ask so may do all that is asked.
+func askerOf(r *request) (status.Asker, error) {
+	query := r.URL.Query()
+	by := status.Asker{Who: security.CallerOf(r.Context()).Name, Reason: query.Get("reason")}
+	if by.Who == "" {
+		by.Who = r.RemoteAddr
+	}
+	if first := query.Get(askedByKey); first != "" && !mayForward(r) {
+		by.Who = first + ", passed on by " + by.Who
+	}
+	for _, text := range []string{by.Who, by.Reason} {
+		if utf8.RuneCountInString(text) > maxReason || strings.ContainsFunc(text, unicode.IsControl) {
+			return by, bad("A reason has at most %d characters, on one line", maxReason)
+		}
+	}
+	return by, nil
+}
+
+// Weights are what moving positions would do.
+type Weights struct {
+	Message string   `json:"message"`
+	Objects []Weight `json:"objects"`
+}
+
+// Weight is what moving one object would do to rows, by what Coupa has now.
+type Weight struct {
+	Object  string     `json:"object"`
+	From    *time.Time `json:"from"`     // where it is; null: nowhere yet
+	Again   RowCount   `json:"again"`    // rows that go out once more, and what is new
+	LeftOut RowCount   `json:"left_out"` // changed rows that are not read any more
+}
+
+// RowCount is a number of rows; null is not known.
+type RowCount struct {
+	Rows  *int64 `json:"rows"`
+	About bool   `json:"about"` // reckoned from ids, as they are many
+	Trace string `json:"trace,omitempty"`
+}
+
+func weighed(all []status.Weight) Weights {
+	w := Weights{Message: "Nothing was moved: dry_run asks what would happen", Objects: []Weight{}}
+	for _, one := range all {
+		w.Objects = append(w.Objects, Weight{Object: one.Object, From: instant(one.From.UpdatedAt), Again: rowCount(one.Again), LeftOut: rowCount(one.LeftOut)})
+	}
+	return w
+}
+
+func rowCount(c status.Count) RowCount {
+	if c.Unknown != "" {
+		return RowCount{Trace: c.Unknown}
+	}
+	return RowCount{Rows: &c.Rows, About: c.About}
 }
 
 // resetOffsets has every object of a stopped connector begin anew.
@@ -150,7 +227,7 @@ func (a *API) resetOffsets(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.move(r, c, reset, func(ctx context.Context) error { return a.owner.ResetOffsets(ctx, c.Name) })
+	return a.move(r, c, reset, nil, func(ctx context.Context, by status.Asker) error { return a.owner.ResetOffsets(ctx, c.Name, by) })
 }
 
 // usable finds the connector of a request about its positions, which one without tasks has none of.
@@ -211,7 +288,7 @@ func (a *API) alterObjectOffset(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.move(r, c, altered, func(ctx context.Context) error { return a.owner.MoveOffsets(ctx, c.Name, []status.Offset{o}) })
+	return a.moveOne(r, c, altered, o)
 }
 
 func (a *API) resetObjectOffset(r *request) (*answer, error) {
@@ -219,8 +296,12 @@ func (a *API) resetObjectOffset(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	anew := status.Offset{Tenant: c.Tenant, Object: r.path["object"], Reset: true}
-	return a.move(r, c, reset, func(ctx context.Context) error { return a.owner.MoveOffsets(ctx, c.Name, []status.Offset{anew}) })
+	return a.moveOne(r, c, reset, status.Offset{Tenant: c.Tenant, Object: r.path["object"], Reset: true})
+}
+
+func (a *API) moveOne(r *request, c status.ConnectorStatus, done string, to status.Offset) (*answer, error) {
+	one := []status.Offset{to}
+	return a.move(r, c, done, one, func(ctx context.Context, by status.Asker) error { return a.owner.MoveOffsets(ctx, c.Name, one, by) })
 }
 
 // withObject finds the connector of a request about one of its objects.

@@ -23,6 +23,27 @@ type Offset struct {
 	Reset bool // when altered: the object begins anew, by initial.from
 }
 
+// Asker is who asked for a change, for the log.
+type Asker struct {
+	Who    string // account, or address where there are no accounts
+	Reason string // as given; "": none was
+}
+
+// Weight is what moving an object's position does to rows, by what Coupa has now.
+type Weight struct {
+	Object   string
+	From, To Offset // From is zero where nothing was published yet
+	Again    Count  // rows that go out once more, and what is new
+	LeftOut  Count  // changed rows that are not read any more
+}
+
+// Count is a number of rows.
+type Count struct {
+	Rows    int64
+	About   bool   // they were too many to be counted, and Rows is reckoned from ids
+	Unknown string // why Coupa did not tell; "": it did
+}
+
 // SnapshotRequest says which rows of an object are to be
 // published as they are, whether or not they were before.
 type SnapshotRequest struct {

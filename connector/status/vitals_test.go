@@ -57,7 +57,9 @@ func TestTheHistoryBeginsAtOnceAndTellsOfAllObjects(t *testing.T) {
 	in := NewInstance(still{})
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	began := now
-	behind.Update(func(s *TaskStatus) { s.Proven, s.Published, s.Lines, s.LatenessNow = now.Add(-time.Minute), 4, 3, time.Second })
+	behind.Update(func(s *TaskStatus) {
+		s.Proven, s.Published, s.Lines, s.LatenessNow = now.Add(-time.Minute), 4, 3, time.Second
+	})
 	paused.Update(func(s *TaskStatus) { s.State, s.Proven = Paused, now.Add(-time.Hour) })
 	for ; now.Sub(began) < 10*time.Minute; now = now.Add(10 * time.Second) {
 		in.Note(now, []*Task{behind, paused})

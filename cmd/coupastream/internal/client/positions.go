@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/coupastream/coupastream/connector/rest"
@@ -41,18 +42,46 @@ func (c *Client) Offset(ctx context.Context, name, object string) (Position, err
 }
 
 // SetOffset moves one object, whatever the connector's state.
-func (c *Client) SetOffset(ctx context.Context, name, object string, to Offset) error {
-	return c.do(ctx, http.MethodPatch, objectOffsets(name, object), nil, to, nil)
+func (c *Client) SetOffset(ctx context.Context, name, object string, to Offset, reason string) error {
+	return c.do(ctx, http.MethodPatch, objectOffsets(name, object), because(reason), to, nil)
 }
 
 // ResetOffset has one object begin anew, by initial.from, whatever the connector's state.
-func (c *Client) ResetOffset(ctx context.Context, name, object string) error {
-	return c.do(ctx, http.MethodDelete, objectOffsets(name, object), nil, nil, nil)
+func (c *Client) ResetOffset(ctx context.Context, name, object, reason string) error {
+	return c.do(ctx, http.MethodDelete, objectOffsets(name, object), because(reason), nil, nil)
 }
 
 // ResetOffsets has every object of a STOPPED connector begin anew, by initial.from.
-func (c *Client) ResetOffsets(ctx context.Context, name string) error {
-	return c.do(ctx, http.MethodDelete, path("connectors", name, "offsets"), nil, nil, nil)
+func (c *Client) ResetOffsets(ctx context.Context, name, reason string) error {
+	return c.do(ctx, http.MethodDelete, path("connectors", name, "offsets"), because(reason), nil, nil)
+}
+
+// because gives the reason to the worker's log.
+func because(reason string) url.Values {
+	if reason == "" {
+		return nil
+	}
+	return url.Values{"reason": {reason}}
+}
+
+var dryRun = url.Values{"dry_run": {"true"}}
+
+// WeighSet tells what SetOffset would do.
+func (c *Client) WeighSet(ctx context.Context, name, object string, to Offset) ([]rest.Weight, error) {
+	var w rest.Weights
+	err := c.do(ctx, http.MethodPatch, objectOffsets(name, object), dryRun, to, &w)
+	return w.Objects, err
+}
+
+// WeighReset tells what ResetOffset would do; without an object, what ResetOffsets would.
+func (c *Client) WeighReset(ctx context.Context, name, object string) ([]rest.Weight, error) {
+	at := path("connectors", name, "offsets")
+	if object != "" {
+		at = objectOffsets(name, object)
+	}
+	var w rest.Weights
+	err := c.do(ctx, http.MethodDelete, at, dryRun, nil, &w)
+	return w.Objects, err
 }
 
 func objectOffsets(name, object string) string { return path("connectors", name, "offsets", object) }
