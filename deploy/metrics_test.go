@@ -43,6 +43,7 @@ func fixed() map[string][]string {
 
 		"process_resident_memory_bytes": {},
 		"process_cpu_seconds_total":     {},
+		"process_start_time_seconds":    {},
 		"up":                            {},
 		"ALERTS":                        {"alertname", "alertstate"},
 	}
