@@ -34,8 +34,9 @@ type TaskHealth struct {
 	Condition string `json:"condition"`
 	Trace     string `json:"trace,omitempty"`
 	// every change stamped before it is published, but for a backfill's
-	Mark      *time.Time `json:"mark"`
-	Proven    *time.Time `json:"proven"`       // the mark after the last poll
+	Mark *time.Time `json:"mark"`
+	// the mark after the last poll; before the first one, when the task began
+	Proven    *time.Time `json:"proven"`
 	Freshness *int64     `json:"freshness_ms"` // from proven to now; null of what is paused or stopped
 	Interval  int64      `json:"interval_ms"`  // from one reading to the next, at present
 	// the last comparison with Coupa; null: none was told of

@@ -143,7 +143,7 @@ export class Detail {
       section("Position", facts(
         ["Freshness", fresh(t), "What changed in Coupa longer ago than that is in the topic."],
         ["Read every", span(t.interval_ms / 1000), "The present time from one poll to the next, or from one reading of all rows to the next."],
-        ["Read until", time(t.proven), "The end of the last window that was read to its end."],
+        ["Read until", time(t.proven), t.polls || t.mark ? "The end of the last window that was read to its end." : "Nothing was read yet: when the object began."],
         ...verified(t.verified),
         ["Mark", time(t.mark), "The next poll begins there, less overlap.ms. A backfill may still have older rows to read."],
         ...this.#offset(t)),
