@@ -30,7 +30,8 @@
 //	custom_fields  map of string to JSON text, by the fields' API names
 //	unmapped       map of string to JSON text: what Coupa sent that the record has no field for, or
 //	               that its field cannot hold exactly. Every record has one; nothing is dropped and no
-//	               number is rounded.
+//	               number is rounded. With Options.Unmapped it is one string instead, of the JSON object
+//	               of the same members; or there is none, and an Encoder tells what it left out.
 //
 // # Typed custom fields
 //

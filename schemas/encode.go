@@ -23,9 +23,11 @@ type Encoder struct {
 	extras []extra // what the open records and maps keep as JSON text
 	unfit  []unfit // of the last row
 	unread []unfit // likewise: values that were kept though they can't be read
+	left   []unfit // likewise: members for which there is no place at all
 	// why the misfit at hand can't be read; nil: it can, or the field around it has seen to it
 	unreadable error
 	utf8       []byte     // room to repair text that is not UTF-8
+	text       []byte     // room for a JSON object
 	tens       [20]uint64 // powers of ten
 }
 
@@ -80,7 +82,7 @@ func (p *Plan) Encoder() *Encoder {
 //   - What the type has no room for stays, as the JSON text that was sent, in unmapped
 //     of the record around it, under its key, and its field is null: a decimal of more
 //     digits, an integer beyond 64 bits, an instant before the year 1 or after 9999 in UTC,
-//     an object for a number. So do unknown keys.
+//     an object for a number. So do unknown keys. Where the record has no unmapped, all this is left out.
 //   - Text that is no number, boolean or date where one is declared is an error: no reading of it is safe.
 //     In a typed custom field it goes to unmapped like anything else that the field cannot hold exactly.
 //     With KeepUnreadable it does so everywhere, and so does what has no room in a type that a mapping
@@ -90,7 +92,7 @@ func (p *Plan) Encoder() *Encoder {
 func (e *Encoder) Append(dst, row []byte) ([]byte, error) {
 	e.in.Reset(row)
 	e.spans, e.extras, e.unfit = e.spans[:0], e.extras[:0], e.unfit[:0]
-	e.unread, e.unreadable = e.unread[:0], nil
+	e.unread, e.unreadable, e.left = e.unread[:0], nil, e.left[:0]
 	start := len(dst)
 	out, err := e.top(dst)
 	e.in.Row = nil

@@ -61,7 +61,7 @@ func fuzzedReaders(f *testing.F) []reader {
 	g := rowMaker{Rand: rand.New(rand.NewPCG(2, 9)), custom: true}
 	modes := []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble}
 	for i, path := range fuzzedObjects {
-		s, err := For(path, Options{Decimals: modes[i%3], Custom: g.taught(f, path)})
+		s, err := For(path, Options{Decimals: modes[i%3], Unmapped: unmappedModes[i/2], Custom: g.taught(f, path)})
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -22,10 +22,12 @@ func histories(t testing.TB, costs, short int) int {
 	return max(short, n/costs)
 }
 
+var unmappedModes = []UnmappedMode{UnmappedMap, UnmappedJSON, UnmappedOff}
+
 // inShapes runs a test on random rows of every object, as often for each as histories says. A run has one
-// of the decimal modes and one of the forms of custom fields ("map", "off", "typed"). The short form takes
-// every object through all modes, and each form with other objects. With HISTORIES=450 or more every object
-// is in every mode with every form.
+// of the decimal modes, one of the forms of custom fields ("map", "off", "typed") and one of unmapped. The
+// short form takes every object through all modes, and each form with other objects. With HISTORIES=1350
+// or more every object is in every mode with every form.
 func inShapes(t *testing.T, forms []string, test func(t *testing.T, g rowMaker, path string, o Options)) {
 	modes := []DecimalMode{DecimalPrecise, DecimalString, DecimalDouble}
 	runs := histories(t, 50, len(modes))
@@ -35,7 +37,7 @@ func inShapes(t *testing.T, forms []string, test func(t *testing.T, g rowMaker, 
 			for run := range runs {
 				mode, form := run%len(modes), (i+run%len(modes)+run/len(modes))%len(forms)
 				g := rowMaker{Rand: rand.New(rand.NewPCG(uint64(100*i+form), uint64(run))), custom: forms[form] != "off"}
-				o := Options{Decimals: modes[mode], WithoutCustomFields: forms[form] == "off"}
+				o := Options{Decimals: modes[mode], Unmapped: unmappedModes[(i/len(forms)+run+run/9)%3], WithoutCustomFields: forms[form] == "off"}
 				if forms[form] == "typed" {
 					o.Custom = g.taught(t, path)
 				}

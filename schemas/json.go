@@ -20,7 +20,8 @@ import (
 //     take numbers for doubles lose digits: decimal.handling.mode=string gives texts.
 //   - An instant is a text of RFC 3339 in UTC, with milliseconds
 //     where there are any; a date is a text of the form 2006-01-02.
-//   - What unmapped and a map of custom fields hold as JSON text stands there as the JSON that it is.
+//   - What maps, of unmapped and of custom fields, hold as JSON text stands there as the JSON that it is;
+//     an unmapped that is one text stays one.
 //
 // The error says that value is none that an Encoder of this plan made.
 func (p *Plan) AppendJSON(dst, value []byte) ([]byte, error) {
@@ -113,7 +114,7 @@ func (r *renderer) node(out []byte, n *planNode) (_ []byte, filled bool) {
 
 func (r *renderer) value(out []byte, n *planNode) []byte {
 	switch n.kind {
-	case kindString:
+	case kindString, kindUnmappedText:
 		return appendQuoted(out, r.bytes())
 	case kindBoolean:
 		b := r.take(1)

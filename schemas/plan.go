@@ -14,7 +14,7 @@ import (
 // Properties of a schema's fields that steer the encoder.
 const (
 	propName = "coupa.name" // the key in Coupa's JSON; without it the field's name with - for _
-	propRole = "coupa.role" // what a map of string holds: roleUnmapped or roleCustomFields
+	propRole = "coupa.role" // of a map of string, or of a string: roleUnmapped; of a map: roleCustomFields
 	// typeText: Coupa describes the field as text; typeRetyped: a mapping gave the field its type
 	propType = "coupa.type"
 	// propRecord is there on a record that a mapping gave a name of its own: the name that it had.
@@ -23,7 +23,7 @@ const (
 	// null: the number of the one that values are written as.
 	propBranch = "coupa.branch"
 	// propCustom is there on a typed custom field: its value is
-	// stored exactly or kept in unmapped, and never an error.
+	// stored exactly, or like any other that has no place, and never an error.
 	propCustom = "coupa.custom"
 
 	roleUnmapped     = "unmapped"      // what the row has and the record has no place for
@@ -49,7 +49,9 @@ const (
 	kindArray
 	kindMap      // custom fields
 	kindChoice   // a custom field of plain types
-	kindUnmapped // filled from what no other field takes
+	kindUnmapped // filled from what no other field takes, as a map
+	// the same as one JSON text; behind the others, whose numbers are in digests
+	kindUnmappedText
 )
 
 // Plan is an Avro schema made ready to encode Coupa's rows. It never changes once
@@ -65,7 +67,7 @@ type planRecord struct {
 	fields   []planField
 	keys     keyTable
 	required []int // fields that may not be null
-	unmapped int   // index of the field of role unmapped
+	unmapped int   // index of the field of role unmapped; -1: there is none
 	// holder is the record of an object with custom fields: of this
 	// one, or of the one whose typed custom fields this one is.
 	holder string
@@ -106,14 +108,15 @@ const noKey = "\xff"
 //   - bytes with logicalType decimal, long with timestamp-millis, int with date
 //   - a record, in place or by name; an array of any of these
 //   - a map of string, with the property "coupa.role": "custom-fields" or "unmapped"
+//   - a string with the property "coupa.role": "unmapped"
 //
 // With the property "coupa.branch": N the type is ["null", T1, T2…], and values are
 // written as TN (see Schema.Widen). With the property "coupa.custom" a field is a typed
 // custom field (see custom.Fields): ["null", T1, T2…] of string, boolean, long, double,
 // decimal and timestamp-millis; ["null", record]; or ["null", array] with items of these.
 //
-// Every record must have a field of role unmapped: without one the encoder would have to
-// drop what Coupa sent. A key that matches no field is tried as the underscored twin of
+// A record without a field of role unmapped leaves out what it has no place for (see Encoder.LeftOut).
+// A key that matches no field is tried as the underscored twin of
 // one (postal_code for postal-code), since some of Coupa's older endpoints answer so;
 // where two fields share a twin it leads to neither. The error names the record and field.
 func Compile(avsc string) (*Plan, error) {
@@ -152,9 +155,6 @@ func (c *compiler) record(s *avro.RecordSchema) (*planRecord, error) {
 			return nil, fmt.Errorf("record %s, field %s: %w", r.name, f.Name(), err)
 		}
 	}
-	if r.unmapped < 0 {
-		return nil, fmt.Errorf("record %s has no field with the property %q: %q; add one, of type [\"null\", map of string], to hold what the record has no place for", r.name, propRole, roleUnmapped)
-	}
 	r.addTwins()
 	return r, nil
 }
@@ -180,9 +180,9 @@ func (c *compiler) field(s *avro.RecordSchema, r *planRecord, i int, f *avro.Fie
 		key = strings.ReplaceAll(f.Name(), "_", "-")
 	}
 	n.text, n.strict = f.Prop(propType) == typeText, f.Prop(propType) == typeRetyped
-	if n.kind == kindUnmapped {
+	if n.kind == kindUnmapped || n.kind == kindUnmappedText {
 		if r.unmapped >= 0 || !n.nullable {
-			return fmt.Errorf("a record has one field of role %q, of type [\"null\", map of string]", roleUnmapped)
+			return fmt.Errorf("a record has one field of role %q, of type [\"null\", map of string] or [\"null\", \"string\"]", roleUnmapped)
 		}
 		key, r.unmapped = noKey, i
 	} else {
@@ -245,7 +245,11 @@ func (c *compiler) node(s avro.Schema, role string) (planNode, error) {
 	case *avro.MapSchema:
 		return mapNode(s, role)
 	case *avro.PrimitiveSchema:
-		return primitiveNode(s)
+		n, err := primitiveNode(s)
+		if role == roleUnmapped && n.kind == kindString {
+			n.kind = kindUnmappedText
+		}
+		return n, err
 	}
 	return planNode{}, fmt.Errorf("type %s cannot be encoded", s.Type())
 }

@@ -35,7 +35,7 @@ func arrives(t *testing.T, g rowMaker, path string, o Options) {
 	for range 3 {
 		row := g.row(t, path)
 		if err := r.roundTrip([]byte(row)); err != nil {
-			t.Fatalf("decimals %s, custom fields %t as %s: %v\n%s", o.Decimals, !o.WithoutCustomFields, mustMarshal(t, o.Custom), err, row)
+			t.Fatalf("decimals %s, unmapped %s, custom fields %t as %s: %v\n%s", o.Decimals, o.Unmapped, !o.WithoutCustomFields, mustMarshal(t, o.Custom), err, row)
 		}
 	}
 }

@@ -25,12 +25,23 @@ const (
 	DecimalDouble  DecimalMode = "double"  // the nearest binary floating-point number: not exact
 )
 
+// UnmappedMode says how a record carries what it has no field for, or can't hold exactly.
+type UnmappedMode string
+
+// The ways to carry it.
+const (
+	UnmappedMap  UnmappedMode = "map"  // a map of JSON text, by Coupa's key; the default
+	UnmappedJSON UnmappedMode = "json" // the JSON object of the same members, as one text
+	UnmappedOff  UnmappedMode = "off"  // not at all: Encoder.LeftOut tells of it
+)
+
 // Options shape a schema. The zero value is the default.
 type Options struct {
 	// Namespace is that of every record, Avro names with dots between; "" is DefaultNamespace. The
 	// envelope's has the object's path behind it. The key's, coupa.Key, is always the default.
 	Namespace string
-	Decimals  DecimalMode // "" is DecimalPrecise
+	Decimals  DecimalMode  // "" is DecimalPrecise
+	Unmapped  UnmappedMode // "" is UnmappedMap
 	// WithoutCustomFields leaves custom_fields out of every record, and out of what is asked of Coupa.
 	WithoutCustomFields bool
 	// Custom makes custom_fields a record of typed fields in place of a map of JSON text; nil keeps
@@ -80,6 +91,7 @@ type shape struct {
 	path     string
 	space    string // the namespace; "" for the default
 	decimals DecimalMode
+	unmapped UnmappedMode // "" for the map
 	without  bool
 	envelope bool
 	custom   string // the hash; "" for the map
@@ -88,6 +100,9 @@ type shape struct {
 
 func shapeOf(path string, o Options) shape {
 	s := shape{path: path, decimals: o.Decimals, without: o.WithoutCustomFields, envelope: o.Envelope}
+	if o.Unmapped != UnmappedMap {
+		s.unmapped = o.Unmapped
+	}
 	if o.Namespace != DefaultNamespace {
 		s.space = o.Namespace
 	}
@@ -163,6 +178,9 @@ func build(path string, o Options) (*Schema, error) {
 		if err := o.Custom.Apply(row, o.Decimals.carrier()); err != nil {
 			return nil, fmt.Errorf("typing the custom fields of %s: %w", path, err)
 		}
+	}
+	if err := carryUnmapped(row, o.Unmapped); err != nil {
+		return nil, err
 	}
 	asked := row
 	if o.Mapping != nil {
@@ -264,5 +282,29 @@ func carryDecimals(row *schematext.Record, mode DecimalMode) error {
 			}
 		}
 	})
+	return nil
+}
+
+// carryUnmapped changes the field for what has no place, of every record of the schema, to what the mode says.
+func carryUnmapped(row *schematext.Record, mode UnmappedMode) error {
+	switch mode {
+	case "", UnmappedMap:
+		return nil
+	case UnmappedJSON:
+		row.Walk(func(r *schematext.Record) {
+			for i := range r.Fields {
+				if f := &r.Fields[i]; f.Role == schematext.RoleUnmapped {
+					f.Type = schematext.Type{Nullable: true, Name: "string"}
+					f.Doc = "A JSON object, by Coupa's key, of what this record has no field for or cannot hold exactly."
+				}
+			}
+		})
+	case UnmappedOff:
+		row.Walk(func(r *schematext.Record) {
+			r.Fields = slices.DeleteFunc(r.Fields, func(f schematext.Field) bool { return f.Role == schematext.RoleUnmapped })
+		})
+	default:
+		return fmt.Errorf("unmapped %q is unknown; use %q, %q or %q", mode, UnmappedMap, UnmappedJSON, UnmappedOff)
+	}
 	return nil
 }

@@ -25,7 +25,7 @@ type Splitter struct {
 	line   []byte // room for the lines' values
 	lines  []Line
 	gone   []bool // by list: the field is null
-	kept   []bool // by list: it is in unmapped of the row
+	kept   []bool // by list: it is in unmapped of the row, or left out
 
 	restDigest uint64 // of the row without its lists
 
@@ -92,7 +92,7 @@ func (s *Splitter) Split(id int64, value []byte) error {
 				copied = s.pos
 			}
 		case i == rec.unmapped:
-			s.findKept(rec)
+			s.findKept(f.kind)
 			fallthrough
 		default:
 			s.pass(f, begin)
@@ -130,8 +130,18 @@ func (s *Splitter) Digest() uint64 { return s.restDigest }
 // Lines are those of the row, in its order, list by list.
 func (s *Splitter) Lines() []Line { return s.lines }
 
+// NoteLeftOut takes in what the encoder left out of the row that was split, which it encoded last: the
+// value does not tell of that.
+func (s *Splitter) NoteLeftOut(e *Encoder) {
+	for _, u := range e.left {
+		if u.rec == s.plan.root {
+			s.noteKept(u.key)
+		}
+	}
+}
+
 // Unread tells that the row has something in the place of a list that could
-// not be read as one, and is in unmapped: there may be lines, or not.
+// not be read as one, and is in unmapped or left out: there may be lines, or not.
 func (s *Splitter) Unread(list int) bool { return s.gone[list] && s.kept[list] }
 
 // list takes in the lines of the list at pos.
@@ -204,18 +214,32 @@ func (s *Splitter) readLine(parent int64, list int, rec *planRecord) (Line, erro
 	return line, nil
 }
 
-// findKept reads unmapped of the row and notes lists that are kept there, under either spelling.
-func (s *Splitter) findKept(rec *planRecord) {
+// findKept reads unmapped of the row and notes lists that are kept there.
+func (s *Splitter) findKept(kind planKind) {
 	if s.long() == 0 {
+		return
+	}
+	if kind == kindUnmappedText {
+		s.cursor.Open(s.bytes())
+		_ = s.cursor.Object(func(key []byte, _ int) error { // of an encoder, which writes no other
+			s.noteKept(key)
+			_, err := s.cursor.Skip()
+			return err
+		})
 		return
 	}
 	for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
 		for ; blocks > 0 && s.err == nil; blocks-- {
-			if m, ok := rec.keys.find(s.bytes()); ok && s.lists[m.field] >= 0 {
-				s.kept[s.lists[m.field]] = true
-			}
+			s.noteKept(s.bytes())
 			s.bytes()
 		}
+	}
+}
+
+// noteKept notes that a member of the row has no place; it may be a list, under either spelling.
+func (s *Splitter) noteKept(key []byte) {
+	if m, ok := s.plan.root.keys.find(key); ok && s.lists[m.field] >= 0 {
+		s.kept[s.lists[m.field]] = true
 	}
 }
 
@@ -233,7 +257,7 @@ func (r *renderer) skip(n *planNode) {
 // skipBranch passes over a value behind the number of its branch.
 func (r *renderer) skipBranch(n *planNode, branch int64) {
 	switch n.kind {
-	case kindString, kindDecimal:
+	case kindString, kindDecimal, kindUnmappedText:
 		r.bytes()
 	case kindBoolean:
 		r.take(1)
@@ -307,6 +331,10 @@ func (s *Splitter) sum(n *planNode) (sum uint64, filled bool) {
 				sum = mixDigest(sum+1, inner)
 			}
 		}
+	case kindUnmappedText: // the digest that its members have as a map
+		s.cursor.Open(s.bytes())
+		sum, _ = s.sumMembers()
+		return mixDigest(uint64(kindUnmapped), sum), true
 	case kindMap, kindUnmapped:
 		for blocks := s.block(); blocks > 0 && s.err == nil; blocks = s.block() {
 			for ; blocks > 0 && s.err == nil; blocks-- {
@@ -335,12 +363,7 @@ func (s *Splitter) sumJSON(text []byte) uint64 {
 func (s *Splitter) sumValue() (sum uint64, err error) {
 	switch c := s.cursor.First(); c {
 	case '{':
-		err = s.cursor.Object(func(key []byte, _ int) error {
-			name := xxhash.Sum64(key)
-			inner, err := s.sumValue()
-			sum += mixDigest(name, inner)
-			return err
-		})
+		sum, err = s.sumMembers()
 		return mixDigest('{', sum), err
 	case '[':
 		err = s.cursor.List(func() error {
@@ -353,4 +376,14 @@ func (s *Splitter) sumValue() (sum uint64, err error) {
 		text, err := s.cursor.Skip()
 		return xxhash.Sum64(text), err
 	}
+}
+
+func (s *Splitter) sumMembers() (sum uint64, err error) {
+	err = s.cursor.Object(func(key []byte, _ int) error {
+		name := xxhash.Sum64(key)
+		inner, err := s.sumValue()
+		sum += mixDigest(name, inner)
+		return err
+	})
+	return sum, err
 }

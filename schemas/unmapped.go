@@ -42,21 +42,29 @@ func (e *Encoder) closeUnmapped(out []byte, f *frame) []byte {
 	if len(e.extras) == f.extras {
 		return out
 	}
-	i := f.rec.unmapped
-	if i < f.written {
-		f.ordered = false
-	} else if f.ordered {
-		out = e.fillTo(out, f, i)
-	}
 	if f.rec.typed {
 		e.noteUnfit(f)
 	}
 	if e.KeepUnreadable {
 		e.noteUnreadable(f)
 	}
+	i := f.rec.unmapped
+	if i < 0 {
+		e.leaveOut(f)
+		return out
+	}
+	if i < f.written {
+		f.ordered = false
+	} else if f.ordered {
+		out = e.fillTo(out, f, i)
+	}
 	begin := len(out)
 	out = append(out, 2)
-	out, count := e.appendExtras(out, f.extras)
+	as := e.appendExtras
+	if f.rec.fields[i].kind == kindUnmappedText {
+		as = e.appendExtrasText
+	}
+	out, count := as(out, f.extras)
 	if count == 0 {
 		return out[:begin]
 	}
@@ -68,7 +76,7 @@ func (e *Encoder) closeUnmapped(out []byte, f *frame) []byte {
 	return out
 }
 
-// unfit is a member of an object that went to its unmapped.
+// unfit is a member of an object that no field of its record took.
 type unfit struct {
 	rec *planRecord
 	key []byte
@@ -113,14 +121,30 @@ func (e *Encoder) noteUnfit(f *frame) {
 // Unreadable lists the values of the last row that KeepUnreadable has kept, each as the record without
 // namespace, a point, and the key: "InvoiceHeader.invoice-date". It is nil for nearly every row.
 func (e *Encoder) Unreadable() []string {
-	if len(e.unread) == 0 {
+	return namesOf(e.unread)
+}
+
+// LeftOut lists, in the same way, what the last row has that stands nowhere, since the record that it
+// belongs to has no field of role unmapped. It is nil for nearly every row.
+func (e *Encoder) LeftOut() []string { return namesOf(e.left) }
+
+func namesOf(members []unfit) []string {
+	if len(members) == 0 {
 		return nil
 	}
-	all := make([]string, len(e.unread))
-	for i, u := range e.unread {
+	all := make([]string, len(members))
+	for i, u := range members {
 		all[i] = u.rec.name[strings.LastIndexByte(u.rec.name, '.')+1:] + "." + string(u.key)
 	}
 	return all
+}
+
+// leaveOut notes a record's extras, and gives them back.
+func (e *Encoder) leaveOut(f *frame) {
+	for _, x := range e.lasting(f.extras) {
+		e.left = append(e.left, unfit{f.rec, x.key})
+	}
+	e.extras = e.extras[:f.extras]
 }
 
 func (e *Encoder) noteUnreadable(f *frame) {
@@ -162,24 +186,47 @@ func (e *Encoder) customFields(out []byte, c byte, depth int) ([]byte, verdict, 
 	return out, stored, nil
 }
 
-// appendExtras appends the extras from base on as a map of string and gives them back. They
-// are sorted by key, so that equal content gives equal bytes; of one key the last counts.
-func (e *Encoder) appendExtras(out []byte, base int) ([]byte, int) {
+// lasting gives what counts of the extras from base on, until they are given back. They are sorted by
+// key, so that equal content gives equal bytes; of one key the last counts.
+func (e *Encoder) lasting(base int) []extra {
 	kept := slices.DeleteFunc(e.extras[base:], func(x extra) bool { return x.hidden })
 	slices.SortStableFunc(kept, func(a, b extra) int { return bytes.Compare(a.key, b.key) })
-	at, count := len(out), 0
-	out = append(out, 0)
+	count := 0
 	for i, x := range kept {
 		superseded := i+1 < len(kept) && bytes.Equal(x.key, kept[i+1].key)
 		if superseded || isNull(x.text) {
 			continue
 		}
-		out = appendText(out, x.key)
-		out = appendText(out, e.repaired(x.text))
+		kept[count] = x
 		count++
 	}
+	return kept[:count]
+}
+
+// appendExtras appends the extras from base on as a map of string and gives them back.
+func (e *Encoder) appendExtras(out []byte, base int) ([]byte, int) {
+	kept, at := e.lasting(base), len(out)
+	out = append(out, 0)
+	for _, x := range kept {
+		out = appendText(out, x.key)
+		out = appendText(out, e.repaired(x.text))
+	}
 	e.extras = e.extras[:base]
-	return closeBlock(out, at, count), count
+	return closeBlock(out, at, len(kept)), len(kept)
+}
+
+// appendExtrasText appends them as the text of a JSON object, and gives them back.
+func (e *Encoder) appendExtrasText(out []byte, base int) ([]byte, int) {
+	kept, text := e.lasting(base), append(e.text[:0], '{')
+	for i, x := range kept {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(appendQuoted(text, x.key), ':')
+		text = append(text, e.repaired(x.text)...)
+	}
+	e.extras, e.text = e.extras[:base], append(text, '}')
+	return appendText(out, e.text), len(kept)
 }
 
 // repaired gives JSON text as valid UTF-8, with U+FFFD for what is not.

@@ -6,8 +6,8 @@
 //	coupa.record  on a record: its name before a mapping gave it one of its own
 //	coupa.rules   on the record of rows or lines: what a mapping hides in them, by Coupa's path
 //	coupa.name    on a field: its key in Coupa's JSON
-//	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped; or what
-//	              else is no field of Coupa's, RoleComputed or RoleParent
+//	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped, the latter
+//	              also as one string; or what else is no field of Coupa's, RoleComputed or RoleParent
 //	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text"
 //	              where Coupa describes a text and sends something narrower; "retyped" where a mapping
 //	              gave it its type
@@ -21,7 +21,7 @@ import (
 	"fmt"
 )
 
-// What a field that is a map of string to JSON text holds.
+// What a field of JSON text holds.
 const (
 	RoleCustomFields = "custom-fields" // an object's custom fields, by their own names
 	RoleUnmapped     = "unmapped"      // what Coupa sent that the record has no place for, by Coupa's names

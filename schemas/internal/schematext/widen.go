@@ -50,6 +50,9 @@ func (w *widening) record(ours, theirs *Record) error {
 		if slices.ContainsFunc(ours.Fields, func(f Field) bool { return f.Name == t.Name }) {
 			continue
 		}
+		if t.Role == RoleUnmapped { // ours has none, and leaves out what would be there
+			continue
+		}
 		if !t.Type.Nullable {
 			return fmt.Errorf("record %s: the registered version has a field %s that can't be null, and rows have nothing for it", ours.Name, t.Name)
 		}
