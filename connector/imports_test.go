@@ -39,7 +39,7 @@ var arrows = map[string]string{
 	"internal/txn":  "internal/clock",
 	"notify":        "internal/clock coupa",
 	"transport":     "config internal/reload schemas/registry",
-	"config":        "egress coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",
+	"config":        "config/internal/foreign egress coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",
 	"rest/security": "config internal/reload transport coupa",
 	"rest/ui":       "rest rest/security",
 }

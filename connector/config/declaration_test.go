@@ -1,9 +1,7 @@
 package config
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 )
@@ -66,38 +64,5 @@ func TestReferenceShowsEveryKey(t *testing.T) {
 		if !strings.Contains(reference, "| `"+k.Name+"` |") {
 			t.Errorf("%s is missing", k.Name)
 		}
-	}
-}
-
-func TestUpdateReferenceReplacesJustTheMarkedPart(t *testing.T) {
-	updated, err := UpdateReference([]byte("# Title\n" + referenceBegin + "\nold\n" + referenceEnd + "\nrest\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "# Title\n" + referenceBegin + "\n\n" + Reference() + "\n" + referenceEnd + "\nrest\n"; string(updated) != want {
-		t.Errorf("got:\n%s", updated)
-	}
-	again, err := UpdateReference(updated)
-	if err != nil || !bytes.Equal(again, updated) {
-		t.Errorf("a second update changed the document (%v)", err)
-	}
-	if _, err := UpdateReference([]byte("no marks")); err == nil {
-		t.Error("a document without the marks was accepted")
-	}
-}
-
-// TestReadmeHoldsTheReference fails when a declaration was
-// changed and the README was not: go generate updates it.
-func TestReadmeHoldsTheReference(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	updated, err := UpdateReference(readme)
-	if err != nil {
-		t.Fatal("README.md: ", err)
-	}
-	if !bytes.Equal(readme, updated) {
-		t.Error("README.md does not hold the present reference; run: go generate ./connector/config")
 	}
 }

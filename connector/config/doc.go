@@ -20,6 +20,8 @@
 //
 // The value as given is kept beside the resolved one (Raw),
 // so that a configuration can be echoed without its secrets.
+//
+// What is here in place of keys that other connectors have knows internal/foreign.
 package config
 
 //go:generate go run ./internal/readme README.md

@@ -1,16 +1,6 @@
 package config
 
-import (
-	"bytes"
-	"errors"
-	"strings"
-)
-
-// The lines between which a document carries the reference.
-const (
-	referenceBegin = "<!-- config:begin -->"
-	referenceEnd   = "<!-- config:end -->"
-)
+import "strings"
 
 // Reference is the documentation of every key as Markdown: one table for the worker,
 // one for the connector, one for the keys that can be overridden for one object.
@@ -56,18 +46,4 @@ func meaning(k Key) string {
 		values[i] = "`" + v + "`"
 	}
 	return k.Doc + " One of " + strings.Join(values, ", ") + "."
-}
-
-// UpdateReference returns a Markdown document with the part between its
-// lines <!-- config:begin --> and <!-- config:end --> replaced by Reference.
-// It fails when the document does not have these two lines in this order.
-func UpdateReference(document []byte) ([]byte, error) {
-	before, rest, found := bytes.Cut(document, []byte(referenceBegin+"\n"))
-	_, after, closed := bytes.Cut(rest, []byte(referenceEnd))
-	if !found || !closed {
-		return nil, errors.New("the document has no lines " + referenceBegin + " and " + referenceEnd +
-			"; put them where the reference shall stand")
-	}
-	return bytes.Join([][]byte{before, []byte(referenceBegin + "\n"), []byte("\n" + Reference() + "\n"),
-		[]byte(referenceEnd), after}, nil), nil
 }

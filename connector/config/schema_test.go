@@ -9,6 +9,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/coupastream/coupastream/connector/config/internal/foreign"
 )
 
 func compiledSchema(t *testing.T, text []byte, err error) *jsonschema.Schema {
@@ -85,12 +87,12 @@ func TestKeysOfOtherConnectorsAreAnswered(t *testing.T) {
 		"snapshot.mode", "errors.retry.timeout", "errors.retry.delay.max.ms", "topic.prefix", "topic.creation.groups", "producer.override.linger.ms",
 		"table.include.list", "database.hostname", "tombstones.on.delete", "plugin.path", "offset.storage.topic", "internal.key.converter",
 	} {
-		if foreignKey(name) == "" {
+		if foreign.Instead(name) == "" {
 			t.Errorf("%s is not answered", name)
 		}
 	}
 	for _, name := range known {
-		if instead := foreignKey(name); instead != "" && !strings.HasPrefix(name, "topic.creation.") {
+		if instead := foreign.Instead(name); instead != "" && !strings.HasPrefix(name, "topic.creation.") {
 			t.Errorf("%s is a key of ours, and %q is said of it", name, instead)
 		}
 	}

@@ -3,10 +3,18 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/coupastream/coupastream/connector/config"
+)
+
+// The lines between which a document carries the reference.
+const (
+	referenceBegin = "<!-- config:begin -->"
+	referenceEnd   = "<!-- config:end -->"
 )
 
 func main() {
@@ -25,9 +33,22 @@ func update(args []string) error {
 	if err != nil {
 		return err
 	}
-	updated, err := config.UpdateReference(document)
+	updated, err := replaced(document)
 	if err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
 	return os.WriteFile(args[0], updated, 0o644)
+}
+
+// replaced gives a Markdown document with the part between those lines replaced by the reference.
+// It fails when the document does not have these two lines in this order.
+func replaced(document []byte) ([]byte, error) {
+	before, rest, found := bytes.Cut(document, []byte(referenceBegin+"\n"))
+	_, after, closed := bytes.Cut(rest, []byte(referenceEnd))
+	if !found || !closed {
+		return nil, errors.New("the document has no lines " + referenceBegin + " and " + referenceEnd +
+			"; put them where the reference shall stand")
+	}
+	return bytes.Join([][]byte{before, []byte(referenceBegin + "\n"), []byte("\n" + config.Reference() + "\n"),
+		[]byte(referenceEnd), after}, nil), nil
 }
