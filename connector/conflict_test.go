@@ -130,6 +130,7 @@ func TestAVersionThatReadersWouldBendIsAConflict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 75, Rows: 10}, func(h *harness) {
 				h.keys["custom.fields"], h.keys["mapping.hash.key"] = "map", "0123456789abcdef"
+				h.keys["object.invoices.schema.namespace"] = "coupa.invoices"
 				if c.key != "mapping" {
 					delete(h.keys, "mapping.hash.key")
 				}

@@ -285,7 +285,8 @@ func carryDecimals(row *schematext.Record, mode DecimalMode) error {
 	return nil
 }
 
-// carryUnmapped changes the field for what has no place, of every record of the schema, to what the mode says.
+// carryUnmapped changes the field for what has no place, of every record of the schema, to what the mode
+// says.
 func carryUnmapped(row *schematext.Record, mode UnmappedMode) error {
 	switch mode {
 	case "", UnmappedMap:

@@ -66,6 +66,8 @@ type previewedRow struct {
 	After  json.RawMessage `json:"after,omitempty"`
 	Lines  []previewedLine `json:"lines,omitempty"` // where they have records of their own
 	Error  string          `json:"error,omitempty"`
+	// what the row has and no record, with unmapped=off
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // previewedLine is the record of a line.
@@ -175,6 +177,7 @@ func (p *previewer) show(ctx context.Context, most int) (*previewed, error) {
 		if one.After, one.Lines, err = p.record(encoder, r); err != nil {
 			one.Error = err.Error()
 		}
+		one.LeftOut = encoder.LeftOut()
 		shown.Rows = append(shown.Rows, one)
 	}
 	return shown, nil

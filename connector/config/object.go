@@ -35,6 +35,7 @@ type Object struct {
 	Fields          string        // "schema" or "all"
 	CustomFields    string        // "auto", "typed", "map" or "off"
 	CustomConflict  string        // "unmapped" or "widen": of values of another type than their field's
+	Unmapped        schemas.UnmappedMode
 	Decimals        schemas.DecimalMode
 	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
 	Envelope        string // "none" or EnvelopeDebezium
@@ -112,7 +113,7 @@ func (o Object) NeedsRegistry() bool { return o.ValueFormat != FormatJSON }
 // SchemaOptions are what the object's keys say about its schema. Where custom fields are
 // typed, or auto, which counts as typed here, Custom types none: rows tell which there are.
 func (o Object) SchemaOptions() schemas.Options {
-	options := schemas.Options{Namespace: o.Namespace, Decimals: o.Decimals, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
+	options := schemas.Options{Namespace: o.Namespace, Decimals: o.Decimals, Unmapped: o.Unmapped, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
 	if o.ValueFormat == FormatAvro && (o.CustomFields == "auto" || o.CustomFields == "typed") {
 		options.Custom = new(custom.Fields)
 	}
@@ -146,13 +147,15 @@ func (c *Connector) readObjects(v *values) {
 			o.PollInterval = longestPoll
 		}
 		o.Topic = strings.NewReplacer("${object}", strings.ReplaceAll(path, "/", "_"), "${tenant}", c.Tenant).Replace(o.template)
-		o.Namespace = strings.ReplaceAll(o.namespace, "${tenant}", avroname.Segment(c.Tenant))
+		o.Namespace = o.namespaceOf(c.Tenant)
 		c.Objects = append(c.Objects, o)
 	}
 	for i, o := range c.Objects {
 		checkObject(v, o, c.Tenant != "")
 		checkTopic(v, o, c.Objects[:i])
 	}
+	base.Namespace = base.namespaceOf(c.Tenant)
+	checkForms(v, base, c.Objects)
 	checkExported(v, c.Objects)
 	v.checkStreamed(c.paths)
 }
@@ -190,6 +193,7 @@ func checkObject(v *values, o Object, topicKnown bool) {
 	checkLookback(v, o)
 	checkDeadLetters(v, o)
 	checkFormat(v, o)
+	checkUnmapped(v, o)
 	checkLines(v, o)
 	template := v.deciding(o.Path, templateKey)
 	if f := topicName(o.Topic); f != nil && topicKnown && !v.problems.touch(template, "tenant", "coupa.url") {
@@ -202,7 +206,7 @@ func checkDeadLetters(v *values, o Object) {
 	// sent: for what has no place even so
 	dlq, sent := v.deciding(o.Path, deadLetterKey), o.KeepsUnreadable()
 	for _, s := range []struct{ key, value, sends, other string }{
-		{"errors.tolerance", o.ErrorsTolerance, ToleranceAll, ToleranceUnmapped + " or " + ToleranceNone},
+		{toleranceKey, o.ErrorsTolerance, ToleranceAll, ToleranceUnmapped + " or " + ToleranceNone},
 		{"record.oversize", o.Oversize, "deadletter", "fail or trim"},
 		{"schema.conflict", o.SchemaConflict, "deadletter", "halt or widen"},
 	} {
@@ -239,6 +243,52 @@ func checkFormat(v *values, o Object) {
 	case o.SchemaConflict == "deadletter" && !o.NeedsRegistry():
 		v.problem(conflict, "deadletter", "has no effect with value.format=json: no schema is registered", "leave it out")
 	}
+}
+
+// checkUnmapped refuses to leave out what other keys want kept in unmapped.
+func checkUnmapped(v *values, o Object) {
+	key, tolerance, conflict := v.deciding(o.Path, unmappedKey), v.deciding(o.Path, toleranceKey), v.deciding(o.Path, conflictKey)
+	if o.Unmapped != schemas.UnmappedOff || v.problems.touch(key, tolerance, conflict) {
+		return
+	}
+	var keeping, instead []string
+	if o.KeepsUnreadable() {
+		keeping, instead = append(keeping, tolerance+" = unmapped"), append(instead, tolerance+" = none or all")
+	}
+	if o.SchemaOptions().Custom != nil && !o.WidensCustomFields() {
+		keeping, instead = append(keeping, conflict+" = unmapped"), append(instead, conflict+" = widen (or custom.fields = map or off)")
+	}
+	if len(keeping) > 0 {
+		v.problem(key, string(o.Unmapped), "leaves out what must not be lost by "+strings.Join(keeping, " and "),
+			"write json, or "+strings.Join(instead, ", and "))
+	}
+}
+
+// checkForms wants a namespace of its own for an object whose records have another form than the
+// connector's or those of an object before it: a full name stands for one shape in a connector.
+func checkForms(v *values, base Object, objects []Object) {
+	first := map[string]Object{base.Namespace: base}
+	for _, o := range objects {
+		other, met := first[o.Namespace]
+		if !met {
+			first[o.Namespace] = o
+			continue
+		}
+		for _, form := range []struct{ key, is, was string }{
+			{unmappedKey, string(o.Unmapped), string(other.Unmapped)}, {decimalsKey, string(o.Decimals), string(other.Decimals)},
+		} {
+			key, namespace := v.deciding(o.Path, form.key), objectKey(o.Path, namespaceKey)
+			if form.is != form.was && !v.problems.touch(key, form.key, v.deciding(o.Path, namespaceKey)) {
+				v.problem(key, form.is, fmt.Sprintf("is %s with the same %s = %s, so that records of one name would have two forms", form.was, namespaceKey, o.Namespace),
+					"give the object a namespace of its own: "+namespace+" = "+o.Namespace+"."+avroname.Of(strings.ReplaceAll(o.Path, "/", "_")))
+			}
+		}
+	}
+}
+
+// namespaceOf is the namespace of records of a tenant.
+func (o Object) namespaceOf(tenant string) string {
+	return strings.ReplaceAll(o.namespace, "${tenant}", avroname.Segment(tenant))
 }
 
 // linesOf names the lists of an object whose lines go to topics of their own.

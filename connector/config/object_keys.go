@@ -22,6 +22,15 @@ const (
 	deadLetterKey = "errors.deadletterqueue.topic.name"
 )
 
+// unmappedKey and decimalsKey say what form records have; toleranceKey and conflictKey may want values
+// kept in unmapped.
+const (
+	unmappedKey  = "unmapped"
+	decimalsKey  = "decimal.handling.mode"
+	toleranceKey = "errors.tolerance"
+	conflictKey  = "custom.fields.conflict"
+)
+
 // objectSettings is the table of keys that may differ from object to object.
 var objectSettings = sync.OnceValue(func() []setting[Object] {
 	all := slices.Concat(grouped("Polling", pollSettings()), grouped("Records", recordSettings()), grouped("Error Handling", handlingSettings()))
@@ -75,16 +84,21 @@ func recordSettings() []setting[Object] {
 			Doc: "How custom fields stand in records: `typed` as fields of their own types, added to the schema as they appear; `map` as JSON text by name; `off` not at all. " +
 				"`auto` is what the topic's schema has, and for a new one `typed` if the worker's connectors give it rows of one tenant alone, else `map`."},
 			text(func(o *Object) *string { return &o.CustomFields })},
-		{Key{Name: "custom.fields.conflict", Type: String, Importance: Medium, Default: "unmapped", Values: []string{"unmapped", "widen"},
+		{Key{Name: conflictKey, Type: String, Importance: Medium, Default: "unmapped", Values: []string{"unmapped", "widen"},
 			Doc: "What becomes of a value that is not of its typed custom field's type: `unmapped` keeps it as JSON text there, and a number is learned as a decimal; `widen` makes the field a union of both types " +
 				"where the registry allows it, which typed tables can't follow."},
 			text(func(o *Object) *string { return &o.CustomConflict })},
+		{Key{Name: unmappedKey, Type: String, Importance: Medium, Default: string(schemas.UnmappedMap),
+			Values: []string{string(schemas.UnmappedMap), string(schemas.UnmappedJSON), string(schemas.UnmappedOff)},
+			Doc: "Where a record has what it has no field for or can't hold exactly, nested records likewise: `map`, as JSON text by Coupa's name; `json`, as one text of a JSON object, for sinks that take no maps; " +
+				"`off`, nowhere: it is left out and counted. An object of another form than its connector's wants a `schema.namespace` of its own."},
+			named(func(o *Object) *schemas.UnmappedMode { return &o.Unmapped })},
 		{Key{Name: namespaceKey, Type: String, Importance: Low, Default: schemas.DefaultNamespace, Example: "coupa.${tenant}",
 			Doc: "Namespace of the records in schemas of values, for who builds classes of two tenants or forms in one place; `${tenant}` is replaced, with `_` and two hexadecimal digits for each character that no Avro name has " +
 				"(`acme-eu`: `acme_2deu`; `_` is two). The key stays `coupa.Key`. A topic that has records wants a new one with another namespace."},
 			namespaceTemplate},
-		{Key{Name: "decimal.handling.mode", Type: String, Importance: Medium, Default: "precise", Values: []string{"precise", "string", "double"},
-			Doc: "Avro decimal, string or double."},
+		{Key{Name: decimalsKey, Type: String, Importance: Medium, Default: "precise", Values: []string{"precise", "string", "double"},
+			Doc: "Avro decimal, string or double. An object of another form than its connector's wants a `schema.namespace` of its own."},
 			named(func(o *Object) *schemas.DecimalMode { return &o.Decimals })},
 		{Key{Name: "value.format", Type: String, Importance: High, Default: FormatAvro, Values: []string{FormatAvro, FormatJSON, FormatJSONSchema},
 			Doc: "Format of values and keys: `avro`; `json` without a schema, for those without a registry; `jsonschema` with a JSON Schema in the registry."},
@@ -114,7 +128,7 @@ func subjectStrategies() []string {
 
 func handlingSettings() []setting[Object] {
 	return []setting[Object]{
-		{Key{Name: "errors.tolerance", Type: String, Importance: Medium, Default: ToleranceNone, Values: []string{ToleranceNone, ToleranceAll, ToleranceUnmapped},
+		{Key{Name: toleranceKey, Type: String, Importance: Medium, Default: ToleranceNone, Values: []string{ToleranceNone, ToleranceAll, ToleranceUnmapped},
 			Doc: "What happens with a row that has a value which can't be read as its field's type: `none` stops the object, `all` sends the row to the dead letter topic and goes on, " +
 				"`unmapped` keeps the value as JSON text in `unmapped`, the field null, and publishes the row; one that has no place even so goes to the dead letter topic if one is named, or stops the object."},
 			text(func(o *Object) *string { return &o.ErrorsTolerance })},

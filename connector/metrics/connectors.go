@@ -110,6 +110,9 @@ var families = []family{
 	counts("coupastream_unreadable_values_total", "Values that can't be read as their fields' types, kept as JSON text in unmapped.", func(s *status.TaskStatus) int64 {
 		return total(s.Unreadable)
 	}),
+	counts("coupastream_left_out_values_total", "Values that records have no field for or can't hold, left out by unmapped=off.", func(s *status.TaskStatus) int64 {
+		return total(s.LeftOut)
+	}),
 	counts("coupastream_schema_versions_total", "Versions of the object's schemas since the start, but for the first of each.", func(s *status.TaskStatus) int64 { return s.Schemas }),
 	counts("coupastream_schema_ids_changed_total", "Subjects of the object's schemas to which the registry gave another id than before, since the start.",
 		func(s *status.TaskStatus) int64 { return s.Renumbered }),

@@ -276,7 +276,7 @@ func (m *Maker) offer(ctx context.Context, now, next *custom.Fields) (changed bo
 			clear(m.customs.refused)
 		}
 		m.customs.refused[hash] = time.Now()
-		m.Log.Warn("the schema registry refuses custom fields; their values stay JSON text in unmapped, and it is asked again in an hour",
+		m.Log.Warn("the schema registry refuses custom fields; their values "+m.untyped()+", and it is asked again in an hour",
 			"fields", few(changes(now, next)), "error", err)
 		return false, nil
 	case err != nil:
@@ -338,15 +338,25 @@ func (m *Maker) noteUnfit(unfit []schemas.Unfit) {
 			counts[name]++
 		}
 	}
-	m.Report.Unfit(maps.Clone(counts))
+	if m.Object.Unmapped != schemas.UnmappedOff { // these are counted with all that is left out
+		m.Report.Unfit(maps.Clone(counts))
+	}
 	for _, u := range unfit {
 		name := customName(u.Record, u.Name, u.Global)
 		if m.customs.said[name] || len(m.customs.said) >= custom.Max {
 			continue
 		}
 		m.customs.said[name] = true
-		m.Log.Warn("values of a custom field do not fit its type and stay JSON text in unmapped; the status counts them", "field", name)
+		m.Log.Warn("values of a custom field do not fit its type and "+m.untyped()+"; the status counts them", "field", name)
 	}
+}
+
+// untyped says what becomes of values that no typed field holds.
+func (m *Maker) untyped() string {
+	if m.Object.Unmapped == schemas.UnmappedOff {
+		return "are left out"
+	}
+	return "stay JSON text in unmapped"
 }
 
 // isAway tells that nobody who knows the schemas has answered.

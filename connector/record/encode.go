@@ -108,6 +108,7 @@ type rowEncoder struct {
 	buf    []byte
 	// of the row that was encoded last, see [schemas.Encoder.Unreadable]
 	unreadable []string
+	leftOut    []string // likewise, see [schemas.Encoder.LeftOut]
 }
 
 func newEncoding(st checkpoint.Stream, o *config.Object, keyPrefix []byte, values func() valueEncoder) *encoding {
@@ -161,7 +162,7 @@ func (enc *rowEncoder) encodeMapped(r coupa.Row, op string) error {
 	if enc.buf, err = enc.value.Append(enc.buf[:0], r, op); err != nil {
 		return rowError(enc.object, r.ID, err)
 	}
-	enc.unreadable = enc.value.kept().Unreadable()
+	enc.unreadable, enc.leftOut = enc.value.kept().Unreadable(), enc.value.kept().LeftOut()
 	return nil
 }
 
@@ -204,6 +205,7 @@ type Tally struct {
 	Trimmed int             // records with cut texts
 	// values that can't be read as their fields' types and are in unmapped: the field of each
 	Unreadable []string
+	LeftOut    []string // values that stand nowhere (unmapped=off): the field of each
 	// texts of rows with bytes that are not UTF-8: U+FFFD stands in their place
 	Malformed int
 }

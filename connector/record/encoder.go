@@ -43,6 +43,9 @@ func (e *Encoder) Add(ctx context.Context, c *Chunk, row coupa.Row) error {
 		c.Unreadable = append(c.Unreadable, e.rows.unreadable...)
 		e.m.sayUnreadable(e.rows.unreadable)
 	}
+	if !e.LinesAlone {
+		c.LeftOut = append(c.LeftOut, e.rows.leftOut...)
+	}
 	c.Malformed += row.Malformed
 	if err := failpoint.After(failpoint.Encode); err != nil {
 		return err

@@ -62,6 +62,7 @@ func (v *linedValue) Append(dst []byte, row coupa.Row, op string) ([]byte, error
 	if err := v.splitter.Split(row.ID, v.whole); err != nil {
 		return dst, err
 	}
+	v.splitter.NoteLeftOut(v.encoder)
 	lines := v.splitter.Lines()
 	if len(lines) >= checkpoint.MaxLines { // one of a state is the row itself
 		return dst, &rowtext.FieldError{Err: fmt.Errorf("it has %d lines, of which %d can have records of their own; write lines=embedded for the object", len(lines), checkpoint.MaxLines-1)}

@@ -63,6 +63,7 @@ type TaskHealth struct {
 	Unfit         map[string]int64 `json:"custom_fields_in_unmapped,omitempty"`
 	PageRequests  int              `json:"requests_per_page,omitempty"` // that a page with rows takes
 	Unreadable    map[string]int64 `json:"unreadable_in_unmapped,omitempty"`
+	LeftOut       map[string]int64 `json:"left_out,omitempty"`  // with unmapped=off, by field
 	Undated       int64            `json:"without_updated_at"`  // known rows that have none
 	Round         int64            `json:"search_ms,omitempty"` // that the last search for such rows took
 	// with exported.mode=mark: rows published that are not marked as exported yet,
@@ -164,7 +165,7 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		Mark: instant(t.Mark), Proven: instant(t.Proven), Interval: t.Interval.Milliseconds(), Verified: verifiedHealth(t.Verified),
 		Backfilling: t.Snapshot,
 		Rows:        t.Rows, Published: t.Published, Dropped: t.Dropped, Polls: t.Polls, Late: t.Late, Lateness: t.Lateness.Milliseconds(), Silent: t.Silent,
-		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Malformed: t.Malformed, Unfit: t.Unfit, Unreadable: t.Unreadable,
+		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Malformed: t.Malformed, Unfit: t.Unfit, Unreadable: t.Unreadable, LeftOut: t.LeftOut,
 		PageRequests: t.PageRequests, Undated: t.Undated, Round: t.Round.Milliseconds(), Passed: t.Committed.Passed[:min(len(t.Committed.Passed), 100)],
 		MarksWaiting: t.Marking.Waiting, Marked: t.Marking.Marked, MarksFailed: t.Marking.Failed,
 		Deletes: deletesHealth(t.Deletes),

@@ -40,6 +40,7 @@ func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
 		t.SetBack += int64(sub.SetBack)
 		t.Trimmed += int64(sub.Trimmed)
 		t.CountUnreadable(sub.Unreadable)
+		t.CountLeftOut(sub.LeftOut)
 		t.Malformed += int64(sub.Malformed)
 		t.Late += int64(len(sub.Late))
 		for _, by := range sub.Late {

@@ -67,8 +67,10 @@ type TaskStatus struct {
 	PageRequests int
 	// values that can't be read as their fields' types and went to unmapped, by field; not changed once here
 	Unreadable map[string]int64
-	Committed  checkpoint.Position
-	Marking    Marking
+	// values that stand nowhere (unmapped=off), by field; not changed once here
+	LeftOut   map[string]int64
+	Committed checkpoint.Position
+	Marking   Marking
 
 	Condition Condition
 	// where the mark was after the last poll: every change before it is in the topic, but for a

@@ -243,16 +243,31 @@ func (t *Task) Unfit(counts map[string]int64) {
 
 // CountUnreadable counts values that can't be read as their fields' types
 // and went to unmapped. It takes the field of each.
-func (s *TaskStatus) CountUnreadable(fields []string) {
+func (s *TaskStatus) CountUnreadable(fields []string) { s.Unreadable = counted(s.Unreadable, fields) }
+
+// CountLeftOut counts values that stand nowhere, since records have no unmapped. It takes the field of each.
+func (s *TaskStatus) CountLeftOut(fields []string) { s.LeftOut = counted(s.LeftOut, fields) }
+
+// maxCounted is how many fields have a count of their own; the others, which are more than any
+// description of Coupa's has, share that of otherFields.
+const (
+	maxCounted  = 500
+	otherFields = "others"
+)
+
+func counted(last map[string]int64, fields []string) map[string]int64 {
 	if len(fields) == 0 {
-		return
+		return last
 	}
-	counts := make(map[string]int64, len(s.Unreadable)+1)
-	maps.Copy(counts, s.Unreadable)
+	counts := make(map[string]int64, len(last)+1)
+	maps.Copy(counts, last)
 	for _, f := range fields {
+		if counts[f] == 0 && len(counts) >= maxCounted {
+			f = otherFields
+		}
 		counts[f]++
 	}
-	s.Unreadable = counts
+	return counts
 }
 
 // Carries notes that the task's records have a schema. The first one of a subject that is seen since the

@@ -163,7 +163,8 @@ export class Detail {
         ["Malformed texts", count(t.malformed_texts), "Texts with bytes that are not UTF-8; U+FFFD stands in their place."],
         (t.marked || t.marks_waiting) && ["Marked as exported", count(t.marked ?? 0), `${count(t.marks_waiting ?? 0)} rows more are published and wait for their mark; ${count(t.marks_failed ?? 0)} marks failed and are tried again.`],
         ...Object.entries(t.custom_fields_in_unmapped ?? {}).map(([f, n]) => [`Unmapped: ${f}`, count(n), "Values of this custom field that are JSON text in unmapped."]),
-        ...Object.entries(t.unreadable_in_unmapped ?? {}).map(([f, n]) => [`Unreadable: ${f}`, count(n), "Values of this field that can't be read as its type and are JSON text in unmapped."]))),
+        ...Object.entries(t.unreadable_in_unmapped ?? {}).map(([f, n]) => [`Unreadable: ${f}`, count(n), "Values of this field that can't be read as its type and are JSON text in unmapped."]),
+        ...Object.entries(t.left_out ?? {}).map(([f, n]) => [`Left out: ${f}`, count(n), "Values for which records have no place, with unmapped=off."]))),
       (t.notices ?? []).map((n) => trouble("What stays so until you act", n.message, n.remedy)),
       section("Recent errors", t.errors.length === 0 ? h("p", { class: "empty" }, "None.") : h("ol", { class: "errors" }, t.errors.map((e) =>
         h("li", {}, h("p", { class: "when" }, time(e.at), `, ${span((live.now() - Date.parse(e.at)) / 1000, 1)} ago`), h("p", { class: "message" }, e.message), e.remedy && h("p", {}, h("b", {}, "What to do: "), e.remedy))))),
