@@ -3,6 +3,7 @@ package connector
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 func TestWhatHasNoPlaceIsATextOrCounted(t *testing.T) {
 	longRaced(t)
 	for name, keys := range map[string]map[string]string{
-		"json, in topics": {"unmapped": "json", "lines": config.LinesTopics, "envelope": config.EnvelopeDebezium},
+		"json, in topics": {"unmapped": "json", "tenant.field": "tenant", "lines": config.LinesTopics, "envelope": config.EnvelopeDebezium},
 		"off":             {"unmapped": "off", "custom.fields.conflict": "widen"},
 		"off, in topics":  {"unmapped": "off", "custom.fields.conflict": "widen", "lines": config.LinesBoth, "envelope": config.EnvelopeDebezium},
 	} {
@@ -42,6 +43,12 @@ func TestWhatHasNoPlaceIsATextOrCounted(t *testing.T) {
 				row := h.shown("coupa.invoices")[3]
 				if own, _ := row["custom_fields"].(map[string]any); own["depot"] != "north" || row["gross_total"] != nil {
 					t.Errorf("custom fields %v, gross total %v", row["custom_fields"], row["gross_total"])
+				}
+				if name := keys["tenant.field"]; name != "" {
+					shown := slices.AppendSeq([]map[string]any{row}, maps.Values(h.shown(lineTopic)))
+					if len(shown) == 1 || slices.ContainsFunc(shown, func(v map[string]any) bool { return v[name] != "acme" }) {
+						t.Errorf("%d values, of which one has another tenant", len(shown))
+					}
 				}
 				kept, has := row["unmapped"]
 				off := keys["unmapped"] == "off"

@@ -65,6 +65,11 @@
 // own: a row is encoded once, with its lines, and a Splitter cuts these out of its bytes. A line's
 // record has parent_id in front, with the role parent, and the fields that it has within the row.
 //
+// # The tenant
+//
+// With Options.TenantField the first field of a row, and the second of a line, is a string with the
+// role tenant: what Encoder.Tenant says. It counts for nothing in digests.
+//
 // # Evolution
 //
 // Schemas are registered under the rule BACKWARD: a new version may add fields,

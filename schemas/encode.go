@@ -16,6 +16,8 @@ type Encoder struct {
 	// KeepUnreadable lets a row go whose values can't be read as their fields' types: each stays in unmapped
 	// like a value without room, and is told by Unreadable. To be set before the first row.
 	KeepUnreadable bool
+	// Tenant stands in the field for it, if the schema has one; "": null does. To be set likewise.
+	Tenant string
 
 	in     rowtext.Scanner
 	plan   *Plan

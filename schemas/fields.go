@@ -27,7 +27,7 @@ func (q request) appendFields(dst []byte, r *schematext.Record) []byte {
 	dst = append(dst, '[')
 	asked := map[string]bool{}
 	for _, f := range r.Fields {
-		if f.Role == schematext.RoleUnmapped || f.Role == schematext.RoleComputed || f.Role == schematext.RoleParent {
+		if f.Role == schematext.RoleUnmapped || f.Role == schematext.RoleComputed || f.Role == schematext.RoleParent || f.Role == schematext.RoleTenant {
 			continue // no field of Coupa's
 		}
 		if dst[len(dst)-1] != '[' {

@@ -114,7 +114,7 @@ func (r *renderer) node(out []byte, n *planNode) (_ []byte, filled bool) {
 
 func (r *renderer) value(out []byte, n *planNode) []byte {
 	switch n.kind {
-	case kindString, kindUnmappedText:
+	case kindString, kindUnmappedText, kindTenant:
 		return appendQuoted(out, r.bytes())
 	case kindBoolean:
 		b := r.take(1)

@@ -55,6 +55,8 @@ func listsOf(row *schematext.Record) (names []string) {
 	return names
 }
 
+func isTenant(f schematext.Field) bool { return f.Role == schematext.RoleTenant }
+
 func isID(f schematext.Field) bool { return f.CoupaName == "id" && f.Type.Name == "long" }
 
 // Split is a schema taken apart: rows and the lines of each of their lists.
@@ -145,6 +147,11 @@ func (s *Schema) line(i int) (*Schema, error) {
 	own.Fields = append([]schematext.Field{{
 		Name: ParentField, Type: schematext.Type{Name: "long"}, Role: schematext.RoleParent, Doc: "Id of the " + row.Name + " that the line is of.",
 	}}, line.Fields...)
+	if i := slices.IndexFunc(row.Fields, isTenant); i >= 0 {
+		if err := putTenant(&own, 1, row.Fields[i].Name); err != nil {
+			return nil, err
+		}
+	}
 	own.Rules = schematext.RulesBelow(row.Rules, f.CoupaName)
 	schematext.Define(&own, all)
 	return newSchema(&own, &own, s.path+"."+f.Name, s.enveloped)
@@ -188,7 +195,7 @@ func (s *Schema) WidenLines(list List, registered string) (*Schema, error) {
 	i := slices.IndexFunc(row.Fields, func(f schematext.Field) bool { return f.Name == list.Name })
 	within := row.Fields[i].Type.Inner(s.row.Records())
 	line := *theirs
-	line.Name, line.Record, line.Namespace, line.Fields = within.Name, within.Record, "", theirs.Fields[1:]
+	line.Name, line.Record, line.Namespace, line.Fields = within.Name, within.Record, "", slices.DeleteFunc(slices.Clone(theirs.Fields[1:]), isTenant)
 	items := *row.Fields[i].Type.Items
 	items.Name, items.Record = "", &line
 	row.Fields[i].Type.Items = &items

@@ -97,7 +97,7 @@ func everySchema(t *testing.T, o Options) map[string]string {
 // rows of an object whose lines have topics are another record, which no connector has beside the whole one.
 func TestAFullNameHasOneShapeInAllSchemas(t *testing.T) {
 	t.Parallel()
-	for _, o := range []Options{{}, {Decimals: DecimalString}, {WithoutCustomFields: true}, {Namespace: "acme.coupa"}} {
+	for _, o := range []Options{{}, {Decimals: DecimalString}, {WithoutCustomFields: true}, {Namespace: "acme.coupa"}, {Unmapped: UnmappedJSON}, {Unmapped: UnmappedOff, TenantField: "tenant"}} {
 		first, text := map[string]string{}, map[string]string{}
 		for where, avsc := range everySchema(t, o) {
 			for name, definition := range definitions(t, avsc) {

@@ -52,6 +52,7 @@ const (
 	kindUnmapped // filled from what no other field takes, as a map
 	// the same as one JSON text; behind the others, whose numbers are in digests
 	kindUnmappedText
+	kindTenant // filled with Encoder.Tenant
 )
 
 // Plan is an Avro schema made ready to encode Coupa's rows. It never changes once
@@ -68,6 +69,7 @@ type planRecord struct {
 	keys     keyTable
 	required []int // fields that may not be null
 	unmapped int   // index of the field of role unmapped; -1: there is none
+	tenant   int   // likewise, of role tenant
 	// holder is the record of an object with custom fields: of this
 	// one, or of the one whose typed custom fields this one is.
 	holder string
@@ -108,7 +110,7 @@ const noKey = "\xff"
 //   - bytes with logicalType decimal, long with timestamp-millis, int with date
 //   - a record, in place or by name; an array of any of these
 //   - a map of string, with the property "coupa.role": "custom-fields" or "unmapped"
-//   - a string with the property "coupa.role": "unmapped"
+//   - a string with the property "coupa.role": "unmapped" or "tenant"
 //
 // With the property "coupa.branch": N the type is ["null", T1, T2…], and values are
 // written as TN (see Schema.Widen). With the property "coupa.custom" a field is a typed
@@ -147,7 +149,7 @@ func (c *compiler) record(s *avro.RecordSchema) (*planRecord, error) {
 	if r := c.records[s.FullName()]; r != nil {
 		return r, nil
 	}
-	r := &planRecord{name: s.FullName(), unmapped: -1}
+	r := &planRecord{name: s.FullName(), unmapped: -1, tenant: -1}
 	c.records[s.FullName()] = r
 	r.fields = make([]planField, len(s.Fields()))
 	for i, f := range s.Fields() {
@@ -185,6 +187,8 @@ func (c *compiler) field(s *avro.RecordSchema, r *planRecord, i int, f *avro.Fie
 			return fmt.Errorf("a record has one field of role %q, of type [\"null\", map of string] or [\"null\", \"string\"]", roleUnmapped)
 		}
 		key, r.unmapped = noKey, i
+	} else if n.kind == kindTenant {
+		key, r.tenant = noKey, i
 	} else {
 		if m, taken := r.keys.find([]byte(key)); taken {
 			return fmt.Errorf("its key %q is also that of field number %d; give one of them another %s", key, m.field, propName)
@@ -248,6 +252,9 @@ func (c *compiler) node(s avro.Schema, role string) (planNode, error) {
 		n, err := primitiveNode(s)
 		if role == roleUnmapped && n.kind == kindString {
 			n.kind = kindUnmappedText
+		}
+		if role == schematext.RoleTenant && n.kind == kindString {
+			n.kind = kindTenant
 		}
 		return n, err
 	}

@@ -165,9 +165,11 @@ func (r *Reader) AppendRow(dst, value []byte) ([]byte, error) {
 }
 
 // AppendSame appends what AppendRow would give if this row of Coupa's had been written by the reader's
-// schema.
-func (r *Reader) AppendSame(dst, row []byte) ([]byte, error) {
-	avro, err := r.plan.Encoder().Append(nil, row)
+// schema, as a row of the tenant.
+func (r *Reader) AppendSame(dst, row []byte, tenant string) ([]byte, error) {
+	e := r.plan.Encoder()
+	e.Tenant = tenant
+	avro, err := e.Append(nil, row)
 	if err != nil {
 		return dst, fmt.Errorf("as the schema has it: %w", err)
 	}

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"encoding/binary"
 	"errors"
 
 	"github.com/coupastream/coupastream/schemas/rowtext"
@@ -27,6 +28,12 @@ func (e *Encoder) object(out []byte, rec *planRecord, depth int, optional bool) 
 		return out, false, err
 	}
 	f := e.open(rec, len(out), depth)
+	if rec.tenant >= 0 && e.Tenant != "" {
+		out = e.fillTo(out, &f, rec.tenant)
+		begin := len(out)
+		out = append(binary.AppendVarint(append(out, 2), int64(len(e.Tenant))), e.Tenant...)
+		e.spans[f.spans+rec.tenant], f.written = span{start: begin, end: len(out)}, rec.tenant+1
+	}
 	for first := true; ; first = false {
 		key, more, err := e.in.Member(first)
 		if err != nil {

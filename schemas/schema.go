@@ -9,6 +9,7 @@ import (
 	"sync"
 	"weak"
 
+	"github.com/coupastream/coupastream/schemas/avroname"
 	"github.com/coupastream/coupastream/schemas/custom"
 	"github.com/coupastream/coupastream/schemas/internal/jsonschema"
 	"github.com/coupastream/coupastream/schemas/internal/schematext"
@@ -42,6 +43,9 @@ type Options struct {
 	Namespace string
 	Decimals  DecimalMode  // "" is DecimalPrecise
 	Unmapped  UnmappedMode // "" is UnmappedMap
+	// TenantField is the name of a nullable string, the first field of rows and behind ParentField of
+	// lines, that has what Encoder.Tenant says; "": there is none.
+	TenantField string
 	// WithoutCustomFields leaves custom_fields out of every record, and out of what is asked of Coupa.
 	WithoutCustomFields bool
 	// Custom makes custom_fields a record of typed fields in place of a map of JSON text; nil keeps
@@ -84,7 +88,7 @@ type Schema struct {
 
 // made keeps schemas with their plans: a thousand tenants share one per
 // object and shape. Of those with typed custom fields, a mapping or a namespace, of which
-// there is one per tenant and version, it keeps just what somebody holds.
+// there is one per tenant and version, or a field for the tenant, it keeps just what somebody holds.
 var made sync.Map // shape → *Schema, or weak.Pointer[Schema] where the shape has any of these
 
 type shape struct {
@@ -92,6 +96,7 @@ type shape struct {
 	space    string // the namespace; "" for the default
 	decimals DecimalMode
 	unmapped UnmappedMode // "" for the map
+	tenant   string       // the name of the field
 	without  bool
 	envelope bool
 	custom   string // the hash; "" for the map
@@ -99,7 +104,7 @@ type shape struct {
 }
 
 func shapeOf(path string, o Options) shape {
-	s := shape{path: path, decimals: o.Decimals, without: o.WithoutCustomFields, envelope: o.Envelope}
+	s := shape{path: path, decimals: o.Decimals, tenant: o.TenantField, without: o.WithoutCustomFields, envelope: o.Envelope}
 	if o.Unmapped != UnmappedMap {
 		s.unmapped = o.Unmapped
 	}
@@ -143,7 +148,7 @@ func (key shape) made() *Schema {
 
 // keep gives the schema that callers share from now on: s, or one that was made meanwhile.
 func (key shape) keep(s *Schema) *Schema {
-	if key.custom == "" && key.mapping == "" && key.space == "" {
+	if key.custom == "" && key.mapping == "" && key.space == "" && key.tenant == "" {
 		first, _ := made.LoadOrStore(key, s)
 		return first.(*Schema)
 	}
@@ -186,6 +191,11 @@ func build(path string, o Options) (*Schema, error) {
 	if o.Mapping != nil {
 		if asked, err = o.Mapping.Apply(row); err != nil {
 			return nil, fmt.Errorf("mapping %s: %w", path, err)
+		}
+	}
+	if o.TenantField != "" {
+		if err := putTenant(row, 0, o.TenantField); err != nil {
+			return nil, fmt.Errorf("making the schema of %s: %w", path, err)
 		}
 	}
 	s, err := newSchema(row, asked, path, o.Envelope)
@@ -307,5 +317,28 @@ func carryUnmapped(row *schematext.Record, mode UnmappedMode) error {
 	default:
 		return fmt.Errorf("unmapped %q is unknown; use %q, %q or %q", mode, UnmappedMap, UnmappedJSON, UnmappedOff)
 	}
+	return nil
+}
+
+// putTenant gives a record the field for the tenant, in a place. Custom fields of the global namespace, which
+// rows alone tell of, get other names where it takes theirs; of any other field the name is an error.
+func putTenant(r *schematext.Record, at int, name string) error {
+	names := []string{name}
+	for _, f := range r.Fields {
+		if f.Name == name && len(f.Custom) == 0 {
+			return fmt.Errorf("the record %s has a field %s already; give the tenant's another name", r.Name, name)
+		}
+		names = append(names, f.Name)
+	}
+	names = avroname.Fields(names)[1:]
+	r.Fields = slices.Clone(r.Fields)
+	for i := range r.Fields {
+		if f := &r.Fields[i]; len(f.Custom) > 0 {
+			f.Name = names[i]
+		}
+	}
+	r.Fields = slices.Insert(r.Fields, at, schematext.Field{
+		Name: name, Type: schematext.Type{Nullable: true, Name: "string"}, Role: schematext.RoleTenant, Doc: "The tenant, as in the key.",
+	})
 	return nil
 }

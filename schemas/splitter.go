@@ -23,6 +23,7 @@ type Splitter struct {
 	cursor rowtext.Cursor
 	row    []byte
 	line   []byte // room for the lines' values
+	tenant []byte // the row's field for the tenant, which lines have too; nothing where there is none
 	lines  []Line
 	gone   []bool // by list: the field is null
 	kept   []bool // by list: it is in unmapped of the row, or left out
@@ -78,6 +79,9 @@ func (s *Splitter) Split(id int64, value []byte) error {
 	s.renderer = renderer{avro: value}
 	s.row, s.line, s.lines, s.restDigest = s.row[:0], s.line[:0], s.lines[:0], 0
 	clear(s.kept)
+	if s.tenant = nil; s.plan.root.tenant >= 0 {
+		s.tenant = []byte{0} // a row that was widened by the field has it last, and null
+	}
 	copied := 0 // of value, into row
 	rec := s.plan.root
 	for i := range rec.fields {
@@ -91,6 +95,9 @@ func (s *Splitter) Split(id int64, value []byte) error {
 				s.row = append(s.row, value[copied:begin]...)
 				copied = s.pos
 			}
+		case i == rec.tenant:
+			s.skip(&f.planNode)
+			s.tenant = value[begin:s.pos]
 		case i == rec.unmapped:
 			s.findKept(f.kind)
 			fallthrough
@@ -206,7 +213,8 @@ func (s *Splitter) readLine(parent int64, list int, rec *planRecord) (Line, erro
 			line.ID = room.long()
 		}
 	}
-	s.line = append(binary.AppendVarint(s.line, parent), s.avro[begin:s.pos]...)
+	s.line = append(binary.AppendVarint(s.line, parent), s.tenant...)
+	s.line = append(s.line, s.avro[begin:s.pos]...)
 	line.end = len(s.line)
 	if line.ID < 0 && s.err == nil {
 		return line, errNoLineID
@@ -257,7 +265,7 @@ func (r *renderer) skip(n *planNode) {
 // skipBranch passes over a value behind the number of its branch.
 func (r *renderer) skipBranch(n *planNode, branch int64) {
 	switch n.kind {
-	case kindString, kindDecimal, kindUnmappedText:
+	case kindString, kindDecimal, kindUnmappedText, kindTenant:
 		r.bytes()
 	case kindBoolean:
 		r.take(1)

@@ -96,7 +96,7 @@ func (a *app) preview(ctx context.Context, connectorFile, path string, s preview
 	if err != nil {
 		return err
 	}
-	p := previewer{client: client, object: o, mapper: o.Rewriter()}
+	p := previewer{client: client, object: o, tenant: c.Tenant, mapper: o.Rewriter()}
 	shown, err := p.show(ctx, s.rows)
 	if err != nil {
 		return err
@@ -127,6 +127,7 @@ func (a *app) previewedObject(connectorFile, path, workerFile string) (*config.C
 type previewer struct {
 	client *coupa.Client
 	object config.Object
+	tenant string
 	mapper *mapping.Rewriter
 	split  *schemas.Split
 }
@@ -171,7 +172,7 @@ func (p *previewer) show(ctx context.Context, most int) (*previewed, error) {
 		return nil, err
 	}
 	encoder := plan.Encoder()
-	encoder.KeepUnreadable = p.object.KeepsUnreadable()
+	encoder.KeepUnreadable, encoder.Tenant = p.object.KeepsUnreadable(), p.tenant
 	for _, r := range rows {
 		one := previewedRow{ID: r.ID, Before: r.JSON}
 		if one.After, one.Lines, err = p.record(encoder, r); err != nil {

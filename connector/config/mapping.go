@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/coupastream/coupastream/coupa"
+	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/mapping"
 )
 
@@ -115,12 +116,28 @@ func (c *Connector) mapObjects(under *mapping.Layer) Problems {
 		if o.Mapping, o.hashKey = m, c.HashKey; m != nil && m.NeedsKey() && hashed == "" {
 			hashed = o.Path
 		}
+		if err := o.checkTenantField(); err != nil && len(problems) == 0 {
+			problems = append(problems, Problem{File: c.File, Key: deciding(c.Raw, o.Path, tenantFieldKey), Value: o.TenantField, Message: err.Error()})
+		}
 	}
 	if _, given := c.Raw[hashKey]; hashed != "" && !given {
 		problems = append(problems, Problem{File: c.File, Key: hashKey, Message: "required, because the mapping hashes a field of " + hashed,
 			Remedy: "give a secret of at least 16 characters, e.g. ${env:COUPASTREAM_HASH_KEY}"})
 	}
 	return problems
+}
+
+// checkTenantField gives the error of a name that a field of the object's rows, or of their lines, has
+// already.
+func (o Object) checkTenantField() error {
+	if o.TenantField == "" {
+		return nil
+	}
+	schema, err := schemas.For(o.Path, o.SchemaOptions())
+	if err == nil && o.Lines != LinesEmbedded {
+		_, err = schema.Split(o.Lines == LinesBoth)
+	}
+	return err
 }
 
 // hashSecret stores the key of hashes.

@@ -35,6 +35,7 @@ type Object struct {
 	Fields          string        // "schema" or "all"
 	CustomFields    string        // "auto", "typed", "map" or "off"
 	CustomConflict  string        // "unmapped" or "widen": of values of another type than their field's
+	TenantField     string        // of values; "": none
 	Unmapped        schemas.UnmappedMode
 	Decimals        schemas.DecimalMode
 	ValueFormat     string // FormatAvro, FormatJSON or FormatJSONSchema, of keys too
@@ -113,7 +114,7 @@ func (o Object) NeedsRegistry() bool { return o.ValueFormat != FormatJSON }
 // SchemaOptions are what the object's keys say about its schema. Where custom fields are
 // typed, or auto, which counts as typed here, Custom types none: rows tell which there are.
 func (o Object) SchemaOptions() schemas.Options {
-	options := schemas.Options{Namespace: o.Namespace, Decimals: o.Decimals, Unmapped: o.Unmapped, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
+	options := schemas.Options{Namespace: o.Namespace, Decimals: o.Decimals, Unmapped: o.Unmapped, TenantField: o.TenantField, WithoutCustomFields: o.CustomFields == "off", Envelope: o.Envelope == EnvelopeDebezium}
 	if o.ValueFormat == FormatAvro && (o.CustomFields == "auto" || o.CustomFields == "typed") {
 		options.Custom = new(custom.Fields)
 	}
@@ -463,6 +464,14 @@ func namespaceTemplate(o *Object, value string) *fault {
 	}
 	if !avroname.IsNamespace(strings.ReplaceAll(value, "${tenant}", "tenant")) {
 		return &fault{"no namespace of Avro's", "write names of letters, digits and _, none of which begins with a digit, with dots between: coupa.${tenant}"}
+	}
+	return nil
+}
+
+// fieldName wants a name that a field of Avro can have.
+func fieldName(value string) *fault {
+	if value != "" && (strings.Contains(value, ".") || !avroname.IsNamespace(value)) {
+		return &fault{"no name of Avro's", "write letters, digits and _, no digit first: tenant"}
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ const (
 // unmappedKey and decimalsKey say what form records have; toleranceKey and conflictKey may want values
 // kept in unmapped.
 const (
+	tenantFieldKey = "tenant.field"
+
 	unmappedKey  = "unmapped"
 	decimalsKey  = "decimal.handling.mode"
 	toleranceKey = "errors.tolerance"
@@ -93,6 +95,9 @@ func recordSettings() []setting[Object] {
 			Doc: "Where a record has what it has no field for or can't hold exactly, nested records likewise: `map`, as JSON text by Coupa's name; `json`, as one text of a JSON object, for sinks that take no maps; " +
 				"`off`, nowhere: it is left out and counted. An object of another form than its connector's wants a `schema.namespace` of its own."},
 			named(func(o *Object) *schemas.UnmappedMode { return &o.Unmapped })},
+		{Key{Name: tenantFieldKey, Type: String, Importance: Low, Example: "tenant",
+			Doc: "Name of a field with the tenant, a string that is the first field of rows, and behind `parent_id` of lines, for sinks that drop keys; left out: none."},
+			text(func(o *Object) *string { return &o.TenantField }, fieldName)},
 		{Key{Name: namespaceKey, Type: String, Importance: Low, Default: schemas.DefaultNamespace, Example: "coupa.${tenant}",
 			Doc: "Namespace of the records in schemas of values, for who builds classes of two tenants or forms in one place; `${tenant}` is replaced, with `_` and two hexadecimal digits for each character that no Avro name has " +
 				"(`acme-eu`: `acme_2deu`; `_` is two). The key stays `coupa.Key`. A topic that has records wants a new one with another namespace."},

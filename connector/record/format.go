@@ -108,7 +108,7 @@ func (m *Maker) values(ctx context.Context, schema *schemas.Schema) (*schemas.Sc
 // encoderOf makes what encodes rows by a plan, in the mode that errors.tolerance asks for.
 func (m *Maker) encoderOf(p *schemas.Plan) *schemas.Encoder {
 	e := p.Encoder()
-	e.KeepUnreadable = m.Object.KeepsUnreadable()
+	e.KeepUnreadable, e.Tenant = m.Object.KeepsUnreadable(), m.Stream.Tenant
 	return e
 }
 

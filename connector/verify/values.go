@@ -160,7 +160,7 @@ func (v *values) sumAs(schema int, row []byte) (uint64, error) {
 			return 0, err
 		}
 	}
-	text, err := v.readers[schema].AppendSame(nil, row)
+	text, err := v.readers[schema].AppendSame(nil, row, v.cfg.Tenant)
 	if err != nil {
 		return 0, err
 	}

@@ -7,7 +7,8 @@
 //	coupa.rules   on the record of rows or lines: what a mapping hides in them, by Coupa's path
 //	coupa.name    on a field: its key in Coupa's JSON
 //	coupa.role    on a field: what a map of string holds, RoleCustomFields or RoleUnmapped, the latter
-//	              also as one string; or what else is no field of Coupa's, RoleComputed or RoleParent
+//	              also as one string; or what else is no field of Coupa's, RoleComputed, RoleParent or
+//	              RoleTenant
 //	coupa.type    on a field: "decimal" where the schema carries a decimal as string or double; "text"
 //	              where Coupa describes a text and sends something narrower; "retyped" where a mapping
 //	              gave it its type
@@ -34,6 +35,9 @@ const RoleComputed = "computed"
 // RoleParent is the coupa.role of the field that tells which row a line is of, or which row the one at
 // hand is below. Its key in the JSON to encode is ComputedKey of its name, unless it has a coupa.name.
 const RoleParent = "parent"
+
+// RoleTenant is the coupa.role of the field that tells which tenant a row or line is of.
+const RoleTenant = "tenant"
 
 // ParentField is the name of that field.
 const ParentField = "parent_id"
