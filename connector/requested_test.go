@@ -47,7 +47,7 @@ func TestWhatGoesOutAgainSaysThatItWasAskedForAcrossAStop(t *testing.T) {
 			t.Errorf("%d of 60 went out again before the stop, which is to be in between", asked)
 		}
 		h.stop()
-		r = h.started()
+		h.started()
 		h.tenant.Update("invoices", 3)
 		h.pass(2 * time.Minute)
 		for object, changed := range map[string]int{"invoices": 1, "currencies": 0} {

@@ -37,9 +37,6 @@ type app struct {
 	interactive bool
 }
 
-// logger is where commands log to.
-func (a *app) logger() *slog.Logger { return a.log }
-
 // newRootCommand builds the command tree.
 func newRootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{

@@ -79,7 +79,13 @@ var rules = []rule{
 		func(f *facts) string {
 			return "Coupa does not show it: it was deleted, or is hidden from this client; an empty answer can't tell these apart. " + f.has()
 		},
-		func(*facts) string {
+		func(f *facts) string {
+			switch d := f.Task.Deletes; {
+			case d != nil && d.Why != "":
+				return "A sweep for deletes waits for approval: " + d.Why + ". Look at what it found (coupastream status " + f.cfg.Connector + "), then coupastream deletes approve " + f.cfg.Connector + " " + f.object.Path + "."
+			case d != nil:
+				return fmt.Sprintf("The last sweep for deletes ended at %s; if it was deleted since, the next one finds it, and its tombstone follows an overlap later.", orNone(instant(d.Ended)))
+			}
 			return "Look for it in Coupa as an administrator. If it is there, give the API client's user the rights to see it; if it was deleted, its last record stays."
 		}},
 	{"not_visible", func(f *facts) bool { return !f.coupa.Shown },

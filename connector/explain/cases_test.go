@@ -215,6 +215,16 @@ var scenarios = []struct {
 		s.published(s.row.UpdatedAt)
 		s.tenant.LeaveOut("invoices", s.row.ID, -1)
 	}},
+	{"gone_or_hidden", "the next one finds it", func(s *scene) {
+		s.published(s.row.UpdatedAt)
+		s.tenant.LeaveOut("invoices", s.row.ID, -1)
+		s.known.Task.Deletes = &status.Deletes{Ended: time.Now().Add(-time.Hour)}
+	}},
+	{"gone_or_hidden", "coupastream deletes approve acme invoices", func(s *scene) {
+		s.published(s.row.UpdatedAt)
+		s.tenant.LeaveOut("invoices", s.row.ID, -1)
+		s.known.Task.Deletes = &status.Deletes{Ended: time.Now().Add(-time.Hour), Why: "21 of 90 rows are missing"}
+	}},
 	{"not_visible", "no record of it", func(s *scene) { s.row.ID = 4711 }},
 	{"unsent", "Coupa's support", func(s *scene) { s.tenant.Fail("invoices", s.row.ID, false) }},
 	{"no_such_version", "it has the row as of", func(s *scene) { s.cfg.UpdatedAt = s.row.UpdatedAt.Add(time.Second) }},

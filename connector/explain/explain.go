@@ -119,7 +119,15 @@ type State struct {
 	LinesMark   *time.Time       `json:"lines_mark,omitempty"`
 	Backfill    *Walk            `json:"backfill"` // null: none is under way
 	LookBacks   []Looked         `json:"look_backs"`
+	Sweep       *Swept           `json:"sweep"`  // null: deletes are not looked for
 	Passed      bool             `json:"passed"` // Coupa fails to send the row, and walks go on behind it
+}
+
+// Swept is the last sweep for deletes.
+type Swept struct {
+	Since *time.Time `json:"since"` // from when on a row that is deleted is found
+	Ended *time.Time `json:"ended"` // null: none was read to its end
+	Why   string     `json:"waits_for_approval,omitempty"`
 }
 
 // Walk is a walk under way.
@@ -236,6 +244,9 @@ func (f *facts) state() State {
 	}
 	if w := f.Position.Backfill; w != nil {
 		s.Backfill = &Walk{Kind: w.Kind.String(), From: instant(w.From), To: instant(w.To), Rows: w.Rows, Total: t.Progress.Total, Holds: f.inRanges(w)}
+	}
+	if d := t.Deletes; d != nil {
+		s.Sweep = &Swept{Since: instant(d.Since), Ended: instant(d.Ended), Why: d.Why}
 	}
 	for i, l := range f.cfg.LookBacks {
 		s.LookBacks = append(s.LookBacks, Looked{Depth: l.Depth.Milliseconds(), Every: l.Every.Milliseconds(), Last: instant(f.looked(i))})
