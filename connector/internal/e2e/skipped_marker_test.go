@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,7 +97,18 @@ func goesOnBehindASkippedMarker(t *testing.T, opts ...kgo.Opt) {
 			led(-1)
 			go func() {
 				defer close(back)
-				time.Sleep(2 * time.Second) // until the coordinator has skipped the marker
+				err := await(t.Context(), "the coordinator to skip the marker", time.Minute, func() error {
+					all, err := adm.DescribeTransactions(t.Context())
+					for id, d := range all {
+						if !strings.HasPrefix(d.State, "Complete") && d.State != "Empty" {
+							return fmt.Errorf("%s is %s", id, d.State)
+						}
+					}
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
 				rig("start-second")
 			}()
 		}
