@@ -34,7 +34,7 @@ func TestDevPublishesTheSnapshotAndChanges(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := &awaited{texts: []string{"  upsert  ", "snapshot  coupa.invoices"}, then: cancel}
+	out := &awaited{texts: []string{"  upsert  ", "snapshot  coupa.invoices", " login=\"user"}, then: cancel}
 	var logs bytes.Buffer
 	args := []string{"dev", "--rows", "200", "--changes-per-second", "20", "--kafka-port", "0", "--registry-port", "0", "--coupa-port", "0", "--rest-port", "0"}
 	if status := run(ctx, args, os.LookupEnv, out, &logs); status != exitDone {

@@ -29,7 +29,11 @@ import (
 // Certificates are read here, so it fails, naming the key, when a file can't be used; see
 // Dial. OAUTHBEARER tokens are fetched under ctx, which must live as long as the client.
 func Kafka(ctx context.Context, w *config.Worker, log *slog.Logger) ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.SeedBrokers(w.BootstrapServers...), kgo.ProducerBatchCompression(codecs[w.Compression])}
+	compressed, err := compression(w.Compression)
+	if err != nil {
+		return nil, err
+	}
+	opts := []kgo.Opt{kgo.SeedBrokers(w.BootstrapServers...), compressed}
 	s := w.Security
 	if strings.HasSuffix(s.Protocol, "SSL") {
 		dial, err := Dial(s, log, new(net.Dialer).DialContext)
@@ -72,9 +76,24 @@ func Check(w *config.Worker) error {
 	return problems
 }
 
-// codecs are the values of compression.type.
+// codecs are the values of compression.type but none.
 var codecs = map[string]kgo.CompressionCodec{
-	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	"gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+}
+
+// compression is an option that clients may share which are made at once: ProducerBatchCompression keeps the
+// codecs that it is given, and each client that is made sorts these out in their place. Of no codecs it has
+// none.
+func compression(kind string) (kgo.Opt, error) {
+	codec, compressed := codecs[kind]
+	if !compressed {
+		return kgo.ProducerBatchCompression(), nil
+	}
+	c, err := kgo.DefaultCompressor(codec)
+	if err != nil {
+		return nil, fmt.Errorf("compression.type = %s: %w", kind, err)
+	}
+	return kgo.WithCompressor(c), nil
 }
 
 // clientTLS reads the authorities and the client's certificate.

@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,6 +121,15 @@ func TestRecordsAreCompressedAsTheWorkerSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			var beside sync.WaitGroup // clients are made at once by the same options
+			for range 4 {
+				beside.Go(func() {
+					if client, err := kgo.NewClient(opts...); err == nil {
+						client.Close()
+					}
+				})
+			}
+			beside.Wait()
 			client, err := kgo.NewClient(append(opts, kgo.ConsumeTopics("data"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 			if err != nil {
 				t.Fatal(err)
