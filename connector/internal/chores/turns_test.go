@@ -2,6 +2,7 @@ package chores
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,19 +14,19 @@ func TestPollsThatHangKeepNoOtherInstanceFromPolling(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		all := NewTurns()
 		hangs, works := all.Instance(), all.Instance()
-		under := 0
+		var under atomic.Int64
 		for range pollsAtOnce + pollsOfOne + 10 {
 			go func() {
 				_ = hangs.Poll(ctx, func() error {
-					under++
+					under.Add(1)
 					<-ctx.Done()
 					return nil
 				})
 			}()
 			synctest.Wait()
 		}
-		if under != pollsAtOnce+pollsOfOne {
-			t.Errorf("%d polls of one instance are under way, want %d", under, pollsAtOnce+pollsOfOne)
+		if under.Load() != pollsAtOnce+pollsOfOne {
+			t.Errorf("%d polls of one instance are under way, want %d", under.Load(), pollsAtOnce+pollsOfOne)
 		}
 		began, polled := time.Now(), 0
 		for range 10 {
@@ -38,8 +39,8 @@ func TestPollsThatHangKeepNoOtherInstanceFromPolling(t *testing.T) {
 		}
 		time.Sleep(pollAtMost + time.Second) // a turn ends, and the next in line have it
 		synctest.Wait()
-		if under != pollsAtOnce+2*pollsOfOne {
-			t.Errorf("%d polls are under way after a minute", under)
+		if under.Load() != pollsAtOnce+2*pollsOfOne {
+			t.Errorf("%d polls are under way after a minute", under.Load())
 		}
 		cancel()
 		synctest.Wait()

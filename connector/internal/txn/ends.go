@@ -118,6 +118,10 @@ func (e *Ends) Close() map[Partition]Outcome {
 func (e *Ends) Ended(outcome Outcome, records iter.Seq[*kgo.Record]) {
 	fresh := map[Partition]*end{}
 	for r := range records {
+		if outcome == Unknown { // the producer may have its records yet: no more of them is read
+			e.mayHold(r.Topic, fresh)
+			continue
+		}
 		p := Partition{r.Topic, r.Partition}
 		if t := fresh[p]; t != nil {
 			t.last = max(t.last, r.Offset)
@@ -126,6 +130,17 @@ func (e *Ends) Ended(outcome Outcome, records iter.Seq[*kgo.Record]) {
 		fresh[p] = &end{outcome: outcome, last: r.Offset, known: true, clear: make(chan struct{})}
 	}
 	e.watch(fresh)
+}
+
+// mayHold adds the partitions of a topic that were written to before.
+func (e *Ends) mayHold(topic string, fresh map[Partition]*end) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for p := range e.epochs {
+		if p.Topic == topic && fresh[p] == nil {
+			fresh[p] = &end{outcome: Unknown, last: -1, known: true, clear: make(chan struct{})}
+		}
+	}
 }
 
 func (e *Ends) watch(fresh map[Partition]*end) {
