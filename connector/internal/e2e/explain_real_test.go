@@ -64,7 +64,9 @@ func (p *parts) explanations(t *testing.T) {
 // explained runs `coupastream explain` until the row is of the case; it may be on its way.
 func (w *worker) explained(t *testing.T, id int64, want explain.Case) (a explain.Answer) {
 	t.Helper()
-	if err := await(t.Context(), string(want), time.Minute, func() error {
+	// the mark of lines, which tells that a line stamped behind its row's record is read, is written down
+	// about once a minute while nothing changes
+	if err := await(t.Context(), string(want), 3*time.Minute, func() error {
 		var stderr bytes.Buffer
 		cmd := exec.CommandContext(t.Context(), w.parts.binary, "explain", w.tenant.name, "suppliers", strconv.FormatInt(id, 10), "-o", "json", "--url", w.listener)
 		cmd.Stderr = &stderr
