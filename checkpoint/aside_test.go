@@ -244,3 +244,24 @@ func TestPagesOfTwoMomentsAreNotTakenForOne(t *testing.T) {
 		t.Errorf("%d set aside, %d whole", aside, whole)
 	}
 }
+
+// What opens a file may panic over what it finds there, with the lock in hand. The file can
+// be opened all the same by whoever comes next: to be read, set aside or replaced.
+func TestAFileThatCouldNotBeOpenedIsNotLocked(t *testing.T) {
+	t.Parallel()
+	path := storePath(t)
+	closeChecked(t, openTest(t, path))
+	_, err := openBy(func(path string, mode os.FileMode, options *bbolt.Options) (*bbolt.DB, error) {
+		if _, err := bbolt.Open(path, mode, options); err != nil {
+			t.Error(err)
+		}
+		panic("the list of free pages is none")
+	}, path, 0)
+	if _, bad := errors.AsType[*unusable](err); !bad {
+		t.Fatalf("%v", err)
+	}
+	if _, there, err := Peek(path); !there || err != nil {
+		t.Errorf("%v, %v", there, err)
+	}
+	closeChecked(t, openTest(t, path))
+}

@@ -54,15 +54,33 @@ func load(path string, id Identity, maxSize int) (*bbolt.DB, counts, error) {
 }
 
 // openFile opens the file and takes its lock, without a look at what is in it.
-func openFile(path string, maxSize int) (db *bbolt.DB, err error) {
+func openFile(path string, maxSize int) (*bbolt.DB, error) {
+	return openBy(bbolt.Open, path, maxSize)
+}
+
+// openBy is openFile by a function that opens files as bbolt does. Where that panics over what it finds, as
+// over a damaged list of free pages, it has the lock already, which is taken from it: or nobody could open
+// the file again while this process lives.
+func openBy(open func(string, os.FileMode, *bbolt.Options) (*bbolt.DB, error), path string, maxSize int) (db *bbolt.DB, err error) {
+	var file *os.File
+	panicked := true
 	err = guard(func() error {
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+		db, err = open(path, 0o600, &bbolt.Options{
 			Timeout:      lockWait,
 			FreelistType: bbolt.FreelistMapType,
 			MaxSize:      maxSize,
+			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+				var err error
+				file, err = os.OpenFile(name, flag, mode)
+				return file, err
+			},
 		})
+		panicked = false
 		return err
 	})
+	if panicked && file != nil {
+		unlock(file)
+	}
 	var place *fs.PathError
 	var number syscall.Errno
 	switch {
