@@ -368,12 +368,10 @@ func recordOf(r *kgo.Record) (*Record, error) {
 	if len(r.Value) > framing && r.Value[0] == 0 {
 		one.Schema = int(binary.BigEndian.Uint32(r.Value[1:]))
 	}
-	if text := record.Header(r, record.HeaderUpdatedAt); text != "" {
-		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			return nil, fmt.Errorf("header %s: %w", record.HeaderUpdatedAt, err)
-		}
-		one.UpdatedAt = &at
+	at, err := record.StampOf(r)
+	if err != nil {
+		return nil, err
 	}
+	one.UpdatedAt = instant(at)
 	return one, nil
 }

@@ -38,6 +38,24 @@ func Header(r *kgo.Record, name string) string {
 	return ""
 }
 
+// StreamOf is the stream that a record is of, by its headers: others may share its topic.
+func StreamOf(r *kgo.Record) checkpoint.Stream {
+	return checkpoint.Stream{Tenant: Header(r, HeaderTenant), Object: Header(r, HeaderObject)}
+}
+
+// StampOf is the updated-at of the row that a record is of, by its header; zero where the row had none.
+func StampOf(r *kgo.Record) (time.Time, error) {
+	text := Header(r, HeaderUpdatedAt)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, fmt.Errorf("header %s: %w", HeaderUpdatedAt, err)
+	}
+	return at, nil
+}
+
 // Values of HeaderOp.
 const (
 	OpUpsert   = "upsert"

@@ -62,14 +62,8 @@ func (s *Shard) tell(sub *Submission, position checkpoint.Position) {
 }
 
 func publication(st checkpoint.Stream, id int64, r *kgo.Record) Publication {
-	p := Publication{Stream: st, ID: id, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Value: r.Value}
-	for _, h := range r.Headers {
-		switch h.Key {
-		case record.HeaderOp:
-			p.Op = string(h.Value)
-		case record.HeaderUpdatedAt:
-			p.UpdatedAt = string(h.Value)
-		}
+	return Publication{
+		Stream: st, ID: id, Op: record.Header(r, record.HeaderOp), UpdatedAt: record.Header(r, record.HeaderUpdatedAt),
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Value: r.Value,
 	}
-	return p
 }

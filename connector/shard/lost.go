@@ -424,24 +424,11 @@ func (s *Shard) holdsMore(ctx context.Context, at checkpoint.TopicPartition, fro
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			next = r.Offset + 1
-			_, ours := streams[streamOf(r)]
+			_, ours := streams[record.StreamOf(r)]
 			found = found || ours && !r.Attrs.IsControl() && r.Offset < end
 		})
 		if found || next >= end {
 			return found, nil
 		}
 	}
-}
-
-// streamOf is what a record is of, by its headers.
-func streamOf(r *kgo.Record) (st checkpoint.Stream) {
-	for _, h := range r.Headers {
-		switch h.Key {
-		case record.HeaderTenant:
-			st.Tenant = string(h.Value)
-		case record.HeaderObject:
-			st.Object = string(h.Value)
-		}
-	}
-	return st
 }

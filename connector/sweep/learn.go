@@ -131,7 +131,7 @@ func ReadTopic(kafka ...kgo.Opt) Topics {
 			var bad error
 			fetches.EachRecord(func(r *kgo.Record) {
 				end, reading := last[r.Partition]
-				if reading && r.Offset <= end && isOf(r, of) {
+				if reading && r.Offset <= end && !r.Attrs.IsControl() && record.StreamOf(r) == of {
 					_, id, err := schemas.ParseKey(r.Key)
 					if bad = errors.Join(bad, err); err == nil {
 						take(id, r.Value == nil)
@@ -147,18 +147,4 @@ func ReadTopic(kafka ...kgo.Opt) Topics {
 		}
 		return purged, nil
 	}
-}
-
-// isOf tells whether a record is of a stream: others may share its topic.
-func isOf(r *kgo.Record, of checkpoint.Stream) bool {
-	tenant, object := false, false
-	for _, h := range r.Headers {
-		switch h.Key {
-		case record.HeaderTenant:
-			tenant = string(h.Value) == of.Tenant
-		case record.HeaderObject:
-			object = string(h.Value) == of.Object
-		}
-	}
-	return tenant && object && !r.Attrs.IsControl()
 }

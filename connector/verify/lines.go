@@ -13,6 +13,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/internal/clock"
+	"github.com/coupastream/coupastream/connector/record"
 	"github.com/coupastream/coupastream/coupa"
 	"github.com/coupastream/coupastream/schemas"
 )
@@ -195,7 +196,7 @@ func underscored(name string) string { return strings.ReplaceAll(name, "-", "_")
 func (c *lineComparison) readTopic(ctx context.Context, since time.Time) (t topicContent, err error) {
 	t, c.Records = newTopicContent(), 0
 	c.Truncated, err = c.cfg.read(ctx, c.Topic, since, func(r *kgo.Record, id int64) error {
-		at, err := stamp(r)
+		at, err := record.StampOf(r)
 		if err != nil {
 			return err
 		}

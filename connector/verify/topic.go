@@ -83,7 +83,7 @@ func (c *comparison) isBefore(r *kgo.Record, id int64) bool {
 	if c.Since.IsZero() || isDelete(r) {
 		return false
 	}
-	at, err := stamp(r)
+	at, err := record.StampOf(r)
 	if err != nil || !at.Before(c.Since) {
 		return false
 	}
@@ -174,7 +174,7 @@ func waitOut(ctx context.Context, failed int, err error) (int, error) {
 
 // takeOwn hands on a record of this tenant and object, with its id. Others are left out.
 func (cfg Config) takeOwn(r *kgo.Record, take func(r *kgo.Record, id int64) error) error {
-	if r.Attrs.IsControl() || header(r, record.HeaderTenant) != cfg.Tenant || header(r, record.HeaderObject) != cfg.Object.Path {
+	if r.Attrs.IsControl() || record.Header(r, record.HeaderTenant) != cfg.Tenant || record.Header(r, record.HeaderObject) != cfg.Object.Path {
 		return nil
 	}
 	_, id, err := schemas.ParseKey(r.Key)
@@ -224,7 +224,7 @@ func span(ctx context.Context, admin *kadm.Client, topic string, since time.Time
 
 // isDelete tells whether a record takes its key out of the topic, or says so beside the one that does.
 func isDelete(r *kgo.Record) bool {
-	return r.Value == nil || header(r, record.HeaderOp) == record.OpDelete
+	return r.Value == nil || record.Header(r, record.HeaderOp) == record.OpDelete
 }
 
 // placeOf reads a record of a row, and what the row holds where that is compared.
@@ -234,7 +234,7 @@ func (c *comparison) placeOf(ctx context.Context, r *kgo.Record, id int64) (plac
 		return in, nil
 	}
 	var err error
-	if in.updatedAt, err = stamp(r); err != nil {
+	if in.updatedAt, err = record.StampOf(r); err != nil {
 		return in, err
 	}
 	delete(c.contents, id)
@@ -267,7 +267,7 @@ func (t *topicContent) add(id int64, in place, r *kgo.Record, strict bool) {
 	case !at.IsZero():
 		v := version{id, at.Unix(), xxhash.Sum64(r.Value), t.deletes[id]}
 		_, there := t.versions[v]
-		asked := there && header(r, record.HeaderReason) == record.ReasonRequested
+		asked := there && record.Header(r, record.HeaderReason) == record.ReasonRequested
 		if asked {
 			t.requested++
 		}
@@ -291,25 +291,4 @@ func (t *topicContent) noteStamp(at time.Time) {
 	if !at.IsZero() && (t.oldest.IsZero() || at.Before(t.oldest)) {
 		t.oldest = at
 	}
-}
-
-// stamp is the row's updated-at that a record carries; zero where the row had none.
-func stamp(r *kgo.Record) (time.Time, error) {
-	text := header(r, record.HeaderUpdatedAt)
-	if text == "" {
-		return time.Time{}, nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return at, fmt.Errorf("header %s: %w", record.HeaderUpdatedAt, err)
-	}
-	return at, nil
-}
-
-func header(r *kgo.Record, key string) string {
-	i := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == key })
-	if i < 0 {
-		return ""
-	}
-	return string(r.Headers[i].Value)
 }
