@@ -170,6 +170,7 @@ type wanted struct {
 	raw     map[string]string
 	version int64
 	target  status.State
+	untold  status.Untold
 }
 
 // wantedOf reads a view of the config topic, and over it the files.
@@ -182,11 +183,11 @@ func (w *Worker) wantedOf(v configtopic.View) map[string]wanted {
 		if shadowed, ok := all[c.Name]; ok && !shadowed.file {
 			w.log.Warn("a connector of the config topic has the name of one from a file; the file counts", "connector", c.Name)
 		}
-		all[c.Name] = wanted{file: true, raw: c.Raw, target: status.State(c.InitialState)}
+		all[c.Name] = wanted{file: true, raw: c.Raw, target: status.State(c.InitialState), untold: status.NeverRan.Then(status.State(c.InitialState))}
 	}
 	for name, asked := range v.States {
 		if one, ok := all[name]; ok {
-			one.target = stateOf(asked)
+			one.target, one.untold = stateOf(asked.State), asked.Untold
 			all[name] = one
 		}
 	}
@@ -202,11 +203,12 @@ func stateOf(s configtopic.TargetState) status.State {
 	return status.State(s)
 }
 
-func targetOf(s status.State) configtopic.TargetState {
+func targetOf(s status.State, before status.Untold) configtopic.Target {
+	asked := configtopic.Target{State: configtopic.TargetState(s), Untold: before.Then(s)}
 	if s == status.Running {
-		return configtopic.Started
+		asked.State = configtopic.Started
 	}
-	return configtopic.TargetState(s)
+	return asked
 }
 
 // reconcile makes the worker's connectors what a view of the config topic wants: it detaches what is gone,
@@ -277,14 +279,16 @@ func (w *Worker) apply(name string, one wanted) {
 		w.add(name, one)
 	case m.state() != one.target && m.c != nil:
 		w.log.Info("the connector changes its state", "connector", name, "state", one.target)
-		w.applyState(m, one.target)
+		w.applyState(m, one)
+	default:
+		m.setTarget(one.target, one.untold)
 	}
 }
 
 // add adds a connector made from its configuration; where
 // there is one of the name, which was detached, in its place.
 func (w *Worker) add(name string, one wanted) {
-	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, target: one.target}
+	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, target: one.target, untold: one.untold}
 	before, _ := w.find(name)
 	if before != nil && one.file {
 		m.shown = before.shown // what is of a file does not change
@@ -366,7 +370,7 @@ func (w *Worker) failConnector(m *managed, why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.connectors[m.name] = &managed{
-		name: m.name, file: m.file, raw: m.raw, shown: m.shown, version: m.version, target: m.goal(), trace: why.Error(), clashes: true,
+		name: m.name, file: m.file, raw: m.raw, shown: m.shown, version: m.version, target: m.goal(), untold: m.isUntold(), trace: why.Error(), clashes: true,
 	}
 }
 
@@ -404,8 +408,9 @@ func (w *Worker) detach(m *managed) {
 
 // applyState makes a connector RUNNING, PAUSED or STOPPED. A pause or stop keeps positions
 // and leaves no transaction open: the batch in hand is committed or dropped whole.
-func (w *Worker) applyState(m *managed, target status.State) {
-	m.setTarget(target)
+func (w *Worker) applyState(m *managed, one wanted) {
+	target := one.target
+	m.setTarget(target, one.untold)
 	if target != status.Running {
 		m.shard.Load().Halt(attached(m.pollers))
 	}

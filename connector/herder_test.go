@@ -148,6 +148,47 @@ func TestAPausedConnectorPublishesNothingAndGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
+// As in Connect, a connector that was STOPPED, or is created PAUSED, has no tasks until it runs; topics that
+// were forgotten come back with that, too, and a worker that starts later knows of both.
+func TestATaskIsToldOfOnlyOnceItsConnectorRan(t *testing.T) {
+	bare(t, coupatest.Config{Seed: 71, Rows: 6}, func(h *harness, r *running) {
+		untold := func(tasks, topics bool) {
+			h.t.Helper()
+			c, err := r.Connector("acme")
+			if want := (status.Untold{Tasks: tasks, Topics: topics}); err != nil || c.Untold != want {
+				h.t.Errorf("untold: %+v, want %+v (%v)", c.Untold, want, err)
+			}
+		}
+		reset := func(name string) {
+			h.t.Helper()
+			if err := r.ResetTopics(h.t.Context(), name); err != nil {
+				h.t.Error(err)
+			}
+		}
+		if _, err := r.Create(h.t.Context(), "acme", h.submitted("acme", nil), status.Paused); err != nil {
+			h.t.Fatal(err)
+		}
+		untold(true, true)
+		h.set(r, status.Running)
+		untold(false, false)
+		reset("acme") // it uses them
+		reset("nobody")
+		untold(false, false)
+		h.set(r, status.Paused)
+		untold(false, false)
+		reset("acme")
+		untold(false, true)
+		h.set(r, status.Stopped)
+		h.set(r, status.Paused)
+		untold(true, true)
+		h.stop()
+		r = h.started()
+		untold(true, true)
+		h.set(r, status.Running)
+		untold(false, false)
+	})
+}
+
 func TestAnotherConfigurationLosesAndRepeatsNothing(t *testing.T) {
 	longRaced(t)
 	bare(t, coupatest.Config{Seed: 72, Rows: 300}, func(h *harness, r *running) {
@@ -492,8 +533,8 @@ func TestWhateverIsAskedOfAConnectorNothingIsLostOrRepeated(t *testing.T) {
 						_, err = r.Restart(h.t.Context(), "acme", RestartRequest{IncludeTasks: true})
 					case 5:
 						n := random.IntN(2)
-						stopped := h.states(r)[0] == status.Stopped // so that it has no tasks
-						if _, err = r.Restart(h.t.Context(), "acme", RestartRequest{Task: &n}); stopped && errors.Is(err, ErrUnknownTask) {
+						c, _ := r.Connector("acme")
+						if _, err = r.Restart(h.t.Context(), "acme", RestartRequest{Task: &n}); c.Untold.Tasks && errors.Is(err, ErrUnknownTask) {
 							err = nil
 						}
 					case 6:

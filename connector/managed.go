@@ -47,6 +47,7 @@ type managed struct {
 
 	mu     sync.Mutex
 	target status.State // RUNNING, PAUSED, STOPPED
+	untold status.Untold
 }
 
 // makeTasks makes the tasks of a connector from its configuration.
@@ -91,10 +92,16 @@ func (m *managed) goal() status.State {
 	return m.target
 }
 
-func (m *managed) setTarget(s status.State) {
+func (m *managed) setTarget(s status.State, u status.Untold) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.target = s
+	m.target, m.untold = s, u
+}
+
+func (m *managed) isUntold() status.Untold {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.untold
 }
 
 // close lets the source go.
@@ -165,7 +172,7 @@ func attached(pollers []*stream.Poller) []shard.Poller {
 
 // status tells of the connector.
 func (w *Worker) status(m *managed) (cs status.ConnectorStatus) {
-	cs = status.ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.shown)}
+	cs = status.ConnectorStatus{Name: m.name, State: m.state(), Trace: m.trace, FromFile: m.file, Config: maps.Clone(m.shown), Untold: m.isUntold()}
 	defer w.tellVerified(&cs)
 	if m.c == nil {
 		w.outlined(m, &cs)

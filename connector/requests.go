@@ -29,7 +29,7 @@ func (w *Worker) Create(ctx context.Context, name string, given map[string]strin
 		if err := w.fits(c, v); err != nil {
 			return nil, err
 		}
-		return []configtopic.Change{configtopic.PutConnector(name, raw), configtopic.PutState(name, targetOf(initial))}, nil
+		return []configtopic.Change{configtopic.PutConnector(name, raw), configtopic.PutState(name, targetOf(initial, status.NeverRan))}, nil
 	})
 }
 
@@ -50,7 +50,7 @@ func (w *Worker) Configure(ctx context.Context, name string, given map[string]st
 		created = before.raw == nil
 		changes := []configtopic.Change{configtopic.PutConnector(name, raw)}
 		if created {
-			changes = append(changes, configtopic.PutState(name, targetOf(status.State(c.InitialState))))
+			changes = append(changes, configtopic.PutState(name, targetOf(status.State(c.InitialState), status.NeverRan)))
 		}
 		return changes, nil
 	})
@@ -109,7 +109,20 @@ func (w *Worker) SetState(ctx context.Context, name string, target status.State)
 		case before.target == target:
 			return nil, nil
 		}
-		return []configtopic.Change{configtopic.PutState(name, targetOf(target))}, nil
+		return []configtopic.Change{configtopic.PutState(name, targetOf(target, before.untold))}, nil
+	})
+}
+
+// ResetTopics forgets which topics a connector has used, until it is RUNNING: one that is uses them.
+// There is nothing to forget of one that is unknown.
+func (w *Worker) ResetTopics(ctx context.Context, name string) error {
+	return w.change(ctx, func(v configtopic.View) ([]configtopic.Change, error) {
+		before := w.wantedOf(v)[name]
+		if before.raw == nil || before.target == status.Running || before.untold.Topics {
+			return nil, nil
+		}
+		before.untold.Topics = true
+		return []configtopic.Change{configtopic.PutState(name, targetOf(before.target, before.untold))}, nil
 	})
 }
 
@@ -217,7 +230,7 @@ func (w *Worker) Restart(ctx context.Context, name string, r RestartRequest) (st
 		return w.Connector(name)
 	}
 	// a stopped connector has no tasks
-	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.state() == status.Stopped) {
+	if r.Task != nil && (*r.Task < 0 || *r.Task >= len(m.pollers) || m.isUntold().Tasks) {
 		return status.ConnectorStatus{}, fmt.Errorf("%w: %s-%d", ErrUnknownTask, name, *r.Task)
 	}
 	m.restart(r.chosen(m.pollers))
@@ -254,7 +267,7 @@ func (w *Worker) rebuild(m *managed) {
 	for _, p := range m.pollers {
 		p.Forget()
 	}
-	w.add(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal()})
+	w.add(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal(), untold: m.isUntold()})
 	w.attachAll()
 }
 

@@ -18,8 +18,8 @@ func DeleteConnector(name string) Change {
 }
 
 // PutState gives a connector a target state. The connector may be one of a file.
-func PutState(name string, s TargetState) Change {
-	return Change{[]entry{{kind: targetState, name: name, state: s}}}
+func PutState(name string, t Target) Change {
+	return Change{[]entry{{kind: targetState, name: name, target: t}}}
 }
 
 // DeleteState removes a connector's target state: what it is to do is again said by its configuration.

@@ -22,9 +22,10 @@
 // offset of the anchor in its partition: positions are lost where it is another topic, or begins later.
 // A shard's generation is that of the group in which the worker was given it.
 // state.v2 is the target state: STARTED, PAUSED or STOPPED. state is for readers that do not know
-// STOPPED and has PAUSED in its place; it counts where state.v2 is not there. Keys of other kinds are
-// left alone: never read, never written. A record of a known kind that can't be read is skipped with
-// one warning that names its key; what its key stood for before stays, and View.Unreadable names it.
+// STOPPED and has PAUSED in its place; it counts where state.v2 is not there. "no_tasks":true and
+// "no_topics":true beside them: neither is told of before it is STARTED. Keys of other kinds are left
+// alone: never read, never written. A record of a known kind that can't be read is skipped with one warning
+// that names its key; what its key stood for before stays, and View.Unreadable names it.
 //
 // # How a change is made
 //

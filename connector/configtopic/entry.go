@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 // kind is what a record is about.
@@ -34,7 +36,7 @@ type entry struct {
 	gone  bool   // the record removes what its key names; the fields below count otherwise
 
 	properties map[string]string
-	state      TargetState
+	target     Target
 	level      string
 	owner      Owner
 	claim      Claim
@@ -80,7 +82,8 @@ func (e *entry) decodeValue(fields map[string]json.RawMessage) (err error) {
 	case connector:
 		e.properties, err = properties(fields["properties"])
 	case targetState:
-		e.state, err = stateOf(fields)
+		e.target.State, err = stateOf(fields)
+		e.target.Untold = status.Untold{Tasks: e.target.State == Stopped || isTrue(fields["no_tasks"]), Topics: isTrue(fields["no_topics"])}
 	case logger:
 		e.level, err = text(fields, "level")
 	case shard:
@@ -109,6 +112,8 @@ func object(value []byte) (map[string]json.RawMessage, error) {
 }
 
 func isNull(raw json.RawMessage) bool { return bytes.Equal(raw, []byte("null")) }
+
+func isTrue(raw json.RawMessage) bool { return bytes.Equal(raw, []byte("true")) }
 
 // text reads a member that is a string and not empty.
 func text(fields map[string]json.RawMessage, name string) (string, error) {
@@ -174,9 +179,11 @@ func (e entry) encode() (key string, value []byte) {
 		}{e.properties}
 	case targetState:
 		s := struct {
-			State   TargetState `json:"state"`
-			StateV2 TargetState `json:"state.v2"`
-		}{e.state, e.state}
+			State    TargetState `json:"state"`
+			StateV2  TargetState `json:"state.v2"`
+			NoTasks  bool        `json:"no_tasks,omitempty"`
+			NoTopics bool        `json:"no_topics,omitempty"`
+		}{e.target.State, e.target.State, e.target.Untold.Tasks, e.target.Untold.Topics}
 		if s.State == Stopped {
 			s.State = Paused // for readers that do not know STOPPED
 		}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coupastream/coupastream/connector/status"
 )
 
 func TestRecordsAreReadAsConnectWritesThem(t *testing.T) {
@@ -21,10 +23,12 @@ func TestRecordsAreReadAsConnectWritesThem(t *testing.T) {
 		{"connector-a", `null`, entry{}, "no JSON object"},
 		{"connector-a", ``, entry{}, "no JSON object"},
 		{"connector-", `{"properties":{}}`, entry{}, "names nothing"},
-		{"target-state-a", `{"state":"PAUSED"}`, entry{kind: targetState, name: "a", state: Paused}, ""},
-		{"target-state-a", `{"state":"PAUSED","state.v2":"STOPPED"}`, entry{kind: targetState, name: "a", state: Stopped}, ""},
-		{"target-state-a", `{"state":"STARTED","state.v2":null}`, entry{kind: targetState, name: "a", state: Started}, ""},
-		{"target-state-a", `{"state":"STARTED","state.v2":7}`, entry{kind: targetState, name: "a", state: Started}, ""},
+		{"target-state-a", `{"state":"PAUSED"}`, entry{kind: targetState, name: "a", target: Target{State: Paused}}, ""},
+		{"target-state-a", `{"state":"PAUSED","state.v2":"STOPPED"}`, entry{kind: targetState, name: "a", target: Target{State: Stopped, Untold: status.Untold{Tasks: true}}}, ""},
+		{"target-state-a", `{"state":"PAUSED","no_tasks":true,"no_topics":true}`,
+			entry{kind: targetState, name: "a", target: Target{State: Paused, Untold: status.Untold{Tasks: true, Topics: true}}}, ""},
+		{"target-state-a", `{"state":"STARTED","state.v2":null}`, entry{kind: targetState, name: "a", target: Target{State: Started}}, ""},
+		{"target-state-a", `{"state":"STARTED","state.v2":7}`, entry{kind: targetState, name: "a", target: Target{State: Started}}, ""},
 		{"target-state-a", `{"state":"STARTED","state.v2":"OF_THE_FUTURE"}`, entry{}, "none of"},
 		{"target-state-a", `{}`, entry{}, "state is no text"},
 		{"target-state-a", "-", entry{kind: targetState, name: "a", gone: true}, ""},

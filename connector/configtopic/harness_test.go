@@ -188,7 +188,7 @@ func (r *running) create(ctx context.Context, name string, properties map[string
 		if _, ok := v.Connectors[name]; ok {
 			return nil, errExists
 		}
-		return []Change{PutState(name, Started), PutConnector(name, properties)}, nil
+		return []Change{PutState(name, Target{State: Started}), PutConnector(name, properties)}, nil
 	})
 }
 

@@ -34,8 +34,8 @@ func TestWhatOneWorkerWritesEveryWorkerSees(t *testing.T) {
 			if c := v.Connectors["acme"]; !maps.Equal(c.Properties, properties) || c.Version != offset {
 				t.Errorf("%q version %d, want %q version %d", c.Properties, c.Version, properties, offset)
 			}
-			if v.States["acme"] != Started {
-				t.Errorf("state %q", v.States["acme"])
+			if v.States["acme"].State != Started {
+				t.Errorf("state %q", v.States["acme"].State)
 			}
 		}
 		if _, err := b.create(h.t.Context(), "acme", nil); !errors.Is(err, errExists) {
@@ -43,10 +43,10 @@ func TestWhatOneWorkerWritesEveryWorkerSees(t *testing.T) {
 		}
 		found := map[string]Verified{"users": {Rows: 7, Found: map[string]int64{"stale": 1}}}
 		h.must(b.Update(h.t.Context(), func(View) ([]Change, error) {
-			return []Change{PutVerified("acme", found), PutState("acme", Stopped), PutLevel("root", "DEBUG"), PutConnector("other", map[string]string{})}, nil
+			return []Change{PutVerified("acme", found), PutState("acme", Target{State: Stopped}), PutLevel("root", "DEBUG"), PutConnector("other", map[string]string{})}, nil
 		}))
 		h.must(a.Update(h.t.Context(), func(v View) ([]Change, error) {
-			if v.States["acme"] != Stopped || v.Loggers["root"].Name != "DEBUG" || v.Connectors["other"].Properties == nil || !reflect.DeepEqual(v.Verified["acme"], found) {
+			if v.States["acme"].State != Stopped || v.Loggers["root"].Name != "DEBUG" || v.Connectors["other"].Properties == nil || !reflect.DeepEqual(v.Verified["acme"], found) {
 				return nil, fmt.Errorf("the view lacks a change: %v", v)
 			}
 			return []Change{DeleteConnector("acme"), DeleteLevel("root"), DeleteState("other")}, nil
@@ -94,7 +94,7 @@ func TestACompactedTopicReadsTheSame(t *testing.T) {
 				if i%7 == 6 {
 					return []Change{DeleteConnector(name)}, nil
 				}
-				return []Change{PutConnector(name, map[string]string{"i": fmt.Sprint(i)}), PutState(name, Paused)}, nil
+				return []Change{PutConnector(name, map[string]string{"i": fmt.Sprint(i)}), PutState(name, Target{State: Paused})}, nil
 			}))
 		}
 		before, records := a.View(), len(h.records())
@@ -157,7 +157,7 @@ func TestUnreadableRecordsAreSkippedAndForeignOnesLeftAlone(t *testing.T) {
 		}
 		check := func(v View) {
 			t.Helper()
-			if v.Connectors["acme"].Properties["k"] != "v" || v.States["acme"] != Paused || len(v.Unreadable) != 2 || len(v.Owners) != 0 {
+			if v.Connectors["acme"].Properties["k"] != "v" || v.States["acme"].State != Paused || len(v.Unreadable) != 2 || len(v.Owners) != 0 {
 				t.Errorf("%+v", v)
 			}
 		}

@@ -429,7 +429,7 @@ func TestWhatJSONCanNotHoldIsRefused(t *testing.T) {
 		r := h.store()
 		for _, c := range []Change{
 			PutConnector("", nil), PutConnector("a\xff", nil), PutConnector("a", map[string]string{"k": "\xff"}), PutConnector("a", map[string]string{"\xff": ""}),
-			PutState("a", "RUNNING"), PutState("", Paused), PutLevel("root", ""), DeleteConnector(""),
+			PutState("a", Target{State: "RUNNING"}), PutState("", Target{State: Paused}), PutLevel("root", ""), DeleteConnector(""),
 		} {
 			if _, err := r.Update(h.t.Context(), func(View) ([]Change, error) { return []Change{c}, nil }); err == nil {
 				t.Errorf("%+v was written", c)

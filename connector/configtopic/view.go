@@ -1,6 +1,10 @@
 package configtopic
 
-import "maps"
+import (
+	"maps"
+
+	"github.com/coupastream/coupastream/connector/status"
+)
 
 // TargetState is what a connector is to do.
 type TargetState string
@@ -12,6 +16,12 @@ const (
 	Stopped TargetState = "STOPPED"
 )
 
+// Target is what a connector is to do, and what is not told of it until it is STARTED.
+type Target struct {
+	State  TargetState
+	Untold status.Untold
+}
+
 // View is the topic as it was at one offset. It does not change: its
 // maps, and those inside, are shared and must not be written to.
 type View struct {
@@ -19,7 +29,7 @@ type View struct {
 	Connectors map[string]Connector
 	// States are target states by connector, also of connectors that are not in Connectors: those of files
 	// have theirs here too. A connector without one was never told otherwise than by its configuration.
-	States map[string]TargetState
+	States map[string]Target
 	// Loggers are levels by logger.
 	Loggers map[string]Level
 	// Owners of shards.
@@ -65,7 +75,7 @@ type topic struct {
 
 func newTopic() *topic {
 	return &topic{changed: true, View: View{
-		Connectors: map[string]Connector{}, States: map[string]TargetState{}, Loggers: map[string]Level{}, Owners: map[int32]Owner{}, Claims: map[int32]Claim{},
+		Connectors: map[string]Connector{}, States: map[string]Target{}, Loggers: map[string]Level{}, Owners: map[int32]Owner{}, Claims: map[int32]Claim{},
 		Verified: map[string]map[string]Verified{}, Unreadable: map[string]string{},
 	}}
 }
@@ -86,7 +96,7 @@ func (t *topic) apply(key string, value []byte, offset int64) error {
 	case connector:
 		put(t.Connectors, e.name, Connector{Properties: e.properties, Version: offset}, e.gone)
 	case targetState:
-		put(t.States, e.name, e.state, e.gone)
+		put(t.States, e.name, e.target, e.gone)
 	case logger:
 		put(t.Loggers, e.name, Level{e.level, offset}, e.gone)
 	case shard:

@@ -33,6 +33,7 @@ type changer interface {
 	Patch(ctx context.Context, name string, changes map[string]*string) (status.ConnectorStatus, error)
 	Delete(ctx context.Context, name string) error
 	SetState(ctx context.Context, name string, s status.State) error
+	ResetTopics(ctx context.Context, name string) error
 	// what a comparison with Coupa has found
 	NoteVerified(ctx context.Context, name, tenant string, all []status.Compared) error
 	SetLoggerLevel(ctx context.Context, logger, level string) error // in every worker of the group
@@ -70,10 +71,10 @@ type connectorInfo struct {
 	Type   string            `json:"type"`
 }
 
-// infoOf tells of a connector; a stopped one has no tasks.
+// infoOf tells of a connector.
 func infoOf(c status.ConnectorStatus) connectorInfo {
 	info := connectorInfo{c.Name, c.Config, []taskID{}, "source"}
-	if c.State != status.Stopped {
+	if !c.Untold.Tasks {
 		for _, t := range c.Tasks {
 			info.Tasks = append(info.Tasks, taskID{c.Name, t.ID})
 		}

@@ -125,8 +125,8 @@ func (f *fake) put(name string, cfg map[string]string, initial status.State, ove
 	if initial != "" {
 		c.State = initial
 	}
-	if found {
-		c.State = before.State
+	if c.Untold = status.NeverRan.Then(c.State); found {
+		c.State, c.Untold = before.State, before.Untold
 	}
 	for i, o := range parsed.Objects {
 		c.Tasks = append(c.Tasks, status.TaskStatus{ID: i, Object: o.Path, Topic: o.Topic, LineTopics: o.LineTopics(), State: c.State})
@@ -204,11 +204,22 @@ func (f *fake) SetState(_ context.Context, name string, s status.State) error {
 		return f.broken
 	}
 	c.State, c.Tasks = s, slices.Clone(c.Tasks)
+	c.Untold = c.Untold.Then(s)
 	for i := range c.Tasks {
 		c.Tasks[i].State = s
 	}
 	f.connectors[name] = c
 	return nil
+}
+
+func (f *fake) ResetTopics(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c, err := f.get(name); err == nil && c.State != status.Running {
+		c.Untold.Topics = true
+		f.connectors[name] = c
+	}
+	return f.broken
 }
 
 // Refresh brings what another worker has stopped or made.

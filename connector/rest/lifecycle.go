@@ -64,7 +64,7 @@ func marked(c status.ConnectorStatus, r connector.RestartRequest) status.Connect
 			tasks[i].State = restarting
 		}
 	}
-	if stopped := c.State == status.Stopped; stopped {
+	if c.Untold.Tasks {
 		tasks = nil
 	}
 	c.Tasks = tasks

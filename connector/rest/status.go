@@ -49,10 +49,10 @@ type stateInfo struct {
 	Type      string         `json:"type"`
 }
 
-// stateOf tells of a connector as it is known here; a stopped one has no tasks.
+// stateOf tells of a connector as it is known here.
 func (a *API) stateOf(c status.ConnectorStatus) stateInfo {
 	s := stateInfo{c.Name, connectorState{string(c.State), c.Owner.WorkerID, a.o.Version, c.Trace}, []taskState{}, "source"}
-	if c.State != status.Stopped {
+	if !c.Untold.Tasks {
 		for _, t := range c.Tasks {
 			s.Tasks = append(s.Tasks, taskState{t.ID, string(t.State), c.Owner.WorkerID, a.o.Version, t.Trace})
 		}
@@ -86,7 +86,7 @@ func (a *API) tasks(r *request) (*answer, error) {
 		return nil, a.failed(err, r.path["name"], notFound)
 	}
 	tasks := []task{}
-	if c.State != status.Stopped {
+	if !c.Untold.Tasks {
 		for _, t := range c.Tasks {
 			cfg := maps.Clone(c.Config)
 			cfg["task.class"], cfg["object"], cfg["topic"] = class, t.Object, t.Topic
@@ -135,7 +135,7 @@ func (a *API) topics(r *request) (*answer, error) {
 	if err != nil && errors.Is(a.reader.Ready(), connector.ErrStarting) {
 		return nil, starting
 	}
-	if err == nil {
+	if err == nil && !c.Untold.Topics {
 		for _, t := range c.Tasks {
 			topics.Topics = append(append(topics.Topics, t.Topic), t.LineTopics...)
 		}
@@ -143,5 +143,11 @@ func (a *API) topics(r *request) (*answer, error) {
 	return ok(map[string]active{name: topics})
 }
 
-// resetTopics has nothing to forget: which topics a connector uses follows from its configuration.
-func (a *API) resetTopics(*request) (*answer, error) { return empty(http.StatusAccepted), nil }
+// resetTopics empties the topics of a connector that is not RUNNING. Those of one that is are in use: Connect
+// lists each again with the next record, and here none of them goes.
+func (a *API) resetTopics(r *request) (*answer, error) {
+	if err := a.changer.ResetTopics(r.Context(), r.path["name"]); err != nil {
+		return nil, a.failed(err, r.path["name"], notFound)
+	}
+	return empty(http.StatusAccepted), nil
+}

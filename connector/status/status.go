@@ -169,7 +169,25 @@ type ConnectorStatus struct {
 	// how far Coupa's clock is ahead of this machine's, below 0: behind; on its owner only
 	ClockAhead time.Duration
 	Tasks      []TaskStatus // live on its owner; elsewhere UNASSIGNED
+	Untold     Untold
 }
+
+// Untold is what Connect's API does not tell of a connector until it is RUNNING.
+type Untold struct {
+	Tasks  bool // it was STOPPED, or created so or PAUSED, and has none since
+	Topics bool // those that it used were forgotten (PUT …/topics/reset), or it was never RUNNING
+}
+
+// Then is what is not told once the connector is asked to be in a state. Before its first one, nothing is.
+func (u Untold) Then(s State) Untold {
+	if s == Running {
+		return Untold{}
+	}
+	return Untold{Tasks: u.Tasks || s == Stopped, Topics: u.Topics}
+}
+
+// NeverRan is what is not told of a connector that is made.
+var NeverRan = Untold{Tasks: true, Topics: true}
 
 // Readings are measures of a task as Kafka Connect's metrics
 // have them, of the last 30 to 60 s; times in milliseconds.

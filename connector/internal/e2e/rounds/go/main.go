@@ -120,6 +120,13 @@ func roundOfCloudhut(urlA, urlB, name string, config, echoed map[string]string) 
 	must(b.ResetConnectorTopics(ctx, name))
 	must(a.StopConnector(ctx, name))
 	until("stopped", states(b, "STOPPED"))
+	must(b.PauseConnector(ctx, name))
+	until("paused after a stop, without tasks", states(a, "PAUSED"))
+	must(a.ResetConnectorTopics(ctx, name))
+	until("topics that were forgotten", func() (bool, any) {
+		topics, err := b.GetConnectorTopics(ctx, name)
+		return err == nil && len(topics[name].Topics) == 0, topics
+	})
 	anything["tasks.max"] = "7"
 	changed, err := b.PutConnectorConfig(ctx, name, cloudhut.PutConnectorConfigOptions{Config: anything})
 	must(err)
