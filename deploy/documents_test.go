@@ -22,7 +22,7 @@ import (
 	"github.com/coupastream/coupastream/connector/rest/security"
 )
 
-// documents are the paths of all Markdown files below a folder, relative to it.
+// documents are the paths of all Markdown files and llms.txt below a folder, relative to it.
 func documents(t *testing.T, root string) []string {
 	t.Helper()
 	var all []string
@@ -36,7 +36,7 @@ func documents(t *testing.T, root string) []string {
 		if d.IsDir() && path != root && (made || hidden) {
 			return fs.SkipDir
 		}
-		if !d.IsDir() && strings.HasSuffix(name, ".md") {
+		if !d.IsDir() && (strings.HasSuffix(name, ".md") || name == "llms.txt") {
 			rel, err := filepath.Rel(root, path)
 			all = append(all, filepath.ToSlash(rel))
 			return err

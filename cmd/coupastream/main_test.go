@@ -13,8 +13,14 @@ import (
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
 
+// programEnv has the test's binary be the program itself, for tests that run it from a shell.
+const programEnv = "COUPASTREAM_TEST_IS_PROGRAM"
+
 // TestMain fails if a run of the program leaves something behind in the folder for temporary files.
 func TestMain(m *testing.M) {
+	if os.Getenv(programEnv) != "" {
+		main()
+	}
 	flag.Parse()
 	// what runs in parallel here waits, and hardly works
 	if err := flag.Set("test.parallel", "8"); err != nil {
