@@ -233,7 +233,7 @@ func aloneDeck() []incident {
 func countFor(random *rand.Rand, p failpoint.Point, aim situation) int {
 	most := map[failpoint.Point]int{
 		failpoint.Fetch: 12, failpoint.Decode: 250, failpoint.Decide: 250, failpoint.Encode: 30, failpoint.Restore: 1,
-		failpoint.Stamps: 2, failpoint.Export: 10, failpoint.Marked: 1, // a marker's first turn; it rests long behind it
+		failpoint.Stamps: 2, failpoint.Export: 10, failpoint.Marked: 1, // a marker's first turn
 	}[p]
 	if most == 0 { // the steps of a batch
 		most = 6

@@ -396,7 +396,8 @@ func (s *scene) awaitCanaries() {
 	}
 }
 
-// awaitMarks waits until all rows are marked that are to be. A marker that rests looks again after ten seconds.
+// awaitMarks waits until all rows have the flag that are to be marked. A marker that rests looks again after
+// ten seconds.
 func (s *scene) awaitMarks() {
 	if s.class != group {
 		return
