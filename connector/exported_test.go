@@ -362,6 +362,19 @@ func TestAnInstanceThatIgnoresTheFlagIsFoundOut(t *testing.T) {
 	})
 }
 
+// Where a gateway gives up pages of many rows, rows are read and marked as elsewhere.
+func TestRowsAreMarkedBehindAGatewayThatGivesUpLongPages(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 97, Rows: 60, MaxRows: 25, Objects: []string{"invoices"}}, func(h *harness) {
+		h.keys["exported.mode"] = "mark"
+		h.start()
+		h.pass(3 * time.Minute)
+		if got := h.unmarked("invoices"); len(got) > 0 {
+			t.Errorf("without the flag: %v", got)
+		}
+		h.checkExported("invoices")
+	})
+}
+
 // What somebody asks for is read whatever its flag; of it, rows are marked that have none.
 func TestRowsThatAreAskedForAreMarkedIfTheyHaveNoFlag(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 99, Rows: 12, Objects: []string{"invoices"}}, func(h *harness) {

@@ -320,6 +320,7 @@ func (t *Tenant) setExported(object string, id int64, to func(now int64) int64) 
 		if v.exported = to(now); t.cfg.MarksStamp {
 			v.updated = now
 		}
+		v.checked = tb.row(id).checked
 		return tb.shape.byName["exported"] != nil
 	}))
 }

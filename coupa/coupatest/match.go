@@ -15,7 +15,13 @@ import (
 func (t *Tenant) collect(tb *table, q *query) (rows []*version, fails bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.shown(tb, q, t.pick(tb, q))
+	rows, fails = t.shown(tb, q, t.pick(tb, q))
+	for _, v := range rows {
+		if q.checks && !fails {
+			tb.row(v.id).checked = v.seq
+		}
+	}
+	return rows, fails
 }
 
 // pick reads the rows that fit, as far as limit and offset go. t.mu is held.

@@ -21,6 +21,7 @@ type query struct {
 	from, before     int64 // updated-at bounds, unix seconds: from <= updated < before
 	lineFrom, lineTo int64 // the same for any one line
 	groups           []*group
+	checks           bool // asks by id among the rows without the exported flag
 }
 
 // group is the conditions that one object, reached by path, must meet together.
@@ -70,6 +71,7 @@ func (t *Tenant) parseQuery(tb *table, values url.Values) (*query, error) {
 	if n, err := strconv.Atoi(values.Get("offset")); err == nil && n > 0 {
 		q.offset = n
 	}
+	q.checks = values.Has("id[in]") && values.Get("exported") == "false"
 	q.descending = strings.EqualFold(values.Get("dir"), "desc")
 	if order := normal(values.Get("order_by")); order != "" {
 		if _, err := t.member(tb, []string{order}); err != nil {

@@ -278,6 +278,26 @@ func TestMarkingARowExported(t *testing.T) {
 	})
 }
 
+// A mark tells which version of its row was shown last to who looked by id among the rows without the flag.
+func TestAMarkTellsWhatWasLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, Config{Rows: 5})
+		const object = "purchase_orders"
+		r.page(object, "exported", "false")
+		r.page(object, "id[in]", "3")
+		if m := r.tenant.MarkExported(object, 3); m.Checked != 0 {
+			t.Errorf("nobody has looked at it, and version %d was shown", m.Checked)
+		}
+		v := r.tenant.Update(object, 3)
+		r.page(object, "id[in]", "2,3", "exported", "false")
+		r.tenant.Update(object, 3)
+		if m := r.tenant.MarkExported(object, 3); m.Checked != v.Seq {
+			t.Errorf("version %d was shown last, the mark says %d", v.Seq, m.Checked)
+		}
+	})
+}
+
 func TestRowBytesSetsTheSizeOfRows(t *testing.T) {
 	t.Parallel()
 	for _, bytes := range []int{3000, 100_000, 2_000_000} {

@@ -15,6 +15,7 @@ type version struct {
 	pad              int    // bytes that bring the row to Config.RowBytes
 	created, updated int64  // unix seconds
 	exported         int64  // unix seconds; 0: not exported
+	checked          int64  // see Version.Checked
 	visible          int64  // unix nanoseconds; before it, readers see the former version
 	lines            []line
 	set              []member // members set by hand, over those that are made
@@ -75,8 +76,9 @@ type row struct {
 	id       int64
 	versions []*version
 	gone     bool
-	deletes  int  // how often it was removed
-	hidden   bool // from the API client, see Tenant.Hide
+	deletes  int   // how often it was removed
+	hidden   bool  // from the API client, see Tenant.Hide
+	checked  int64 // see Version.Checked
 
 	leftOut int // answers that it will be missing from; negative: all
 	fails   failure

@@ -348,13 +348,16 @@ type Version struct {
 	VisibleAt time.Time `json:"visible_at"`       // from when on readers see it
 	Seq       int64     `json:"seq"`              // ascending over all objects
 	Parent    int64     `json:"parent,omitempty"` // id of the row that it is below
+	// Checked is, of a mark as exported, the Seq of the version that was shown last to who asked for this
+	// row by its id among those without the flag, as a client does that looks before it marks; 0: nobody did.
+	Checked int64 `json:"checked,omitempty"`
 	// JSON is the row with every member, as a request without `fields` renders it.
 	JSON json.RawMessage `json:"row"`
 }
 
 func (t *Tenant) export(tb *table, v *version) Version {
 	return Version{
-		Object: tb.Path, ID: v.id, Seq: v.seq, Parent: v.parent,
+		Object: tb.Path, ID: v.id, Seq: v.seq, Parent: v.parent, Checked: v.checked,
 		UpdatedAt: time.Unix(v.updated, 0).UTC(), VisibleAt: time.Unix(0, v.visible).UTC(),
 		JSON: t.paint.render(nil, tb.resource, v, t.full[tb.Path]),
 	}

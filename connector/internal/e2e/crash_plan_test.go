@@ -151,7 +151,7 @@ func singleDeck() []incident {
 			d = append(d, incident{kind: k, aim: aim})
 		}
 	}
-	for _, i := range atEachPoint(killAtPoint, snapshot, streaming) {
+	for _, i := range atEachPoint(killAtPoint, failpoint.Points(), snapshot, streaming) {
 		d = append(d, i)
 		if i.point == failpoint.Commit { // where most is at stake
 			d = append(d, i)
@@ -174,11 +174,11 @@ func singleDeck() []incident {
 	return d
 }
 
-// atEachPoint is a kind at each point on both sides. A
+// atEachPoint is a kind at each of some points on both sides. A
 // worker restores when it starts, whatever it does then.
-func atEachPoint(k kind, aims ...situation) []incident {
+func atEachPoint(k kind, points []failpoint.Point, aims ...situation) []incident {
 	var d []incident
-	for _, p := range failpoint.Points() {
+	for _, p := range points {
 		for _, side := range []string{"before", "after"} {
 			for _, aim := range aims {
 				if p == failpoint.Restore {
@@ -191,9 +191,13 @@ func atEachPoint(k kind, aims ...situation) []incident {
 	return d
 }
 
+// steps are the ten of a row, and those of a mark, which tenants of several workers have.
+func steps() []failpoint.Point { return slices.Concat(failpoint.Points(), failpoint.Marks()) }
+
 func groupDeck() []incident {
-	d := atEachPoint(killAtPoint, streaming)
-	d = append(d, atEachPoint(zombieAtPoint, streaming)...)
+	points := steps()
+	d := atEachPoint(killAtPoint, points, streaming)
+	d = append(d, atEachPoint(zombieAtPoint, points, streaming)...)
 	for _, k := range []kind{join, join, leave, leave, leave, zombie, zombie, zombie, stateOfOther, stateOfOther} {
 		d = append(d, incident{kind: k, aim: streaming})
 	}
@@ -227,7 +231,10 @@ func aloneDeck() []incident {
 // countFor draws after how many passes a point acts: soon enough
 // to be reached, and all over the first pages and batches.
 func countFor(random *rand.Rand, p failpoint.Point, aim situation) int {
-	most := map[failpoint.Point]int{failpoint.Fetch: 12, failpoint.Decode: 250, failpoint.Decide: 250, failpoint.Encode: 30, failpoint.Restore: 1}[p]
+	most := map[failpoint.Point]int{
+		failpoint.Fetch: 12, failpoint.Decode: 250, failpoint.Decide: 250, failpoint.Encode: 30, failpoint.Restore: 1,
+		failpoint.Stamps: 2, failpoint.Export: 10, failpoint.Marked: 1, // a marker's first turn
+	}[p]
 	if most == 0 { // the steps of a batch
 		most = 6
 	}

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/coupastream/coupastream/connector/internal/failpoint"
 )
 
 // tally counts what a run of scenes went through.
@@ -32,6 +30,7 @@ type tally struct {
 	records  int
 	versions int
 	rows     int
+	unread   int   // versions that were marked, saved between a look and the mark
 	read     int64 // rows that the tenants delivered
 	faults   map[string]int
 	gaps     map[string][]time.Duration // from a loss to the first record after it
@@ -93,6 +92,7 @@ func (t *tally) scene(s *scene, verdicts []verdict, delivered int64) {
 		t.records += v.Records
 		t.versions += v.Versions
 		t.rows += v.Rows
+		t.unread += v.Unread
 		for _, c := range v.counts() {
 			t.faults[c.name] += c.n
 		}
@@ -150,6 +150,7 @@ func (t *tally) writeTotals(b *strings.Builder, p *parts) {
 	for _, c := range (verdict{}).counts() {
 		line("**"+strings.ReplaceAll(c.name, "_", " ")+"**", fmt.Sprintf("**%d**", t.faults[c.name]))
 	}
+	line("marked unread", t.unread)
 	line("time", time.Since(t.begun).Round(time.Second))
 	line("machine", machine())
 	line("versions", versions())
@@ -176,7 +177,7 @@ func (t *tally) writeIncidents(b *strings.Builder) {
 
 func (t *tally) writePoints(b *strings.Builder) {
 	b.WriteString("| step | kill -9 before | after | zombie before | after |\n|---|--:|--:|--:|--:|\n")
-	for _, p := range failpoint.Points() {
+	for _, p := range steps() {
 		before, after := string(p)+":before", string(p)+":after"
 		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", p, t.points[before], t.points[after], t.stops[before], t.stops[after])
 	}

@@ -91,13 +91,13 @@ func (s *scene) setUp() {
 	tenants, rows, changes, workers := 1, 800, 25.0, 1
 	s.objects = []string{"invoices", "suppliers", "users"}
 	if s.class == group {
-		tenants, rows, changes, workers = 4, 400, 8, 3
-		s.objects = []string{"purchase_orders", "users"}
+		tenants, rows, changes, workers = 4, 250, 6, 3
+		s.objects = []string{"invoices", marked}
 	}
 	var connectors []string
 	history := map[string]map[int64]bool{}
 	for n := range tenants {
-		cfg := coupatest.Config{Objects: s.objects, Rows: rows, ChangesPerSecond: changes, LateBy: s.lateBy(), Seed: s.p.seed + uint64(100*s.number+n)}
+		cfg := coupatest.Config{Objects: s.objects, Rows: rows, ChangesPerSecond: changes, LateBy: s.lateBy(), MarksStamp: s.number%4 == 2, Seed: s.p.seed + uint64(100*s.number+n)}
 		s.strange(&cfg)
 		t := s.p.tenantOf(s, s.dir, s.nameOf(n), cfg)
 		s.tenants = append(s.tenants, t)
@@ -169,6 +169,10 @@ func (s *scene) connector(t *tenant) string {
 	return path
 }
 
+// marked is the object whose rows are marked as exported, in scenes of several
+// workers; in every second of these a mark moves updated-at.
+const marked = "purchase_orders"
+
 // settings are a connector's. In every second scene it finds the rate, and in
 // every fourth it polls by auto.
 func (s *scene) settings(t *tenant) map[string]string {
@@ -188,7 +192,9 @@ func (s *scene) settings(t *tenant) map[string]string {
 		"lookback.ms":              "120000",
 		"row.max.bytes":            "4194304",
 	}
-	if s.class != group {
+	if s.class == group {
+		settings["object."+marked+".exported.mode"] = "mark"
+	} else {
 		settings["object.invoices.deletes"], settings["deletes.interval.ms"] = "sweep", "3000"
 	}
 	if s.number%2 == 0 {
@@ -316,6 +322,7 @@ func (s *scene) finish() {
 	}
 	paused := time.Now()
 	s.awaitCanaries()
+	s.awaitMarks()
 	first := true
 	verdicts, err := hold(s.Context(), s.dockets(), func() error {
 		s.supervise()
@@ -389,10 +396,33 @@ func (s *scene) awaitCanaries() {
 	}
 }
 
+// awaitMarks waits until all rows have the flag that are to be marked. A marker that rests looks again after
+// ten seconds.
+func (s *scene) awaitMarks() {
+	if s.class != group {
+		return
+	}
+	err := await(s.Context(), "the last marks", 2*time.Minute, func() error {
+		s.supervise()
+		for _, t := range s.tenants {
+			if n := t.unmarked(s, marked); n > 0 {
+				return fmt.Errorf("%d rows of %s are without the flag", n, t.name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.fault("%v", err)
+	}
+}
+
 func (s *scene) dockets() []docket {
 	var ds []docket
 	for _, t := range s.tenants {
-		d := docket{s.p.bootstrap, s.p.registry, t.url, t.name, 300 * time.Millisecond, s.began, map[string]string{}, map[string]string{}}
+		d := docket{s.p.bootstrap, s.p.registry, t.url, t.name, 300 * time.Millisecond, s.began, map[string]string{}, map[string]string{}, nil}
+		if s.class == group {
+			d.marked = []string{marked}
+		}
 		for _, o := range s.objects {
 			d.topics[o], d.fields[o] = t.name+"."+o, selection(s, o)
 		}

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,10 +14,19 @@ import (
 	"time"
 )
 
-// faultLog is what the tenant tells, a line a version: row 1 in two versions, row 2
-// in one whose associations are empty in Coupa's ways, row 3 in two of which the
-// second changes a line alone. The lines of the versions that are current come last.
-func faultLog(object string) []string {
+// logged is a version as the tenant tells of it.
+type logged struct {
+	ID        int             `json:"id"`
+	Seq       int             `json:"seq"`
+	UpdatedAt time.Time       `json:"updated_at"`
+	VisibleAt time.Time       `json:"visible_at"`
+	Checked   int             `json:"checked"`
+	Row       json.RawMessage `json:"row"`
+}
+
+// faultLog is what the tenant tells: row 1 in two versions, row 2 in one whose associations
+// are empty in Coupa's ways, row 3 in two of which the second changes a line alone.
+func faultLog() []logged {
 	const row1 = `{"id":1,"updated-at":"2026-03-08T01:30:0%d-08:00","total":"%d.5","rate":0.125,"due-date":"2026-03-31T23:59:59-07:00",` +
 		`"note":"","supplier":{"id":"7","name":"Bäcker \u0026 Söhne","status":"active"},"invoice-lines":[{"id":1,"price":"0.10"},` +
 		`{"id":2,"price":null}],"custom-fields":{"site":{"id":3},"budget":1.50,"old":null}}`
@@ -24,13 +34,40 @@ func faultLog(object string) []string {
 	const row3 = `{"id":3,"updated-at":"2026-11-01T01:30:00-07:00","invoice-lines":[{"id":5,"price":"%d"}]}`
 	autumn := time.Date(2026, 11, 1, 8, 30, 0, 0, time.UTC)
 	spring := time.Date(2026, 3, 8, 9, 30, 0, 0, time.UTC)
-	line := func(id, seq int, at time.Time, row string) string {
-		return fmt.Sprintf(`{"object":%q,"id":%d,"updated_at":%q,"seq":%d,"row":%s}`+"\n", object, id, at.Format(time.RFC3339), seq, row)
+	version := func(id, seq int, at time.Time, row string) logged {
+		return logged{ID: id, Seq: seq, UpdatedAt: at, VisibleAt: at, Row: json.RawMessage(row)}
 	}
-	return []string{
-		line(1, 1, spring, fmt.Sprintf(row1, 0, 10)), line(3, 2, autumn, fmt.Sprintf(row3, 1)),
-		line(2, 3, autumn, row2), line(1, 4, spring.Add(time.Second), fmt.Sprintf(row1, 1, 11)), line(3, 5, autumn, fmt.Sprintf(row3, 2)),
+	return []logged{
+		version(1, 1, spring, fmt.Sprintf(row1, 0, 10)), version(3, 2, autumn, fmt.Sprintf(row3, 1)),
+		version(2, 3, autumn, row2), version(1, 4, spring.Add(time.Second), fmt.Sprintf(row1, 1, 11)), version(3, 5, autumn, fmt.Sprintf(row3, 2)),
 	}
+}
+
+// mark sets the exported flag of a row of faultLog, behind all that happens to it there.
+type mark struct {
+	seq, checked int           // of the version that is marked, and of the one that was looked at
+	at           time.Duration // since now
+	age          time.Duration // since when the marked version was visible
+}
+
+// inTime marks what was looked at, long after it was published.
+func inTime(seq int) mark { return mark{seq, seq, time.Minute, time.Hour} }
+
+// marks of the three rows, that of row 1 as it is told.
+func marks(row1 mark) []mark { return []mark{row1, inTime(3), inTime(5)} }
+
+// markedLog is faultLog and marks.
+func markedLog(now time.Time, marks []mark) []logged {
+	log := faultLog()
+	for _, m := range marks {
+		v := &log[m.seq-1]
+		v.VisibleAt = now.Add(m.at - m.age)
+		mark := *v
+		mark.Seq, mark.VisibleAt, mark.Checked = len(log)+1, now.Add(m.at), m.checked
+		mark.Row = append([]byte(`{"exported":true,`), v.Row[1:]...)
+		log = append(log, mark)
+	}
+	return log
 }
 
 // samples are the records that a faultless connector writes for faultLog.
@@ -62,6 +99,17 @@ func samples(object string) []*sample {
 	return out
 }
 
+// faultCase is a topic that is wrong in one way.
+type faultCase struct {
+	name  string
+	alter func([]*sample) []*sample
+	want  string // the counts that are not 0; "… x" where chance decides on others before x
+	path  string // of one of the examples
+}
+
+// caseOf is the object of the i-th.
+func caseOf(i int) string { return fmt.Sprintf("case_%02d", i) }
+
 // judgeFindsFaults writes, with a client and an encoder that the
 // connector does not use, topics that are each wrong in one way.
 func (p *parts) judgeFindsFaults(t *testing.T) {
@@ -74,21 +122,20 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 		c.headers = maps.Clone(s.headers)
 		return &c
 	}
+	asTheyAre := func(s []*sample) []*sample { return s }
+	without := func(i int) func([]*sample) []*sample {
+		return func(s []*sample) []*sample { return slices.Delete(s, i, i+1) }
+	}
 	gone := func(s *sample) *sample {
 		c := again(s)
 		c.gone, c.headers["coupa.op"] = true, "delete"
 		return c
 	}
-	cases := []struct {
-		name  string
-		alter func([]*sample) []*sample
-		want  string // the counts that are not 0; "… x" where chance decides on others before x
-		path  string // of one of the examples
-	}{
-		{"nothing is wrong", func(s []*sample) []*sample { return s }, "", ""},
+	cases := []faultCase{
+		{"nothing is wrong", asTheyAre, "", ""},
 		{"an aborted record is not there", func(s []*sample) []*sample { c := again(s[2]); c.aborted = true; return append(s, c) }, "", ""},
-		{"a row never came", func(s []*sample) []*sample { return slices.Delete(s, 1, 2) }, "lost 1", "row"},
-		{"the last version never came", func(s []*sample) []*sample { return slices.Delete(s, 2, 3) }, "lost 1", "last version"},
+		{"a row never came", without(1), "lost 1", "row"},
+		{"the last version never came", without(2), "lost 1", "last version"},
 		{"a change of a line alone never came", func(s []*sample) []*sample { return s[:4] }, "stale_lines 1", "last version"},
 		{"a change of a line alone came first", func(s []*sample) []*sample { s[3], s[4] = s[4], s[3]; return s }, "stale_lines 1, out_of_order 1", "version"},
 		{"a record came twice", func(s []*sample) []*sample { return append(s, again(s[1])) }, "repeated 1", "content"},
@@ -126,22 +173,49 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 		}, "mismatched 1, undeleted 1", "row"},
 		{"bytes follow the value", func(s []*sample) []*sample { s[1].trailing = "x"; return s }, "lost 1, undecodable 1", "partition 2"},
 	}
+	ofMarks := []struct {
+		faultCase
+		marks  []mark
+		unread int // how many of them are of what was saved between a look and the mark
+	}{
+		{faultCase{"each row was marked when it was published", asTheyAre, "", ""}, marks(inTime(4)), 0},
+		{faultCase{"a row was not marked", asTheyAre, "unmarked 1", "exported"}, marks(inTime(4))[:2], 0},
+		{faultCase{"a version was marked that never came", without(2), "marked_unpublished 1", "marked version"}, marks(inTime(4)), 0},
+		{faultCase{"a version came behind its mark", asTheyAre, "marked_unpublished 1", "marked version"}, marks(mark{4, 4, -time.Minute, time.Hour}), 0},
+		{faultCase{"nobody had looked before the mark", without(2), "marked_unpublished 1", "marked version"}, marks(mark{4, 0, time.Minute, time.Second}), 0},
+		{faultCase{"a version was saved between look and mark", without(2), "", ""}, marks(mark{4, 1, time.Minute, time.Second}), 1},
+		{faultCase{"such a version came all the same", asTheyAre, "", ""}, marks(mark{4, 1, -time.Minute, time.Second}), 0},
+		{faultCase{"a mark came long after the look", without(2), "marked_unpublished 1", "marked version"}, marks(mark{4, 1, time.Minute, time.Hour}), 0},
+		{faultCase{"a row came that had the flag", func(s []*sample) []*sample {
+			c := again(s[1])
+			c.value["unmapped"] = map[string]any{"exported": "true"}
+			return append(s, c)
+		}, "mismatched 1", "unmapped.exported"}, marks(inTime(4)), 0},
+	}
+	now, marked, unread := time.Now(), map[string][]mark{}, map[string]int{}
+	for _, c := range ofMarks {
+		object := caseOf(len(cases))
+		cases, marked[object], unread[object] = append(cases, c.faultCase), c.marks, c.unread
+	}
 	tenant := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		log := faultLog(r.URL.Query().Get("object"))
 		if r.URL.Path == "/_tenant/deletes" {
-			log = []string{`{"2":1}`, "", ""}
+			_, _ = w.Write([]byte(`{"2":1}`))
+			return
 		}
-		if r.URL.Path == "/_tenant/rows" {
-			log = log[2:]
+		log := markedLog(now, marked[r.URL.Query().Get("object")])
+		for i, v := range log {
+			replaced := slices.ContainsFunc(log[i+1:], func(later logged) bool { return later.ID == v.ID })
+			if r.URL.Path == "/_tenant/versions" || !replaced {
+				_ = json.NewEncoder(w).Encode(v)
+			}
 		}
-		_, _ = w.Write([]byte(strings.Join(log, "")))
 	}))
 	defer tenant.Close()
 	f := p.forger(t)
-	d := docket{p.bootstrap, p.registry, tenant.URL, "judged", time.Second, time.Now(), map[string]string{}, nil}
+	d := docket{p.bootstrap, p.registry, tenant.URL, "judged", time.Second, now, map[string]string{}, nil, slices.Sorted(maps.Keys(marked))}
 	var all []*sample
 	for i, c := range cases {
-		object := fmt.Sprintf("case_%02d", i)
+		object := caseOf(i)
 		d.topics[object] = "judged-" + p.run + "." + object
 		for _, s := range c.alter(samples(object)) {
 			s.topic = d.topics[object]
@@ -158,10 +232,13 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 		got[v.Object] = v
 	}
 	for i, c := range cases {
-		v := got[fmt.Sprintf("case_%02d", i)]
+		v := got[caseOf(i)]
 		found, rest := v.findings(), strings.TrimPrefix(c.want, "… ")
 		if found != c.want && (rest == c.want || !strings.HasSuffix(found, rest)) {
 			t.Errorf("%s: judge says %q, want %q\n%v", c.name, found, c.want, v)
+		}
+		if v.Unread != unread[v.Object] {
+			t.Errorf("%s: judge says that %d versions were marked unread, want %d\n%v", c.name, v.Unread, unread[v.Object], v)
 		}
 		if c.path != "" && !strings.Contains(v.String(), `"path":"`+c.path+`"`) {
 			t.Errorf("%s: judge does not show path %s\n%v", c.name, c.path, v)

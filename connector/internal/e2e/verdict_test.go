@@ -39,7 +39,10 @@ type verdict struct {
 	Undecodable int
 	Undeleted   int
 	FalseDelete int `json:"false_deletes"`
+	Unpublished int `json:"marked_unpublished"`
+	Unmarked    int
 	Unseen      int
+	Unread      int `json:"marked_unread"`
 	Examples    []json.RawMessage
 }
 
@@ -48,7 +51,7 @@ func (v verdict) counts() []count {
 	return []count{
 		{"lost", v.Lost}, {"stale_lines", v.StaleLines}, {"repeated", v.Repeated}, {"out_of_order", v.OutOfOrder},
 		{"mismatched", v.Mismatched}, {"misplaced", v.Misplaced}, {"mislabelled", v.Mislabelled}, {"undecodable", v.Undecodable},
-		{"undeleted", v.Undeleted}, {"false_deletes", v.FalseDelete},
+		{"undeleted", v.Undeleted}, {"false_deletes", v.FalseDelete}, {"marked_unpublished", v.Unpublished}, {"unmarked", v.Unmarked},
 	}
 }
 
@@ -59,7 +62,7 @@ type count struct {
 
 // mends tells whether waiting may help: what is missing may yet come.
 func (c count) mends() bool {
-	return slices.Contains([]string{"lost", "stale_lines", "undeleted"}, c.name)
+	return slices.Contains([]string{"lost", "stale_lines", "undeleted", "unmarked"}, c.name)
 }
 
 // findings are the counts that are not 0.
@@ -74,8 +77,8 @@ func (v verdict) findings() string {
 }
 
 func (v verdict) String() string {
-	s := fmt.Sprintf("%-16s %d rows, %d versions, %d records, %d versions replaced before they were read: %s", v.Object, v.Rows,
-		v.Versions, v.Records, v.Unseen, cmp.Or(v.findings(), "nothing wrong"))
+	s := fmt.Sprintf("%-16s %d rows, %d versions, %d records, %d versions replaced before they were read, %d marked before: %s", v.Object, v.Rows,
+		v.Versions, v.Records, v.Unseen, v.Unread, cmp.Or(v.findings(), "nothing wrong"))
 	for _, e := range v.Examples {
 		s += "\n    " + string(e)
 	}
@@ -90,6 +93,7 @@ type docket struct {
 	topics                               map[string]string // object → topic
 	// object → value of Coupa's `fields` that the connector sends
 	fields map[string]string
+	marked []string // objects of exported.mode=mark
 }
 
 // judge runs it. An error says that there was no verdict.
@@ -101,6 +105,9 @@ func judge(ctx context.Context, d docket) ([]verdict, error) {
 		if fields := d.fields[object]; fields != "" {
 			args = append(args, "--select", object+"="+fields)
 		}
+	}
+	for _, object := range d.marked {
+		args = append(args, "--marked", object)
 	}
 	cmd := exec.CommandContext(ctx, "./java.sh", args...)
 	cmd.Stderr = os.Stderr
@@ -138,7 +145,7 @@ func mustHold(tb testing.TB, since time.Time, ws ...*worker) {
 	var topics []string
 	for _, w := range ws {
 		w.tenant.pause(tb)
-		dockets = append(dockets, docket{w.parts.bootstrap, w.parts.registry, w.tenant.url, w.tenant.name, w.poll, since, w.topics(), w.fields(tb)})
+		dockets = append(dockets, docket{w.parts.bootstrap, w.parts.registry, w.tenant.url, w.tenant.name, w.poll, since, w.topics(), w.fields(tb), nil})
 		topics = append(topics, w.topicNames()...)
 	}
 	adm := ws[0].parts.admin(tb)

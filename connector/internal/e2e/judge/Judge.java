@@ -5,9 +5,11 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Compares what a Coupa instance went through with what a read_committed consumer finds in the topics.
@@ -18,11 +20,13 @@ import java.util.Map;
  *
  * <pre>
  * Judge --bootstrap HOST:PORT --registry URL --tenant NAME --control URL
- *       [--fields schema|all] [--since RFC3339] [--poll-ms N] [--select OBJECT=FIELDS ...] OBJECT=TOPIC ...
+ *       [--fields schema|all] [--since RFC3339] [--poll-ms N] [--select OBJECT=FIELDS ...] [--marked OBJECT ...] OBJECT=TOPIC ...
  * </pre>
  *
  * <p>FIELDS is the value of Coupa's parameter of that name with which the connector asks for an object: what Coupa answers without it
  * is cut short in deep associations, so the tenant is asked for its versions in the same way.
+ *
+ * <p>--marked names an object of which the connector reads rows without the exported flag alone, and sets it on what it has published.
  *
  * <p>Prints one line of JSON per object on stdout. Exit status: 0 nothing wrong, 1 something is, 2 wrong usage.
  */
@@ -30,6 +34,7 @@ public final class Judge {
     private final Map<String, String> options = new HashMap<>(Map.of("fields", "schema", "poll-ms", "1000"));
     private final Map<String, String> topics = new LinkedHashMap<>();
     private final Map<String, String> selections = new HashMap<>();
+    private final Set<String> marked = new HashSet<>();
 
     public static void main(String[] args) throws Exception {
         Judge judge = new Judge();
@@ -45,6 +50,8 @@ public final class Judge {
         for (int i = 0; i < args.length; i++) {
             if (args[i].equals("--select") && i + 1 < args.length) {
                 pair(args[++i], selections);
+            } else if (args[i].equals("--marked") && i + 1 < args.length) {
+                marked.add(args[++i]);
             } else if (args[i].startsWith("--") && i + 1 < args.length) {
                 options.put(args[i].substring(2), args[++i]);
             } else {
@@ -78,7 +85,7 @@ public final class Judge {
         boolean clean = true;
         for (Map.Entry<String, String> e : topics.entrySet()) {
             Tenant tenant = Tenant.load(URI.create(options.get("control")), e.getKey(), selections.getOrDefault(e.getKey(), ""));
-            Verdict verdict = new Verdict(options.get("tenant"), e.getKey(), e.getValue(), tenant, registry, values);
+            Verdict verdict = new Verdict(options.get("tenant"), e.getKey(), e.getValue(), tenant, marked.contains(e.getKey()), registry, values);
             Topic.read(options.get("bootstrap"), e.getValue(), verdict::record);
             verdict.close(since, unseen);
             System.out.println(verdict.json());

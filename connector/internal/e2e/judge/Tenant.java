@@ -19,8 +19,13 @@ import java.util.Map;
 
 /** One object of the simulated tenant: every version that its rows ever had, and the rows that exist now. */
 final class Tenant {
-    /** A version of a row. The row is kept as text: a log of some ten thousand parsed rows would not fit. */
-    record Version(long id, Instant updatedAt, long seq, byte[] text) {
+    /**
+     * A version of a row. The row is kept as text: a log of some ten thousand parsed rows would not fit.
+     *
+     * @param visibleAt from when on readers see it
+     * @param checked of a mark as exported: seq of the version that was shown last to who looked whether it may be marked; 0: nobody
+     */
+    record Version(long id, Instant updatedAt, Instant visibleAt, long seq, boolean exported, long checked, byte[] text) {
         JsonNode row() throws IOException {
             return Json.parse(new String(text, StandardCharsets.UTF_8));
         }
@@ -77,7 +82,9 @@ final class Tenant {
     private static Version version(String line) throws IOException {
         JsonNode n = Json.parse(line);
         Instant at = OffsetDateTime.parse(n.get("updated_at").asText()).toInstant();
+        Instant visible = n.has("visible_at") ? OffsetDateTime.parse(n.get("visible_at").asText()).toInstant() : at;
+        boolean exported = n.get("row").path("exported").asBoolean();
         byte[] row = n.get("row").toString().getBytes(StandardCharsets.UTF_8);
-        return new Version(n.get("id").asLong(), at, n.path("seq").asLong(), row);
+        return new Version(n.get("id").asLong(), at, visible, n.path("seq").asLong(), exported, n.path("checked").asLong(), row);
     }
 }

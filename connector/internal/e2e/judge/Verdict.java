@@ -32,13 +32,23 @@ import org.apache.kafka.common.header.Header;
  *   <li>misplaced: one id in two partitions, or a key that is not the row's
  *   <li>undeleted: a row that is removed, and whose last record is no tombstone
  *   <li>false_deletes: more tombstones than times that the row was removed
+ *   <li>marked_unpublished: a version that was marked as exported and that no record shows, or one that came after the mark, though
+ *       whoever marked it was shown it before, or did not look. Changes behind a look for a long time count, too
+ *   <li>unmarked: a row that does not have the flag
  *   <li>mislabelled: a header missing or wrong, or a record timestamp that is not the time of writing
  *   <li>undecodable: bytes that the registry's schema cannot read
  *   <li>unseen (no failure): a version that was replaced before it was published though it lived for several polls
+ *   <li>marked_unread (no failure): a version that was marked and that no record shows, as it was saved between a look and the mark
  * </ul>
+ *
+ * <p>Of an object that is marked, versions with the flag are not to be read: what has the flag is judged by its marks, and a record that
+ * is such a version is none that the tenant ever had.
  */
 final class Verdict {
     private static final int SHOWN = 5;
+    /** How long behind a look a mark may be: requests wait for their turns, and a worker that is stopped goes on. */
+    private static final Duration LOOKED = Duration.ofSeconds(10);
+
     private static final Set<String> OPERATIONS = Set.of("upsert", "snapshot", "delete");
 
     /** What was seen of one id so far. */
@@ -51,12 +61,15 @@ final class Verdict {
         int tombstones;
         final Set<String> contents = new HashSet<>();
         final Set<Long> matched = new HashSet<>();
+        /** When each version was written first, by seq. */
+        final Map<Long, Instant> written = new HashMap<>();
     }
 
     private final String tenantName;
     private final String object;
     private final String topic;
     private final Tenant tenant;
+    private final boolean marked;
     private final Registry registry;
     private final Values values;
     private final Map<Long, Seen> seen = new HashMap<>();
@@ -65,15 +78,18 @@ final class Verdict {
     private final Instant started = Instant.now();
     private int records;
     private int unseen;
+    private int markedUnread;
 
-    Verdict(String tenantName, String object, String topic, Tenant tenant, Registry registry, Values values) {
+    Verdict(String tenantName, String object, String topic, Tenant tenant, boolean marked, Registry registry, Values values) {
         this.tenantName = tenantName;
         this.object = object;
         this.topic = topic;
         this.tenant = tenant;
+        this.marked = marked;
         this.registry = registry;
         this.values = values;
-        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable", "undeleted", "false_deletes")) {
+        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable", "undeleted",
+                "false_deletes", "marked_unpublished", "unmarked")) {
             counts.put(fault, 0);
         }
     }
@@ -104,7 +120,7 @@ final class Verdict {
             return;
         }
         s.deleted = false;
-        content(value, id, s);
+        content(value, id, s, Instant.ofEpochMilli(r.timestamp()));
     }
 
     private void place(ConsumerRecord<byte[], byte[]> r, GenericRecord key, GenericRecord value, long id, Seen s) {
@@ -154,7 +170,7 @@ final class Verdict {
     }
 
     /** Finds the version that a record is, and compares it with what was seen of the id before. */
-    private void content(GenericRecord value, long id, Seen s) throws Exception {
+    private void content(GenericRecord value, long id, Seen s, Instant written) throws Exception {
         Instant at = instant(value);
         boolean older = at.isBefore(s.updatedAt);
         if (older) {
@@ -167,7 +183,7 @@ final class Verdict {
         List<Tenant.Version> same = new ArrayList<>();
         List<Values.Diff> nearest = List.of(Values.Diff.of("updated-at", "one of the row's", at));
         for (Tenant.Version v : tenant.versions.getOrDefault(id, List.of())) {
-            if (v.updatedAt().equals(at)) {
+            if (v.updatedAt().equals(at) && isToBeRead(v)) {
                 List<Values.Diff> diffs = values.compare(v.row(), value);
                 if (diffs.isEmpty()) {
                     same.add(v);
@@ -181,7 +197,10 @@ final class Verdict {
             s.seq = Long.MIN_VALUE;
             return;
         }
-        same.forEach(v -> s.matched.add(v.seq()));
+        same.forEach(v -> {
+            s.matched.add(v.seq());
+            s.written.putIfAbsent(v.seq(), written);
+        });
         advance(id, s, same, older);
     }
 
@@ -208,6 +227,12 @@ final class Verdict {
             }
         });
         tenant.rows.forEach((id, row) -> {
+            if (!isToBeRead(row)) {
+                return;
+            }
+            if (marked) {
+                fault("unmarked", id, "exported", "true", "false, updated-at " + row.updatedAt());
+            }
             Seen s = seen.get(id);
             if (s == null || s.deleted) {
                 fault("lost", id, "row", "updated-at " + row.updatedAt(), s == null ? "no record" : "deleted");
@@ -218,15 +243,41 @@ final class Verdict {
             }
         });
         tenant.versions.forEach((id, list) -> {
+            Seen s = seen.get(id);
             for (int i = 0; i + 1 < list.size(); i++) {
                 Tenant.Version v = list.get(i);
-                Seen s = seen.get(id);
+                if (!isToBeRead(v)) {
+                    continue;
+                }
+                if (!isToBeRead(list.get(i + 1))) {
+                    mark(id, s, v, list.get(i + 1));
+                }
                 boolean matched = s != null && s.matched.contains(v.seq());
                 if (!matched && v.updatedAt().isAfter(since) && list.get(i + 1).updatedAt().isAfter(v.updatedAt().plus(lived))) {
                     unseen++;
                 }
             }
         });
+    }
+
+    /** A row that has the flag of an object that is marked is not to be read. */
+    private boolean isToBeRead(Tenant.Version v) {
+        return !marked || !v.exported();
+    }
+
+    /** Judges a mark by the version that was marked: it has to be out before. What was saved behind the look before the mark need not. */
+    private void mark(long id, Seen s, Tenant.Version v, Tenant.Version mark) {
+        Instant written = s == null ? null : s.written.get(v.seq());
+        if (written != null && !written.isAfter(mark.visibleAt())) {
+            return;
+        }
+        boolean looked = mark.checked() != 0 && mark.checked() < v.seq();
+        if (!looked || v.visibleAt().plus(LOOKED).isBefore(mark.visibleAt())) {
+            fault("marked_unpublished", id, "marked version", "written before " + mark.visibleAt(), "updated-at " + v.updatedAt() + " seq " + v.seq()
+                    + " visible " + v.visibleAt() + (written == null ? ", no record" : ", written " + written) + ", seq " + mark.checked() + " was looked at");
+        } else if (written == null) {
+            markedUnread++;
+        }
     }
 
     private void fault(String kind, long id, String path, Object expected, Object got) {
@@ -247,7 +298,7 @@ final class Verdict {
         n.put("object", object).put("topic", topic).put("rows", tenant.rows.size());
         n.put("versions", tenant.versionCount).put("records", records);
         counts.forEach(n::put);
-        n.put("unseen", unseen);
+        n.put("unseen", unseen).put("marked_unread", markedUnread);
         ArrayNode diffs = n.putArray("examples");
         examples.forEach(diffs::add);
         return n;
