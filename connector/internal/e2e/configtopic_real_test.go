@@ -187,7 +187,7 @@ func (p *parts) configClashes(t *testing.T) {
 					if _, ok := v.Connectors[name]; ok {
 						return nil, errExists
 					}
-					return []configtopic.Change{configtopic.PutState(name, configtopic.Paused), configtopic.PutConnector(name, map[string]string{"by": fmt.Sprint(w)})}, nil
+					return []configtopic.Change{configtopic.PutState(name, configtopic.Target{State: configtopic.Paused}), configtopic.PutConnector(name, map[string]string{"by": fmt.Sprint(w)})}, nil
 				})
 				switch {
 				case err == nil:
