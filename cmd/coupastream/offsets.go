@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,16 +103,11 @@ func (r *remote) agreed(m moving, name string, weigh func() ([]rest.Weight, erro
 		return false, r.print(all, func(w io.Writer) { printWeights(w, name, all) })
 	}
 	printWeights(r.stderr, name, all)
-	fmt.Fprint(r.stderr, "Move it? [y/N] ")
-	line, err := bufio.NewReader(r.stdin).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return false, fmt.Errorf("reading the answer: %w", err)
+	yes, err := r.says("Move it?")
+	if err == nil && !yes {
+		err = errors.New("nothing was moved")
 	}
-	switch strings.ToLower(strings.TrimSpace(line)) {
-	case "y", "yes":
-		return true, nil
-	}
-	return false, errors.New("nothing was moved")
+	return yes, err
 }
 
 func printWeights(w io.Writer, name string, all []rest.Weight) {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -162,6 +165,16 @@ func (a *app) atTerminal() bool {
 	}
 	file, ok := a.stdin.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd())) && a.onTerminal()
+}
+
+// says asks who sits at the terminal, and tells whether it is a yes.
+func (a *app) says(question string) (yes bool, err error) {
+	fmt.Fprint(a.stderr, question+" [y/N] ")
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line))), nil
 }
 
 // onTerminal tells whether results are read by somebody who sits there.
