@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,6 +32,7 @@ import (
 //	POST /_tenant/objects/{object}/{id}/left-out?times=1   LeaveOut
 //	POST /_tenant/objects/{object}/{id}/failing?fields=some|all|none   Fail, Mend
 //	POST /_tenant/objects/{object}/{id}/undated         Undate
+//	POST /_tenant/scopes?scope=a+b           Grant of scopes, of those of Config if none is given
 //	POST /_tenant/warm?object=invoices&fields=…   Warm; answers {"rows":200}
 //	GET  /_tenant/requests                   requests to /api so far, {"invoices":12,…}
 //	GET  /_tenant/delivered                  rows in their pages, likewise
@@ -59,6 +61,13 @@ func (t *Tenant) newControl() http.Handler {
 		t.reply(w, f)
 	})
 	mux.HandleFunc("DELETE /_tenant/faults", func(w http.ResponseWriter, r *http.Request) { t.ClearFaults() })
+	mux.HandleFunc("POST /_tenant/scopes", func(_ http.ResponseWriter, r *http.Request) {
+		var scopes []string
+		if given := r.FormValue("scope"); given != "" {
+			scopes = strings.Fields(given)
+		}
+		t.Grant(scopes)
+	})
 	mux.HandleFunc("POST /_tenant/warm", func(w http.ResponseWriter, r *http.Request) {
 		n, err := t.Warm(r.FormValue("object"), r.FormValue("fields"))
 		if err != nil {

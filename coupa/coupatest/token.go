@@ -15,6 +15,8 @@ type tokens struct {
 	mu    sync.Mutex
 	count int
 	live  map[string]token
+	// granted are the scopes of the client since Grant; nil: those of Config.
+	granted []string
 }
 
 type token struct {
@@ -41,15 +43,16 @@ func (t *Tenant) answerToken(a *answer, r *http.Request) {
 		a.status, a.body = http.StatusUnauthorized, []byte(`{"error":"invalid_client"}`)
 		return
 	}
+	granted := t.granted()
 	scopes := strings.Fields(r.PostForm.Get("scope"))
 	for _, scope := range scopes {
-		if !slices.Contains(t.cfg.Scopes, scope) {
+		if !slices.Contains(granted, scope) {
 			a.status, a.body = http.StatusBadRequest, []byte(`{"error":"invalid_scope"}`)
 			return
 		}
 	}
 	if len(scopes) == 0 {
-		scopes = t.cfg.Scopes
+		scopes = granted
 	}
 	a.status = http.StatusOK
 	a.body = fmt.Appendf(nil, `{"access_token":%q,"token_type":"bearer","expires_in":%d,"scope":%q}`,
@@ -95,6 +98,23 @@ func (t *Tenant) authorize(r *http.Request, scope string) int {
 		return http.StatusForbidden
 	}
 	return http.StatusOK
+}
+
+// granted are the scopes that the client has.
+func (t *Tenant) granted() []string {
+	t.tokens.mu.Lock()
+	defer t.tokens.mu.Unlock()
+	if t.tokens.granted != nil {
+		return t.tokens.granted
+	}
+	return t.cfg.Scopes
+}
+
+// Grant gives the client other scopes, nil: those of Config, and makes all tokens given out so far stop working.
+func (t *Tenant) Grant(scopes []string) {
+	t.tokens.mu.Lock()
+	defer t.tokens.mu.Unlock()
+	t.tokens.granted, t.tokens.live = scopes, nil
 }
 
 // RevokeTokens makes all tokens given out so far stop working.

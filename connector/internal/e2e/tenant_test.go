@@ -64,7 +64,8 @@ const tenantEnv = "E2E_TENANT"
 // servedTenant is a simulated instance, and where it listens.
 type servedTenant struct {
 	Listen string
-	Hosts  int // how many more addresses it has, on the same port: those of tenant.hostURL
+	Hosts  int     // how many more addresses it has, on the same port: those of tenant.hostURL
+	Gone   []int64 // ids of the first object that it does not have
 	Config coupatest.Config
 }
 
@@ -79,15 +80,23 @@ func (p *parts) tenantOf(tb testing.TB, dir, name string, cfg coupatest.Config) 
 func (p *parts) tenantsOf(tb testing.TB, dir, name string, n int, cfg coupatest.Config) *tenant {
 	tb.Helper()
 	t := &tenant{name: name + p.run, url: fmt.Sprintf("http://127.0.0.1:%d", freePort(tb)), clientID: "e2e", secret: "e2e-secret"}
-	cfg.ClientID, cfg.ClientSecret, cfg.RateLimit, cfg.TokenHold = t.clientID, t.secret, -1, -1
 	cfg.Seed = cmp.Or(cfg.Seed, p.seed)
-	config, err := json.Marshal(servedTenant{t.url[len("http://"):], n, cfg})
+	t.serve(tb, dir, servedTenant{Hosts: n, Config: cfg})
+	return t
+}
+
+// serve starts the instance's process at its address.
+func (t *tenant) serve(tb testing.TB, dir string, served servedTenant) {
+	tb.Helper()
+	cfg := &served.Config
+	cfg.ClientID, cfg.ClientSecret, cfg.RateLimit, cfg.TokenHold = t.clientID, t.secret, -1, -1
+	served.Listen = t.url[len("http://"):]
+	config, err := json.Marshal(served)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	t.process = launchWith(tb, []string{tenantEnv + "=" + string(config)}, filepath.Join(dir, t.name+"-tenant"), os.Args[0], "tenant")
 	t.await(tb)
-	return t
 }
 
 // serveTenant is the process of tenantOf; it runs until it is killed.
@@ -101,6 +110,9 @@ func serveTenant(config []byte) error {
 		return err
 	}
 	simulated := coupatest.New(served.Config)
+	for _, id := range served.Gone {
+		simulated.Delete(served.Config.Objects[0], id)
+	}
 	var g errgroup.Group
 	for i := -1; i < served.Hosts; i++ {
 		at := served.Listen
