@@ -216,6 +216,37 @@ describe("the status page", () => {
     await page.getByRole("status").getByText("suppliers 4711: Waits for the next poll: it was saved a moment ago. What to do: Ask again in a minute.").waitFor();
   }));
 
+  test("approves the deletes that a sweep waits with, for whom may change something", visit("#/connectors/wayne/users", async (page) => {
+    const waits = { connector: "wayne", object: "users", state: "RUNNING", condition: "WAITING", missing: [17, 4711] };
+    const waiting = page.locator("h1 .k-waiting");
+    const approve = page.getByRole("button", { name: "Approve deletes…" });
+    await page.getByRole("button", { name: "Restart" }).waitFor();
+    assert.equal(await approve.count(), 0, "nothing waits");
+    await group.order(waits);
+    try {
+      await waiting.waitFor(patience);
+      await approve.click();
+      const dialog = page.getByRole("dialog", { name: "Approve the deletes of users of wayne?" });
+      await dialog.getByText("Coupa did not show 2 rows of 400, such as 17, 4711: the oldest ids have changed.").waitFor();
+      await shot(page, "dialog-deletes");
+      await accessible(page, "the question about deletes");
+      const sent = page.waitForRequest((r) => r.method() === "POST");
+      await dialog.getByRole("button", { name: "Approve the deletes" }).click();
+      assert.match((await sent).url(), /\/connectors\/wayne\/deletes\/users\/approve$/);
+      assert.equal((await sent).headers()["x-requested-with"], "coupastream");
+      await page.getByRole("status").getByText("The deletes of users are approved.").waitFor();
+      await waiting.waitFor({ state: "detached", ...patience });
+      await approve.waitFor({ state: "detached", ...patience });
+      await group.order({ ...waits, role: "read-only" });
+      await page.reload();
+      await page.getByText("eve, read-only").waitFor();
+      await waiting.waitFor(patience);
+      assert.equal(await approve.count(), 0, "who may only read can't approve");
+    } finally {
+      await group.order({ ...waits, condition: "IDLE", missing: undefined, role: "admin" });
+    }
+  }));
+
   test("shows why an action was not done", visit("#/connectors/umbrella", async (page) => {
     await group.order({ refuse: "The config topic can't be written: not enough replicas" });
     await page.getByRole("button", { name: "Resume" }).click();
