@@ -26,7 +26,9 @@ func BenchmarkSweep(b *testing.B) {
 	if n, err := strconv.Atoi(os.Getenv("SWEEP_IDS")); err == nil {
 		rows = n
 	}
-	tenant := coupatest.New(coupatest.Config{Seed: 1, Rows: rows, Objects: []string{"invoices"}, ClientID: "id", ClientSecret: "secret"})
+	tenant := coupatest.New(coupatest.Config{
+		Seed: 1, Rows: rows, Objects: []string{"invoices"}, ClientID: "id", ClientSecret: "secret", RateLimit: -1, TokenHold: -1,
+	})
 	client, err := coupa.New(coupa.Config{URL: "http://127.0.0.1", ClientID: "id", ClientSecret: "secret", Transport: tenant.Transport(), Limiter: coupa.NewLimiter(1e9)})
 	if err != nil {
 		b.Fatal(err)
