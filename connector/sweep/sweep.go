@@ -529,7 +529,7 @@ func (s *Sweeper) newest(rows int) (time.Time, error) {
 		if stamps := slices.Sorted(maps.Values(latest)); len(stamps) >= rows {
 			return time.Unix(stamps[len(stamps)-rows], 0).UTC(), nil
 		}
-		if from.Before(pos.Floor) {
+		if from.Before(pos.Floor) || from.Unix() <= 0 { // that was all of it
 			return time.Time{}, nil
 		}
 	}

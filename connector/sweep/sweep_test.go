@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/coupastream/coupastream/checkpoint"
+	"github.com/coupastream/coupastream/connector/config"
 )
 
 func TestASetOfIDsHoldsWhatWentIn(t *testing.T) {
@@ -82,6 +84,16 @@ func TestWhatAPersonHasToLookAt(t *testing.T) {
 		if why := reasons(f); len(why) != c.why {
 			t.Errorf("%s: %q", name, why)
 		}
+	}
+}
+
+// A ledger that knows few rows, of a position without a floor, is looked through once.
+func TestTheNewestOfALedgerThatKnowsTooFew(t *testing.T) {
+	t.Parallel()
+	h := &memoryHost{pos: checkpoint.Position{Mark: time.Now()}}
+	s := &Sweeper{Config: Config{Object: &config.Object{Path: "invoices"}, Ledger: h, Host: h}}
+	if at, err := s.newest(few + 1); err != nil || !at.IsZero() {
+		t.Errorf("the newest is of %s (%v)", at, err)
 	}
 }
 
