@@ -67,8 +67,7 @@ func (p *parts) formats(t *testing.T) {
 // rows. Of JSON without a schema it can't tell that there is an envelope, and lets it pass as it is.
 func (p *parts) unwrapped(t *testing.T, tenant *tenant, invoices, users string) {
 	t.Helper()
-	registry := strings.Replace(p.registry, "/apis/ccompat/v7", "/apis/registry/v2", 1)
-	read := p.consumed(t, tenant, "./java.sh", "unwrap", p.bootstrap, registry, "avro="+invoices, "json="+users)
+	read := p.consumed(t, tenant, "./java.sh", "unwrap", p.bootstrap, p.apicurio(), "avro="+invoices, "json="+users)
 	p.compare(t, tenant, "invoices", read[invoices])
 	for id, row := range read[invoices] {
 		if at, err := time.Parse(time.RFC3339, fmt.Sprint(row["updated_at"])); err != nil || row["__op"] != "r" || row["__source_ts_ms"] != float64(at.UnixMilli()) {
@@ -80,6 +79,11 @@ func (p *parts) unwrapped(t *testing.T, tenant *tenant, invoices, users string) 
 		rows[id] = rowIn(t, users, value, true, tenant.name)
 	}
 	p.compare(t, tenant, "users", rows)
+}
+
+// apicurio is the registry by its own API.
+func (p *parts) apicurio() string {
+	return strings.Replace(p.registry, "/apis/ccompat/v7", "/apis/registry/v2", 1)
 }
 
 // consumed runs a consumer and gives the values that it prints, by topic and id.

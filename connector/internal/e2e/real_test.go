@@ -34,7 +34,7 @@ func usually[T any](all, short T) T {
 	return all
 }
 
-// TestReal runs scenarios on one broker and one registry, in five lanes: what each does most is wait.
+// TestReal runs scenarios on one broker and one registry, in six lanes: what each does most is wait.
 // The judge is tried, too: a verdict of a judge that finds nothing is worth nothing.
 func TestReal(t *testing.T) {
 	t.Parallel()
@@ -67,6 +67,20 @@ func TestReal(t *testing.T) {
 		t.Run("a schema that contradicts the subject is widened", p.widening)
 		t.Run("custom fields under each level of compatibility", p.levels)
 		t.Run("rows that are too large are cut", p.trimming)
+	})
+	t.Run("deletes", func(t *testing.T) {
+		t.Parallel()
+		for name, scene := range map[string]func(*testing.T){
+			"a sandbox refresh":                          p.sandboxRefresh,
+			"rights withdrawn":                           p.rightsWithdrawn,
+			"rows, their lines, and rows in envelopes":   p.deletedRows,
+			"kill -9 while sweeps read, confirm, delete": p.sweepKills,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				scene(t)
+			})
+		}
 	})
 	t.Run("whatever Coupa answers", func(t *testing.T) {
 		t.Parallel()

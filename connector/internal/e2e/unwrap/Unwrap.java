@@ -60,6 +60,9 @@ public final class Unwrap {
     }
 
     private static void print(SinkRecord r) throws Exception {
+        if (r == null) { // dropped
+            return;
+        }
         Map<String, Object> line = new LinkedHashMap<>();
         line.put("topic", r.topic());
         line.put("key", plain(r.key()));
