@@ -336,22 +336,21 @@ func (p *parts) deletedRows(t *testing.T) {
 // sweepKills ends the worker with kill -9 while sweeps read, confirm and delete, as rows are deleted, come back
 // and change: in the end each row that is gone has its tombstone, and no other row has one.
 func (p *parts) sweepKills(t *testing.T) {
-	const rows, removed = 400, 60
+	const rows, removed = 400, 55
 	begun := time.Now()
 	random := rand.New(rand.NewPCG(p.seed, 21))
-	tenant := p.tenantOf(t, p.dir, "sweepkill", coupatest.Config{Rows: rows, Objects: []string{"invoices"}, PageCap: 10, Latency: 20 * time.Millisecond, ChangesPerSecond: 5, LateBy: time.Second})
+	tenant := p.tenantOf(t, p.dir, "sweepkill", coupatest.Config{Rows: rows, Objects: []string{"invoices"}, PageCap: 20, Latency: 20 * time.Millisecond, ChangesPerSecond: 5, LateBy: time.Second})
 	w := p.worker(t, tenant, sweepings("deletes.max.ratio", "0.5", "deletes.interval.ms", "1000", "worker:group.instance.id", "worker-1"))
 	w.start()
 	w.readsHistory(t, rows)
-	there := slices.Sorted(maps.Keys(tenant.ids(t, "invoices")))[:rows]
+	there := slices.Sorted(maps.Keys(tenant.ids(t, "invoices")))[20:rows] // a sweep waits where most of the oldest are gone
 	var gone []int64
-	change := func(n int) { // rows come back, others go
-		for _, id := range gone[:min(n, len(gone))] {
-			tenant.post(t, fmt.Sprintf("/_tenant/objects/invoices/%d/undelete", id))
-			there = append(there, id)
+	change := func() { // rows go, and those that went long ago come back
+		for len(gone) > 2*removed {
+			tenant.post(t, fmt.Sprintf("/_tenant/objects/invoices/%d/undelete", gone[0]))
+			there, gone = append(there, gone[0]), gone[1:]
 		}
-		gone = gone[min(n, len(gone)):]
-		for range n {
+		for range removed {
 			i := random.IntN(len(there))
 			tenant.must(t, http.MethodDelete, fmt.Sprintf("/_tenant/objects/invoices/%d", there[i]), nil, nil)
 			gone = append(gone, there[i])
@@ -361,7 +360,7 @@ func (p *parts) sweepKills(t *testing.T) {
 	struck := map[string]int{}
 	since := w.swept(t, "invoices").Deleted
 	for i := range usually(20, 4) {
-		change(removed)
+		change()
 		aim := []string{"reading", "confirming", "deleting"}[i%3]
 		d := w.deletes(t, "invoices", "a sweep that is "+aim, func(d rest.DeletesHealth) bool {
 			return d.Stage == aim || aim == "deleting" && d.Stage == "confirming" && d.Deleted > since
