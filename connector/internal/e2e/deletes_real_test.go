@@ -360,7 +360,7 @@ func (p *parts) sweepKills(t *testing.T) {
 	}
 	struck := map[string]int{}
 	since := w.swept(t, "invoices", "reading").Deleted
-	for i := range usually(20, 4) {
+	for i := range usually(20, 3) {
 		change()
 		aim := []string{"reading", "confirming", "deleting"}[i%3]
 		d := w.deletes(t, "invoices", "a sweep that is "+aim, func(d rest.DeletesHealth) bool {
