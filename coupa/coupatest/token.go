@@ -110,7 +110,8 @@ func (t *Tenant) granted() []string {
 	return t.cfg.Scopes
 }
 
-// Grant gives the client other scopes, nil: those of Config, and makes all tokens given out so far stop working.
+// Grant gives the client other scopes, nil: those of Config, and makes all
+// tokens given out so far stop working.
 func (t *Tenant) Grant(scopes []string) {
 	t.tokens.mu.Lock()
 	defer t.tokens.mu.Unlock()

@@ -58,8 +58,8 @@ func (w *worker) deletes(t *testing.T, object, what string, wanted func(d rest.D
 	return d
 }
 
-// swept waits until a sweep has ended from now on, with all that it found: the next is seconds away, or under way
-// where that is a stage to be had.
+// swept waits until a sweep has ended from now on, with all that it found: the next is
+// seconds away, or under way where that is a stage to be had.
 func (w *worker) swept(t *testing.T, object string, or ...string) rest.DeletesHealth {
 	t.Helper()
 	var before *time.Time
@@ -195,8 +195,8 @@ func (w *worker) approves(t *testing.T) (string, error) {
 	return string(said), err
 }
 
-// rightsWithdrawn takes rows out of the API client's sight: the sweep waits, and when they are back, it goes on
-// by itself, and nothing of it is in the topic.
+// rightsWithdrawn takes rows out of the API client's sight: the sweep waits, and when
+// they are back, it goes on by itself, and nothing of it is in the topic.
 func (p *parts) rightsWithdrawn(t *testing.T) {
 	const rows = 120
 	begun := time.Now()
@@ -334,8 +334,8 @@ func (p *parts) deletedRows(t *testing.T) {
 	w.stop(t)
 }
 
-// sweepKills ends the worker with kill -9 while sweeps read, confirm and delete, as rows are deleted, come back
-// and change: in the end each row that is gone has its tombstone, and no other row has one.
+// sweepKills ends the worker with kill -9 while sweeps read, confirm and delete, as rows are deleted,
+// come back and change: in the end each row that is gone has its tombstone, and no other row has one.
 func (p *parts) sweepKills(t *testing.T) {
 	const rows, removed = 400, 55
 	begun := time.Now()
@@ -344,7 +344,8 @@ func (p *parts) sweepKills(t *testing.T) {
 	w := p.worker(t, tenant, sweepings("deletes.max.ratio", "0.5", "deletes.interval.ms", "1000", "worker:group.instance.id", "worker-1"))
 	w.start()
 	w.readsHistory(t, rows)
-	there := slices.Sorted(maps.Keys(tenant.ids(t, "invoices")))[20:rows] // a sweep waits where most of the oldest are gone
+	// without the oldest: where most of these are gone, a sweep waits
+	there := slices.Sorted(maps.Keys(tenant.ids(t, "invoices")))[20:rows]
 	var gone []int64
 	change := func() { // rows go, and those that went long ago come back
 		for len(gone) > 2*removed {

@@ -53,7 +53,7 @@
 //	lines_real_test.go            lines in topics of their own; lines_verdict_test.go is what must hold
 //	                              of them
 //	levels_test.go                custom fields under levels of compatibility other than BACKWARD
-//	deletes_real_test.go          rows that are deleted, hidden or of another instance, and kill -9 in sweeps
+//	deletes_real_test.go          rows that are deleted or hidden, another instance, and kill -9 in sweeps
 //	exported_real_test.go         marks of rows as exported, and kill -9
 //	lost_registry_test.go         a registry that comes back empty
 //	lost_positions_test.go        a checkpoint topic that is deleted or purged
