@@ -52,7 +52,7 @@ func BenchmarkSweep(b *testing.B) {
 	s := &Sweeper{Config: Config{
 		Object: object, Source: client, Ledger: h, Host: h, Task: status.NewTask(0, object, status.Running, nil, func() {}), Log: slog.New(slog.DiscardHandler), Gap: func(int64, int64) {},
 	}}
-	// What is live counts, as the tenant's rows would let garbage pile up. It is known when that is collected.
+	// What is live counts, and is known when garbage is collected: the tenant's rows would let it pile up.
 	b.Cleanup(func() { debug.SetGCPercent(100) })
 	debug.SetGCPercent(5)
 	runtime.GC()
