@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -60,6 +61,7 @@ func run(name string, args ...string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, syscall.Unmount(folder, syscall.MNT_DETACH)) }()
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // the command ends of it, and then this
 	cmd := exec.Command(name, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "POWER="+folder)
