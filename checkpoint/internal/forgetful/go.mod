@@ -1,6 +1,6 @@
 module forgetful
 
-go 1.26
+go 1.26.0
 
 require github.com/hanwen/go-fuse/v2 v2.12.1
 
