@@ -1,4 +1,4 @@
-# Every target works from a clean clone with Go alone, except e2e, crash and bench, which need a JDK 17,
+# Every target works from a clean clone with Go alone, except e2e, crash, power and bench, which need a JDK 17,
 # a Java 21 or newer (the registry) and Maven, ui-test, which needs Chromium, Node and npm, and those
 # that say what they need.
 GO ?= go
@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 # go test, which tries once more what failed, and names it flaky if that helps
 AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race histories lint vulncheck fuzz api-fuzz bench e2e crash classes nightly ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories lint vulncheck fuzz api-fuzz bench e2e crash power classes nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -83,14 +83,24 @@ crash: ## kill, stop and starve workers and the parts around them at random (N=6
 	mkdir -p $(dir $(E2E_PROOF))
 	$(GO) test -tags e2e -run TestCrash -count=1 -v -timeout 90m ./connector/internal/e2e/
 
+# CUTS of the store's disk (1000), then E2E_CUTS (40) of a worker's, drawn from SEED. The disk is a file system
+# in user space, which needs Linux, root and /dev/fuse: elsewhere nothing is cut, and that is said.
+power: export CUTS := $(or $(CUTS),1000)
+power: export E2E_SEED = $(SEED)
+power: ## cut the power of state.dir, on a disk that forgets what was not synced (CUTS=1000 E2E_CUTS=40 SEED=)
+	@[ "$$(id -u)" = 0 ] && [ -w /dev/fuse ] || { echo 'skipped: needs root and /dev/fuse'; exit 0; }; \
+	$(GO) build -C checkpoint/internal/forgetful -o $(CURDIR)/bin/forgetful . && \
+	bin/forgetful $(GO) test -p 1 -run '^TestPower$$' -count=1 -v -timeout 2h ./checkpoint/ ./schemas/registry/ && \
+	bin/forgetful $(GO) test -tags e2e -run '^TestPower$$' -count=1 -v -timeout 1h ./connector/internal/e2e/
+
 classes: build ## Java classes of all schemas, by Avro's Maven plugin (a JDK 17, mvn)
 	connector/internal/e2e/classes.sh $(BIN)
 
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
-nightly: ## what .ci/run leaves out: all scenes, long histories, fuzzing, deploy-check, api-fuzz, classes
+nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, fuzzing, deploy-check, api-fuzz, classes
 	@failed=; \
-	for target in deploy-check api-fuzz classes fuzz 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200'; do \
+	for target in deploy-check api-fuzz classes fuzz 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

@@ -6,8 +6,9 @@
 //
 // A shard is one partition of the topic with one owner. The owner
 //
-//  1. opens the file with [Open]; one that is damaged or of another partition is set aside, and a disk
-//     that can't be written is told here, before anybody is fenced;
+//  1. opens the file with [Open] and holds it to the topic with [Fit]; one that is damaged, of another
+//     partition or ahead is set aside, and a disk that can't be written is told here, before anybody is
+//     fenced;
 //  2. calls InitProducerID, which fences the owner before it, and commits a [FenceRecord];
 //  3. calls [Restore], which reads from [Store.Next] up to that fence under read_committed;
 //  4. produces [Commit.Records] inside each transaction, beside the data, of commits that went through
@@ -147,6 +148,32 @@
 // of a bucket are removed when the last chunk of that bucket, and of all older ones, has expired. The
 // sum tells a file whose pages are of several moments, such as a copy made while the file was in use.
 // An eighth bucket, room, is there while Open tries the disk, and means nothing.
+//
+// # What is synced, and why
+//
+// After a loss of power the file is as the last Apply left it that returned, or as the one that was under
+// way would have left it; or there is none, and the topic has what it said. It is never ahead of the topic
+// by itself: it is written after the commit.
+//
+//   - Each Update: bbolt syncs the pages, then writes the meta page that names them, whose fields lie in one
+//     sector, and syncs that. A file that grows is synced before pages are written there.
+//   - The folder, whenever a file was opened and before anything is applied to it. So a new file does not go
+//     with its name, and one that was set aside for being ahead of the topic does not have its name again
+//     when the topic is longer than it.
+//   - The copy that compacting makes, before it takes the name. While it is made nothing of it is.
+//
+// What is not: the folders above, which a first start makes. Where they are lost, so is the file, and the
+// topic has it all. And whether older files that were set aside are gone.
+//
+// The other files of state.dir are schema-ids.json and custom-fields/*.json (packages schemas/registry and
+// connector/record), for starts without the registry. Each is written beside its place, synced and renamed,
+// so that a cut leaves the old or the new one whole. Of the first the folder is synced, too: an id that the
+// registry has shown to be wrong must not come back. Of the second it is not: older types of custom fields
+// are true until the registry tells others. What is left beside them, under a name that begins with a dot,
+// nobody reads.
+//
+// TestPower cuts the power of such a disk, which package forgetful is: here, in schemas/registry, and in
+// connector/internal/e2e, below a worker.
 //
 // # Limits
 //

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -166,6 +167,24 @@ func moveAside(path string) (to string, err error) {
 		_ = os.Remove(old[0]) // one too many does no harm
 	}
 	return to, nil
+}
+
+// syncFolder makes durable which file has which name. Windows has no call for that, and keeps the
+// order in which names change; nor have some file systems, which are taken as they are.
+func syncFolder(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return placeError(dir, err)
+	}
+	err = f.Sync()
+	_ = f.Close()
+	if err == nil || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return placeError(dir, err)
 }
 
 // asides lists the files set aside beside path, oldest first.

@@ -102,22 +102,43 @@ type restorer struct {
 	applied int64
 }
 
-// attempt compares, sets the file aside where it must, and reads.
+// Fit sets the file aside where it does not fit its topic (see Store.Aside), as Restore does. An owner calls
+// it before anything of its own makes the topic longer: a file that is ahead by a commit that the brokers
+// have lost no longer is when the fence is there. opts are as RestoreConfig.Opts.
+func Fit(ctx context.Context, opts []kgo.Opt, s *Store) error {
+	admin, err := kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	defer admin.Close()
+	r := &restorer{cfg: RestoreConfig{Topic: s.id.Topic, Partition: s.id.Partition}, store: s, admin: admin}
+	_, _, err = r.fit(ctx)
+	return err
+}
+
+// attempt sets the file aside where it must, and reads.
 func (r *restorer) attempt(ctx context.Context) error {
-	topic, err := r.describe(ctx)
+	verdict, start, err := r.fit(ctx)
 	if err != nil {
 		return err
 	}
-	verdict, why := compare(r.store.id, r.store.Next(), topic)
-	switch verdict {
-	case goOn:
+	if verdict == goOn {
 		return ErrNoFence
-	case setAside:
-		if err := r.store.startOver(topic.Identity, why); err != nil {
-			return err
-		}
 	}
-	return r.read(ctx, max(r.store.Next(), topic.Start))
+	return r.read(ctx, max(r.store.Next(), start))
+}
+
+// fit compares file and topic, and sets the file aside if need be; start is the topic's first offset.
+func (r *restorer) fit(ctx context.Context) (_ verdict, start int64, err error) {
+	topic, err := r.describe(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	verdict, why := compare(r.store.id, r.store.Next(), topic)
+	if verdict == setAside {
+		err = r.store.startOver(topic.Identity, why)
+	}
+	return verdict, topic.Start, err
 }
 
 // describe asks the cluster for the partition's identity and bounds.

@@ -137,9 +137,12 @@ func (c *cluster) config(nonce string) RestoreConfig {
 	return RestoreConfig{Opts: c.opts, Topic: checkpoints, Partition: 3, Nonce: nonce}
 }
 
-// takeOver is steps 2 and 3.
+// takeOver is steps 2 and 3, and what of step 1 comes before.
 func (c *cluster) takeOver(s *Store) *kgo.Client {
 	c.t.Helper()
+	if err := Fit(c.t.Context(), c.opts, s); err != nil {
+		c.t.Fatal(err)
+	}
 	cl, nonce := c.fence()
 	if err := Restore(c.t.Context(), c.config(nonce), s); err != nil {
 		c.t.Fatal(err)
@@ -238,6 +241,9 @@ func TestRestoreSetsAsideWhatDoesNotFit(t *testing.T) {
 	}{
 		"a file that is ahead of the topic": {"ahead of the topic", func(t *testing.T, _ *cluster, s *Store) {
 			mustApply(t, s, 5000, commitOf(acme, 2, [3]int64{77, 0, 7}))
+		}},
+		"a file that is ahead by a commit, no longer than the fence": {"ahead of the topic", func(t *testing.T, _ *cluster, s *Store) {
+			mustApply(t, s, s.Next()+3, commitOf(acme, 2, [3]int64{77, 0, 7})) // a marker, and two records
 		}},
 		"a file that is ahead in seq alone": {"cut back", func(t *testing.T, c *cluster, s *Store) {
 			mustApply(t, s, s.Next(), commitOf(acme, 2), commitOf(acme, 3, [3]int64{77, 0, 7}))

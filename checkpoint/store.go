@@ -78,13 +78,18 @@ func (s *Store) loadOrReplace() error {
 	return err
 }
 
-// load opens the file and takes over what it says.
+// load opens the file and takes over what it says. That it is this one that has the name is durable then,
+// before anything is applied to it: else a file that was set aside, because it was ahead of the topic, could
+// have its name again after a loss of power, when the topic has become longer than it.
 func (s *Store) load() error {
 	db, n, err := load(s.path, s.id, s.maxSize)
 	if err != nil {
 		return err
 	}
 	next, err := readNext(db)
+	if err == nil {
+		err = syncFolder(filepath.Dir(s.path))
+	}
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}

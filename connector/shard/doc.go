@@ -76,7 +76,8 @@
 // # Decisions: ownership
 //
 //   - The store is opened before fencing. Its file lock stops a second process with the same state.dir
-//     before it can fence the first.
+//     before it can fence the first. It is held to the topic then, too: what tells that the brokers have lost
+//     its last commit is where the topic ends before the fence.
 //   - The group is asked before each fence, with a heartbeat. A worker that was stopped (SIGSTOP, a
 //     frozen machine), replaced and continued wakes up to timeouts of its own, rebuilds its shard, and
 //     would take the id back from its successor, which then would stop: nobody would run the shard. The

@@ -212,8 +212,9 @@ func (s *Shard) transactionalID() string {
 // ownership is one of the shard: fence the former owner, restore, then commit what the pollers
 // submit. On return no poller runs and every submission was answered. The local store is
 // opened first: its lock keeps a second process with the same state.dir from fencing this
-// one. The group is asked last before the fence: a worker that was stopped, replaced and
-// continued sees its own time-outs first, and would steal the id from its successor.
+// one, and it is compared with the topic before the fence makes that longer. The group is
+// asked last before the fence: a worker that was stopped, replaced and continued sees its
+// own time-outs first, and would steal the id from its successor.
 func (s *Shard) ownership(ctx context.Context, member func(context.Context) error) error {
 	if lost, err := s.findLoss(ctx); lost != nil || err != nil {
 		return s.makeUp(ctx, member, lost, err)
@@ -222,6 +223,9 @@ func (s *Shard) ownership(ctx context.Context, member func(context.Context) erro
 		return err
 	}
 	defer func() { _ = s.store.Close() }()
+	if err := checkpoint.Fit(ctx, s.Kafka, s.store); err != nil {
+		return fmt.Errorf("comparing the local state with %s: %w", s.Settings.CheckpointTopic, err)
+	}
 	cl, err := s.newProducer()
 	if err != nil {
 		return err

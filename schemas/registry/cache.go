@@ -126,7 +126,15 @@ func (c *idCache) write() error {
 	if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
 		return err
 	}
-	return maybe.WriteFile(c.file, text, 0o600)
+	if err := maybe.WriteFile(c.file, text, 0o600); err != nil {
+		return err
+	}
+	// an id that was taken out is not to be back after a loss of power
+	if folder, err := os.Open(filepath.Dir(c.file)); err == nil {
+		_ = folder.Sync() // Windows and some file systems can't
+		_ = folder.Close()
+	}
+	return nil
 }
 
 // addresses are the URLs without credentials, in one order.

@@ -30,6 +30,7 @@
 //	E2E_BENCH_CONNECTORS connectors of another (2000)
 //	E2E_ALLOW      faults, by comma, that are told and don't fail a test: stale_lines, …
 //	E2E_CHANGES    how long rows change while the connector streams (60s; in short 20s)
+//	E2E_CUTS       how often the power is cut (40)
 //	E2E_INCIDENTS  how many incidents the crash suite draws (60)
 //	E2E_SCENE      the one scene of it to play, from 1
 //	E2E_PROOF      where its table goes (proof.md in E2E_WORK)
@@ -55,6 +56,7 @@
 //	levels_test.go                custom fields under levels of compatibility other than BACKWARD
 //	deletes_real_test.go          rows that are deleted or hidden, another instance, and kill -9 in sweeps
 //	exported_real_test.go         marks of rows as exported, and kill -9
+//	power_real_test.go            a worker whose disk forgets at a cut of power what was not synced
 //	lost_registry_test.go         a registry that comes back empty
 //	lost_positions_test.go        a checkpoint topic that is deleted or purged
 //	parts_test.go                 the parts of one run: broker, registry, binary
