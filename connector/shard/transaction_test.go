@@ -88,6 +88,15 @@ func TestWhatGoesTogetherIsCommittedTogether(t *testing.T) {
 	}
 }
 
+// Whichever worker owns a partition takes the same transactional id, by which Kafka fences the one before.
+func TestOwnersOfAPartitionTakeOneTransactionalID(t *testing.T) {
+	one, other, beside := testShard(t, nil), testShard(t, nil), testShard(t, nil)
+	one.WorkerID, other.WorkerID, beside.Partition = "a:8083", "b:8083", 1
+	if one.transactionalID() != other.transactionalID() || one.transactionalID() == beside.transactionalID() {
+		t.Errorf("two workers' ids are %q and %q, another partition's %q", one.transactionalID(), other.transactionalID(), beside.transactionalID())
+	}
+}
+
 // writtenDown is a producer that writes down what is asked of it.
 type writtenDown struct {
 	refused map[string]error // topics whose records are
