@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 # go test, which tries once more what failed, and names it flaky if that helps
 AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race histories lint vulncheck fuzz api-fuzz bench e2e crash power classes nightly ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories guards lint vulncheck fuzz api-fuzz bench e2e crash power classes nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -30,6 +30,10 @@ race: ## the same under the race detector, but for tests that are long there (SH
 histories: ## tests of random histories, each from N seeds (1000) in place of a few
 	HISTORIES=$(or $(N),1000) $(GO) test -count=1 -timeout 6h \
 		$$(grep -rl --include='*_test.go' '"HISTORIES"' . | xargs -rn1 dirname | sort -u)
+
+# GUARDS= takes some of them, by the names of their patches.
+guards: ## each guard of the core is taken away, alone, and a test has to fail (GUARDS=)
+	$(GO) run ./connector/internal/guards $(GUARDS)
 
 lint: ## gofmt, vet (for Windows, too), staticcheck, and whether generated files are fresh
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -98,9 +102,9 @@ classes: build ## Java classes of all schemas, by Avro's Maven plugin (a JDK 17,
 
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
-nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, fuzzing, deploy-check, api-fuzz, classes
+nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, classes
 	@failed=; \
-	for target in deploy-check api-fuzz classes fuzz 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' power; do \
+	for target in deploy-check api-fuzz classes fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

@@ -106,6 +106,30 @@ func TestRowsThatAreDeletedGetTombstones(t *testing.T) {
 	})
 }
 
+// The row is there again when it is asked for the last time, between two polls. What such a poll had
+// published of it would be behind its tombstone.
+func TestARowThatIsThereAgainAtLastIsNotDeleted(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 809, Rows: 130, Objects: []string{"invoices"}}, func(h *harness) {
+		h.sweeping()
+		h.start()
+		h.settle()
+		h.tenant.Delete("invoices", 7)
+		alone := 0
+		h.tenant.OnRequest(func(r coupatest.Request) {
+			if r.Query.Get("id[in]") == "7" && r.Rows == 0 {
+				if alone++; alone == 1 {
+					h.tenant.Undelete("invoices", 7)
+				}
+			}
+		})
+		h.sweeps(1)
+		if h.expectDeleted("coupa.invoices", 0); alone != 1 {
+			t.Errorf("it was asked for alone %d times", alone)
+		}
+		h.check("invoices")
+	})
+}
+
 // A stream that runs when the key is switched on learns from its topic what it has published.
 func TestDeletesOfAStreamThatRuns(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 802, Rows: 60, Objects: []string{"invoices"}}, func(h *harness) {

@@ -207,6 +207,36 @@ func TestAFencedWriterChangesNothing(t *testing.T) {
 	})
 }
 
+// TestAChangeIsOfOneFence has the broker forget the producer between two batches of one change. The client
+// takes another epoch by itself then, which aborts the first of them: what it commits would be the second.
+func TestAChangeIsOfOneFence(t *testing.T) {
+	simulate(t, func(h *harness) {
+		r := h.store()
+		batches := 0
+		h.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			if batches++; batches != 2 {
+				h.cluster.KeepControl()
+				return nil, nil, false
+			}
+			asked := req.(*kmsg.ProduceRequest)
+			resp := asked.ResponseKind().(*kmsg.ProduceResponse)
+			t, p := kmsg.NewProduceResponseTopic(), kmsg.NewProduceResponseTopicPartition()
+			t.Topic, t.TopicID = asked.Topics[0].Topic, asked.Topics[0].TopicID
+			p.ErrorCode, p.LogStartOffset = kerr.UnknownProducerID.Code, 1<<40
+			t.Partitions = append(t.Partitions, p)
+			resp.Topics = append(resp.Topics, t)
+			return resp, nil, true
+		})
+		large := map[string]string{"by": strings.Repeat("a", 600<<10)} // two of them fill more than a batch
+		h.must(r.Update(h.ctx(time.Hour), func(View) ([]Change, error) {
+			return []Change{PutConnector("one", large), PutConnector("other", large)}, nil
+		}))
+		if n := len(h.records()); n != 2 || batches < 3 {
+			t.Errorf("%d records of %d batches, want both of one transaction", n, batches)
+		}
+	})
+}
+
 // TestAChangeUnderWayIsGivenTime has a second change begin
 // while a first one is between its fence and its write.
 func TestAChangeUnderWayIsGivenTime(t *testing.T) {

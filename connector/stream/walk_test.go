@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 )
 
@@ -24,6 +25,27 @@ func TestALookBackThatIsAlwaysDueLeavesRoomForTheDeeperOnes(t *testing.T) {
 	}
 	if runs[1] == 0 || runs[2] == 0 {
 		t.Errorf("look-backs every %v were made %v times in 20 days", every, runs)
+	}
+}
+
+// Each window begins an overlap before what was read, and ends settle.ms behind Coupa's clock.
+func TestWindowsOverlapAndAreSettled(t *testing.T) {
+	now := time.Date(2026, 1, 31, 12, 0, 0, 400_000_000, time.UTC)
+	o := &config.Object{Settle: 3 * time.Second, Overlap: time.Minute}
+	to := windowEnd(now, o)
+	if want := time.Date(2026, 1, 31, 11, 59, 57, 0, time.UTC); !to.Equal(want) {
+		t.Errorf("at %v windows end at %v, want %v", now, to, want)
+	}
+	mark, floor := to.Add(-10*time.Second), to.Add(-time.Hour)
+	for name, w := range map[string]*checkpoint.Walk{
+		"a poll":               nextPoll(mark, floor, to, 0, o.Overlap),
+		"a poll that is ahead": nextPoll(mark, floor, to, reach(o), o.Overlap),
+		"a walk by lines":      nextLines(mark, floor, to, o.Overlap),
+		"a closing walk":       closing(checkpoint.Walk{To: mark}, floor, o.Overlap),
+	} {
+		if w == nil || !w.From.Equal(mark.Add(-time.Minute)) {
+			t.Errorf("%s reads %+v, want from a minute before %v on", name, w, mark)
+		}
 	}
 }
 

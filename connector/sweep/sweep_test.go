@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/status"
+	"github.com/coupastream/coupastream/coupa"
 )
 
 func TestASetOfIDsHoldsWhatWentIn(t *testing.T) {
@@ -97,11 +100,53 @@ func TestTheNewestOfALedgerThatKnowsTooFew(t *testing.T) {
 	}
 }
 
+// A sweep has missed two rows, which the list of all ids did not show. One of them is there: it was left out
+// of that page. Nothing is deleted with other rights than those that the sweep had.
+func TestWhatASweepHasMissedIsAskedForAlone(t *testing.T) {
+	t.Parallel()
+	for granted, want := range map[string][]int64{"as it was": {7}, "less": nil} {
+		object := &config.Object{Path: "invoices", DeletesInterval: time.Hour}
+		h := &memoryHost{
+			pos:  checkpoint.Position{Sweep: &checkpoint.Sweep{Stage: checkpoint.SweepConfirming, Seen: checkpoint.Sight{Scopes: "as it was"}}},
+			sets: map[checkpoint.IDSet]map[int64]bool{checkpoint.Missing: {7: true, 8: true}},
+		}
+		s := &Sweeper{Config: Config{
+			Object: object, Source: &shownAlone{granted: granted, id: 8}, Ledger: h, Host: h, Task: status.NewTask(0, object, status.Running, nil, func() {}), Log: slog.New(slog.DiscardHandler),
+		}}
+		if _, err := s.Turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(h.buried, want) || h.sets[checkpoint.Missing][8] != (want == nil) {
+			t.Errorf("rights %s: rows %v are published as deleted, want %v; missing yet: %v", granted, h.buried, want, h.sets[checkpoint.Missing])
+		}
+	}
+}
+
+// shownAlone is a Coupa that shows one row, and that only to who asks for it alone.
+type shownAlone struct {
+	Source
+	granted string
+	id      int64
+}
+
+func (s *shownAlone) Now(context.Context) (time.Time, error) { return time.Now(), nil }
+func (s *shownAlone) Ready(context.Context) error            { return nil }
+func (s *shownAlone) Granted() string                        { return s.granted }
+
+func (s *shownAlone) Fetch(_ context.Context, q coupa.Query, yield func(coupa.Row) error) (coupa.Page, error) {
+	if !slices.Equal(q.IDs, []int64{s.id}) {
+		return coupa.Page{Empty: true}, nil
+	}
+	return coupa.Page{Rows: 1, LastID: s.id}, yield(coupa.Row{ID: s.id})
+}
+
 // memoryHost is a position and sets of ids.
 type memoryHost struct {
 	pos   checkpoint.Position
 	known []int64
 	sets  map[checkpoint.IDSet]map[int64]bool
+
+	buried []int64
 }
 
 func (h *memoryHost) SweepPosition() checkpoint.Position { return h.pos.Clone() }
@@ -140,5 +185,9 @@ func (h *memoryHost) Note(_ context.Context, ids []checkpoint.IDChange, move fun
 	return nil
 }
 
-func (h *memoryHost) Bury(context.Context, []int64) error   { return nil }
+func (h *memoryHost) Bury(_ context.Context, ids []int64) error {
+	h.buried = append(h.buried, ids...)
+	return nil
+}
+
 func (h *memoryHost) Revive(context.Context, []int64) error { return nil }
