@@ -24,6 +24,7 @@ func commands(a *app) []*cobra.Command {
 		newConnectorsCommand(a),
 		newVerifyCommand(a),
 		newExplainCommand(a),
+		newDeadLettersCommand(a),
 		newReplayCommand(a),
 		newSimulateCommand(a),
 		newHashPasswordCommand(a),
