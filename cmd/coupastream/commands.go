@@ -26,6 +26,7 @@ func commands(a *app) []*cobra.Command {
 		newExplainCommand(a),
 		newDeadLettersCommand(a),
 		newReplayCommand(a),
+		newMCPCommand(a),
 		newSimulateCommand(a),
 		newHashPasswordCommand(a),
 		newVersionCommand(a),
