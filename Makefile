@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 # go test, which tries once more what failed, and names it flaky if that helps
 AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race histories guards lint vulncheck fuzz api-fuzz bench e2e crash power classes nightly ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories guards lint vulncheck fuzz api-fuzz agents bench e2e crash power classes nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -56,6 +56,9 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 api-fuzz: build ## the REST API against its OpenAPI description, with schemathesis from PyPI (EXAMPLES=50)
 	connector/rest/fuzz/run.sh $(BIN) .e2e/api-fuzz $(EXAMPLES)
 
+agents: build ## agents' ways in: the mcp client of PyPI, and MCP's conformance suite of npm
+	connector/rest/agents/clients/run.sh $(BIN) .e2e/agents
+
 bench: SHELL := bash
 bench: .SHELLFLAGS := -o pipefail -c
 bench: ## benchmarks of the hot path, of simulated days, and of the built program on real parts (as e2e); writes connector/FIGURES.md
@@ -102,9 +105,9 @@ classes: build ## Java classes of all schemas, by Avro's Maven plugin (a JDK 17,
 
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
-nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, classes
+nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes
 	@failed=; \
-	for target in deploy-check api-fuzz classes fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' power; do \
+	for target in deploy-check api-fuzz agents classes fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

@@ -42,6 +42,7 @@ var arrows = map[string]string{
 	"config":        "config/internal/foreign egress coupa schemas schemas/avroname schemas/custom schemas/mapping schemas/nearest schemas/registry",
 	"rest/security": "config internal/reload transport coupa",
 	"rest/ui":       "rest rest/security",
+	"rest/agents":   "rest rest/security",
 }
 
 // importers are who alone may import a module of others, tests aside.
@@ -50,6 +51,8 @@ var importers = map[string][]string{
 	"github.com/twmb/franz-go/pkg/sr": {"schemas/registry", "cmd/coupastream/internal/embedded"},
 	"cel.dev/cel-go/":                 {"schemas/mapping"},
 	"go.etcd.io/bbolt":                {"checkpoint"},
+
+	"github.com/modelcontextprotocol/": {"connector/rest/agents"},
 }
 
 // TestTheLeavesKnowNothingOfEachOther keeps the arrows as they are: cmd → connector/rest → connector → its

@@ -50,6 +50,27 @@ func (h *harness) mustReplay(want replay.Result) {
 	}
 }
 
+// letters are those that wait.
+func (h *harness) letters(most int) ([]replay.Waiting, int, error) {
+	h.t.Helper()
+	w := h.make()
+	return replay.List(h.t.Context(), w.settings.GroupID, h.connector("acme", nil), w.clientOpts(), most)
+}
+
+// mustList wants one letter, of the row, that was sent again in vain so often.
+func (h *harness) mustList(id int64, attempts int) {
+	h.t.Helper()
+	last, all, err := h.letters(10)
+	tried := ""
+	if attempts > 0 {
+		tried = fmt.Sprint(attempts)
+	}
+	if err != nil || all != 1 || len(last) != 1 || last[0].ID != id || last[0].Object != "invoices" || last[0].Topic != "coupa.dead" || last[0].Offset < int64(attempts) ||
+		last[0].Attempts != tried || last[0].Stage == "" || last[0].Written.IsZero() || !strings.Contains(last[0].Reason, fmt.Sprintf("id %d: field gross-total", id)) {
+		h.t.Errorf("%v, %d: %+v", err, all, last)
+	}
+}
+
 // conflicted makes n rows of invoices dead letters, all of which can go now.
 func (h *harness) conflicted(n int) {
 	h.t.Helper()
@@ -70,6 +91,9 @@ func TestDeadLettersAreSentAgainOnceAndInOrder(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 101, Rows: 600, Objects: []string{"invoices"}}, func(h *harness) {
 		h.conflicted(600) // more than a transaction has
+		if last, all, err := h.letters(10); err != nil || all != 600 || len(last) != 10 {
+			t.Errorf("%v: %d of %d letters wait", err, len(last), all)
+		}
 		for _, row := range h.tenant.Rows("invoices")[:5] {
 			h.tenant.Update("invoices", row.ID)
 		}
@@ -103,6 +127,7 @@ func TestLettersThatStillCannotGoStayDead(t *testing.T) {
 		h.start()
 		h.settle()
 		for attempt := range 3 {
+			h.mustList(row.ID, attempt)
 			h.mustReplay(replay.Result{Object: "invoices", Failing: 1})
 			dead := h.records("coupa.dead")
 			last := dead[len(dead)-1]
@@ -114,6 +139,9 @@ func TestLettersThatStillCannotGoStayDead(t *testing.T) {
 		h.tenant.SetMember("invoices", row.ID, "gross-total", `"12.00"`)
 		h.settle()
 		h.mustReplay(replay.Result{Object: "invoices", Overtaken: 1})
+		if last, all, err := h.letters(10); err != nil || all != 0 || last != nil {
+			t.Errorf("%v, %d: %v wait", err, all, last)
+		}
 		h.check("invoices")
 	})
 }
@@ -415,6 +443,9 @@ func TestATransactionOfLettersThatKafkaLeavesOpenIsSettled(t *testing.T) {
 	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 107, Rows: 600, Objects: []string{"invoices"}}, func(h *harness) {
 		h.conflicted(600) // more than a transaction has
+		if last, all, err := h.letters(10); err != nil || all != 600 || len(last) != 10 {
+			t.Errorf("%v: %d of %d letters wait", err, len(last), all)
+		}
 		skipped := h.skipEnd("coupastream-replay-acme", true, "applied")
 		got, err := h.replay()
 		if !errors.Is(err, txn.ErrLeftOpen) || got[0].Replayed == 0 || got[0].Replayed == 600 {

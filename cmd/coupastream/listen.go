@@ -18,6 +18,7 @@ import (
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/rest"
+	"github.com/coupastream/coupastream/connector/rest/agents"
 	"github.com/coupastream/coupastream/connector/rest/security"
 	"github.com/coupastream/coupastream/connector/rest/ui"
 	"github.com/coupastream/coupastream/connector/status"
@@ -30,6 +31,7 @@ type api struct {
 	urls      []string
 	self      status.Owner // how other workers reach it
 	options   rest.Options
+	agents    agents.Options
 }
 
 // listen opens the worker's listeners, and says what may be a mistake about them.
@@ -48,7 +50,7 @@ func (a *app) listen(settings *config.Worker) (*api, error) {
 	}
 	api := &api{guard: guard, options: rest.Options{
 		Version: version(), Commit: commit(), Loggers: a.levels, Hooks: settings.Hooks, Peers: peers, Log: logging.Named(a.log, "rest"),
-	}}
+	}, agents: agents.Options{Version: version(), Changes: settings.AgentsChange}}
 	if api.listeners, err = security.Listen(settings, log); err != nil {
 		return nil, err
 	}
@@ -96,7 +98,12 @@ func (a *api) serve(ctx context.Context, w *connector.Worker) error {
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, page.Close)() // its streams would hold the end up
 	for _, l := range a.listeners {
-		g.Go(func() error { return l.Serve(ctx, a.guard.Handler(h, l.Local)) })
+		// what agents ask comes by the guard once more, as what it is
+		answers, err := agents.Handler(a.guard.Handler(h, l.Local), a.agents)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return l.Serve(ctx, a.guard.Handler(answers, l.Local)) })
 	}
 	return g.Wait()
 }

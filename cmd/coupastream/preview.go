@@ -22,6 +22,8 @@ type previewSettings struct {
 	worker string
 	rows   int
 	output string
+	// rows are not shown as Coupa sends them, so that nothing is shown that a topic would not have
+	records bool
 }
 
 // mostPreviewed is the most rows that are shown.
@@ -36,7 +38,7 @@ func newPreviewCommand(a *app) *cobra.Command {
 by the connector's keys and mapping, and the schema of the records. Nothing is published or registered, and Kafka is not needed.
 
 Where custom fields are typed, those of the rows shown are; a running connector knows those of all rows that it has seen.
-What is printed before the mapping holds what the mapping hides.`,
+What is printed before the mapping holds what the mapping hides; with --records it is left out.`,
 		Example: "  coupastream preview acme.yaml invoices\n" +
 			"  coupastream preview acme.yaml invoices --worker worker.yaml -n 20 -o json",
 		Args: cobra.ExactArgs(2),
@@ -45,6 +47,7 @@ What is printed before the mapping holds what the mapping hides.`,
 	f := cmd.Flags()
 	f.StringVar(&s.worker, "worker", "", "worker file; its mapping.file is put under the connector's mapping")
 	f.IntVarP(&s.rows, "rows", "n", 5, fmt.Sprintf("most rows to show, up to %d", mostPreviewed))
+	f.BoolVar(&s.records, "records", false, "show the records alone, which hold what the mapping lets through")
 	f.StringVarP(&s.output, "output", "o", "text", "form of the result: text or json")
 	return cmd
 }
@@ -62,7 +65,7 @@ type previewed struct {
 // previewedRow is a row, and its record or why there is none.
 type previewedRow struct {
 	ID     int64           `json:"id"`
-	Before json.RawMessage `json:"before"`
+	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
 	Lines  []previewedLine `json:"lines,omitempty"` // where they have records of their own
 	Error  string          `json:"error,omitempty"`
@@ -100,6 +103,11 @@ func (a *app) preview(ctx context.Context, connectorFile, path string, s preview
 	shown, err := p.show(ctx, s.rows)
 	if err != nil {
 		return err
+	}
+	if s.records {
+		for i := range shown.Rows {
+			shown.Rows[i].Before = nil
+		}
 	}
 	return a.printPreview(shown, p.split, s.output)
 }
@@ -275,7 +283,11 @@ func (a *app) printPreview(shown *previewed, split *schemas.Split, output string
 		return enc.Encode(shown)
 	}
 	for _, r := range shown.Rows {
-		fmt.Fprintf(a.stdout, "%s id %d, as Coupa sends it:\n%s\n", shown.Object, r.ID, indented(r.Before))
+		if r.Before != nil {
+			fmt.Fprintf(a.stdout, "%s id %d, as Coupa sends it:\n%s\n", shown.Object, r.ID, indented(r.Before))
+		} else {
+			fmt.Fprintf(a.stdout, "%s id %d\n", shown.Object, r.ID)
+		}
 		if r.Error != "" {
 			fmt.Fprintf(a.stdout, "there is no record: %s\n\n", r.Error)
 			continue

@@ -61,6 +61,7 @@ func (r *remote) client() (*client.Client, error) {
 	if to.URL == "" {
 		to.URL = usualURL
 	}
+	to.ReadOnly = r.readOnly
 	return client.New(to)
 }
 

@@ -55,8 +55,8 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(connectors[0].Objects, func(o config.Object) bool { return o.DLQTopic != "" }) {
-		return usageError{fmt.Errorf("%s: there are no dead letters without errors.deadletterqueue.topic.name; give the topic that they are in, with errors.tolerance = all", connectorFile)}
+	if err := hasLetters(connectors[0]); err != nil {
+		return err
 	}
 	kafka, err := transport.Kafka(ctx, settings, a.log)
 	if err != nil {
@@ -78,6 +78,14 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 		return err
 	}
 	return a.printReplayed(connectors[0].Name, done, output)
+}
+
+// hasLetters tells whether a connector has a topic of dead letters; the error says that it has none.
+func hasLetters(c *config.Connector) error {
+	if slices.ContainsFunc(c.Objects, func(o config.Object) bool { return o.DLQTopic != "" }) {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s: there are no dead letters without errors.deadletterqueue.topic.name; give the topic that they are in, with errors.tolerance = all", c.File)}
 }
 
 func (a *app) printReplayed(name string, done []replay.Result, output string) error {

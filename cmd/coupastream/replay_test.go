@@ -20,8 +20,10 @@ func TestReplayNeedsATopicOfDeadLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := ask(t, "http://127.0.0.1:1", "replay", "acme.yaml", "--worker", "worker.yaml"); got.status != 2 || !strings.Contains(got.stderr, "there are no dead letters without errors.deadletterqueue.topic.name") {
-		t.Errorf("%+v", got)
+	for _, command := range []string{"replay", "deadletters"} {
+		if got := ask(t, "http://127.0.0.1:1", command, "acme.yaml", "--worker", "worker.yaml"); got.status != 2 || !strings.Contains(got.stderr, "acme.yaml: there are no dead letters without errors.deadletterqueue.topic.name") {
+			t.Errorf("%s: %+v", command, got)
+		}
 	}
 }
 

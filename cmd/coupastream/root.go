@@ -33,6 +33,8 @@ type app struct {
 	// long a fresh token rests, 0: as long as Coupa asks for
 	transport http.RoundTripper
 	tokenHold time.Duration
+	// running workers are asked, and nothing is changed in them
+	readOnly bool
 	// stdin is somebody who can be asked, whatever it is. A test seam
 	interactive bool
 }

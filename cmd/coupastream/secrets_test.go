@@ -17,6 +17,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -177,6 +178,12 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	}
 	found := places{}
 	answersOf(t, api.urls[0], token, coupaURL, found)
+	tokenFile := filepath.Join(folder, "token")
+	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	agentsAnswers(t, agentAt(t, api.urls[0]+"/mcp", token), "at /mcp", found)
+	agentsAnswers(t, agentOf(t, &app{env: env, stderr: log, tokenHold: devTokenHold}, connectorFile, "--worker", workerFile, "--url", api.urls[0], "--token-file", tokenFile, "--log-level", "debug"), "through mcp", found)
 	cancel()
 	if err := g.Wait(); err != nil {
 		t.Error("the end of the worker: ", err)
@@ -274,6 +281,37 @@ func answersOf(t *testing.T, address, token, coupaURL string, found places) {
 		}
 		name := fmt.Sprintf("the answer %d to %s %s", res.StatusCode, q.method, q.path)
 		found[name] = fmt.Append(found[name], res.Header, string(body))
+	}
+}
+
+// agentsAnswers has an agent use all tools that it is offered. What a row holds an agent may see where
+// the mapping lets it through, so it looks at an object of which the planted text is hashed.
+func agentsAnswers(t *testing.T, s *mcp.ClientSession, way string, found places) {
+	t.Helper()
+	n := 0
+	for tool, err := range s.Tools(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema, _ := json.Marshal(tool)
+		given := map[string]any{}
+		for name, value := range map[string]any{"name": "acme", "connector": "acme", "object": "invoices", "id": 2, "objects": []string{"invoices"}, "rows": 3, "expand": []string{"info", "health"}} {
+			properties := tool.InputSchema.(map[string]any)["properties"].(map[string]any)
+			if property, has := properties[name].(map[string]any); has {
+				if property["type"] == "array" && name == "name" {
+					value = []any{value}
+				}
+				given[name] = value
+			}
+		}
+		text, failed := told(t, s, tool.Name, given)
+		if failed && tool.Name != "deadletters" {
+			t.Errorf("%s %v %s: %s", tool.Name, given, way, text)
+		}
+		found["the answer of "+tool.Name+" "+way], n = append(schema, text...), n+1
+	}
+	if n < 8 {
+		t.Errorf("an agent was offered %d tools %s", n, way)
 	}
 }
 

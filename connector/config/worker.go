@@ -31,6 +31,8 @@ type Worker struct {
 	AuthFile  string
 	OpenPaths []string // that need no account, besides /livez and /readyz
 	Hooks     bool     // the doorbell is there
+	// agents of administrators may change something
+	AgentsChange bool
 	// of requests to other workers in this one's own name; "" for none
 	ForwardToken coupa.Secret `json:",omitempty"`
 	AllowedHosts []string     // names of loopback listeners besides this machine's

@@ -14,7 +14,7 @@
 //
 //	replay.go   which letters go, and the transaction in which they do
 //	kafka.go    reading topics to an end, and offsets within a transaction
-//	waiting.go  how many letters wait
+//	waiting.go  how many letters wait, and which
 //
 // # Decisions
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -197,4 +198,73 @@ func (l *Letters) read(ctx context.Context, from, to offsets, waiters map[checkp
 		}
 	}
 	return nil
+}
+
+// Waiting is a dead letter that no replay has passed.
+type Waiting struct {
+	Object    string    `json:"object"`
+	ID        int64     `json:"id"`                   // of the row; 0: the letter's key can't be read
+	UpdatedAt string    `json:"updated_at,omitempty"` // of the row, as the letter has it
+	Stage     string    `json:"stage"`                // where it failed
+	Reason    string    `json:"reason"`               // names row and field, never a value
+	Attempts  string    `json:"attempts,omitempty"`   // how often it was sent again in vain
+	Written   time.Time `json:"written"`
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+}
+
+// List reads the dead letters of a connector that wait, to their end, and gives those written last, most of
+// them, in order, and how many there are in all. The connector names a topic for them. kafka are the options
+// of who reads.
+func List(ctx context.Context, groupID string, c *config.Connector, kafka []kgo.Opt, most int) (last []Waiting, all int, err error) {
+	groups, group := map[string][]string{}, groupOf(groupID, c.Name)
+	for _, o := range c.Objects {
+		if o.DLQTopic != "" {
+			groups[o.DLQTopic] = []string{group}
+		}
+	}
+	cl, err := kgo.NewClient(kafka...)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer cl.Close()
+	l := NewLetters(groupID, kadm.NewClient(cl), kafka)
+	starts, ends, passed, err := l.ask(ctx, groups)
+	if err != nil {
+		return nil, 0, err
+	}
+	from, to := l.span(groups, starts, ends, passed)
+	if len(from) == 0 {
+		return nil, 0, nil
+	}
+	letters, err := readerOf(kafka, from, to)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer letters.close()
+	for !letters.done() {
+		batch, err := letters.next(ctx, maxLetters, maxLetterBytes)
+		if err != nil {
+			return nil, 0, fmt.Errorf("reading dead letters: %w", err)
+		}
+		for _, rec := range batch {
+			if record.Header(rec, record.HeaderTenant) == c.Tenant && record.Header(rec, record.HeaderErrorConnector) != "" {
+				last, all = append(last, waitingOf(rec)), all+1
+			}
+		}
+		slices.SortStableFunc(last, func(a, b Waiting) int { return a.Written.Compare(b.Written) })
+		last = last[max(0, len(last)-most):]
+	}
+	return last, all, nil
+}
+
+// waitingOf is what a letter tells of itself.
+func waitingOf(rec *kgo.Record) Waiting {
+	key, _ := keyOf(rec.Topic, rec) // it is shown where it stands
+	return Waiting{
+		Object: record.Header(rec, record.HeaderObject), ID: key.id, UpdatedAt: record.Header(rec, record.HeaderUpdatedAt),
+		Stage: record.Header(rec, record.HeaderErrorStage), Reason: record.Header(rec, record.HeaderErrorMessage), Attempts: record.Header(rec, HeaderAttempts),
+		Written: rec.Timestamp.UTC(), Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
+	}
 }

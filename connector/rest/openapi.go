@@ -14,7 +14,9 @@ import (
 //go:embed openapi.yaml
 var description []byte
 
-// asJSON is the description as JSON.
+// Description is the OpenAPI description as JSON.
+func Description() ([]byte, error) { return asJSON() }
+
 var asJSON = sync.OnceValues(func() ([]byte, error) {
 	var tree any
 	if err := yaml.Unmarshal(description, &tree); err != nil {
@@ -32,7 +34,7 @@ func (a *API) descriptionRoutes() []route {
 }
 
 func (a *API) openAPIJSON(*request) (*answer, error) {
-	text, err := asJSON()
+	text, err := Description()
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,8 @@
 //  6. who is it? a user, a token, or a certificate of the
 //     accounts file; failures are slowed down authenticate.go. Who asks
 //     for a token for doorbells is answered here hook.go
-//  7. who may read alone changes nothing, and who may ring alone does nothing else
+//  7. who may read alone changes nothing, and who may ring alone does nothing else; what agents ask for at
+//     /mcp comes by here once more, as the request that it is
 //  8. a body is read whole, up to a bound; that of a request that only reads is not, and that
 //     of a doorbell is thrown away
 //

@@ -81,6 +81,8 @@ func (g *Guard) kind(method, path string) kind {
 	switch {
 	case g.hooks && rings(method, path):
 		return bell
+	case AsksAsAgent(path):
+		return agent
 	case !Reads(method):
 		return usual
 	case slices.Contains(probePaths, path):

@@ -16,6 +16,7 @@ const (
 	mostOpen     = 32      // of these that need no account where others do
 	mostStreams  = 64      // of events at one time; they last
 	mostBells    = 32      // of doorbells at one time, whatever is sent with them
+	mostAgents   = 32      // of /mcp at one time, each of which may send usual ones
 	mostHeader   = 64 << 10
 
 	headerTimeout = 10 * time.Second
@@ -35,6 +36,7 @@ const (
 	open        // it needs no account, and who has none is not to be in the way of the others
 	stream      // its answer lasts as long as somebody listens
 	bell        // nobody waits for what comes of it
+	agent       // it sends requests itself, which need places of their own
 	probe       // it is answered whatever else goes on, and takes nothing
 )
 
@@ -42,7 +44,7 @@ const (
 type slots map[kind]chan struct{}
 
 func newSlots() slots {
-	return slots{usual: make(chan struct{}, mostRequests), open: make(chan struct{}, mostOpen), stream: make(chan struct{}, mostStreams), bell: make(chan struct{}, mostBells)}
+	return slots{usual: make(chan struct{}, mostRequests), open: make(chan struct{}, mostOpen), stream: make(chan struct{}, mostStreams), bell: make(chan struct{}, mostBells), agent: make(chan struct{}, mostAgents)}
 }
 
 // acquire takes a place for a request, if there is one. Nobody waits for

@@ -12,7 +12,7 @@ type Role string
 // The roles, from the one that may do least.
 const (
 	Hook     Role = "hook"      // POST to a doorbell, and nothing else
-	ReadOnly Role = "read-only" // GET, HEAD and OPTIONS
+	ReadOnly Role = "read-only" // GET, HEAD and OPTIONS, and what agents ask by these
 	Admin    Role = "admin"     // everything
 )
 
@@ -27,7 +27,7 @@ func (r Role) may(method, path string) bool {
 	case Admin:
 		return true
 	case ReadOnly:
-		return Reads(method)
+		return Reads(method) || AsksAsAgent(path)
 	case Hook:
 		return rings(method, path)
 	}
@@ -46,6 +46,13 @@ func (r Role) refusal() string {
 func Reads(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
+
+// agentsPath is where agents ask.
+const agentsPath = "/mcp"
+
+// AsksAsAgent tells whether a path is that where agents ask. Sending something there changes nothing: what is
+// asked for is a request of its own, and is looked at as that.
+func AsksAsAgent(path string) bool { return cleanPath(path) == agentsPath }
 
 // Caller is who sent a request.
 type Caller struct {

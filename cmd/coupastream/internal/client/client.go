@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coupastream/coupastream/connector/rest/security"
 	"github.com/coupastream/coupastream/connector/transport"
 )
 
@@ -29,6 +30,7 @@ type Config struct {
 	TokenFile    string
 	CA           string // PEM file; "" for the system's roots
 	Cert, Key    string // PEM files of a client's certificate; "" for none
+	ReadOnly     bool   // requests that change something are refused here, whatever the account may do
 }
 
 // Usage is a mistake in a Config, or in what a request is made of.
@@ -52,8 +54,12 @@ func (e *Error) Error() string {
 type Client struct {
 	base          string
 	authorization string
+	readOnly      bool
 	http          *http.Client
 }
+
+// ErrReadOnly is what a client says that was made to change nothing.
+var ErrReadOnly = errors.New("nothing is to be changed from here")
 
 const (
 	timeout    = 2 * time.Minute // the worker's own bound on an answer
@@ -66,7 +72,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
 		return nil, Usage{fmt.Errorf("--url %q is not the address of a worker; write e.g. http://127.0.0.1:8083", cleaned(u, cfg.URL))}
 	}
-	c := &Client{base: strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/")}
+	c := &Client{base: strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), readOnly: cfg.ReadOnly}
 	if c.authorization, err = cfg.credentials(); err != nil {
 		return nil, err
 	}
@@ -156,22 +162,29 @@ func path(parts ...string) string {
 // do sends a request, with body as JSON unless it is nil, and
 // reads the answer into what into points to unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body, into any) error {
-	res, err := c.open(ctx, method, path, query, body, "application/json")
-	if err != nil {
+	text, err := c.Ask(ctx, method, path, query, body)
+	if err != nil || into == nil || len(text) == 0 {
 		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
-	if err != nil {
-		return c.unreached(ctx, err)
-	}
-	if into == nil || len(text) == 0 {
-		return nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return c.notAWorkers(err)
 	}
 	return nil
+}
+
+// Ask sends a request whose path is escaped, with body as JSON unless it is nil, and gives the answer as it
+// is. An answer that is an error is an error.
+func (c *Client) Ask(ctx context.Context, method, path string, query url.Values, body any) ([]byte, error) {
+	res, err := c.open(ctx, method, path, query, body, "application/json")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
+	if err != nil {
+		return nil, c.unreached(ctx, err)
+	}
+	return text, nil
 }
 
 // notAWorkers says that an answer can't be read.
@@ -182,6 +195,9 @@ func (c *Client) notAWorkers(err error) error {
 // open sends a request, for an answer of media types. An answer that is an error
 // is an error; of another one the caller closes the body.
 func (c *Client) open(ctx context.Context, method, path string, query url.Values, body any, accept string) (*http.Response, error) {
+	if c.readOnly && !security.Reads(method) {
+		return nil, ErrReadOnly
+	}
 	var content io.Reader = http.NoBody
 	if body != nil {
 		text, err := json.Marshal(body)
