@@ -71,13 +71,16 @@ e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by 
 	$(GO) test -tags e2e $(SHORT) -skip TestCrash -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
 
 # N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the
-# table goes. What failed is kept in .e2e/crash, with logs and state.
+# table goes. What failed is kept in .e2e/crash, with logs and state. RIG is the number of brokers (1; 3), and
+# KAFKA their version (rig.xml's).
 crash: export E2E_INCIDENTS = $(or $(N),60)
 crash: export E2E_SEED = $(SEED)
 crash: export E2E_SCENE = $(SCENE)
+crash: export E2E_BROKERS = $(RIG)
+crash: export E2E_KAFKA = $(KAFKA)
 crash: export E2E_WORK = $(CURDIR)/.e2e/crash
 crash: export E2E_PROOF = $(abspath $(or $(PROOF),.e2e/proof.md))
-crash: ## kill, stop and starve workers and the parts around them at random (N=60 SEED= SCENE= PROOF=), judged as e2e
+crash: ## kill, stop and starve workers and the parts around them at random (N=60 SEED= SCENE= PROOF= RIG=3 KAFKA=), judged as e2e
 	-umount .e2e/crash/*/worker-*-state 2>/dev/null # small disks of a run that was killed
 	rm -rf .e2e/crash
 	mkdir -p $(dir $(E2E_PROOF))

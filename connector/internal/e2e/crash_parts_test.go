@@ -21,9 +21,9 @@ var (
 )
 
 // rig has kafka.sh do something; the scene can't go on without.
-func (s *scene) rig(verb string) {
+func (s *scene) rig(verb string, brokers ...string) {
 	s.Helper()
-	if err := s.p.rig(verb); err != nil {
+	if err := s.p.rig(verb, brokers...); err != nil {
 		s.Fatalf("kafka.sh %s: %v", verb, err)
 	}
 }
