@@ -181,6 +181,9 @@ func (s *scene) connector(t *tenant) string {
 	return path
 }
 
+// lookback is how far behind the mark rows are kept in the ledger, at least.
+const lookback = 2 * time.Minute
+
 // settings are a connector's. In every second scene it finds the rate, and in
 // every fourth it polls by auto.
 func (s *scene) settings(t *tenant) map[string]string {
@@ -197,7 +200,7 @@ func (s *scene) settings(t *tenant) map[string]string {
 		"poll.interval.ms":         "300",
 		"settle.ms":                "300",
 		"overlap.ms":               "5000",
-		"lookback.ms":              "120000",
+		"lookback.ms":              fmt.Sprint(lookback.Milliseconds()),
 		"row.max.bytes":            "4194304",
 	}
 	if !s.several() {
@@ -404,7 +407,8 @@ func (s *scene) awaitCanaries() {
 func (s *scene) dockets() []docket {
 	var ds []docket
 	for _, t := range s.tenants {
-		d := docket{s.p.bootstrap, s.p.registry, t.url, t.name, 300 * time.Millisecond, s.began, map[string]string{}, map[string]string{}}
+		d := docket{bootstrap: s.p.bootstrap, registry: s.p.registry, control: t.url, tenant: t.name, poll: 300 * time.Millisecond, since: s.began,
+			topics: map[string]string{}, fields: map[string]string{}, checkpoints: s.group + "-checkpoints", kept: lookback / 2}
 		for _, o := range s.objects {
 			d.topics[o], d.fields[o] = t.name+"."+o, selection(s, o)
 		}

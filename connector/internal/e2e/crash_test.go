@@ -25,6 +25,9 @@ func TestCrash(t *testing.T) {
 	if !t.Run("the judge finds each fault", p.judgeFindsFaults) {
 		t.Fatal("a judge that does not find what it is shown can't tell anything")
 	}
+	if !t.Run("the judge finds each anomaly of transactions", p.judgeFindsAnomalies) {
+		t.Fatal("nor can one that does not find those")
+	}
 	tally := newTally(p.brokers)
 	play := func(s *scenePlan) {
 		if only == 0 || only == s.number {

@@ -138,7 +138,7 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 	}))
 	defer tenant.Close()
 	f := p.forger(t)
-	d := docket{p.bootstrap, p.registry, tenant.URL, "judged", time.Second, time.Now(), map[string]string{}, nil}
+	d := docket{bootstrap: p.bootstrap, registry: p.registry, control: tenant.URL, tenant: "judged", poll: time.Second, since: time.Now(), topics: map[string]string{}}
 	var all []*sample
 	for i, c := range cases {
 		object := fmt.Sprintf("case_%02d", i)

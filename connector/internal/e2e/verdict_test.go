@@ -39,6 +39,11 @@ type verdict struct {
 	Undecodable int
 	Undeleted   int
 	FalseDelete int `json:"false_deletes"`
+	Aborted     int `json:"aborted_reads"`
+	Torn        int
+	NoRows      int `json:"positions_without_rows"`
+	NoPosition  int `json:"rows_without_positions"`
+	Forked      int
 	Unseen      int
 	Examples    []json.RawMessage
 }
@@ -49,6 +54,8 @@ func (v verdict) counts() []count {
 		{"lost", v.Lost}, {"stale_lines", v.StaleLines}, {"repeated", v.Repeated}, {"out_of_order", v.OutOfOrder},
 		{"mismatched", v.Mismatched}, {"misplaced", v.Misplaced}, {"mislabelled", v.Mislabelled}, {"undecodable", v.Undecodable},
 		{"undeleted", v.Undeleted}, {"false_deletes", v.FalseDelete},
+		{"aborted_reads", v.Aborted}, {"torn", v.Torn}, {"positions_without_rows", v.NoRows}, {"rows_without_positions", v.NoPosition},
+		{"forked", v.Forked},
 	}
 }
 
@@ -90,12 +97,22 @@ type docket struct {
 	topics                               map[string]string // object → topic
 	// object → value of Coupa's `fields` that the connector sends
 	fields map[string]string
+	// with a checkpoint topic transactions are judged; rows are to be in its ledger that were published within kept of their updated-at
+	checkpoints string
+	kept        time.Duration
+	uncommitted bool // the consumer is given what is not committed, which the judge is to notice
 }
 
 // judge runs it. An error says that there was no verdict.
 func judge(ctx context.Context, d docket) ([]verdict, error) {
 	args := []string{"judge", "--bootstrap", d.bootstrap, "--registry", d.registry, "--control", d.control, "--tenant", d.tenant,
 		"--poll-ms", strconv.FormatInt(d.poll.Milliseconds(), 10), "--since", d.since.UTC().Format(time.RFC3339)}
+	if d.checkpoints != "" {
+		args = append(args, "--checkpoints", d.checkpoints, "--kept-ms", strconv.FormatInt(d.kept.Milliseconds(), 10))
+	}
+	if d.uncommitted {
+		args = append(args, "--isolation", "read_uncommitted")
+	}
 	for object, topic := range d.topics {
 		args = append(args, object+"="+topic)
 		if fields := d.fields[object]; fields != "" {
@@ -138,7 +155,8 @@ func mustHold(tb testing.TB, since time.Time, ws ...*worker) {
 	var topics []string
 	for _, w := range ws {
 		w.tenant.pause(tb)
-		dockets = append(dockets, docket{w.parts.bootstrap, w.parts.registry, w.tenant.url, w.tenant.name, w.poll, since, w.topics(), w.fields(tb)})
+		dockets = append(dockets, docket{bootstrap: w.parts.bootstrap, registry: w.parts.registry, control: w.tenant.url, tenant: w.tenant.name,
+			poll: w.poll, since: since, topics: w.topics(), fields: w.fields(tb)})
 		topics = append(topics, w.topicNames()...)
 	}
 	adm := ws[0].parts.admin(tb)

@@ -34,6 +34,7 @@ import org.apache.kafka.common.header.Header;
  *   <li>false_deletes: more tombstones than times that the row was removed
  *   <li>mislabelled: a header missing or wrong, or a record timestamp that is not the time of writing
  *   <li>undecodable: bytes that the registry's schema cannot read
+ *   <li>aborted_reads, torn, positions_without_rows, rows_without_positions, forked: see {@link Anomalies}
  *   <li>unseen (no failure): a version that was replaced before it was published though it lived for several polls
  * </ul>
  */
@@ -65,6 +66,7 @@ final class Verdict {
     private final Instant started = Instant.now();
     private int records;
     private int unseen;
+    private Anomalies anomalies; // null: transactions are not judged
 
     Verdict(String tenantName, String object, String topic, Tenant tenant, Registry registry, Values values) {
         this.tenantName = tenantName;
@@ -73,9 +75,14 @@ final class Verdict {
         this.tenant = tenant;
         this.registry = registry;
         this.values = values;
-        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable", "undeleted", "false_deletes")) {
+        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable", "undeleted", "false_deletes",
+                "aborted_reads", "torn", "positions_without_rows", "rows_without_positions", "forked")) {
             counts.put(fault, 0);
         }
+    }
+
+    void judgeTransactions(Positions.Stream positions, Transactions transactions, Duration kept) {
+        anomalies = new Anomalies(positions, transactions, kept, this::fault);
     }
 
     void record(ConsumerRecord<byte[], byte[]> r) throws Exception {
@@ -93,6 +100,9 @@ final class Verdict {
         Seen s = seen.computeIfAbsent(id, k -> new Seen());
         place(r, key, value, id, s);
         label(r, value, id);
+        if (anomalies != null) {
+            anomalies.record(r, id, value == null ? 0 : instant(value).toEpochMilli());
+        }
         if (value == null) {
             s.deleted = true;
             s.tombstones++;
@@ -199,6 +209,9 @@ final class Verdict {
 
     /** Judges what the topic ends with. Versions made before since are history that existed before the connector. */
     void close(Instant since, Duration lived) {
+        if (anomalies != null) {
+            anomalies.close();
+        }
         seen.forEach((id, s) -> {
             if (!s.deleted && !tenant.rows.containsKey(id)) {
                 fault("undeleted", id, "row", "a tombstone", "updated-at " + s.updatedAt);
