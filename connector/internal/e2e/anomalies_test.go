@@ -159,7 +159,8 @@ func forgeCheckpoints(topic, object string, samples []*sample, commits []said) [
 	return all
 }
 
-// tear ends a transaction as no coordinator does: aborted in the partitions of one topic, committed in all others.
+// tear ends a transaction as no coordinator does: aborted in the
+// partitions of one topic, committed in all others.
 func (p *parts) tear(t *testing.T, records []*kgo.Record, aborted string) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(p.seeds()...), kgo.TransactionalID("judged-torn-"+p.run), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MetadataMinAge(50*time.Millisecond))

@@ -220,7 +220,7 @@ func (s *scene) transactionalIDs() []string {
 // then is kept by two brokers, whichever one is struck next.
 func (s *scene) inSync() {
 	s.Helper()
-	err := await(s.Context(), "the replicas to be in sync", time.Minute, func() error {
+	err := await(s.Context(), "the replicas to be in sync", s.patience(), func() error {
 		md, err := s.p.topics.Metadata(s.Context())
 		if err != nil {
 			return err
@@ -240,6 +240,14 @@ func (s *scene) inSync() {
 	if err != nil {
 		s.fault("%v", err)
 	}
+}
+
+// patience is how long parts may take to go on.
+func (s *scene) patience() time.Duration {
+	if s.class == three {
+		return 2 * time.Minute
+	}
+	return time.Minute
 }
 
 // struckBy has a blow come at a random moment of a situation.
@@ -274,7 +282,8 @@ func struckAtPoint(b blow) kind {
 	}}
 }
 
-// heldAt starts a worker, does something when it has stopped itself at the incident's point, and lets it go on.
+// heldAt starts a worker, and does something when it has stopped
+// itself at the incident's point, which lets it go on.
 func (s *scene) heldAt(i *incident, then func()) {
 	s.Helper()
 	m := s.vacant()
@@ -351,9 +360,18 @@ func brokersDeck() []incident {
 }
 
 // levels are the features that Kafka lets be taken down and up again while it runs. It does not let
-// metadata.version down, whose every level says that metadata may be lost; kraft.version goes up alone.
+// metadata.version down, as metadata could be lost, and kraft.version goes up alone.
 func levels() []blow {
 	return []blow{level("transaction.version", 2, 1), level("group.version", 1, 0), level("eligible.leader.replicas.version", 1, 0)}
+}
+
+// whole makes all parts whole, whatever a scene before that was given up has left.
+func (s *scene) whole() {
+	for _, p := range append(slices.Clone(s.p.proxies.kafka), s.p.proxies.registry) {
+		p.set(passes)
+	}
+	s.rig("start-broker")
+	s.inSync()
 }
 
 // bootstrap and registry are what workers are told: proxies, where there are some.

@@ -19,8 +19,8 @@ import (
 
 const atLastEpoch = ", when the epochs of its id end"
 
-// epochsDeck is what happens within a few transactions of the end of a producer's epochs. With transaction.version 2
-// each transaction takes one, and behind the last one the coordinator gives another producer id.
+// epochsDeck is what happens within a few transactions of the end of a producer's epochs. With
+// transaction.version 2 each takes one, and behind the last one the coordinator gives another producer id.
 func epochsDeck() []incident {
 	var d []incident
 	for _, p := range append(steps(), failpoint.Restore) {
@@ -97,12 +97,13 @@ func (s *scene) producers() (all []string) {
 	return all
 }
 
-// raiseEpoch gives a transactional id that is not in use an epoch. A client could by taking it 32,000 times, of which each
-// takes ten milliseconds; here the coordinator's log says so, and another broker is made the coordinator, which reads the log.
+// raiseEpoch gives a transactional id that is not in use an epoch. A client could by taking it 32,000 times,
+// of ten milliseconds each; here the coordinator's log says so, and another broker becomes the coordinator
+// and reads the log.
 func (p *parts) raiseEpoch(tb testing.TB, id string, epoch int16) error {
 	const topic = "__transaction_state"
 	ctx := tb.Context()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(p.seeds()...), kgo.ClientID("__admin_client"), // which may write to Kafka's own topics
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.seeds()...), kgo.ClientID("__admin_client"), // may write to it
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DisableIdempotentWrite(), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		return err

@@ -28,11 +28,12 @@ func (s *scene) rig(verb string, brokers ...string) {
 	}
 }
 
-// goesOn waits for a record that is younger than this moment.
+// goesOn waits for a record that is younger than this moment. Three
+// brokers take longer than one to agree on who leads what.
 func (s *scene) goesOn(after string) {
 	s.Helper()
 	begun := time.Now()
-	if err := s.watch.awaitRecord(s.Context(), begun, time.Minute); err != nil {
+	if err := s.watch.awaitRecord(s.Context(), begun, s.patience()); err != nil {
 		s.fault("after %s: %v", after, err)
 	}
 }

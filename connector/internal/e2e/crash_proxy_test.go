@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -22,7 +23,7 @@ const (
 	cuts    way = "cut"                          // and refused for a while
 	holds   way = "held back"                    // whatever comes, for a while
 	deafens way = "held back, the answers alone" // so it is done, and nobody hears of it
-	forgets way = "half open"                    // the far end is closed, and the near end never told; new ones pass
+	forgets way = "half open"                    // the far end is closed, the near one not told; new ones pass
 )
 
 // proxy stands before one part, and its connections go through it.
@@ -92,14 +93,19 @@ func (p *proxy) now() (way, chan struct{}) {
 	return p.way, p.changed
 }
 
+func (p *proxy) dial() (net.Conn, error) {
+	if w, _ := p.now(); w == cuts {
+		return nil, errors.New("cut")
+	}
+	return net.Dial("tcp", p.to)
+}
+
 // serve is one connection from its beginning to its end.
 func (p *proxy) serve(near net.Conn) {
 	defer near.Close()
-	if w, _ := p.now(); w == cuts {
-		return
-	}
-	far, err := net.Dial("tcp", p.to)
+	far, err := p.dial()
 	if err != nil {
+		_ = near.(*net.TCPConn).SetLinger(0) // a reset: what a part that is away gives
 		return
 	}
 	l := &link{near: near, far: far}
@@ -182,7 +188,8 @@ type proxies struct {
 	registry *proxy
 }
 
-// newProxies stands before each broker at the address that it tells who comes that way, and before the registry.
+// newProxies stands before each broker, at the address by which it
+// is told to those who come that way, and before the registry.
 func newProxies(tb testing.TB, first, brokers int, registry string) *proxies {
 	tb.Helper()
 	ps := &proxies{registry: newProxy(tb, "127.0.0.1:0", registry)}

@@ -95,6 +95,9 @@ func (s *scene) setUp() {
 		tenants, rows, changes, workers = 4, 400, 8, 3
 		s.objects = []string{"purchase_orders", "users"}
 	}
+	if s.class == three {
+		s.whole()
+	}
 	var connectors []string
 	history := map[string]map[int64]bool{}
 	for n := range tenants {

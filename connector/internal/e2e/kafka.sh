@@ -77,7 +77,7 @@ install() {
 # as short as tests like them, a short session with the controller, which a broker that was killed has to wait out before it may come
 # back, and a log cleaner that looks every second. Of several, two have to be there; a leader that comes back leads again soon.
 broker_settings() {
-  local port=$(port_of "$1") replicas=$((brokers < 3 ? brokers : 3)) n voters= proxied= map=
+  local port=$(port_of "$1") replicas=$((brokers < 3 ? brokers : 3)) session=$((brokers > 1 ? 6000 : 3000)) n voters= proxied= map=
   for n in $(seq "$brokers"); do voters+=,$n@127.0.0.1:$(($(port_of "$n") + 1)); done
   if [ -n "${PROXY_PORT:-}" ]; then
     proxied=,PROXIED://127.0.0.1
@@ -106,7 +106,7 @@ transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 log.cleaner.backoff.ms=1000
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=$session
 broker.heartbeat.interval.ms=500
 leader.imbalance.check.interval.seconds=10
 ${BROKER_SETTINGS:-}
@@ -207,12 +207,12 @@ http() { curl -fsS -o /dev/null --max-time 2 "$1" 2>/dev/null; }
 # before the schemas are loaded.
 answer() {
   local _
-  for _ in $(seq 240); do
+  for _ in $(seq 720); do
     "$3" "$4" && return
     running "$1" || { tail -5 "$dir/$1.log" >&2; fail "the $1 stopped; see $dir/$1.log"; }
     sleep 0.25
   done
-  fail "the $1 did not answer at $2 in 60 s; see $dir/$1.log"
+  fail "the $1 did not answer at $2 in 180 s; see $dir/$1.log"
 }
 
 # free PORT: a killed server's socket can outlive its process for a moment.

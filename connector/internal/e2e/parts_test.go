@@ -105,7 +105,8 @@ func (p *parts) startRig(tb testing.TB) error {
 // seeds are the brokers' addresses.
 func (p *parts) seeds() []string { return strings.Split(p.bootstrap, ",") }
 
-// rig has kafka.sh do something with the brokers or the registry of this run; of several brokers with those numbers.
+// rig has kafka.sh do something with the brokers or the registry
+// of this run; of several brokers with those that have the numbers.
 func (p *parts) rig(verb string, brokers ...string) error {
 	cmd := command("./kafka.sh", append([]string{verb, p.rigDir}, brokers...)...)
 	cmd.Env = append(os.Environ(), p.rigPorts...)

@@ -97,10 +97,11 @@ type docket struct {
 	topics                               map[string]string // object → topic
 	// object → value of Coupa's `fields` that the connector sends
 	fields map[string]string
-	// with a checkpoint topic transactions are judged; rows are to be in its ledger that were published within kept of their updated-at
+	// with a checkpoint topic transactions are judged; rows are to be in its
+	// ledger that were published within kept of their updated-at
 	checkpoints string
 	kept        time.Duration
-	uncommitted bool // the consumer is given what is not committed, which the judge is to notice
+	uncommitted bool // the consumer is given what is aborted, too, which the judge is to notice
 }
 
 // judge runs it. An error says that there was no verdict.
