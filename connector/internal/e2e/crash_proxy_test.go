@@ -23,7 +23,7 @@ const (
 	cuts    way = "cut"                          // and refused for a while
 	holds   way = "held back"                    // whatever comes, for a while
 	deafens way = "held back, the answers alone" // so it is done, and nobody hears of it
-	forgets way = "half open"                    // the far end is closed, the near one not told; new ones pass
+	forgets way = "half open"                    // the far end closed, the near one not told; new ones pass
 )
 
 // proxy stands before one part, and its connections go through it.

@@ -31,6 +31,7 @@ type tally struct {
 	starts   int // worker processes
 	restarts int // SIGTERM between incidents
 	records  int
+	commits  int
 	versions int
 	rows     int
 	read     int64 // rows that the tenants delivered
@@ -94,6 +95,7 @@ func (t *tally) scene(s *scene, verdicts []verdict, delivered int64) {
 	t.read += delivered
 	for _, v := range verdicts {
 		t.records += v.Records
+		t.commits += v.Commits
 		t.versions += v.Versions
 		t.rows += v.Rows
 		for _, c := range v.counts() {
@@ -152,6 +154,7 @@ func (t *tally) writeTotals(b *strings.Builder, p *parts) {
 	line("worker processes", t.starts)
 	line("clean restarts between incidents", t.restarts)
 	line("records published", t.records)
+	line("commits whose positions were compared with their rows", t.commits)
 	line("versions in the tenants' histories", fmt.Sprintf("%d, of %d rows", t.versions, t.rows))
 	line("rows that Coupa delivered", fmt.Sprintf("%d: %.1f times what was published, since polls overlap and what is lost is read again", t.read, float64(t.read)/float64(max(1, t.records))))
 	for _, c := range (verdict{}).counts() {

@@ -73,7 +73,7 @@
 //	                              crash_actor_test.go is one of its workers
 //	crash_incident_test.go        how each kind of incident is carried out; so in crash_group_test.go,
 //	                              crash_parts_test.go, crash_disk_test.go and crash_request_test.go
-//	crash_brokers_test.go         incidents of three brokers; crash_epochs_test.go, at the end of a producer's
+//	crash_brokers_test.go         incidents of three brokers; crash_epochs_test.go, at the end of an id's
 //	                              epochs; crash_proxy_test.go, of the network
 //	crash_watch_test.go           what the topics say while a scene goes on
 //	crash_report_test.go          the table

@@ -29,6 +29,7 @@ type verdict struct {
 	Rows        int
 	Versions    int
 	Records     int
+	Commits     int // whose positions were compared with their rows
 	Lost        int
 	StaleLines  int `json:"stale_lines"`
 	Repeated    int
@@ -81,8 +82,8 @@ func (v verdict) findings() string {
 }
 
 func (v verdict) String() string {
-	s := fmt.Sprintf("%-16s %d rows, %d versions, %d records, %d versions replaced before they were read: %s", v.Object, v.Rows,
-		v.Versions, v.Records, v.Unseen, cmp.Or(v.findings(), "nothing wrong"))
+	s := fmt.Sprintf("%-16s %d rows, %d versions, %d records in %d commits, %d versions replaced before they were read: %s", v.Object, v.Rows,
+		v.Versions, v.Records, v.Commits, v.Unseen, cmp.Or(v.findings(), "nothing wrong"))
 	for _, e := range v.Examples {
 		s += "\n    " + string(e)
 	}

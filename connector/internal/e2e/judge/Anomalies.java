@@ -57,6 +57,10 @@ final class Anomalies {
         }
     }
 
+    int commits() {
+        return positions.commits.size();
+    }
+
     void close() {
         transactions.torn().forEach(t -> sink.fault("torn", 0, t, "one end", "committed and aborted"));
         positions.forked.forEach(f -> sink.fault("forked", 0, "position", "the next one", f));

@@ -258,7 +258,7 @@ final class Verdict {
     JsonNode json() {
         ObjectNode n = Json.MAPPER.createObjectNode();
         n.put("object", object).put("topic", topic).put("rows", tenant.rows.size());
-        n.put("versions", tenant.versionCount).put("records", records);
+        n.put("versions", tenant.versionCount).put("records", records).put("commits", anomalies == null ? 0 : anomalies.commits());
         counts.forEach(n::put);
         n.put("unseen", unseen);
         ArrayNode diffs = n.putArray("examples");
