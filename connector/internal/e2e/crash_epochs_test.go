@@ -172,11 +172,11 @@ func moveLeader(tb testing.TB, adm *kadm.Client, topic string, partition int32) 
 	return err
 }
 
-// javaHash is Java's String.hashCode, made positive as Kafka does: a coordinator's partition follows from it.
+// javaHash is Java's String.hashCode without its sign, from which a coordinator's partition follows.
 func javaHash(s string) int32 {
 	h := int32(0)
 	for _, c := range []byte(s) {
 		h = 31*h + int32(c)
 	}
-	return h & math.MaxInt32
+	return max(h, -h, 0) // the least number has no positive one, and Kafka takes 0
 }
