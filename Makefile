@@ -78,15 +78,18 @@ e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by 
 	$(GO) test -tags e2e $(SHORT) -skip TestCrash -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
 
 # N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the
-# table goes. What failed is kept in .e2e/crash, with logs and state.
+# table goes. What failed is kept in .e2e/crash, with logs and state. With RIG=3 there are three brokers (and
+# .e2e/crash3); KAFKA is their version (rig.xml's).
 crash: export E2E_INCIDENTS = $(or $(N),60)
 crash: export E2E_SEED = $(SEED)
 crash: export E2E_SCENE = $(SCENE)
-crash: export E2E_WORK = $(CURDIR)/.e2e/crash
-crash: export E2E_PROOF = $(abspath $(or $(PROOF),.e2e/proof.md))
-crash: ## kill, stop and starve workers and the parts around them at random (N=60 SEED= SCENE= PROOF=), judged as e2e
-	-umount .e2e/crash/*/worker-*-state 2>/dev/null # small disks of a run that was killed
-	rm -rf .e2e/crash
+crash: export E2E_BROKERS = $(RIG)
+crash: export E2E_KAFKA = $(KAFKA)
+crash: export E2E_WORK = $(CURDIR)/.e2e/crash$(RIG)
+crash: export E2E_PROOF = $(abspath $(or $(PROOF),.e2e/proof$(RIG).md))
+crash: ## kill, stop and starve workers and the parts around them at random (N=60 SEED= SCENE= PROOF= RIG=3 KAFKA=), judged as e2e
+	-umount $(E2E_WORK)/*/worker-*-state 2>/dev/null # small disks of a run that was killed
+	rm -rf $(E2E_WORK)
 	mkdir -p $(dir $(E2E_PROOF))
 	$(GO) test -tags e2e -run TestCrash -count=1 -v -timeout 90m ./connector/internal/e2e/
 
@@ -107,7 +110,7 @@ classes: build ## Java classes of all schemas, by Avro's Maven plugin (a JDK 17,
 # whichever fails.
 nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes
 	@failed=; \
-	for target in deploy-check api-fuzz agents classes fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' power; do \
+	for target in deploy-check api-fuzz agents classes fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

@@ -35,7 +35,7 @@ var arrows = map[string]string{
 
 	"preflight":     "record config internal/clock internal/txn checkpoint schemas schemas/registry",
 	"verify":        "record config internal/clock coupa schemas",
-	"configtopic":   "internal/clock internal/txn",
+	"configtopic":   "status internal/clock internal/txn",
 	"internal/txn":  "internal/clock",
 	"notify":        "internal/clock coupa",
 	"transport":     "config internal/reload schemas/registry",

@@ -36,15 +36,14 @@ func (s *scene) actor(connectors []string) *actor {
 		s.Fatal(err)
 	}
 	settings := map[string]string{
-		"bootstrap.servers":           s.p.bootstrap,
-		"schema.registry.url":         s.p.registry,
+		"bootstrap.servers":           s.bootstrap(),
+		"schema.registry.url":         s.registry(),
 		"group.id":                    s.group,
 		"state.dir":                   m.state,
 		"session.timeout.ms":          fmt.Sprint(sessionTimeout.Milliseconds()),
 		"heartbeat.interval.ms":       "400",
 		"listeners":                   m.url,
 		"checkpoint.topic.partitions": fmt.Sprint(s.partitions()),
-		"topic.creation.default.replication.factor": "1",
 	}
 	if s.static() {
 		settings["group.instance.id"] = name

@@ -42,7 +42,7 @@ func strikeLeave(s *scene, i *incident) {
 // takenOver waits, every other time, until all tenants have been heard of since the incident,
 // so that the next one does not come before anybody has taken over; the other times it does.
 func (s *scene) takenOver(i *incident) {
-	if s.class != group || s.random.IntN(2) == 0 {
+	if !s.several() || s.random.IntN(2) == 0 {
 		return
 	}
 	if len(s.up()) == 0 {

@@ -21,18 +21,19 @@ var (
 )
 
 // rig has kafka.sh do something; the scene can't go on without.
-func (s *scene) rig(verb string) {
+func (s *scene) rig(verb string, brokers ...string) {
 	s.Helper()
-	if err := s.p.rig(verb); err != nil {
+	if err := s.p.rig(verb, brokers...); err != nil {
 		s.Fatalf("kafka.sh %s: %v", verb, err)
 	}
 }
 
-// goesOn waits for a record that is younger than this moment.
+// goesOn waits for a record that is younger than this moment. Three
+// brokers take longer than one to agree on who leads what.
 func (s *scene) goesOn(after string) {
 	s.Helper()
 	begun := time.Now()
-	if err := s.watch.awaitRecord(s.Context(), begun, time.Minute); err != nil {
+	if err := s.watch.awaitRecord(s.Context(), begun, s.patience()); err != nil {
 		s.fault("after %s: %v", after, err)
 	}
 }

@@ -64,8 +64,20 @@ type class string
 const (
 	single class = "one worker"
 	group  class = "several workers"
-	alone  class = "broker and registry" // runs while no other scene does
+	broker class = "broker and registry"
+	three  class = "three brokers" // there are, instead of one
 )
+
+// alone tells whether no other scene runs while one of the class does.
+func (c class) alone() bool { return c == broker || c == three }
+
+// classes are those of scenes on a rig of so many brokers.
+func classes(brokers int) []class {
+	if brokers > 1 {
+		return []class{single, group, three}
+	}
+	return []class{single, group, broker}
+}
 
 // scenePlan is a scene's incidents. It depends on the seed
 // and the number alone, so that a scene can be had again.
@@ -78,11 +90,12 @@ type scenePlan struct {
 
 // plan cuts n incidents into scenes. Each class deals its incidents from a deck that holds every kind
 // in every situation, shuffled anew when it is used up, so that all of them are met equally often.
-func plan(seed uint64, n int, ownRig bool) []*scenePlan {
+// brokers is how many there are that may be struck.
+func plan(seed uint64, n, brokers int) []*scenePlan {
 	dealt := map[class]int{}
 	var scenes []*scenePlan
 	for number := 1; n > 0; number++ {
-		c := classOf(number, ownRig)
+		c := classOf(number, brokers)
 		size := min(n, sceneSize(c))
 		n -= size
 		s := &scenePlan{number: number, class: c, random: rand.New(rand.NewPCG(seed, uint64(number)))}
@@ -106,10 +119,12 @@ func boolOrder(first bool) int {
 	return 1
 }
 
-func classOf(number int, ownRig bool) class {
+func classOf(number, brokers int) class {
 	switch {
-	case number%5 == 3 && ownRig:
-		return alone
+	case brokers > 1 && number%3 != 0:
+		return three
+	case brokers == 1 && number%5 == 3:
+		return broker
 	case number%2 == 0:
 		return group
 	default:
@@ -118,7 +133,7 @@ func classOf(number int, ownRig bool) class {
 }
 
 func sceneSize(c class) int {
-	if c == alone { // one of these takes as long as three others
+	if c.alone() { // one of these takes as long as three others
 		return 6
 	}
 	return 20
@@ -135,8 +150,10 @@ func deal(seed uint64, c class, n int) *incident {
 // deck is every incident of a class, once.
 func deck(c class) []incident {
 	switch c {
-	case alone:
-		return aloneDeck()
+	case broker:
+		return brokerDeck()
+	case three:
+		return brokersDeck()
 	case group:
 		return groupDeck()
 	default:
@@ -210,7 +227,7 @@ func groupDeck() []incident {
 	return d
 }
 
-func aloneDeck() []incident {
+func brokerDeck() []incident {
 	var d []incident
 	for _, c := range []struct {
 		k    kind
@@ -248,19 +265,19 @@ func countFor(random *rand.Rand, p failpoint.Point, aim situation) int {
 }
 
 func TestASceneIsTheSameHoweverManyAreDrawn(t *testing.T) {
-	few, many := plan(7, 200, true), plan(7, 1000, true)
+	few, many := plan(7, 200, 1), plan(7, 1000, 1)
 	for n, s := range few[:len(few)-1] { // the last one may be cut short
 		if s.class != many[n].class || !slices.EqualFunc(s.incidents, many[n].incidents, same) || s.random.Uint64() != many[n].random.Uint64() {
 			t.Errorf("scene %d of 200 incidents is another one than of 1000", s.number)
 		}
 	}
-	if other := plan(8, 200, true); slices.EqualFunc(few[0].incidents, other[0].incidents, same) {
+	if other := plan(8, 200, 1); slices.EqualFunc(few[0].incidents, other[0].incidents, same) {
 		t.Error("another seed gives the same scene")
 	}
 }
 
 func TestEveryIncidentIsDealtEquallyOften(t *testing.T) {
-	for _, c := range []class{single, group, alone} {
+	for _, c := range []class{single, group, broker, three} {
 		const rounds = 3
 		d, dealt := deck(c), map[string]int{}
 		for n := range rounds * len(d) {

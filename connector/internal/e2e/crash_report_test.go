@@ -23,11 +23,13 @@ type tally struct {
 	order    []string                     // kinds in the order in which they are shown
 	points   map[string]int               // kills, by point:side
 	stops    map[string]int               // zombies, by point:side
+	held     map[string]int               // between two steps while something happened, by point:side
 	missed   int                          // points that were not reached: at a random moment instead
 	scenes   map[class]int
 	starts   int // worker processes
 	restarts int // SIGTERM between incidents
 	records  int
+	commits  int
 	versions int
 	rows     int
 	unread   int   // versions that were marked, saved between a look and the mark
@@ -36,12 +38,12 @@ type tally struct {
 	gaps     map[string][]time.Duration // from a loss to the first record after it
 }
 
-func newTally() *tally {
+func newTally(brokers int) *tally {
 	t := &tally{
-		begun: time.Now(), met: map[string]map[situation]int{}, points: map[string]int{}, stops: map[string]int{}, scenes: map[class]int{},
+		begun: time.Now(), met: map[string]map[situation]int{}, points: map[string]int{}, stops: map[string]int{}, held: map[string]int{}, scenes: map[class]int{},
 		faults: map[string]int{}, gaps: map[string][]time.Duration{},
 	}
-	for _, c := range []class{single, group, alone} {
+	for _, c := range classes(brokers) {
 		for _, i := range deck(c) {
 			if !slices.Contains(t.order, i.row()) {
 				t.order = append(t.order, i.row())
@@ -72,6 +74,8 @@ func (t *tally) count(i *incident) {
 	case i.atRandom:
 		row = i.kind.missed
 		t.missed++
+	case strings.Contains(row, whileOpen):
+		t.held[at]++
 	case i.point != "" && i.kind.missed == zombieAtRandom:
 		t.stops[at]++
 	case i.point != "":
@@ -90,6 +94,7 @@ func (t *tally) scene(s *scene, verdicts []verdict, delivered int64) {
 	t.read += delivered
 	for _, v := range verdicts {
 		t.records += v.Records
+		t.commits += v.Commits
 		t.versions += v.Versions
 		t.rows += v.Rows
 		t.unread += v.Unread
@@ -108,7 +113,7 @@ func (t *tally) scene(s *scene, verdicts []verdict, delivered int64) {
 			longest = max(longest, first.Sub(l.at))
 		}
 		if longest >= 0 {
-			how := l.how + ", " + map[bool]string{true: "taken over by another worker", false: "started again at once"}[s.class == group]
+			how := l.how + ", " + map[bool]string{true: "taken over by another worker", false: "started again at once"}[s.several()]
 			t.gaps[how] = append(t.gaps[how], longest)
 		}
 	}
@@ -140,11 +145,16 @@ func (t *tally) writeTotals(b *strings.Builder, p *parts) {
 	line := func(name string, value any) { fmt.Fprintf(b, "| %s | %v |\n", name, value) }
 	line("date", time.Now().UTC().Format("2006-01-02"))
 	line("seed", p.seed)
-	line("scenes", fmt.Sprintf("%d (one worker %d, several %d, broker and registry %d)", scenes, t.scenes[single], t.scenes[group], t.scenes[alone]))
+	var kinds []string
+	for _, c := range classes(p.brokers) {
+		kinds = append(kinds, fmt.Sprintf("%s %d", c, t.scenes[c]))
+	}
+	line("scenes", fmt.Sprintf("%d (%s)", scenes, strings.Join(kinds, ", ")))
 	line("incidents", incidents)
 	line("worker processes", t.starts)
 	line("clean restarts between incidents", t.restarts)
 	line("records published", t.records)
+	line("commits whose positions were compared with their rows", t.commits)
 	line("versions in the tenants' histories", fmt.Sprintf("%d, of %d rows", t.versions, t.rows))
 	line("rows that Coupa delivered", fmt.Sprintf("%d: %.1f times what was published, since polls overlap and what is lost is read again", t.read, float64(t.read)/float64(max(1, t.records))))
 	for _, c := range (verdict{}).counts() {
@@ -181,7 +191,19 @@ func (t *tally) writePoints(b *strings.Builder) {
 		before, after := string(p)+":before", string(p)+":after"
 		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", p, t.points[before], t.points[after], t.stops[before], t.stops[after])
 	}
+	t.writeHeld(b)
 	fmt.Fprintf(b, "\n%d processes did not come to their step in time and were struck at a random moment; they are counted there.\n\n", t.missed)
+}
+
+// writeHeld is the table of the steps between which a worker stood while something happened around it.
+func (t *tally) writeHeld(b *strings.Builder) {
+	if len(t.held) == 0 {
+		return
+	}
+	b.WriteString("\n| step | held before it while brokers were struck | after |\n|---|--:|--:|\n")
+	for _, p := range steps() {
+		fmt.Fprintf(b, "| %s | %d | %d |\n", p, t.held[string(p)+":before"], t.held[string(p)+":after"])
+	}
 }
 
 func (t *tally) writeGaps(b *strings.Builder) {
@@ -228,7 +250,7 @@ func versions() string {
 	commit, _ := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
 	return fmt.Sprintf("coupastream %s, Go %s, Apache Kafka %s, Apicurio Registry %s, Java %s",
 		cmp.Or(strings.TrimSpace(string(commit)), "unknown"), strings.TrimPrefix(runtime.Version(), "go"),
-		between(firstLine("rig.xml", "<kafka.version>"), ">", "<"),
+		cmp.Or(os.Getenv("E2E_KAFKA"), between(firstLine("rig.xml", "<kafka.version>"), ">", "<")),
 		between(firstLine("kafka.sh", "registry_version=")+"\n", "=", "\n"), between(string(java), `"`, `"`))
 }
 

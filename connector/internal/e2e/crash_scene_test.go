@@ -38,7 +38,8 @@ type scene struct {
 	began   time.Time
 	losses  []loss
 	disk    disk
-	removed []int64 // invoices of the first tenant
+	coupa   map[string]*proxy // before each tenant, where there are proxies
+	removed []int64           // invoices of the first tenant
 }
 
 // loss is a moment at which a tenant lost its worker.
@@ -49,7 +50,7 @@ type loss struct {
 
 // play runs a scene. What it leaves is kept if something was wrong.
 func (p *parts) play(t *testing.T, plan *scenePlan, tally *tally) {
-	s := &scene{T: t, scenePlan: plan, p: p, tally: tally, group: fmt.Sprintf("crash-%d-%s", plan.number, p.run), began: time.Now(), configs: map[string]map[string]string{}}
+	s := &scene{T: t, scenePlan: plan, p: p, tally: tally, group: fmt.Sprintf("crash-%d-%s", plan.number, p.run), began: time.Now(), configs: map[string]map[string]string{}, coupa: map[string]*proxy{}}
 	s.dir = filepath.Join(p.dir, s.group)
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -68,7 +69,7 @@ func (p *parts) play(t *testing.T, plan *scenePlan, tally *tally) {
 func (s *scene) removeRow() {
 	s.Helper()
 	t := s.tenants[0]
-	if s.class == group {
+	if s.several() {
 		return
 	}
 	if n := len(s.removed); n > 0 && s.random.IntN(3) == 0 {
@@ -90,9 +91,12 @@ func (s *scene) removeRow() {
 func (s *scene) setUp() {
 	tenants, rows, changes, workers := 1, 800, 25.0, 1
 	s.objects = []string{"invoices", "suppliers", "users"}
-	if s.class == group {
+	if s.several() {
 		tenants, rows, changes, workers = 4, 250, 6, 3
 		s.objects = []string{"invoices", marked}
+	}
+	if s.class == three {
+		s.whole()
 	}
 	var connectors []string
 	history := map[string]map[int64]bool{}
@@ -101,7 +105,10 @@ func (s *scene) setUp() {
 		s.strange(&cfg)
 		t := s.p.tenantOf(s, s.dir, s.nameOf(n), cfg)
 		s.tenants = append(s.tenants, t)
-		if s.class != group {
+		if s.class == three {
+			s.coupa[t.name] = newProxy(s, local(0), strings.TrimPrefix(t.url, "http://"))
+		}
+		if !s.several() {
 			connectors = append(connectors, s.connector(t))
 		}
 		for _, o := range s.objects {
@@ -115,16 +122,19 @@ func (s *scene) setUp() {
 	if slices.ContainsFunc(s.incidents, func(i *incident) bool { return i.kind.name == diskFull.name }) {
 		s.disk = newDisk(s, s.members[0].state)
 	}
-	if s.class == group {
+	if s.several() {
 		s.members[0].start("")
 		s.members[1].start("")
 		s.submit()
 	}
 }
 
+// several tells whether there are several tenants, and several workers of one group.
+func (s *scene) several() bool { return s.class == group || s.class == three && s.number%4 == 2 }
+
 // partitions of the checkpoint topic: one for each tenant of several workers, so that all of them have work.
 func (s *scene) partitions() int {
-	if s.class == group {
+	if s.several() {
 		return 4
 	}
 	return 2
@@ -135,10 +145,15 @@ func (s *scene) partitions() int {
 func (s *scene) nameOf(n int) string {
 	for try := 0; ; try++ {
 		name := fmt.Sprintf("crash-%d-%c%d-", s.number, 'a'+n, try)
-		if s.class != group || xxhash.Sum64String(name+s.p.run)%uint64(s.partitions()) == uint64(n) {
+		if !s.several() || s.shardOf(name+s.p.run) == n {
 			return name
 		}
 	}
+}
+
+// shardOf is the partition of the checkpoint topic that the connector hashes a tenant's name to.
+func (s *scene) shardOf(tenant string) int {
+	return int(xxhash.Sum64String(tenant) % uint64(s.partitions()))
 }
 
 // lateBy is how long after their stamps some rows become visible: within the
@@ -160,7 +175,7 @@ func (s *scene) strange(cfg *coupatest.Config) {
 }
 
 // givesUp tells whether there is a gateway that gives up pages of more than 30 rows.
-func (s *scene) givesUp() bool { return s.class != alone && s.number%3 == 1 }
+func (s *scene) givesUp() bool { return !s.class.alone() && s.number%3 == 1 }
 
 // connector writes the file of a connector.
 func (s *scene) connector(t *tenant) string {
@@ -173,13 +188,16 @@ func (s *scene) connector(t *tenant) string {
 // workers; in every second of these a mark moves updated-at.
 const marked = "purchase_orders"
 
+// lookback is how far behind the mark rows are kept in the ledger, at least.
+const lookback = 2 * time.Minute
+
 // settings are a connector's. In every second scene it finds the rate, and in
 // every fourth it polls by auto.
 func (s *scene) settings(t *tenant) map[string]string {
 	settings := map[string]string{
 		"connector.class":          "CoupaSource",
 		"tenant":                   t.name,
-		"coupa.url":                t.url,
+		"coupa.url":                s.urlOf(t),
 		"coupa.client.id":          t.clientID,
 		"coupa.client.secret":      t.secret,
 		"coupa.objects":            strings.Join(s.objects, ","),
@@ -189,10 +207,10 @@ func (s *scene) settings(t *tenant) map[string]string {
 		"poll.interval.ms":         "300",
 		"settle.ms":                "300",
 		"overlap.ms":               "5000",
-		"lookback.ms":              "120000",
+		"lookback.ms":              fmt.Sprint(lookback.Milliseconds()),
 		"row.max.bytes":            "4194304",
 	}
-	if s.class == group {
+	if s.several() {
 		settings["object."+marked+".exported.mode"] = "mark"
 	} else {
 		settings["object.invoices.deletes"], settings["deletes.interval.ms"] = "sweep", "3000"
@@ -221,7 +239,7 @@ func (s *scene) supervise() {
 			s.Fatalf("the tenant %s has ended: %s", t.name, tail(t.stderr, 5))
 		}
 	}
-	if s.class == group && len(s.up()) < 2 {
+	if s.several() && len(s.up()) < 2 {
 		m := s.pick(s.down())
 		m.start("")
 	}
@@ -230,7 +248,7 @@ func (s *scene) supervise() {
 // static tells whether the workers are static members. A lone worker is: the group gives
 // it its shards back at once when it comes back from a kill -9. Of several, half of the
 // scenes are: a dynamic member leaves at a SIGTERM, and a static one is waited for.
-func (s *scene) static() bool { return s.class != group || s.number%4 == 0 }
+func (s *scene) static() bool { return !s.several() || s.number%4 == 0 }
 
 // fault notes that something is wrong; the scene goes on.
 func (s *scene) fault(format string, args ...any) {
@@ -252,7 +270,7 @@ func (s *scene) pick(ms []*actor) *actor { return ms[s.random.IntN(len(ms))] }
 // worker gives a member that runs and, where it is the only one, owns its shards.
 func (s *scene) worker() *actor {
 	s.Helper()
-	if up := s.up(); s.class == group && len(up) > 0 {
+	if up := s.up(); s.several() && len(up) > 0 {
 		return s.pick(up)
 	}
 	m := s.members[0]
@@ -282,7 +300,7 @@ func (s *scene) lost(how string) { s.losses = append(s.losses, loss{time.Now(), 
 func (s *scene) struck(i *incident, m *actor, loses string) {
 	i.at, i.found = time.Now(), streaming
 	switch {
-	case !m.restored() && s.class != group:
+	case !m.restored() && !s.several():
 		i.found = starting
 	case i.aim == starting:
 		i.found = starting
@@ -399,7 +417,7 @@ func (s *scene) awaitCanaries() {
 // awaitMarks waits until all rows have the flag that are to be marked. A marker that rests looks again after
 // ten seconds.
 func (s *scene) awaitMarks() {
-	if s.class != group {
+	if !s.several() {
 		return
 	}
 	err := await(s.Context(), "the last marks", 2*time.Minute, func() error {
@@ -419,8 +437,9 @@ func (s *scene) awaitMarks() {
 func (s *scene) dockets() []docket {
 	var ds []docket
 	for _, t := range s.tenants {
-		d := docket{s.p.bootstrap, s.p.registry, t.url, t.name, 300 * time.Millisecond, s.began, map[string]string{}, map[string]string{}, nil}
-		if s.class == group {
+		d := docket{bootstrap: s.p.bootstrap, registry: s.p.registry, control: t.url, tenant: t.name, poll: 300 * time.Millisecond, since: s.began,
+			topics: map[string]string{}, fields: map[string]string{}, checkpoints: s.group + "-checkpoints", kept: lookback / 2}
+		if s.several() {
 			d.marked = []string{marked}
 		}
 		for _, o := range s.objects {

@@ -25,23 +25,30 @@ func TestCrash(t *testing.T) {
 	if !t.Run("the judge finds each fault", p.judgeFindsFaults) {
 		t.Fatal("a judge that does not find what it is shown can't tell anything")
 	}
-	tally := newTally()
+	if !t.Run("the judge finds each anomaly of transactions", p.judgeFindsAnomalies) {
+		t.Fatal("nor can one that does not find those")
+	}
+	tally := newTally(p.brokers)
 	play := func(s *scenePlan) {
 		if only == 0 || only == s.number {
 			t.Run(fmt.Sprintf("scene %d", s.number), func(t *testing.T) { p.play(t, s, tally) })
 		}
 	}
-	scenes := plan(p.seed, max(n, 20*only), p.rigDir != "")
+	own := 0
+	if p.rigDir != "" {
+		own = p.brokers
+	}
+	scenes := plan(p.seed, max(n, 20*only), own)
 	var g errgroup.Group
 	g.SetLimit(max(1, side))
 	for _, s := range scenes {
-		if s.class != alone {
+		if !s.class.alone() {
 			g.Go(func() error { play(s); return nil })
 		}
 	}
 	_ = g.Wait()
 	for _, s := range scenes {
-		if s.class == alone {
+		if s.class.alone() {
 			play(s)
 		}
 	}

@@ -31,7 +31,7 @@ func newWatch(tb testing.TB, p *parts, history map[string]map[int64]bool) *watch
 		topics = append(topics, topic)
 		w.ids[topic] = map[int64]bool{}
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(p.bootstrap), kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.seeds()...), kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(500*time.Millisecond))
 	if err != nil {
 		tb.Fatal(err)

@@ -35,10 +35,12 @@
 //	E2E_SCENE      the one scene of it to play, from 1
 //	E2E_PROOF      where its table goes (proof.md in E2E_WORK)
 //	E2E_SCENES_AT_ONCE   how many of its scenes run side by side (3)
+//	E2E_BROKERS    how many brokers (1); with 3, the crash suite strikes them and the network before them
+//	E2E_KAFKA      their version (rig.xml's)
 //
 // # File map
 //
-//	kafka.sh rig.xml              broker and registry: install, start, stop, kill
+//	kafka.sh rig.xml              brokers and registry: install, start, stop, kill
 //	java.sh                       compiles and runs the programs in Java
 //	classes.sh classes/           Java classes of all schemas in one build (make classes)
 //	judge/                        the judge: what a tenant went through against what its topics hold
@@ -74,6 +76,8 @@
 //	                              crash_actor_test.go is one of its workers
 //	crash_incident_test.go        how each kind of incident is carried out; so in crash_group_test.go,
 //	                              crash_parts_test.go, crash_disk_test.go and crash_request_test.go
+//	crash_brokers_test.go         incidents of three brokers; crash_epochs_test.go, at the end of an id's
+//	                              epochs; crash_proxy_test.go, of the network
 //	crash_watch_test.go           what the topics say while a scene goes on
 //	crash_report_test.go          the table
 //	membership_real_test.go       several workers of one group
@@ -85,6 +89,7 @@
 //	answers_test.go               what Coupa answers against its contract, beside tenants that answer well
 //	nginx_test.go nginx.sh        Debian's nginx before a tenant, over HTTP/1.1 and HTTP/2
 //	faults_test.go                the judge is shown each fault that it must find; forge_test.go writes them
+//	anomalies_test.go             the same of transactions that are torn, or not what they say
 //	bench_test.go                 speed, CPU and memory; floor_test.go is what they are compared with.
 //	                              hostile_bench_test.go: tenants beside those that answer badly, or hang;
 //	                              tenants_bench_test.go: hundreds of them, and thousands of connectors.

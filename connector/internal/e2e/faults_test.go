@@ -212,7 +212,8 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 	}))
 	defer tenant.Close()
 	f := p.forger(t)
-	d := docket{p.bootstrap, p.registry, tenant.URL, "judged", time.Second, now, map[string]string{}, nil, slices.Sorted(maps.Keys(marked))}
+	d := docket{bootstrap: p.bootstrap, registry: p.registry, control: tenant.URL, tenant: "judged", poll: time.Second, since: now, topics: map[string]string{},
+		marked: slices.Sorted(maps.Keys(marked))}
 	var all []*sample
 	for i, c := range cases {
 		object := caseOf(i)

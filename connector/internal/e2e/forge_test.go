@@ -56,7 +56,7 @@ type forger struct {
 }
 
 func (p *parts) forger(t *testing.T) *forger {
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.bootstrap), kgo.TransactionalID("judged-"+p.run),
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.seeds()...), kgo.TransactionalID("judged-"+p.run),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func (p *parts) forger(t *testing.T) *forger {
 // write makes the topics and writes one transaction that commits and one that aborts.
 func (f *forger) write(t *testing.T, topics []string, samples []*sample) {
 	t.Helper()
-	created, err := f.parts.admin(t).CreateTopics(t.Context(), 3, 1, nil, topics...)
+	created, err := f.parts.admin(t).CreateTopics(t.Context(), 3, -1, nil, topics...)
 	if err == nil {
 		err = created.Error()
 	}

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A real Apache Kafka broker (KRaft, transactions on) and a real Schema Registry (Apicurio, through its
-# Confluent-compatible API) on loopback, from Maven Central.
+# A real Apache Kafka broker (KRaft, transactions on), or several, and a real Schema Registry (Apicurio, through
+# its Confluent-compatible API) on loopback, from Maven Central.
 #
 #   kafka.sh up [DIR]      install what is missing, start what is not running, wait until both answer, print the addresses
-#   kafka.sh down [DIR]    stop both; the data stays in DIR
+#   kafka.sh down [DIR]    stop them; the data stays in DIR
 #   kafka.sh install       only fill the cache
-#   kafka.sh kill-broker | start-broker | kill-registry | start-registry [DIR]      for crash tests
+#   kafka.sh kill-broker | stop-broker | start-broker [DIR [N …]]    for crash tests; of several, those numbers, at once
+#   kafka.sh kill-registry | start-registry [DIR]
 #   kafka.sh stop-second | start-second [DIR]               another broker beside, at SECOND_PORT; it is stopped in order
 #   kafka.sh transactions | consume ARGUMENT …              Kafka's kafka-transactions.sh, or kafka-console-consumer.sh,
 #                                                           whichever broker it is told
@@ -14,12 +15,17 @@
 #
 #   KAFKA_PORT (19092), REGISTRY_PORT (18081)   each takes the next port too (controller, management); below 32768,
 #                                               because clients use the ports above
+#   BROKERS (1)                                 how many; each is a controller too. Number N has its ports 2(N-1) above
+#   PROXY_PORT                                  number N has another listener, at PROXY_PORT+BROKERS+N-1, and says that it is
+#                                               at PROXY_PORT+N-1: where a proxy of the caller's is to listen
+#   BROKER_SETTINGS                             lines for the brokers' files
+#   KAFKA_VERSION (rig.xml's)
 #   E2E_CACHE (${XDG_CACHE_HOME:-$HOME/.cache}/coupastream-e2e)   where the programs are kept
 #   JAVA_HOME, JAVA21_HOME                      Kafka needs Java 17, the registry Java 21; found by themselves in /usr/lib/jvm
-#   OWNER                                       a process id: when that process is gone, both are stopped
+#   OWNER                                       a process id: when that process is gone, all are stopped
 set -euo pipefail
 
-usage() { sed -n '5,11p' "$0" | cut -c3- >&2; exit 2; }
+usage() { sed -n '5,12p' "$0" | cut -c3- >&2; exit 2; }
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
 
 cmd=${1:-}
@@ -29,8 +35,10 @@ kafka_port=${KAFKA_PORT:-19092}
 registry_port=${REGISTRY_PORT:-18081}
 registry_version=3.3.3
 registry_api=http://127.0.0.1:$registry_port/apis/ccompat/v7
+kafka_version=${KAFKA_VERSION:-$(sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' "$here/rig.xml")}
+brokers=${BROKERS:-1}
 # The folder of the jars carries a checksum of the list they come from: another list, another folder.
-kafka_home=$cache/kafka-$(cksum <"$here/rig.xml" | cut -d' ' -f1)
+kafka_home=$cache/kafka-$kafka_version-$(cksum <"$here/rig.xml" | cut -d' ' -f1)
 registry_home=$cache/apicurio-$registry_version
 
 # java_of N REMEDY: prints the first Java that is N or newer.
@@ -50,7 +58,7 @@ install() {
   local fresh
   fresh=$(mktemp -d "$cache/fresh.XXXXXX")
   if [ ! -d "$kafka_home" ]; then
-    mvn -q -B -f "$here/rig.xml" dependency:copy-dependencies -DoutputDirectory="$fresh/kafka" >&2
+    mvn -q -B -f "$here/rig.xml" -Dkafka.version="$kafka_version" dependency:copy-dependencies -DoutputDirectory="$fresh/kafka" >&2
     mv -T "$fresh/kafka" "$kafka_home" 2>/dev/null || true # another run may have been first
   fi
   if [ ! -d "$registry_home" ]; then
@@ -64,35 +72,52 @@ install() {
   [ -d "$kafka_home" ] && [ -d "$registry_home" ] || fail "Kafka or the registry did not arrive in $cache"
 }
 
-# broker_settings prints the broker's file. Defaults everywhere except: replication factors that one broker can serve, few partitions of
-# the broker's own topics, which it opens one by one at each start, no pause before a group's first rebalance, sessions of a group's members
+# broker_settings N prints broker N's file. Defaults everywhere except: replication factors that the brokers can serve, few partitions of
+# the brokers' own topics, which they open one by one at each start, no pause before a group's first rebalance, sessions of a group's members
 # as short as tests like them, a short session with the controller, which a broker that was killed has to wait out before it may come
-# back, and a log cleaner that looks every second.
+# back, and a log cleaner that looks every second. Of several, two have to be there; a leader that comes back leads again soon.
 broker_settings() {
+  local port=$(port_of "$1") replicas=$((brokers < 3 ? brokers : 3)) session=$((brokers > 1 ? 6000 : 3000)) n voters= proxied= map=
+  for n in $(seq "$brokers"); do voters+=,$n@127.0.0.1:$(($(port_of "$n") + 1)); done
+  if [ -n "${PROXY_PORT:-}" ]; then
+    proxied=,PROXIED://127.0.0.1
+    map=listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+  fi
   cat <<P
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$((kafka_port + 1))
-listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$((kafka_port + 1))
-advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port
+node.id=$1
+controller.quorum.voters=${voters#,}
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))${proxied:+$proxied:$((PROXY_PORT + brokers + $1 - 1))}
+advertised.listeners=PLAINTEXT://127.0.0.1:$port${proxied:+$proxied:$((PROXY_PORT + $1 - 1))}
+$map
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs=$dir/data
+log.dirs=$dir/$(data_of "$1")
 num.partitions=3
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+default.replication.factor=$replicas
+min.insync.replicas=$((replicas > 2 ? 2 : 1))
+offsets.topic.replication.factor=$replicas
+transaction.state.log.replication.factor=$replicas
+transaction.state.log.min.isr=$((replicas > 2 ? 2 : 1))
+share.coordinator.state.topic.replication.factor=$replicas
+share.coordinator.state.topic.min.isr=$((replicas > 2 ? 2 : 1))
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 log.cleaner.backoff.ms=1000
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=$session
 broker.heartbeat.interval.ms=500
+leader.imbalance.check.interval.seconds=10
+${BROKER_SETTINGS:-}
 P
 }
+
+port_of() { echo $((kafka_port + 2 * ($1 - 1))); }
+
+# The first broker's folder, log and process id have no number.
+name_of() { [ "$1" = 1 ] && echo broker || echo "broker-$1"; }
+data_of() { [ "$1" = 1 ] && echo data || echo "data-$1"; }
 
 # start_second starts a broker that is no controller.
 start_second() {
@@ -100,7 +125,7 @@ start_second() {
   local java
   java=$(java_of 17 "Kafka needs it; set JAVA_HOME")
   if [ ! -f "$dir/second/meta.properties" ]; then
-    broker_settings | sed -e 's/^process.roles=.*/process.roles=broker/' -e 's/^node.id=.*/node.id=2/' -e "s|^log.dirs=.*|log.dirs=$dir/second|" \
+    broker_settings 1 | sed -e 's/^process.roles=.*/process.roles=broker/' -e 's/^node.id=.*/node.id=2/' -e "s|^log.dirs=.*|log.dirs=$dir/second|" \
       -e "s|^\(advertised.\)*listeners=.*|\1listeners=PLAINTEXT://127.0.0.1:$SECOND_PORT|" >"$dir/second.properties"
     "$java" -XX:TieredStopAtLevel=1 -cp "$kafka_home/*" kafka.tools.StorageTool format -c "$dir/second.properties" \
       -t "$(sed -n 's/^cluster.id=//p' "$dir/data/meta.properties")" >"$dir/format.log" 2>&1 ||
@@ -111,21 +136,44 @@ start_second() {
   answer second "127.0.0.1:$SECOND_PORT" tcp "$SECOND_PORT"
 }
 
+# start_broker N, whose folder is made when it is not there. All brokers' folders say the same id of the cluster.
 start_broker() {
-  running broker && return
-  local java
+  local name=$(name_of "$1") data=$dir/$(data_of "$1") port=$(port_of "$1") file=$dir/server$(name_of "$1" | sed 's/broker//').properties java
+  running "$name" && return
   java=$(java_of 17 "Kafka needs it; set JAVA_HOME")
-  if [ ! -f "$dir/data/meta.properties" ]; then
-    broker_settings >"$dir/server.properties"
-    rm -rf "$dir/data"
-    "$java" -XX:TieredStopAtLevel=1 -cp "$kafka_home/*" kafka.tools.StorageTool format -c "$dir/server.properties" \
-      -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-22 | sed 's/^-/A/')" >"$dir/format.log" 2>&1 ||
-      fail "the broker's folder could not be prepared; see $dir/format.log"
+  if [ ! -f "$data/meta.properties" ]; then
+    broker_settings "$1" >"$file"
+    rm -rf "$data"
+    "$java" -XX:TieredStopAtLevel=1 -cp "$kafka_home/*" kafka.tools.StorageTool format -c "$file" \
+      -t "$(cat "$dir/cluster.id")" >"$dir/format-$1.log" 2>&1 ||
+      fail "the broker's folder could not be prepared; see $dir/format-$1.log"
   fi
-  free "$kafka_port"
-  launch broker "$java" -Xms256m -Xmx1g -XX:+UseG1GC -cp "$kafka_home/*" kafka.Kafka "$dir/server.properties"
-  answer broker "127.0.0.1:$kafka_port" tcp "$kafka_port"
+  free "$port"
+  local heap=-Xmx1g
+  [ "$brokers" = 1 ] || heap=-Xmx384m
+  launch "$name" "$java" -Xms256m "$heap" -XX:+UseG1GC -cp "$kafka_home/*" kafka.Kafka "$file"
+  answer "$name" "127.0.0.1:$port" tcp "$port"
 }
+
+# each COMMAND N …: COMMAND of each number, at once; without numbers of all brokers.
+each() {
+  local command=$1 pids= n
+  shift
+  [ $# -gt 0 ] || set -- $(seq "$brokers")
+  for n in "$@"; do
+    "$command" "$n" &
+    pids+=" $!"
+  done
+  for n in $pids; do wait "$n"; done
+}
+
+start_brokers() {
+  [ -f "$dir/cluster.id" ] || head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-22 | sed 's/^-/A/' >"$dir/cluster.id"
+  each start_broker "$@"
+}
+
+kill_broker() { stop "$(name_of "$1")" KILL; }
+stop_broker() { stop "$(name_of "$1")" TERM; }
 
 # The registry keeps its schemas in a file: by default they are in memory, and a restart would lose them.
 start_registry() {
@@ -159,12 +207,12 @@ http() { curl -fsS -o /dev/null --max-time 2 "$1" 2>/dev/null; }
 # before the schemas are loaded.
 answer() {
   local _
-  for _ in $(seq 240); do
+  for _ in $(seq 720); do
     "$3" "$4" && return
     running "$1" || { tail -5 "$dir/$1.log" >&2; fail "the $1 stopped; see $dir/$1.log"; }
     sleep 0.25
   done
-  fail "the $1 did not answer at $2 in 60 s; see $dir/$1.log"
+  fail "the $1 did not answer at $2 in 180 s; see $dir/$1.log"
 }
 
 # free PORT: a killed server's socket can outlive its process for a moment.
@@ -198,7 +246,7 @@ watch_owner() {
 }
 
 case $cmd in
-  up | down | kill-broker | start-broker | stop-second | start-second | kill-registry | start-registry)
+  up | down | kill-broker | stop-broker | start-broker | stop-second | start-second | kill-registry | start-registry)
     mkdir -p "${2:-.e2e}"
     dir=$(cd "${2:-.e2e}" && pwd)
     ;;
@@ -209,16 +257,19 @@ case $cmd in
     command -v curl >/dev/null || fail "curl is not installed; it asks the registry whether it is up"
     [ "$kafka_port" -lt 32768 ] && [ "$registry_port" -lt 32768 ] || fail "choose KAFKA_PORT and REGISTRY_PORT below 32768: clients use the ports above"
     install
-    start_broker &
-    broker=$!
+    start_brokers &
+    kafka=$!
     start_registry
-    wait "$broker"
+    wait "$kafka"
     [ -z "${OWNER:-}" ] || watch_owner
-    echo "KAFKA=127.0.0.1:$kafka_port REGISTRY=$registry_api"
+    at=
+    for n in $(seq "$brokers"); do at+=,127.0.0.1:$(port_of "$n"); done
+    echo "KAFKA=${at#,} REGISTRY=$registry_api"
     ;;
-  down) stop registry TERM; stop second TERM; stop broker TERM ;;
-  kill-broker) stop broker KILL ;;
-  start-broker) start_broker ;;
+  down) stop registry TERM; stop second TERM; each stop_broker ;;
+  kill-broker) each kill_broker "${@:3}" ;;
+  stop-broker) each stop_broker "${@:3}" ;;
+  start-broker) start_brokers "${@:3}" ;;
   stop-second) stop second TERM ;;
   start-second) start_second ;;
   kill-registry) stop registry KILL ;;

@@ -33,6 +33,8 @@ type parts struct {
 	run       string   // in the names of this run, so that runs may share a broker
 	rigDir    string   // of kafka.sh; "" when broker and registry are not ours
 	rigPorts  []string // its environment
+	brokers   int      // of the rig
+	proxies   *proxies // before several of them
 
 	topics *kadm.Client    // of crash scenes, to remove topics with
 	always context.Context // of the whole run
@@ -47,6 +49,7 @@ func start(tb testing.TB, tags string) *parts {
 		bootstrap: os.Getenv("E2E_BOOTSTRAP"),
 		registry:  os.Getenv("E2E_REGISTRY"),
 		binary:    os.Getenv("E2E_BINARY"),
+		brokers:   setting(tb, "E2E_BROKERS", 1, strconv.Atoi),
 		seed:      seed(tb),
 		run:       strconv.FormatInt(time.Now().Unix(), 36),
 	}
@@ -78,11 +81,19 @@ var readers = sync.OnceValue(func() error {
 })
 
 func (p *parts) startRig(tb testing.TB) error {
-	kafka, registry := freePort(tb), freePort(tb)
-	p.bootstrap = fmt.Sprintf("127.0.0.1:%d", kafka)
+	kafka, registry, proxied := freePorts(tb, p.brokers), freePort(tb), freePorts(tb, p.brokers)
+	var addresses []string
+	for n := range p.brokers {
+		addresses = append(addresses, local(kafka+2*n))
+	}
+	p.bootstrap = strings.Join(addresses, ",")
 	p.registry = fmt.Sprintf("http://127.0.0.1:%d/apis/ccompat/v7", registry)
 	p.rigDir = filepath.Join(p.dir, "rig")
 	p.rigPorts = []string{fmt.Sprintf("KAFKA_PORT=%d", kafka), fmt.Sprintf("REGISTRY_PORT=%d", registry)}
+	if p.brokers > 1 {
+		p.rigPorts = append(p.rigPorts, fmt.Sprintf("BROKERS=%d", p.brokers), fmt.Sprintf("PROXY_PORT=%d", proxied), "BROKER_SETTINGS="+brokersSettings)
+		p.proxies = newProxies(tb, proxied, p.brokers, local(registry))
+	}
 	tb.Cleanup(func() {
 		if err := p.rig("down"); err != nil {
 			tb.Errorf("kafka.sh down: %v", err)
@@ -91,10 +102,15 @@ func (p *parts) startRig(tb testing.TB) error {
 	return p.rig("up")
 }
 
-// rig has kafka.sh do something with the broker or the registry of this run.
-func (p *parts) rig(verb string) error {
-	cmd := command("./kafka.sh", verb, p.rigDir)
+// seeds are the brokers' addresses.
+func (p *parts) seeds() []string { return strings.Split(p.bootstrap, ",") }
+
+// rig has kafka.sh do something with the brokers or the registry
+// of this run; of several brokers with those that have the numbers.
+func (p *parts) rig(verb string, brokers ...string) error {
+	cmd := command("./kafka.sh", append([]string{verb, p.rigDir}, brokers...)...)
 	cmd.Env = append(os.Environ(), p.rigPorts...)
+	cmd.Env = append(cmd.Env, "KAFKA_VERSION="+os.Getenv("E2E_KAFKA"))
 	cmd.Env = append(cmd.Env, fmt.Sprintf("OWNER=%d", os.Getpid()))
 	return cmd.Run()
 }
@@ -102,7 +118,7 @@ func (p *parts) rig(verb string) error {
 // admin asks the broker about topics.
 func (p *parts) admin(tb testing.TB) *kadm.Client {
 	tb.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(p.bootstrap))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.seeds()...))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -136,13 +152,20 @@ func seed(tb testing.TB) uint64 {
 }
 
 // freePort finds a port that is free now, as its next one is, below those that the system hands to clients.
-func freePort(tb testing.TB) int {
+func freePort(tb testing.TB) int { return freePorts(tb, 1) }
+
+// freePorts finds n pairs of them in a row, and gives the first port.
+func freePorts(tb testing.TB, n int) int {
 	tb.Helper()
+next:
 	for range 200 {
-		port := 20000 + 2*rand.IntN(5000)
-		if _, given := ports.LoadOrStore(port, true); !given && free(port) && free(port+1) {
-			return port
+		first := 20000 + 2*rand.IntN(5000)
+		for port := first; port < first+2*n; port += 2 {
+			if _, given := ports.LoadOrStore(port, true); given || !free(port) || !free(port+1) {
+				continue next
+			}
 		}
+		return first
 	}
 	tb.Fatal("no free port between 20000 and 30000")
 	return 0

@@ -29,6 +29,7 @@ type verdict struct {
 	Rows        int
 	Versions    int
 	Records     int
+	Commits     int // whose positions were compared with their rows
 	Lost        int
 	StaleLines  int `json:"stale_lines"`
 	Repeated    int
@@ -41,6 +42,11 @@ type verdict struct {
 	FalseDelete int `json:"false_deletes"`
 	Unpublished int `json:"marked_unpublished"`
 	Unmarked    int
+	Aborted     int `json:"aborted_reads"`
+	Torn        int
+	NoRows      int `json:"positions_without_rows"`
+	NoPosition  int `json:"rows_without_positions"`
+	Forked      int
 	Unseen      int
 	Unread      int `json:"marked_unread"`
 	Examples    []json.RawMessage
@@ -52,6 +58,8 @@ func (v verdict) counts() []count {
 		{"lost", v.Lost}, {"stale_lines", v.StaleLines}, {"repeated", v.Repeated}, {"out_of_order", v.OutOfOrder},
 		{"mismatched", v.Mismatched}, {"misplaced", v.Misplaced}, {"mislabelled", v.Mislabelled}, {"undecodable", v.Undecodable},
 		{"undeleted", v.Undeleted}, {"false_deletes", v.FalseDelete}, {"marked_unpublished", v.Unpublished}, {"unmarked", v.Unmarked},
+		{"aborted_reads", v.Aborted}, {"torn", v.Torn}, {"positions_without_rows", v.NoRows}, {"rows_without_positions", v.NoPosition},
+		{"forked", v.Forked},
 	}
 }
 
@@ -77,8 +85,8 @@ func (v verdict) findings() string {
 }
 
 func (v verdict) String() string {
-	s := fmt.Sprintf("%-16s %d rows, %d versions, %d records, %d versions replaced before they were read, %d marked before: %s", v.Object, v.Rows,
-		v.Versions, v.Records, v.Unseen, v.Unread, cmp.Or(v.findings(), "nothing wrong"))
+	s := fmt.Sprintf("%-16s %d rows, %d versions, %d records in %d commits, %d versions replaced before they were read, %d marked before: %s", v.Object, v.Rows,
+		v.Versions, v.Records, v.Commits, v.Unseen, v.Unread, cmp.Or(v.findings(), "nothing wrong"))
 	for _, e := range v.Examples {
 		s += "\n    " + string(e)
 	}
@@ -94,12 +102,23 @@ type docket struct {
 	// object → value of Coupa's `fields` that the connector sends
 	fields map[string]string
 	marked []string // objects of exported.mode=mark
+	// with a checkpoint topic transactions are judged; rows are to be in its
+	// ledger that were published within kept of their updated-at
+	checkpoints string
+	kept        time.Duration
+	uncommitted bool // the consumer is given what is aborted, too, which the judge is to notice
 }
 
 // judge runs it. An error says that there was no verdict.
 func judge(ctx context.Context, d docket) ([]verdict, error) {
 	args := []string{"judge", "--bootstrap", d.bootstrap, "--registry", d.registry, "--control", d.control, "--tenant", d.tenant,
 		"--poll-ms", strconv.FormatInt(d.poll.Milliseconds(), 10), "--since", d.since.UTC().Format(time.RFC3339)}
+	if d.checkpoints != "" {
+		args = append(args, "--checkpoints", d.checkpoints, "--kept-ms", strconv.FormatInt(d.kept.Milliseconds(), 10))
+	}
+	if d.uncommitted {
+		args = append(args, "--isolation", "read_uncommitted")
+	}
 	for object, topic := range d.topics {
 		args = append(args, object+"="+topic)
 		if fields := d.fields[object]; fields != "" {
@@ -145,7 +164,8 @@ func mustHold(tb testing.TB, since time.Time, ws ...*worker) {
 	var topics []string
 	for _, w := range ws {
 		w.tenant.pause(tb)
-		dockets = append(dockets, docket{w.parts.bootstrap, w.parts.registry, w.tenant.url, w.tenant.name, w.poll, since, w.topics(), w.fields(tb), nil})
+		dockets = append(dockets, docket{bootstrap: w.parts.bootstrap, registry: w.parts.registry, control: w.tenant.url, tenant: w.tenant.name,
+			poll: w.poll, since: since, topics: w.topics(), fields: w.fields(tb)})
 		topics = append(topics, w.topicNames()...)
 	}
 	adm := ws[0].parts.admin(tb)

@@ -21,17 +21,20 @@ import java.util.Set;
  * <pre>
  * Judge --bootstrap HOST:PORT --registry URL --tenant NAME --control URL
  *       [--fields schema|all] [--since RFC3339] [--poll-ms N] [--select OBJECT=FIELDS ...] [--marked OBJECT ...] OBJECT=TOPIC ...
+ *       [--checkpoints TOPIC --kept-ms N] [--isolation read_uncommitted]
  * </pre>
  *
  * <p>FIELDS is the value of Coupa's parameter of that name with which the connector asks for an object: what Coupa answers without it
  * is cut short in deep associations, so the tenant is asked for its versions in the same way.
  *
  * <p>--marked names an object of which the connector reads rows without the exported flag alone, and sets it on what it has published.
+ * <p>With the checkpoint topic, the transactions are judged too. Rows that were published within so many milliseconds of their
+ * updated-at are to be in its ledger. Another isolation level is what the judge is to be caught with.
  *
  * <p>Prints one line of JSON per object on stdout. Exit status: 0 nothing wrong, 1 something is, 2 wrong usage.
  */
 public final class Judge {
-    private final Map<String, String> options = new HashMap<>(Map.of("fields", "schema", "poll-ms", "1000"));
+    private final Map<String, String> options = new HashMap<>(Map.of("fields", "schema", "poll-ms", "1000", "isolation", "read_committed", "kept-ms", "0"));
     private final Map<String, String> topics = new LinkedHashMap<>();
     private final Map<String, String> selections = new HashMap<>();
     private final Set<String> marked = new HashSet<>();
@@ -83,10 +86,22 @@ public final class Judge {
         Instant since = Instant.parse(options.getOrDefault("since", "9999-01-01T00:00:00Z"));
         Duration unseen = Duration.ofMillis(3 * Long.parseLong(options.get("poll-ms")));
         boolean clean = true;
+        String bootstrap = options.get("bootstrap");
+        String checkpoints = options.get("checkpoints");
+        Positions positions = new Positions(options.get("tenant"));
+        Transactions transactions = new Transactions();
+        if (checkpoints != null) {
+            transactions.read(bootstrap, checkpoints);
+            Topic.read(bootstrap, checkpoints, options.get("isolation"), positions::record);
+        }
         for (Map.Entry<String, String> e : topics.entrySet()) {
             Tenant tenant = Tenant.load(URI.create(options.get("control")), e.getKey(), selections.getOrDefault(e.getKey(), ""));
             Verdict verdict = new Verdict(options.get("tenant"), e.getKey(), e.getValue(), tenant, marked.contains(e.getKey()), registry, values);
-            Topic.read(options.get("bootstrap"), e.getValue(), verdict::record);
+            if (checkpoints != null) {
+                transactions.read(bootstrap, e.getValue());
+                verdict.judgeTransactions(positions.of(e.getKey()), transactions, Duration.ofMillis(Long.parseLong(options.get("kept-ms"))));
+            }
+            Topic.read(bootstrap, e.getValue(), options.get("isolation"), verdict::record);
             verdict.close(since, unseen);
             System.out.println(verdict.json());
             clean &= verdict.clean();

@@ -9,7 +9,7 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
-/** A topic from its beginning to the end that it has now, as a read_committed consumer sees it. */
+/** A topic from its beginning to the end that it has now, as a consumer of an isolation level sees it. */
 final class Topic {
     interface Reader {
         void accept(ConsumerRecord<byte[], byte[]> record) throws Exception;
@@ -17,10 +17,10 @@ final class Topic {
 
     private Topic() {}
 
-    static void read(String bootstrap, String topic, Reader reader) throws Exception {
+    static void read(String bootstrap, String topic, String isolation, Reader reader) throws Exception {
         Properties p = new Properties();
         p.put("bootstrap.servers", bootstrap);
-        p.put("isolation.level", "read_committed");
+        p.put("isolation.level", isolation);
         p.put("allow.auto.create.topics", "false");
         p.put("fetch.max.wait.ms", "20");
         p.put("max.partition.fetch.bytes", String.valueOf(16 << 20));

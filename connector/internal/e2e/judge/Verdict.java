@@ -37,6 +37,7 @@ import org.apache.kafka.common.header.Header;
  *   <li>unmarked: a row that does not have the flag
  *   <li>mislabelled: a header missing or wrong, or a record timestamp that is not the time of writing
  *   <li>undecodable: bytes that the registry's schema cannot read
+ *   <li>aborted_reads, torn, positions_without_rows, rows_without_positions, forked: see {@link Anomalies}
  *   <li>unseen (no failure): a version that was replaced before it was published though it lived for several polls
  *   <li>marked_unread (no failure): a version that was marked and that no record shows, as it was saved between a look and the mark
  * </ul>
@@ -79,6 +80,7 @@ final class Verdict {
     private int records;
     private int unseen;
     private int markedUnread;
+    private Anomalies anomalies; // null: transactions are not judged
 
     Verdict(String tenantName, String object, String topic, Tenant tenant, boolean marked, Registry registry, Values values) {
         this.tenantName = tenantName;
@@ -88,10 +90,14 @@ final class Verdict {
         this.marked = marked;
         this.registry = registry;
         this.values = values;
-        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable", "undeleted",
-                "false_deletes", "marked_unpublished", "unmarked")) {
+        for (String fault : List.of("lost", "stale_lines", "repeated", "out_of_order", "mismatched", "misplaced", "mislabelled", "undecodable", "undeleted", "false_deletes",
+                "marked_unpublished", "unmarked", "aborted_reads", "torn", "positions_without_rows", "rows_without_positions", "forked")) {
             counts.put(fault, 0);
         }
+    }
+
+    void judgeTransactions(Positions.Stream positions, Transactions transactions, Duration kept) {
+        anomalies = new Anomalies(positions, transactions, kept, this::fault);
     }
 
     void record(ConsumerRecord<byte[], byte[]> r) throws Exception {
@@ -109,6 +115,9 @@ final class Verdict {
         Seen s = seen.computeIfAbsent(id, k -> new Seen());
         place(r, key, value, id, s);
         label(r, value, id);
+        if (anomalies != null) {
+            anomalies.record(r, id, value == null ? 0 : instant(value).toEpochMilli());
+        }
         if (value == null) {
             s.deleted = true;
             s.tombstones++;
@@ -218,6 +227,9 @@ final class Verdict {
 
     /** Judges what the topic ends with. Versions made before since are history that existed before the connector. */
     void close(Instant since, Duration lived) {
+        if (anomalies != null) {
+            anomalies.close();
+        }
         seen.forEach((id, s) -> {
             if (!s.deleted && !tenant.rows.containsKey(id)) {
                 fault("undeleted", id, "row", "a tombstone", "updated-at " + s.updatedAt);
@@ -296,7 +308,7 @@ final class Verdict {
     JsonNode json() {
         ObjectNode n = Json.MAPPER.createObjectNode();
         n.put("object", object).put("topic", topic).put("rows", tenant.rows.size());
-        n.put("versions", tenant.versionCount).put("records", records);
+        n.put("versions", tenant.versionCount).put("records", records).put("commits", anomalies == null ? 0 : anomalies.commits());
         counts.forEach(n::put);
         n.put("unseen", unseen).put("marked_unread", markedUnread);
         ArrayNode diffs = n.putArray("examples");
