@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -49,16 +46,7 @@ func (p *parts) judgeFindsAnomalies(t *testing.T) {
 		{"a position is missing", nil, []said{{seq: 1, rows: all[:3]}, {seq: 3, rows: all[3:]}}, "forked 1"},
 		{"two owners have gone on from one position", nil, append(slices.Clone(whole), said{seq: 2, rows: all[:0], more: 0}, said{seq: 1}), "forked 1"},
 	}
-	tenant := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		log := faultLog(r.URL.Query().Get("object"))
-		switch r.URL.Path {
-		case "/_tenant/deletes":
-			log = []string{"{}"}
-		case "/_tenant/rows":
-			log = log[2:]
-		}
-		_, _ = w.Write([]byte(strings.Join(log, "")))
-	}))
+	tenant := tells("{}", func(string) []logged { return faultLog() })
 	defer tenant.Close()
 	f := p.forger(t)
 	d := docket{

@@ -43,6 +43,23 @@ func faultLog() []logged {
 	}
 }
 
+// tells is a tenant that has gone through a log, and has removed rows so often.
+func tells(deletes string, log func(object string) []logged) *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/_tenant/deletes" {
+			_, _ = w.Write([]byte(deletes))
+			return
+		}
+		all := log(r.URL.Query().Get("object"))
+		for i, v := range all {
+			replaced := slices.ContainsFunc(all[i+1:], func(later logged) bool { return later.ID == v.ID })
+			if r.URL.Path == "/_tenant/versions" || !replaced {
+				_ = json.NewEncoder(w).Encode(v)
+			}
+		}
+	}))
+}
+
 // mark sets the exported flag of a row of faultLog, behind all that happens to it there.
 type mark struct {
 	seq, checked int           // of the version that is marked, and of the one that was looked at
@@ -197,19 +214,7 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 		object := caseOf(len(cases))
 		cases, marked[object], unread[object] = append(cases, c.faultCase), c.marks, c.unread
 	}
-	tenant := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/_tenant/deletes" {
-			_, _ = w.Write([]byte(`{"2":1}`))
-			return
-		}
-		log := markedLog(now, marked[r.URL.Query().Get("object")])
-		for i, v := range log {
-			replaced := slices.ContainsFunc(log[i+1:], func(later logged) bool { return later.ID == v.ID })
-			if r.URL.Path == "/_tenant/versions" || !replaced {
-				_ = json.NewEncoder(w).Encode(v)
-			}
-		}
-	}))
+	tenant := tells(`{"2":1}`, func(object string) []logged { return markedLog(now, marked[object]) })
 	defer tenant.Close()
 	f := p.forger(t)
 	d := docket{bootstrap: p.bootstrap, registry: p.registry, control: tenant.URL, tenant: "judged", poll: time.Second, since: now, topics: map[string]string{},
