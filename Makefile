@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 # go test, which tries once more what failed, and names it flaky if that helps
 AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race histories lint vulncheck fuzz api-fuzz bench e2e crash classes contracts nightly ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories lint vulncheck fuzz api-fuzz bench e2e crash classes contracts lineage nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -89,11 +89,14 @@ classes: build ## Java classes of all schemas, by Avro's Maven plugin (a JDK 17,
 contracts: build ## data contracts of all objects, linted and tested by datacontract-cli from PyPI (Python 3 with venv)
 	connector/internal/e2e/contracts.sh $(BIN)
 
+lineage: ## OpenLineage events, read by openlineage-python from PyPI (Python 3 with venv)
+	connector/internal/e2e/lineage.sh
+
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
-nightly: ## what .ci/run leaves out: all scenes, long histories, fuzzing, deploy-check, api-fuzz, classes, contracts
+nightly: ## what .ci/run leaves out: all scenes, long histories, fuzzing, deploy-check, api-fuzz, classes, contracts, lineage
 	@failed=; \
-	for target in deploy-check api-fuzz classes contracts fuzz 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200'; do \
+	for target in deploy-check api-fuzz classes contracts lineage fuzz 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200'; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

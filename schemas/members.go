@@ -18,6 +18,7 @@ type Member struct {
 	Logical          string // Avro's logicalType, "" for none
 	Precision, Scale int    // of a decimal
 	Required         bool   // it is never null
+	Computed         bool   // a mapping's expression gives the values
 	Tags             []string
 	Hidden           string  // "hash" or "mask" where a mapping does that to the values, else ""
 	Items            *Member // of an array
@@ -56,7 +57,7 @@ func (d describer) members(r *schematext.Record, path string) []Member {
 			at = strings.TrimPrefix(path+"."+f.CoupaName, ".")
 		}
 		m := d.typed(f.Type, at)
-		m.Name, m.Doc, m.Required = f.Name, f.Doc, !f.Type.Nullable
+		m.Name, m.Doc, m.Required, m.Computed = f.Name, f.Doc, !f.Type.Nullable, f.Role == schematext.RoleComputed
 		if !ours {
 			m.Path, m.Hidden = at, d.hidden[at]
 		}

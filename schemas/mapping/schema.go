@@ -217,6 +217,19 @@ func addComputed(r *schematext.Record, c *computed) {
 	r.Fields = append(r.Fields, schematext.Field{Name: c.name, Type: c.typ, Doc: c.doc, Role: schematext.RoleComputed, Tags: c.tags()})
 }
 
+// Reads gives, by the name of each computed field, the fields that its expression reads, by their paths.
+func (m *Mapping) Reads() map[string][]string {
+	all := map[string][]string{}
+	for _, c := range m.computed {
+		for _, p := range c.reads {
+			if deeper := slices.ContainsFunc(c.reads, func(q *place) bool { return q.parent == p }); !deeper {
+				all[c.name] = append(all[c.name], p.path)
+			}
+		}
+	}
+	return all
+}
+
 // tags are those of what the expression reads, which it may show whatever the rules hide.
 func (c *computed) tags() (all []string) {
 	for _, p := range c.reads {
