@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 # go test, which tries once more what failed, and names it flaky if that helps
 AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race histories guards lint vulncheck fuzz api-fuzz agents bench e2e crash power classes nightly ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories guards lint vulncheck fuzz api-fuzz agents bench e2e crash power classes contracts lineage nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -106,11 +106,17 @@ power: ## cut the power of state.dir, on a disk that forgets what was not synced
 classes: build ## Java classes of all schemas, by Avro's Maven plugin (a JDK 17, mvn)
 	connector/internal/e2e/classes.sh $(BIN)
 
+contracts: build ## data contracts of all objects, linted and tested by datacontract-cli from PyPI (Python 3 with venv)
+	connector/internal/e2e/contracts.sh $(BIN)
+
+lineage: ## OpenLineage events, read by openlineage-python from PyPI (Python 3 with venv)
+	connector/internal/e2e/lineage.sh
+
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
-nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes
+nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes, contracts, lineage
 	@failed=; \
-	for target in deploy-check api-fuzz agents classes fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
+	for target in deploy-check api-fuzz agents classes contracts lineage fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

@@ -4,6 +4,8 @@
 //
 //	cmd ──▶ rest ──▶ connector ──▶ group    the place in Kafka's consumer group ◀── shard: when to stop
 //	 │                   ├───────▶ explain  why a row is in its topic, or is not ──▶ record
+//	 │                   ├───────▶ contract what the topics hold, for those who read them ──▶ schemas
+//	 │                   ├───────▶ lineage  tells a data catalog where the topics come from ──▶ status
 //	 │                   └───────▶ stream   what to read of Coupa, and when ──▶ polls: how often
 //	 │                               │         sweep: what Coupa does not have any more
 //	 │                               │         listing, sample: reading that publishes nothing

@@ -16,6 +16,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
 	"github.com/coupastream/coupastream/connector/configtopic"
+	"github.com/coupastream/coupastream/connector/contract"
 	"github.com/coupastream/coupastream/connector/group"
 	"github.com/coupastream/coupastream/connector/internal/clock"
 	"github.com/coupastream/coupastream/connector/record"
@@ -45,6 +46,20 @@ func (w *Worker) find(name string) (*managed, error) {
 		return m, nil
 	}
 	return nil, fmt.Errorf("%w: %s", ErrUnknownConnector, name)
+}
+
+// Contract describes the topics of a connector, or of some of its objects, as a data contract: by its
+// configuration, which any worker has. config.Problems if there is no such object.
+func (w *Worker) Contract(name string, objects []string) (*contract.Document, error) {
+	m, err := w.find(name)
+	if err != nil {
+		return nil, err
+	}
+	c := m.known()
+	if c == nil {
+		return nil, m.unusableError()
+	}
+	return contract.Of(w.settings, c, objects)
 }
 
 // Connectors is what is known of every connector, by name.

@@ -16,15 +16,17 @@ const module = "github.com/coupastream/coupastream/"
 // it may. Names are those below connector/, but for the leaves'. A package
 // that is not here imports nothing of ours, or is internal to one.
 var arrows = map[string]string{
-	"connector": "explain group replay listing stream sweep polls shard record status metrics notify config configtopic logging transport internal/chores internal/clock checkpoint coupa",
-	"rest":      "connector explain sweep shard status config logging rest/security checkpoint",
+	"connector": "contract explain group lineage replay listing stream sweep polls shard record status metrics notify config configtopic logging transport internal/chores internal/clock checkpoint coupa",
+	"rest":      "connector contract explain sweep shard status config logging rest/security checkpoint",
 
 	// The rooms. What a commit is made by and applied with is in shard alone.
 	"group":    "config logging transport",
 	"stream":   "exported sweep listing sample polls shard record status config internal/chores internal/clock internal/failpoint checkpoint coupa",
 	"shard":    "group record metrics status config logging internal/clock internal/failpoint internal/txn checkpoint schemas",
 	"record":   "status config internal/clock internal/failpoint checkpoint coupa schemas schemas/custom schemas/rowtext schemas/mapping schemas/registry",
+	"contract": "config schemas",
 	"explain":  "record status config internal/clock internal/txn checkpoint coupa schemas",
+	"lineage":  "status config coupa schemas",
 	"listing":  "status internal/clock coupa",
 	"sample":   "record status config coupa schemas",
 	"replay":   "record status config internal/clock internal/txn checkpoint coupa schemas",

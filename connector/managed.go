@@ -194,6 +194,11 @@ func (w *Worker) status(m *managed) (cs status.ConnectorStatus) {
 // known is what can be read of the configuration, be it usable or not; nil: nothing.
 func (m *managed) known() *config.Connector { return cmp.Or(m.c, m.outline) }
 
+// unusableError is that of a request that the configuration keeps from being done.
+func (m *managed) unusableError() error {
+	return fmt.Errorf("the connector's configuration can't be used: %s", m.trace)
+}
+
 // outlined tells what is known of a connector whose configuration can't be used
 // here. Where another worker runs its shard, that is the other's business.
 func (w *Worker) outlined(m *managed, cs *status.ConnectorStatus) {

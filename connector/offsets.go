@@ -40,7 +40,7 @@ func (w *Worker) owned(ctx context.Context, name string) (*managed, *shard.Shard
 		return nil, nil, err
 	}
 	if m.c == nil {
-		return nil, nil, fmt.Errorf("the connector's configuration can't be used: %s", m.trace)
+		return nil, nil, m.unusableError()
 	}
 	s := m.shard.Load()
 	return m, s, s.Restored(ctx)

@@ -27,7 +27,7 @@ func (w *Worker) NoteVerified(ctx context.Context, name, tenant string, all []st
 		}
 		c := m.known()
 		if c == nil {
-			return nil, fmt.Errorf("the connector's configuration can't be used: %s", m.trace)
+			return nil, m.unusableError()
 		}
 		if c.Tenant != tenant {
 			return nil, config.Problems{{Key: "tenant", Value: tenant, Message: fmt.Sprintf("connector %s is of tenant %s", name, c.Tenant), Remedy: "compare by the configuration that it has"}}

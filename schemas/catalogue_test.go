@@ -1,9 +1,14 @@
 package schemas_test
 
 import (
+	"cmp"
+	"flag"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +63,53 @@ func TestSchemasAreThoseThatTheCatalogueGives(t *testing.T) {
 	}
 }
 
+var updatePersonal = flag.Bool("update-personal", false, "write testdata/personal.txt")
+
+// suspect is what the name of a text with personal data may look like.
+var suspect = regexp.MustCompile(`name|mail|inbox|phone|fax|photo|avatar|attention|login|user|employee|sso|person|birth|gender|passport|social|contact|mention|payee|owner|adjuster|` +
+	`street|address|postal|po-box|bank|iban|swift|bic|bsb|ifsc|sort-code|routing|transit-number|account-number|card|cvv|expiry|tax|vat-|fiscal|ssn`)
+
+// The list is for people: a new field that is marked, or looks as if it should be, shows in a review.
+func TestPersonalDataIsMarkedAsListed(t *testing.T) {
+	t.Parallel()
+	marked := map[string]string{}
+	for _, path := range schemas.Objects() {
+		text, err := os.ReadFile(filepath.Join("avsc", path+".avsc"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := schematext.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row.Walk(func(r *schematext.Record) {
+			for _, f := range r.Fields {
+				at := r.Object + "." + f.CoupaName
+				tags := strings.Join(f.Tags, " ")
+				if before, known := marked[at]; known && before != tags {
+					t.Errorf("%s: %s has the tags %q and %q", path, at, before, tags)
+				}
+				if plain := f.Type.Name == "string" && f.Type.Logical == ""; tags != "" || plain && suspect.MatchString(f.CoupaName) {
+					marked[at] = tags
+				}
+			}
+		})
+	}
+	var list strings.Builder
+	for _, at := range slices.Sorted(maps.Keys(marked)) {
+		fmt.Fprintf(&list, "%-70s %s\n", at, cmp.Or(marked[at], "-"))
+	}
+	const file = "testdata/personal.txt"
+	if *updatePersonal {
+		if err := os.WriteFile(file, []byte(list.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(file); err != nil || string(want) != list.String() {
+		t.Errorf("%s is not what the schemas mark (%v); see what differs with -update-personal and git diff, and correct personal in selection.yaml", file, err)
+	}
+}
+
 // catalogueOf is a catalogue of two objects and the given selection.
 func catalogueOf(selection string) fs.FS {
 	const objects = `{"collections": {"things": "Thing"}, "objects": {
@@ -94,6 +146,9 @@ func TestDraft(t *testing.T) {
 		{"what is described of a text is told", "", []string{`"doc":"Name; at most 40 characters."`, `"doc":"Code; known values: a, b."`}, ""},
 		{"an association's parts are told", "full: [Thing.parts]", []string{`"doc":"Parts: each in full."`, `"doc":"Parent: id, name."`, `"doc":"Who created it: id, code."`}, ""},
 		{"what is chosen to be said is said", "docs: {Thing.rate: What it is worth.}", []string{`"doc":"What it is worth."`}, `"Rate.`},
+		{"personal data is marked, by the field before its name", "personal: {PII: [code], PII_NAME: [name], PII_ID: [Part.code]}",
+			[]string{`"coupa.name":"name","confluent:tags":["PII","PII_NAME"]}`, `"coupa.name":"code","confluent:tags":["PII","PII_ID"]}`}, `["PII"]`},
+		{"personal data of no kind is marked alone", "personal: {PII: [code]}", []string{`"coupa.name":"code","confluent:tags":["PII"]}`}, ""},
 		{"custom fields stand before unmapped", "custom-fields: [Thing]", []string{`"coupa.name":"custom-fields","coupa.role":"custom-fields"},`}, ""},
 		{"custom fields are asked of a row whatever its object", "", []string{`"coupa.name":"custom-fields","coupa.role":"custom-fields"},`}, ""},
 		{"a later record is named only", "", []string{`{"name":"created_by","type":["null","PartRef"],"default":null,"doc":"Who created it: id, code.","coupa.name":"created-by"}`}, ""},
@@ -135,6 +190,8 @@ func TestCatalogueRefusesWhatLeadsNowhere(t *testing.T) {
 		"docs: {Part.weight: heavy}":                                   "Part.weight",
 		"leave-out-of-parts: [{reason: test, fields: [Thing.weight]}]": "Thing.weight",
 		"leave-out-of-parts: [{reason: test, fields: [Part.size]}]":    "move Part.size to leave-out",
+		"personal: {PII_NAME: [Part.weight]}":                          "Part.weight",
+		"personal: {PII_NAME: [name], PII_ID: [name]}":                 "name is listed under PII_ID and PII_NAME",
 		"unheard-of: 1":                                                "unheard-of",
 		"full: [Thing.parent]":                                         "would contain itself in full",
 		"references: {Part: [id, whole], Thing: [owner]}":              "holds itself",

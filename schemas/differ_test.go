@@ -40,7 +40,7 @@ func TestDifferencesAreThoseThatReadersBend(t *testing.T) {
 		"a branch of a union":         {[]string{union(`"string",` + decimalOf(38, 2))}, []string{union(`"string",` + decimalOf(38, 4))}, "a was string or decimal(38,2), is string or decimal(38,4)", false},
 		"a branch that goes":          {[]string{union(`"long","string"`)}, []string{field("a", `"long"`)}, "a was long or string, is long", true},
 		"a branch more":               {[]string{field("a", `"long"`)}, []string{union(`"long","string"`)}, "", false},
-		"other docs, names and tags":  {[]string{field("a", date, `,"doc":"x","coupa.name":"b"`)}, []string{field("a", date, `,"doc":"y","coupa.name":"c","tags":["PII"]`)}, "", false},
+		"other docs, names and tags":  {[]string{field("a", date, `,"doc":"x","coupa.name":"b"`)}, []string{field("a", date, `,"doc":"y","coupa.name":"c","confluent:tags":["PII"]`)}, "", false},
 		"fields that one of both has": {[]string{field("gone", date)}, []string{field("new", decimalOf(38, 2))}, "", false},
 		"what every registry refuses": {[]string{field("a", `"string"`)}, []string{field("a", inner("R", field("b", date)))}, "", false},
 	} {

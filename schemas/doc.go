@@ -33,6 +33,12 @@
 //	               number is rounded. With Options.Unmapped it is one string instead, of the JSON object
 //	               of the same members; or there is none, and an Encoder tells what it left out.
 //
+// # Personal data
+//
+// A field with personal data has the property confluent:tags, ["PII", "PII_EMAIL"], the second one by the
+// kind (catalogue/selection.yaml, personal). A registry's rules and catalogs go by it. Nothing here reads it:
+// it counts for nothing in digests, differences and widening, and plans are the same with and without.
+//
 // # Typed custom fields
 //
 // With Options.Custom, custom_fields is a record instead, InvoiceHeaderCustomFields,

@@ -12,6 +12,7 @@ func commands(a *app) []*cobra.Command {
 		newConfigCommand(a),
 		newObjectsCommand(a),
 		newSchemaCommand(a),
+		newContractCommand(a),
 		newPreviewCommand(a),
 		newStatusCommand(a),
 		newPauseCommand(a),

@@ -70,6 +70,9 @@ type Worker struct {
 
 	Raw map[string]string // as given, references unresolved, plain secrets included: see Echo
 
+	LineageURL string       // where OpenLineage events go; "" for none
+	LineageKey coupa.Secret `json:",omitempty"` // "" for none
+
 	TracesEndpoint string  // "" for none
 	TracesRatio    float64 // of traces that are sent
 

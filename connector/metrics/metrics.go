@@ -36,6 +36,8 @@ type Set struct {
 
 	lateness *prometheus.HistogramVec // object
 
+	lineage *prometheus.CounterVec // result
+
 	// Moved by fetches.
 	RowBytes *prometheus.HistogramVec // object
 }
@@ -69,6 +71,10 @@ func New(connectors func() []status.ConnectorStatus, perObject, version string, 
 			Help:    "How far behind the mark published rows were that became visible late.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 21600, 86400, 604800},
 		}, []string{"object"}),
+		lineage: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coupastream_lineage_events_total",
+			Help: "OpenLineage events that were POSTed, by what became of them: sent; refused, and dropped; failed, and tried again as what is so by then.",
+		}, []string{"result"}),
 		RowBytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "coupastream_row_bytes",
 			Help:    "Bytes of a row's JSON as Coupa sent it.",
@@ -78,11 +84,17 @@ func New(connectors func() []status.ConnectorStatus, perObject, version string, 
 	for _, result := range []string{resultCommitted, resultAborted, resultUnknown} {
 		m.results.WithLabelValues(result) // a rate needs the 0 before the first
 	}
-	m.Registry.MustRegister(m.duration, m.records, m.bytes, m.results, m.lateness, m.RowBytes, m.Kafka, m.Group,
+	for _, result := range []string{"sent", "refused", "failed"} {
+		m.lineage.WithLabelValues(result)
+	}
+	m.Registry.MustRegister(m.duration, m.records, m.bytes, m.results, m.lateness, m.lineage, m.RowBytes, m.Kafka, m.Group,
 		&connectorMetrics{connectors: connectors, perObject: perObject, version: version},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
+
+// Lineage notes what became of an OpenLineage event.
+func (m *Set) Lineage(result string) { m.lineage.WithLabelValues(result).Inc() }
 
 // Meter measures the transactions of one shard. All its methods but Show and open belong to the shard's
 // goroutine; Close is also called by who has abandoned that.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/schemas"
 	"github.com/coupastream/coupastream/schemas/registry"
 )
 
@@ -83,6 +84,14 @@ func (m *Maker) ForgetTopics() {
 
 // Refuses tells whether the registry refuses the stream's schemas, so that no row can be encoded.
 func (m *Maker) Refuses() bool { return !m.current.Load().refused.IsZero() }
+
+// Schema is what rows are encoded by now, their lines included; nil before Prepare.
+func (m *Maker) Schema() *schemas.Schema {
+	if now := m.current.Load(); now != nil {
+		return now.schema
+	}
+	return nil
+}
 
 // Registry turns a schema's text into the id that goes in front of each record.
 type Registry interface {

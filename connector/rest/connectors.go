@@ -12,6 +12,7 @@ import (
 
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/contract"
 	"github.com/coupastream/coupastream/connector/status"
 )
 
@@ -22,6 +23,7 @@ const changeTimeout = 30 * time.Second
 type reader interface {
 	Connectors() []status.ConnectorStatus
 	Connector(name string) (status.ConnectorStatus, error)
+	Contract(name string, objects []string) (*contract.Document, error)
 	Ready() error // nil: started; connector.ErrStarting: not yet
 	Watch(ctx context.Context) <-chan struct{}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/coupastream/coupastream/checkpoint"
 	"github.com/coupastream/coupastream/connector"
 	"github.com/coupastream/coupastream/connector/config"
+	"github.com/coupastream/coupastream/connector/contract"
 	"github.com/coupastream/coupastream/connector/explain"
 	"github.com/coupastream/coupastream/connector/logging"
 	"github.com/coupastream/coupastream/connector/shard"
@@ -377,6 +378,21 @@ func (f *fake) Ring(name, object string) error {
 	}
 	f.rung = append(f.rung, name+"/"+object)
 	return nil
+}
+
+// Contract is that of the configuration.
+func (f *fake) Contract(name string, objects []string) (*contract.Document, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.get(name)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := f.settings.ParseSubmitted(c.Config, nothing)
+	if err != nil {
+		return nil, err
+	}
+	return contract.Of(f.settings, parsed, objects)
 }
 
 // Explain knows a row that waits for a poll, with a line.

@@ -5,8 +5,8 @@
 //
 // Health beside the closed set of states (health.go), the offset of one
 // object (offsets.go), snapshots (snapshots.go), comparisons (verified.go), the doorbell (hooks.go), why
-// a row is in its topic or is not (explain.go), probes and metrics (probes.go), and the description of
-// all of it, /openapi.json (openapi.go).
+// a row is in its topic or is not (explain.go), the data contract of the topics (contract.go), probes and
+// metrics (probes.go), and the description of all of it, /openapi.json (openapi.go).
 //
 // # Where a route is
 //
@@ -93,7 +93,7 @@ func New(w Worker, o Options) *API {
 		metrics: promhttp.HandlerFor(w.Metrics(), promhttp.HandlerOpts{}),
 	}
 	a.routes = slices.Concat(a.workerRoutes(), a.descriptionRoutes(), a.connectorRoutes(), a.statusRoutes(), a.lifecycleRoutes(),
-		a.offsetRoutes(), a.snapshotRoutes(), a.deleteRoutes(), a.verifiedRoutes(), a.hookRoutes(), a.explainRoutes(), a.pluginRoutes(), a.loggerRoutes())
+		a.offsetRoutes(), a.snapshotRoutes(), a.deleteRoutes(), a.verifiedRoutes(), a.hookRoutes(), a.explainRoutes(), a.contractRoutes(), a.pluginRoutes(), a.loggerRoutes())
 	return a
 }
 

@@ -24,6 +24,7 @@ type computed struct {
 	typ     schematext.Type
 	doc     string
 	program cel.Program
+	reads   []*place // the fields that the expression names, in its order
 	at      position
 }
 
@@ -93,8 +94,8 @@ func (c *compiler) computation(env *cel.Env, one computation) {
 		c.wrong(one.expression.position, "write it in another way", "the expression can't be made a program: %s", oneLine(err.Error()))
 		return
 	}
-	c.use(checked.NativeRep())
-	c.computed = append(c.computed, &computed{name: one.path, typ: typ, doc: one.doc, program: program, at: one.position})
+	reads := c.use(checked.NativeRep())
+	c.computed = append(c.computed, &computed{name: one.path, typ: typ, doc: one.doc, program: program, reads: reads, at: one.position})
 }
 
 // place is where a position of an expression, line from 1 and column from
@@ -197,14 +198,18 @@ func results(out *cel.Type, k kind) (instead string, ok bool) {
 	return "let it give " + strings.Join(names[:len(takes)], " or ") + ", e.g. with " + names[0] + "(…); or give another type", false
 }
 
-// use marks what an expression needs of a row.
-func (c *compiler) use(checked *ast.AST) {
+// use marks what an expression needs of a row, and gives the fields that it names.
+func (c *compiler) use(checked *ast.AST) (reads []*place) {
 	places := map[string]*place{}
 	c.top.byName(places)
 	mark := func(expr ast.Expr, field string) {
 		at := places[present(checked.GetType(expr.ID())).TypeName()]
-		for f := at.celField(field); f != nil; f = f.parent {
+		read := at.celField(field)
+		for f := read; f != nil; f = f.parent {
 			f.used = true
+		}
+		if read != nil && !slices.Contains(reads, read) {
+			reads = append(reads, read)
 		}
 	}
 	ast.PreOrderVisit(checked.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
@@ -219,6 +224,7 @@ func (c *compiler) use(checked *ast.AST) {
 			}
 		}
 	}))
+	return reads
 }
 
 // celName is the name of the place's type in expressions, for a place that is a record.

@@ -50,6 +50,9 @@
 // hash: the hexadecimal HMAC-SHA256 of the value's text as Coupa sends it (a text without its quotes and
 // escapes), under mapping.hash.key, as a string. Equal values have equal hashes, in every field and object.
 //
+// Mask and hash take the tags of personal data from a field, where all places of its record
+// have them; a computed field has the tags of what its expression reads.
+//
 // null, what is absent and "" stay as they are under mask and hash. custom-fields.NAME, of either namespace,
 // can be chosen, left out, masked and hashed, whether custom fields are typed or not. So can fields that
 // Coupa documents and coupastream does not ship, but for choose: they are in rows if fields=all.

@@ -19,6 +19,9 @@ import (
 // A record that is used in several places and is not to be the same in all of
 // them has a name of its own in each place where the rules change it: SupplierRef
 // at supplier becomes SupplierRef_supplier, with its former name in coupa.record.
+//
+// Tags of personal data are no part of that: a field of a record that stands in
+// several places loses them where the rules hide it in all of these.
 func (m *Mapping) Apply(row *schematext.Record) (asked *schematext.Record, err error) {
 	all := row.Records()
 	original := expand(row, all)
@@ -41,7 +44,32 @@ func (m *Mapping) Apply(row *schematext.Record) (asked *schematext.Record, err e
 	}
 	*row = *changed
 	row.Rules = m.top.hidden()
+	shown := map[string]bool{}
+	m.top.note(row, row.Records(), shown)
+	row.Walk(func(r *schematext.Record) {
+		for i := range r.Fields {
+			if f := &r.Fields[i]; f.Role != schematext.RoleComputed && !shown[r.Name+"."+f.Name] {
+				f.Tags = nil
+			}
+		}
+	})
 	return asked, nil
+}
+
+// note takes in the fields, each behind its record's name and a dot, that show what Coupa sends in a place.
+func (p *place) note(r *schematext.Record, all map[string]*schematext.Record, shown map[string]bool) {
+	for _, f := range r.Fields {
+		child := p.byKey[f.CoupaName]
+		if child == nil {
+			continue
+		}
+		if !child.hides() {
+			shown[r.Name+"."+f.Name] = true
+		}
+		if inner := recordOf(f.Type, all); inner != nil && child.byKey != nil {
+			child.note(inner, all, shown)
+		}
+	}
 }
 
 // hidden lists what the rules hide in rows, in order: of a mask that it is one, and which
@@ -186,7 +214,32 @@ func addComputed(r *schematext.Record, c *computed) {
 			f.Name = names[i]
 		}
 	}
-	r.Fields = append(r.Fields, schematext.Field{Name: c.name, Type: c.typ, Doc: c.doc, Role: schematext.RoleComputed})
+	r.Fields = append(r.Fields, schematext.Field{Name: c.name, Type: c.typ, Doc: c.doc, Role: schematext.RoleComputed, Tags: c.tags()})
+}
+
+// Reads gives, by the name of each computed field, the fields that its expression reads, by their paths.
+func (m *Mapping) Reads() map[string][]string {
+	all := map[string][]string{}
+	for _, c := range m.computed {
+		for _, p := range c.reads {
+			if deeper := slices.ContainsFunc(c.reads, func(q *place) bool { return q.parent == p }); !deeper {
+				all[c.name] = append(all[c.name], p.path)
+			}
+		}
+	}
+	return all
+}
+
+// tags are those of what the expression reads, which it may show whatever the rules hide.
+func (c *computed) tags() (all []string) {
+	for _, p := range c.reads {
+		for _, tag := range p.tags {
+			if !slices.Contains(all, tag) {
+				all = append(all, tag)
+			}
+		}
+	}
+	return all
 }
 
 // ask leaves in a record what Coupa is to be asked for.

@@ -213,6 +213,42 @@ func TestASchemaTellsWhatItsMappingHides(t *testing.T) {
 	}
 }
 
+// A tag of personal data goes with what a mapping hides, in all places of a record that stands in several,
+// and names no record: a schema without rules has the records of one with them.
+func TestTagsOfPersonalDataGoWithWhatIsHidden(t *testing.T) {
+	t.Parallel()
+	const login, email, name = `"coupa.name":"login","confluent:tags":["PII","PII_ID"]`, `"coupa.name":"email","confluent:tags":["PII","PII_EMAIL"]`, `"coupa.name":"requester-name","confluent:tags":["PII","PII_NAME"]`
+	all := schema(t, "departments", nil, schemas.Options{}).JSON()
+	if strings.Count(all, login) != 1 || strings.Count(all, email) != 1 {
+		t.Fatalf("the schema that is shipped is %s", all)
+	}
+	for _, c := range []struct {
+		object, rules string
+		has, lacks    []string
+	}{
+		{"departments", "fields: {updated-by.email: {hash: true}, created-by.email: {hash: true}}", []string{login}, []string{"PII_EMAIL"}},
+		{"departments", `fields: {updated-by.email: {hash: true}, updated-by.login: {mask: {keep-last: 4}}, created-by.email: {mask: x}, created-by.login: {hash: true}}`, nil, []string{"PII"}},
+		{"requisitions", "fields: {created-by.email: {hash: true}}", []string{login, email, `"name":"UserSimpleRef"`}, []string{"UserSimpleRef_"}},
+		{"invoices", `fields: {requester-name: {mask: x}}`, []string{login, email}, []string{name}},
+		{"invoices", `fields: {requester-name: {rename: who}}`, []string{login, email, name}, nil},
+		{"invoices", `fields: {requester-name: {mask: x}}` + "\ncompute: {who: {expression: \"row.requester_name + row.created_by.email\", type: string, doc: W}}",
+			[]string{`"name":"who","type":"string","doc":"W","coupa.role":"computed","confluent:tags":["PII","PII_NAME","PII_EMAIL"]`}, []string{name}},
+		{"invoices", "compute: {late: {expression: \"row.status == 'paid'\", type: boolean, doc: W}}", []string{`"doc":"W","coupa.role":"computed"}`}, nil},
+	} {
+		text := strings.ReplaceAll(schema(t, c.object, compile(t, c.object, c.rules), schemas.Options{}).JSON(), `"type":["null","string"],"default":null,"doc":"W"`, `"type":"string","doc":"W"`)
+		for _, part := range c.has {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s, %s: the schema lacks %s", c.object, c.rules, part)
+			}
+		}
+		for _, part := range c.lacks {
+			if strings.Contains(text, part) {
+				t.Errorf("%s, %s: the schema has %s", c.object, c.rules, part)
+			}
+		}
+	}
+}
+
 func split(t *testing.T, s *schemas.Schema) *schemas.Split {
 	t.Helper()
 	parts, err := s.Split(false)

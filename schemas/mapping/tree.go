@@ -16,6 +16,7 @@ type place struct {
 	name   string // as Avro has it
 	typ    schematext.Type
 	role   string
+	tags   []string // of personal data
 	parent *place
 	object string // Coupa's name of the record's object
 	fields []*place
@@ -64,7 +65,7 @@ func (p *place) grow(r *schematext.Record, all map[string]*schematext.Record) {
 		if f.Role == schematext.RoleUnmapped {
 			continue
 		}
-		child := &place{path: join(p.path, f.CoupaName), key: f.CoupaName, name: f.Name, typ: f.Type, role: f.Role, parent: p}
+		child := &place{path: join(p.path, f.CoupaName), key: f.CoupaName, name: f.Name, typ: f.Type, role: f.Role, tags: f.Tags, parent: p}
 		if f.Role == schematext.RoleCustomFields {
 			child.extra = map[string]*rules{}
 		} else if inner := recordOf(f.Type, all); inner != nil {

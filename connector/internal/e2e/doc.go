@@ -43,6 +43,9 @@
 //	kafka.sh rig.xml              brokers and registry: install, start, stop, kill
 //	java.sh                       compiles and runs the programs in Java
 //	classes.sh classes/           Java classes of all schemas in one build (make classes)
+//	contracts.sh contracts/       data contracts of all objects, linted, and tested against live topics, by
+//	                              datacontract-cli (make contracts)
+//	lineage.sh lineage/           OpenLineage events, read by openlineage-python (make lineage)
 //	judge/                        the judge: what a tenant went through against what its topics hold
 //	unwrap/                       topics read through Debezium's ExtractNewRecordState, as a sink of Kafka
 //	                              Connect does

@@ -9,9 +9,14 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coupastream/coupastream/schemas"
+	"github.com/coupastream/coupastream/schemas/custom"
+	"github.com/coupastream/coupastream/schemas/registry"
 )
 
 // formats streams six objects, each in another form, and reads them with librdkafka
@@ -45,6 +50,7 @@ func (p *parts) formats(t *testing.T) {
 	for object, f := range forms {
 		topics = append(topics, f.form+"="+w.topics()[object])
 	}
+	untagged := p.untagged(t, tenant.name+".suppliers-value", "suppliers")
 	w.start()
 	w.readsHistory(t, rows)
 	if err := atRest(t.Context(), p.admin(t), w.topicNames(), 2*time.Second, time.Minute); err != nil {
@@ -60,7 +66,47 @@ func (p *parts) formats(t *testing.T) {
 		p.compare(t, tenant, object, rows)
 	}
 	p.unwrapped(t, tenant, w.topics()["invoices"], w.topics()["users"])
+	p.tagged(t, tenant.name+".suppliers-value", untagged)
+	p.tagged(t, tenant.name+".invoices-value", untagged)
+	p.tagged(t, tenant.name+".contracts-value", untagged)
 	w.stop(t)
+}
+
+var tags = regexp.MustCompile(`,"confluent:tags":\[[^]]*\]`)
+
+// untagged registers an object's schema as it would be without tags of personal data, and gives its id.
+func (p *parts) untagged(t *testing.T, subject, object string) int {
+	t.Helper()
+	s, err := schemas.For(object, schemas.Options{Custom: new(custom.Fields)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.idOf(t, subject, tags.ReplaceAllString(s.JSON(), ""))
+}
+
+// tagged wants tags in a subject's last version, which follows one without them as another version, and
+// which is the same when it is registered again.
+func (p *parts) tagged(t *testing.T, subject string, untagged int) {
+	t.Helper()
+	text := p.latest(t, subject)
+	one, again := p.idOf(t, subject, text), p.idOf(t, subject, text)
+	if !tags.MatchString(text) || one != again || one == untagged {
+		t.Errorf("%s: the last version has the ids %d and %d, without tags %d: %.2000s", subject, one, again, untagged, text)
+	}
+}
+
+// idOf registers a schema, of which nothing is known yet, and gives its id.
+func (p *parts) idOf(t *testing.T, subject, text string) int {
+	t.Helper()
+	r, err := registry.New(registry.Config{URLs: []string{p.registry}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := r.Register(t.Context(), subject, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // unwrapped reads a topic of enveloped Avro through ExtractNewRecordState: what comes out are the

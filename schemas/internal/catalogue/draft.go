@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -125,6 +126,9 @@ func (d *drafter) view(name, object string, fields []string) (schematext.Type, e
 			return schematext.Type{}, fmt.Errorf("%s.%s: %w", object, field, err)
 		}
 		f := schematext.Field{Name: named[field], Type: typ, Doc: d.doc(object, field, typ), CoupaName: field}
+		if !strings.Contains(d.objects[object][field], ":") {
+			f.Tags = d.tags(object, field)
+		}
 		if d.text[object+"."+field] {
 			f.CoupaType = schematext.TypeText
 		}
@@ -133,6 +137,19 @@ func (d *drafter) view(name, object string, fields []string) (schematext.Type, e
 	full := !strings.HasSuffix(name, "Ref")
 	r.Fields = append(r.Fields, d.closing(full && d.custom[object])...)
 	return schematext.Type{Record: r}, nil
+}
+
+// tags are those of a field with personal data: what is listed for the object's field counts before
+// what is listed for all fields of that name.
+func (d *drafter) tags(object, field string) []string {
+	switch kind := cmp.Or(d.personal[object+"."+field], d.personal[field]); kind {
+	case "":
+		return nil
+	case schematext.TagPII:
+		return []string{schematext.TagPII}
+	default:
+		return []string{schematext.TagPII, kind}
+	}
 }
 
 // closing are the fields at the end of every record.

@@ -21,9 +21,10 @@ type Catalogue struct {
 	leaveOut    map[string]bool // "Object.field" or "field"
 	full        map[string]bool // "Object.field"
 
-	leaveOutOfParts map[string]bool // "Object.field"
-	custom          map[string]bool // object
-	text            map[string]bool // "Object.field": described as text, typed more narrowly
+	leaveOutOfParts map[string]bool   // "Object.field"
+	custom          map[string]bool   // object
+	text            map[string]bool   // "Object.field": described as text, typed more narrowly
+	personal        map[string]string // "Object.field" or "field" → tag
 }
 
 // values is what Coupa's description says of a text: its
@@ -46,6 +47,7 @@ type selection struct {
 	PartsLack    []leftOut                    `yaml:"leave-out-of-parts"`
 	Order        map[string][]string          `yaml:"order"`
 	Docs         map[string]string            `yaml:"docs"`
+	Personal     map[string][]string          `yaml:"personal"`
 }
 
 // leftOut is what the schemas leave out for one reason.
@@ -57,7 +59,7 @@ type leftOut struct {
 // Load reads objects.json, values.json and selection.yaml from dir.
 // The error lists every name in selection.yaml that leads nowhere.
 func Load(dir fs.FS) (*Catalogue, error) {
-	c := &Catalogue{leaveOut: map[string]bool{}, leaveOutOfParts: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}, text: map[string]bool{}}
+	c := &Catalogue{leaveOut: map[string]bool{}, leaveOutOfParts: map[string]bool{}, full: map[string]bool{}, custom: map[string]bool{}, text: map[string]bool{}, personal: map[string]string{}}
 	if err := c.readObjects(dir); err != nil {
 		return nil, err
 	}
@@ -134,6 +136,11 @@ func (c *Catalogue) apply() {
 	for _, object := range c.choice.CustomFields {
 		c.custom[object] = true
 	}
+	for tag, places := range c.choice.Personal {
+		for _, at := range places {
+			c.personal[at] = tag
+		}
+	}
 }
 
 // check finds what selection.yaml names and objects.json lacks.
@@ -188,6 +195,16 @@ func (c *Catalogue) check() error {
 	}
 	for _, object := range sortedKeys(c.choice.Order) {
 		fields("order", object, c.choice.Order[object])
+	}
+	tagged := map[string]string{}
+	for _, tag := range sortedKeys(c.choice.Personal) {
+		places("personal", c.choice.Personal[tag])
+		for _, at := range c.choice.Personal[tag] {
+			if tagged[at] != "" {
+				errs = append(errs, fmt.Errorf("selection.yaml, personal: %s is listed under %s and %s; keep one", at, tagged[at], tag))
+			}
+			tagged[at] = tag
+		}
 	}
 	for _, object := range c.choice.CustomFields {
 		if c.objects[object] == nil {

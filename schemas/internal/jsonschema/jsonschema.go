@@ -26,6 +26,7 @@ type schema struct {
 	Properties  *properties        `json:"properties,omitempty"`
 	Required    []string           `json:"required,omitempty"`
 	Additional  *bool              `json:"additionalProperties,omitempty"`
+	Tags        []string           `json:"confluent:tags,omitempty"`
 	Definitions map[string]*schema `json:"definitions,omitempty"`
 }
 
@@ -113,7 +114,7 @@ func (d describer) object(r *schematext.Record) *schema {
 	for _, f := range r.Fields {
 		of := d.field(f)
 		if of.Ref == "" { // what stands beside a $ref is ignored in this dialect
-			of.Description = f.Doc
+			of.Description, of.Tags = f.Doc, f.Tags
 		}
 		s.Properties.add(f.Name, of)
 		if !f.Type.Nullable {

@@ -19,8 +19,8 @@ func (d Difference) String() string { return fmt.Sprintf("%s was %s, is %s", d.P
 
 // Differences compares what two versions of a record have in common: the types of fields, with precision
 // and scale, wherever they stand, and what a mapping hides. Fields that one of them has alone are none, nor
-// are docs and properties; a type that a union has besides is none either. What becomes of a record that
-// is no record any more, and of whatever can't be null, every registry sees by itself.
+// are docs, tags and properties; a type that a union has besides is none either. What becomes of a record
+// that is no record any more, and of whatever can't be null, every registry sees by itself.
 func Differences(last, next *Record) []Difference {
 	d := differ{last: last.Records(), next: next.Records(), compared: map[[2]string]bool{}}
 	d.records("", last, next)

@@ -15,6 +15,9 @@
 //	coupa.branch  on a field whose type is a union of null and several types: the place of the one that
 //	              values are written as
 //	coupa.custom  on a custom field that a tenant's rows taught: the types that its values had
+//
+// A field with personal data has confluent:tags, by the name that registries' catalogs know them: TagPII, and
+// with it most often what kind of data it is.
 package schematext
 
 import (
@@ -80,7 +83,11 @@ type Field struct {
 	Role      string    `json:"coupa.role,omitempty"`
 	Custom    []string  `json:"coupa.custom,omitempty"`
 	Branch    int       `json:"coupa.branch,omitempty"`
+	Tags      []string  `json:"confluent:tags,omitempty"`
 }
+
+// TagPII is the tag of every field with personal data.
+const TagPII = "PII"
 
 // MarshalJSON writes the field; the default stands there only where the type is nullable, as Avro asks.
 func (f Field) MarshalJSON() ([]byte, error) {
@@ -198,7 +205,7 @@ func fieldOf(v any) (Field, error) {
 	if f.Name == "" {
 		return f, fmt.Errorf("a field without a name: %.200v", v)
 	}
-	f.Custom = textsOf(m["coupa.custom"])
+	f.Custom, f.Tags = textsOf(m["coupa.custom"]), textsOf(m["confluent:tags"])
 	var err error
 	if f.Type, err = typeOf(m["type"]); err != nil {
 		return f, fmt.Errorf("%s: %w", f.Name, err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/coupastream/coupastream/connector/contract"
 	"github.com/coupastream/coupastream/connector/rest"
 )
 
@@ -51,6 +52,13 @@ func (c *Client) Info(ctx context.Context, name string) (Info, error) {
 	var i Info
 	err := c.do(ctx, http.MethodGet, path("connectors", name), nil, nil, &i)
 	return i, err
+}
+
+// Contract gives the data contract of a connector's topics, or of those of some of its objects.
+func (c *Client) Contract(ctx context.Context, name string, objects []string) (*contract.Document, error) {
+	d := new(contract.Document)
+	err := c.do(ctx, http.MethodGet, path("connectors", name, "contract"), url.Values{"object": objects}, nil, d)
+	return d, err
 }
 
 // Create makes a connector, which there may not be yet.
