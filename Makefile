@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 # go test, which tries once more what failed, and names it flaky if that helps
 AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race histories lint vulncheck fuzz api-fuzz bench e2e crash classes nightly ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories lint vulncheck fuzz api-fuzz bench e2e crash classes sinks nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -68,7 +68,7 @@ bench: ## benchmarks of the hot path, of simulated days, and of the built progra
 # to fetch it with.
 e2e: SHORT ?= -short
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients (SHORT=)
-	$(GO) test -tags e2e $(SHORT) -skip TestCrash -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
+	$(GO) test -tags e2e $(SHORT) -skip 'TestCrash|TestSinks' -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
 
 # N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the
 # table goes. What failed is kept in .e2e/crash, with logs and state.
@@ -86,11 +86,17 @@ crash: ## kill, stop and starve workers and the parts around them at random (N=6
 classes: build ## Java classes of all schemas, by Avro's Maven plugin (a JDK 17, mvn)
 	connector/internal/e2e/classes.sh $(BIN)
 
+# SINKS are those to try, by comma (all, which takes half an hour). What came of them goes to the table in deploy/sinks/README.md.
+sinks: export E2E_SINKS = $(SINKS)
+sinks: export E2E_SINKS_TABLE = $(CURDIR)/deploy/sinks/README.md
+sinks: ## data platforms and programs that read the topics, against what the tenant has (SINKS=; as e2e, and PostgreSQL)
+	$(GO) test -tags e2e -run TestSinks -count=1 -v -timeout 120m ./connector/internal/e2e/
+
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
-nightly: ## what .ci/run leaves out: all scenes, long histories, fuzzing, deploy-check, api-fuzz, classes
+nightly: ## what .ci/run leaves out: all scenes, long histories, fuzzing, deploy-check, api-fuzz, classes, sinks
 	@failed=; \
-	for target in deploy-check api-fuzz classes fuzz 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200'; do \
+	for target in deploy-check api-fuzz classes sinks fuzz 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200'; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \
