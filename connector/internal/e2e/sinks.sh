@@ -244,8 +244,12 @@ iceberg() {
   placed sinks/iceberg/iceberg.properties
   sed -i "s/^name=.*/&-$1/" "$work/iceberg.properties" # each run reads from the start
   connect iceberg/pom.xml "$work/iceberg.properties"
-  tables() { find "$work/warehouse/coupa" "$work/warehouse/changes" -name 'v*.metadata.json' | sort; }
-  until_at_rest 60 tables # commits are far between
+  committed() { # all seven tables have a snapshot
+    local all
+    all=$(find "$work/warehouse" -name 'snap-*.avro' | sort)
+    [ "$(xargs -rn1 dirname <<<"$all" | sort -u | wc -l)" -lt 7 ] || echo "$all"
+  }
+  until_at_rest 60 committed # commits are far between
   python "$deploy/sinks/iceberg/requirements.txt" - "$work/warehouse" "$@" <<'PY'
 import glob, json, re, sys
 import duckdb
