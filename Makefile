@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 # go test, which tries once more what failed, and names it flaky if that helps
 AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race histories guards lint vulncheck fuzz api-fuzz agents bench e2e crash power classes contracts lineage nightly ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories guards lint vulncheck fuzz api-fuzz agents bench e2e crash power classes contracts lineage sinks nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -75,7 +75,7 @@ bench: ## benchmarks of the hot path, of simulated days, and of the built progra
 # to fetch it with.
 e2e: SHORT ?= -short
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients (SHORT=)
-	$(GO) test -tags e2e $(SHORT) -skip TestCrash -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
+	$(GO) test -tags e2e $(SHORT) -skip 'TestCrash|TestSinks' -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
 
 # N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the
 # table goes. What failed is kept in .e2e/crash, with logs and state. With RIG=3 there are three brokers (and
@@ -112,11 +112,17 @@ contracts: build ## data contracts of all objects, linted and tested by datacont
 lineage: ## OpenLineage events, read by openlineage-python from PyPI (Python 3 with venv)
 	connector/internal/e2e/lineage.sh
 
+# SINKS are those to try, by comma (all, which takes half an hour). What came of them goes to the table in deploy/sinks/README.md.
+sinks: export E2E_SINKS = $(SINKS)
+sinks: export E2E_SINKS_TABLE = $(CURDIR)/deploy/sinks/README.md
+sinks: ## data platforms and programs that read the topics, against what the tenant has (SINKS=; as e2e, and PostgreSQL)
+	$(GO) test -tags e2e -run TestSinks -count=1 -v -timeout 120m ./connector/internal/e2e/
+
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
-nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes, contracts, lineage
+nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes, contracts, lineage, sinks
 	@failed=; \
-	for target in deploy-check api-fuzz agents classes contracts lineage fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
+	for target in deploy-check api-fuzz agents classes contracts lineage sinks fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

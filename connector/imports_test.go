@@ -50,7 +50,7 @@ var arrows = map[string]string{
 // importers are who alone may import a module of others, tests aside.
 var importers = map[string][]string{
 	"github.com/hamba/avro/":          {"schemas"},
-	"github.com/twmb/franz-go/pkg/sr": {"schemas/registry", "cmd/coupastream/internal/embedded"},
+	"github.com/twmb/franz-go/pkg/sr": {"schemas/registry", "cmd/coupastream/internal/embedded", "deploy/consumers/go"},
 	"cel.dev/cel-go/":                 {"schemas/mapping"},
 	"go.etcd.io/bbolt":                {"checkpoint"},
 

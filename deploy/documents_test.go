@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -452,6 +453,47 @@ func TestMistakesInDocumentsAreFound(t *testing.T) {
 	} {
 		if err := (&checked{dir: t.TempDir()}).check(t, b); err == nil {
 			t.Errorf("taken: %s", b.text)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "put the files that documents show into them anew")
+
+// shown is a block that shows a file: a comment names the file, by its path from the document, and the whole
+// file stands in the block below.
+var shown = regexp.MustCompile("(?m)(?s)^<!-- file: (\\S+) -->\n```(\\w*)\n(.*?)^```$")
+
+// What documents show of a file is the file, which is what is run elsewhere.
+func TestDocumentsShowFilesAsTheyAre(t *testing.T) {
+	files := map[string]bool{}
+	for _, document := range documents(t, "..") {
+		path := filepath.Join("..", document)
+		text := read(t, path)
+		fresh := shown.ReplaceAllStringFunc(text, func(block string) string {
+			parts := shown.FindStringSubmatch(block)
+			file := filepath.Join(filepath.Dir(path), parts[1])
+			files[filepath.Clean(file)] = true
+			return "<!-- file: " + parts[1] + " -->\n```" + parts[2] + "\n" + read(t, file) + "```"
+		})
+		switch {
+		case fresh == text:
+		case *update:
+			if err := os.WriteFile(path, []byte(fresh), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			t.Errorf("%s: a file is not what the document shows of it; go test ./deploy -run ShowFiles -update", document)
+		}
+	}
+	for _, folder := range []string{"sinks", "consumers"} { // which have nothing but what pages show
+		err := filepath.WalkDir(filepath.Join("..", "deploy", folder), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && filepath.Ext(path) != ".md" && !files[path] {
+				t.Errorf("no document shows %s", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -7,7 +7,7 @@
 // The package holds tests only, behind the build tag e2e:
 //
 //	go test -tags e2e -count=1 -v -timeout 30m ./connector/internal/e2e/
-//	go test -tags e2e -short -skip TestCrash -count=1 -v -timeout 30m ./connector/internal/e2e/
+//	go test -tags e2e -short -skip 'TestCrash|TestSinks' -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
 // With -short it leaves out a month of commits, nginx, two brokers, and the runbook's steps for a transaction
@@ -34,6 +34,8 @@
 //	E2E_INCIDENTS  how many incidents the crash suite draws (60)
 //	E2E_SCENE      the one scene of it to play, from 1
 //	E2E_PROOF      where its table goes (proof.md in E2E_WORK)
+//	E2E_SINKS      the sinks to try, by comma (all)
+//	E2E_SINKS_TABLE      the document that gets the table of their results (none)
 //	E2E_SCENES_AT_ONCE   how many of its scenes run side by side (3)
 //	E2E_BROKERS    how many brokers (1); with 3, the crash suite strikes them and the network before them
 //	E2E_KAFKA      their version (rig.xml's)
@@ -72,6 +74,8 @@
 //	real_test.go                  the scenarios
 //	doorbell_real_test.go         doorbells without a pause, and how soon one is answered
 //	compact_test.go               the checkpoint topic on a broker that compacts it
+//	sinks_test.go                 data platforms and programs of deploy/sinks and deploy/consumers, against
+//	                              what the tenant has (make sinks); sinks.sh runs them, with sinks/
 //	crash_test.go                 the crash suite: many scenes of random incidents; connector/PROOF.md says
 //	                              what it is to show
 //	crash_plan_test.go            which incidents make up which scene, drawn from the seed
