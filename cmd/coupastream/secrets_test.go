@@ -298,7 +298,7 @@ func agentsAnswers(t *testing.T, s *mcp.ClientSession, way string, found places)
 		for name, value := range map[string]any{"name": "acme", "connector": "acme", "object": "invoices", "id": 2, "objects": []string{"invoices"}, "rows": 3, "expand": []string{"info", "health"}} {
 			properties := tool.InputSchema.(map[string]any)["properties"].(map[string]any)
 			if property, has := properties[name].(map[string]any); has {
-				if property["type"] == "array" && name == "name" {
+				if _, many := value.([]string); property["type"] == "array" && !many {
 					value = []any{value}
 				}
 				given[name] = value

@@ -137,7 +137,7 @@ func said(t *testing.T, s *mcp.ClientSession, tool string, given map[string]any)
 
 func TestAnAgentMayDoWhatItsAccountMay(t *testing.T) {
 	t.Parallel()
-	reads := []string{"explain", "getConnector", "getHealth", "getOffsets", "getSnapshots", "getStatus", "getTopics", "listConnectors"}
+	reads := []string{"explain", "getConnector", "getContract", "getHealth", "getOffsets", "getSnapshots", "getStatus", "getTopics", "listConnectors"}
 	changesSomething := []string{"cancelSnapshot", "pause", "restart", "resume", "takeSnapshot"}
 	for _, allowed := range []bool{false, true} {
 		w := newWorker(t, allowed)

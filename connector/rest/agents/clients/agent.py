@@ -6,7 +6,7 @@ import sys
 
 from mcp import Client, MCPError, StdioServerParameters
 
-READING = {"explain", "getConnector", "getHealth", "getOffsets", "getSnapshots", "getStatus", "getTopics", "listConnectors"}
+READING = {"explain", "getConnector", "getContract", "getHealth", "getOffsets", "getSnapshots", "getStatus", "getTopics", "listConnectors"}
 CHANGING = {"pause", "resume", "restart", "takeSnapshot", "cancelSnapshot"}
 FILES = {"schema", "preview", "verify", "deadletters"}
 
