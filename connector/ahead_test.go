@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +65,37 @@ func TestAChangeIsCommittedShortlyAfterItIsVisible(t *testing.T) {
 		t.Logf("visible → committed of %d changes: p50 %v, p99 %v, all within %v", len(took), p50, p99, took[len(took)-1])
 		if left > 0 || p50 > 700*time.Millisecond || p99 > 1500*time.Millisecond {
 			t.Errorf("p50 %v, p99 %v, %d not at all", p50, p99, left)
+		}
+		h.check("users")
+	})
+}
+
+// What is read ahead of the mark goes out, and the mark stays settle.ms behind Coupa's clock all the same.
+func TestTheMarkStaysBehindWhatPollsReadAhead(t *testing.T) {
+	const settled = 2 * time.Second // the default
+	simulate(t, coupatest.Config{Seed: 904, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
+		var soon atomic.Int64 // went out while their second was not settled
+		h.published = func(p shard.Publication) {
+			at, _ := time.Parse(time.RFC3339, p.UpdatedAt)
+			if p.Op == record.OpUpsert && time.Since(at) < settled {
+				soon.Add(1)
+			}
+		}
+		r := h.start()
+		h.settle()
+		for id := range int64(30) {
+			h.tenant.Update("users", id+1)
+			h.pass(time.Second)
+			c, err := r.Connector("acme")
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			if mark := c.Tasks[0].Mark; mark.After(time.Now().Add(-settled)) {
+				h.t.Errorf("at %s the mark is %s", time.Now(), mark)
+			}
+		}
+		if soon.Load() == 0 {
+			h.t.Error("nothing was read ahead")
 		}
 		h.check("users")
 	})
