@@ -337,6 +337,7 @@ func (p *parts) deletedRows(t *testing.T) {
 // sweepKills ends the worker with kill -9 while sweeps read, confirm and delete, as rows are deleted,
 // come back and change: in the end each row that is gone has its tombstone, and no other row has one.
 func (p *parts) sweepKills(t *testing.T) {
+	nightly(t) // the crash suite has kills and sweeps, too
 	const rows, removed = 400, 55
 	begun := time.Now()
 	random := rand.New(rand.NewPCG(p.seed, 21))
@@ -361,7 +362,7 @@ func (p *parts) sweepKills(t *testing.T) {
 	}
 	struck := map[string]int{}
 	since := w.swept(t, "invoices", "reading").Deleted
-	for i := range usually(20, 3) {
+	for i := range 20 {
 		change()
 		aim := []string{"reading", "confirming", "deleting"}[i%3]
 		d := w.deletes(t, "invoices", "a sweep that is "+aim, func(d rest.DeletesHealth) bool {
