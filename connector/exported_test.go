@@ -292,23 +292,30 @@ func TestARowThatHasMovedIsPublishedBeforeItIsMarked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, coupatest.Config{Seed: 95, Rows: 8, Objects: []string{"invoices"}}, func(h *harness) {
 				h.keys["exported.mode"], h.keys["poll.interval.ms"] = "mark", "60000" // a mark is due first
-				id := h.tenant.Rows("invoices")[5].ID
+				var id atomic.Int64
+				if !k.within {
+					id.Store(h.tenant.Rows("invoices")[5].ID)
+				}
 				var changed atomic.Bool
 				var last coupatest.Version
 				looks := func(r coupatest.Request) bool {
 					return r.Method == http.MethodGet && r.Query.Get("id[in]") != "" && r.Query.Get("exported") == "false"
 				}
 				h.tenant.OnRequest(func(r coupatest.Request) {
-					if looks(r) && k.within && !changed.Swap(true) {
-						last = k.change(h.tenant, id) // behind the answer: the stamps are those before
+					if looks(r) && k.within && id.Load() != 0 && !changed.Swap(true) {
+						last = k.change(h.tenant, id.Load()) // behind the answer: the stamps are those before
 					}
 				})
 				h.published = func(r shard.Publication) {
-					if r.ID == id && !k.within && !changed.Swap(true) { // before a mark
-						last = k.change(h.tenant, id)
+					if r.ID == id.Load() && !k.within && !changed.Swap(true) { // before a mark
+						last = k.change(h.tenant, r.ID)
 					}
 				}
 				h.start()
+				if k.within { // a row by itself: the next poll is a minute away when it is marked
+					h.pass(2 * time.Minute)
+					id.Store(h.tenant.Create("invoices").ID)
+				}
 				h.pass(10 * time.Minute)
 				encode, contentOf := h.rowEncoder("invoices", schemas.Options{}), h.contents(h.tenant, "invoices")
 				there := slices.ContainsFunc(h.records("coupa.invoices"), func(r readRecord) bool { return contentOf(r) == string(encode(last.JSON)) })

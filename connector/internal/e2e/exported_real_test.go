@@ -59,6 +59,7 @@ func (t *tenant) unmarked(tb testing.TB, object string) (n int) {
 // users save new versions, which takes the flag back. In the end each row has the flag, each version that was
 // marked had been published before, and nothing is there twice. A mark moves updated-at, as it may in Coupa.
 func (p *parts) exportedMarks(t *testing.T) {
+	nightly(t) // the crash suite has marks and kills, too
 	const object, rows = "purchase_orders", 200
 	random := rand.New(rand.NewPCG(p.seed, 10))
 	tenant := p.tenantOf(t, p.dir, "exported", coupatest.Config{Rows: rows, Objects: []string{object}, MarksStamp: true})
@@ -67,7 +68,7 @@ func (p *parts) exportedMarks(t *testing.T) {
 	})
 	there := len(tenant.flags(t, "rows", object))
 	w.start()
-	for kill := range usually(8, 5) {
+	for kill := range 8 {
 		before := tenant.unmarked(t, object)
 		if err := await(t.Context(), "further marks", 2*time.Minute, func() error {
 			w.alive(t)
