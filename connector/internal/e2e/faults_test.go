@@ -60,6 +60,20 @@ func tells(deletes string, log func(object string) []logged) *httptest.Server {
 	}))
 }
 
+// judged is what the judge says, by object.
+func judged(t *testing.T, d docket) map[string]verdict {
+	t.Helper()
+	verdicts, err := judge(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]verdict{}
+	for _, v := range verdicts {
+		all[v.Object] = v
+	}
+	return all
+}
+
 // mark sets the exported flag of a row of faultLog, behind all that happens to it there.
 type mark struct {
 	seq, checked int           // of the version that is marked, and of the one that was looked at
@@ -229,14 +243,7 @@ func (p *parts) judgeFindsFaults(t *testing.T) {
 		}
 	}
 	f.write(t, slices.Sorted(maps.Values(d.topics)), all)
-	verdicts, err := judge(t.Context(), d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]verdict{}
-	for _, v := range verdicts {
-		got[v.Object] = v
-	}
+	got := judged(t, d)
 	for i, c := range cases {
 		v := got[caseOf(i)]
 		found, rest := v.findings(), strings.TrimPrefix(c.want, "… ")
