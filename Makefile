@@ -19,12 +19,12 @@ test: ## all tests that need nothing but Go
 	$(AGAIN) -timeout 20m -- ./...
 	$(AGAIN) -tags failpoints -run TenSteps -- ./connector/
 
-# SHORT= runs all of them, which takes half an hour. Of schemas, whose property tests have one goroutine,
-# what is shared is tried; coupatest's have one, too, and what it shares connector's tests use.
+# SHORT= runs all of them, which takes half an hour. Of schemas and checkpoint, whose property tests have one
+# goroutine, what is shared is tried; coupatest's have one, too, and what it shares connector's tests use.
 race: SHORT ?= -short
 race: ## the same under the race detector, but for tests that are long there (SHORT=)
-	CGO_ENABLED=1 $(AGAIN) -race $(SHORT) -timeout 60m -- $$($(GO) list ./... | grep -v '/schemas\|/coupatest')
-	CGO_ENABLED=1 $(AGAIN) -race -run 'Registr|Shared|AtOnce|Cache' -- ./schemas
+	CGO_ENABLED=1 $(AGAIN) -race $(SHORT) -timeout 60m -- $$($(GO) list ./... | grep -v '/schemas\|/coupatest\|/checkpoint$$')
+	CGO_ENABLED=1 $(AGAIN) -race -run 'Registr|Shared|AtOnce|Cache|ReadsBeside|PassesOver' -- ./schemas ./checkpoint
 
 # Tests that draw what they do read HISTORIES, and draw a few where it is not set.
 histories: ## tests of random histories, each from N seeds (1000) in place of a few
