@@ -112,7 +112,7 @@ contracts: build ## data contracts of all objects, linted and tested by datacont
 lineage: ## OpenLineage events, read by openlineage-python from PyPI (Python 3 with venv)
 	connector/internal/e2e/lineage.sh
 
-# SINKS are those to try, by comma (all, which takes half an hour). What came of them goes to the table in deploy/sinks/README.md.
+# SINKS are those to try, by comma (all, which takes a quarter of an hour, and longer the first time). What came of them goes to the table in deploy/sinks/README.md.
 sinks: export E2E_SINKS = $(SINKS)
 sinks: export E2E_SINKS_TABLE = $(CURDIR)/deploy/sinks/README.md
 sinks: ## data platforms and programs that read the topics, against what the tenant has (SINKS=; as e2e, and PostgreSQL)
