@@ -115,14 +115,14 @@ lineage: ## OpenLineage events, read by openlineage-python from PyPI (Python 3 w
 # SINKS are those to try, by comma (all, which takes a quarter of an hour, and longer the first time). What came of them goes to the table in deploy/sinks/README.md.
 sinks: export E2E_SINKS = $(SINKS)
 sinks: export E2E_SINKS_TABLE = $(CURDIR)/deploy/sinks/README.md
-sinks: ## data platforms and programs that read the topics, against what the tenant has (SINKS=; as e2e, and PostgreSQL)
+sinks: $(if $(SINKS),,contracts) ## data platforms and programs that read the topics, against what the tenant has, and contracts (SINKS=; as e2e, and PostgreSQL)
 	$(GO) test -tags e2e -run TestSinks -count=1 -v -timeout 120m ./connector/internal/e2e/
 
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
 nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes, contracts, lineage, sinks
 	@failed=; \
-	for target in deploy-check api-fuzz agents classes contracts lineage sinks fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
+	for target in deploy-check api-fuzz agents classes lineage sinks fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \
