@@ -356,7 +356,9 @@ func brokersDeck() []incident {
 		add(n, streaming)
 	}
 	d = append(d, incident{kind: registryKilled, aim: streaming}, incident{kind: registryKilled, aim: starting})
-	return append(d, epochsDeck()...)
+	add(lettersSent, streaming, streaming)
+	between(lettersSent)
+	return append(append(d, epochsDeck()...), rightsDeck()...)
 }
 
 // levels are the features that Kafka lets be taken down and up again while it runs. It does not let
