@@ -233,8 +233,7 @@ func (s *scene) settings(t *tenant) map[string]string {
 	if s.class == three {
 		settings["record.oversize"], settings["errors.deadletterqueue.topic.name"] = "deadletter", s.letters()
 	}
-	// not where ids expire while a sweep goes on, which is slow at a rate that is being found
-	if s.number%2 == 0 && (s.class != three || s.several()) {
+	if s.number%2 == 0 {
 		settings["coupa.rate.limit"], settings["coupa.rate.limit.max"] = "auto", "60"
 	}
 	switch {
