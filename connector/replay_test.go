@@ -394,6 +394,29 @@ func TestLettersOfTwoVersionsOfASecondBothGo(t *testing.T) {
 	})
 }
 
+// The second of two versions of a second goes behind the first
+// in another replay, too, if Coupa has it, and once.
+func TestALetterOfTheSecondThatHasGoneOutGoesIfCoupaHasIt(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 112, Rows: 1, Objects: []string{"invoices"}}, func(h *harness) {
+		h.oversized(1)
+		second := *h.consume("coupa.dead")[0]
+		h.stop()
+		h.limit("coupa.invoices", 1<<20)
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 1})
+		second.Value = append(slices.Clip(second.Value[:len(second.Value)-1]), `,"comments":"within the same second"}`...)
+		h.bury(&second)
+		h.mustReplay(replay.Result{Object: "invoices", Overtaken: 1})
+		h.tenant.SetRaw("invoices", h.tenant.Rows("invoices")[0].ID, second.Value)
+		h.bury(&second)
+		h.mustReplay(replay.Result{Object: "invoices", Replayed: 1})
+		h.bury(&second)
+		h.mustReplay(replay.Result{Object: "invoices", Overtaken: 1})
+		if records := h.records("coupa.invoices"); len(records) != 2 || !strings.Contains(string(records[1].value), "same second") {
+			t.Errorf("%d records, want both versions", len(records))
+		}
+	})
+}
+
 // Where rows have no updated-at, a letter of what the one before it holds is none of another version.
 func TestUndatedLettersAreToldApartByWhatTheyHold(t *testing.T) {
 	simulate(t, coupatest.Config{Seed: 111, Rows: 1, Objects: []string{"invoices"}}, func(h *harness) {

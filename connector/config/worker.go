@@ -115,6 +115,14 @@ type Security struct {
 	OAuth     OAuth
 }
 
+// Identity names the keys that say who logs in.
+func (s Security) Identity() string {
+	if s.Mechanism == "OAUTHBEARER" {
+		return "sasl.oauthbearer.client.id and sasl.oauthbearer.client.secret"
+	}
+	return "sasl.username and sasl.password"
+}
+
 // OAuth is where the tokens for SASL/OAUTHBEARER come from: OAuth 2 client credentials.
 type OAuth struct {
 	TokenURL     string

@@ -72,7 +72,7 @@ func (t *trial) brokers(ctx context.Context, cl *kgo.Client) bool {
 	if err != nil {
 		remedy := fmt.Sprintf("bootstrap.servers = %s: check addresses, network, security.protocol, ssl.* and sasl.*", strings.Join(t.Settings.BootstrapServers, ","))
 		if errors.Is(err, kerr.SaslAuthenticationFailed) {
-			t.wrong(check, err.Error(), "check sasl.mechanism, sasl.username and sasl.password")
+			t.wrong(check, err.Error(), "check sasl.mechanism, "+t.Settings.Security.Identity())
 		} else {
 			t.failed(check, err, remedy)
 		}

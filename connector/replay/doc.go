@@ -22,9 +22,10 @@
 //     Who replays the same connector's letters at the same time is fenced by the transactional id.
 //   - A transaction begins when the one before is decided in all of its partitions (txn.Ends; package shard
 //     says why). What is found open at the start is the last one's, and ends as that did.
-//   - A letter whose row has gone out in the same or a later version is passed over. The objects' topics
-//     are read to the end before, and up to the records of the open transaction within it: if the worker
-//     has published the row meanwhile, the transaction is aborted and decided anew.
+//   - A letter whose row has gone out in the same or a later version is passed over. Of two versions with one
+//     updated-at, as changes of lines alone make, the letter goes if it is what Coupa has. The objects'
+//     topics are read to the end before, and up to the records of the open transaction within it: if the
+//     worker has published the row meanwhile, the transaction is aborted and decided anew.
 //   - Letters of one row see each other, in a transaction and from one to the next: one that is not newer
 //     than a letter before it is passed over, whether that one went or stands at the end again. Letters of
 //     one second are told apart by what they hold. A version goes once, and letters do not multiply.

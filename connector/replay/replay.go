@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 		return nil, err
 	}
 	defer cl.Close()
-	r := &run{Config: cfg, admin: kadm.NewClient(cl), streams: map[string]*stream{}, newest: map[recordKey]time.Time{}, taken: map[letterKey]sight{}}
+	r := &run{Config: cfg, admin: kadm.NewClient(cl), streams: map[string]*stream{}, newest: map[recordKey]standing{}, taken: map[letterKey]sight{}}
 	topics := record.NewTopics(r.admin, cfg.Settings)
 	if _, err := topics.Reach(ctx); err != nil {
 		return nil, err
@@ -99,9 +100,9 @@ type run struct {
 	batchBytes func(topic string) int32
 	producer   *txn.Client
 	ends       *txn.Ends
-	data       *topicReader            // of the objects' topics
-	newest     map[recordKey]time.Time // of the letters' rows, what stands in the objects' topics
-	taken      map[letterKey]sight     // the newest letters that have gone, or stand at the end again
+	data       *topicReader           // of the objects' topics
+	newest     map[recordKey]standing // of the letters' rows, what stands in the objects' topics
+	taken      map[letterKey]sight    // the newest letters that have gone, or stand at the end again
 	positions  map[checkpoint.Stream]checkpoint.Position
 }
 
@@ -125,6 +126,12 @@ func (*stream) Renumbered(error) {}
 type recordKey struct {
 	topic string
 	id    int64
+}
+
+// standing is the newest version of a row in its object's topic, and the value of its last record.
+type standing struct {
+	stamp time.Time
+	value uint64
 }
 
 // letterKey is what letters are of that see each other. One that was never read of Coupa holds no version of
@@ -357,7 +364,7 @@ func (r *run) readTopics(ctx context.Context, from, to offsets) error {
 				return err
 			}
 			topics[p.object.Topic] = true
-			r.newest[key] = time.Time{}
+			r.newest[key] = standing{}
 		}
 	}
 	first, last := offsets{}, offsets{}
@@ -394,8 +401,8 @@ func (r *run) catchUp(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if known, wanted := r.newest[key]; wanted {
-				r.newest[key] = clock.Later(known, stampOf(rec))
+			if known, wanted := r.newest[key]; wanted && !stampOf(rec).Before(known.stamp) {
+				r.newest[key] = standing{stampOf(rec), xxhash.Sum64(rec.Value)}
 			}
 		}
 	}
@@ -435,7 +442,7 @@ type outgoing struct {
 	records []*kgo.Record       // for the objects' topics
 	failing []*kgo.Record       // for the end of the dead letter topic
 	keys    []recordKey         // of records
-	stamps  []time.Time         // likewise
+	behind  []standing          // likewise: what stood there when it was decided that they go
 	taken   map[letterKey]sight // of the letters of both
 	objects []string            // of records
 	counts  map[string]*Result
@@ -478,7 +485,7 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 		return false, errors.Join(err, r.abort(ctx))
 	}
 	for i, key := range out.keys {
-		if !r.newest[key].Before(out.stamps[i]) {
+		if r.newest[key] != out.behind[i] {
 			err := r.abort(ctx)
 			r.ends.Ended(txn.Aborted, slices.Values(all))
 			return true, err
@@ -540,7 +547,9 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	if !again {
 		seen, again = r.taken[letter]
 	}
-	if !r.newest[key].Before(stamp) || again && seen.overtakes(letter, stamp, content) {
+	stands := r.newest[key]
+	tie := stands.stamp.Equal(stamp)
+	if stamp.Before(stands.stamp) || tie && (letter.undated || p.maker.HasLines()) || again && seen.overtakes(letter, stamp, content) {
 		n.Overtaken++
 		return nil
 	}
@@ -561,9 +570,16 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 	defer enc.Release()
 	row, err := r.rowOf(ctx, p, key.id, rec)
 	is := xxhash.Sum64(row.JSON)
+	latest := true
+	if err == nil && tie {
+		latest, err = r.isLatest(ctx, p, row)
+	}
 	switch {
 	case err != nil && !isRowError(err):
 		return err
+	case err == nil && !latest:
+		n.Overtaken++
+		return nil
 	// the worker publishes it as it is now
 	case err == nil && (row.UpdatedAt.After(stamp) || holdsTooLittle(rec)):
 		n.Overtaken++
@@ -575,9 +591,11 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 		err = enc.Add(ctx, made, row)
 	}
 	switch {
+	case err == nil && made.Buried == 0 && tie && xxhash.Sum64(made.Records[0].Value) == stands.value:
+		n.Overtaken++
 	case err == nil && made.Buried == 0:
 		n.Replayed++
-		out.records, out.keys, out.stamps = append(out.records, made.Records[0]), append(out.keys, key), append(out.stamps, stamp)
+		out.records, out.keys, out.behind = append(out.records, made.Records[0]), append(out.keys, key), append(out.behind, stands)
 		out.objects = append(out.objects, object)
 		out.taken[letter] = seen.with(letter, stamp, content, is)
 	case err == nil:
@@ -621,6 +639,17 @@ func (r *run) rowOf(ctx context.Context, p *stream, id int64, rec *kgo.Record) (
 		err = &record.RowError{Object: p.object.Path, ID: id, Err: &record.StampError{Err: row.StampErr}}
 	}
 	return row, err
+}
+
+// isLatest tells whether a row is as Coupa has it. Which of two versions with one updated-at is the later one
+// can't be told otherwise: what Coupa has besides is published by the worker, or a letter behind this one.
+func (r *run) isLatest(ctx context.Context, p *stream, row coupa.Row) (is bool, err error) {
+	q := coupa.Query{Path: p.object.Path, IDs: []int64{row.ID}, Fields: p.maker.Fields(), Priority: coupa.PriorityBackfill}
+	err = r.read(ctx, q, func(found coupa.Row) error {
+		is = bytes.Equal(found.JSON, row.JSON)
+		return nil
+	})
+	return is, err
 }
 
 // patience is how long Coupa is left alone before it is asked again.

@@ -70,9 +70,11 @@ func TestAFailedTransactionTellsEachDifferentErrorOnce(t *testing.T) {
 
 func TestARefusalNamesWhatItIsAboutAndTheRemedy(t *testing.T) {
 	s := testShard(t, nil)
+	s.Settings.Security.Mechanism = "OAUTHBEARER"
 	for refused, want := range map[error][]string{
 		kerr.TransactionalIDAuthorizationFailed: {"transactional id gp-0", "allow this principal WRITE and DESCRIBE"},
 		kerr.TopicAuthorizationFailed:           {"topic gp-checkpoints", "allow this principal READ, WRITE and DESCRIBE"},
+		kerr.SaslAuthenticationFailed:           {"transactional id gp-0", "check sasl.oauthbearer.client.id"},
 		kerr.UnsupportedVersion:                 {"transactional id gp-0", "transaction.version=2", "restart the brokers"},
 		kerr.InvalidTransactionTimeout:          {"transactional id gp-0", "transaction.max.timeout.ms", "60000"},
 	} {

@@ -64,7 +64,7 @@ var refusals = []struct {
 			txn.Timeout, id, txn.Timeout.Milliseconds())
 	}},
 	{kerr.SaslAuthenticationFailed, func(id string, w *config.Worker) string {
-		return fmt.Sprintf("the brokers refuse the producer of transactional id %s; check sasl.username and sasl.password", id)
+		return fmt.Sprintf("the brokers refuse the producer of transactional id %s; check %s", id, w.Security.Identity())
 	}},
 	{kerr.UnsupportedSaslMechanism, func(string, *config.Worker) string {
 		return "the brokers do not know the mechanism; give one that they have as sasl.mechanism"

@@ -45,6 +45,7 @@ func (p *parts) judgeFindsAnomalies(t *testing.T) {
 		{"nothing is said of positions", nil, nil, "rows_without_positions 4"},
 		{"a position is missing", nil, []said{{seq: 1, rows: all[:3]}, {seq: 3, rows: all[3:]}}, "forked 1"},
 		{"two owners have gone on from one position", nil, append(slices.Clone(whole), said{seq: 2, rows: all[:0], more: 0}, said{seq: 1}), "forked 1"},
+		{"a version is missing", func(s []*sample) []*sample { return slices.Delete(s, 3, 4) }, whole, "positions_without_rows 1"},
 	}
 	tenant := tells("{}", func(string) []logged { return faultLog() })
 	defer tenant.Close()
@@ -84,9 +85,22 @@ func (p *parts) judgeFindsAnomalies(t *testing.T) {
 		t.Errorf("a record that was aborted is read: judge says %v", v)
 	}
 
+	// the version that is missing was a dead letter, and overtaken there
+	object := fmt.Sprintf("transactions_%02d", len(cases)-1)
+	d.topics, d.uncommitted, d.letters = map[string]string{object: topic(object)}, false, topic("dead")
+	letter := samples(object)[3]
+	letter.topic = d.letters
+	f.write(t, []string{d.letters}, nil)
+	r := f.record(t, letter)
+	r.Value = []byte(fmt.Sprintf(`{"id":3,"updated-at":%q}`, letter.value["updated_at"].(time.Time).Format(time.RFC3339)))
+	f.transact(t, []*kgo.Record{r}, kgo.TryCommit)
+	if v := judged(t, d)[object]; v.findings() != "" {
+		t.Errorf("a dead letter was overtaken: judge says %v", v)
+	}
+
 	// the markers of one transaction are not the same
-	object := "transactions_torn"
-	d.topics, d.uncommitted = map[string]string{object: topic(object)}, false
+	object = "transactions_torn"
+	d.topics, d.letters = map[string]string{object: topic(object)}, ""
 	var records []*kgo.Record
 	for _, s := range samples(object) {
 		s.topic = d.topics[object]

@@ -21,8 +21,9 @@ import (
 )
 
 // brokersSettings are those of several brokers beside kafka.sh's: a transactional
-// id is forgotten when it was not used for a while, where Kafka's default is a week.
-const brokersSettings = "transactional.id.expiration.ms=15000\ntransaction.remove.expired.transaction.cleanup.interval.ms=2000"
+// id is forgotten when it was not used for a while, where Kafka's default is a week. It is longer than a sweep
+// and a turn of marks take, which would else find their id gone whenever they come to commit.
+const brokersSettings = "transactional.id.expiration.ms=45000\ntransaction.remove.expired.transaction.cleanup.interval.ms=2000"
 
 // blow is what happens to the parts around the workers, whatever these are about.
 type blow struct {
@@ -187,7 +188,7 @@ var forgotten = blow{"a transactional id that was idle until it expired", func(s
 	for _, t := range s.tenants {
 		t.signal(syscall.SIGSTOP)
 	}
-	err := await(s.Context(), "the transactional ids to expire", 40*time.Second, func() error {
+	err := await(s.Context(), "the transactional ids to expire", 75*time.Second, func() error {
 		all, err := s.p.topics.DescribeTransactions(s.Context(), s.transactionalIDs()...)
 		for id, d := range all {
 			if !errors.Is(d.Err, kerr.TransactionalIDNotFound) {
@@ -356,7 +357,9 @@ func brokersDeck() []incident {
 		add(n, streaming)
 	}
 	d = append(d, incident{kind: registryKilled, aim: streaming}, incident{kind: registryKilled, aim: starting})
-	return append(d, epochsDeck()...)
+	add(lettersSent, streaming, streaming)
+	between(lettersSent)
+	return append(append(d, epochsDeck()...), rightsDeck()...)
 }
 
 // levels are the features that Kafka lets be taken down and up again while it runs. It does not let

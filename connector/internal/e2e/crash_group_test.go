@@ -23,6 +23,15 @@ var (
 // others take over when a worker was not heard of for so long.
 const sessionTimeout = 2 * time.Second
 
+// sessionTimeout is longer for a lone worker that is held until its sessions with
+// the brokers end: it is still a member then, and goes on with its transaction.
+func (s *scene) sessionTimeout() time.Duration {
+	if s.class == three && !s.several() {
+		return 2 * session
+	}
+	return sessionTimeout
+}
+
 func strikeJoin(s *scene, i *incident) {
 	m := s.vacant()
 	m.start("")

@@ -33,7 +33,11 @@ func (s *scene) rig(verb string, brokers ...string) {
 func (s *scene) goesOn(after string) {
 	s.Helper()
 	begun := time.Now()
-	if err := s.watch.awaitRecord(s.Context(), begun, s.patience()); err != nil {
+	err := await(s.Context(), "a record", s.patience(), func() error {
+		s.supervise()
+		return s.watch.since(begun)
+	})
+	if err != nil {
 		s.fault("after %s: %v", after, err)
 	}
 }

@@ -28,6 +28,7 @@ type tally struct {
 	scenes   map[class]int
 	starts   int // worker processes
 	restarts int // SIGTERM between incidents
+	ended    int // processes that ended by themselves, as incidents excuse
 	records  int
 	commits  int
 	versions int
@@ -153,6 +154,9 @@ func (t *tally) writeTotals(b *strings.Builder, p *parts) {
 	line("incidents", incidents)
 	line("worker processes", t.starts)
 	line("clean restarts between incidents", t.restarts)
+	if t.ended > 0 {
+		line("workers that ended since Kafka refused them, and were started again", t.ended)
+	}
 	line("records published", t.records)
 	line("commits whose positions were compared with their rows", t.commits)
 	line("versions in the tenants' histories", fmt.Sprintf("%d, of %d rows", t.versions, t.rows))

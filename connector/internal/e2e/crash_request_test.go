@@ -114,6 +114,7 @@ func (m *actor) ask(r request) (status int, err error) {
 		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.SetBasicAuth("ops", hookPassword) // where there are accounts
 	client := http.Client{Timeout: 20 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -26,20 +26,23 @@ import (
 type scene struct {
 	*testing.T
 	*scenePlan
-	p       *parts
-	tally   *tally
-	dir     string
-	group   string
-	tenants []*tenant
-	objects []string
-	members []*actor
-	configs map[string]map[string]string // of a group's connectors, which are made over REST
-	watch   *watch
-	began   time.Time
-	losses  []loss
-	disk    disk
-	coupa   map[string]*proxy // before each tenant, where there are proxies
-	removed []int64           // invoices of the first tenant
+	p        *parts
+	tally    *tally
+	dir      string
+	group    string
+	tenants  []*tenant
+	objects  []string
+	members  []*actor
+	configs  map[string]map[string]string // of a group's connectors, which are made over REST
+	watch    *watch
+	began    time.Time
+	losses   []loss
+	disk     disk
+	coupa    map[string]*proxy // before each tenant, where there are proxies
+	removed  []int64           // invoices of the first tenant
+	tokens   *tokens           // with which workers log in; nil: they do by password, or not at all
+	accounts string            // the file of those that may ask and ring; "": all may
+	excuses  []string          // last words with which workers may end by themselves
 }
 
 // loss is a moment at which a tenant lost its worker.
@@ -115,12 +118,24 @@ func (s *scene) setUp() {
 			history[t.name+"."+o] = t.ids(s, o)
 		}
 	}
+	if s.class == three {
+		s.enlarge(history[s.tooSmall()])
+	}
+	if s.class == three {
+		s.admit()
+	}
 	s.watch = newWatch(s, s.p, history)
+	if s.rings() {
+		s.accounts = s.p.accounts(s, filepath.Join(s.dir, "accounts.yaml"))
+	}
 	for range workers {
 		s.actor(connectors)
 	}
 	if slices.ContainsFunc(s.incidents, func(i *incident) bool { return i.kind.name == diskFull.name }) {
 		s.disk = newDisk(s, s.members[0].state)
+	}
+	if s.rings() {
+		s.ring()
 	}
 	if s.several() {
 		s.members[0].start("")
@@ -191,8 +206,8 @@ const marked = "purchase_orders"
 // lookback is how far behind the mark rows are kept in the ledger, at least.
 const lookback = 2 * time.Minute
 
-// settings are a connector's. In every second scene it finds the rate, and in
-// every fourth it polls by auto.
+// settings are a connector's. In every second scene it finds the rate, and in every fourth
+// it polls by auto; where doorbells ring, they are most of what it polls by.
 func (s *scene) settings(t *tenant) map[string]string {
 	settings := map[string]string{
 		"connector.class":          "CoupaSource",
@@ -215,22 +230,32 @@ func (s *scene) settings(t *tenant) map[string]string {
 	} else {
 		settings["object.invoices.deletes"], settings["deletes.interval.ms"] = "sweep", "3000"
 	}
+	if s.class == three {
+		settings["record.oversize"], settings["errors.deadletterqueue.topic.name"] = "deadletter", s.letters()
+	}
 	if s.number%2 == 0 {
 		settings["coupa.rate.limit"], settings["coupa.rate.limit.max"] = "auto", "60"
 	}
-	if s.number%4 == 0 {
+	switch {
+	case s.number%4 == 0:
 		settings["poll.interval.ms"] = "auto"
+	case s.rings():
+		settings["poll.interval.ms"] = "5000"
 	}
 	return settings
 }
 
 // supervise does what a service manager does: a worker that ended by
-// itself is started again. No incident of these scenes excuses it.
+// itself is started again. Few incidents excuse it.
 func (s *scene) supervise() {
 	s.Helper()
 	for _, m := range s.members {
 		if m.process != nil && !m.running() && m.cmd.ProcessState.ExitCode() > 0 {
-			s.fault("%s ended by itself with status %d\n%s", m.name, m.cmd.ProcessState.ExitCode(), tail(m.stderr, 5))
+			if s.excused(m) {
+				s.tally.add(func(t *tally) { t.ended++ })
+			} else {
+				s.fault("%s ended by itself with status %d\n%s", m.name, m.cmd.ProcessState.ExitCode(), tail(m.stderr, 5))
+			}
 			m.start("")
 		}
 	}
@@ -340,6 +365,9 @@ func (s *scene) finish() {
 	}
 	paused := time.Now()
 	s.awaitCanaries()
+	if s.class == three {
+		s.sendLetters()
+	}
 	s.awaitMarks()
 	first := true
 	verdicts, err := hold(s.Context(), s.dockets(), func() error {
@@ -442,6 +470,9 @@ func (s *scene) dockets() []docket {
 		if s.several() {
 			d.marked = []string{marked}
 		}
+		if s.class == three && t == s.tenants[0] {
+			d.letters = s.letters()
+		}
 		for _, o := range s.objects {
 			d.topics[o], d.fields[o] = t.name+"."+o, selection(s, o)
 		}
@@ -466,7 +497,7 @@ func (s *scene) close() {
 		for _, t := range s.tenants {
 			topics = append(topics, s.topicsOf(t)...)
 		}
-		if _, err := s.p.topics.DeleteTopics(s.p.always, append(topics, s.group+"-checkpoints", s.group+"-configs")...); err != nil {
+		if _, err := s.p.topics.DeleteTopics(s.p.always, append(topics, s.group+"-checkpoints", s.group+"-configs", s.letters())...); err != nil {
 			s.Logf("deleting the scene's topics: %v", err)
 		}
 		_ = os.RemoveAll(s.dir)

@@ -114,16 +114,14 @@ func (w *watch) firstAfter(t time.Time, topics []string) (time.Time, bool) {
 	return first, !first.IsZero()
 }
 
-// awaitRecord waits for a record that is younger than t.
-func (w *watch) awaitRecord(ctx context.Context, t time.Time, patience time.Duration) error {
-	return await(ctx, "a record", patience, func() error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		for _, stamps := range w.stamps {
-			if slices.ContainsFunc(stamps[max(0, len(stamps)-50):], func(at time.Time) bool { return at.After(t) }) {
-				return nil
-			}
+// since is nil once a record has come that is younger than t.
+func (w *watch) since(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, stamps := range w.stamps {
+		if slices.ContainsFunc(stamps[max(0, len(stamps)-50):], func(at time.Time) bool { return at.After(t) }) {
+			return nil
 		}
-		return fmt.Errorf("none is younger than %v", t.Format(time.TimeOnly))
-	})
+	}
+	return fmt.Errorf("none is younger than %v", t.Format(time.TimeOnly))
 }

@@ -84,7 +84,9 @@
 //	crash_incident_test.go        how each kind of incident is carried out; so in crash_group_test.go,
 //	                              crash_parts_test.go, crash_disk_test.go and crash_request_test.go
 //	crash_brokers_test.go         incidents of three brokers; crash_epochs_test.go, at the end of an id's
-//	                              epochs; crash_proxy_test.go, of the network
+//	                              epochs; crash_proxy_test.go, of the network; crash_rights_test.go, of who
+//	                              workers are and what they may do
+//	crash_beside_test.go          what goes on beside: doorbells, and dead letters that are sent again
 //	crash_watch_test.go           what the topics say while a scene goes on
 //	crash_report_test.go          the table
 //	membership_real_test.go       several workers of one group

@@ -18,6 +18,7 @@
 #   BROKERS (1)                                 how many; each is a controller too. Number N has its ports 2(N-1) above
 #   PROXY_PORT                                  number N has another listener, at PROXY_PORT+BROKERS+N-1, and says that it is
 #                                               at PROXY_PORT+N-1: where a proxy of the caller's is to listen
+#   PROXY_PROTOCOL (PLAINTEXT)                  what is spoken there
 #   BROKER_SETTINGS                             lines for the brokers' files
 #   KAFKA_VERSION (rig.xml's)
 #   E2E_CACHE (${XDG_CACHE_HOME:-$HOME/.cache}/coupastream-e2e)   where the programs are kept
@@ -81,7 +82,7 @@ broker_settings() {
   for n in $(seq "$brokers"); do voters+=,$n@127.0.0.1:$(($(port_of "$n") + 1)); done
   if [ -n "${PROXY_PORT:-}" ]; then
     proxied=,PROXIED://127.0.0.1
-    map=listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+    map=listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:${PROXY_PROTOCOL:-PLAINTEXT}
   fi
   cat <<P
 process.roles=broker,controller

@@ -71,18 +71,25 @@ type replayed struct {
 // replay runs `coupastream replay` to its end.
 func (w *worker) replay(t *testing.T) replayed {
 	t.Helper()
+	all, err := readReplay(exec.CommandContext(t.Context(), w.parts.binary, "replay", w.connector, "--worker", w.worker, "-o", "json"))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%+v: %v", all, err)
+	}
+	return all[0]
+}
+
+// readReplay runs `coupastream replay -o json` to its end.
+func readReplay(cmd *exec.Cmd) (all []replayed, err error) {
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), w.parts.binary, "replay", w.connector, "--worker", w.worker, "-o", "json")
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("replay: %v\n%s", err, stderr.String())
+		return nil, fmt.Errorf("replay: %w\n%s", err, stderr.String())
 	}
-	var all []replayed
-	if err := json.Unmarshal(out, &all); err != nil || len(all) != 1 {
-		t.Fatalf("replay says %s (%v)", out, err)
+	if err := json.Unmarshal(out, &all); err != nil {
+		return nil, fmt.Errorf("replay says %s: %w", out, err)
 	}
-	return all[0]
+	return all, nil
 }
 
 // putRegistry sends a request to the registry that must succeed.

@@ -91,7 +91,8 @@ func (p *parts) startRig(tb testing.TB) error {
 	p.rigDir = filepath.Join(p.dir, "rig")
 	p.rigPorts = []string{fmt.Sprintf("KAFKA_PORT=%d", kafka), fmt.Sprintf("REGISTRY_PORT=%d", registry)}
 	if p.brokers > 1 {
-		p.rigPorts = append(p.rigPorts, fmt.Sprintf("BROKERS=%d", p.brokers), fmt.Sprintf("PROXY_PORT=%d", proxied), "BROKER_SETTINGS="+brokersSettings)
+		p.rigPorts = append(p.rigPorts, fmt.Sprintf("BROKERS=%d", p.brokers), fmt.Sprintf("PROXY_PORT=%d", proxied), "PROXY_PROTOCOL=SASL_PLAINTEXT",
+			"BROKER_SETTINGS="+brokersSettings+"\n"+rightsSettings)
 		p.proxies = newProxies(tb, proxied, p.brokers, local(registry))
 	}
 	tb.Cleanup(func() {

@@ -106,7 +106,8 @@ type docket struct {
 	// ledger that were published within kept of their updated-at
 	checkpoints string
 	kept        time.Duration
-	uncommitted bool // the consumer is given what is aborted, too, which the judge is to notice
+	letters     string // the topic of dead letters, if any: which of them are overtaken need not be published
+	uncommitted bool   // the consumer is given what is aborted, too, which the judge is to notice
 }
 
 // judge runs it. An error says that there was no verdict.
@@ -115,6 +116,9 @@ func judge(ctx context.Context, d docket) ([]verdict, error) {
 		"--poll-ms", strconv.FormatInt(d.poll.Milliseconds(), 10), "--since", d.since.UTC().Format(time.RFC3339)}
 	if d.checkpoints != "" {
 		args = append(args, "--checkpoints", d.checkpoints, "--kept-ms", strconv.FormatInt(d.kept.Milliseconds(), 10))
+		if d.letters != "" {
+			args = append(args, "--letters", d.letters)
+		}
 	}
 	if d.uncommitted {
 		args = append(args, "--isolation", "read_uncommitted")

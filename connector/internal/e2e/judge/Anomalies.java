@@ -65,7 +65,8 @@ final class Anomalies {
         transactions.torn().forEach(t -> sink.fault("torn", 0, t, "one end", "committed and aborted"));
         positions.forked.forEach(f -> sink.fault("forked", 0, "position", "the next one", f));
         for (Positions.Commit c : positions.commits) {
-            long missing = c.rows().stream().filter(row -> rows.getOrDefault(row, 0) < positions.entries.get(row) && !deleted.contains(row.id())).count();
+            long missing = c.rows().stream().filter(row -> rows.getOrDefault(row, 0) + positions.letters.getOrDefault(row, 0) < positions.entries.get(row)
+                    && !deleted.contains(row.id())).count();
             if (missing > 0) {
                 boolean all = missing == c.rows().size();
                 sink.fault(all ? "positions_without_rows" : "torn", c.rows().get(0).id(), "seq " + c.seq(), c.rows().size() + " rows", missing + " missing");

@@ -21,7 +21,7 @@ import java.util.Set;
  * <pre>
  * Judge --bootstrap HOST:PORT --registry URL --tenant NAME --control URL
  *       [--fields schema|all] [--since RFC3339] [--poll-ms N] [--select OBJECT=FIELDS ...] [--marked OBJECT ...] OBJECT=TOPIC ...
- *       [--checkpoints TOPIC --kept-ms N] [--isolation read_uncommitted]
+ *       [--checkpoints TOPIC --kept-ms N [--letters TOPIC]] [--isolation read_uncommitted]
  * </pre>
  *
  * <p>FIELDS is the value of Coupa's parameter of that name with which the connector asks for an object: what Coupa answers without it
@@ -29,7 +29,8 @@ import java.util.Set;
  *
  * <p>--marked names an object of which the connector reads rows without the exported flag alone, and sets it on what it has published.
  * <p>With the checkpoint topic, the transactions are judged too. Rows that were published within so many milliseconds of their
- * updated-at are to be in its ledger. Another isolation level is what the judge is to be caught with.
+ * updated-at are to be in its ledger. A row of it that is a dead letter need not be in its object's topic, if a later version of it
+ * is. Another isolation level is what the judge is to be caught with.
  *
  * <p>Prints one line of JSON per object on stdout. Exit status: 0 nothing wrong, 1 something is, 2 wrong usage.
  */
@@ -93,6 +94,9 @@ public final class Judge {
         if (checkpoints != null) {
             transactions.read(bootstrap, checkpoints);
             Topic.read(bootstrap, checkpoints, options.get("isolation"), positions::record);
+            if (options.containsKey("letters")) {
+                Topic.read(bootstrap, options.get("letters"), options.get("isolation"), r -> positions.letter(r, (Long) registry.decode(r.key()).get("id")));
+            }
         }
         for (Map.Entry<String, String> e : topics.entrySet()) {
             Tenant tenant = Tenant.load(URI.create(options.get("control")), e.getKey(), selections.getOrDefault(e.getKey(), ""));

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.time.OffsetDateTime;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -32,6 +33,9 @@ final class Positions {
 
         /** How many versions of each row the ledger has had: contents of one updated-at. */
         final Map<Row, Integer> entries = new HashMap<>();
+
+        /** How often each row was a dead letter, which it may be several times. */
+        final Map<Row, Integer> letters = new HashMap<>();
 
         private final Set<Entry> seen = new HashSet<>();
         private final List<Row> pending = new ArrayList<>();
@@ -93,6 +97,13 @@ final class Positions {
             case "position" -> s.position(Json.parse(new String(r.value(), StandardCharsets.UTF_8)));
             default -> { }
         }
+    }
+
+    /** Takes a dead letter, whose value is the row as Coupa sent it. */
+    void letter(ConsumerRecord<byte[], byte[]> r, long id) throws IOException {
+        String object = new String(r.headers().lastHeader("coupa.object").value(), StandardCharsets.UTF_8);
+        String updatedAt = Json.parse(new String(r.value(), StandardCharsets.UTF_8)).get("updated-at").asText();
+        of(object).letters.merge(new Row(id, OffsetDateTime.parse(updatedAt).toEpochSecond()), 1, Integer::sum);
     }
 
     private static long uvarint(ByteBuffer b) {
