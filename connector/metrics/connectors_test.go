@@ -157,7 +157,6 @@ func TestTwoConnectorsToOneInstanceDoNotSpoilAGathering(t *testing.T) {
 	}
 }
 
-// allNames are those of every metric that there may be, of the process's own apart.
 // allNames are those of every metric that there can be.
 func allNames(t *testing.T) map[string]bool {
 	t.Helper()
@@ -168,7 +167,7 @@ func allNames(t *testing.T) map[string]bool {
 	}
 	defer client.Close()
 	m.NewMeter(0).Show()
-	names := map[string]bool{}
+	names, applied := map[string]bool{}, NewApplied()
 	descs := make(chan *prometheus.Desc, 1000)
 	for _, f := range families {
 		descs <- f.Desc
@@ -185,7 +184,7 @@ func allNames(t *testing.T) map[string]bool {
 	} {
 		descs <- d
 	}
-	for _, c := range []prometheus.Collector{m.duration, m.records, m.bytes, m.results, m.lateness, m.RowBytes, m.Group, Certificates(nil)} {
+	for _, c := range []prometheus.Collector{m.duration, m.records, m.bytes, m.results, m.lateness, m.RowBytes, m.Group, Certificates(nil), applied.applied, applied.at, applied.results} {
 		c.Describe(descs)
 	}
 	for _, c := range m.Kafka.live {
