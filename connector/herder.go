@@ -52,6 +52,24 @@ func (w *Worker) find(name string) (*managed, error) {
 // Contract describes the topics of a connector, or of some of its objects, as a data contract: by its
 // configuration, which any worker has. config.Problems if there is no such object.
 func (w *Worker) Contract(name string, objects []string) (*contract.Document, error) {
+	c, err := w.knownOf(name)
+	if err != nil {
+		return nil, err
+	}
+	return contract.Of(w.settings, c, objects)
+}
+
+// Schemas are those of the topics of a connector, or of some of its objects, likewise.
+func (w *Worker) Schemas(name string, objects []string) ([]contract.Schema, error) {
+	c, err := w.knownOf(name)
+	if err != nil {
+		return nil, err
+	}
+	return contract.Schemas(c, objects)
+}
+
+// knownOf is what can be read of a connector's configuration.
+func (w *Worker) knownOf(name string) (*config.Connector, error) {
 	m, err := w.find(name)
 	if err != nil {
 		return nil, err
@@ -60,7 +78,7 @@ func (w *Worker) Contract(name string, objects []string) (*contract.Document, er
 	if c == nil {
 		return nil, m.unusableError()
 	}
-	return contract.Of(w.settings, c, objects)
+	return c, nil
 }
 
 // Connectors is what is known of every connector, by name.
