@@ -110,10 +110,15 @@ func (k *keeping) ends() (status int, words string) {
 	return <-k.status, words
 }
 
-// rounds lets some more pass, in which nothing is said: who says something waits for it to be read.
+// rounds lets some more pass, in which nothing is to be said.
 func (k *keeping) rounds() {
+	k.t.Helper()
 	for range 10 {
-		<-k.group.asked
+		select {
+		case <-k.group.asked:
+		case line := <-k.log:
+			k.t.Errorf("said once more: %s", line)
+		}
 	}
 }
 
