@@ -176,7 +176,7 @@ func (k *keeper) applyFile(ctx context.Context, c *client.Client, file string, f
 }
 
 // note takes in a round: it tells what is new, keeps what the next round is compared with, and gives the
-// error of all files that are not applied. One trouble of many files, such as a worker that is away, is told once.
+// error of all files that are not applied. One trouble of many files, as a worker that is away, is told once.
 func (k *keeper) note(all []outcome) error {
 	before, now, connectors := k.known, map[string]kept{}, map[string]bool{}
 	var troubles []error // no two that read the same
