@@ -53,8 +53,9 @@ type harness struct {
 	gateway    *gateway // between workers and tenants; nil: none
 	log        *syncBuffer
 	webhooks   *http.Client
-	shared     bool // all tenants have one topic
-	unfiled    bool // workers get no connectors from files
+	shared     bool   // all tenants have one topic
+	unfiled    bool   // workers get no connectors from files
+	version    string // of the program that workers are; "": v-test
 	env        map[string]string
 	traces     trace.TracerProvider
 	levels     func(logger, level string) // what workers do with levels
@@ -167,7 +168,7 @@ func (h *harness) build(keys map[string]string, kafka []kgo.Opt) *Worker {
 		Published:   h.published,
 		Settings:    w, Connectors: connectors, Kafka: kafka, Registry: schemaRegistry,
 		Log:    slog.New(slog.NewTextHandler(h.log, nil)),
-		Source: h.client, Version: "v-test", Webhooks: h.webhooks,
+		Source: h.client, Version: cmp.Or(h.version, "v-test"), Webhooks: h.webhooks,
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/mod/semver"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coupastream/coupastream/checkpoint"
@@ -51,6 +52,24 @@ func (w *Worker) find(name string) (*managed, error) {
 // Contract describes the topics of a connector, or of some of its objects, as a data contract: by its
 // configuration, which any worker has. config.Problems if there is no such object.
 func (w *Worker) Contract(name string, objects []string) (*contract.Document, error) {
+	c, err := w.knownOf(name)
+	if err != nil {
+		return nil, err
+	}
+	return contract.Of(w.settings, c, objects)
+}
+
+// Schemas are those of the topics of a connector, or of some of its objects, likewise.
+func (w *Worker) Schemas(name string, objects []string) ([]contract.Schema, error) {
+	c, err := w.knownOf(name)
+	if err != nil {
+		return nil, err
+	}
+	return contract.Schemas(c, objects)
+}
+
+// knownOf is what can be read of a connector's configuration.
+func (w *Worker) knownOf(name string) (*config.Connector, error) {
 	m, err := w.find(name)
 	if err != nil {
 		return nil, err
@@ -59,7 +78,7 @@ func (w *Worker) Contract(name string, objects []string) (*contract.Document, er
 	if c == nil {
 		return nil, m.unusableError()
 	}
-	return contract.Of(w.settings, c, objects)
+	return c, nil
 }
 
 // Connectors is what is known of every connector, by name.
@@ -184,6 +203,7 @@ type wanted struct {
 	file    bool
 	raw     map[string]string
 	version int64
+	writer  string
 	target  status.State
 	untold  status.Untold
 }
@@ -192,7 +212,7 @@ type wanted struct {
 func (w *Worker) wantedOf(v configtopic.View) map[string]wanted {
 	all := map[string]wanted{}
 	for name, c := range v.Connectors {
-		all[name] = wanted{raw: c.Properties, version: c.Version, target: status.Running}
+		all[name] = wanted{raw: c.Properties, version: c.Version, writer: c.Writer, target: status.Running}
 	}
 	for _, c := range w.cfg.Connectors {
 		if shadowed, ok := all[c.Name]; ok && !shadowed.file {
@@ -303,7 +323,7 @@ func (w *Worker) apply(name string, one wanted) {
 // add adds a connector made from its configuration; where
 // there is one of the name, which was detached, in its place.
 func (w *Worker) add(name string, one wanted) {
-	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, target: one.target, untold: one.untold}
+	m := &managed{name: name, file: one.file, raw: one.raw, shown: one.raw, version: one.version, writer: one.writer, target: one.target, untold: one.untold}
 	before, _ := w.find(name)
 	if before != nil && one.file {
 		m.shown = before.shown // what is of a file does not change
@@ -311,6 +331,7 @@ func (w *Worker) add(name string, one wanted) {
 	err := w.build(m)
 	switch {
 	case err != nil:
+		err = w.fromNewer(m, err)
 		m.c, m.source, m.instance, m.tasks, m.bells, m.trace, m.outline = nil, nil, nil, nil, nil, err.Error(), config.Outline(m.raw)
 		if before == nil || before.trace != m.trace {
 			w.log.Error("the connector's configuration can't be used", "connector", name, "error", err)
@@ -321,6 +342,14 @@ func (w *Worker) add(name string, one wanted) {
 	w.mu.Lock()
 	w.connectors[name] = m
 	w.mu.Unlock()
+}
+
+// fromNewer adds to what is wrong with a configuration that this version may not know all of it.
+func (w *Worker) fromNewer(m *managed, err error) error {
+	if semver.Compare(m.writer, w.cfg.Version) <= 0 {
+		return err
+	}
+	return fmt.Errorf("%w\nthe configuration was written by coupastream %s, and this is %s: run that version or a later one, or take out what this one does not know", err, m.writer, w.cfg.Version)
 }
 
 // attachAll puts connectors into their shards that are in none yet: those of files first, then in the order
@@ -385,7 +414,7 @@ func (w *Worker) failConnector(m *managed, why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.connectors[m.name] = &managed{
-		name: m.name, file: m.file, raw: m.raw, shown: m.shown, version: m.version, target: m.goal(), untold: m.isUntold(), trace: why.Error(), clashes: true,
+		name: m.name, file: m.file, raw: m.raw, shown: m.shown, version: m.version, writer: m.writer, target: m.goal(), untold: m.isUntold(), trace: why.Error(), clashes: true,
 	}
 }
 

@@ -297,6 +297,38 @@ func TestTheWorkersOwnTopicsAreNotForConnectors(t *testing.T) {
 	})
 }
 
+// A newer worker took a key that this one has never heard of: the way out is not to spell it otherwise.
+func TestAConfigurationOfANewerVersionSaysSo(t *testing.T) {
+	simulate(t, coupatest.Config{Seed: 96, Rows: 10}, func(h *harness) {
+		h.unfiled, h.version = true, "v1.3.0"
+		r := h.started()
+		raw := h.submitted("acme", map[string]string{"name": "acme", "coupa.objects": "invoices", "key.of.tomorrow": "1"})
+		if _, err := r.store.Update(h.t.Context(), func(configtopic.View) ([]configtopic.Change, error) {
+			return []configtopic.Change{configtopic.PutConnector("acme", raw)}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		const says = "the configuration was written by coupastream v1.3.0, and this is v1.2.0: run that version or a later one"
+		for _, version := range []string{"v1.2.0", "v1.3.0", "v1.4.0"} {
+			h.stop()
+			h.version = version
+			r = h.started()
+			c, err := r.Connector("acme")
+			if err != nil || c.State != status.Failed || !strings.Contains(c.Trace, "key.of.tomorrow: unknown key") || strings.Contains(c.Trace, says) != (version == "v1.2.0") {
+				t.Errorf("%s: %+v, %v", version, c, err)
+			}
+			if version == "v1.2.0" {
+				if err := second(r.Restart(h.t.Context(), "acme", RestartRequest{})); err != nil {
+					t.Error(err)
+				}
+				if c, err := r.Connector("acme"); err != nil || !strings.Contains(c.Trace, says) {
+					t.Errorf("after a restart: %+v, %v", c, err)
+				}
+			}
+		}
+	})
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestAConnectorOfAFileKeepsItsConfigurationAndCanBePaused(t *testing.T) {

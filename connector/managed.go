@@ -28,6 +28,7 @@ type managed struct {
 	raw     map[string]string // as given, references unresolved
 	shown   map[string]string // the same, without the secrets that a file may hold
 	version int64             // of its record in the config topic; 0 of a file
+	writer  string            // version of the program that wrote that; "": a file, or not known
 
 	// What is made of raw; all nil if that can't be done, and trace says why.
 	c        *config.Connector

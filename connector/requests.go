@@ -267,7 +267,7 @@ func (w *Worker) rebuild(m *managed) {
 	for _, p := range m.pollers {
 		p.Forget()
 	}
-	w.add(m.name, wanted{file: m.file, raw: m.raw, version: m.version, target: m.goal(), untold: m.isUntold()})
+	w.add(m.name, wanted{file: m.file, raw: m.raw, version: m.version, writer: m.writer, target: m.goal(), untold: m.isUntold()})
 	w.attachAll()
 }
 

@@ -52,7 +52,7 @@ type Config struct {
 	// rows counted. It is called once per connector.
 	Source func(*config.Connector, *coupa.LargeRows) (stream.Source, error)
 	Log    *slog.Logger
-	// Version of this program, for the source of Debezium's envelopes.
+	// Version of this program, for the source of Debezium's envelopes and whoever reads the config topic.
 	Version string
 	// Env resolves references of connectors that come over REST; nil: none can be resolved.
 	Env config.Lookup
@@ -122,7 +122,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w.large = coupa.NewLargeRows(w.memory.LargeRow())
 	w.store = configtopic.New(configtopic.Config{
-		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Log: logging.Named(cfg.Log, "connector.configtopic"),
+		Kafka: w.clientOpts(), Topic: cfg.Settings.ConfigTopic, GroupID: cfg.Settings.GroupID, Version: cfg.Version, Log: logging.Named(cfg.Log, "connector.configtopic"),
 		Create: func(ctx context.Context, topic string, partitions int, configs map[string]*string) error {
 			return w.topics.Create(ctx, topic, partitions, configs)
 		},

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +71,51 @@ func TestOnlineValidationTriesAllParts(t *testing.T) {
 	}
 	if status != 0 || files != 2 {
 		t.Errorf("status %d, %d files are ok", status, files)
+	}
+}
+
+// signals is a Writer that tells when a text has been written.
+type signals struct {
+	text    string
+	written chan struct{}
+	bytes.Buffer
+}
+
+func (s *signals) Write(p []byte) (int, error) {
+	n, err := s.Buffer.Write(p)
+	if s.written != nil && strings.Contains(s.String(), s.text) {
+		close(s.written)
+		s.written = nil
+	}
+	return n, err
+}
+
+// gated holds what is no request for a token up.
+type gated struct {
+	way  http.RoundTripper
+	open <-chan struct{}
+}
+
+func (g gated) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path != "/oauth2/token" {
+		select {
+		case <-g.open:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	return g.way.RoundTrip(r)
+}
+
+// A fresh token rests for seconds before rows can be asked for. Somebody sits there.
+func TestOnlineValidationTellsOfTheTokenBeforeItRests(t *testing.T) {
+	t.Parallel()
+	open := make(chan struct{})
+	out := &signals{text: "Coupa acme: token: granted", written: open}
+	tenant := coupatest.New(coupatest.Config{Seed: 7, Rows: 5, Objects: []string{"invoices", "suppliers"}, TokenHold: -1})
+	a := &app{env: environment, stdout: out, stderr: io.Discard, transport: gated{tenant.Transport(), open}, tokenHold: -1}
+	if status := a.execute(t.Context(), []string{"validate", "--online", "testdata/acme.yaml"}); status != 0 || !strings.HasPrefix(out.String(), "not tried  brokers") {
+		t.Errorf("status %d, %s", status, out)
 	}
 }
 

@@ -28,7 +28,7 @@ which the worker resolves, not this program.`,
 	cmd.AddCommand(r.connectorsList(),
 		r.connectorsFrom("create", "Make connectors that there are not yet", r.create),
 		r.connectorsFrom("update", "Give connectors that there are another configuration", r.update),
-		r.connectorsFrom("apply", "Make connectors, or give them another configuration where it differs", r.apply),
+		r.connectorsApply(),
 		r.connectorsDelete())
 	return cmd
 }

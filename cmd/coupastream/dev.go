@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -31,9 +30,8 @@ type devSettings struct {
 	format       string
 }
 
-// devTokenHold shortens the five seconds that a fresh token rests,
-// on both sides: the simulated tenant keeps to what it says.
-const devTokenHold = 500 * time.Millisecond
+// devTokenHold: no token rests before its first use, on both sides. Coupa's has to, for five seconds.
+const devTokenHold = -1
 
 func newDevCommand(a *app) *cobra.Command {
 	var s devSettings

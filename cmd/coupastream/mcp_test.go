@@ -59,7 +59,7 @@ func told(t *testing.T, s *mcp.ClientSession, tool string, given map[string]any)
 
 func TestToolsOfAnAgent(t *testing.T) {
 	t.Parallel()
-	reading := []string{"explain", "getConnector", "getContract", "getHealth", "getOffsets", "getSnapshots", "getStatus", "getTopics", "listConnectors", "schema"}
+	reading := []string{"explain", "getConnector", "getContract", "getHealth", "getOffsets", "getSchemas", "getSnapshots", "getStatus", "getTopics", "listConnectors", "schema"}
 	changing := []string{"pause", "resume", "restart", "takeSnapshot", "cancelSnapshot"}
 	const connector, worker = "testdata/mapped.yaml", "testdata/worker.yaml"
 	for _, c := range []struct {

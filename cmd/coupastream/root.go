@@ -66,15 +66,15 @@ func newRootCommand(a *app) *cobra.Command {
 	return root
 }
 
-// tellUsage has a command and those below it say what they
-// want where the number of their arguments is wrong.
+// tellUsage has a command and those below it say what they want where the number of
+// their arguments is wrong, or flags are given that exclude each other.
 func tellUsage(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
 				return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
 			}
-			return nil
+			return cmd.ValidateFlagGroups() // cobra's own comes when the command has begun
 		}
 	}
 	for _, below := range cmd.Commands() {

@@ -17,6 +17,7 @@
 //	verified-<name>         {"objects":{"invoices":{"at":"…","until":"…",
 //	                         "rows":7,"found":{"stale":1}}}}             what was compared with Coupa last
 //
+// The header coupastream.version of a record says which version of the program has written it.
 // A checkpoint's generation counts the state files that owned the shard, file is the last one's name,
 // and worker_id who has it. topic_id is that of the checkpoint topic, as Kafka prints it, and begin the
 // offset of the anchor in its partition: positions are lost where it is another topic, or begins later.

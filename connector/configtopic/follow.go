@@ -156,7 +156,7 @@ func (r *reader) collect(records []*kgo.Record) {
 		if rec.Attrs.IsControl() {
 			continue
 		}
-		if err := r.topic.apply(string(rec.Key), rec.Value, rec.Offset); err != nil {
+		if err := r.topic.apply(rec); err != nil {
 			r.s.skip(rec, err)
 		}
 		for _, h := range rec.Headers {

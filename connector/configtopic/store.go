@@ -20,6 +20,8 @@ type Config struct {
 	Topic string
 	// GroupID is group.id. The transactional id of changes is made of it.
 	GroupID string
+	// Version of this program, for those who read what it writes.
+	Version string
 	// Create makes a topic unless it is there, and says what to do if it
 	// can't be. configs are those that a topic which it makes must have.
 	Create func(ctx context.Context, topic string, partitions int, configs map[string]*string) error

@@ -14,6 +14,9 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/txn"
 )
 
+// versionHeader says which version of the program has written a record.
+const versionHeader = "coupastream.version"
+
 // nonceHeader marks the records of one change, so that a
 // commit whose answer was lost can be told by its records.
 const nonceHeader = "coupastream.nonce"
@@ -256,7 +259,7 @@ func (u *update) records(changes []Change) ([]*kgo.Record, error) {
 			}
 			key, value := e.encode()
 			records = append(records, &kgo.Record{
-				Topic: u.s.cfg.Topic, Key: []byte(key), Value: value, Headers: []kgo.RecordHeader{{Key: nonceHeader, Value: []byte(u.nonce)}},
+				Topic: u.s.cfg.Topic, Key: []byte(key), Value: value, Headers: []kgo.RecordHeader{{Key: nonceHeader, Value: []byte(u.nonce)}, {Key: versionHeader, Value: []byte(u.s.cfg.Version)}},
 			})
 		}
 	}

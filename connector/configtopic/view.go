@@ -3,6 +3,8 @@ package configtopic
 import (
 	"maps"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/coupastream/coupastream/connector/status"
 )
 
@@ -52,6 +54,8 @@ type Connector struct {
 	// Version is the offset of the record. Another version may be
 	// another configuration, the same version is the same one.
 	Version int64
+	// Writer is the version of the program that wrote the record; "": it does not say.
+	Writer string
 }
 
 // Level is what a logger was set to.
@@ -81,8 +85,9 @@ func newTopic() *topic {
 }
 
 // apply takes in one record. An error: the record can't be read, and what its key stood for stays.
-func (t *topic) apply(key string, value []byte, offset int64) error {
-	e, err := decode(key, value)
+func (t *topic) apply(rec *kgo.Record) error {
+	key, offset := string(rec.Key), rec.Offset
+	e, err := decode(key, rec.Value)
 	if err != nil {
 		t.changed, t.Unreadable[key] = true, err.Error()
 		return err
@@ -94,7 +99,7 @@ func (t *topic) apply(key string, value []byte, offset int64) error {
 	delete(t.Unreadable, key)
 	switch e.kind {
 	case connector:
-		put(t.Connectors, e.name, Connector{Properties: e.properties, Version: offset}, e.gone)
+		put(t.Connectors, e.name, Connector{Properties: e.properties, Version: offset, Writer: writerOf(rec)}, e.gone)
 	case targetState:
 		put(t.States, e.name, e.target, e.gone)
 	case logger:
@@ -107,6 +112,16 @@ func (t *topic) apply(key string, value []byte, offset int64) error {
 		put(t.Verified, e.name, e.verified, e.gone)
 	}
 	return nil
+}
+
+// writerOf is the version of the program that wrote a record; "": it does not say.
+func writerOf(rec *kgo.Record) string {
+	for _, h := range rec.Headers {
+		if h.Key == versionHeader {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
 
 func put[K comparable, V any](m map[K]V, k K, v V, gone bool) {

@@ -102,17 +102,23 @@ func levels(settings *config.Worker, o config.Object, name string) (all []SLA) {
 	return all
 }
 
+// splitOf is the schema of an object's rows, and those of lines that have topics.
+func splitOf(o config.Object) (*schemas.Split, error) {
+	s, err := schemas.For(o.Path, o.SchemaOptions())
+	switch {
+	case err != nil:
+		return nil, err
+	case o.Lines == config.LinesEmbedded:
+		return s.Unsplit(), nil
+	}
+	return s.Split(o.Lines == config.LinesBoth)
+}
+
 // topicsOf describes the topics of an object: its rows', and those of lines that have some.
 func topicsOf(c *config.Connector, o config.Object) ([]Topic, error) {
-	s, err := schemas.For(o.Path, o.SchemaOptions())
+	split, err := splitOf(o)
 	if err != nil {
 		return nil, err
-	}
-	split := s.Unsplit()
-	if o.Lines != config.LinesEmbedded {
-		if split, err = s.Split(o.Lines == config.LinesBoth); err != nil {
-			return nil, err
-		}
 	}
 	all := []Topic{topicOf(c, o, split.Row, o.Topic, "", "Rows of "+o.Path+".")}
 	for _, l := range split.Lists {

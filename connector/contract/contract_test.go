@@ -188,3 +188,27 @@ func TestAnEnvelopeIsDescribedWithItsRow(t *testing.T) {
 		t.Errorf("op is %+v", p)
 	}
 }
+
+// The schemas are those that a contract tells of in its own words.
+func TestSchemasAreThoseOfTheTopics(t *testing.T) {
+	for format, root := range map[string]string{"avro": `"type":"record"`, "jsonschema": `"$schema"`, "json": `"$schema"`} {
+		_, c := parsed(t, nil, map[string]string{"coupa.objects": "invoices, currencies", "lines": "topics", "value.format": format})
+		all, err := contract.Schemas(c, []string{"invoices"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := of(t, nil, c, "invoices")
+		if len(all) != len(d.Schema) || len(all) < 2 {
+			t.Fatalf("%s: %d schemas of %d topics", format, len(all), len(d.Schema))
+		}
+		for i, s := range all {
+			if s.Object != "invoices" || s.Topic != d.Schema[i].PhysicalName || s.Format != format || !json.Valid(s.Schema) || !strings.Contains(string(s.Schema), root) {
+				t.Errorf("%s: %s of %s: %.100s", format, s.Topic, s.Object, s.Schema)
+			}
+		}
+	}
+	_, c := parsed(t, nil, nil)
+	if _, err := contract.Schemas(c, []string{"users"}); !errors.As(err, new(config.Problems)) {
+		t.Errorf("of an object that there is not: %v", err)
+	}
+}

@@ -7,6 +7,8 @@
 // What a document promises holds by construction: the key, what is never null, the compaction of topics that
 // the worker makes. An objective of freshness is what the configuration asks for, and is told as that.
 //
+// [Schemas] gives the schemas themselves, in the form of the topics.
+//
 // No field is a primaryKey of the standard's, which its tools test among all records: a topic holds versions
 // of rows, so that an id comes again. The key is told in words, and as the property key of topic and field.
 package contract

@@ -418,9 +418,12 @@ func collectConnect(all []status.ConnectorStatus, version string, detail bool, o
 		gauge(connectorClass, 1, c.Name, config.ConnectorClass)
 		gauge(connectorType, 1, c.Name, "source")
 		gauge(connectorVersion, 1, c.Name, version)
-		states := map[status.State]int{}
-		for j := range c.Tasks {
-			s := &c.Tasks[j]
+		states, told := map[status.State]int{}, c.Tasks
+		if c.Untold.Tasks {
+			told = nil
+		}
+		for j := range told {
+			s := &told[j]
 			if states[s.State]++; s.State != status.Stopped {
 				tasks++
 			}

@@ -112,6 +112,31 @@ func TestEveryWorkerTellsWhichConnectorsThereAre(t *testing.T) {
 	}
 }
 
+// What Connect's API does not tell of, its metrics do not count.
+func TestAConnectorWithoutTasksCountsNone(t *testing.T) {
+	all := many(2, 3)
+	for i := range all[0].Tasks {
+		all[0].Tasks[i].State = status.Paused
+	}
+	all[0].State, all[0].Untold = status.Paused, status.NeverRan
+	text := exposition(t, all, config.PerObjectAlways)
+	for _, want := range []string{
+		`kafka_connect_connector_status{connector="company-name-0",status="paused"} 1`,
+		`kafka_connect_worker_connector_total_task_count{connector="company-name-0"} 0`,
+		`kafka_connect_worker_connector_paused_task_count{connector="company-name-0"} 0`,
+		`kafka_connect_worker_connector_total_task_count{connector="company-name-1"} 3`,
+		`kafka_connect_worker_task_count 3`,
+		`kafka_connect_coordinator_assigned_tasks 3`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("%s is not there", want)
+		}
+	}
+	if strings.Contains(text, `connector="company-name-0",task=`) {
+		t.Error("a task that the connector does not have has series")
+	}
+}
+
 // Letters that could not be counted are not none.
 func TestDeadLettersThatWaitAreToldWhereTheyWereCounted(t *testing.T) {
 	all := many(1, 2)
@@ -132,7 +157,6 @@ func TestTwoConnectorsToOneInstanceDoNotSpoilAGathering(t *testing.T) {
 	}
 }
 
-// allNames are those of every metric that there may be, of the process's own apart.
 // allNames are those of every metric that there can be.
 func allNames(t *testing.T) map[string]bool {
 	t.Helper()
@@ -143,7 +167,7 @@ func allNames(t *testing.T) map[string]bool {
 	}
 	defer client.Close()
 	m.NewMeter(0).Show()
-	names := map[string]bool{}
+	names, applied := map[string]bool{}, NewApplied()
 	descs := make(chan *prometheus.Desc, 1000)
 	for _, f := range families {
 		descs <- f.Desc
@@ -160,7 +184,7 @@ func allNames(t *testing.T) map[string]bool {
 	} {
 		descs <- d
 	}
-	for _, c := range []prometheus.Collector{m.duration, m.records, m.bytes, m.results, m.lateness, m.RowBytes, m.Group, Certificates(nil)} {
+	for _, c := range []prometheus.Collector{m.duration, m.records, m.bytes, m.results, m.lateness, m.RowBytes, m.Group, Certificates(nil), applied.applied, applied.at, applied.results} {
 		c.Describe(descs)
 	}
 	for _, c := range m.Kafka.live {

@@ -16,6 +16,7 @@
 //	connectors.go    tenants and objects; connectors and tasks in Connect's names
 //	kafka.go         Kafka clients, and the place in the group
 //	certificates.go  until when files of certificates are valid
+//	applied.go       of a program that keeps connector files applied, and is no worker
 //
 // # Decisions
 //

@@ -24,6 +24,7 @@ type reader interface {
 	Connectors() []status.ConnectorStatus
 	Connector(name string) (status.ConnectorStatus, error)
 	Contract(name string, objects []string) (*contract.Document, error)
+	Schemas(name string, objects []string) ([]contract.Schema, error)
 	Ready() error // nil: started; connector.ErrStarting: not yet
 	Watch(ctx context.Context) <-chan struct{}
 }

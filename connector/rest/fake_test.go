@@ -380,15 +380,28 @@ func (f *fake) Ring(name, object string) error {
 	return nil
 }
 
-// Contract is that of the configuration.
-func (f *fake) Contract(name string, objects []string) (*contract.Document, error) {
+func (f *fake) parsed(name string) (*config.Connector, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.get(name)
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := f.settings.ParseSubmitted(c.Config, nothing)
+	return f.settings.ParseSubmitted(c.Config, nothing)
+}
+
+// Schemas are those of the configuration.
+func (f *fake) Schemas(name string, objects []string) ([]contract.Schema, error) {
+	parsed, err := f.parsed(name)
+	if err != nil {
+		return nil, err
+	}
+	return contract.Schemas(parsed, objects)
+}
+
+// Contract is that of the configuration.
+func (f *fake) Contract(name string, objects []string) (*contract.Document, error) {
+	parsed, err := f.parsed(name)
 	if err != nil {
 		return nil, err
 	}

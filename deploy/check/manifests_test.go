@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"helm.sh/helm/v3/pkg/chartutil"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
@@ -65,18 +67,70 @@ func TestChartRefusesWrongValues(t *testing.T) {
 		values map[string]any
 		want   string
 	}{
-		"no broker":                {map[string]any{}, "bootstrap.servers"},
-		"an unknown value":         {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "replica": 3}, "replica"},
-		"a nested key":             {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092", "ssl": map[string]any{"ca": "x"}}}, "ssl"},
-		"a connector's bad name":   {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "connectors": map[string]any{"Acme Inc": map[string]any{}}}, "Acme Inc"},
-		"certificates of kubelets": {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092", "listeners.https.ssl.client.auth": "required"}}, "requested"},
-		"an unknown scheme":        {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "api": map[string]any{"scheme": "ftp"}}, "scheme"},
+		"no broker":                  {map[string]any{}, "bootstrap.servers"},
+		"an unknown value":           {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "replica": 3}, "replica"},
+		"a nested key":               {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092", "ssl": map[string]any{"ca": "x"}}}, "ssl"},
+		"a connector's bad name":     {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "connectors": map[string]any{"Acme Inc": map[string]any{}}}, "Acme Inc"},
+		"certificates of kubelets":   {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092", "listeners.https.ssl.client.auth": "required"}}, "requested"},
+		"connectors of no ConfigMap": {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "apply": map[string]any{"enabled": true}}, "configMaps"},
+		"an unknown scheme":          {map[string]any{"worker": map[string]any{"bootstrap.servers": "b:9092"}, "api": map[string]any{"scheme": "ftp"}}, "scheme"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := RenderValues(chartDir, "coupastream", test.values); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want an error about %s", err, test.want)
 			}
 		})
+	}
+}
+
+// TestChartRefusesEveryMisspelledValue misspells a key beside each, at any depth, but where keys are
+// somebody else's: a worker's, a connector's, Kubernetes'.
+func TestChartRefusesEveryMisspelledValue(t *testing.T) {
+	others := []string{
+		"worker", "connectors", "connectors.acme", "connectors.globex", "files", "secrets", "apply.secrets", "service.annotations", "serviceAccount.annotations", "podAnnotations", "podLabels",
+		"nodeSelector", "affinity", "affinity.nodeAffinity", "resources.requests", "resources.limits", "apply.resources.requests", "apply.resources.limits",
+		"serviceMonitor.labels", "serviceMonitor.endpoint", "serviceMonitor.endpoint.tlsConfig", "prometheusRule.labels", "dashboard.labels",
+	}
+	full := func() chartutil.Values {
+		values, err := chartutil.ReadValuesFile(chartDir + "/ci/full-values.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := chartutil.ReadValuesFile(chartDir + "/values.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return chartutil.CoalesceTables(values, own)
+	}
+	var places [][]string
+	var walk func(at []string, values map[string]any)
+	walk = func(at []string, values map[string]any) {
+		places = append(places, at)
+		for key, value := range values {
+			if below, is := value.(map[string]any); is {
+				walk(append(slices.Clone(at), key), below)
+			}
+		}
+	}
+	walk(nil, full())
+	refused := 0
+	for _, at := range places {
+		values := full()
+		level := map[string]any(values)
+		for _, key := range at {
+			level = level[key].(map[string]any)
+		}
+		level["misspelled"] = "x"
+		_, err := RenderValues(chartDir, "coupastream", values)
+		if slices.Contains(others, strings.Join(at, ".")) {
+			continue
+		}
+		if refused++; err == nil || !strings.Contains(err.Error(), "misspelled") {
+			t.Errorf("%s: %v", strings.Join(append(at, "misspelled"), "."), err)
+		}
+	}
+	if refused < 15 {
+		t.Errorf("keys were misspelled in %d places, there are more", refused)
 	}
 }
 
@@ -111,14 +165,17 @@ type release struct {
 	maps     map[string]*core.ConfigMap
 	accounts map[string]bool
 	budget   *policy.PodDisruptionBudget
-	network  *networking.NetworkPolicy
+	networks map[string]*networking.NetworkPolicy
+	network  *networking.NetworkPolicy // the workers'
+	applier  *apps.Deployment
+	watched  *monitoring.PodMonitor // the applier's
 	monitor  *monitoring.ServiceMonitor
 	rules    *monitoring.PrometheusRule
 }
 
 func read(t *testing.T, manifests string) release {
 	t.Helper()
-	r := release{services: map[string]*core.Service{}, maps: map[string]*core.ConfigMap{}, accounts: map[string]bool{}}
+	r := release{services: map[string]*core.Service{}, maps: map[string]*core.ConfigMap{}, accounts: map[string]bool{}, networks: map[string]*networking.NetworkPolicy{}}
 	for _, object := range objects(t, manifests) {
 		switch o := object.(type) {
 		case *apps.StatefulSet:
@@ -132,7 +189,11 @@ func read(t *testing.T, manifests string) release {
 		case *policy.PodDisruptionBudget:
 			r.budget = o
 		case *networking.NetworkPolicy:
-			r.network = o
+			r.networks[o.Name] = o
+		case *apps.Deployment:
+			r.applier = o
+		case *monitoring.PodMonitor:
+			r.watched = o
 		case *monitoring.ServiceMonitor:
 			r.monitor = o
 		case *monitoring.PrometheusRule:
@@ -140,6 +201,9 @@ func read(t *testing.T, manifests string) release {
 		default:
 			t.Errorf("unexpected %T", o)
 		}
+	}
+	if r.set != nil {
+		r.network = r.networks[r.set.Name]
 	}
 	if r.set == nil || r.budget == nil || r.network == nil {
 		t.Fatal("StatefulSet, PodDisruptionBudget or NetworkPolicy is missing")
@@ -160,6 +224,12 @@ func TestManifests(t *testing.T) {
 			t.Run("references are there", r.referencesAreThere)
 			t.Run("a pod is a static member", r.podsAreStaticMembers)
 			t.Run("the configuration is valid", r.configurationIsValid)
+			if r.applier != nil {
+				t.Run("connectors are applied", r.connectorsAreApplied)
+			}
+			if (r.applier != nil) != (name == "full") {
+				t.Error("connectors are applied, or not, against what the values say")
+			}
 			if name == "full" && (r.monitor == nil || r.rules == nil || r.maps["prod-stream-dashboard"] == nil) {
 				t.Error("what watches the release is missing")
 			}
@@ -170,13 +240,15 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// podsAreRestricted judges pods by Kubernetes' strictest Pod Security Standard.
-func (r release) podsAreRestricted(t *testing.T) {
+func (r release) podsAreRestricted(t *testing.T) { restricted(t, r.set.Spec.Template) }
+
+// restricted judges pods by Kubernetes' strictest Pod Security Standard.
+func restricted(t *testing.T, pod core.PodTemplateSpec) {
+	t.Helper()
 	evaluator, err := standards.NewEvaluator(standards.DefaultChecks(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pod := r.set.Spec.Template
 	for _, result := range evaluator.EvaluatePod(podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}, &pod.ObjectMeta, &pod.Spec) {
 		if !result.Allowed {
 			t.Errorf("%s: %s", result.ForbiddenReason, result.ForbiddenDetail)
@@ -219,6 +291,44 @@ func (r release) selectorsFindThePods(t *testing.T) {
 	}
 	if len(watched) != 1 {
 		t.Errorf("the ServiceMonitor finds %v; each worker is to be scraped once", watched)
+	}
+}
+
+// connectorsAreApplied by a pod that is taken for no worker, reaches them, and has a command line that the
+// program takes.
+func (r release) connectorsAreApplied(t *testing.T) {
+	pod := r.applier.Spec.Template
+	restricted(t, pod)
+	found := func(selector *metav1.LabelSelector, l map[string]string) bool {
+		s, err := metav1.LabelSelectorAsSelector(selector)
+		return err == nil && !s.Empty() && s.Matches(labels.Set(l))
+	}
+	for name, service := range r.services {
+		if labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			t.Errorf("Service %s takes it for a worker", name)
+		}
+	}
+	if found(r.set.Spec.Selector, pod.Labels) || found(r.budget.Spec.Selector, pod.Labels) || found(&r.network.Spec.PodSelector, pod.Labels) || !found(r.applier.Spec.Selector, pod.Labels) {
+		t.Errorf("labels %v", pod.Labels)
+	}
+	own := r.networks[r.applier.Name]
+	lets := slices.ContainsFunc(r.network.Spec.Ingress[0].From, func(p networking.NetworkPolicyPeer) bool {
+		return p.PodSelector != nil && found(p.PodSelector, pod.Labels)
+	})
+	if own == nil || !found(&own.Spec.PodSelector, pod.Labels) || !lets || !found(own.Spec.Egress[1].To[0].PodSelector, r.set.Spec.Template.Labels) {
+		t.Error("its way to the workers is shut")
+	}
+	if r.watched == nil || !found(&r.watched.Spec.Selector, pod.Labels) || pod.Labels[r.watched.Spec.JobLabel] == "coupastream" {
+		t.Error("nobody watches it, or it is taken for a worker")
+	}
+	c := pod.Spec.Containers[0]
+	cmd := exec.Command(program, append(slices.Clone(c.Args), "--interval=0s")...) // it ends before it begins
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "is no time to wait") || !slices.Contains(c.Args, "--url=https://prod-stream:8443") {
+		t.Errorf("%v: %v\n%s", c.Args, err, out)
+	}
+	if s := pod.Spec.Volumes[0].Projected.Sources; len(s) != 2 || s[1].ConfigMap.Name != "team-b-connectors" || c.VolumeMounts[0].Name != pod.Spec.Volumes[0].Name || !slices.Contains(c.Args, "--watch="+c.VolumeMounts[0].MountPath) {
+		t.Errorf("it watches %v, %v", c.Args, s)
 	}
 }
 

@@ -137,7 +137,7 @@ func said(t *testing.T, s *mcp.ClientSession, tool string, given map[string]any)
 
 func TestAnAgentMayDoWhatItsAccountMay(t *testing.T) {
 	t.Parallel()
-	reads := []string{"explain", "getConnector", "getContract", "getHealth", "getOffsets", "getSnapshots", "getStatus", "getTopics", "listConnectors"}
+	reads := []string{"explain", "getConnector", "getContract", "getHealth", "getOffsets", "getSchemas", "getSnapshots", "getStatus", "getTopics", "listConnectors"}
 	changesSomething := []string{"cancelSnapshot", "pause", "restart", "resume", "takeSnapshot"}
 	for _, allowed := range []bool{false, true} {
 		w := newWorker(t, allowed)
@@ -200,6 +200,7 @@ func TestToolsAreRequests(t *testing.T) {
 		{"listConnectors", map[string]any{"expand": []string{"status", "health"}, "name": []string{"a b"}}, "admin GET /connectors?expand=status&expand=health&name=a+b", `{"name":"acme"}`},
 		{"getHealth", map[string]any{"name": "a/b {name}"}, "admin GET /connectors/a%2Fb%20%7Bname%7D/health", `{"name":"acme"}`},
 		{"explain", map[string]any{"name": "acme", "object": "a/b", "id": 4711, "search_bytes": 1000}, "admin GET /connectors/acme/explain/a%2Fb/4711?search_bytes=1000", `{"name":"acme"}`},
+		{"getSchemas", map[string]any{"name": "acme", "object": []string{"invoices"}}, "admin GET /connectors/acme/schemas?object=invoices", `{"name":"acme"}`},
 		{"explain", map[string]any{"name": "acme", "object": "invoices", "id": "4711"}, "", ""},
 		{"explain", map[string]any{"name": "acme", "object": "invoices", "id": 4711, "forward": "false"}, "", ""},
 		{"getHealth", nil, "", ""},

@@ -32,7 +32,7 @@ type Ask func(ctx context.Context, method, path string, query url.Values, body a
 // offered are the operations that agents may ask for, by their operationId: what
 // connectors are and do, and of what changes that, what can be taken back.
 var offered = []string{
-	"listConnectors", "getConnector", "getContract", "getStatus", "getHealth", "getTopics", "getOffsets", "explain", "getSnapshots",
+	"listConnectors", "getConnector", "getContract", "getSchemas", "getStatus", "getHealth", "getTopics", "getOffsets", "explain", "getSnapshots",
 	"pause", "resume", "restart", "takeSnapshot", "cancelSnapshot",
 }
 

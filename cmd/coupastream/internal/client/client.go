@@ -86,6 +86,9 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// Close lets go of connections that are open. A client may be used again.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
 // cleaned is an address without what may be a password in it.
 func cleaned(u *url.URL, text string) string {
 	if u != nil {

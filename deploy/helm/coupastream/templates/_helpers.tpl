@@ -20,6 +20,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{- /* Those of the pod that applies connectors. */}}
+{{- define "coupastream.applySelector" -}}
+app.kubernetes.io/name: coupastream-apply
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "coupastream.applyLabels" -}}
+{{ include "coupastream.applySelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
 {{- define "coupastream.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "coupastream.fullname" .) .Values.serviceAccount.name -}}
