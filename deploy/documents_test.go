@@ -223,6 +223,21 @@ func TestDeadLinksAreFound(t *testing.T) {
 	}
 }
 
+// Where its input is no terminal, kcat takes itself for a producer unless it is told -C.
+func TestNoCommandMakesKcatAProducer(t *testing.T) {
+	commands := 0
+	for _, document := range documents(t, "..") {
+		for _, line := range regexp.MustCompile(`(?m)^ *kcat (.*)$`).FindAllStringSubmatch(read(t, "../"+document), -1) {
+			if commands++; !strings.HasPrefix(line[1], "-C ") {
+				t.Errorf("%s: kcat %s", document, line[1])
+			}
+		}
+	}
+	if commands == 0 {
+		t.Error("there is none")
+	}
+}
+
 // Each task says how it was tried: by a test that there is, or not at all. Commands are those that a test runs.
 func TestTasksSayHowTheyWereTried(t *testing.T) {
 	var tests strings.Builder
