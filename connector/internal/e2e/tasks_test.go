@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -74,7 +75,8 @@ func (p *parts) task(t *testing.T, heading string) *play {
 	if !found || !strings.Contains(section, "**Played") {
 		t.Fatalf("TASKS.md has no section %q, or it does not say that it is played", heading)
 	}
-	k := &play{parts: p, begun: time.Now(), dir: filepath.Join(p.dir, strings.ToLower(regexp.MustCompile(`\W+`).ReplaceAllString(heading, "-")))}
+	short := strings.ToLower(regexp.MustCompile(`\W+`).ReplaceAllString(heading, "-"))
+	k := &play{parts: p, begun: time.Now(), dir: filepath.Join(p.dir, short)}
 	for _, block := range regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$").FindAllStringSubmatch(section, -1) {
 		k.blocks = append(k.blocks, block[1])
 	}
@@ -93,7 +95,7 @@ func (p *parts) task(t *testing.T, heading string) *play {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tenant := p.tenant(t, "acme-"+strings.ToLower(regexp.MustCompile(`\W+`).ReplaceAllString(heading, "")), "--objects", "invoices,users", "--rows", "300", "--changes-per-second", "10")
+	tenant := p.tenant(t, "acme-"+short, "--objects", "invoices,users", "--rows", "300", "--changes-per-second", "10")
 	k.worker = k.workerOf(t, tenant, "worker.yaml", nil)
 	k.state = filepath.Join(k.dir, "state")
 	k.set(t, "state.dir", k.state)
@@ -108,9 +110,7 @@ func (p *parts) task(t *testing.T, heading string) *play {
 func (k *play) workerOf(t *testing.T, tenant *tenant, file string, settings map[string]string) *worker {
 	t.Helper()
 	all := map[string]string{"coupa.objects": "invoices,users", "worker:config.providers.file.param.allowed.paths": k.dir}
-	for key, value := range settings {
-		all[key] = value
-	}
+	maps.Copy(all, settings)
 	w := k.parts.worker(t, tenant, all)
 	secrets := filepath.Join(k.dir, "coupa.properties")
 	var posted struct{ Config map[string]string }
@@ -386,7 +386,7 @@ func (k *play) restore(t *testing.T) {
 	k.next(t)
 	k.up(t, k.worker)
 	k.next(t)
-	before = k.goesOn(t, k.worker, adm, before)
+	k.goesOn(t, k.worker, adm, before)
 	k.mustHold(t, k.begun)
 
 	k.tenant.resume(t)
