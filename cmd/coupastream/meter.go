@@ -143,9 +143,11 @@ func (a *app) palette() palette {
 
 // terminal is what a writer writes to, if that is one that lines can be written over on.
 func (a *app) terminal(w io.Writer) (file *os.File, is bool) {
-	file, is = w.(*os.File)
+	if file, is = w.(*os.File); !is || !term.IsTerminal(int(file.Fd())) {
+		return nil, false
+	}
 	kind, _ := a.env("TERM")
-	return file, is && kind != "dumb" && term.IsTerminal(int(file.Fd()))
+	return file, kind != "dumb"
 }
 
 // painting tells whether colours are wanted, see no-color.org.
