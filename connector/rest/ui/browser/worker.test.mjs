@@ -20,7 +20,7 @@ describe("the status page of a worker", () => {
   // The picture in README.md, deploy/status-page.png. Its plots are of a minute.
   test("is pictured", { skip: process.env.UI_SHOTS ? false : "UI_SHOTS names no folder" }, async () => {
     const page = await open(browser.context, url, "ui/#/connectors/dev");
-    await page.waitForFunction(() => [...document.querySelectorAll("svg path")].some((p) => p.getAttribute("d").split("L").length > 6), null, { timeout: 180_000 });
+    await page.waitForFunction(() => [...document.querySelectorAll("svg path")].some((p) => p.getAttribute("d").split("L").length > 20), null, { timeout: 180_000 });
     await shot(page, "status-page", { fullPage: true, clip: { x: 0, y: 0, width: 1180, height: 880 } });
     await page.close();
   });
