@@ -523,11 +523,8 @@ func (k *play) upgrade(t *testing.T) {
 	if older == "" {
 		t.Skip("E2E_OLDER names no older coupastream")
 	}
-	q := *k.parts
-	q.binary = older
-	f := q.sharing(t, "upgrade", 2, true, nil)
-	for _, binary := range []string{k.parts.binary, older} {
-		f.parts.binary = binary
+	f := k.parts.sharingOf(t, older, "upgrade", 2, true, nil)
+	for _, f.binary = range []string{k.parts.binary, older} {
 		for _, m := range f.members {
 			m.signal(syscall.SIGTERM)
 			if status, err := m.wait(30 * time.Second); err != nil || status != 0 {
