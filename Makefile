@@ -19,12 +19,12 @@ test: ## all tests that need nothing but Go
 	$(AGAIN) -timeout 20m -- ./...
 	$(AGAIN) -tags failpoints -run TenSteps -- ./connector/
 
-# SHORT= runs all of them, which takes half an hour. Of schemas, whose property tests have one goroutine,
-# what is shared is tried; coupatest's have one, too, and what it shares connector's tests use.
+# SHORT= runs all of them, which takes half an hour. Of schemas and checkpoint, whose property tests have one
+# goroutine, what is shared is tried; coupatest's have one, too, and what it shares connector's tests use.
 race: SHORT ?= -short
 race: ## the same under the race detector, but for tests that are long there (SHORT=)
-	CGO_ENABLED=1 $(AGAIN) -race $(SHORT) -timeout 60m -- $$($(GO) list ./... | grep -v '/schemas\|/coupatest')
-	CGO_ENABLED=1 $(AGAIN) -race -run 'Registr|Shared|AtOnce|Cache' -- ./schemas
+	CGO_ENABLED=1 $(AGAIN) -race $(SHORT) -timeout 60m -- $$($(GO) list ./... | grep -v '/schemas\|/coupatest\|/checkpoint$$')
+	CGO_ENABLED=1 $(AGAIN) -race -run 'Registr|Shared|AtOnce|Cache|ReadsBeside|PassesOver' -- ./schemas ./checkpoint
 
 # Tests that draw what they do read HISTORIES, and draw a few where it is not set.
 histories: ## tests of random histories, each from N seeds (1000) in place of a few
@@ -112,17 +112,17 @@ contracts: build ## data contracts of all objects, linted and tested by datacont
 lineage: ## OpenLineage events, read by openlineage-python from PyPI (Python 3 with venv)
 	connector/internal/e2e/lineage.sh
 
-# SINKS are those to try, by comma (all, which takes half an hour). What came of them goes to the table in deploy/sinks/README.md.
+# SINKS are those to try, by comma (all, which takes a quarter of an hour, and longer the first time). What came of them goes to the table in deploy/sinks/README.md.
 sinks: export E2E_SINKS = $(SINKS)
 sinks: export E2E_SINKS_TABLE = $(CURDIR)/deploy/sinks/README.md
-sinks: ## data platforms and programs that read the topics, against what the tenant has (SINKS=; as e2e, and PostgreSQL)
+sinks: $(if $(SINKS),,contracts) ## data platforms and programs that read the topics, against what the tenant has, and contracts (SINKS=; as e2e, and PostgreSQL)
 	$(GO) test -tags e2e -run TestSinks -count=1 -v -timeout 120m ./connector/internal/e2e/
 
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
 nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes, contracts, lineage, sinks
 	@failed=; \
-	for target in deploy-check api-fuzz agents classes contracts lineage sinks fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
+	for target in deploy-check api-fuzz agents classes lineage sinks fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

@@ -139,6 +139,7 @@ func TestLookBacksTakeTurnsWhereTheClocksDiffer(t *testing.T) {
 }
 
 func TestLookBacksTakeTurnsWherePollsAreFarApart(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 509, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["poll.interval.ms"], h.keys["initial.from"] = "3600000", "latest"
 		h.start()

@@ -322,6 +322,7 @@ func TestPollsOfLinesStayBehind(t *testing.T) {
 
 // The mark speaks for all rows before it, also where a poll that found a short page read no further.
 func TestTheMarkPassesNoRowThatAShortPageHides(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 910, Rows: 20, PageCap: 5, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {
 		var published sync.Map // by id and stamp
 		h.published = func(p shard.Publication) { published.Store(fmt.Sprint(p.ID, p.UpdatedAt), true) }
@@ -358,6 +359,7 @@ func TestTheMarkPassesNoRowThatAShortPageHides(t *testing.T) {
 
 // The same for lines, whose walks leave to the polls the rows that these read anyway.
 func TestTheMarkOfTheLinesPassesNoLineThatAShortPageHides(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 912, Rows: 60, PageCap: 5, RateLimit: -1, Objects: []string{"purchase_orders"}}, func(h *harness) {
 		var mu sync.Mutex
 		changed := map[int64]time.Time{} // and not published since
@@ -439,6 +441,7 @@ func TestAWalkByLinesLeavesOutWhatThePollHasRead(t *testing.T) {
 
 // While an object rests, its polls read as far back as look-backs of an hour would, and these are left out.
 func TestALateRowOfAnObjectAtRestIsFoundByItsNextPoll(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 914, Rows: 30, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["poll.interval.ms"] = "30000"
 		h.start()

@@ -404,6 +404,7 @@ func TestConnectorsMadeInOneSecondOnSeveralWorkersAgreeOnOneForm(t *testing.T) {
 // again in the overlap has it at once, under the updated_at that it went out with; what changed before
 // has it with its next change.
 func TestAGlobalFieldFoundMeanwhileReachesTheOverlapAtOnceAndOthersWithTheirNextChange(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 42, Rows: 60, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["fields"], h.keys["lookback.ms"] = "schema", "0"
 		h.start()

@@ -132,6 +132,7 @@ func TestARowThatIsThereAgainAtLastIsNotDeleted(t *testing.T) {
 
 // A stream that runs when the key is switched on learns from its topic what it has published.
 func TestDeletesOfAStreamThatRuns(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 802, Rows: 60, Objects: []string{"invoices"}}, func(h *harness) {
 		h.start()
 		h.settle()
@@ -323,6 +324,7 @@ func TestWhatASweepWaitsFor(t *testing.T) {
 // What comes back while a sweep waits needs no approval, and is published no second time. What goes
 // meanwhile is not of the approval.
 func TestRowsThatComeBackWhileASweepWaits(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 806, Rows: 100, Objects: []string{"invoices"}}, func(h *harness) {
 		h.sweeping()
 		r := h.start()

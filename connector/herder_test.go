@@ -752,6 +752,7 @@ func TestOfTwoConnectorsOfOneStreamTheFirstRuns(t *testing.T) {
 // What was published of pages that could not be trusted is
 // published once more too where a position is moved.
 func TestAPositionThatIsMovedForgetsWhatWasInDoubt(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 93, Rows: 60, RowBytes: 100 << 10, Objects: []string{"invoices"}}, func(h *harness, r *running) {
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.LongPage, Object: "invoices", Count: 2})
 		h.create(r, map[string]string{"custom.fields": "off"}) // no page is read but those of walks

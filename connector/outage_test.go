@@ -71,6 +71,7 @@ func TestACommitWhoseAnswerNeverComesIsNotRepeated(t *testing.T) {
 }
 
 func TestATopicThatWasDeletedIsMadeAgain(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 132, Rows: 60}, func(h *harness) {
 		r := h.start()
 		h.settle()

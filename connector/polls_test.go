@@ -12,6 +12,7 @@ import (
 // Polls go to the object that changes, what was learned outlives the worker,
 // and both objects rest when nothing changes.
 func TestPollsAreWhereChangesAre(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 77, Rows: 60, Objects: []string{"users", "departments"}}, func(h *harness) {
 		h.keys["poll.interval.ms"], h.keys["coupa.rate.limit"] = "auto", "2"
 		h.start()

@@ -61,6 +61,7 @@ func TestAnIncidentOfCoupasOwnIsOverSoonAfterItEnds(t *testing.T) {
 }
 
 func TestWhatAPersonHasToActOnOpensTheCircuitThoughOthersAreWell(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 751, Rows: 20, Objects: []string{"users", "suppliers"}}, func(h *harness) {
 		h.tenant.Inject(coupatest.Fault{Kind: coupatest.Forbidden403, Object: "suppliers", Count: -1})
 		h.start()

@@ -32,6 +32,7 @@ func TestPagesShrinkUntilTheyCome(t *testing.T) {
 
 // A sample of rows that Coupa fails to send holds up nothing: custom fields are learned as rows come.
 func TestASampleThatCoupaFailsToSendIsPassedOver(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 615, Rows: 120, RateLimit: -1, Objects: []string{"users", "suppliers"}}, func(h *harness) {
 		h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
 		bad := rowIDs(h, "users")[70:] // the first that a sample asks for is one of them
@@ -102,6 +103,7 @@ func TestTheWalkGoesOnBehindARowThatCoupaFailsToSend(t *testing.T) {
 
 // In an incident, nothing tells that it is a row's.
 func TestAnOutageMakesNoDeadLetter(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 614, Rows: 120, RateLimit: -1, Objects: []string{"users", "suppliers"}}, func(h *harness) {
 		h.keys["custom.fields"], h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "off", "all", "coupa.dead"
 		h.start()

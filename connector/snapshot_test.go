@@ -41,6 +41,7 @@ func (h *harness) snapshots(r *running) map[string]status.Snapshot {
 }
 
 func TestASnapshotPublishesWhatIsAskedForOnceMore(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 100, Rows: 230}, func(h *harness, r *running) {
 		h.create(r, nil)
 		h.settle()
@@ -107,6 +108,7 @@ func ids(rows []coupatest.Version) (all []int64) {
 }
 
 func TestASnapshotIsPausedResumedAndCancelled(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 101, Rows: 600}, func(h *harness, r *running) {
 		h.create(r, map[string]string{"coupa.rate.limit": "1", "coupa.objects": "invoices", "poll.interval.ms": "30000"})
 		h.pass(5 * time.Minute)

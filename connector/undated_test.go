@@ -25,6 +25,7 @@ func (h *harness) lastOf(object string, id int64) (last *readRecord, n int) {
 
 // Rows that never got an updated-at fit no condition on it.
 func TestRowsWithoutUpdatedAtAreNotLeftOut(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 621, Rows: 130, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["custom.fields"], h.keys["reread.interval.ms"] = "off", "600000"
 		ids := rowIDs(h, "users")
@@ -89,6 +90,7 @@ func TestTheFirstRowWithoutUpdatedAtIsFoundWithinSixIntervals(t *testing.T) {
 
 // With initial.from=latest, those that are there at first are known and not published; a change of one is.
 func TestRowsWithoutUpdatedAtThatWereThereBeforeAreNoted(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 622, Rows: 60, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["custom.fields"], h.keys["reread.interval.ms"], h.keys["initial.from"] = "off", "600000", "latest"
 		id := rowIDs(h, "users")[20]

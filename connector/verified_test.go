@@ -13,6 +13,7 @@ import (
 // What a comparison has found is told by whichever worker is asked, and outlives them. It goes with the
 // connector, and a comparison of another instance or topic is not taken for one of this connector.
 func TestTheLastComparisonIsKeptByTheGroup(t *testing.T) {
+	longRaced(t)
 	bare(t, coupatest.Config{Seed: 95, Rows: 5}, func(h *harness, r *running) {
 		h.create(r, nil)
 		note := func(tenant, topic, object string, v status.Verified) error {

@@ -136,6 +136,7 @@ func TestAWholeReadSurvivesLostAnswers(t *testing.T) {
 // Rows whose updated-at does not move with every change are
 // polled by it, and found by their content however old they are.
 func TestChangesThatNoStampShowsAreFoundByContent(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 94, Rows: 160, Objects: []string{"budget_lines"}}, func(h *harness) {
 		h.keys["value.format"], h.keys["reread.interval.ms"] = "json", "600000"
 		h.start()

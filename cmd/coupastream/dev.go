@@ -139,7 +139,7 @@ func devConfig(kafka, registry, listener, state, coupaURL, format string) (*conf
 	none := func(string) (string, bool) { return "", false }
 	settings, err := config.ParseWorker(map[string]string{
 		"bootstrap.servers": kafka, "schema.registry.url": registry, "group.id": "coupastream-dev", "state.dir": state,
-		"listeners": listener,
+		"listeners": listener, "hooks.enabled": "true",
 	}, none)
 	if err != nil {
 		return nil, nil, err

@@ -38,8 +38,11 @@ func (p *parts) clientsOfConnect(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, client := range []string{"kafka-connect-py", "kafka-connect-api", "cloudhut", "go-kafka", "kafka-connect-client", "sourcelab"} {
+	for i, client := range []string{"kafka-connect-py", "kafka-connect-api", "cloudhut", "go-kafka", "kafka-connect-client", "sourcelab", "datahub"} {
 		t.Run(client, func(t *testing.T) {
+			if client == "datahub" {
+				nightly(t)
+			}
 			tenant := p.tenant(t, fmt.Sprint("client", i), "--objects", "suppliers,users", "--rows", "50", "--changes-per-second", "1")
 			config, err := json.Marshal(map[string]string{
 				"connector.class": "CoupaSource", "tenant": tenant.name, "coupa.url": tenant.url, "coupa.client.id": tenant.clientID, "coupa.client.secret": "${env:COUPA_SECRET}",

@@ -92,7 +92,7 @@ func (s *scene) setUp() {
 	tenants, rows, changes, workers := 1, 800, 25.0, 1
 	s.objects = []string{"invoices", "suppliers", "users"}
 	if s.several() {
-		tenants, rows, changes, workers = 4, 250, 6, 3
+		tenants, rows, changes, workers = 4, 150, 6, 3
 		s.objects = []string{"invoices", marked}
 	}
 	if s.class == three {
@@ -420,7 +420,7 @@ func (s *scene) awaitMarks() {
 	if !s.several() {
 		return
 	}
-	err := await(s.Context(), "the last marks", 2*time.Minute, func() error {
+	err := await(s.Context(), "the last marks", 4*time.Minute, func() error {
 		s.supervise()
 		for _, t := range s.tenants {
 			if n := t.unmarked(s, marked); n > 0 {

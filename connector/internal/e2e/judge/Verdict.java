@@ -76,7 +76,6 @@ final class Verdict {
     private final Map<Long, Seen> seen = new HashMap<>();
     private final Map<String, Integer> counts = new TreeMap<>();
     private final List<ObjectNode> examples = new ArrayList<>();
-    private final Instant started = Instant.now();
     private int records;
     private int unseen;
     private int markedUnread;
@@ -157,7 +156,7 @@ final class Verdict {
                 fault("mislabelled", id, "coupa.updated_at", at, stamp);
             }
         }
-        Duration age = Duration.between(Instant.ofEpochMilli(r.timestamp()), started);
+        Duration age = Duration.between(Instant.ofEpochMilli(r.timestamp()), Instant.now());
         if (age.isNegative() || age.compareTo(Duration.ofHours(6)) > 0) {
             fault("mislabelled", id, "record timestamp", "the time of writing", Instant.ofEpochMilli(r.timestamp()));
         }
