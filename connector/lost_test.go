@@ -475,8 +475,8 @@ func TestAnotherCleanupPolicyOfTheCheckpointTopicIsToldWhileItIsSo(t *testing.T)
 	})
 }
 
-// Partitions that somebody adds to the checkpoint topic are no shards: tenants stay where their positions are,
-// over restarts too, and nothing goes out again.
+// Partitions that somebody adds to the checkpoint topic are no shards: tenants stay where their positions
+// are, over restarts too, and nothing goes out again.
 func TestTenantsStayInTheirShardsWhenTheCheckpointTopicGetsMorePartitions(t *testing.T) {
 	longRaced(t)
 	simulate(t, invoices(305, 12), func(h *harness) {

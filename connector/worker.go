@@ -263,8 +263,8 @@ func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions in
 }
 
 // shardsOf is how many shards there are: as many as the checkpoint topic has partitions, or as it had when
-// they were claimed first. A tenant belongs to one of so many; of another one its position would not be found,
-// and all of its rows would go out again.
+// they were claimed first. A tenant belongs to one of so many; of another one its position would not be
+// found, and all of its rows would go out again.
 func (w *Worker) shardsOf(partitions int32, claimed map[int32]configtopic.Claim) int32 {
 	for _, c := range claimed {
 		if c.Cluster == w.ClusterID() && c.TopicID == w.checkpointID && 0 < c.Partitions && c.Partitions < partitions {

@@ -238,7 +238,8 @@ func TestNoCommandMakesKcatAProducer(t *testing.T) {
 	}
 }
 
-// Each task says how it was tried: by a test that there is, or not at all. Commands are those that a test runs.
+// Each task says how it was tried: by a test that there is, or not at all. Commands are those that a test
+// runs.
 func TestTasksSayHowTheyWereTried(t *testing.T) {
 	var tests strings.Builder
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// meter says how far something is that takes long: at a terminal in one line with a bar, which is written over,
-// elsewhere in whole lines, now and then.
+// meter says how far something is that takes long: at a terminal in one line with a bar, which is written
+// over, elsewhere in whole lines, now and then.
 type meter struct {
 	w     io.Writer
 	width int // of the terminal, in characters; 0: w is none

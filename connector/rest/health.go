@@ -84,7 +84,8 @@ type TaskHealth struct {
 	SchemaVersions []SchemaHealth  `json:"schema_versions"` // oldest first
 }
 
-// ProgressHealth is how far a backfill or a sweep is, in rows; a total of 0 is not known, nor is null time left.
+// ProgressHealth is how far a backfill or a sweep is, in rows; a total of 0 is not known, nor is null time
+// left.
 type ProgressHealth struct {
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"`

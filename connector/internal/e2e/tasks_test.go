@@ -26,7 +26,8 @@ import (
 // tasksDocument has the tasks that are played here.
 const tasksDocument = "../../../deploy/TASKS.md"
 
-// TestTasks plays what deploy/TASKS.md says of tasks that no other test plays: its commands run as they stand.
+// TestTasks plays what deploy/TASKS.md says of tasks that no other test plays: its commands run as they
+// stand.
 func TestTasks(t *testing.T) {
 	t.Parallel()
 	nightly(t)
@@ -235,7 +236,8 @@ func (k *play) allRun(t *testing.T, w *worker) {
 	}
 }
 
-// holdsBut judges as mustHold does, but for records that are there twice because positions were moved: these have to say so.
+// holdsBut judges as mustHold does, but for records that are there twice because positions were moved:
+// these have to say so.
 func (k *play) holdsBut(t *testing.T, w *worker) {
 	t.Helper()
 	w.tenant.pause(t)
