@@ -128,7 +128,7 @@ nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, 
 	done; \
 	[ -z "$$failed" ] || { echo "failed$$failed"; exit 1; }
 
-# CHROMIUM is the browser; UI_SHOTS is a folder for pictures of the page, to be looked at.
+# CHROMIUM is the browser; UI_SHOTS is a folder for pictures of the page, to be looked at: status-page.png is that of README.
 ui-test: export CHROMIUM ?= /usr/bin/chromium
 ui-test: export UI_SHOTS := $(if $(UI_SHOTS),$(abspath $(UI_SHOTS)))
 ui-test: export UI_FIXTURE := $(CURDIR)/bin/ui-fixture

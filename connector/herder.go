@@ -125,7 +125,7 @@ func (w *Worker) Reachable() error {
 }
 
 // follow reads the config topic to its end, and makes the connectors what it says.
-func (w *Worker) follow(ctx context.Context) error {
+func (w *Worker) follow(ctx context.Context, partitions int32) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := w.store.WaitFor(ctx, -1); err != nil {
@@ -135,8 +135,12 @@ func (w *Worker) follow(ctx context.Context) error {
 		return err
 	}
 	defer w.applying.Release(1)
-	w.attachAll() // of files
 	v := w.store.View()
+	w.partitions = w.shardsOf(partitions, v.Claims)
+	for n := range w.partitions {
+		w.shards = append(w.shards, w.newShard(n))
+	}
+	w.attachAll()        // of files
 	w.levels = v.Loggers // of before: a worker starts with the levels that it was given
 	w.reconcile(v)
 	return nil

@@ -474,3 +474,34 @@ func TestAnotherCleanupPolicyOfTheCheckpointTopicIsToldWhileItIsSo(t *testing.T)
 		}
 	})
 }
+
+// Partitions that somebody adds to the checkpoint topic are no shards: tenants stay where their positions
+// are, over restarts too, and nothing goes out again.
+func TestTenantsStayInTheirShardsWhenTheCheckpointTopicGetsMorePartitions(t *testing.T) {
+	longRaced(t)
+	simulate(t, invoices(305, 12), func(h *harness) {
+		n := h.partitions() + 1
+		for checkpoint.PartitionOf("acme", n) == checkpoint.PartitionOf("acme", h.partitions()) {
+			n++
+		}
+		h.stopped()
+		before := len(h.records("coupa.invoices"))
+		h.admin(func(adm *kadm.Client) error {
+			_, err := adm.UpdatePartitions(h.t.Context(), int(n), checkpointTopic)
+			return err
+		})
+		for range 2 {
+			h.start()
+			h.settle()
+			h.tenant.Update("invoices", 3)
+			h.settle()
+			h.stop()
+		}
+		if n := len(h.records("coupa.invoices")) - before; n != 2 {
+			t.Errorf("%d records more, want those of two changes", n)
+		}
+		if !strings.Contains(h.log.String(), "the checkpoint topic has got more partitions") {
+			t.Error("nothing of it in the log")
+		}
+	})
+}

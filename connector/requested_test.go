@@ -84,3 +84,24 @@ func TestLinesThatGoOutForTheFirstTimeWereNotAskedFor(t *testing.T) {
 		}
 	})
 }
+
+// A position that is set where the group has none is one of another group: what that has published since then
+// goes out again, and says so. What changes from then on does not.
+func TestWhatAnotherGroupPublishedSaysThatItWasAskedFor(t *testing.T) {
+	bare(t, invoices(914, 20), func(h *harness, r *running) {
+		if _, err := r.Create(h.t.Context(), "acme", h.submitted("acme", map[string]string{"coupa.objects": "invoices"}), status.Stopped); err != nil {
+			t.Fatal(err)
+		}
+		h.tenant.Update("invoices", 5)
+		h.pass(time.Second)
+		h.move(r, status.Offset{UpdatedAt: time.Now().Add(-10 * time.Second)})
+		h.set(r, status.Running)
+		h.settle()
+		h.tenant.Update("invoices", 6)
+		h.settle()
+		all := h.records("coupa.invoices")
+		if n := requested(all); n != 1 || len(all) != 2 {
+			t.Errorf("%d of %d records say that they were asked for, want one of two", n, len(all))
+		}
+	})
+}

@@ -95,7 +95,7 @@ type Worker struct {
 	// Set by Run, before anything else starts.
 	topics       *record.Topics
 	checkpointID [16]byte
-	partitions   int32          // of the checkpoint topic
+	partitions   int32          // of the checkpoint topic that are shards, see shardsOf
 	shards       []*shard.Shard // by partition
 
 	beside sync.WaitGroup // of what Run has started
@@ -162,15 +162,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil {
 		return ctxOr(ctx, err)
 	}
-	w.partitions = partitions
-	for n := range partitions {
-		w.shards = append(w.shards, w.newShard(n))
-	}
 	defer w.beside.Wait()
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	w.beside.Go(func() { stop(w.store.Run(running)) })
-	if err := w.follow(running); err != nil {
+	if err := w.follow(running, partitions); err != nil {
 		return ctxOr(ctx, errors.Join(context.Cause(running), err))
 	}
 	if err := w.preflight(ctx); err != nil {
@@ -264,6 +260,18 @@ func (w *Worker) connect(ctx context.Context, admin *kadm.Client) (partitions in
 			"partitions", partitions, "checkpoint.topic.partitions", w.settings.CheckpointPartitions)
 	}
 	return partitions, err
+}
+
+// shardsOf is how many shards there are: as many as the checkpoint topic has partitions, or as it had when
+// they were claimed first. A tenant belongs to one of so many; of another one its position would not be
+// found, and all of its rows would go out again.
+func (w *Worker) shardsOf(partitions int32, claimed map[int32]configtopic.Claim) int32 {
+	for _, c := range claimed {
+		if c.Cluster == w.ClusterID() && c.TopicID == w.checkpointID && 0 < c.Partitions && c.Partitions < partitions {
+			partitions = c.Partitions
+		}
+	}
+	return partitions
 }
 
 // preflightTime is how long a start waits for what is not Kafka. Who hangs, a token endpoint or the

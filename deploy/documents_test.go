@@ -223,6 +223,51 @@ func TestDeadLinksAreFound(t *testing.T) {
 	}
 }
 
+// Where its input is no terminal, kcat takes itself for a producer unless it is told -C.
+func TestNoCommandMakesKcatAProducer(t *testing.T) {
+	commands := 0
+	for _, document := range documents(t, "..") {
+		for _, line := range regexp.MustCompile(`(?m)^ *kcat (.*)$`).FindAllStringSubmatch(read(t, "../"+document), -1) {
+			if commands++; !strings.HasPrefix(line[1], "-C ") {
+				t.Errorf("%s: kcat %s", document, line[1])
+			}
+		}
+	}
+	if commands == 0 {
+		t.Error("there is none")
+	}
+}
+
+// Each task says how it was tried: by a test that there is, or not at all. Commands are those that a test
+// runs.
+func TestTasksSayHowTheyWereTried(t *testing.T) {
+	var tests strings.Builder
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			tests.WriteString(read(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	player := read(t, "../connector/internal/e2e/tasks_test.go")
+	for _, section := range strings.Split(read(t, "TASKS.md"), "\n## ")[1:] {
+		heading, text, _ := strings.Cut(section, "\n")
+		if !strings.Contains(text, "**Played") && !strings.Contains(text, "*not played*") {
+			t.Errorf("%s: neither played nor not played", heading)
+		}
+		for _, name := range regexp.MustCompile("`(Test\\w+)").FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(tests.String(), "\nfunc "+name[1]+"(") {
+				t.Errorf("%s: there is no %s", heading, name[1])
+			}
+		}
+		if strings.Contains(text, "```sh") && !strings.Contains(player, fmt.Sprintf("%q:", heading)) {
+			t.Errorf("%s: no test runs its commands", heading)
+		}
+	}
+}
+
 // The least of a worker and of a connector, for documents that show some keys alone.
 const (
 	leastWorker    = "\nbootstrap.servers: localhost:9092\nschema.registry.url: http://localhost:8081\n"

@@ -11,13 +11,14 @@ import (
 	"github.com/coupastream/coupastream/connector/verify"
 )
 
-// On a terminal there is one line, written over; else there are lines in the log, now and then. Both have the
-// share of what is being read and the time that the rest of it takes at the speed of late.
+// Elsewhere than at a terminal there are lines in the log, now and then, with the share of what is being read
+// and the time that the rest of it takes at the speed of late; a terminal has one line, written over.
 func TestAComparisonSaysHowFarItIs(t *testing.T) {
-	for _, terminal := range []bool{true, false} {
+	for _, width := range []int{0, 100} {
 		synctest.Test(t, func(t *testing.T) {
 			var out bytes.Buffer
-			c := &comparing{w: &out, log: slog.New(slog.NewTextHandler(&out, nil)), terminal: terminal, objects: 2, said: time.Now()}
+			c := newComparing(&app{stderr: &out, log: slog.New(slog.NewTextHandler(&out, nil)), env: func(string) (string, bool) { return "", false }}, 2)
+			c.width = width
 			c.begin("users")
 			c.begin("invoices")
 			for n := range int64(31) {
@@ -28,14 +29,14 @@ func TestAComparisonSaysHowFarItIs(t *testing.T) {
 			c.clear()
 			c.clear()
 			lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-			if !terminal {
+			if width == 0 {
 				if len(lines) != 3 || !strings.Contains(lines[1], `object=invoices reading=Coupa done=16% left=1m40s rows=1800 records=0`) {
 					t.Errorf("%q", lines)
 				}
 				return
 			}
 			frames := strings.Split(out.String(), "\r\x1b[K")
-			if len(lines) != 1 || len(frames) != 33 || frames[20] != "invoices (2 of 2): reading Coupa, 16%, 1m40s left; 1800 rows, 0 records" ||
+			if len(lines) != 1 || len(frames) != 33 || frames[20] != "███░░░░░░░░░░░░░░░░░ 16%, 1m40s left  invoices (2 of 2): reading Coupa; 1800 rows, 0 records" ||
 				frames[31] != "invoices (2 of 2): reading coupa.invoices; 0 rows, 4 records" || frames[32] != "" {
 				t.Errorf("%d lines, %d frames: %q", len(lines), len(frames), frames)
 			}

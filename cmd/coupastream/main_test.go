@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coupastream/coupastream/coupa/coupatest"
 )
@@ -203,5 +204,20 @@ func TestSecondSignalEndsTheProcess(t *testing.T) {
 	signals <- os.Interrupt
 	if status := <-exited; status != 1 {
 		t.Errorf("exit status %d", status)
+	}
+}
+
+// A duration has its unit in either form of the log.
+func TestDurationsInTheLogHaveTheirUnit(t *testing.T) {
+	for form, want := range map[string]string{"text": " took=1.5s", "json": `"took":"1.5s"`} {
+		var log bytes.Buffer
+		levels, err := newLevels(&log, form, "info")
+		if err != nil {
+			t.Fatal(err)
+		}
+		levels.Logger("connector").Info("done", "took", 1500*time.Millisecond)
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s: %s", form, log.String())
+		}
 	}
 }

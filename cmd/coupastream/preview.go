@@ -24,6 +24,7 @@ type previewSettings struct {
 	output string
 	// rows are not shown as Coupa sends them, so that nothing is shown that a topic would not have
 	records bool
+	schema  bool
 }
 
 // mostPreviewed is the most rows that are shown.
@@ -34,8 +35,8 @@ func newPreviewCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preview CONNECTOR OBJECT",
 		Short: "Show rows of Coupa as they are and as their records would be",
-		Long: `Read the rows of an object with the highest ids from Coupa, with the connector's credentials, and print each as Coupa sends it, as its record would be
-by the connector's keys and mapping, and the schema of the records. Nothing is published or registered, and Kafka is not needed.
+		Long: `Read the rows of an object with the highest ids from Coupa, with the connector's credentials, and print each as Coupa sends it, and as its record would be
+by the connector's keys and mapping; with --schema, or as JSON, the schema of the records too. Nothing is published or registered, and Kafka is not needed.
 
 Where custom fields are typed, those of the rows shown are; a running connector knows those of all rows that it has seen.
 What is printed before the mapping holds what the mapping hides; with --records it is left out.`,
@@ -48,6 +49,7 @@ What is printed before the mapping holds what the mapping hides; with --records 
 	f.StringVar(&s.worker, "worker", "", "worker file; its mapping.file is put under the connector's mapping")
 	f.IntVarP(&s.rows, "rows", "n", 5, fmt.Sprintf("most rows to show, up to %d", mostPreviewed))
 	f.BoolVar(&s.records, "records", false, "show the records alone, which hold what the mapping lets through")
+	f.BoolVar(&s.schema, "schema", false, "show the schema of the records too")
 	f.StringVarP(&s.output, "output", "o", "text", "form of the result: text or json")
 	return cmd
 }
@@ -109,7 +111,7 @@ func (a *app) preview(ctx context.Context, connectorFile, path string, s preview
 			shown.Rows[i].Before = nil
 		}
 	}
-	return a.printPreview(shown, p.split, s.output)
+	return a.printPreview(shown, p.split, s)
 }
 
 // previewedObject reads the files.
@@ -275,8 +277,8 @@ func inJSON(s *schemas.Schema, value []byte) ([]byte, error) {
 	return plan.AppendJSON(nil, value)
 }
 
-func (a *app) printPreview(shown *previewed, split *schemas.Split, output string) error {
-	if output == "json" {
+func (a *app) printPreview(shown *previewed, split *schemas.Split, s previewSettings) error {
+	if s.output == "json" {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
@@ -299,6 +301,9 @@ func (a *app) printPreview(shown *previewed, split *schemas.Split, output string
 	}
 	if len(shown.Rows) == 0 {
 		fmt.Fprintf(a.stdout, "there are no rows of %s\n\n", shown.Object)
+	}
+	if !s.schema {
+		return nil
 	}
 	_, err := fmt.Fprintf(a.stdout, "schema:\n%s", split.Row.Pretty())
 	for _, l := range split.Lists {

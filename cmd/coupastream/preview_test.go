@@ -62,7 +62,7 @@ func TestPreviewShowsTheSchemaAndWhyARowHasNoRecord(t *testing.T) {
 	r := previewOf(t, 3, func(tenant *coupatest.Tenant) {
 		id = tenant.Rows("invoices")[0].ID
 		tenant.SetMember("invoices", tenant.Rows("invoices")[1].ID, "invoice-date", `"someday"`)
-	}, "acme.yaml", "invoices")
+	}, "acme.yaml", "invoices", "--schema")
 	for _, want := range []string{
 		fmt.Sprintf("invoices id %d, as Coupa sends it:\n{\n  \"id\": %d,", id, id), fmt.Sprintf("its record:\n{\n  \"id\": %d,", id),
 		"there is no record: encoding field invoice-date: the text is no calendar date", "schema:\n{\"type\":\"record\",\"name\":\"InvoiceHeader\"",
@@ -73,6 +73,12 @@ func TestPreviewShowsTheSchemaAndWhyARowHasNoRecord(t *testing.T) {
 	}
 	if strings.Contains(r.stdout+r.stderr, "s3cret") {
 		t.Error("a secret was printed")
+	}
+}
+
+func TestPreviewShowsTheSchemaToWhomAsksForIt(t *testing.T) {
+	if r := previewOf(t, 3, nil, "acme.yaml", "invoices"); r.status != 0 || !strings.Contains(r.stdout, "its record:") || strings.Contains(r.stdout, "schema:") {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -96,7 +102,7 @@ func TestPreviewShowsLinesThatHaveRecordsOfTheirOwn(t *testing.T) {
 	r := previewOf(t, 3, func(tenant *coupatest.Tenant) {
 		id = tenant.Rows("invoices")[0].ID
 		tenant.SetMember("invoices", id, "invoice-lines", `[{"id":9001,"description":"x"}]`)
-	}, "lined.yaml", "invoices")
+	}, "lined.yaml", "invoices", "--schema")
 	for _, want := range []string{
 		fmt.Sprintf("the record of line 9001 of invoice_lines:\n{\n  \"parent_id\": %d,\n  \"id\": 9001,\n  \"text\": \"x\"\n}", id),
 		"schema of invoice_lines:\n{\"type\":\"record\",\"name\":\"InvoiceHeader_invoice_lines\"", "schema of tax_lines:",

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -70,10 +71,19 @@ func (a *app) replay(ctx context.Context, connectorFile, workerFile, output stri
 	if err != nil {
 		return err
 	}
+	var speed status.Speed
+	shown := newMeter(a, func(s stage) { a.log.Info(s.what, "done", shareText(s.done, s.total, s.left)) })
 	done, err := replay.Run(ctx, replay.Config{
 		Settings: settings, Connector: connectors[0], Kafka: connector.ClientOpts(kafka...),
 		Registry: registry, Source: source, Version: version(), Log: a.log,
+		Progress: func(done, total int64) {
+			now := time.Now()
+			if speed.Note(now, done); shown.due(now) {
+				shown.show(stage{what: "sending dead letters again", done: done, total: total, left: speed.Left(total - done)})
+			}
+		},
 	})
+	shown.clear()
 	if err != nil {
 		return err
 	}

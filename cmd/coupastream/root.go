@@ -92,6 +92,14 @@ func (a *app) start() error {
 	return nil
 }
 
+// withUnit writes a duration as text does, "1.5s": as a number it would have no unit.
+func withUnit(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}
+
 // newLevels builds the loggers that the flags ask for.
 func newLevels(w io.Writer, format, level string) (*logging.Levels, error) {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, strings.ToLower(level)) {
@@ -102,6 +110,7 @@ func newLevels(w io.Writer, format, level string) (*logging.Levels, error) {
 	case "text":
 		return logging.New(slog.NewTextHandler(w, options), level)
 	case "json":
+		options.ReplaceAttr = withUnit
 		return logging.New(slog.NewJSONHandler(w, options), level)
 	}
 	return nil, fmt.Errorf("--log-format %q is not a format; give text or json", format)

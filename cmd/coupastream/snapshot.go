@@ -107,6 +107,13 @@ const waitEvery = time.Second
 // stderr how far it is. The snapshot goes on when ctx ends.
 func (r *remote) waitForSnapshot(ctx context.Context, c *client.Client, name, id string) (rest.Snapshot, error) {
 	said := ""
+	shown := newMeter(r.app, func(s stage) {
+		if now := s.what + ": " + amount(s.done, s.total, s.left); now != said {
+			fmt.Fprintln(r.stderr, now)
+			said = now
+		}
+	})
+	defer shown.clear()
 	for {
 		s, err := snapshotByID(ctx, c, name, id)
 		switch {
@@ -117,10 +124,7 @@ func (r *remote) waitForSnapshot(ctx context.Context, c *client.Client, name, id
 		case s.Ended():
 			return s, nil
 		}
-		if now := fmt.Sprintf("%s %s: %s", name, s.Object, amount(s.Rows, s.Total, s.Left)); now != said {
-			fmt.Fprintln(r.stderr, now)
-			said = now
-		}
+		shown.show(stage{what: name + " " + s.Object, done: s.Rows, total: s.Total, left: leftOf(s.Left), counts: rowsText(s.Rows, s.Total)})
 		select {
 		case <-ctx.Done():
 			return s, fmt.Errorf("not waited for any longer; the snapshot goes on, see coupastream snapshot list %s", name)
@@ -158,7 +162,7 @@ func (r *remote) snapshotList() *cobra.Command {
 func printSnapshots(w io.Writer, all []rest.Snapshot) {
 	fmt.Fprintln(w, "ID\tOBJECT\tSTATE\tFROM\tTO\tPROGRESS")
 	for _, s := range all {
-		progress := amount(s.Rows, s.Total, s.Left)
+		progress := amount(s.Rows, s.Total, leftOf(s.Left))
 		if s.Trace != "" {
 			progress += "; " + strings.Join(strings.Fields(s.Trace), " ")
 		}

@@ -62,10 +62,10 @@ func (r *remote) status(ctx context.Context, c *client.Client, args []string, s 
 func (r *remote) health(ctx context.Context, c *client.Client, args []string) (result any, text func(io.Writer), err error) {
 	if len(args) == 0 {
 		all, err := c.Health(ctx)
-		return all, func(w io.Writer) { printConnectors(w, all) }, err
+		return all, func(w io.Writer) { printConnectors(w, r.palette(), all) }, err
 	}
 	one, err := c.ConnectorHealth(ctx, args[0])
-	return one, func(w io.Writer) { printConnector(w, one) }, err
+	return one, func(w io.Writer) { printConnector(w, r.palette(), one) }, err
 }
 
 // watch shows the status whenever it has changed, until ctx
@@ -111,19 +111,19 @@ func (r *remote) watch(ctx context.Context, c *client.Client, args []string, eve
 	}
 }
 
-func printConnectors(w io.Writer, all []rest.Health) {
+func printConnectors(w io.Writer, p palette, all []rest.Health) {
 	if len(all) == 0 {
 		fmt.Fprintln(w, "no connector; make one with coupastream connectors apply -f FILE")
 		return
 	}
-	fmt.Fprintln(w, "CONNECTOR\tTENANT\tSTATE\tWORKER\tTASKS\tFRESHNESS\tREQUESTS/S")
+	fmt.Fprintln(w, "CONNECTOR\tTENANT\t"+p.state("STATE")+"\tWORKER\tTASKS\tFRESHNESS\tREQUESTS/S")
 	for _, h := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, h.Tenant, h.State, orDash(h.WorkerID), tasksText(h.Tasks), worst(h.Tasks), rateText(h.Rate))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, h.Tenant, p.state(h.State), orDash(h.WorkerID), tasksText(h.Tasks), worst(h.Tasks), rateText(h.Rate))
 	}
 	printTroubles(w, all...)
 }
 
-func printConnector(w io.Writer, h rest.Health) {
+func printConnector(w io.Writer, p palette, h rest.Health) {
 	fmt.Fprintf(w, "%s: %s, tenant %s, worker %s", h.Name, h.State, h.Tenant, orDash(h.WorkerID))
 	if h.FromFile {
 		fmt.Fprint(w, ", from a file of the worker")
@@ -136,9 +136,9 @@ func printConnector(w io.Writer, h rest.Health) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w, "\nTASK\tOBJECT\tSTATE\tCONDITION\tFRESHNESS\tMARK\tPROVEN UNTIL\tPROGRESS\tPUBLISHED\tDEAD LETTERS")
+	fmt.Fprintln(w, "\nTASK\tOBJECT\t"+p.state("STATE")+"\t"+p.state("CONDITION")+"\tFRESHNESS\tMARK\tPROVEN UNTIL\tPROGRESS\tPUBLISHED\tDEAD LETTERS")
 	for _, t := range h.Tasks {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", t.ID, t.Object, t.State, orDash(t.Condition), freshness(t), instantText(t.Mark), proven(t.Verified), progressText(t.Progress), t.Published, t.DeadLetters)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", t.ID, t.Object, p.state(t.State), p.state(orDash(t.Condition)), freshness(t), instantText(t.Mark), proven(t.Verified), p.progressText(t), t.Published, t.DeadLetters)
 	}
 	printMalformed(w, h)
 	printTroubles(w, h)
@@ -246,24 +246,44 @@ func rateText(r *rest.RateHealth) string {
 	return fmt.Sprintf("%.1f", r.Used)
 }
 
-func progressText(p *rest.ProgressHealth) string {
-	if p == nil {
+// progressText is how far a backfill or a snapshot is, or else a sweep, with a bar at a terminal.
+func (p palette) progressText(t rest.TaskHealth) string {
+	of, what := t.Progress, ""
+	if of == nil && t.Deletes != nil {
+		of, what = t.Deletes.Progress, "sweep: "
+	}
+	if of == nil {
 		return "-"
 	}
-	return amount(p.Done, p.Total, p.Left)
+	text := what + amount(of.Done, of.Total, leftOf(of.Left))
+	if p.bars && of.Total > 0 {
+		text = bar(of.Done, of.Total, 10) + " " + text
+	}
+	return text
 }
 
 // amount says how much of something is done.
-func amount(done, total int64, left *int64) string {
-	if total <= 0 && done == 1 {
+func amount(done, total int64, left time.Duration) string {
+	if total <= 0 {
+		return rowsText(done, total)
+	}
+	return rowsText(done, total) + ", " + shareText(done, total, left)
+}
+
+func rowsText(done, total int64) string {
+	switch {
+	case total > 0:
+		return fmt.Sprintf("%d of %d rows", done, total)
+	case done == 1:
 		return "1 row"
 	}
-	if total <= 0 {
-		return fmt.Sprintf("%d rows", done)
+	return fmt.Sprintf("%d rows", done)
+}
+
+// leftOf is the time left as REST has it.
+func leftOf(ms *int64) time.Duration {
+	if ms == nil {
+		return 0
 	}
-	text := fmt.Sprintf("%d of %d rows, %d%%", done, total, min(100, 100*done/total))
-	if left != nil {
-		text += ", " + short(time.Duration(*left)*time.Millisecond) + " left"
-	}
-	return text
+	return time.Duration(*ms) * time.Millisecond
 }

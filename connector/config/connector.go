@@ -225,12 +225,14 @@ func loopback(host string) bool {
 
 // objectPaths checks and stores coupa.objects.
 func objectPaths(c *Connector, value string) *fault {
-	var paths, unknown, remedies []string
+	var paths, unknown, near []string
 	collect := texts(func(*Connector) *[]string { return &paths }, func(path string) *fault {
 		if _, known := coupa.LookupResource(path); !known {
 			unknown = append(unknown, path)
 			if len(unknown) <= mostSuggested {
-				remedies = append(remedies, meant(path, catalogue(), "coupastream objects lists what there is, by Coupa's names"))
+				if one := objectMeant(path); one != "" {
+					near = append(near, one)
+				}
 			}
 		}
 		return nil
@@ -239,7 +241,14 @@ func objectPaths(c *Connector, value string) *fault {
 		return f
 	}
 	if len(unknown) > 0 {
-		return &fault{"unknown object " + strings.Join(unknown, ", "), strings.Join(slices.Compact(remedies), " ")}
+		var remedies []string
+		if len(near) > 0 {
+			remedies = append(remedies, "did you mean "+strings.Join(near, ", ")+"?")
+		}
+		if len(near) < len(unknown) {
+			remedies = append(remedies, "coupastream objects lists what there is, by Coupa's names")
+		}
+		return &fault{"unknown object " + strings.Join(unknown, ", "), strings.Join(remedies, " ")}
 	}
 	for i, path := range paths {
 		if slices.Contains(paths[:i], path) {

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	"github.com/coupastream/coupastream/connector/config/internal/foreign"
 	"github.com/coupastream/coupastream/schemas/nearest"
 )
@@ -12,6 +14,19 @@ func meant(name string, known []string, otherwise string) string {
 		return "did you mean " + near + "?"
 	}
 	return otherwise
+}
+
+// otherNames are objects by what other systems call them.
+var otherNames = map[string]string{
+	"vendor": "suppliers", "bill": "invoices", "po": "purchase_orders", "order": "purchase_orders", "expense": "expense_reports", "employee": "users",
+}
+
+// objectMeant is the object that was probably meant by a name that is none's; "": not known.
+func objectMeant(name string) string {
+	if known := otherNames[strings.ToLower(strings.TrimSuffix(name, "s"))]; known != "" {
+		return known
+	}
+	return nearest.Of(name, catalogue(), keyMarks)
 }
 
 // unknownKey says what is wrong with a key that is not one of known.

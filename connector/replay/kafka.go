@@ -20,6 +20,13 @@ type place struct {
 // offsets are one of each partition.
 type offsets map[place]int64
 
+func sum(o offsets) (n int64) {
+	for _, at := range o {
+		n += at
+	}
+	return n
+}
+
 func topicsOf(o offsets) map[string]bool {
 	topics := map[string]bool{}
 	for p := range o {

@@ -83,6 +83,7 @@ type Config struct {
 	Source    Source
 	Version   string // of this program, for the source of Debezium's envelopes
 	Log       *slog.Logger
+	Progress  func(done, total int64) // of the offsets to read in the dead letter topics; nil: nobody asks
 }
 
 // Source is the connector's Coupa instance, for rows whose letters lack what a mapping hides.
@@ -207,9 +208,6 @@ func isRowError(err error) bool {
 	return is
 }
 
-// saidAfter is how often the log tells how far it is.
-const saidAfter = 30 * time.Second
-
 // maxLetters and maxLetterBytes bound one transaction.
 const (
 	maxLetters     = 500
@@ -248,10 +246,9 @@ func (r *run) run(ctx context.Context) error {
 		return err
 	}
 	defer letters.close()
-	for said := time.Now(); !letters.done(); {
-		if time.Since(said) >= saidAfter {
-			said = time.Now()
-			r.Log.Info("sending dead letters again", "progress", r.report())
+	for !letters.done() {
+		if r.Progress != nil {
+			r.Progress(sum(letters.at)-sum(from), sum(to)-sum(from))
 		}
 		batch, err := letters.next(ctx, maxLetters, maxLetterBytes)
 		if err == nil {

@@ -53,6 +53,8 @@ type DeletesHealth struct {
 	Why      string     `json:"why,omitempty"` // it waits
 	Approved *time.Time `json:"approved"`      // what is confirmed
 	Deleted  int64      `json:"deleted"`       // rows in all
+
+	Progress *ProgressHealth `json:"progress"` // null: no sweep reads
 }
 
 func deletesHealth(d *status.Deletes) *DeletesHealth {
@@ -61,6 +63,6 @@ func deletesHealth(d *status.Deletes) *DeletesHealth {
 	}
 	return &DeletesHealth{
 		Stage: string(d.Stage), Since: instant(d.Since), Audit: d.Audit, Began: instant(d.Began), Ended: instant(d.Ended), Known: d.Known, Shown: d.Shown,
-		Missing: d.Missing, Examples: append([]int64{}, d.Examples...), Why: d.Why, Approved: instant(d.Approved), Deleted: d.Deleted,
+		Missing: d.Missing, Examples: append([]int64{}, d.Examples...), Why: d.Why, Approved: instant(d.Approved), Deleted: d.Deleted, Progress: progressHealth(d.Progress),
 	}
 }

@@ -84,11 +84,23 @@ type TaskHealth struct {
 	SchemaVersions []SchemaHealth  `json:"schema_versions"` // oldest first
 }
 
-// ProgressHealth is how far a backfill is, in rows; a total of 0 is not known, nor is null time left.
+// ProgressHealth is how far a backfill or a sweep is, in rows; a total of 0 is not known, nor is null time
+// left.
 type ProgressHealth struct {
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"`
 	Left  *int64 `json:"left_ms"`
+}
+
+func progressHealth(p status.Progress) *ProgressHealth {
+	if p == (status.Progress{}) {
+		return nil
+	}
+	h := &ProgressHealth{Done: p.Done, Total: p.Total}
+	if left := p.Left.Milliseconds(); left > 0 {
+		h.Left = &left
+	}
+	return h
 }
 
 // TroubleHealth is something that went wrong, and what a person can do.
@@ -168,8 +180,8 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 		LookbackFinds: t.LookbackFinds, DeadLetters: t.DeadLetters, DeadLetter: t.DeadLetter, Trimmed: t.Trimmed, Malformed: t.Malformed, Unfit: t.Unfit, Unreadable: t.Unreadable, LeftOut: t.LeftOut,
 		PageRequests: t.PageRequests, Undated: t.Undated, Round: t.Round.Milliseconds(), Passed: t.Committed.Passed[:min(len(t.Committed.Passed), 100)],
 		MarksWaiting: t.Marking.Waiting, Marked: t.Marking.Marked, MarksFailed: t.Marking.Failed,
-		Deletes: deletesHealth(t.Deletes),
-		Errors:  []TroubleHealth{}, Notices: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
+		Deletes: deletesHealth(t.Deletes), Progress: progressHealth(t.Progress),
+		Errors: []TroubleHealth{}, Notices: []TroubleHealth{}, Restarts: t.Restarts, NextTry: instant(t.NextTry), CircuitOpen: t.CircuitOpen, SchemaVersions: []SchemaHealth{},
 	}
 	if !t.Proven.IsZero() && t.State != status.Paused && t.State != status.Stopped {
 		freshness := max(0, now.Sub(t.Proven)).Milliseconds()
@@ -177,12 +189,6 @@ func taskHealth(t status.TaskStatus, now time.Time) TaskHealth {
 	}
 	if t.Letters.Counted {
 		h.Waiting = &t.Letters.Waiting
-	}
-	if t.Progress != (status.Progress{}) {
-		h.Progress = &ProgressHealth{Done: t.Progress.Done, Total: t.Progress.Total}
-		if left := t.Progress.Left.Milliseconds(); left > 0 {
-			h.Progress.Left = &left
-		}
 	}
 	for _, e := range t.Errors {
 		h.Errors = append(h.Errors, TroubleHealth{e.At.UTC(), e.Message, e.Remedy})

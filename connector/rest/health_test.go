@@ -50,7 +50,7 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 			Errors:   []status.Trouble{{At: at, Message: "m", Remedy: "r"}},
 			Notices:  []status.Trouble{{At: at, Message: "lacks", Remedy: "fill"}},
 			Deletes: &status.Deletes{
-				Stage: checkpoint.SweepWaiting, Since: at, Audit: true, Ended: at, Known: 9, Shown: 4, Missing: 5, Examples: []int64{7}, Why: "half", Deleted: 2,
+				Stage: checkpoint.SweepWaiting, Since: at, Audit: true, Ended: at, Known: 9, Shown: 4, Missing: 5, Examples: []int64{7}, Why: "half", Deleted: 2, Progress: status.Progress{Done: 9, Total: 30},
 			},
 			SchemaVersions: []status.SchemaVersion{{At: at, Subject: "s", ID: 4}},
 		}},
@@ -67,7 +67,7 @@ func TestHealthOfATaskOnItsOwner(t *testing.T) {
 		`"verified":{"at":"2026-01-02T02:04:05Z","since":null,"until":"2026-01-02T02:04:05Z","rows":7,"requested":0,"found":{"stale":2},"proven_from":null,"proven_until":null},"backfilling":false,` +
 		`"progress":{"done":3,"total":9,"left_ms":1000},"rows":0,"published":0,"dropped":0,"polls":0,"late":0,"lateness_ms":0,"silent":0,"lookback_finds":0,` +
 		`"dead_letters":0,"trimmed":0,"malformed_texts":0,"without_updated_at":0,` +
-		`"deletes":{"stage":"waiting","since":"2026-01-02T02:04:05Z","audit":true,"began":null,"ended":"2026-01-02T02:04:05Z","known":9,"shown":4,"missing":5,"examples":[7],"why":"half","approved":null,"deleted":2},` +
+		`"deletes":{"stage":"waiting","since":"2026-01-02T02:04:05Z","audit":true,"began":null,"ended":"2026-01-02T02:04:05Z","known":9,"shown":4,"missing":5,"examples":[7],"why":"half","approved":null,"deleted":2,"progress":{"done":9,"total":30,"left_ms":null}},` +
 		`"errors":[{"at":"2026-01-02T02:04:05Z","message":"m","remedy":"r"}],` +
 		`"notices":[{"at":"2026-01-02T02:04:05Z","message":"lacks","remedy":"fill"}],"restarts":0,"next_try":null,"circuit_open":false,` +
 		`"schema_versions":[{"at":"2026-01-02T02:04:05Z","subject":"s","id":4}]}]}`

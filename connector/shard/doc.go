@@ -62,6 +62,8 @@
 //     the topic's id and the state file that owned the shard last, and the offset of an anchor: a record
 //     that compaction keeps, with all that the positions need behind it. Where the partition begins behind
 //     the anchor, records were deleted. The first offset alone does not tell: some brokers compact it away.
+//   - A claim has the number of partitions that the topic had, too, by which tenants belong to shards. Those
+//     that are added later are no shards: a tenant would find no position there, and begin anew.
 //   - An owner that finds no claim writes an anchor, and behind it what it has restored. Had it
 //     not, records before the anchor could go unnoticed. The config topic may be lost alone, too,
 //     or the owner before died before its claim: its anchor stays behind, and is a hundred bytes.

@@ -117,6 +117,7 @@ type Deletes struct {
 	Why                   string    // it waits for approval
 	Approved              time.Time // of what is confirmed
 	Deleted               int64     // rows deleted in all
+	Progress              Progress  // of a sweep that reads
 }
 
 // Condition says what a RUNNING task is like, beside Connect's closed set of states.

@@ -99,11 +99,13 @@ func (p *Poller) Move(ctx context.Context, o status.Offset) error {
 	if err != nil {
 		return fmt.Errorf("reading the ledger of %v: %w", p.stream, err)
 	}
-	again, err := p.publishedEnd(p.shard.Position(p.stream))
+	before := p.shard.Position(p.stream)
+	again, err := p.publishedEnd(before)
 	if err != nil {
 		return err
 	}
-	if p.object.IsWhole() { // rows have no stamps
+	// rows have no stamps; or where they were published before is known to another group
+	if p.object.IsWhole() || before.Seq == 0 && !o.Reset {
 		again = time.Now().UTC().Truncate(time.Second)
 	}
 	sub := &shard.Submission{

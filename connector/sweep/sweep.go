@@ -535,6 +535,16 @@ func (s *Sweeper) newest(rows int) (time.Time, error) {
 	}
 }
 
+// progressOf is how far a sweep is that reads, by the ids up to the highest that was known when it began, and
+// at the speed that it had so far.
+func progressOf(sw checkpoint.Sweep, now time.Time) status.Progress {
+	p := status.Progress{Done: sw.Known, Total: status.Estimate(sw.Known, []checkpoint.Range{{After: sw.After, Through: sw.Top}}, sw.Top)}
+	if missing := p.Total - p.Done; missing > 0 {
+		p.Left = time.Duration(float64(now.Sub(sw.Began)) / float64(p.Done) * float64(missing)).Round(time.Second)
+	}
+	return p
+}
+
 // tell puts what is known into the status.
 func (s *Sweeper) tell(sw checkpoint.Sweep) {
 	d := status.Deletes{
@@ -543,6 +553,9 @@ func (s *Sweeper) tell(sw checkpoint.Sweep) {
 	}
 	if resource, _ := coupa.LookupResource(s.Object.Path); !resource.Deletes {
 		d.Audit = true
+	}
+	if sw.Stage == checkpoint.SweepReading {
+		d.Progress = progressOf(sw, time.Now())
 	}
 	if sw.Stage == checkpoint.SweepWaiting || sw.Stage == checkpoint.SweepConfirming {
 		d.Examples, _ = s.ids(checkpoint.Missing, -1, Examples)

@@ -191,3 +191,21 @@ func (h *memoryHost) Bury(_ context.Context, ids []int64) error {
 }
 
 func (h *memoryHost) Revive(context.Context, []int64) error { return nil }
+
+// How far a sweep is goes by the ids that it has passed, and the time that is left by the time that took.
+func TestASweepSaysHowFarItIs(t *testing.T) {
+	began := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		sweep checkpoint.Sweep
+		want  status.Progress
+	}{
+		"in the middle":    {checkpoint.Sweep{Began: began, After: 250, Top: 1000, Known: 200}, status.Progress{Done: 200, Total: 800, Left: 3 * time.Minute}},
+		"at the beginning": {checkpoint.Sweep{Began: began, Top: 1000}, status.Progress{}},
+		"at the end":       {checkpoint.Sweep{Began: began, After: 1000, Top: 1000, Known: 800}, status.Progress{Done: 800, Total: 800}},
+		"of nothing":       {checkpoint.Sweep{Began: began}, status.Progress{}},
+	} {
+		if got := progressOf(c.sweep, began.Add(time.Minute)); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}

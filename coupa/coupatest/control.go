@@ -33,6 +33,7 @@ import (
 //	POST /_tenant/objects/{object}/{id}/failing?fields=some|all|none   Fail, Mend
 //	POST /_tenant/objects/{object}/{id}/undated         Undate
 //	POST /_tenant/scopes?scope=a+b           Grant of scopes, of those of Config if none is given
+//	POST /_tenant/secret?secret=…            Rotate
 //	POST /_tenant/warm?object=invoices&fields=…   Warm; answers {"rows":200}
 //	GET  /_tenant/requests                   requests to /api so far, {"invoices":12,…}
 //	GET  /_tenant/delivered                  rows in their pages, likewise
@@ -68,6 +69,7 @@ func (t *Tenant) newControl() http.Handler {
 		}
 		t.Grant(scopes)
 	})
+	mux.HandleFunc("POST /_tenant/secret", func(_ http.ResponseWriter, r *http.Request) { t.Rotate(r.FormValue("secret")) })
 	mux.HandleFunc("POST /_tenant/warm", func(w http.ResponseWriter, r *http.Request) {
 		n, err := t.Warm(r.FormValue("object"), r.FormValue("fields"))
 		if err != nil {

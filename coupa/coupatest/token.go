@@ -1,6 +1,7 @@
 package coupatest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -17,6 +18,8 @@ type tokens struct {
 	live  map[string]token
 	// granted are the scopes of the client since Grant; nil: those of Config.
 	granted []string
+	// secret is the client's since Rotate; "": that of Config.
+	secret string
 }
 
 type token struct {
@@ -39,7 +42,7 @@ func (t *Tenant) answerToken(a *answer, r *http.Request) {
 	if !ok {
 		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	}
-	if t.cfg.ClientID+t.cfg.ClientSecret != "" && (id != t.cfg.ClientID || secret != t.cfg.ClientSecret) {
+	if t.cfg.ClientID+t.cfg.ClientSecret != "" && (id != t.cfg.ClientID || secret != t.secret()) {
 		a.status, a.body = http.StatusUnauthorized, []byte(`{"error":"invalid_client"}`)
 		return
 	}
@@ -108,6 +111,20 @@ func (t *Tenant) granted() []string {
 		return t.tokens.granted
 	}
 	return t.cfg.Scopes
+}
+
+// secret is the client's.
+func (t *Tenant) secret() string {
+	t.tokens.mu.Lock()
+	defer t.tokens.mu.Unlock()
+	return cmp.Or(t.tokens.secret, t.cfg.ClientSecret)
+}
+
+// Rotate gives the client another secret, and makes all tokens given out so far stop working.
+func (t *Tenant) Rotate(secret string) {
+	t.tokens.mu.Lock()
+	defer t.tokens.mu.Unlock()
+	t.tokens.secret, t.tokens.live = secret, nil
 }
 
 // Grant gives the client other scopes, nil: those of Config, and makes all

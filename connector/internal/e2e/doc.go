@@ -11,9 +11,9 @@
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
 // With -short it leaves out a month of commits, nginx, two brokers, DataHub, kill -9 during sweeps and
-// marks, and the runbook's steps for a transaction that hangs; a worker of several is frozen for 12 s and
-// not for 75 s as well, and ended once and not twice in each way; histories have 2000 rows, and change for
-// 20 s; the checkpoint topic is deleted and not purged as well.
+// marks, the runbook's steps for a transaction that hangs, and the tasks; a worker of several is frozen
+// for 12 s and not for 75 s as well, and ended once and not twice in each way; histories have 2000 rows,
+// and change for 20 s; the checkpoint topic is deleted and not purged as well.
 //
 // It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see
 // kafka.sh, java.sh, consumer.sh, rounds.sh); without -short it needs nginx, or apt-get to fetch it
@@ -24,6 +24,7 @@
 //	               printed by each run
 //	E2E_BOOTSTRAP  and E2E_REGISTRY: a broker and a registry that are up already, instead of starting some
 //	E2E_BINARY     a coupastream that is built already
+//	E2E_OLDER      one of an older version, for an upgrade and the way back
 //	E2E_WORK       a folder for files and logs that stays after the run
 //	E2E_ROWS       rows of each object in a snapshot (5000; in short 2000)
 //	E2E_BENCH_TENANTS    tenants of benchmarks (10,200,1000), with E2E_BENCH_OBJECTS (20) objects each
@@ -93,6 +94,7 @@
 //	configtopic_real_test.go      writers of one config topic, stopped and killed
 //	skipped_marker_test.go        a partition has no leader when a shard's transaction ends: two brokers
 //	runbook_test.go               the runbook's steps for a transaction that hangs, played
+//	tasks_test.go                 what deploy/TASKS.md says of tasks, played
 //	quota_real_test.go            transactions under a quota of the broker's
 //	refuse_test.go                parts that do not answer, or say no
 //	answers_test.go               what Coupa answers against its contract, beside tenants that answer well

@@ -8,8 +8,9 @@
 #   kafka.sh kill-broker | stop-broker | start-broker [DIR [N …]]    for crash tests; of several, those numbers, at once
 #   kafka.sh kill-registry | start-registry [DIR]
 #   kafka.sh stop-second | start-second [DIR]               another broker beside, at SECOND_PORT; it is stopped in order
-#   kafka.sh transactions | consume ARGUMENT …              Kafka's kafka-transactions.sh, or kafka-console-consumer.sh,
-#                                                           whichever broker it is told
+#   kafka.sh transactions | consume | topics | consumer-groups ARGUMENT …
+#                                                           Kafka's kafka-transactions.sh, kafka-console-consumer.sh, kafka-topics.sh
+#                                                           or kafka-consumer-groups.sh, whichever broker it is told
 #
 # DIR (default ./.e2e) holds data, logs and process ids. The programs stay in a cache that all runs share.
 #
@@ -26,7 +27,7 @@
 #   OWNER                                       a process id: when that process is gone, all are stopped
 set -euo pipefail
 
-usage() { sed -n '5,12p' "$0" | cut -c3- >&2; exit 2; }
+usage() { sed -n '5,13p' "$0" | cut -c3- >&2; exit 2; }
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
 
 cmd=${1:-}
@@ -275,10 +276,14 @@ case $cmd in
   start-second) start_second ;;
   kill-registry) stop registry KILL ;;
   start-registry) start_registry ;;
-  transactions | consume)
+  transactions | consume | topics | consumer-groups)
     install
-    tool=TransactionsCommand
-    [ "$cmd" = transactions ] || tool=consumer.ConsoleConsumer
+    case $cmd in
+      transactions) tool=TransactionsCommand ;;
+      consume) tool=consumer.ConsoleConsumer ;;
+      topics) tool=TopicCommand ;;
+      consumer-groups) tool=consumer.group.ConsumerGroupCommand ;;
+    esac
     exec "$(java_of 17 "Kafka needs it; set JAVA_HOME")" -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
       -cp "$kafka_home/*" "org.apache.kafka.tools.$tool" "${@:2}"
     ;;

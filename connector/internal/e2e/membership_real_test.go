@@ -29,6 +29,7 @@ type fleet struct {
 	tenants []*worker // for their connector files and the judge; they have no process of their own
 	members []*fellow
 	arrived *arrivals
+	binary  string // that its workers run
 }
 
 // fellow is one worker of a fleet.
@@ -41,7 +42,13 @@ type fellow struct {
 // change all the time. instance gives each a group.instance.id.
 func (p *parts) sharing(t *testing.T, name string, n int, instance bool, settings map[string]string) *fleet {
 	t.Helper()
-	f := &fleet{parts: p, owner: t, group: name + p.run}
+	return p.sharingOf(t, p.binary, name, n, instance, settings)
+}
+
+// sharingOf is sharing for workers of another program.
+func (p *parts) sharingOf(t *testing.T, binary, name string, n int, instance bool, settings map[string]string) *fleet {
+	t.Helper()
+	f := &fleet{parts: p, owner: t, group: name + p.run, binary: binary}
 	for i := range 4 {
 		tenant := p.tenant(t, fmt.Sprint(name, i), "--objects", "suppliers", "--rows", "200", "--changes-per-second", "5")
 		f.tenants = append(f.tenants, p.worker(t, tenant, map[string]string{"coupa.objects": "suppliers"}))
@@ -71,7 +78,7 @@ func (f *fleet) start(m *fellow) {
 	for _, w := range f.tenants {
 		args = append(args, w.connector)
 	}
-	m.process = launch(f.owner, m.logs, f.parts.binary, args...)
+	m.process = launch(f.owner, m.logs, f.binary, args...)
 }
 
 // runs gives the tenants that a worker says it runs.

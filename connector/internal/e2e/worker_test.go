@@ -27,7 +27,7 @@ type worker struct {
 	objects   []string
 	state     string // state.dir
 	worker    string // paths of the two files
-	connector string
+	connector string // "": it has none but those over REST
 	poll      time.Duration
 	listener  string // its REST API's address
 	logs      string
@@ -182,7 +182,10 @@ func (w *worker) topicNames() []string {
 // start runs the worker; it is not waited for.
 func (w *worker) start() {
 	w.owner.Helper()
-	args := []string{"run", w.worker, w.connector}
+	args := []string{"run", w.worker}
+	if w.connector != "" {
+		args = append(args, w.connector)
+	}
 	for _, other := range w.beside {
 		args = append(args, other.connector)
 	}

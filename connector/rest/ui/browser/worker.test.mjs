@@ -17,6 +17,14 @@ describe("the status page of a worker", () => {
     await program?.end();
   });
 
+  // The picture in README.md, deploy/status-page.png. Its plots are of a minute.
+  test("is pictured", { skip: process.env.UI_SHOTS ? false : "UI_SHOTS names no folder" }, async () => {
+    const page = await open(browser.context, url, "ui/#/connectors/dev");
+    await page.waitForFunction(() => [...document.querySelectorAll("svg path")].some((p) => p.getAttribute("d").split("L").length > 20), null, { timeout: 180_000 });
+    await shot(page, "status-page", { fullPage: true, clip: { x: 0, y: 0, width: 1180, height: 880 } });
+    await page.close();
+  });
+
   test("shows its objects, and does to them what it is asked for", async () => {
     const page = await open(browser.context, url, ""); // a browser that opens / is sent to the page
     assert.equal(page.url(), `${url}ui/`);
