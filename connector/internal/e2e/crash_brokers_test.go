@@ -170,14 +170,19 @@ func level(feature string, high, low int16) blow {
 
 func (s *scene) setLevel(u kadm.FeatureUpdate) {
 	s.Helper()
-	err := await(s.Context(), u.Feature, 30*time.Second, func() error {
+	s.insist(u.Feature, func() error {
 		updated, err := s.p.topics.UpdateFeatures(s.Context(), false, u)
 		if err == nil {
 			err = updated[u.Feature].Err
 		}
 		return err
 	})
-	if err != nil {
+}
+
+// insist asks the brokers until they do something.
+func (s *scene) insist(what string, ask func() error) {
+	s.Helper()
+	if err := await(s.Context(), what, 30*time.Second, ask); err != nil {
 		s.Fatal(err)
 	}
 }

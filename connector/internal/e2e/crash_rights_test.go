@@ -61,7 +61,9 @@ func onCheckpoints(s *scene, b *kadm.ACLBuilder) { b.Topics(s.group + "-checkpoi
 func onConfigs(s *scene, b *kadm.ACLBuilder)     { b.Topics(s.group + "-configs") }
 func onGroup(s *scene, b *kadm.ACLBuilder)       { b.Groups(s.group) }
 
-func onLetters(s *scene, b *kadm.ACLBuilder) { b.Groups(s.group + "-replay-" + s.tenants[0].name) }
+func onLetters(s *scene, b *kadm.ACLBuilder) {
+	b.ResourcePatternType(kadm.ACLPatternPrefixed).Groups(s.group + "-replay-")
+}
 
 func onIDs(s *scene, b *kadm.ACLBuilder) {
 	b.ResourcePatternType(kadm.ACLPatternPrefixed).TransactionalIDs(s.group + "-")
@@ -82,7 +84,7 @@ var (
 	writeIDs         = right{"WRITE on the transactional ids", onIDs, []kadm.ACLOperation{kadm.OpWrite}}
 	lookAtIDs        = right{"DESCRIBE on the transactional ids", onIDs, []kadm.ACLOperation{kadm.OpDescribe}}
 	readGroup        = right{"READ on the group", onGroup, []kadm.ACLOperation{kadm.OpRead}}
-	readLetters      = right{"READ on the group of a replay", onLetters, []kadm.ACLOperation{kadm.OpRead}}
+	readLetters      = right{"READ on the groups of replays", onLetters, []kadm.ACLOperation{kadm.OpRead}}
 )
 
 func allRights() []right {
@@ -119,14 +121,6 @@ func (s *scene) revoke(rights ...right) {
 			}
 			return err
 		})
-	}
-}
-
-// insist asks the brokers until they do something.
-func (s *scene) insist(what string, ask func() error) {
-	s.Helper()
-	if err := await(s.Context(), what, 30*time.Second, ask); err != nil {
-		s.Fatal(err)
 	}
 }
 
