@@ -439,6 +439,7 @@ type outgoing struct {
 	records []*kgo.Record       // for the objects' topics
 	failing []*kgo.Record       // for the end of the dead letter topic
 	keys    []recordKey         // of records
+	stamps  []time.Time         // likewise
 	behind  []standing          // likewise: what stood there when it was decided that they go
 	taken   map[letterKey]sight // of the letters of both
 	objects []string            // of records
@@ -482,7 +483,7 @@ func (r *run) try(ctx context.Context, letters []*kgo.Record, next offsets) (aga
 		return false, errors.Join(err, r.abort(ctx))
 	}
 	for i, key := range out.keys {
-		if r.newest[key] != out.behind[i] {
+		if stands := r.newest[key]; stands != out.behind[i] && !stands.stamp.Before(out.stamps[i]) {
 			err := r.abort(ctx)
 			r.ends.Ended(txn.Aborted, slices.Values(all))
 			return true, err
@@ -592,8 +593,8 @@ func (r *run) encode(ctx context.Context, p *stream, rec *kgo.Record, out *outgo
 		n.Overtaken++
 	case err == nil && made.Buried == 0:
 		n.Replayed++
-		out.records, out.keys, out.behind = append(out.records, made.Records[0]), append(out.keys, key), append(out.behind, stands)
-		out.objects = append(out.objects, object)
+		out.records, out.keys, out.stamps = append(out.records, made.Records[0]), append(out.keys, key), append(out.stamps, stamp)
+		out.objects, out.behind = append(out.objects, object), append(out.behind, stands)
 		out.taken[letter] = seen.with(letter, stamp, content, is)
 	case err == nil:
 		fails(made.Cause)

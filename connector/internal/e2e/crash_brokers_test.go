@@ -20,9 +20,9 @@ import (
 	"github.com/coupastream/coupastream/connector/internal/failpoint"
 )
 
-// brokersSettings are those of several brokers beside kafka.sh's: a transactional id is forgotten when it was
-// not used for a while, where Kafka's default is a week. It is longer than a sweep and a turn of marks take,
-// which would else find their id gone whenever they come to commit.
+// brokersSettings are those of several brokers beside kafka.sh's: a transactional id is forgotten when it
+// was not used for a while, where Kafka's default is a week. It is longer than a sweep or a turn of marks
+// takes, which would else find the id gone whenever it comes to commit.
 const brokersSettings = "transactional.id.expiration.ms=45000\ntransaction.remove.expired.transaction.cleanup.interval.ms=2000"
 
 // blow is what happens to the parts around the workers, whatever these are about.
