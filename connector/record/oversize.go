@@ -34,20 +34,28 @@ const (
 type oversizeError struct {
 	topic       string
 	size, limit int
-	trimmed     bool // its texts are cut already
+	handling    string // record.oversize
+	trimmed     bool   // its texts are cut already
 }
 
 func (e *oversizeError) Error() string {
-	what, remedy := "a record", "raise the topic's max.message.bytes (and the brokers' replica.fetch.max.bytes), the object goes on by itself then; or set record.oversize to deadletter or trim"
+	what := "a record"
 	if e.trimmed {
-		what, remedy = "a record with all its texts cut", "raise the topic's max.message.bytes, the object goes on by itself then; or set record.oversize=deadletter"
+		what = "a record with all its texts cut"
 	}
-	return fmt.Sprintf("%s of %d bytes is larger than topic %s takes (%d); %s", what, e.size, e.topic, e.limit, remedy)
+	return fmt.Sprintf("%s of %d bytes is larger than topic %s takes (%d); %s", what, e.size, e.topic, e.limit, e.Remedy())
 }
 
 // Remedy is what lets such records go.
-func (*oversizeError) Remedy() string {
-	return "raise the topic's max.message.bytes, or give record.oversize = trim or deadletter"
+func (e *oversizeError) Remedy() string {
+	const room = "raise the topic's max.message.bytes (and the brokers' replica.fetch.max.bytes), "
+	switch {
+	case e.handling == oversizeDeadLetter:
+		return room + "then coupastream replay sends it; or set record.oversize = trim"
+	case e.trimmed:
+		return room + "the object goes on by itself then; or set record.oversize = deadletter"
+	}
+	return room + "the object goes on by itself then; or set record.oversize = deadletter or trim"
 }
 
 // recordSize is the most that a record takes in a batch of its own.
@@ -64,7 +72,7 @@ func recordSize(enc *rowEncoder, value int, headers ...kgo.RecordHeader) int {
 // tooLarge tells by how much a record is larger than its topic takes, if it is.
 func (m *Maker) tooLarge(ctx context.Context, topic string, size int) *oversizeError {
 	if limit := m.Topics.takes(ctx, topic, size); size > limit {
-		return &oversizeError{topic: topic, size: size, limit: limit}
+		return &oversizeError{topic: topic, size: size, limit: limit, handling: m.Object.Oversize}
 	}
 	return nil
 }
