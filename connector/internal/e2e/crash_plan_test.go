@@ -132,9 +132,14 @@ func classOf(number, brokers int) class {
 	}
 }
 
+// sceneSize is how many incidents a scene has. Where brokers are struck one takes as long as three others; with
+// three brokers two minutes at the end are the most of a scene of a few.
 func sceneSize(c class) int {
-	if c.alone() { // one of these takes as long as three others
+	switch c {
+	case broker:
 		return 6
+	case three:
+		return 15
 	}
 	return 20
 }
