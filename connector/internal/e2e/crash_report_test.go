@@ -177,7 +177,12 @@ func (t *tally) writeIncidents(b *strings.Builder) {
 		fmt.Fprintf(b, " %s |", found)
 	}
 	b.WriteString(" all |\n|---|" + strings.Repeat("--:|", len(situations())+1) + "\n")
+	var missing []string
 	for _, row := range t.order {
+		if len(t.met[row]) == 0 {
+			missing = append(missing, row)
+			continue
+		}
 		all := 0
 		fmt.Fprintf(b, "| %s |", row)
 		for _, found := range situations() {
@@ -185,6 +190,9 @@ func (t *tally) writeIncidents(b *strings.Builder) {
 			fmt.Fprintf(b, " %s |", cmp.Or(strings.TrimPrefix(fmt.Sprint(t.met[row][found]), "0"), "·"))
 		}
 		fmt.Fprintf(b, " %d |\n", all)
+	}
+	if missing != nil {
+		fmt.Fprintf(b, "\nOf %d kinds %d were not met: %s.\n", len(t.order), len(missing), strings.Join(missing, "; "))
 	}
 	b.WriteString("\n")
 }
@@ -206,7 +214,9 @@ func (t *tally) writeHeld(b *strings.Builder) {
 	}
 	b.WriteString("\n| step | held before it while brokers were struck | after |\n|---|--:|--:|\n")
 	for _, p := range steps() {
-		fmt.Fprintf(b, "| %s | %d | %d |\n", p, t.held[string(p)+":before"], t.held[string(p)+":after"])
+		if before, after := t.held[string(p)+":before"], t.held[string(p)+":after"]; before+after > 0 {
+			fmt.Fprintf(b, "| %s | %d | %d |\n", p, before, after)
+		}
 	}
 }
 
