@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 # go test, which tries once more what failed, and names it flaky if that helps
 AGAIN := GO=$(GO) .ci/again
 
-.PHONY: help build test race histories guards lint vulncheck fuzz api-fuzz agents bench e2e crash power classes contracts lineage sinks nightly ui-test generate deploy-check manifests snapshot release
+.PHONY: help build test race histories guards lint vet-windows vulncheck fuzz api-fuzz agents bench e2e crash power classes contracts lineage sinks nightly ui-test generate deploy-check manifests snapshot release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -35,13 +35,15 @@ histories: ## tests of random histories, each from N seeds (1000) in place of a 
 guards: ## each guard of the core is taken away, alone, and a test has to fail (GUARDS=)
 	$(GO) run ./connector/internal/guards $(GUARDS)
 
-lint: ## gofmt, vet (for Windows, too), staticcheck, and whether generated files are fresh
+lint: ## gofmt, vet, staticcheck, and whether generated files are fresh
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e,failpoints ./...
-	GOOS=windows CGO_ENABLED=0 $(GO) vet ./... # releases are for it, too, and Unix has more than it has
 	$(GO) tool staticcheck -checks inherit,-ST1005 -tags e2e,failpoints ./... # errors may begin with a name: Coupa, Kafka
 	$(GO) mod verify
+
+vet-windows: ## vet for Windows: releases are for it, too, and Unix has more than it has
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
 
 vulncheck: ## known vulnerabilities in what is linked (needs the network)
 	$(GO) tool govulncheck ./...
@@ -120,9 +122,9 @@ sinks: $(if $(SINKS),,contracts) ## data platforms and programs that read the to
 
 # What a change need not wait for: it is long, or needs the network and tools of its own. All of them run,
 # whichever fails.
-nightly: ## what .ci/run leaves out: all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes, contracts, lineage, sinks
+nightly: ## what .ci/run leaves out: vet for Windows, all scenes, cuts of power, long histories, guards, fuzzing, deploy-check, api-fuzz, agents, classes, contracts, lineage, sinks
 	@failed=; \
-	for target in deploy-check api-fuzz agents classes lineage sinks fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
+	for target in vet-windows deploy-check api-fuzz agents classes lineage sinks fuzz guards 'histories N=1000' 'race SHORT=' 'e2e SHORT=' 'crash N=200' 'crash RIG=3 N=200' power; do \
 		printf '\n=== make %s (%s)\n' "$$target" "$$(date -u +%H:%M:%S)"; \
 		$(MAKE) $$target || failed="$$failed; $$target"; \
 	done; \

@@ -34,6 +34,7 @@ func stampOf(v coupatest.Version) string { return v.UpdatedAt.UTC().Format(time.
 
 // visible → committed, with polls each second.
 func TestAChangeIsCommittedShortlyAfterItIsVisible(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 901, Rows: 120, Objects: []string{"users"}, Latency: 80 * time.Millisecond}, func(h *harness) {
 		var mu sync.Mutex
 		changed := map[int64]time.Time{}
@@ -285,6 +286,7 @@ func TestASnapshotRepeatsWhatWentOutAheadOfTheMark(t *testing.T) {
 
 // Lines get topics right after their row went out ahead of the mark.
 func TestLinesOfWhatWentOutAheadOfTheMarkGetToTheirTopics(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 908, Rows: 20, Objects: []string{"purchase_orders"}}, func(h *harness) {
 		h.start()
 		h.settle()

@@ -83,6 +83,7 @@ func TestRowsBelowOthersAreReadWholeAndComparedByContent(t *testing.T) {
 // A walk over parents that is stopped goes on with the parent
 // that it was at, whatever is lost and fails on the way.
 func TestAWalkOverParentsGoesOnWhereItStopped(t *testing.T) {
+	longRaced(t)
 	below(t, coupatest.Config{Seed: 302, Rows: 900, Latency: 50 * time.Millisecond}, func(h *harness) {
 		parent := h.tenant.Rows("contracts")[40].ID
 		for i, v := range h.tenant.Rows(documents) { // one has several pages

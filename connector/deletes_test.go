@@ -109,6 +109,7 @@ func TestRowsThatAreDeletedGetTombstones(t *testing.T) {
 // The row is there again when it is asked for the last time, between two polls. What such a poll had
 // published of it would be behind its tombstone.
 func TestARowThatIsThereAgainAtLastIsNotDeleted(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 809, Rows: 130, Objects: []string{"invoices"}}, func(h *harness) {
 		h.sweeping()
 		h.start()
@@ -369,6 +370,7 @@ func TestRowsThatComeBackWhileASweepWaits(t *testing.T) {
 
 // Rows that Coupa's API deletes none of are more likely hidden: whatever is missing waits.
 func TestASweepOfRowsThatAreNotDeletedIsAnAudit(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 807, Rows: 30, Objects: []string{"suppliers"}}, func(h *harness) {
 		h.sweeping()
 		r := h.start()

@@ -253,6 +253,7 @@ func TestMarksThatFailStopNothing(t *testing.T) {
 
 // Rights for reading alone: rows are published, the condition says which scope marks take, and few are tried.
 func TestMarksWithoutTheRightToThemAreACondition(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 94, Rows: 200, Objects: []string{"invoices", "users"}, Scopes: []string{"core.invoice.read", "core.user.read"}}, func(h *harness) {
 		h.keys["object.invoices.exported.mode"], h.keys["poll.interval.ms"] = "mark", "20000"
 		h.start()
@@ -407,6 +408,7 @@ func TestRowsThatAreAskedForAreMarkedIfTheyHaveNoFlag(t *testing.T) {
 
 // A row that Coupa does not show for a while is marked when it does. One that is gone looks alike.
 func TestRowsThatAreNotShownKeepTheirMarks(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 100, Rows: 12, Objects: []string{"invoices"}}, func(h *harness) {
 		h.keys["exported.mode"], h.keys["poll.interval.ms"] = "mark", "60000"
 		rows := h.tenant.Rows("invoices")

@@ -24,6 +24,7 @@ func (h *harness) waiting(object string) status.Letters {
 // Letters of a topic count until a replay has passed them, those of another tenant not at all. Who takes over
 // counts those that were there before.
 func TestDeadLettersThatWaitAreCountedUntilTheyAreReplayed(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 131, Rows: 20, Objects: []string{"invoices", "users"}}, func(h *harness) {
 		h.keys["errors.tolerance"], h.keys["object.invoices.errors.deadletterqueue.topic.name"] = "all", "coupa.dead"
 		h.keys["object.users.errors.tolerance"] = "none"

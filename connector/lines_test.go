@@ -113,6 +113,7 @@ func TestLinesAreKnownAfterTheLocalStateIsLost(t *testing.T) {
 // A line that moves to another row is that row's, whichever of the
 // two is read first, and whatever becomes of the one that it left.
 func TestALineThatMovesIsTheOtherRows(t *testing.T) {
+	longRaced(t)
 	simulate(t, invoices(903, 30), func(h *harness) {
 		h.keys["lines"] = config.LinesTopics
 		h.tenant.SetMember("invoices", 5, "invoice-lines", linesJSON(9001, 9002))

@@ -73,6 +73,7 @@ func TestARowThatCoupaFailsToSendIsNamed(t *testing.T) {
 
 // With errors.tolerance=all the walks go on behind it, and it goes out when Coupa sends it again.
 func TestTheWalkGoesOnBehindARowThatCoupaFailsToSend(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 613, Rows: 120, RateLimit: -1, Objects: []string{"users", "suppliers"}}, func(h *harness) {
 		h.keys["custom.fields"], h.keys["errors.tolerance"], h.keys["errors.deadletterqueue.topic.name"] = "off", "all", "coupa.dead"
 		bad := rowIDs(h, "users")[59]

@@ -33,6 +33,7 @@ func TestAChangeOfALineAloneIsPublishedOnceHoweverOldItsHeaderIs(t *testing.T) {
 }
 
 func TestALineThatIsRemovedStopsNothingAndIsPublishedWithTheNextChange(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 38, Rows: 30, Objects: []string{"purchase_orders"}}, func(h *harness) {
 		r := h.start()
 		h.pass(3 * time.Minute)

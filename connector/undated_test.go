@@ -70,6 +70,7 @@ func TestRowsWithoutUpdatedAtAreNotLeftOut(t *testing.T) {
 
 // Where no row is known to be without updated-at, searches for one are a sixth as often.
 func TestTheFirstRowWithoutUpdatedAtIsFoundWithinSixIntervals(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 625, Rows: 30, RateLimit: -1, Objects: []string{"users"}}, func(h *harness) {
 		h.keys["custom.fields"], h.keys["reread.interval.ms"], h.keys["poll.interval.ms"] = "off", "600000", "30000"
 		h.start()

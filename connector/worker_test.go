@@ -82,6 +82,7 @@ func TestAnIdlePollCostsOneRequestAndOneMoreForLinesAndNoTransaction(t *testing.
 }
 
 func TestABadRowStopsItsObjectAloneAndSaysWhere(t *testing.T) {
+	longRaced(t)
 	simulate(t, coupatest.Config{Seed: 5, Rows: 120}, func(h *harness) {
 		row := h.tenant.Rows("invoices")[76]
 		h.tenant.SetRaw("invoices", row.ID, regexp.MustCompile(`"gross-total":"[^"]*"`).ReplaceAll(row.JSON, []byte(`"gross-total":"twelve"`)))
