@@ -77,7 +77,7 @@ bench: ## benchmarks of the hot path, of simulated days, and of the built progra
 # to fetch it with.
 e2e: SHORT ?= -short
 e2e: ## the built program against Apache Kafka and Apicurio Registry, judged by Java clients (SHORT=)
-	$(GO) test -tags e2e $(SHORT) -skip 'TestCrash|TestSinks' -count=1 -v -parallel 6 -timeout 30m ./connector/internal/e2e/
+	$(GO) test -tags e2e $(SHORT) -skip 'TestCrash|TestSinks' -count=1 -v -parallel 5 -timeout 30m ./connector/internal/e2e/
 
 # N incidents (60) drawn from SEED (a new one, printed); SCENE plays one scene alone; PROOF is where the
 # table goes. What failed is kept in .e2e/crash, with logs and state. With RIG=3 there are three brokers (and

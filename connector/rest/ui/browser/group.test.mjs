@@ -94,7 +94,7 @@ describe("the status pages of a group of two workers", () => {
     await page.getByRole("dialog").getByLabel("ids", { exact: true }).fill("1, 2, 3");
     await page.getByRole("dialog").getByRole("button", { name: "Read again" }).click();
     await page.getByRole("row").getByText("DONE").waitFor(patience);
-    await page.getByRole("cell", { name: /^3 .*rows, ended at/ }).waitFor(patience);
+    await page.getByRole("cell", { name: /^[1-3] .*rows?, ended at/ }).waitFor(patience); // a row that changes meanwhile goes out as changed
     await page.goto(`${left.url}ui/#/connectors/${name}`);
     await other.goto(`${right.url}ui/#/connectors/${name}`);
     for (const [button, state] of [["Pause", "paused"], ["Resume", "running"]]) {
