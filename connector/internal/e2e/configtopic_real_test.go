@@ -261,6 +261,7 @@ func (p *parts) configZombie(t *testing.T) {
 // processes that are stopped and killed at random, as the broker is killed. Each
 // count is one more than the one before, and none that was told of is lost.
 func (p *parts) configCount(t *testing.T) {
+	nightly(t)
 	random := rand.New(rand.NewPCG(p.seed, 16))
 	c := configs{p, "count" + p.run}
 	s := c.store(t, nil)

@@ -132,8 +132,8 @@ func classOf(number, brokers int) class {
 	}
 }
 
-// sceneSize is how many incidents a scene has. Where brokers are struck one takes as long as three others; with
-// three brokers two minutes at the end are the most of a scene of a few.
+// sceneSize is how many incidents a scene has. Where brokers are struck one takes as long as three others;
+// with three brokers two minutes at the end are the most of a scene of a few.
 func sceneSize(c class) int {
 	switch c {
 	case broker:

@@ -10,10 +10,11 @@
 //	go test -tags e2e -short -skip 'TestCrash|TestSinks' -count=1 -v -timeout 30m ./connector/internal/e2e/
 //	go test -tags e2e -run '^$' -bench Real -benchtime 1x -timeout 40m ./connector/internal/e2e/
 //
-// With -short it leaves out a month of commits, nginx, two brokers, DataHub, kill -9 during sweeps and
-// marks, the runbook's steps for a transaction that hangs, and the tasks; a worker of several is frozen
-// for 12 s and not for 75 s as well, and ended once and not twice in each way; histories have 2000 rows,
-// and change for 20 s; the checkpoint topic is deleted and not purged as well.
+// With -short it leaves out a month of commits, nginx, two brokers, DataHub, kill -9 during sweeps, marks and
+// changes of the config topic, a storm of doorbells, the runbook's steps for a transaction that hangs, and
+// the tasks; a worker of several is frozen for 12 s and not for 75 s as well, and ended once and not twice
+// in each way; histories have 2000 rows, and change for 20 s; the checkpoint topic is deleted and not purged
+// as well.
 //
 // It needs bash, curl, mvn, a JDK 17, a Java 21, Python 3 with venv, and Node.js with npm (see
 // kafka.sh, java.sh, consumer.sh, rounds.sh); without -short it needs nginx, or apt-get to fetch it

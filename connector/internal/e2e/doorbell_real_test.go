@@ -126,6 +126,7 @@ func checkRings(tb testing.TB, statuses map[int]int) {
 // doorbells rings at two workers without a pause, forged ones among them, while rows change and the one that
 // runs the connector is killed and comes back.
 func (p *parts) doorbells(t *testing.T) {
+	nightly(t)
 	begun := time.Now()
 	tenant := p.tenant(t, "doorbells", "--objects", "invoices,suppliers", "--rows", "300", "--changes-per-second", "10", "--latency", "20ms")
 	keys := map[string]string{"coupa.objects": "invoices,suppliers", "poll.interval.ms": "10000", "worker:hooks.enabled": "true",
