@@ -241,10 +241,7 @@ stop() { # NAME SIGNAL
 }
 
 watch_owner() {
-  (
-    while kill -0 "$OWNER" 2>/dev/null; do sleep 2; done
-    "$here/kafka.sh" down "$dir"
-  ) >/dev/null 2>&1 </dev/null &
+  setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 2; done; exec "$2" down "$3"' watch "$OWNER" "$here/kafka.sh" "$dir" >/dev/null 2>&1 </dev/null &
 }
 
 case $cmd in
