@@ -246,7 +246,8 @@ func TestAWorkerThatIsAwayIsToldOnceAndWaitedFor(t *testing.T) {
 	if err := os.Rename(folder, folder+"-away"); err != nil {
 		t.Fatal(err)
 	}
-	k.comesTo("not applied", `files="acme.yaml globex.json"`, "check the folder") // it may go between two files
+	// It may go between two files, of which one is told first.
+	k.comesTo("not applied", `files="acme.yaml globex.json"`, "check the folder")
 	if err := os.Rename(folder+"-away", folder); err != nil {
 		t.Fatal(err)
 	}
