@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -212,6 +213,21 @@ func (w *worker) stop(tb testing.TB) {
 		tb.Errorf("SIGTERM: ended after %v, want less than 5s", took)
 	default:
 		tb.Logf("SIGTERM: ended after %v", took)
+	}
+}
+
+// says waits until the worker's log has these words.
+func (w *worker) says(t *testing.T, words string) {
+	t.Helper()
+	if err := await(t.Context(), "the worker to say "+words, time.Minute, func() error {
+		w.alive(t)
+		log, err := os.ReadFile(w.stderr)
+		if err == nil && !strings.Contains(string(log), words) {
+			err = errors.New("nothing of it in its log")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
